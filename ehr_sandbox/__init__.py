@@ -1,0 +1,1 @@
+"""A strict sandbox EHR and a small PACS; shares no code with the product it tests."""

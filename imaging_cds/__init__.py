@@ -1,0 +1,1 @@
+"""Composition root: settings, application factory and command line."""

@@ -1,0 +1,1 @@
+"""What should follow an imaging finding, when, why and on whose authority: pure rules and checked codes."""

@@ -1,0 +1,1 @@
+"""Keeps FHIR ImagingStudy, Endpoint and imaging results equal to what the PACS holds."""

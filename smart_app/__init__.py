@@ -1,0 +1,1 @@
+"""The SMART on FHIR launch, the study list and the viewer page."""
