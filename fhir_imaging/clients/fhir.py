@@ -1,0 +1,163 @@
+"""Reading FHIR R4 as plain JSON, tolerantly: one odd resource must not hide the others.
+
+Spec: FHIR R4 RESTful API (read, search, paging), SMART App Launch 2.2 (bearer token).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urljoin
+
+import requests
+
+from fhir_imaging.clients.http import OutboundSession
+from fhir_imaging.errors import NotFound, UpstreamError, UpstreamRefused
+from fhir_imaging.settings import origin_of
+
+FHIR_JSON = "application/fhir+json"
+MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_PAGES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """One page of a searchset: ``matches`` and ``included`` apart, ``outcomes`` are the server's own remarks."""
+
+    matches: tuple[dict[str, Any], ...]
+    included: tuple[dict[str, Any], ...] = ()
+    outcomes: tuple[dict[str, Any], ...] = ()
+    full_urls: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """Entries by fullUrl, which response-local ``urn:uuid:`` references need (SMART Imaging Access C4)."""
+    next_url: str | None = None
+    total: int | None = None
+
+
+class FhirClient:
+    """One FHIR server, with one bearer token or none. The token is held in memory only, for the client's short life."""
+
+    def __init__(self, base_url: str, session: OutboundSession, *, access_token: str | None = None) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._session = session
+        self._token = access_token
+
+    def read(self, resource_type: str, resource_id: str, *, timeout_s: float | None = None) -> dict[str, Any]:
+        """One resource by logical id. NotFound for 404/410, UpstreamRefused for 401/403 and other 4xx."""
+        return self._get(f"{self.base_url}/{resource_type}/{resource_id}", None, timeout_s)
+
+    def search(self, resource_type: str, params: Sequence[tuple[str, str]], *, timeout_s: float | None = None) -> SearchPage:
+        """The first page of a search."""
+        return _page(self._get(f"{self.base_url}/{resource_type}", params, timeout_s), self.base_url)
+
+    def follow(self, next_url: str, *, timeout_s: float | None = None) -> SearchPage:
+        """The page behind a ``next`` link, which must stay on this server: the token goes nowhere else."""
+        if origin_of(next_url) != origin_of(self.base_url):
+            raise UpstreamRefused("The server's paging link leads to another server.", server=origin_of(self.base_url))
+        return _page(self._get(next_url, None, timeout_s), self.base_url)
+
+    def pages(self, resource_type: str, params: Sequence[tuple[str, str]]) -> Iterator[SearchPage]:
+        """All pages, at most ``MAX_PAGES`` of them; the last one yielded still has ``next_url`` if there were more."""
+        page = self.search(resource_type, params)
+        yield page
+        for _ in range(MAX_PAGES - 1):
+            if page.next_url is None:
+                return
+            page = self.follow(page.next_url)
+            yield page
+
+    def _get(self, url: str, params: Sequence[tuple[str, str]] | None, timeout_s: float | None) -> dict[str, Any]:
+        headers = {"Accept": FHIR_JSON}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        timeout = timeout_s or self._session.timeout_s
+        response = self._session.get(url, params=params, headers=headers, timeout=timeout, stream=True)
+        with response:
+            _raise_for_status(response)
+            return _json_object(response)
+
+
+def _raise_for_status(response: requests.Response) -> None:
+    server = origin_of(response.url)
+    status = response.status_code
+    if status < 300:
+        return
+    if status in (404, 410):
+        raise NotFound("The FHIR server has no such resource.", server=server)
+    if status in (429, 503):
+        raise UpstreamError(
+            "The FHIR server is busy.", server=server, status=status, retryable=True, retry_after_s=retry_after_s(response)
+        )
+    if 400 <= status < 500:
+        raise UpstreamRefused(f"The FHIR server refused the request (HTTP {status}).", server=server, status=status)
+    raise UpstreamError(f"The FHIR server failed (HTTP {status}).", server=server, status=status)
+
+
+def retry_after_s(response: requests.Response) -> int | None:
+    """``Retry-After`` in whole seconds; None when absent or a date."""
+    value = response.headers.get("Retry-After", "").strip()
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 6 else None
+
+
+def _json_object(response: requests.Response) -> dict[str, Any]:
+    server = origin_of(response.url)
+    body = bytearray()
+    try:
+        for chunk in response.iter_content(64 * 1024):
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise UpstreamError("The FHIR server's answer is too large.", server=server, status=response.status_code)
+    except requests.RequestException as exc:
+        raise UpstreamError("The FHIR server broke off its answer.", server=server, retryable=True) from exc
+    try:
+        parsed = json.loads(bytes(body))
+    except ValueError as exc:
+        raise UpstreamError("The FHIR server's answer is not JSON.", server=server, status=response.status_code) from exc
+    if not isinstance(parsed, dict):
+        raise UpstreamError("The FHIR server's answer is not a resource.", server=server, status=response.status_code)
+    return parsed
+
+
+def read_bundle(bundle: Mapping[str, Any], base_url: str) -> SearchPage:
+    """A searchset Bundle taken apart; entries that are no resources are left out."""
+    return _page(bundle, base_url)
+
+
+def _page(bundle: Mapping[str, Any], base_url: str) -> SearchPage:
+    matches: list[dict[str, Any]] = []
+    included: list[dict[str, Any]] = []
+    outcomes: list[dict[str, Any]] = []
+    full_urls: dict[str, dict[str, Any]] = {}
+    for entry in _dicts(bundle.get("entry")):
+        resource = entry.get("resource")
+        if not isinstance(resource, dict):
+            continue
+        if isinstance(entry.get("fullUrl"), str):
+            full_urls[entry["fullUrl"]] = resource
+        search = entry.get("search")
+        mode = search.get("mode") if isinstance(search, dict) else None
+        if resource.get("resourceType") == "OperationOutcome":
+            outcomes.append(resource)
+        else:
+            (included if mode == "include" else matches).append(resource)
+    total = bundle.get("total")
+    return SearchPage(
+        matches=tuple(matches),
+        included=tuple(included),
+        outcomes=tuple(outcomes),
+        full_urls=full_urls,
+        next_url=_next_link(bundle, base_url),
+        total=total if isinstance(total, int) else None,
+    )
+
+
+def _next_link(bundle: Mapping[str, Any], base_url: str) -> str | None:
+    for link in _dicts(bundle.get("link")):
+        if link.get("relation") == "next" and isinstance(link.get("url"), str):
+            return urljoin(base_url + "/", link["url"])
+    return None
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -1,0 +1,72 @@
+"""The one maker of outbound HTTP sessions: allow-listed origins, timeouts, bounded retries of GET, no redirects.
+
+Every outside server is reached through a session made here. A request never chooses its own host: an origin that was not
+configured is refused before any connection (SMART Imaging Access groups 24 and 25).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from fhir_imaging.errors import UpstreamError, UpstreamRefused, UpstreamTimeout
+from fhir_imaging.settings import origin_of
+
+USER_AGENT = "imaging-cds"
+RETRIED_STATUSES = (429, 502, 503, 504)
+
+
+class OutboundSession(requests.Session):
+    """A ``requests.Session`` that may only reach ``allowed_origins``, never follows redirects and always has a timeout.
+
+    ``trust_env`` is off: a proxy variable or a .netrc must not see tokens. Thread-safe for the plain calls made here.
+    """
+
+    def __init__(self, allowed_origins: Iterable[str], *, timeout_s: float = 10.0, retries: int = 1, pool: int = 16) -> None:
+        super().__init__()
+        self.allowed_origins = frozenset(origin_of(origin) for origin in allowed_origins)
+        self.timeout_s = timeout_s
+        self.trust_env = False
+        self.max_redirects = 0
+        self.headers["User-Agent"] = USER_AGENT
+        # Retry-After is the server's promise, not ours to wait for inside a clinician's request: callers decide about 503.
+        retry = Retry(
+            total=retries,
+            redirect=0,
+            status_forcelist=RETRIED_STATUSES,
+            allowed_methods=frozenset({"GET", "HEAD"}),
+            backoff_factor=0.1,
+            respect_retry_after_header=False,
+            raise_on_status=False,
+        )
+        adapter = HTTPAdapter(max_retries=retry, pool_connections=pool, pool_maxsize=pool)
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+
+    def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+        """As in requests, with the allow-list first; UpstreamRefused for an origin that nobody configured."""
+        address = url.decode() if isinstance(url, bytes) else url
+        self.check_origin(address)
+        kwargs.setdefault("timeout", self.timeout_s)
+        kwargs["allow_redirects"] = False
+        try:
+            return super().request(method, url, *args, **kwargs)
+        except requests.Timeout as exc:
+            raise UpstreamTimeout("The server did not answer in time.", server=origin_of(address), retryable=True) from exc
+        except requests.RequestException as exc:
+            raise UpstreamError(
+                "The server could not be reached.", server=origin_of(address), retryable=True, cause=type(exc).__name__
+            ) from exc
+
+    def check_origin(self, url: str) -> None:
+        """UpstreamRefused unless the URL's origin is allow-listed and it carries no user name or password."""
+        try:
+            origin = origin_of(url)
+        except ValueError as exc:
+            raise UpstreamRefused("The address is not an http(s) URL.", server="") from exc
+        if origin not in self.allowed_origins or "@" in url.split("://", 1)[1].split("/", 1)[0]:
+            raise UpstreamRefused(f"{origin} is not a configured server, so nothing was sent to it.", server=origin)

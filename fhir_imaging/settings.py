@@ -1,0 +1,136 @@
+"""The site's EHRs and archives, as the person who connects them writes them down.
+
+``imaging_cds.settings`` reads these from TOML and environment; here is only what they mean. Secrets never appear in ``repr``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+
+class ClientAuth(StrEnum):
+    """How the SMART app proves itself at an EHR's token endpoint (SMART App Launch 2.2, client authentication)."""
+
+    PUBLIC = "public"
+    SECRET_BASIC = "client_secret_basic"  # noqa: S105 - the method's registered name, not a secret
+    PRIVATE_KEY_JWT = "private_key_jwt"
+
+
+class Ownership(StrEnum):
+    """How the imaging server learns whose study it is (DESIGN §8)."""
+
+    FHIR = "fhir"
+    IDENTIFIER = "identifier"
+
+
+DEFAULT_SCOPES = (
+    "openid fhirUser online_access patient/Patient.r patient/ImagingStudy.rs patient/Endpoint.rs "
+    "patient/DiagnosticReport.rs patient/Observation.rs patient/ServiceRequest.rs"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EhrSettings:
+    """One EHR whose launches, tokens and hooks are trusted; ``name`` stands in paths (``/imaging/{name}/…``)."""
+
+    name: str
+    fhir_base: str
+    """The FHIR base exactly as the EHR sends it: ``iss`` of launches, ``aud`` of tokens, ``fhirServer`` of hooks."""
+    display_name: str = ""
+    iss_is_prefix: bool = False
+    """For SMART launchers whose options extend the base: any ``iss`` below ``fhir_base`` (whole segments) is this EHR."""
+    token_issuer: str | None = None
+    """``iss`` claim of access tokens; the FHIR base where None."""
+    jwks_url: str | None = None
+    introspection_url: str | None = None
+    introspection_client_id: str | None = None
+    introspection_client_secret: str | None = field(default=None, repr=False)
+    accepted_audiences: tuple[str, ...] = ()
+    ownership: Ownership = Ownership.FHIR
+    client_id: str = "imaging-cds"
+    client_auth: ClientAuth = ClientAuth.PUBLIC
+    client_secret: str | None = field(default=None, repr=False)
+    scopes: str = DEFAULT_SCOPES
+    """Scopes of an EHR launch beside ``launch``; a standalone launch asks ``launch/patient`` instead."""
+    issuer_aliases: tuple[str, ...] = ()
+    """Further ``iss`` values that this EHR's id_tokens may carry."""
+    imaging_base: str | None = None
+    """FHIR base that serves ImagingStudy, where it is neither the EHR's own nor an advertised associated endpoint."""
+    token_origins: tuple[str, ...] = ()
+    """Origins beside the FHIR base and this imaging server that may receive this EHR's tokens (SMART Imaging Access C3)."""
+    frame_ancestors: tuple[str, ...] = ()
+    """Origins that may show the app in a frame; empty = the app refuses to be framed by anyone but itself."""
+
+    @property
+    def title(self) -> str:
+        """The EHR's name for people."""
+        return self.display_name or self.name
+
+    @property
+    def expected_token_issuer(self) -> str:
+        """The ``iss`` claim that an access token of this EHR must carry."""
+        return self.token_issuer or self.fhir_base
+
+    def recognises(self, iss: str) -> bool:
+        """Whether ``iss`` names this EHR: byte for byte, or below the base on a segment boundary for launchers."""
+        if iss == self.fhir_base:
+            return True
+        return self.iss_is_prefix and iss.startswith(self.fhir_base.rstrip("/") + "/") and _plain_path(iss)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacsSettings:
+    """One DICOMweb archive behind the gateway; ``name`` stands in paths (``/imaging/{ehr}/dicom-web/{name}/…``)."""
+
+    name: str
+    dicomweb_root: str
+    """Root URL without trailing slash; ``/studies`` follows it."""
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    bearer_token: str | None = field(default=None, repr=False)
+    max_connections: int = 16
+    connect_timeout_s: float = 5.0
+    read_timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSettings:
+    """Where state lives that all worker processes share."""
+
+    state_dir: Path
+    """A directory that only this user may read (0700): keys, and the SQLite file where no other database is named."""
+    database_url: str | None = field(default=None, repr=False)
+    """SQLAlchemy URL; None = SQLite inside ``state_dir``."""
+
+
+def origin_of(url: str) -> str:
+    """``scheme://host[:port]`` of a URL, lower case, without the scheme's default port; ValueError when it has none."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"not an http(s) URL: {url!r}")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    default = {"http": 80, "https": 443}[parts.scheme]
+    port = "" if parts.port in (None, default) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine by name: localhost, 127.0.0.0/8 or ::1."""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def find_ehr_by_iss(ehrs: tuple[EhrSettings, ...], iss: str) -> EhrSettings | None:
+    """The configured EHR that ``iss`` names; None when nobody configured it (then nothing may be sent there)."""
+    exact = next((ehr for ehr in ehrs if ehr.fhir_base == iss), None)
+    return exact or next((ehr for ehr in ehrs if ehr.recognises(iss)), None)
+
+
+def _plain_path(url: str) -> bool:
+    """No dot segments, queries or encoded slashes that could lead out of the configured base."""
+    parts = urlsplit(url)
+    segments = parts.path.split("/")
+    return not parts.query and not parts.fragment and "%" not in parts.path and not {".", ".."} & set(segments)

@@ -1,0 +1,1 @@
+"""State that all worker processes share: one database, sealed where it holds tokens or patient data."""

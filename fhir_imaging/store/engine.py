@@ -1,0 +1,109 @@
+"""The database of one installation: SQLite in the state directory by default, any SQLAlchemy URL by setting."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, text
+
+from fhir_imaging.errors import ConfigurationError
+from fhir_imaging.settings import StateSettings
+from fhir_imaging.store.keys import Sealer, private_directory
+
+SQLITE_FILE = "imaging-cds.sqlite3"
+_MIGRATION_LOCK = 0x1CD5  # any number, the same in every process
+
+
+class Store:
+    """The engine and the sealer that belong together. One per process: make it after the fork, close it at the end."""
+
+    def __init__(self, engine: Engine, sealer: Sealer) -> None:
+        self.engine = engine
+        self.sealer = sealer
+
+    @classmethod
+    def open(cls, settings: StateSettings) -> Store:
+        """Connects lazily; tables are made by ``migrate``."""
+        private_directory(settings.state_dir)
+        url = settings.database_url or f"sqlite:///{settings.state_dir / SQLITE_FILE}"
+        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        if engine.dialect.name == "sqlite":
+            _prepare_sqlite(engine)
+            _own_file(engine)
+        return cls(engine, Sealer.of(settings.state_dir))
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction that may write; on SQLite it takes the write lock at once, so it never fails half-way."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One connection to read from; it never waits for a writer."""
+        with self.engine.connect().execution_options(writes=False) as connection:
+            yield connection
+
+    def is_reachable(self) -> bool:
+        """Whether the database answers (readiness)."""
+        with self.read() as connection:
+            return bool(connection.execute(text("SELECT 1")).scalar_one())
+
+    def migrate(self) -> None:
+        """Brings the tables to this version; safe when several processes do it at once."""
+        with self.engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            config = _alembic_config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def check_migrated(self) -> None:
+        """ConfigurationError when the tables are not of this version."""
+        head = ScriptDirectory.from_config(_alembic_config()).get_current_head()
+        with self.read() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+        if found != head:
+            raise ConfigurationError(
+                [f"The database is at revision {found}, this version needs {head}: run imaging-cds migrate."]
+            )
+
+    def close(self) -> None:
+        """Gives all connections back."""
+        self.engine.dispose()
+
+
+def _alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _own_file(engine: Engine) -> None:
+    """SQLite makes its files by the umask; the sealed content is private all the same, so the file is too."""
+    path = Path(engine.url.database or "")
+    if not path.exists():
+        path.touch(mode=0o600)
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """WAL and a patient busy handler for several workers; explicit BEGIN IMMEDIATE, since pysqlite would begin too late."""
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA busy_timeout=15000")
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes", True) else "BEGIN")

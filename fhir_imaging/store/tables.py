@@ -1,0 +1,53 @@
+"""The shared tables. A component's own tables stand in that component, on this same ``metadata``.
+
+All times are UTC seconds since 1970 (integers), so that SQLite and PostgreSQL sort and compare them alike.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+sealed_record = Table(
+    "sealed_record",
+    metadata,
+    Column("kind", String(40), primary_key=True),
+    Column("id", String(128), primary_key=True),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    Column("version", Integer, nullable=False),
+    Column("lease_until", BigInteger, nullable=False, default=0),
+    Column("body", LargeBinary, nullable=False),
+)
+"""Encrypted records that end by themselves: pending launches, active sessions, token registrations."""
+
+replayed_token = Table(
+    "replayed_token",
+    metadata,
+    Column("issuer", String(255), primary_key=True),
+    Column("token_id", String(255), primary_key=True),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+)
+"""JWT ids seen once, kept until the JWT itself has expired (CDS Hooks R38)."""
+
+audit_event = Table(
+    "audit_event",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("ehr", String(64), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("patient_digest", String(64), nullable=False),
+    Column("user_digest", String(64), nullable=False),
+    Column("study_digest", String(64), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("ix_audit_event_recorded_at", "recorded_at"),
+    Index("ix_audit_event_patient_digest", "patient_digest"),
+)
+"""Who opened what. The event itself is sealed; the keyed digests let it be found by patient, user or study."""
