@@ -1,0 +1,124 @@
+"""Which FHIR resources carry imaging findings here, and what they must look like.
+
+This page is the contract for everybody who *writes* findings (the DICOM SR importer, the demo's patients, an EHR's interface
+engine). Readers are tolerant: an odd resource becomes a ``Problem``, never an exception, and never hides the others.
+
+**Every Observation**
+
+- ``status``: ``final``, ``amended`` or ``corrected`` = signed by a person. ``preliminary`` *with* ``device`` = an unsigned AI result.
+  ``preliminary`` without ``device`` is somebody's unfinished reading and says nothing. Everything else is left out.
+- ``subject.reference`` = ``Patient/{id}`` of the patient in context; another patient's resource is a ``Problem``.
+- ``effectiveDateTime`` = when the **images** were taken (due dates count from it); ``issued`` = when it was signed.
+- ``derivedFrom`` (or ``partOf``) = ``{"reference": "ImagingStudy/{id}"}``, the study it was seen on.
+- ``performer`` = who signed (``display`` is shown). AI: ``device`` = ``{"reference": "Device/…", "display": "name version"}``, no performer.
+- The slice (AI deep link), optional, an extension of the Observation; each UID is a ``valueOid`` with ``urn:oid:``::
+
+      {"url": "https://imaging-cds.example/fhir/StructureDefinition/imaging-selection", "extension": [
+        {"url": "study", "valueOid": "urn:oid:2.25.1"}, {"url": "series", "valueOid": "urn:oid:2.25.2"},
+        {"url": "instance", "valueOid": "urn:oid:2.25.3"}]}
+
+- A recommendation that the reader coded (shown first, before any guideline), optional components: DCM 111055 *Recommended
+  Follow-up Interval* = ``valueQuantity`` (UCUM ``d``, ``wk``, ``mo`` or ``a``) or ``valueRange`` of such; DCM 111054 *Recommended
+  Follow-up Date* = ``valueDateTime``.
+
+**(a) Lung-RADS category** (screening; radiologist or AI)::
+
+    code                 http://snomed.info/sct | 1362105002
+    valueCodeableConcept https://imaging-cds.example/fhir/CodeSystem/lung-rads | version "2022" | 0 1 2 3 4A 4B 4X
+    component[]          (optional) the most suspicious nodule, with the component codes of (b)
+    component[]          (optional) modifier S: code https://imaging-cds.example/fhir/CodeSystem/lung-rads | S = valueBoolean true
+
+``version`` is required: without it no interval is computed.
+
+**(b) Incidental pulmonary nodule** (Fleischner)::
+
+    code                 http://snomed.info/sct | 427359005 (solitary nodule of lung: count is 1 unless a component says more)
+                         or 27925004 (nodule) with bodySite in the lung:
+                         39607008, 45653009, 44714003, 72481006, 90572001 (SCT)
+    method               https://imaging-cds.example/fhir/CodeSystem/follow-up-guideline | version "2017" | fleischner
+    component[] code -> value
+      SCT 81827009 diameter (mean of long and short axis)  valueQuantity, UCUM mm (cm is converted)
+        or SCT 103339001 long axis + 103340004 short axis  valueQuantity; the mean is taken
+      {nodule}|attenuation                                 valueCodeableConcept {nodule}|solid, part-solid or ground-glass
+                                                           (DCM 112120 is read as ground-glass)
+      {nodule}|solid-part-diameter                         valueQuantity mm (part-solid only)
+      SCT 246206008 number of lesions                      valueInteger
+      {nodule}|malignancy-risk                             valueCodeableConcept SCT 75976002 low or SCT 15508007 high
+      {nodule}|change                                      valueCodeableConcept {nodule}|baseline, new, growing or stable
+      {nodule}|previous-diameter                           valueQuantity mm (with change)
+
+``{nodule}`` = ``https://imaging-cds.example/fhir/CodeSystem/nodule``. Without ``method`` a nodule is reported as it is and no interval
+is computed (the guideline and its version must be coded); without risk both rows are shown. A nodule of a study that also has (a) is
+the screening's, and Fleischner is never applied to it.
+
+**(c) AI results**: shape (a) or (b) with ``status`` ``preliminary`` and ``device``; same study, same ``derivedFrom``, with the slice.
+An AI result says nothing of its own once the same study has a signed one: both are then shown together.
+
+**Beside them** (all optional but Patient): Patient.birthDate; DiagnosticReport (``imagingStudy`` or ``result`` names the study or
+finding; ``conclusion`` is quoted, never computed from); ImagingStudy (identifier ``urn:dicom:uid``, started, modality, series.bodySite
+or procedureCode); ServiceRequest (LOINC code, status, authoredOn); Observation LOINC 72166-2 tobacco smoking status
+(valueCodeableConcept, shown as evidence only); Condition (clinicalStatus, ICD-10 or SNOMED code: exclusions of Fleischner).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PATIENT_ID_TOKEN = "{{context.patientId}}"  # noqa: S105 - a CDS Hooks prefetch token, not a secret
+
+
+@dataclass(frozen=True, slots=True)
+class FactQuery:
+    """One FHIR read or search. ``template`` is a CDS Hooks 2.0 prefetch template: plain tokens, each parameter once.
+
+    Spec: CDS Hooks 2.0 "Prefetch template"; a repeated parameter collapses in the public sandbox client.
+    """
+
+    key: str
+    resource_type: str
+    template: str
+    required: bool
+    meaning: str
+
+    def path_for(self, patient_id: str) -> str:
+        """The template with the patient's logical id filled in; the caller has checked the id's grammar."""
+        return self.template.replace(PATIENT_ID_TOKEN, patient_id)
+
+
+_PATIENT = f"patient={PATIENT_ID_TOKEN}"
+
+QUERIES: tuple[FactQuery, ...] = (
+    FactQuery("patient", "Patient", f"Patient/{PATIENT_ID_TOKEN}", True, "age at the study"),
+    FactQuery(
+        "findings",
+        "Observation",
+        f"Observation?{_PATIENT}&code=http://snomed.info/sct|1362105002,http://snomed.info/sct|27925004,"
+        "http://snomed.info/sct|427359005&_sort=-date&_count=100",
+        True,
+        "coded imaging findings",
+    ),
+    FactQuery(
+        "reports",
+        "DiagnosticReport",
+        f"DiagnosticReport?{_PATIENT}&category=http://terminology.hl7.org/CodeSystem/v2-0074|RAD,http://loinc.org|LP29684-5,"
+        "http://loinc.org|85430-7&_sort=-date&_count=50",
+        False,
+        "radiology reports",
+    ),
+    FactQuery(
+        "orders",
+        "ServiceRequest",
+        f"ServiceRequest?{_PATIENT}&status=draft,active,on-hold&_sort=-authored&_count=100",
+        False,
+        "open orders",
+    ),
+    FactQuery("studies", "ImagingStudy", f"ImagingStudy?{_PATIENT}&_sort=-started&_count=100", False, "imaging studies"),
+    FactQuery(
+        "smoking",
+        "Observation",
+        f"Observation?{_PATIENT}&code=http://loinc.org|72166-2&_sort=-date&_count=5",
+        False,
+        "tobacco smoking status",
+    ),
+    FactQuery("conditions", "Condition", f"Condition?{_PATIENT}&_count=200", False, "conditions"),
+)
