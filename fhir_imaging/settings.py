@@ -59,6 +59,8 @@ class EhrSettings:
     """Further ``iss`` values that this EHR's id_tokens may carry."""
     imaging_base: str | None = None
     """FHIR base that serves ImagingStudy, where it is neither the EHR's own nor an advertised associated endpoint."""
+    server_origins: tuple[str, ...] = ()
+    """Further origins that belong to this EHR: an authorization or key server on another host than the FHIR base."""
     token_origins: tuple[str, ...] = ()
     """Origins beside the FHIR base and this imaging server that may receive this EHR's tokens (SMART Imaging Access C3)."""
     frame_ancestors: tuple[str, ...] = ()

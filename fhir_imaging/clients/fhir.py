@@ -16,6 +16,7 @@ import requests
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import NotFound, UpstreamError, UpstreamRefused
 from fhir_imaging.settings import origin_of
+from fhir_imaging.tolerant import dicts
 
 FHIR_JSON = "application/fhir+json"
 MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -129,7 +130,7 @@ def _page(bundle: Mapping[str, Any], base_url: str) -> SearchPage:
     included: list[dict[str, Any]] = []
     outcomes: list[dict[str, Any]] = []
     full_urls: dict[str, dict[str, Any]] = {}
-    for entry in _dicts(bundle.get("entry")):
+    for entry in dicts(bundle.get("entry")):
         resource = entry.get("resource")
         if not isinstance(resource, dict):
             continue
@@ -153,11 +154,8 @@ def _page(bundle: Mapping[str, Any], base_url: str) -> SearchPage:
 
 
 def _next_link(bundle: Mapping[str, Any], base_url: str) -> str | None:
-    for link in _dicts(bundle.get("link")):
-        if link.get("relation") == "next" and isinstance(link.get("url"), str):
-            return urljoin(base_url + "/", link["url"])
+    for link in dicts(bundle.get("link")):
+        url = link.get("url")
+        if link.get("relation") == "next" and isinstance(url, str):
+            return urljoin(base_url + "/", url)
     return None
-
-
-def _dicts(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -56,16 +56,17 @@ class JwksClient:
         """
         found = _matching(self._current(), kid, algorithm)
         if not found and self._may_refetch():
-            found = _matching(self._fetch(), kid, algorithm)
+            found = _matching(self._fetch(seen=self._fetched_at), kid, algorithm)
         return found
 
     def _current(self) -> tuple[jwt.PyJWK, ...]:
         with self._lock:
-            age = self._monotonic() - self._fetched_at
+            seen = self._fetched_at
+            age = self._monotonic() - seen
             if age < self._policy.fresh_s:
                 return self._keys
         try:
-            return self._fetch()
+            return self._fetch(seen=seen)
         except UpstreamError:
             if age < self._policy.outage_ttl_s:
                 return self._keys
@@ -74,8 +75,11 @@ class JwksClient:
     def _may_refetch(self) -> bool:
         return self._monotonic() - self._tried_at >= self._policy.refetch_cooldown_s
 
-    def _fetch(self) -> tuple[jwt.PyJWK, ...]:
+    def _fetch(self, *, seen: float) -> tuple[jwt.PyJWK, ...]:
+        """Fetches once for all threads that saw the same old keys."""
         with self._lock:
+            if self._fetched_at > seen:
+                return self._keys
             self._tried_at = self._monotonic()
             response = self._session.get(self.url, headers={"Accept": "application/json"})
             if response.status_code != 200 or len(response.content) > MAX_JWKS_BYTES:

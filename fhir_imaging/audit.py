@@ -1,0 +1,125 @@
+"""Who opened whose images, when, and what was refused: typed records in a sealed log.
+
+A record's FHIR form (IHE BALP AuditEvent) is made by ``fhir_mapping.audit_event``; here it is stored and found again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from fhir_imaging.store.engine import Store
+from fhir_imaging.store.tables import audit_event
+
+
+class AuditAction(StrEnum):
+    """What somebody did."""
+
+    STUDY_OPENED = "study-opened"
+    SEARCHED = "searched"
+
+
+class AuditOutcome(StrEnum):
+    """Whether it was allowed. A denial carries its reason."""
+
+    ALLOWED = "allowed"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """One thing that happened. ``recorded_at`` in UTC seconds; unknown values are None, tokens are never part of it.
+
+    ``token_reference`` is the token's ``jti``, or a keyed digest of an opaque one, so that events of one token can be joined.
+    """
+
+    recorded_at: int
+    ehr: str
+    action: AuditAction
+    outcome: AuditOutcome
+    reason: str | None = None
+    patient_id: str | None = None
+    user: str | None = None
+    client_id: str | None = None
+    issuer: str | None = None
+    study_instance_uid: str | None = None
+    query: str | None = None
+    client_address: str | None = None
+    request_id: str | None = None
+    token_reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """What to look for; None means any. Times in UTC seconds, ``until`` not included."""
+
+    patient_id: str | None = None
+    user: str | None = None
+    study_instance_uid: str | None = None
+    ehr: str | None = None
+    since: int | None = None
+    until: int | None = None
+    limit: int = 1000
+
+
+class AuditLog:
+    """The append-only log in the shared database."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def append(self, record: AuditRecord) -> None:
+        """Stores the record before the answer goes out: an access that cannot be recorded does not happen."""
+        with self._store.write() as connection:
+            connection.execute(
+                insert(audit_event).values(
+                    recorded_at=record.recorded_at,
+                    ehr=record.ehr,
+                    outcome=record.outcome.value,
+                    patient_digest=self._digest("patient", record.patient_id),
+                    user_digest=self._digest("user", record.user),
+                    study_digest=self._digest("study", record.study_instance_uid),
+                    body=self._store.sealer.seal(json.dumps(asdict(record)).encode()),
+                )
+            )
+
+    def find(self, wanted: AuditFilter) -> Iterator[AuditRecord]:
+        """Matching records, newest first."""
+        with self._store.read() as connection:
+            rows = connection.execute(self._query(wanted)).all()
+        for row in rows:
+            plain = self._store.sealer.open(row.body)
+            if plain is not None:
+                yield _record(json.loads(plain))
+
+    def _query(self, wanted: AuditFilter) -> Any:
+        table = audit_event.c
+        conditions = [
+            column == self._digest(kind, value)
+            for column, kind, value in (
+                (table.patient_digest, "patient", wanted.patient_id),
+                (table.user_digest, "user", wanted.user),
+                (table.study_digest, "study", wanted.study_instance_uid),
+            )
+            if value is not None
+        ]
+        if wanted.ehr is not None:
+            conditions.append(table.ehr == wanted.ehr)
+        if wanted.since is not None:
+            conditions.append(table.recorded_at >= wanted.since)
+        if wanted.until is not None:
+            conditions.append(table.recorded_at < wanted.until)
+        return select(audit_event).where(*conditions).order_by(table.recorded_at.desc(), table.id.desc()).limit(wanted.limit)
+
+    def _digest(self, kind: str, value: str | None) -> str:
+        return self._store.sealer.digest("audit", kind, value or "")
+
+
+def _record(stored: dict[str, Any]) -> AuditRecord:
+    action, outcome = AuditAction(stored.pop("action")), AuditOutcome(stored.pop("outcome"))
+    return AuditRecord(action=action, outcome=outcome, **stored)

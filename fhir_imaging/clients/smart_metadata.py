@@ -1,0 +1,137 @@
+"""What an EHR says of its SMART endpoints, cached for a short while.
+
+Spec: SMART App Launch 2.2 "Conformance" (``.well-known/smart-configuration``), SMART Imaging Access D1, D2, D5.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin
+
+from fhir_imaging.clients.http import OutboundSession
+from fhir_imaging.errors import UpstreamError
+from fhir_imaging.tolerant import as_dict, dicts, text, texts
+
+IMAGING_CAPABILITY = "smart-imaging-access"
+OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+MAX_METADATA_BYTES = 2 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class AssociatedEndpoint:
+    """A further FHIR base that shares this EHR's authorization (experimental in SMART 2.2)."""
+
+    url: str
+    capabilities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmartMetadata:
+    """The SMART configuration of one FHIR base; every URL is absolute, absent ones are None."""
+
+    authorization_endpoint: str
+    token_endpoint: str
+    issuer: str | None = None
+    jwks_uri: str | None = None
+    introspection_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    token_auth_methods: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    associated_endpoints: tuple[AssociatedEndpoint, ...] = ()
+
+    def imaging_base(self, fhir_base: str) -> str | None:
+        """The base that serves ImagingStudy by the EHR's own word: an associated endpoint first, else the EHR itself."""
+        for endpoint in self.associated_endpoints:
+            if IMAGING_CAPABILITY in endpoint.capabilities:
+                return endpoint.url
+        return fhir_base if IMAGING_CAPABILITY in self.capabilities else None
+
+
+class SmartMetadataClient:
+    """Reads and caches SMART configurations of configured EHRs. Thread-safe."""
+
+    def __init__(
+        self, session: OutboundSession, *, fresh_s: float = 300.0, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._session = session
+        self._fresh_s = fresh_s
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._cache: dict[str, tuple[float, SmartMetadata]] = {}
+
+    def of(self, fhir_base: str) -> SmartMetadata:
+        """The configuration of ``fhir_base``, which must be allow-listed already.
+
+        Falls back to the CapabilityStatement's ``oauth-uris`` (SMART App Launch 2.2 A3: deprecated, legacy servers only).
+        UpstreamError names the exact address tried when neither can be had.
+        """
+        with self._lock:
+            cached = self._cache.get(fhir_base)
+        if cached and self._monotonic() - cached[0] < self._fresh_s:
+            return cached[1]
+        metadata = self._fetch(fhir_base)
+        with self._lock:
+            self._cache[fhir_base] = (self._monotonic(), metadata)
+        return metadata
+
+    def _fetch(self, fhir_base: str) -> SmartMetadata:
+        url = fhir_base.rstrip("/") + "/.well-known/smart-configuration"
+        document = self._document(url)
+        if document is None:
+            document = self._from_capability_statement(fhir_base)
+        metadata = read_smart_configuration(document or {}, fhir_base)
+        if metadata is None:
+            raise UpstreamError(f"No SMART configuration could be read at {url}.", server=url)
+        return metadata
+
+    def _document(self, url: str) -> Mapping[str, Any] | None:
+        response = self._session.get(url, headers={"Accept": "application/json"})
+        if response.status_code != 200 or len(response.content) > MAX_METADATA_BYTES:
+            return None
+        try:
+            document = response.json()
+        except ValueError:
+            return None
+        return document if isinstance(document, dict) else None
+
+    def _from_capability_statement(self, fhir_base: str) -> Mapping[str, Any] | None:
+        statement = self._document(fhir_base.rstrip("/") + "/metadata?_format=json")
+        uris: dict[str, str] = {}
+        for rest in dicts((statement or {}).get("rest")):
+            for extension in dicts(as_dict(rest.get("security")).get("extension")):
+                if extension.get("url") == OAUTH_URIS:
+                    uris |= {str(one.get("url")): str(one.get("valueUri")) for one in dicts(extension.get("extension"))}
+        if "authorize" not in uris or "token" not in uris:
+            return None
+        return {"authorization_endpoint": uris["authorize"], "token_endpoint": uris["token"]}
+
+
+def read_smart_configuration(document: Mapping[str, Any], fhir_base: str) -> SmartMetadata | None:
+    """The configuration in a document; None without authorize and token endpoints. Relative URLs are resolved (A2)."""
+
+    def url(name: str) -> str | None:
+        value = document.get(name)
+        return urljoin(fhir_base.rstrip("/") + "/", value) if isinstance(value, str) and value else None
+
+    authorize, token = url("authorization_endpoint"), url("token_endpoint")
+    if authorize is None or token is None:
+        return None
+    return SmartMetadata(
+        authorization_endpoint=authorize,
+        token_endpoint=token,
+        issuer=text(document.get("issuer")),
+        jwks_uri=url("jwks_uri"),
+        introspection_endpoint=url("introspection_endpoint"),
+        revocation_endpoint=url("revocation_endpoint"),
+        token_auth_methods=texts(document.get("token_endpoint_auth_methods_supported")),
+        capabilities=texts(document.get("capabilities")),
+        associated_endpoints=tuple(
+            AssociatedEndpoint(str(one["url"]).rstrip("/"), texts(one.get("capabilities")))
+            for one in dicts(document.get("associated_endpoints"))
+            if isinstance(one.get("url"), str)
+        ),
+    )

@@ -1,0 +1,162 @@
+"""Where a study's pixels are: FHIR Endpoints found by the Bundle's reference rules, and whether a token may go there.
+
+Spec: SMART Imaging Access C3-C6 (three forms: contained, included, response-local ``urn:uuid:``), F4; FHIR R4/R5 Endpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+from fhir_imaging.settings import origin_of
+from fhir_imaging.study import ImagingStudy
+
+WADO_RS = "dicom-wado-rs"
+# Two generations of the SMART Imaging Access draft name the same flag differently; both are read.
+REQUIRES_ACCESS_TOKEN = frozenset(
+    {
+        "http://hl7.org/fhir/smart-app-launch/StructureDefinition/requires-access-token",
+        "http://fhir.org/argonaut/smart-imaging/StructureDefinition/requires-access-token",
+    }
+)
+
+
+class EndpointState(StrEnum):
+    """What the study list says of a study's images."""
+
+    USABLE = "usable"
+    MISSING = "missing"
+    INACTIVE = "inactive"
+    UNRESOLVED = "unresolved"
+    ORIGIN_REFUSED = "origin-refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One WADO-RS Endpoint. ``send_token`` is false only where the Endpoint itself forbids the token."""
+
+    address: str
+    connection_types: tuple[str, ...]
+    status: str
+    send_token: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedEndpoint:
+    """What became of a study's Endpoints: the usable ``endpoint``, or why there is none. ``address`` is for words only."""
+
+    state: EndpointState
+    endpoint: Endpoint | None = None
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BundleResources:
+    """Where references of a search answer may lead: entries by fullUrl, and included resources by ``Type/id``."""
+
+    by_full_url: Mapping[str, Mapping[str, Any]]
+    by_type_and_id: Mapping[str, Mapping[str, Any]]
+
+
+def resolve_endpoint(study: ImagingStudy, resources: BundleResources, allowed_origins: Collection[str]) -> ResolvedEndpoint:
+    """The study's first WADO-RS Endpoint whose origin may receive the token; else the most telling reason why not."""
+    best = ResolvedEndpoint(EndpointState.MISSING)
+    for reference in study.endpoint_references:
+        resource = _resource(study, reference, resources)
+        if resource is None:
+            best = _more_telling(best, ResolvedEndpoint(EndpointState.UNRESOLVED))
+            continue
+        endpoint = read_endpoint(resource)
+        if endpoint is None or WADO_RS not in endpoint.connection_types:
+            continue
+        judged = _judge(endpoint, study, allowed_origins)
+        if judged.state is EndpointState.USABLE:
+            return judged
+        best = _more_telling(best, judged)
+    return best
+
+
+def read_endpoint(resource: Mapping[str, Any]) -> Endpoint | None:
+    """The Endpoint in a resource of R4 or R5; None when it is none or has no address."""
+    address = resource.get("address")
+    if resource.get("resourceType") != "Endpoint" or not isinstance(address, str) or not address.strip():
+        return None
+    return Endpoint(
+        address=address.strip().rstrip("/"),
+        connection_types=_connection_types(resource.get("connectionType")),
+        status=str(resource.get("status") or "unknown"),
+        send_token=_token_flag(resource),
+    )
+
+
+def may_receive_token(address: str, allowed_origins: Collection[str]) -> bool:
+    """Whether the token may go to this address: a configured origin (which says http or https), and no user info."""
+    try:
+        origin = origin_of(address)
+    except ValueError:
+        return False
+    authority = urlsplit(address).netloc
+    if "@" in authority or "\\" in address:
+        return False
+    return origin in allowed_origins
+
+
+def _judge(endpoint: Endpoint, study: ImagingStudy, allowed_origins: Collection[str]) -> ResolvedEndpoint:
+    # Some servers append the study to the address (IHE IMR examples); the base is what precedes it.
+    suffixes = (f"/studies/{study.study_instance_uid}", f"/study/{study.study_instance_uid}")
+    address = next((endpoint.address.removesuffix(s) for s in suffixes if endpoint.address.endswith(s)), endpoint.address)
+    endpoint = Endpoint(address, endpoint.connection_types, endpoint.status, endpoint.send_token)
+    if endpoint.status not in ("active", "test"):
+        return ResolvedEndpoint(EndpointState.INACTIVE, address=address)
+    if not may_receive_token(address, allowed_origins):
+        return ResolvedEndpoint(EndpointState.ORIGIN_REFUSED, address=address)
+    return ResolvedEndpoint(EndpointState.USABLE, endpoint, address)
+
+
+def _resource(study: ImagingStudy, reference: str, resources: BundleResources) -> Mapping[str, Any] | None:
+    if reference.startswith("#"):
+        return next((one for one in study.contained if one.get("id") == reference[1:]), None)
+    if reference in resources.by_full_url:
+        return resources.by_full_url[reference]
+    segments = reference.split("/")
+    if "_history" in segments:
+        segments = segments[: segments.index("_history")]
+    return resources.by_type_and_id.get("/".join(segments[-2:]))
+
+
+def _connection_types(value: object) -> tuple[str, ...]:
+    """R4: one Coding. R5: CodeableConcepts."""
+    items = value if isinstance(value, list) else [value]
+    codes: list[str] = []
+    for item in items:
+        if not isinstance(item, dict):
+            continue
+        codings = item.get("coding")
+        for coding in codings if isinstance(codings, list) else [item]:
+            if isinstance(coding, dict) and isinstance(coding.get("code"), str):
+                codes.append(coding["code"])
+    return tuple(codes)
+
+
+def _token_flag(resource: Mapping[str, Any]) -> bool:
+    extensions = resource.get("extension")
+    for extension in extensions if isinstance(extensions, list) else []:
+        if isinstance(extension, dict) and extension.get("url") in REQUIRES_ACCESS_TOKEN:
+            return extension.get("valueBoolean") is not False
+    return True
+
+
+_TELLING = (
+    EndpointState.MISSING,
+    EndpointState.UNRESOLVED,
+    EndpointState.INACTIVE,
+    EndpointState.ORIGIN_REFUSED,
+    EndpointState.USABLE,
+)
+
+
+def _more_telling(one: ResolvedEndpoint, other: ResolvedEndpoint) -> ResolvedEndpoint:
+    return max(one, other, key=lambda resolved: _TELLING.index(resolved.state))

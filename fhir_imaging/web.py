@@ -1,0 +1,177 @@
+"""What every HTTP component shares: a request's reference number, errors in the shape that their caller expects, CORS, logs.
+
+Errors: CDS and FHIR callers get an OperationOutcome, DICOMweb callers problem+json (RFC 9457), people an HTML page. All of them
+carry the reference number that the log has, and none a stack trace.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+from flask import Flask, Response, g, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from fhir_imaging import errors
+from fhir_imaging.problems import Problem, operation_outcome, problem_json, problem_of
+
+log = logging.getLogger("imaging_cds.request")
+
+_REFERENCE = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
+
+
+class ErrorShape(StrEnum):
+    """How a component's callers expect to be told of an error."""
+
+    OPERATION_OUTCOME = "operation-outcome"
+    PROBLEM_JSON = "problem-json"
+    HTML = "html"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorSurface:
+    """URL paths below ``prefix`` answer errors in ``shape``; ``decorate`` adds the component's headers (CORS) to them."""
+
+    prefix: str
+    shape: ErrorShape
+    decorate: Callable[[Response], Response] | None = None
+
+
+def request_reference() -> str:
+    """The number under which this request stands in the log: the caller's X-Request-Id when it is plain, else a fresh one."""
+    if "request_reference" not in g:
+        sent = request.headers.get("X-Request-Id", "")
+        g.request_reference = sent if _REFERENCE.fullmatch(sent) else secrets.token_hex(8)
+    return str(g.request_reference)
+
+
+def install(app: Flask, surfaces: Collection[ErrorSurface]) -> None:
+    """Registers the one error handler and the access log. The longest matching prefix decides the shape; HTML otherwise."""
+    ordered = sorted(surfaces, key=lambda surface: len(surface.prefix), reverse=True)
+
+    def surface_of(path: str) -> ErrorSurface:
+        fallback = ErrorSurface("/", ErrorShape.HTML)
+        return next((s for s in ordered if path == s.prefix or path.startswith(s.prefix.rstrip("/") + "/")), fallback)
+
+    def answer(error: errors.ImagingError) -> Response:
+        surface = surface_of(request.path)
+        response = _shaped(error, surface.shape)
+        return surface.decorate(response) if surface.decorate else response
+
+    @app.errorhandler(errors.ImagingError)
+    def _explained(error: errors.ImagingError) -> Response:
+        level = logging.ERROR if problem_of(error).status >= 500 else logging.INFO
+        log.log(level, "%s %s %s", request_reference(), error.code, _plain(error.context))
+        return answer(error)
+
+    @app.errorhandler(HTTPException)
+    def _http(error: HTTPException) -> Response:
+        return answer(_of_http(error))
+
+    @app.errorhandler(Exception)
+    def _unexpected(error: Exception) -> Response:
+        # The message may hold anything, so only its kind and place are logged; the trace goes to the log at DEBUG.
+        log.error("%s unexpected %s", request_reference(), type(error).__name__)
+        log.debug("%s", request_reference(), exc_info=error)
+        return answer(
+            errors.ImagingError("Something went wrong on our side. Please try again; if it persists, report the number.")
+        )
+
+    _install_access_log(app)
+
+
+def allow_cors(
+    response: Response, *, allowed_origins: Collection[str], methods: str, headers: str, expose: str = ""
+) -> Response:
+    """CORS for the listed browser origins ("*" = any, and then without credentials). Harmless for other callers.
+
+    A page on a public https origin that calls this machine also asks by ``Access-Control-Request-Private-Network``.
+    """
+    origin = request.headers.get("Origin")
+    response.vary.add("Origin")
+    if origin is None or not ("*" in allowed_origins or origin in allowed_origins) or (origin == "null"):
+        return response
+    response.headers["Access-Control-Allow-Origin"] = origin
+    if expose:
+        response.headers["Access-Control-Expose-Headers"] = expose
+    if request.method == "OPTIONS":
+        response.headers["Access-Control-Allow-Methods"] = methods
+        response.headers["Access-Control-Allow-Headers"] = headers
+        response.headers["Access-Control-Max-Age"] = "600"
+        if request.headers.get("Access-Control-Request-Private-Network") == "true":
+            response.headers["Access-Control-Allow-Private-Network"] = "true"
+    return response
+
+
+def _shaped(error: errors.ImagingError, shape: ErrorShape) -> Response:
+    problem = problem_of(error)
+    reference = request_reference()
+    if shape is ErrorShape.HTML:
+        page = render_template("error.html", title=problem.title, detail=error.detail, reference=reference)
+        response = Response(page, problem.status, mimetype="text/html")
+        response.headers["Content-Security-Policy"] = (
+            "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'"
+        )
+    elif shape is ErrorShape.PROBLEM_JSON:
+        body = problem_json(problem, error.code, error.detail, reference)
+        response = Response(json.dumps(body), problem.status, mimetype="application/problem+json")
+    else:
+        outcome = operation_outcome(problem.issue_code, f"{error.detail} (reference {reference})")
+        response = Response(json.dumps(outcome), problem.status, mimetype="application/fhir+json")
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Request-Id"] = reference
+    _add_headers_of(error, problem, response)
+    return response
+
+
+def _add_headers_of(error: errors.ImagingError, problem: Problem, response: Response) -> None:
+    if isinstance(error, errors.NotAuthenticated):
+        challenge = f'Bearer error="{error.challenge}"' if error.challenge else "Bearer"
+        response.headers["WWW-Authenticate"] = challenge
+    if isinstance(error, errors.UpstreamError) and problem.status == 503:
+        response.headers["Retry-After"] = str(error.retry_after_s or 5)
+
+
+def _of_http(error: HTTPException) -> errors.ImagingError:
+    """Flask's and Werkzeug's own refusals in our words; their descriptions may echo what the caller sent, so they are dropped."""
+    status = error.code or 500
+    if status == 404:
+        return errors.NotFound("There is nothing at this address.")
+    if status == 413:
+        return errors.TooLarge("The request's body is too large.")
+    if status in (405, 406, 415, 501):
+        said = {405: "method", 406: "media type asked for", 415: "media type sent", 501: "interaction"}[status]
+        return errors.NotSupported(f"The {said} is not offered at this address.", status=status)
+    if 400 <= status < 500:
+        return errors.InvalidRequest("The request cannot be understood.")
+    return errors.ImagingError("Something went wrong on our side.")
+
+
+def _install_access_log(app: Flask) -> None:
+    @app.before_request
+    def _start() -> None:
+        g.request_started = time.perf_counter()
+        request_reference()
+
+    @app.after_request
+    def _finish(response: Response) -> Response:
+        # The route's template, not the path: session ids and queries stay out of the log.
+        route = request.url_rule.rule if request.url_rule else "(no route)"
+        elapsed_ms = (time.perf_counter() - g.get("request_started", time.perf_counter())) * 1000
+        log.info("%s %s %s %d %.1fms", request_reference(), request.method, route, response.status_code, elapsed_ms)
+        response.headers.setdefault("X-Request-Id", request_reference())
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Referrer-Policy", "no-referrer")
+        return response
+
+
+def _plain(context: dict[str, object]) -> str:
+    """Context for one log line: no line breaks, no control characters, bounded."""
+    joined = " ".join(f"{name}={value}" for name, value in sorted(context.items()))
+    return "".join(mark if mark.isprintable() else "?" for mark in joined)[:500]
