@@ -23,6 +23,7 @@ from fhir_imaging.problems import Problem, operation_outcome, problem_json, prob
 
 log = logging.getLogger("imaging_cds.request")
 
+ERROR_PAGE_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 _REFERENCE = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 
 
@@ -139,7 +140,7 @@ def _add_headers_of(error: errors.ImagingError, problem: Problem, response: Resp
 
 
 def _of_http(error: HTTPException) -> errors.ImagingError:
-    """Flask's and Werkzeug's own refusals in our words; their descriptions may echo what the caller sent, so they are dropped."""
+    """Flask's and Werkzeug's own refusals in our words: their descriptions may echo what the caller sent."""
     status = error.code or 500
     if status == 404:
         return errors.NotFound("There is nothing at this address.")
