@@ -1,0 +1,89 @@
+"""Serves a Flask application with gunicorn's threaded workers, on both loopback families where the host is ``localhost``.
+
+gunicorn is the choice because it binds several addresses at once, forks workers that share the listening socket and stops
+gracefully; measured figures and the alternative are in ``docs/decisions/0002-gunicorn.md``.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """How the application is served. Several workers share nothing but the database."""
+
+    host: str = "localhost"
+    port: int = 8000
+    workers: int = 2
+    threads: int = 12
+    timeout_s: int = 120
+    graceful_timeout_s: int = 10
+
+
+class _Gunicorn(BaseApplication):  # type: ignore[misc]
+    def __init__(self, make_app: Callable[[], Flask], options: dict[str, Any]) -> None:
+        self._make_app = make_app
+        self._options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        return self._make_app()
+
+
+def serve(make_app: Callable[[], Flask], settings: ServerSettings) -> None:
+    """Runs until SIGTERM or SIGINT. ``make_app`` is called once in every worker, after the fork."""
+    options: dict[str, Any] = {
+        "bind": binds(settings.host, settings.port),
+        "workers": settings.workers,
+        "threads": settings.threads,
+        "worker_class": "gthread",
+        "timeout": settings.timeout_s,
+        "graceful_timeout": settings.graceful_timeout_s,
+        "keepalive": 30,
+        "accesslog": None,
+        "loglevel": "warning",
+        "proc_name": "imaging-cds",
+        "control_socket_disable": True,
+    }
+    _Gunicorn(make_app, options).run()
+
+
+def binds(host: str, port: int) -> list[str]:
+    """Addresses to listen on: ``localhost`` means 127.0.0.1, and ::1 too where this machine has IPv6."""
+    if host != "localhost":
+        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
+    return [f"127.0.0.1:{port}", *([f"[::1]:{port}"] if _has_ipv6_loopback() else [])]
+
+
+def is_port_free(host: str, port: int) -> bool:
+    """Whether this process could listen there now."""
+    for address in binds(host, port):
+        bare = address.rsplit(":", 1)[0].strip("[]")
+        family = socket.AF_INET6 if ":" in bare else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((bare, port))
+            except OSError:
+                return False
+    return True
+
+
+def _has_ipv6_loopback() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
