@@ -5,28 +5,29 @@ engine). Readers are tolerant: an odd resource becomes a ``Problem``, never an e
 
 **Every Observation**
 
-- ``status``: ``final``, ``amended`` or ``corrected`` = signed by a person. ``preliminary`` *with* ``device`` = an unsigned AI result.
-  ``preliminary`` without ``device`` is somebody's unfinished reading and says nothing. Everything else is left out.
+- ``status``: ``final``, ``amended`` or ``corrected`` = signed by a person. ``preliminary`` *with* ``device`` = an unsigned AI
+  result. ``preliminary`` without ``device`` is somebody's unfinished reading and says nothing. Everything else is left out.
 - ``subject.reference`` = ``Patient/{id}`` of the patient in context; another patient's resource is a ``Problem``.
 - ``effectiveDateTime`` = when the **images** were taken (due dates count from it); ``issued`` = when it was signed.
 - ``derivedFrom`` (or ``partOf``) = ``{"reference": "ImagingStudy/{id}"}``, the study it was seen on.
-- ``performer`` = who signed (``display`` is shown). AI: ``device`` = ``{"reference": "Device/…", "display": "name version"}``, no performer.
+- ``performer`` = who signed (``display`` is shown). AI: ``device`` = ``{"reference": "Device/…",
+  "display": "name version"}`` and no performer.
 - The slice (AI deep link), optional, an extension of the Observation; each UID is a ``valueOid`` with ``urn:oid:``::
 
       {"url": "https://imaging-cds.example/fhir/StructureDefinition/imaging-selection", "extension": [
         {"url": "study", "valueOid": "urn:oid:2.25.1"}, {"url": "series", "valueOid": "urn:oid:2.25.2"},
         {"url": "instance", "valueOid": "urn:oid:2.25.3"}]}
 
-- A recommendation that the reader coded (shown first, before any guideline), optional components: DCM 111055 *Recommended
-  Follow-up Interval* = ``valueQuantity`` (UCUM ``d``, ``wk``, ``mo`` or ``a``) or ``valueRange`` of such; DCM 111054 *Recommended
-  Follow-up Date* = ``valueDateTime``.
+- A recommendation that the reader coded (shown first, before any guideline), optional components: DCM 111055
+  *Recommended Follow-up Interval* = ``valueQuantity`` (UCUM ``d``, ``wk``, ``mo`` or ``a``) or ``valueRange`` of such; DCM 111054
+  *Recommended Follow-up Date* = ``valueDateTime``.
 
 **(a) Lung-RADS category** (screening; radiologist or AI)::
 
     code                 http://snomed.info/sct | 1362105002
     valueCodeableConcept https://imaging-cds.example/fhir/CodeSystem/lung-rads | version "2022" | 0 1 2 3 4A 4B 4X
     component[]          (optional) the most suspicious nodule, with the component codes of (b)
-    component[]          (optional) modifier S: code https://imaging-cds.example/fhir/CodeSystem/lung-rads | S = valueBoolean true
+    component[]          (optional) modifier S: code of the same system | S, valueBoolean true
 
 ``version`` is required: without it no interval is computed.
 
@@ -47,16 +48,16 @@ engine). Readers are tolerant: an odd resource becomes a ``Problem``, never an e
       {nodule}|change                                      valueCodeableConcept {nodule}|baseline, new, growing or stable
       {nodule}|previous-diameter                           valueQuantity mm (with change)
 
-``{nodule}`` = ``https://imaging-cds.example/fhir/CodeSystem/nodule``. Without ``method`` a nodule is reported as it is and no interval
-is computed (the guideline and its version must be coded); without risk both rows are shown. A nodule of a study that also has (a) is
-the screening's, and Fleischner is never applied to it.
+``{nodule}`` = ``https://imaging-cds.example/fhir/CodeSystem/nodule``. Without ``method`` a nodule is reported as it is and no
+interval is computed (the guideline and its version must be coded); without risk both rows are shown. A nodule of a study that
+also has (a) is the screening's, and Fleischner is never applied to it.
 
-**(c) AI results**: shape (a) or (b) with ``status`` ``preliminary`` and ``device``; same study, same ``derivedFrom``, with the slice.
+**(c) AI results**: shape (a) or (b) with ``status`` ``preliminary`` and ``device``; same ``derivedFrom`` study, with the slice.
 An AI result says nothing of its own once the same study has a signed one: both are then shown together.
 
-**Beside them** (all optional but Patient): Patient.birthDate; DiagnosticReport (``imagingStudy`` or ``result`` names the study or
-finding; ``conclusion`` is quoted, never computed from); ImagingStudy (identifier ``urn:dicom:uid``, started, modality, series.bodySite
-or procedureCode); ServiceRequest (LOINC code, status, authoredOn); Observation LOINC 72166-2 tobacco smoking status
+**Beside them** (all optional but Patient): Patient.birthDate; DiagnosticReport (``imagingStudy`` or ``result`` names the study
+or finding; ``conclusion`` is quoted, never computed from); ImagingStudy (identifier ``urn:dicom:uid``, started, modality,
+series.bodySite or procedureCode); ServiceRequest (LOINC code, status, authoredOn); Observation LOINC 72166-2 tobacco smoking status
 (valueCodeableConcept, shown as evidence only); Condition (clinicalStatus, ICD-10 or SNOMED code: exclusions of Fleischner).
 """
 
