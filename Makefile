@@ -1,0 +1,53 @@
+# The verbs of this project, the same on a laptop and in CI: demo, check, test, bench.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+VIEWER := .viewer
+ARGS ?=
+
+DEMO_ARGS := $(if $(PORT),--port $(PORT)) $(if $(EHR_PORT),--ehr-port $(EHR_PORT)) $(if $(PACS_PORT),--pacs-port $(PACS_PORT)) $(ARGS)
+
+.PHONY: help demo check test bench viewer clean
+help:
+	@echo "make demo    start the app, a sandbox EHR and a sandbox PACS on this machine (ARGS=\"--reset\" and so on)"
+	@echo "make check   formatting, lint, types, import rules"
+	@echo "make test    all tests"
+	@echo "make bench   benchmarks"
+
+demo: $(VENV)/.demo
+	@$(BIN)/python -m imaging_cds demo $(DEMO_ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(VENV)/.dev viewer
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/benchmarks --benchmarks $(ARGS)
+
+# The viewer is optional for the unit tests: without npm its tests skip and say how to get it.
+viewer: $(VENV)/.dev
+	-@$(BIN)/python -m imaging_cds viewer
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=..."; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# --require-hashes: what is installed is what was reviewed, byte for byte.
+$(VENV)/.demo: requirements/demo.txt pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/demo.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --quiet --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --quiet --editable .
+	@touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) $(VIEWER) .demo dist build

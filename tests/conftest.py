@@ -1,0 +1,93 @@
+"""What every test may use: free ports, real servers on them, Debian's Chromium, and the rule that CI skips nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from werkzeug.serving import make_server
+
+CHECKOUT = Path(__file__).parent.parent
+VIEWER_DIR = CHECKOUT / ".viewer"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--benchmarks", action="store_true", help="run tests/benchmarks too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--benchmarks"):
+        benchmarks = [item for item in items if "benchmarks" in Path(item.path).parts]
+        config.hook.pytest_deselected(items=benchmarks)
+        items[:] = [item for item in items if item not in benchmarks]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    # In CI a counterpart that is missing is a fault of the CI, not a reason to pass.
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("IMAGING_CDS_NO_SKIP"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but nothing may be skipped here: {report.longrepr}"
+    return report
+
+
+def free_port_number() -> int:
+    """A port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    return free_port_number()
+
+
+@contextmanager
+def serving(app: Flask, port: int, *, host: str = "127.0.0.1") -> Iterator[str]:
+    """The application on a real socket, in a thread; yields its base URL."""
+    server = make_server(host, port, app, threaded=True)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Flask, int], str]]:
+    """Starts applications for one test and stops them after it."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        yield lambda app, port: stack.enter_context(serving(app, port))
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """Debian's Chromium."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("Chromium is not installed. On Debian: apt-get install chromium")
+    return path
+
+
+@pytest.fixture(scope="session")
+def viewer_dir() -> Path:
+    """The installed OHIF viewer."""
+    if not (VIEWER_DIR / "index.html").exists():
+        pytest.skip("The viewer is not installed. Run: .venv/bin/python -m imaging_cds viewer (needs npm)")
+    return VIEWER_DIR
