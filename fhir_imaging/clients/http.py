@@ -31,11 +31,11 @@ class OutboundSession(requests.Session):
         self.allowed_origins = frozenset(origin_of(origin) for origin in allowed_origins)
         self.timeout_s = timeout_s
         self.trust_env = False
-        self.max_redirects = 0
         self.headers["User-Agent"] = USER_AGENT
         # Retry-After is the server's promise, not ours to wait for inside a clinician's request: callers decide about 503.
         retry = Retry(
             total=retries,
+            read=False,  # a slow answer has used the caller's time up already
             redirect=0,
             status_forcelist=RETRIED_STATUSES,
             allowed_methods=frozenset({"GET", "HEAD"}),

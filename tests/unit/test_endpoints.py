@@ -1,0 +1,104 @@
+"""Endpoints are resolved in all three forms and never given the token unless configured (C3, C4, C10, groups 24 and 25)."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fhir_imaging.endpoints import BundleResources, EndpointState, may_receive_token, resolve_endpoint
+from fhir_imaging.study import ImagingStudy, read_study
+
+ORIGINS = frozenset({"https://images.example"})
+FLAGS = ("http://hl7.org/fhir/smart-app-launch", "http://fhir.org/argonaut/smart-imaging")
+
+
+def an_endpoint(address: str = "https://images.example/dicom-web", **changes: Any) -> dict[str, Any]:
+    wado = {"system": "http://terminology.hl7.org/CodeSystem/endpoint-connection-type", "code": "dicom-wado-rs"}
+    return {"resourceType": "Endpoint", "id": "e1", "status": "active", "connectionType": wado, "address": address} | changes
+
+
+def a_study(*references: str, contained: tuple[dict[str, Any], ...] = ()) -> ImagingStudy:
+    study = read_study({"id": "s", "identifier": [{"system": "urn:dicom:uid", "value": "urn:oid:1.2.3"}]})
+    assert isinstance(study, ImagingStudy)
+    return replace(study, endpoint_references=references, contained=contained)
+
+
+def resources(endpoint: dict[str, Any], full_url: str = "https://ehr.example/fhir/Endpoint/e1") -> BundleResources:
+    return BundleResources({full_url: endpoint}, {"Endpoint/e1": endpoint})
+
+
+@pytest.mark.parametrize(
+    ("study", "found"),
+    [
+        (a_study("#c", contained=(an_endpoint() | {"id": "c"},)), BundleResources({}, {})),
+        (a_study("Endpoint/e1"), resources(an_endpoint())),
+        (a_study("https://ehr.example/fhir/Endpoint/e1"), resources(an_endpoint())),
+        (a_study("Endpoint/e1/_history/3"), resources(an_endpoint())),
+        (a_study("urn:uuid:4"), resources(an_endpoint(), "urn:uuid:4")),
+    ],
+    ids=["contained", "relative", "absolute", "versioned", "urn:uuid"],
+)
+def test_every_form_of_reference_is_resolved(study: ImagingStudy, found: BundleResources) -> None:
+    resolved = resolve_endpoint(study, found, ORIGINS)
+
+    assert resolved.state is EndpointState.USABLE
+    assert resolved.endpoint is not None
+    assert resolved.endpoint.address == "https://images.example/dicom-web"
+    assert resolved.endpoint.send_token
+
+
+def test_r5_connection_types_are_read() -> None:
+    r5 = an_endpoint(connectionType=[{"coding": [{"code": "ihe-iid"}]}, {"coding": [{"code": "dicom-wado-rs"}]}])
+    assert resolve_endpoint(a_study("Endpoint/e1"), resources(r5), ORIGINS).state is EndpointState.USABLE
+
+
+def test_other_connection_types_are_passed_over() -> None:
+    viewer = an_endpoint(connectionType={"code": "ihe-iid"})
+    assert resolve_endpoint(a_study("Endpoint/e1"), resources(viewer), ORIGINS).state is EndpointState.MISSING
+
+
+@pytest.mark.parametrize(
+    ("study", "found", "state"),
+    [
+        (a_study(), resources(an_endpoint()), EndpointState.MISSING),
+        (a_study("Endpoint/x"), resources(an_endpoint()), EndpointState.UNRESOLVED),
+        (a_study("Endpoint/e1"), resources(an_endpoint(status="off")), EndpointState.INACTIVE),
+        (a_study("Endpoint/e1"), resources(an_endpoint("https://evil.example/dicom-web")), EndpointState.ORIGIN_REFUSED),
+    ],
+)
+def test_a_study_without_usable_endpoint_says_why(study: ImagingStudy, found: BundleResources, state: EndpointState) -> None:
+    assert resolve_endpoint(study, found, ORIGINS).state is state
+
+
+@pytest.mark.parametrize("base", FLAGS)
+def test_both_generations_of_the_token_flag_are_read(base: str) -> None:
+    flag = {"url": f"{base}/StructureDefinition/requires-access-token", "valueBoolean": False}
+    resolved = resolve_endpoint(a_study("Endpoint/e1"), resources(an_endpoint(extension=[flag])), ORIGINS)
+    assert resolved.endpoint is not None
+    assert not resolved.endpoint.send_token
+
+
+def test_a_study_path_at_the_end_of_the_address_is_taken_off() -> None:
+    resolved = resolve_endpoint(
+        a_study("Endpoint/e1"), resources(an_endpoint("https://images.example/w/studies/1.2.3")), ORIGINS
+    )
+    assert resolved.endpoint is not None
+    assert resolved.endpoint.address == "https://images.example/w"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://images.example/x",
+        "https://images.example:8443/x",
+        "https://images.example@evil.example/",
+        "https://user@images.example/",
+        "https://images.example.evil.example/",
+        "javascript:alert(1)",
+        "//images.example/x",
+        "https://images.example\\@evil.example/",
+    ],
+)
+def test_the_token_goes_to_no_other_origin(address: str) -> None:
+    assert may_receive_token("https://images.example/ok", ORIGINS)
+    assert not may_receive_token(address, ORIGINS)
