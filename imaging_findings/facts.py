@@ -19,8 +19,8 @@ engine). Readers are tolerant: an odd resource becomes a ``Problem``, never an e
         {"url": "instance", "valueOid": "urn:oid:2.25.3"}]}
 
 - A recommendation that the reader coded (shown first, before any guideline), optional components: DCM 111055
-  *Recommended Follow-up Interval* = ``valueQuantity`` (UCUM ``d``, ``wk``, ``mo`` or ``a``) or ``valueRange`` of such; DCM 111054
-  *Recommended Follow-up Date* = ``valueDateTime``.
+  *Recommended Follow-up Interval* = ``valueQuantity`` (UCUM ``d``, ``wk``, ``mo`` or ``a``) or ``valueRange`` of such;
+  DCM 111054 *Recommended Follow-up Date* = ``valueDateTime``.
 
 **(a) Lung-RADS category** (screening; radiologist or AI)::
 
@@ -57,13 +57,35 @@ An AI result says nothing of its own once the same study has a signed one: both 
 
 **Beside them** (all optional but Patient): Patient.birthDate; DiagnosticReport (``imagingStudy`` or ``result`` names the study
 or finding; ``conclusion`` is quoted, never computed from); ImagingStudy (identifier ``urn:dicom:uid``, started, modality,
-series.bodySite or procedureCode); ServiceRequest (LOINC code, status, authoredOn); Observation LOINC 72166-2 tobacco smoking status
-(valueCodeableConcept, shown as evidence only); Condition (clinicalStatus, ICD-10 or SNOMED code: exclusions of Fleischner).
+series.bodySite or procedureCode); ServiceRequest (LOINC code, status, authoredOn); Observation LOINC 72166-2 tobacco smoking
+status (valueCodeableConcept, shown as evidence only); Condition (clinicalStatus, ICD-10 or SNOMED code: exclusions of
+Fleischner).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from imaging_findings.findings import Finding, Problem
+from imaging_findings.history import (
+    ConditionFacts,
+    OrderFacts,
+    PatientFacts,
+    ReportFacts,
+    StudyFacts,
+    is_of_patient,
+    read_condition,
+    read_order,
+    read_patient,
+    read_report,
+    read_smoking,
+    read_study_facts,
+)
+from imaging_findings.observations import OTHER_PATIENT, read_finding, reference_of
+
+Fact = TypeVar("Fact")
 
 PATIENT_ID_TOKEN = "{{context.patientId}}"  # noqa: S105 - a CDS Hooks prefetch token, not a secret
 
@@ -123,3 +145,95 @@ QUERIES: tuple[FactQuery, ...] = (
     ),
     FactQuery("conditions", "Condition", f"Condition?{_PATIENT}&_count=200", False, "conditions"),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All that the rules may know of one patient. ``unavailable`` and ``partial`` name query keys that did not come (whole)."""
+
+    patient: PatientFacts
+    findings: tuple[Finding, ...] = ()
+    studies: tuple[StudyFacts, ...] = ()
+    orders: tuple[OrderFacts, ...] = ()
+    reports: tuple[ReportFacts, ...] = ()
+    conditions: tuple[ConditionFacts, ...] = ()
+    smoking: str | None = None
+    problems: tuple[Problem, ...] = ()
+    unavailable: frozenset[str] = frozenset()
+    partial: frozenset[str] = frozenset()
+
+    def study_of(self, finding: Finding) -> StudyFacts | None:
+        """The study that a finding was seen on, where it came."""
+        return next((study for study in self.studies if study.reference == finding.study_reference), None)
+
+    def reports_of(self, finding: Finding) -> tuple[ReportFacts, ...]:
+        """The signed reports that name the finding or its study."""
+        wanted = finding.study_reference
+        return tuple(one for one in self.reports if finding.reference in one.results or (wanted and wanted in one.studies))
+
+
+def read_facts(
+    resources: Mapping[str, Sequence[Mapping[str, Any]] | None],
+    patient_id: str,
+    *,
+    partial: frozenset[str] = frozenset(),
+) -> Facts:
+    """The facts in the answers to ``QUERIES``, by key; None (or a missing key) = that query could not be answered.
+
+    Never raises over content: what cannot be used stands in ``problems``.
+    """
+    problems: list[Problem] = []
+    patient = PatientFacts(patient_id=patient_id)
+    for resource in _of(resources, "patient"):
+        read = read_patient(resource, patient_id)
+        if isinstance(read, Problem):
+            problems.append(read)
+        else:
+            patient = read
+
+    def own(key: str, resource_type: str, reader: Callable[[Mapping[str, Any]], Fact | Problem | None]) -> tuple[Fact, ...]:
+        return _read_all(_of(resources, key), (resource_type, patient_id), reader, problems)
+
+    smoking = own("smoking", "Observation", read_smoking)
+    return Facts(
+        patient=patient,
+        findings=own("findings", "Observation", lambda one: read_finding(one, patient_id)),
+        studies=own("studies", "ImagingStudy", read_study_facts),
+        orders=own("orders", "ServiceRequest", read_order),
+        reports=own("reports", "DiagnosticReport", read_report),
+        conditions=own("conditions", "Condition", read_condition),
+        smoking=smoking[0] if smoking else None,
+        problems=tuple(problems),
+        unavailable=frozenset(query.key for query in QUERIES if resources.get(query.key) is None),
+        partial=partial,
+    )
+
+
+def _of(resources: Mapping[str, Sequence[Mapping[str, Any]] | None], key: str) -> Sequence[Mapping[str, Any]]:
+    return resources.get(key) or ()
+
+
+def _read_all(
+    resources: Sequence[Mapping[str, Any]],
+    whose: tuple[str, str],
+    reader: Callable[[Mapping[str, Any]], Fact | Problem | None],
+    problems: list[Problem],
+) -> tuple[Fact, ...]:
+    resource_type, patient_id = whose
+    facts: list[Fact] = []
+    seen: set[str] = set()
+    for resource in resources:
+        reference = reference_of(resource, resource_type)
+        if resource.get("resourceType") != resource_type or reference in seen:
+            continue
+        if reference != resource_type:
+            seen.add(reference)
+        if not is_of_patient(resource, patient_id):
+            problems.append(Problem(reference, OTHER_PATIENT))
+            continue
+        read = reader(resource)
+        if isinstance(read, Problem):
+            problems.append(read)
+        elif read is not None:
+            facts.append(read)
+    return tuple(facts)

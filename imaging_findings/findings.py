@@ -1,0 +1,121 @@
+"""What was seen on images, as values: who said it, on which study, and what is missing.
+
+Sizes are millimetres. Dates are the local date of the study as its source stated it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+
+from fhir_imaging.uids import StudyInstanceUID
+from imaging_findings.codes import Code
+from imaging_findings.intervals import Interval
+
+
+class Author(StrEnum):
+    """Who stands behind a finding."""
+
+    PERSON = "person"
+    AI = "ai"
+
+
+class Kind(StrEnum):
+    """Which rule family a finding belongs to."""
+
+    LUNG_RADS = "lung-rads"
+    NODULE = "nodule"
+
+
+class Attenuation(StrEnum):
+    """Nodule type."""
+
+    SOLID = "solid"
+    PART_SOLID = "part-solid"
+    GROUND_GLASS = "ground-glass"
+
+
+class Change(StrEnum):
+    """How a nodule compares with the previous examination."""
+
+    BASELINE = "baseline"
+    NEW = "new"
+    GROWING = "growing"
+    STABLE = "stable"
+
+
+class Risk(StrEnum):
+    """The reader's judgement of the patient's risk (Fleischner)."""
+
+    LOW = "low"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nodule:
+    """One nodule, or the most suspicious of several. Everything may be missing; nothing is guessed."""
+
+    attenuation: Attenuation | None = None
+    diameter_mm: float | None = None
+    """Mean of the long and the short axis."""
+    solid_part_mm: float | None = None
+    count: int | None = None
+    risk: Risk | None = None
+    change: Change | None = None
+    previous_mm: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSelection:
+    """The slice on which a finding is seen; UIDs are bare."""
+
+    study: StudyInstanceUID
+    series: str
+    instance: str
+
+    @property
+    def path(self) -> str:
+        """The PS3.18 resource path, which names the instance to a viewer."""
+        return f"studies/{self.study}/series/{self.series}/instances/{self.instance}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """What the reader coded as follow-up (DCM 111054, 111055); at least one of the two."""
+
+    interval: Interval | None = None
+    due: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One coded finding on one study."""
+
+    reference: str
+    """``Observation/{id}`` for reasonReference; the source's own logical id."""
+    kind: Kind
+    author: Author
+    signed_by: str | None = None
+    """Who signed, or the AI's name and version."""
+    study_reference: str | None = None
+    """``ImagingStudy/{id}``."""
+    study_date: date | None = None
+    category: str | None = None
+    """Lung-RADS category as coded; None for a nodule, and for a category that is not coded as it must be."""
+    scheme: Code | None = None
+    """The guideline's own code with its version: the value's system for Lung-RADS, the method for a nodule."""
+    stated: str | None = None
+    """The value in the source's own words; quoted, never computed from."""
+    modifier_s: bool = False
+    nodule: Nodule = field(default_factory=Nodule)
+    selection: ImageSelection | None = None
+    recommended: Recommendation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A resource that could not be used, and why; safe to show to the clinician."""
+
+    reference: str
+    reason: str

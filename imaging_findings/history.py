@@ -1,0 +1,189 @@
+"""What stands around a finding: the patient, studies, open orders, reports, smoking status and conditions, read tolerantly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from fhir_imaging.study import UnreadableStudy, concept_text, patient_id_of, read_study
+from fhir_imaging.tolerant import as_dict, dicts, text
+from fhir_imaging.uids import StudyInstanceUID
+from imaging_findings import codes
+from imaging_findings.codes import Code
+from imaging_findings.findings import Problem
+from imaging_findings.modalities import family_of
+from imaging_findings.observations import SIGNED, day_of, reference_of, relative_reference
+from imaging_findings.regions import regions_of_codes, regions_of_words
+
+ICD_10 = frozenset(
+    {"http://hl7.org/fhir/sid/icd-10", "http://hl7.org/fhir/sid/icd-10-cm", "http://fhir.de/CodeSystem/bfarm/icd-10-gm"}
+)
+ACTIVE_CONDITION = frozenset({"active", "recurrence", "relapse"})
+REFUTED = frozenset({"refuted", "entered-in-error"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatientFacts:
+    """Of the patient only what rules ask. A partial birth date is no birth date here."""
+
+    patient_id: str
+    birth_date: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyFacts:
+    """One study with its modality families and regions."""
+
+    reference: str
+    study_instance_uid: StudyInstanceUID
+    status: str
+    day: date | None
+    description: str | None
+    families: frozenset[str]
+    regions: frozenset[str]
+    is_screening: bool
+    based_on: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFacts:
+    """One imaging order. ``planned_from`` is the first day that its occurrence names."""
+
+    reference: str
+    status: str
+    intent: str
+    authored: date | None
+    planned_from: date | None
+    code_text: str
+    families: frozenset[str]
+    regions: frozenset[str]
+    reasons: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportFacts:
+    """One signed radiology report; ``conclusion`` is the author's own words."""
+
+    reference: str
+    day: date | None
+    signed_by: str | None
+    conclusion: str | None
+    studies: frozenset[str]
+    results: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConditionFacts:
+    """One active condition, by its codes."""
+
+    codes: tuple[Code, ...]
+    words: str
+
+
+def read_patient(resource: Mapping[str, Any], patient_id: str) -> PatientFacts | Problem:
+    """The patient in context; a Problem when the resource is another patient's."""
+    if resource.get("resourceType") != "Patient" or text(resource.get("id")) != patient_id:
+        return Problem(reference_of(resource, "Patient"), "it is not the patient in context")
+    return PatientFacts(patient_id=patient_id, birth_date=day_of(text(resource.get("birthDate"))))
+
+
+def is_of_patient(resource: Mapping[str, Any], patient_id: str) -> bool:
+    """Whether the resource's subject is this patient, by logical id."""
+    return patient_id_of(text(as_dict(resource.get("subject")).get("reference"))) == patient_id
+
+
+def read_study_facts(resource: Mapping[str, Any]) -> StudyFacts | Problem:
+    """One ImagingStudy; a Problem says what is wrong with it."""
+    study = read_study(resource)
+    if isinstance(study, UnreadableStudy):
+        return Problem(reference_of(resource, "ImagingStudy"), study.problem)
+    coded = _study_codes(resource)
+    regions = regions_of_codes(coded)
+    procedures = [codes.procedures()[key] for key in ((one.system, one.code) for one in coded) if key in codes.procedures()]
+    words = [study.description or "", *study.body_sites]
+    return StudyFacts(
+        reference=reference_of(resource, "ImagingStudy"),
+        study_instance_uid=study.study_instance_uid,
+        status=study.status,
+        day=day_of(study.started_text),
+        description=study.description,
+        families=frozenset(family for family in map(family_of, study.modalities) if family),
+        regions=regions or regions_of_words(words),
+        is_screening=any(procedure.purpose == "screening" for procedure in procedures),
+        based_on=_relative_references(resource.get("basedOn"), "ServiceRequest"),
+    )
+
+
+def read_order(resource: Mapping[str, Any]) -> OrderFacts | None:
+    """One imaging order of a known examination; None for orders that are none of ours."""
+    if resource.get("resourceType") != "ServiceRequest":
+        return None
+    coded = codes.codings(resource.get("code"))
+    known = [codes.procedures()[key] for key in ((one.system, one.code) for one in coded) if key in codes.procedures()]
+    if not known:
+        return None
+    regions: frozenset[str] = frozenset().union(*(procedure.regions for procedure in known))
+    period = as_dict(resource.get("occurrencePeriod"))
+    return OrderFacts(
+        reference=reference_of(resource, "ServiceRequest"),
+        status=text(resource.get("status")) or "unknown",
+        intent=text(resource.get("intent")) or "unknown",
+        authored=day_of(text(resource.get("authoredOn"))),
+        planned_from=day_of(text(resource.get("occurrenceDateTime")) or text(period.get("start"))),
+        code_text=known[0].code.display,
+        families=frozenset(family for family in (family_of(procedure.modality) for procedure in known) if family),
+        regions=regions,
+        reasons=_relative_references(resource.get("reasonReference"), "Observation"),
+    )
+
+
+def read_report(resource: Mapping[str, Any]) -> ReportFacts | None:
+    """One signed DiagnosticReport; None for unsigned or withdrawn ones."""
+    status = resource.get("status")
+    if resource.get("resourceType") != "DiagnosticReport" or not isinstance(status, str) or status not in SIGNED:
+        return None
+    signers = dicts(resource.get("resultsInterpreter")) or dicts(resource.get("performer"))
+    return ReportFacts(
+        reference=reference_of(resource, "DiagnosticReport"),
+        day=day_of(text(resource.get("issued")) or text(resource.get("effectiveDateTime"))),
+        signed_by=", ".join(name for name in (text(one.get("display")) for one in signers) if name) or None,
+        conclusion=text(resource.get("conclusion")),
+        studies=_relative_references(resource.get("imagingStudy"), "ImagingStudy"),
+        results=_relative_references(resource.get("result"), "Observation"),
+    )
+
+
+def read_condition(resource: Mapping[str, Any]) -> ConditionFacts | None:
+    """One active condition; a missing clinicalStatus counts as active, refuted and resolved ones say nothing."""
+    clinical = {one.code for one in codes.codings(resource.get("clinicalStatus"))}
+    verification = {one.code for one in codes.codings(resource.get("verificationStatus"))}
+    if resource.get("resourceType") != "Condition" or verification & REFUTED or (clinical and not clinical & ACTIVE_CONDITION):
+        return None
+    stated = codes.codings(resource.get("code"))
+    return ConditionFacts(codes=stated, words=concept_text(resource.get("code")) or "a condition") if stated else None
+
+
+def read_smoking(resource: Mapping[str, Any]) -> str | None:
+    """The tobacco smoking status in words; None when it is something else or unsigned."""
+    status = resource.get("status")
+    if codes.find(resource.get("code"), codes.SMOKING_STATUS) is None or not isinstance(status, str) or status not in SIGNED:
+        return None
+    words = concept_text(resource.get("valueCodeableConcept"))
+    when = day_of(text(resource.get("effectiveDateTime")))
+    return f"{words} ({when})" if words and when else words
+
+
+def _study_codes(resource: Mapping[str, Any]) -> list[Code]:
+    stated = [code for one in dicts(resource.get("procedureCode")) for code in codes.codings(one)]
+    for series in dicts(resource.get("series")):
+        site = as_dict(series.get("bodySite"))
+        # R5 wraps the concept in a CodeableReference.
+        stated += codes.codings(site.get("concept") or site)
+    return stated
+
+
+def _relative_references(value: object, resource_type: str) -> frozenset[str]:
+    found = (relative_reference(text(one.get("reference")), resource_type) for one in dicts(value))
+    return frozenset(reference for reference in found if reference)

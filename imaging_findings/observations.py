@@ -1,0 +1,216 @@
+"""Observations into findings, tolerantly: an odd one becomes a ``Problem`` and never hides the others.
+
+The accepted shapes are fixed in ``imaging_findings.facts``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, TypeVar
+
+from fhir_imaging.study import parse_datetime, patient_id_of
+from fhir_imaging.tolerant import as_dict, dicts, text
+from fhir_imaging.uids import from_urn, is_uid, study_uid
+from imaging_findings import codes
+from imaging_findings.codes import Code
+from imaging_findings.findings import (
+    Attenuation,
+    Author,
+    Change,
+    Finding,
+    ImageSelection,
+    Kind,
+    Nodule,
+    Problem,
+    Recommendation,
+    Risk,
+)
+from imaging_findings.intervals import Interval
+from imaging_findings.quantities import interval_in, millimetres, positive_integer
+from imaging_findings.regions import is_in_lung
+
+OTHER_PATIENT = "it belongs to another patient, or to none"
+SIGNED = frozenset({"final", "amended", "corrected"})
+LUNG_RADS_CATEGORIES = ("0", "1", "2", "3", "4A", "4B", "4X")
+Choice = TypeVar("Choice", Attenuation, Change)
+
+
+def read_finding(resource: Mapping[str, Any], patient_id: str) -> Finding | Problem | None:
+    """The finding in an Observation; None when it is none of ours or says nothing (cancelled, unfinished)."""
+    kind = _kind(resource)
+    author = _author(resource)
+    if kind is None or author is None:
+        return None
+    reference = reference_of(resource, "Observation")
+    if patient_id_of(text(as_dict(resource.get("subject")).get("reference"))) != patient_id:
+        return Problem(reference, OTHER_PATIENT)
+    category, scheme = _value(kind, resource)
+    components = Components(resource)
+    return Finding(
+        reference=reference,
+        kind=kind,
+        author=author,
+        signed_by=_signed_by(resource, author),
+        study_reference=_study_reference(resource),
+        study_date=day_of(text(resource.get("effectiveDateTime"))),
+        category=category,
+        scheme=scheme,
+        stated=text(as_dict(resource.get("valueCodeableConcept")).get("text")) or text(resource.get("valueString")),
+        modifier_s=components.value(codes.LUNG_RADS_MODIFIER_S).get("valueBoolean") is True,
+        nodule=_nodule(resource, components),
+        selection=_selection(resource),
+        recommended=_recommendation(components),
+    )
+
+
+def day_of(stated: str | None) -> date | None:
+    """The local day of a FHIR dateTime at least as exact as a day; a bare year or month is no day to count from."""
+    moment = parse_datetime(stated) if stated and len(stated) >= len("2026-01-01") else None
+    return None if moment is None else moment.date()
+
+
+def reference_of(resource: Mapping[str, Any], resource_type: str) -> str:
+    """``Type/id``, or the type alone where the id is missing."""
+    resource_id = text(resource.get("id"))
+    return f"{resource_type}/{resource_id}" if resource_id else resource_type
+
+
+def relative_reference(reference: str | None, resource_type: str) -> str | None:
+    """``Type/id`` out of a relative, absolute or versioned reference; None for another type."""
+    if not reference:
+        return None
+    segments = reference.split("/")
+    if "_history" in segments:
+        segments = segments[: segments.index("_history")]
+    return "/".join(segments[-2:]) if len(segments) >= 2 and segments[-2] == resource_type and segments[-1] else None
+
+
+class Components:
+    """The components of an Observation, found by code."""
+
+    def __init__(self, resource: Mapping[str, Any]) -> None:
+        self._components = dicts(resource.get("component"))
+
+    def value(self, code: Code) -> Mapping[str, Any]:
+        """The component with this code; an empty one where it is missing."""
+        return next((one for one in self._components if codes.find(one.get("code"), code)), {})
+
+    def millimetres(self, code: Code) -> float | None:
+        """The component's quantity in mm."""
+        return millimetres(self.value(code).get("valueQuantity"))
+
+    def coded(self, code: Code) -> tuple[Code, ...]:
+        """The component's coded value."""
+        return codes.codings(self.value(code).get("valueCodeableConcept"))
+
+
+def _kind(resource: Mapping[str, Any]) -> Kind | None:
+    if resource.get("resourceType") != "Observation":
+        return None
+    code = codes.find(resource.get("code"), codes.LUNG_RADS_CATEGORY, codes.SOLITARY_NODULE, codes.NODULE_FINDING)
+    if code is None:
+        return None
+    if code.is_same(codes.LUNG_RADS_CATEGORY):
+        return Kind.LUNG_RADS
+    # A nodule of the thyroid carries the same finding code: only the site tells.
+    in_lung = code.is_same(codes.SOLITARY_NODULE) or is_in_lung(codes.codings(resource.get("bodySite")))
+    return Kind.NODULE if in_lung else None
+
+
+def _author(resource: Mapping[str, Any]) -> Author | None:
+    status = resource.get("status")
+    if status == "preliminary":
+        return Author.AI if as_dict(resource.get("device")) else None
+    return Author.PERSON if isinstance(status, str) and status in SIGNED else None
+
+
+def _value(kind: Kind, resource: Mapping[str, Any]) -> tuple[str | None, Code | None]:
+    """Category and guideline code with version; both None when the value is not one coded category."""
+    if kind is Kind.NODULE:
+        return None, next(
+            (one for one in codes.codings(resource.get("method")) if one.system == codes.FOLLOW_UP_GUIDELINE), None
+        )
+    coded = [one for one in codes.codings(resource.get("valueCodeableConcept")) if one.system == codes.LUNG_RADS]
+    if len({(one.code, one.version) for one in coded}) != 1 or coded[0].code not in LUNG_RADS_CATEGORIES:
+        return None, None
+    return coded[0].code, coded[0]
+
+
+def _signed_by(resource: Mapping[str, Any], author: Author) -> str | None:
+    if author is Author.AI:
+        device = as_dict(resource.get("device"))
+        return text(device.get("display")) or text(device.get("reference"))
+    names = [text(one.get("display")) or text(one.get("reference")) for one in dicts(resource.get("performer"))]
+    return ", ".join(name for name in names if name) or None
+
+
+def _study_reference(resource: Mapping[str, Any]) -> str | None:
+    references = [*dicts(resource.get("derivedFrom")), *dicts(resource.get("partOf"))]
+    found = (relative_reference(text(one.get("reference")), "ImagingStudy") for one in references)
+    return next((one for one in found if one), None)
+
+
+def _nodule(resource: Mapping[str, Any], components: Components) -> Nodule:
+    solitary = codes.find(resource.get("code"), codes.SOLITARY_NODULE) is not None
+    counted = positive_integer(components.value(codes.NUMBER_OF_LESIONS).get("valueInteger"))
+    return Nodule(
+        attenuation=_attenuation(components.coded(codes.ATTENUATION)),
+        diameter_mm=_diameter(components),
+        solid_part_mm=components.millimetres(codes.SOLID_PART_DIAMETER),
+        count=counted if counted is not None else (1 if solitary else None),
+        risk=_risk(components.coded(codes.MALIGNANCY_RISK)),
+        change=_own_choice(components.coded(codes.CHANGE), Change),
+        previous_mm=components.millimetres(codes.PREVIOUS_DIAMETER),
+    )
+
+
+def _diameter(components: Components) -> float | None:
+    mean = components.millimetres(codes.DIAMETER)
+    if mean is not None:
+        return mean
+    long_axis, short_axis = components.millimetres(codes.LONG_AXIS), components.millimetres(codes.SHORT_AXIS)
+    # One axis alone is not the size that the tables mean.
+    return None if long_axis is None or short_axis is None else (long_axis + short_axis) / 2
+
+
+def _attenuation(stated: tuple[Code, ...]) -> Attenuation | None:
+    if any(one.is_same(codes.GROUND_GLASS) for one in stated):
+        return Attenuation.GROUND_GLASS
+    return _own_choice(stated, Attenuation)
+
+
+def _own_choice(stated: tuple[Code, ...], choice: type[Choice]) -> Choice | None:
+    known = {member.value: member for member in choice}
+    return next((known[one.code] for one in stated if one.system == codes.NODULE and one.code in known), None)
+
+
+def _risk(stated: tuple[Code, ...]) -> Risk | None:
+    low, high = (any(one.is_same(code) for one in stated) for code in (codes.LOW_RISK, codes.HIGH_RISK))
+    if low == high:
+        return None
+    return Risk.HIGH if high else Risk.LOW
+
+
+def _recommendation(components: Components) -> Recommendation | None:
+    interval: Interval | None = interval_in(components.value(codes.FOLLOW_UP_INTERVAL))
+    due = day_of(text(components.value(codes.FOLLOW_UP_DATE).get("valueDateTime")))
+    return Recommendation(interval=interval, due=due) if interval or due else None
+
+
+def _selection(resource: Mapping[str, Any]) -> ImageSelection | None:
+    for extension in dicts(resource.get("extension")):
+        if extension.get("url") != codes.IMAGING_SELECTION:
+            continue
+        parts = {text(one.get("url")): _uid_value(one) for one in dicts(extension.get("extension"))}
+        study, series, instance = (parts.get(name) for name in ("study", "series", "instance"))
+        if study and series and instance:
+            return ImageSelection(study=study_uid(study), series=series, instance=instance)
+    return None
+
+
+def _uid_value(extension: Mapping[str, Any]) -> str | None:
+    stated = (text(extension.get(name)) for name in ("valueOid", "valueUri", "valueString", "valueId"))
+    value = next((one for one in stated if one), None)
+    uid = from_urn(value) if value else None
+    return uid if uid and is_uid(uid) else None

@@ -1,0 +1,177 @@
+"""What a rule pack says, as values: rows, steps, orders, and on whose authority. ``imaging_findings.packs`` reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from imaging_findings.codes import Code
+from imaging_findings.findings import Attenuation, Change, Risk
+from imaging_findings.intervals import Interval
+
+
+class Urgency(StrEnum):
+    """How loudly a card speaks; ``critical`` exists in no pack row, only by a site's policy."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Strength(StrEnum):
+    """How firmly a guideline asks for a step. Only ``recommended`` first steps become a draft order."""
+
+    RECOMMENDED = "recommended"
+    CONSIDER = "consider"
+    OPTIONAL = "optional"
+    IF_PERSISTENT = "if-persistent"
+
+
+class Rounding(StrEnum):
+    """The clinical owner's decision on sizes such as 5.5 mm."""
+
+    UP = "up"
+    DOWN = "down"
+    UNDECIDED = "undecided"
+
+
+class Band(StrEnum):
+    """Size bands of Fleischner, in whole millimetres."""
+
+    BELOW_6 = "lt6"
+    FROM_6_TO_8 = "6-8"
+    ABOVE_8 = "gt8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackInfo:
+    """On whose authority a pack speaks."""
+
+    pack_id: str
+    title: str
+    guideline: Code
+    """System and version that a finding must name for this pack to speak; ``code`` is empty where categories differ."""
+    citation: str
+    url: str
+    clinical_owner: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStep:
+    """One step of a follow-up: an examination after an interval counted from the study's date."""
+
+    examination: str
+    interval: Interval
+    strength: Strength = Strength.RECOMMENDED
+    until_years: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCode:
+    """The one examination that is right to order."""
+
+    code: Code
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CategoryRow:
+    """What follows one category."""
+
+    code: str
+    statement: str
+    steps: tuple[PlannedStep, ...]
+    urgency: Urgency
+    order: OrderCode | None
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeRange:
+    """Millimetres: ``at_least`` <= size, size < ``below``, size <= ``up_to``; an absent bound does not bind."""
+
+    at_least: float | None = None
+    below: float | None = None
+    up_to: float | None = None
+
+    def holds(self, size_mm: float) -> bool:
+        """Whether the size lies in the range."""
+        return not (
+            (self.at_least is not None and size_mm < self.at_least)
+            or (self.below is not None and size_mm >= self.below)
+            or (self.up_to is not None and size_mm > self.up_to)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """One line of "measurements → category"; an absent condition does not bind."""
+
+    trigger_id: str
+    category: str
+    evidence: str
+    feature: str | None = None
+    except_feature: str | None = None
+    attenuation: Attenuation | None = None
+    change: frozenset[Change] = frozenset()
+    diameter: SizeRange | None = None
+    solid_part: SizeRange | None = None
+    previous_category: str | None = None
+    previous_months: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScreeningPack:
+    """Lung-RADS: rows by coded category, and which measurements make which category."""
+
+    info: PackInfo
+    growth_above_mm: float
+    growth_within_months: int
+    categories: Mapping[str, CategoryRow]
+    triggers: tuple[Trigger, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoduleRow:
+    """One cell of Fleischner's table. ``risk`` None = the row does not ask for it."""
+
+    row_id: str
+    attenuation: frozenset[Attenuation]
+    risk: Risk | None
+    multiple: bool
+    bands: frozenset[Band]
+    statement: str
+    steps: tuple[PlannedStep, ...]
+    urgency: Urgency
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exclusions:
+    """To whom Fleischner does not apply."""
+
+    age_below: int
+    screening: bool
+    cancer_snomed: frozenset[str]
+    cancer_icd10: tuple[str, ...]
+    immunosuppression_icd10: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodulePack:
+    """Fleischner: rows by type, number, risk and size."""
+
+    info: PackInfo
+    rounding_of_half: Rounding
+    exclusions: Exclusions
+    rows: tuple[NoduleRow, ...]
+    order: OrderCode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packs:
+    """The packs that are in force."""
+
+    screening: ScreeningPack
+    nodules: NodulePack

@@ -1,0 +1,117 @@
+"""Reading a rule pack's TOML strictly: every key is known, of its type and present, and all faults are told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
+
+
+class PackError(ValueError):
+    """A rule pack that cannot be used; ``problems`` lists every fault found, each with its place."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class TomlTable:
+    """One table of a pack. What is missing or wrong is noted in ``problems`` and stands as the type's empty value."""
+
+    def __init__(self, content: Mapping[str, Any], place: str, problems: list[str]) -> None:
+        self._content = content
+        self._place = place
+        self._read: set[str] = set()
+        self.problems = problems
+
+    def string(self, key: str, default: str | None = None) -> str:
+        """A non-empty string; required unless a default is given."""
+        value = self._take(key, str, default, "")
+        if value == "" and default is None and key in self._content:
+            self._fault(key, "must not be empty")
+        return value
+
+    def number(self, key: str, default: float | None = None) -> float | None:
+        """A number (bounds are optional everywhere)."""
+        value = self._content.get(key, default)
+        self._read.add(key)
+        if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+            return None if value is None else float(value)
+        self._fault(key, "must be a number")
+        return None
+
+    def integer(self, key: str, default: int | None = None) -> int:
+        """A whole number; required unless a default is given."""
+        value = self._take(key, int, default, 1)
+        if isinstance(value, bool):
+            self._fault(key, "must be a whole number")
+            return 1
+        return value
+
+    def boolean(self, key: str) -> bool:
+        """True or false; required."""
+        return self._take(key, bool, None, False)
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        """An array of strings; empty when absent."""
+        value = self._take(key, list, [], [])
+        if not all(isinstance(item, str) for item in value):
+            self._fault(key, "must be an array of strings")
+            return ()
+        return tuple(value)
+
+    def choice(self, key: str, allowed: tuple[str, ...], default: str | None = None) -> str:
+        """One of the allowed words."""
+        value = self.string(key, default)
+        if value not in allowed and key in self._content:
+            self._fault(key, f"must be one of {', '.join(allowed)}")
+            return allowed[0]
+        return value or allowed[0]
+
+    def table(self, key: str) -> TomlTable | None:
+        """A nested table; None when absent."""
+        value = self._content.get(key)
+        self._read.add(key)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            self._fault(key, "must be a table")
+            return None
+        return TomlTable(value, f"{self._place}.{key}", self.problems)
+
+    def tables(self, key: str) -> list[TomlTable]:
+        """An array of tables, each placed by its id or code."""
+        found: list[TomlTable] = []
+        for position, item in enumerate(self._take(key, list, [], [])):
+            if not isinstance(item, dict):
+                self._fault(key, "must be an array of tables")
+                continue
+            name = item.get("id") or item.get("code") or position
+            found.append(TomlTable(item, f"{self._place}.{key}[{name}]", self.problems))
+        return found
+
+    def close(self) -> None:
+        """Notes every key that nobody asked for: a misspelt key must not be a silent default."""
+        for key in sorted(set(self._content) - self._read):
+            self._fault(key, "is not known")
+
+    def fault(self, message: str) -> None:
+        """Notes a fault of the whole table."""
+        self.problems.append(f"{self._place} {message}")
+
+    def _take(self, key: str, kind: type[Value], default: Value | None, empty: Value) -> Value:
+        self._read.add(key)
+        if key not in self._content:
+            if default is None:
+                self._fault(key, "is missing")
+                return empty
+            return default
+        value = self._content[key]
+        if not isinstance(value, kind):
+            self._fault(key, f"must be a {kind.__name__}")
+            return empty
+        return value
+
+    def _fault(self, key: str, message: str) -> None:
+        self.problems.append(f"{self._place}.{key} {message}")
