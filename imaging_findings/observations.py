@@ -65,9 +65,12 @@ def read_finding(resource: Mapping[str, Any], patient_id: str) -> Finding | Prob
 
 
 def day_of(stated: str | None) -> date | None:
-    """The local day of a FHIR dateTime at least as exact as a day; a bare year or month is no day to count from."""
+    """The local day of a FHIR dateTime at least as exact as a day; a bare year or month is no day to count from.
+
+    Years outside 1900 to 2200 are typing errors (and would leave the calendar when an interval is added).
+    """
     moment = parse_datetime(stated) if stated and len(stated) >= len("2026-01-01") else None
-    return None if moment is None else moment.date()
+    return moment.date() if moment is not None and 1900 <= moment.year <= 2200 else None
 
 
 def reference_of(resource: Mapping[str, Any], resource_type: str) -> str:

@@ -1,0 +1,95 @@
+"""What the rules conclude, as values: the card and the study list both speak from these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from imaging_findings.codes import Code
+from imaging_findings.findings import Finding, Problem
+from imaging_findings.history import ReportFacts, StudyFacts
+from imaging_findings.intervals import DueWindow
+from imaging_findings.quotes import Quote
+from imaging_findings.rules import PackInfo, Urgency
+
+
+class Authority(StrEnum):
+    """Who says so. A report's own word stands before any guideline (rule Ga)."""
+
+    READER = "reader"
+    GUIDELINE = "guideline"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One sentence about what should follow, on somebody's authority."""
+
+    authority: Authority
+    words: str
+    pack: PackInfo | None = None
+    """The guideline; None for the reader's own recommendation."""
+    row: str | None = None
+    needs_check: bool = False
+    """Whether the row still needs a clinician's check (evidence C)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextStep:
+    """The next examination and when it is due, counted from the study's date."""
+
+    examination: str
+    due: DueWindow
+    firm: bool = True
+    """False where the guideline only offers it (consider, optional): such a step is never overdue and never drafted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderProposal:
+    """The one order that is right, where there is one."""
+
+    code: Code
+    due: DueWindow
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guidance:
+    """What should follow one study's finding: when, why and on whose authority."""
+
+    rule_id: str
+    """Pack and row (``lung-rads-2022/3``); stable, so that feedback can be counted per rule."""
+    finding: Finding
+    study: StudyFacts | None
+    urgency: Urgency
+    statements: tuple[Statement, ...] = ()
+    next_step: NextStep | None = None
+    overdue: bool = False
+    order: OrderProposal | None = None
+    missing: tuple[str, ...] = ()
+    """Inputs without which no (or no single) interval is given."""
+    notes: tuple[str, ...] = ()
+    quotes: tuple[Quote, ...] = ()
+    reports: tuple[ReportFacts, ...] = ()
+    ai: Finding | None = None
+    """The unsigned AI result on the same study, shown beside the reader's."""
+    ai_agrees: bool | None = None
+    others: tuple[Finding, ...] = ()
+    """Further findings of the same study and rule, which this one stands for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppressed:
+    """A finding about which nothing is said, and why; kept so that it can be explained."""
+
+    finding: Finding
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """All guidance for one patient, the most urgent first, with what was left out and why."""
+
+    guidance: tuple[Guidance, ...] = ()
+    suppressed: tuple[Suppressed, ...] = ()
+    problems: tuple[Problem, ...] = ()

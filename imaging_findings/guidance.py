@@ -1,0 +1,307 @@
+"""What should follow an imaging finding, when, why and on whose authority.
+
+The reader's own recommendation comes before a guideline's; a guideline speaks only when category (or nodule), system and version
+are coded; missing input gives no interval and says what is missing; due dates count from the study's date; a later matching study
+or an open order ends the matter; an unsigned AI result is labelled, computes nothing, orders nothing and is never critical.
+Lung-RADS and Fleischner never meet: one study is either a screening or it is not.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from imaging_findings.advice import Authority, Guidance, Judgement, NextStep, OrderProposal, Statement, Suppressed
+from imaging_findings.facts import Facts
+from imaging_findings.findings import Author, Finding, Kind
+from imaging_findings.history import StudyFacts
+from imaging_findings.incidental import band_of, exclusions_for, is_fleischner, rows_for
+from imaging_findings.intervals import DueWindow
+from imaging_findings.quotes import quotes_of
+from imaging_findings.repeats import CHEST_CT, is_too_late, later_study, open_order
+from imaging_findings.rules import CategoryRow, NoduleRow, Packs, PlannedStep, Strength, Urgency
+from imaging_findings.screening import Examination, category_of, row_for
+
+_LOUDNESS = {Urgency.INFO: 0, Urgency.WARNING: 1, Urgency.CRITICAL: 2}
+# The exam's category is that of its most suspicious nodule; 0 (incomplete) outranks the two negative ones.
+_SUSPICION = ("1", "2", "0", "3", "4A", "4B", "4X")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """One study's findings, on their way through the rules."""
+
+    facts: Facts
+    packs: Packs
+    today: date
+    study: StudyFacts | None
+    day: date | None
+    screening: bool
+    people: tuple[Finding, ...]
+    machines: tuple[Finding, ...]
+
+
+def judge(facts: Facts, packs: Packs, now: datetime) -> Judgement:
+    """All guidance for the patient as of ``now`` (its local date is today), the most urgent and the longest due first."""
+    guidance: list[Guidance] = []
+    suppressed: list[Suppressed] = []
+    for case in _cases(facts, packs, now.date()):
+        spoken = _after_history(_guidance_for(case), case)
+        if isinstance(spoken, Guidance):
+            guidance.append(spoken)
+        else:
+            suppressed.append(spoken)
+    return Judgement(guidance=tuple(sorted(guidance, key=_order)), suppressed=tuple(suppressed), problems=facts.problems)
+
+
+def _order(guidance: Guidance) -> tuple[int, date, str]:
+    due = guidance.next_step.due.latest if guidance.next_step else date.max
+    return (-_LOUDNESS[guidance.urgency], due, guidance.finding.reference)
+
+
+def _cases(facts: Facts, packs: Packs, today: date) -> list[_Case]:
+    by_study: dict[str, list[Finding]] = defaultdict(list)
+    for finding in facts.findings:
+        by_study[finding.study_reference or f"{finding.study_date or finding.reference}"].append(finding)
+    cases: list[_Case] = []
+    for findings in by_study.values():
+        people = tuple(one for one in findings if one.author is Author.PERSON)
+        study = facts.study_of(findings[0])
+        stated = [one.study_date for one in [*people, *findings] if one.study_date]
+        case = _Case(
+            facts=facts,
+            packs=packs,
+            today=today,
+            study=study,
+            day=(study.day if study else None) or next(iter(stated), None),
+            screening=(study is not None and study.is_screening) or any(one.kind is Kind.LUNG_RADS for one in people),
+            people=people,
+            machines=tuple(one for one in findings if one.author is Author.AI),
+        )
+        cases.append(case)
+    return cases
+
+
+def _guidance_for(case: _Case) -> Guidance:
+    screened = [one for one in case.people if one.kind is Kind.LUNG_RADS]
+    if screened:
+        lead = max(screened, key=_suspicion)
+        spoken = _of_category(lead, case)
+    elif case.people:
+        spoken = _of_nodules(case)
+    else:
+        spoken = _of_ai(case)
+    lead = spoken.finding
+    spoken = replace(
+        spoken,
+        reports=case.facts.reports_of(lead),
+        quotes=tuple(quote for report in case.facts.reports_of(lead) for quote in quotes_of(report)),
+    )
+    return _with_ai(_with_reader(spoken, case), case) if lead.author is Author.PERSON else spoken
+
+
+def _suspicion(finding: Finding) -> int:
+    return _SUSPICION.index(finding.category) if finding.category in _SUSPICION else -1
+
+
+def _of_category(finding: Finding, case: _Case) -> Guidance:
+    pack = case.packs.screening
+    row = row_for(pack, finding.category, finding.scheme.version if finding.scheme else None)
+    notes = _category_notes(finding, case)
+    base = Guidance(
+        rule_id=f"{pack.info.pack_id}/{finding.category or 'uncoded'}",
+        finding=finding,
+        study=case.study,
+        urgency=Urgency.INFO,
+        notes=notes,
+        others=tuple(one for one in case.people if one is not finding),
+    )
+    if isinstance(row, str):
+        known = pack.categories.get(finding.category or "")
+        return replace(base, urgency=known.urgency if known else Urgency.INFO, missing=(row,))
+    said = Statement(
+        authority=Authority.GUIDELINE, words=row.statement, pack=pack.info, row=row.code, needs_check=row.evidence == "C"
+    )
+    missing = ("the date of the study",) if row.steps and case.day is None else ()
+    return replace(
+        base,
+        urgency=row.urgency,
+        statements=(said,),
+        next_step=_next_step(row.steps, case.day),
+        order=_category_order(row, case.day),
+        missing=missing,
+    )
+
+
+def _category_order(row: CategoryRow, day: date | None) -> OrderProposal | None:
+    step = _next_step(row.steps, day)
+    return OrderProposal(code=row.order.code, note=row.order.note, due=step.due) if row.order and step else None
+
+
+def _category_notes(finding: Finding, case: _Case) -> tuple[str, ...]:
+    notes: list[str] = []
+    if finding.modifier_s:
+        notes.append("Modifier S: another significant finding was reported; it needs what that finding needs.")
+    measured = category_of(case.packs.screening, Examination(nodule=finding.nodule))
+    if measured and finding.category and measured.category != finding.category and finding.category != "4X":
+        notes.append(f"The coded measurements alone would fit category {measured.category} of the table.")
+    return tuple(notes)
+
+
+def _of_nodules(case: _Case) -> Guidance:
+    """Each nodule with the number of the whole study; the most urgent stands for all (F7, "by the most suspicious")."""
+    total = len(case.people)
+    spoken: list[Guidance] = []
+    for finding in case.people:
+        stated = finding.nodule.count
+        count = max(stated or 0, total) if stated is not None or total > 1 else None
+        spoken.append(_of_nodule(replace(finding, nodule=replace(finding.nodule, count=count)), case))
+    lead = min(spoken, key=lambda one: (*_order(one)[:2], -(one.finding.nodule.diameter_mm or 0)))
+    return replace(lead, others=tuple(one.finding for one in spoken if one is not lead))
+
+
+def _of_nodule(finding: Finding, case: _Case) -> Guidance:
+    pack = case.packs.nodules
+    base = Guidance(rule_id=f"{pack.info.pack_id}/no-row", finding=finding, study=case.study, urgency=Urgency.INFO)
+    unnamed = is_fleischner(pack, finding)
+    applies = exclusions_for(pack, case.facts, case.day, screening=case.screening)
+    if applies.excluded:
+        reasons = ", ".join(applies.excluded)
+        return replace(
+            base,
+            rule_id=f"{pack.info.pack_id}/excluded",
+            notes=(f"{pack.info.title} does not apply ({reasons}); no interval is computed.",),
+        )
+    found = rows_for(pack, finding.nodule)
+    missing = tuple(dict.fromkeys([*([unnamed] if unnamed else []), *applies.missing, *found.missing]))
+    if unnamed or applies.missing or not found.rows:
+        return replace(base, missing=missing)
+    return _of_rows(base, found.rows, missing, case)
+
+
+def _of_rows(base: Guidance, rows: Sequence[NoduleRow], missing: tuple[str, ...], case: _Case) -> Guidance:
+    """One row, or both where the risk is unknown: then only a first step that both share is a step."""
+    pack = case.packs.nodules
+    words = {
+        row.row_id: f"{row.risk.value} risk: {row.statement}" if len(rows) > 1 and row.risk else row.statement for row in rows
+    }
+    first_steps = {row.steps[0] if row.steps else None for row in rows}
+    steps = rows[0].steps if len(first_steps) == 1 else ()
+    step = _next_step(steps, case.day)
+    return replace(
+        base,
+        rule_id=f"{pack.info.pack_id}/" + "+".join(row.row_id for row in rows),
+        urgency=max((row.urgency for row in rows), key=_LOUDNESS.__getitem__),
+        statements=tuple(
+            Statement(
+                authority=Authority.GUIDELINE,
+                words=words[row.row_id],
+                pack=pack.info,
+                row=row.row_id,
+                needs_check=row.evidence == "C",
+            )
+            for row in rows
+        ),
+        next_step=step,
+        order=OrderProposal(code=pack.order.code, note=pack.order.note, due=step.due) if step and step.firm else None,
+        missing=missing,
+    )
+
+
+def _of_ai(case: _Case) -> Guidance:
+    """An AI result nobody has signed: shown as such, without interval and order; at most a warning."""
+    lead = max(case.machines, key=lambda one: (_suspicion(one), one.nodule.diameter_mm or 0))
+    known = case.packs.screening.categories.get(lead.category or "")
+    return Guidance(
+        rule_id=f"ai-unsigned/{lead.kind}",
+        finding=lead,
+        study=case.study,
+        urgency=Urgency.WARNING if known and known.urgency is not Urgency.INFO else Urgency.INFO,
+        notes=("No interval is computed from an unsigned AI result.",),
+        others=tuple(one for one in case.machines if one is not lead),
+    )
+
+
+def _with_ai(guidance: Guidance, case: _Case) -> Guidance:
+    """The AI's result of the same study beside the reader's, whether they agree or not (specification, section 6)."""
+    kind = guidance.finding.kind
+    same = [one for one in case.machines if one.kind is kind]
+    if not case.machines:
+        return guidance
+    machine = max(same or case.machines, key=lambda one: (_suspicion(one), one.nodule.diameter_mm or 0))
+    return replace(guidance, ai=machine, ai_agrees=_agree(guidance.finding, machine, case.packs) if same else None)
+
+
+def _agree(person: Finding, machine: Finding, packs: Packs) -> bool | None:
+    if person.kind is Kind.LUNG_RADS:
+        return person.category == machine.category if person.category and machine.category else None
+    pairs = [
+        (person.nodule.attenuation, machine.nodule.attenuation),
+        (band_of(packs.nodules, person.nodule.diameter_mm), band_of(packs.nodules, machine.nodule.diameter_mm)),
+    ]
+    known = [one == other for one, other in pairs if one and other]
+    return all(known) if known else None
+
+
+def _with_reader(guidance: Guidance, case: _Case) -> Guidance:
+    """The reader's own recommendation first; where it and the guideline part, both are shown and nothing is ordered."""
+    guideline = guidance.next_step
+    coded = guidance.finding.recommended
+    if coded is not None:
+        due = coded.interval.due(case.day) if coded.interval and case.day else None
+        due = due or (DueWindow(coded.due, coded.due) if coded.due else None)
+        when = f"at {coded.interval}" if coded.interval else f"on {coded.due}"
+        said = Statement(authority=Authority.READER, words=f"Follow-up {when}, as the reader recommended.")
+        examination = guideline.examination if guideline else "follow-up imaging"
+        guidance = replace(
+            guidance,
+            statements=(said, *guidance.statements),
+            next_step=NextStep(examination=examination, due=due) if due else guideline,
+            urgency=guidance.urgency if guideline else Urgency.WARNING,
+            order=replace(guidance.order, due=due) if guidance.order and due else guidance.order,
+        )
+        reader_windows = [due] if due else []
+    else:
+        stated = [interval for quote in guidance.quotes for interval in quote.intervals]
+        reader_windows = [interval.due(case.day) for interval in stated] if case.day else []
+    parted = bool(guideline and reader_windows) and not any(_overlap(one, guideline) for one in reader_windows)
+    if parted:
+        note = "The report's own interval differs from the guideline's: no order is drafted."
+        return replace(guidance, order=None, notes=(*guidance.notes, note))
+    return guidance
+
+
+def _overlap(window: DueWindow, step: NextStep | None) -> bool:
+    return step is not None and window.earliest <= step.due.latest and step.due.earliest <= window.latest
+
+
+def _next_step(steps: Sequence[PlannedStep], day: date | None) -> NextStep | None:
+    if not steps or day is None:
+        return None
+    first = steps[0]
+    return NextStep(examination=first.examination, due=first.interval.due(day), firm=first.strength is Strength.RECOMMENDED)
+
+
+def _after_history(guidance: Guidance, case: _Case) -> Guidance | Suppressed:
+    """Suppression by a later study or an open order (Gf), and whether the follow-up is overdue."""
+    due = guidance.next_step.due if guidance.next_step else None
+    if case.day is not None:
+        study = later_study(case.facts, case.day, CHEST_CT)
+        if study is not None:
+            return Suppressed(finding=guidance.finding, reason=f"a later chest CT was done on {study.day}", by=study.reference)
+        order = open_order(case.facts, guidance.finding, case.day, CHEST_CT)
+        if order is not None and is_too_late(order, due):
+            note = f"An order ({order.code_text}) is planned for {order.planned_from}, later than due."
+            guidance = replace(guidance, notes=(*guidance.notes, note))
+        elif order is not None and order.status == "draft":
+            note = f"A draft order ({order.code_text}) is waiting to be signed."
+            guidance = replace(guidance, order=None, urgency=Urgency.INFO, notes=(*guidance.notes, note))
+        elif order is not None:
+            return Suppressed(finding=guidance.finding, reason=f"{order.code_text} is already ordered", by=order.reference)
+    return replace(guidance, overdue=_is_overdue(guidance.next_step, case.today))
+
+
+def _is_overdue(step: NextStep | None, today: date) -> bool:
+    return step is not None and step.firm and step.due.is_overdue(today)

@@ -1,0 +1,51 @@
+"""A report's own words about follow-up. Text is quoted and may hold a draft order back; nothing is ever computed from it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from imaging_findings.history import ReportFacts
+from imaging_findings.intervals import Interval, Unit
+
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+(?=[A-ZÀ-Þ0-9])|\n+")
+_ABOUT_FOLLOW_UP = re.compile(r"\b(recommend\w*|follow[- ]?up|repeat|surveillance|advise\w*|suggest\w*)\b", re.IGNORECASE)
+_INTERVAL = re.compile(
+    r"\b(?P<low>\d{1,3})(?:\s*(?:-|–|to)\s*(?P<high>\d{1,3}))?[\s-]*(?P<unit>day|week|month|year)s?\b",
+    re.IGNORECASE,
+)
+_UNITS = {"day": Unit.DAY, "week": Unit.WEEK, "month": Unit.MONTH, "year": Unit.YEAR}
+MAX_QUOTE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """One sentence of a signed report about follow-up, with the intervals that it names."""
+
+    sentence: str
+    report: ReportFacts
+    intervals: tuple[Interval, ...]
+
+
+def quotes_of(report: ReportFacts) -> tuple[Quote, ...]:
+    """The sentences of the conclusion that speak of follow-up."""
+    sentences = _SENTENCE.split(report.conclusion or "")
+    return tuple(
+        Quote(_shortened(sentence.strip()), report, _intervals(sentence))
+        for sentence in sentences
+        if _ABOUT_FOLLOW_UP.search(sentence)
+    )
+
+
+def _intervals(sentence: str) -> tuple[Interval, ...]:
+    found: list[Interval] = []
+    for match in _INTERVAL.finditer(sentence):
+        low = int(match["low"])
+        high = int(match["high"] or low)
+        if 0 < low <= high:
+            found.append(Interval(low, high, _UNITS[match["unit"].lower()]))
+    return tuple(found)
+
+
+def _shortened(sentence: str) -> str:
+    return sentence if len(sentence) <= MAX_QUOTE else sentence[: MAX_QUOTE - 1].rstrip() + "…"

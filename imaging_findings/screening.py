@@ -1,0 +1,75 @@
+"""Lung-RADS: what follows a coded category, and which category a nodule's measurements belong to.
+
+A category is never computed for a recommendation (rule Gc): the measurements only explain or question the coded one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from imaging_findings.findings import Change, Nodule
+from imaging_findings.intervals import add_months
+from imaging_findings.rules import CategoryRow, ScreeningPack, SizeRange, Trigger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """A screening nodule with what else the table asks for; ``features`` are words of the pack such as ``airway-segmental``."""
+
+    nodule: Nodule = field(default_factory=Nodule)
+    features: frozenset[str] = frozenset()
+    previous_category: str | None = None
+    months_since_previous: int | None = None
+
+
+def row_for(pack: ScreeningPack, category: str | None, version: str | None) -> CategoryRow | str:
+    """The category's row, or in words what is missing (rule Gb: category, system and version must all be coded)."""
+    if category is None:
+        return "a coded Lung-RADS category"
+    if version is None:
+        return "the Lung-RADS version"
+    if version != pack.info.guideline.version:
+        return f"rules for Lung-RADS version {version} (this service knows {pack.info.guideline.version})"
+    return pack.categories.get(category) or f"a row for Lung-RADS {category}"
+
+
+def category_of(pack: ScreeningPack, examination: Examination) -> Trigger | None:
+    """The table's line that the measurements meet; None when an input is missing or no line holds (rule Gd)."""
+    return next((trigger for trigger in pack.triggers if _holds(trigger, examination)), None)
+
+
+def change_between(pack: ScreeningPack, previous: Mapping[date, float], current: tuple[date, float]) -> Change | None:
+    """Growing or stable against the latest earlier measurement (mm by day); None without one inside the pack's time.
+
+    Growth is an increase above ``growth_above_mm`` within ``growth_within_months`` calendar months.
+    """
+    day, size = current
+    earlier = [one for one in previous if one < day]
+    if not earlier or add_months(max(earlier), pack.growth_within_months) < day:
+        return None
+    increase = round(size - previous[max(earlier)], 1)
+    return Change.GROWING if increase > pack.growth_above_mm else Change.STABLE
+
+
+def _holds(trigger: Trigger, examination: Examination) -> bool:
+    nodule = examination.nodule
+    stepped = trigger.previous_category is None or (
+        trigger.previous_category == examination.previous_category
+        and examination.months_since_previous is not None
+        and examination.months_since_previous >= (trigger.previous_months or 0)
+    )
+    return (
+        stepped
+        and (trigger.feature is None or trigger.feature in examination.features)
+        and (trigger.except_feature is None or trigger.except_feature not in examination.features)
+        and (trigger.attenuation is None or trigger.attenuation is nodule.attenuation)
+        and (not trigger.change or nodule.change in trigger.change)
+        and _in_range(trigger.diameter, nodule.diameter_mm)
+        and _in_range(trigger.solid_part, nodule.solid_part_mm)
+    )
+
+
+def _in_range(wanted: SizeRange | None, size_mm: float | None) -> bool:
+    return wanted is None or (size_mm is not None and wanted.holds(size_mm))
