@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -63,6 +64,8 @@ class EhrSettings:
     """Further origins that belong to this EHR: an authorization or key server on another host than the FHIR base."""
     token_origins: tuple[str, ...] = ()
     """Origins beside the FHIR base and this imaging server that may receive this EHR's tokens (SMART Imaging Access C3)."""
+    endpoint_rewrites: Mapping[str, str] = field(default_factory=dict)
+    """Endpoint addresses that this site cannot change in FHIR, each with the gateway address to use in its place."""
     frame_ancestors: tuple[str, ...] = ()
     """Origins that may show the app in a frame; empty = the app refuses to be framed by anyone but itself."""
 

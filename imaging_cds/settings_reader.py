@@ -73,6 +73,8 @@ def _value(hint: Any, given: Any, where: str, problems: list[str]) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return _value(next(one for one in arguments if one is not type(None)), given, where, problems)
+    if origin in (dict, Mapping):
+        return _mapping(arguments[1], given, where, problems)
     if origin in (tuple, frozenset):
         return _many(origin, arguments[0], given, where, problems)
     if is_dataclass(hint) and isinstance(hint, type):
@@ -81,6 +83,13 @@ def _value(hint: Any, given: Any, where: str, problems: list[str]) -> Any:
         problems.append(f"{where}: must be a table.")
         return None
     return _scalar(hint, given, where, problems)
+
+
+def _mapping(item: Any, given: Any, where: str, problems: list[str]) -> Any:
+    if not isinstance(given, Mapping):
+        problems.append(f"{where}: must be a table.")
+        return {}
+    return {key: _value(item, value, f"{where}.{key}", problems) for key, value in given.items()}
 
 
 def _many(origin: Any, item: Any, given: Any, where: str, problems: list[str]) -> Any:

@@ -1,0 +1,94 @@
+"""``imaging-cds serve``, ``migrate`` and ``config``: running one installation and looking at its settings."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from fhir_imaging.errors import ConfigurationError
+from fhir_imaging.store.engine import Store
+from imaging_cds.app import create_app
+from imaging_cds.server import serve
+from imaging_cds.settings import CONFIG_VARIABLE, ApplicationSettings, load
+
+DEMO_CONFIG = Path(".demo/app.toml")
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Registers ``serve``, ``migrate`` and ``config``."""
+    for name, run, text in (
+        ("serve", _serve, "serve the application"),
+        ("migrate", _migrate, "bring the database to this version"),
+        ("config", _config, "print the effective settings, secrets hidden"),
+    ):
+        command = commands.add_parser(name, help=text)
+        add_config_argument(command)
+        command.set_defaults(run=run)
+
+
+def add_config_argument(command: argparse.ArgumentParser) -> None:
+    """``--config``, for every command that needs an installation's settings."""
+    command.add_argument(
+        "--config",
+        type=Path,
+        help=f"the settings file (default: ${CONFIG_VARIABLE}, else the running demo's {DEMO_CONFIG})",
+    )
+
+
+def settings_of(arguments: argparse.Namespace) -> ApplicationSettings:
+    """The settings that the command line, the environment or the demo in this directory names."""
+    named = arguments.config or os.environ.get(CONFIG_VARIABLE)
+    path = Path(named) if named else DEMO_CONFIG
+    if not named and not path.exists():
+        raise ConfigurationError([f"no settings: give --config FILE, set {CONFIG_VARIABLE}, or start the demo here first."])
+    return load(path)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    _migrated(settings)
+    serve(lambda: create_app(settings), settings.server)
+    return 0
+
+
+def _migrate(arguments: argparse.Namespace) -> int:
+    _migrated(settings_of(arguments))
+    return 0
+
+
+def _migrated(settings: ApplicationSettings) -> None:
+    store = Store.open(settings.state)
+    try:
+        store.migrate()
+    finally:
+        store.close()
+
+
+def _config(arguments: argparse.Namespace) -> int:
+    sys.stdout.write(tomli_w.dumps(printable(settings_of(arguments))))
+    return 0
+
+
+def printable(value: Any) -> Any:
+    """Settings as TOML values; what ``repr`` hides is shown as set or left out."""
+    if is_dataclass(value) and not isinstance(value, type):
+        shown = {}
+        for one in fields(value):
+            content = getattr(value, one.name)
+            if content is not None:
+                shown[one.name] = printable(content) if one.repr else "(set, hidden)"
+        return shown
+    if isinstance(value, tuple | frozenset):
+        return [printable(item) for item in value]
+    if isinstance(value, dict):
+        return {key: printable(item) for key, item in value.items()}
+    if isinstance(value, Enum):
+        return value.value
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,185 @@
+"""What the demo consists of, decided before anything starts: addresses, directories and the settings of each server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fhir_imaging.errors import ConfigurationError
+from fhir_imaging.settings import is_loopback, origin_of
+
+EHR_NAME = "sandbox"
+PACS_NAME = "demo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedIssuer:
+    """A SMART launcher or EHR that may launch the app: ``--trust-issuer URL[=client_id]``."""
+
+    url: str
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedCdsClient:
+    """A CDS client that may call: ``--trust-cds-client ISS=JWKS_URL_OR_FILE``."""
+
+    issuer: str
+    keys: str
+
+    @property
+    def keys_are_a_file(self) -> bool:
+        """Whether ``keys`` names a file of pinned keys instead of a URL."""
+        return not self.keys.startswith(("http://", "https://"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoOptions:
+    """The demo as asked for on the command line."""
+
+    directory: Path
+    viewer_dir: Path
+    port: int = 8000
+    ehr_port: int = 8001
+    pacs_port: int = 8002
+    workers: int = 2
+    reset: bool = False
+    seed: bool = False
+    trusted_issuers: tuple[TrustedIssuer, ...] = ()
+    trusted_cds_clients: tuple[TrustedCdsClient, ...] = ()
+    fhir_url: str | None = None
+    pacs_url: str | None = None
+    pacs_user: str | None = None
+    pacs_password: str | None = None
+
+    @property
+    def app_url(self) -> str:
+        """``localhost``, not 127.0.0.1: for a browser the app and the EHR are different sites, as in a hospital."""
+        return f"http://localhost:{self.port}"
+
+    @property
+    def ehr_url(self) -> str:
+        """The sandbox EHR."""
+        return f"http://127.0.0.1:{self.ehr_port}"
+
+    @property
+    def dicomweb_root(self) -> str:
+        """The DICOMweb root of the archive in use."""
+        return (self.pacs_url or f"http://127.0.0.1:{self.pacs_port}/dicom-web").rstrip("/")
+
+    @property
+    def gateway_root(self) -> str:
+        """What the demo's FHIR Endpoint names: our gateway in front of that archive."""
+        return f"{self.app_url}/imaging/{EHR_NAME}/dicom-web/{PACS_NAME}"
+
+    @property
+    def app_config(self) -> Path:
+        """The application's settings file, written at each start."""
+        return self.directory / "app.toml"
+
+    @property
+    def dicom_dir(self) -> Path:
+        """The demo's DICOM files, indexed in place by the sandbox PACS."""
+        return self.directory / "dicom"
+
+    @property
+    def logs(self) -> Path:
+        """One log file per server."""
+        return self.directory / "logs"
+
+
+def parse_trusted_issuer(text: str) -> TrustedIssuer:
+    """``URL[=client_id]``; ValueError when the URL is none."""
+    url, _, client_id = text.rpartition("=")
+    if not client_id or "/" in client_id:  # a "=" inside the address, as in launchers that carry their options in it
+        url, client_id = text, ""
+    origin_of(url)
+    return TrustedIssuer(url=url, client_id=client_id or "imaging-cds")
+
+
+def parse_trusted_cds_client(text: str) -> TrustedCdsClient:
+    """``ISS=JWKS_URL_OR_FILE``; ValueError when a part is missing."""
+    issuer, _, keys = text.partition("=")
+    if not issuer or not keys:
+        raise ValueError("write it as ISSUER=JWKS_URL or ISSUER=FILE")
+    return TrustedCdsClient(issuer=issuer, keys=keys)
+
+
+def check_options(options: DemoOptions) -> None:
+    """ConfigurationError listing everything that cannot work."""
+    problems = []
+    ports = [options.port, options.ehr_port, *([] if options.pacs_url else [options.pacs_port])]
+    if len(set(ports)) != len(ports):
+        problems.append("--port, --ehr-port and --pacs-port must differ.")
+    problems += [f"port {port} is not between 1 and 65535." for port in ports if not 0 < port < 65536]
+    for name, url in (("--fhir", options.fhir_url), ("--pacs", options.pacs_url)):
+        if url is not None:
+            try:
+                origin_of(url)
+            except ValueError:
+                problems.append(f"{name}: {url} is not an http(s) URL.")
+    if options.pacs_user and not options.pacs_url:
+        problems.append("--pacs-user needs --pacs.")
+    for client in options.trusted_cds_clients:
+        if client.keys_are_a_file and not Path(client.keys).is_file():
+            problems.append(f"--trust-cds-client: there is no file {client.keys}.")
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def app_table(options: DemoOptions) -> dict[str, Any]:
+    """The application's settings as a TOML table."""
+    outside = [options.pacs_url, *(issuer.url for issuer in options.trusted_issuers)]
+    return {
+        "public_base_url": options.app_url,
+        "allow_http": any(url and url.startswith("http://") and not is_loopback(url) for url in outside),
+        "viewer_dir": str(options.viewer_dir.absolute()),
+        "server": {"host": "localhost", "port": options.port, "workers": options.workers},
+        "state": {"state_dir": str((options.directory / "app").absolute())},
+        "ehr": [_sandbox_ehr(options), *(_trusted_ehr(options, n, one) for n, one in enumerate(options.trusted_issuers, 1))],
+        "pacs": [_pacs(options)],
+        "cds": {"trusted_clients": [_sandbox_cds_client(options), *map(_cds_client, options.trusted_cds_clients)]},
+    }
+
+
+def _sandbox_ehr(options: DemoOptions) -> dict[str, Any]:
+    ehr = options.ehr_url
+    return {
+        "name": EHR_NAME,
+        "display_name": "Sandbox EHR",
+        "fhir_base": f"{ehr}/fhir",
+        "token_issuer": f"{ehr}/auth",
+        "jwks_url": f"{ehr}/auth/jwks",
+        "client_id": "imaging-cds",
+        "frame_ancestors": [ehr],
+    }
+
+
+def _trusted_ehr(options: DemoOptions, number: int, issuer: TrustedIssuer) -> dict[str, Any]:
+    name = f"issuer-{number}"
+    return {
+        "name": name,
+        "display_name": origin_of(issuer.url),
+        "fhir_base": issuer.url,
+        "iss_is_prefix": True,
+        "client_id": issuer.client_id,
+        "frame_ancestors": [origin_of(issuer.url)],
+        # A launcher may stand in front of the sandbox's own FHIR data, whose Endpoints name the sandbox's gateway path.
+        "endpoint_rewrites": {options.gateway_root: f"{options.app_url}/imaging/{name}/dicom-web/{PACS_NAME}"},
+    }
+
+
+def _pacs(options: DemoOptions) -> dict[str, Any]:
+    credential = {"user": options.pacs_user} if options.pacs_user else {}
+    return {"name": PACS_NAME, "dicomweb_root": options.dicomweb_root, **credential}
+
+
+def _sandbox_cds_client(options: DemoOptions) -> dict[str, Any]:
+    ehr = options.ehr_url
+    return {"iss": ehr, "jwks_url": f"{ehr}/cds-client/jwks.json", "fhir_servers": [f"{ehr}/fhir"]}
+
+
+def _cds_client(client: TrustedCdsClient) -> dict[str, Any]:
+    keys = {"jwks_file": str(Path(client.keys).absolute())} if client.keys_are_a_file else {"jwks_url": client.keys}
+    return {"iss": client.issuer, **keys, "cors_origins": [origin_of(client.issuer)]}

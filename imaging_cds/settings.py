@@ -1,0 +1,115 @@
+"""The settings of one installation: TOML for the structure, environment variables for secrets and overrides."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from cds_service.settings import CdsSettings
+from fhir_imaging.errors import ConfigurationError
+from fhir_imaging.settings import EhrSettings, PacsSettings, StateSettings, is_loopback, origin_of
+from imaging_cds.server import ServerSettings
+from imaging_cds.settings_reader import build, overlay
+from imaging_server.settings import ImagingServerSettings
+from smart_app.settings import SmartAppSettings
+
+CONFIG_VARIABLE = "IMAGING_CDS_CONFIG"
+
+
+class Component(StrEnum):
+    """A part of the application that can also be deployed apart."""
+
+    CDS_SERVICE = "cds_service"
+    SMART_APP = "smart_app"
+    IMAGING_SERVER = "imaging_server"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationSettings:
+    """Everything that one installation is told. ``public_base_url`` is where browsers and EHRs reach it."""
+
+    public_base_url: str
+    state: StateSettings
+    cds: CdsSettings
+    smart_app: SmartAppSettings
+    imaging_server: ImagingServerSettings
+    ehr: tuple[EhrSettings, ...]
+    pacs: tuple[PacsSettings, ...] = ()
+    components: tuple[Component, ...] = tuple(Component)
+    allow_http: bool = False
+    """Plain http to servers that are not on this machine. Say it only for a network that you trust."""
+    viewer_dir: Path | None = None
+    server: ServerSettings = field(default_factory=ServerSettings)
+
+
+def load(path: Path, environment: Mapping[str, str] | None = None) -> ApplicationSettings:
+    """The settings in a TOML file, with ``IMAGING_CDS__…`` variables over them. ConfigurationError lists every fault."""
+    try:
+        table = tomllib.loads(path.read_text())
+    except OSError as exc:
+        raise ConfigurationError([f"{path} cannot be read: {exc.strerror}."]) from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigurationError([f"{path} is not TOML: {exc}."]) from exc
+    return from_table(overlay(table, os.environ if environment is None else environment))
+
+
+def from_table(table: Mapping[str, Any]) -> ApplicationSettings:
+    """The settings in nested tables; what several components share is written once at the top."""
+    problems: list[str] = []
+    settings = build(ApplicationSettings, _spread(table), "", problems)
+    if settings is not None:
+        problems += _contradictions(settings)
+    if settings is None or problems:
+        raise ConfigurationError(problems)
+    return settings
+
+
+def _spread(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Hands the shared top-level values to the components that know a setting of that name."""
+    spread = dict(table)
+    components = {"cds": CdsSettings, "smart_app": SmartAppSettings, "imaging_server": ImagingServerSettings}
+    for section, kind in components.items():
+        given = table.get(section, {})
+        known = {one.name for one in fields(kind)}
+        shared = {name: table[name] for name in ("public_base_url", "viewer_dir") if name in table and name in known}
+        spread[section] = shared | given if isinstance(given, Mapping) else given
+    return spread
+
+
+def _contradictions(settings: ApplicationSettings) -> list[str]:
+    problems = []
+    for kind, names in (("ehr", [one.name for one in settings.ehr]), ("pacs", [one.name for one in settings.pacs])):
+        problems += [
+            f"{kind}: the name {name!r} is used more than once." for name in sorted({n for n in names if names.count(n) > 1})
+        ]
+        problems += [
+            f"{kind}: the name {name!r} may hold only a-z, 0-9 and hyphens." for name in names if not _is_path_name(name)
+        ]
+    for where, url in _addresses(settings):
+        try:
+            origin_of(url)
+        except ValueError:
+            problems.append(f"{where}: {url!r} is not an http(s) URL.")
+            continue
+        if url.startswith("http://") and not is_loopback(url) and not settings.allow_http:
+            problems.append(f"{where}: {url} is plain http; use https, or say allow_http = true for a network that you trust.")
+    return problems
+
+
+def _addresses(settings: ApplicationSettings) -> list[tuple[str, str]]:
+    addresses = [("public_base_url", settings.public_base_url)]
+    for ehr in settings.ehr:
+        named = {name: getattr(ehr, name) for name in ("fhir_base", "jwks_url", "introspection_url", "imaging_base")}
+        addresses += [(f"ehr.{ehr.name}.{name}", url) for name, url in named.items() if url]
+        origins = (*ehr.server_origins, *ehr.token_origins, *ehr.frame_ancestors)
+        addresses += [(f"ehr.{ehr.name}", url) for url in origins]
+    return addresses + [(f"pacs.{pacs.name}.dicomweb_root", pacs.dicomweb_root) for pacs in settings.pacs]
+
+
+def _is_path_name(name: str) -> bool:
+    return bool(name) and all(mark in "abcdefghijklmnopqrstuvwxyz0123456789-" for mark in name)
