@@ -1,9 +1,9 @@
 """What should follow an imaging finding, when, why and on whose authority.
 
-The reader's own recommendation comes before a guideline's; a guideline speaks only when category (or nodule), system and version
-are coded; missing input gives no interval and says what is missing; due dates count from the study's date; a later matching study
-or an open order ends the matter; an unsigned AI result is labelled, computes nothing, orders nothing and is never critical.
-Lung-RADS and Fleischner never meet: one study is either a screening or it is not.
+The reader's own recommendation comes before a guideline's; a guideline speaks only when category (or nodule), system and
+version are coded; missing input gives no interval and says what is missing; due dates count from the study's date; a later
+matching study or an open order ends the matter; an unsigned AI result is labelled, computes nothing, orders nothing and is
+never critical. Lung-RADS and Fleischner never meet: one study is either a screening or it is not.
 """
 
 from __future__ import annotations

@@ -1,0 +1,148 @@
+"""A CDS Hooks request as values, parsed strictly where the specification is strict and tolerantly where clients are odd.
+
+Spec: CDS Hooks 2.0 "Calling a CDS Service" (R15, R16, R23; cds-r-1, cds-r-2; ord-1).
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fhir_imaging.errors import InvalidRequest
+from fhir_imaging.tolerant import as_dict, text
+
+_FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
+# RFC 6750 b64token: what is no token must not become a header.
+_BEARER_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.ASCII)
+PATIENT_ROLES = frozenset({"Patient", "RelatedPerson"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FhirAuthorization:
+    """The bearer token for ``fhirServer``. Transient: never stored, logged or passed on (R17)."""
+
+    access_token: str = field(repr=False)
+    scope: str
+    subject: str | None
+    patient: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookUser:
+    """``context.userId``: type (None where the client left it out) and logical id."""
+
+    resource_type: str | None
+    resource_id: str
+
+    @property
+    def is_patient_or_proxy(self) -> bool:
+        """Whether clinician cards and unsigned AI results are none of this user's business."""
+        return self.resource_type in PATIENT_ROLES
+
+    @property
+    def reference(self) -> str | None:
+        """``Type/id`` where the type is known."""
+        return f"{self.resource_type}/{self.resource_id}" if self.resource_type else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookRequest:
+    """One call of one service for one patient."""
+
+    hook: str
+    hook_instance: str
+    patient_id: str
+    user: HookUser
+    encounter_id: str | None
+    fhir_server: str | None
+    authorization: FhirAuthorization | None
+    prefetch: Mapping[str, Any]
+
+
+def parse_request(body: object, *, hook: str) -> HookRequest:
+    """The request in a parsed JSON body for a service of ``hook``; InvalidRequest names the member that is wrong.
+
+    Unknown members and extensions are left alone (R3).
+    """
+    if not isinstance(body, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    sent_hook = _string(body, "hook")
+    if sent_hook != hook:
+        raise InvalidRequest(f"hook: this service answers {hook}.")
+    context = body.get("context")
+    if not isinstance(context, dict):
+        raise InvalidRequest("context: must be an object.")
+    patient_id = _logical_id(_string(context, "patientId", "context."), "Patient", "context.patientId")
+    fhir_server, authorization = _access(body, patient_id)
+    encounter = text(context.get("encounterId"))
+    return HookRequest(
+        hook=hook,
+        hook_instance=_hook_instance(_string(body, "hookInstance")),
+        patient_id=patient_id,
+        user=_user(_string(context, "userId", "context.")),
+        encounter_id=_logical_id(encounter, "Encounter", "context.encounterId") if encounter else None,
+        fhir_server=fhir_server,
+        authorization=authorization,
+        prefetch=_prefetch(body.get("prefetch")),
+    )
+
+
+def _string(container: Mapping[str, Any], name: str, where: str = "") -> str:
+    value = text(container.get(name))
+    if value is None:
+        raise InvalidRequest(f"{where}{name}: must be given, as a non-empty string.")
+    return value
+
+
+def _hook_instance(stated: str) -> str:
+    try:
+        return str(uuid.UUID(stated))
+    except ValueError as exc:
+        raise InvalidRequest("hookInstance: must be a UUID.") from exc
+
+
+def _logical_id(stated: str, resource_type: str, where: str) -> str:
+    # Public fixtures send Patient/x and Encounter/x where the bare id is meant (R23).
+    bare = stated.removeprefix(f"{resource_type}/")
+    if not _FHIR_ID.fullmatch(bare):
+        raise InvalidRequest(f"{where}: must be a FHIR id.")
+    return bare
+
+
+def _user(stated: str) -> HookUser:
+    segments = stated.rstrip("/").split("/")
+    resource_type = segments[-2] if len(segments) > 1 else None
+    if not _FHIR_ID.fullmatch(segments[-1]) or (resource_type is not None and not resource_type.isalpha()):
+        raise InvalidRequest("context.userId: must be a reference such as Practitioner/1.")
+    return HookUser(resource_type=resource_type, resource_id=segments[-1])
+
+
+def _access(body: Mapping[str, Any], patient_id: str) -> tuple[str | None, FhirAuthorization | None]:
+    fhir_server = text(body.get("fhirServer"))
+    stated = body.get("fhirAuthorization")
+    if stated is None:
+        return fhir_server, None
+    if fhir_server is None:
+        raise InvalidRequest("fhirServer: must be given when fhirAuthorization is (cds-r-1).")
+    grant = as_dict(stated)
+    token = _string(grant, "access_token", "fhirAuthorization.")
+    if not _BEARER_TOKEN.fullmatch(token):
+        raise InvalidRequest("fhirAuthorization.access_token: must be a bearer token.")
+    if _string(grant, "token_type", "fhirAuthorization.").lower() != "bearer":
+        raise InvalidRequest("fhirAuthorization.token_type: must be Bearer.")
+    patient = text(grant.get("patient"))
+    if patient and patient.removeprefix("Patient/") != patient_id:
+        raise InvalidRequest("fhirAuthorization.patient: is another patient than context.patientId.")
+    scope = text(grant.get("scope")) or ""
+    return fhir_server, FhirAuthorization(access_token=token, scope=scope, subject=text(grant.get("subject")), patient=patient)
+
+
+def _prefetch(stated: object) -> Mapping[str, Any]:
+    if stated is None:
+        return {}
+    if not isinstance(stated, dict):
+        raise InvalidRequest("prefetch: must be an object.")
+    return stated

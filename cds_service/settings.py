@@ -1,0 +1,107 @@
+"""What a site says about its CDS Hooks service: who may call, from where data may be fetched, and within which time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from fhir_imaging.settings import origin_of
+
+# PyJWT names. Symmetric algorithms and "none" can never be configured (CDS Hooks R36).
+ASYMMETRIC_ALGORITHMS = ("ES256", "ES384", "ES512", "RS256", "RS384", "RS512")
+
+
+class ClientAuthentication(StrEnum):
+    """Whether callers must prove themselves. ``off`` only by saying so."""
+
+    REQUIRED = "required"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedCdsClient:
+    """One EHR (or test client) that may call. Its keys come from one of ``jwks_url``, ``jwks_file`` or an allowed ``jku``."""
+
+    iss: str
+    """The ``iss`` claim of its JWTs, byte for byte."""
+    jwks_url: str | None = None
+    jwks_file: Path | None = None
+    """A JWKS (or one JWK) exchanged out of band; read again when the file changes."""
+    jku_prefixes: tuple[str, ...] = ()
+    """Addresses below which a JWT's own ``jku`` is believed; whole path segments."""
+    algorithms: tuple[str, ...] = ("ES384", "RS384")
+    tenants: tuple[str, ...] = ()
+    """Accepted ``tenant`` claims; empty = not looked at."""
+    fhir_servers: tuple[str, ...] = ()
+    """``fhirServer`` values from which missing data may be fetched with the token that comes with the request."""
+    cors_origins: tuple[str, ...] = ()
+    """Browser origins of this client, where it is a page."""
+
+    def __post_init__(self) -> None:
+        """ValueError for a client that could never be recognised."""
+        if not self.iss:
+            raise ValueError("a trusted client needs its iss")
+        if not (self.jwks_url or self.jwks_file or self.jku_prefixes):
+            raise ValueError(f"{self.iss}: one of jwks_url, jwks_file, jku_prefixes must be given")
+        unknown = sorted(set(self.algorithms) - set(ASYMMETRIC_ALGORITHMS))
+        if unknown or not self.algorithms:
+            raise ValueError(f"{self.iss}: algorithms must be some of {', '.join(ASYMMETRIC_ALGORITHMS)}")
+        for url in (*self.fhir_servers, *self.cors_origins, *self.jku_prefixes, *([self.jwks_url] if self.jwks_url else [])):
+            origin_of(url)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CdsSettings:
+    """The CDS Hooks service of one installation. ``public_base_url`` is its address as callers see it, without final slash."""
+
+    public_base_url: str
+    trusted_clients: tuple[TrustedCdsClient, ...] = ()
+    client_authentication: ClientAuthentication = ClientAuthentication.REQUIRED
+    accepted_audience_bases: tuple[str, ...] = ()
+    """Further base addresses under which callers know this service (a proxy's), for the JWT's ``aud``."""
+    app_base_url: str | None = None
+    """Where the SMART app is, when it runs elsewhere than ``public_base_url``."""
+    soft_budget_ms: int = 300
+    """How long optional data may take; then it is left out and the card says so."""
+    hard_budget_ms: int = 4000
+    """How long required data may take; then the answer is 412."""
+    max_pages: int = 10
+    """Pages of one search that are followed; what is beyond counts as missing and is named."""
+    max_cards: int = 10
+    max_body_bytes: int = 16 * 1024 * 1024
+    """Prefetch of a long history is several MB; larger requests are refused with 413."""
+    token_leeway_s: int = 60
+    max_token_lifetime_s: int = 3600
+    """The longest ``exp`` - ``iat`` of a client JWT that is believed; bounds the memory of used ids."""
+    validate_responses: bool = True
+    """Check each answer by the rules that the tests use, before it leaves."""
+
+    def __post_init__(self) -> None:
+        """ValueError for addresses and numbers that cannot work."""
+        for url in (self.public_base_url, *self.accepted_audience_bases, *([self.app_base_url] if self.app_base_url else [])):
+            origin_of(url)
+            if url.endswith("/"):
+                raise ValueError(f"{url} must not end with a slash")
+        issuers = [client.iss for client in self.trusted_clients]
+        if len(set(issuers)) != len(issuers):
+            raise ValueError("two trusted clients have the same iss")
+        if not 0 < self.soft_budget_ms <= self.hard_budget_ms:
+            raise ValueError("soft_budget_ms must be positive and not above hard_budget_ms")
+        if min(self.max_pages, self.max_cards, self.max_body_bytes, self.max_token_lifetime_s) < 1 or self.token_leeway_s < 0:
+            raise ValueError("limits must be positive")
+
+    @property
+    def app_url(self) -> str:
+        """Base address of the SMART app."""
+        return self.app_base_url or self.public_base_url
+
+    @property
+    def audience_bases(self) -> tuple[str, ...]:
+        """Base addresses that a JWT's ``aud`` may start with."""
+        return (self.public_base_url, *self.accepted_audience_bases)
+
+    @property
+    def cors_origins(self) -> frozenset[str]:
+        """Browser origins that may read answers."""
+        return frozenset(origin_of(origin) for client in self.trusted_clients for origin in client.cors_origins)
