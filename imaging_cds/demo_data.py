@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from pathlib import Path
+from typing import Any
 
-Progress = Callable[[str, int, int], None]
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from ehr_sandbox.patients import build_demo
+from ehr_sandbox.services import make_services
+from imaging_cds.demo_plan import DemoOptions
+from imaging_cds.demo_seed import store_dicom, store_fhir
+from imaging_cds.sandbox_servers import ehr_settings
+
+_STAMP = "demo-day"
+
+
+def prepare(options: DemoOptions, console: Console) -> None:
+    """Makes or moves the demo's images and records. Returns at once when those of today are there.
+
+    A foreign FHIR server or PACS gets demo patients only with ``--seed``; the sandbox's own get them always.
+    """
+    day = demo_day()
+    if not _is_due(options, day):
+        return
+    with _progress(console) as show:
+        demo = build_demo(
+            options.dicom_dir,
+            demo_day=day,
+            gateway_address=options.gateway_root,
+            fhir_base=f"{options.ehr_url}/fhir",
+            progress=show,
+        )
+    _load_records(options, list(demo.bundles))
+    if options.pacs_url is not None and options.seed:
+        with _progress(console) as show:
+            store_dicom(options, show)
+    (options.directory / _STAMP).write_text(_stamp(options, day))
 
 
 def demo_day() -> date:
@@ -14,12 +47,35 @@ def demo_day() -> date:
     return datetime.now(UTC).date()
 
 
-def needs_anchoring(directory: Path, day: date) -> bool:
-    """Whether the demo's data were made for another day, or not at all."""
-    stamp = directory / "demo-day"
-    return not stamp.exists() or stamp.read_text().strip() != day.isoformat()
+def _load_records(options: DemoOptions, bundles: list[dict[str, Any]]) -> None:
+    if options.fhir_url is None:
+        store = make_services(ehr_settings(options)).store
+        for bundle in bundles:
+            store.transaction(bundle)
+    elif options.seed:
+        store_fhir(options.fhir_url, bundles)
 
 
-def mark_anchored(directory: Path, day: date) -> None:
-    """Remembers that the data are those of ``day``."""
-    (directory / "demo-day").write_text(day.isoformat() + "\n")
+def _is_due(options: DemoOptions, day: date) -> bool:
+    path = options.directory / _STAMP
+    return not path.exists() or path.read_text() != _stamp(options, day)
+
+
+def _stamp(options: DemoOptions, day: date) -> str:
+    """What the data were made for: another day, address or server makes them anew."""
+    parts = (day.isoformat(), options.gateway_root, options.ehr_url, options.fhir_url, options.pacs_url, options.seed)
+    return "\n".join(map(str, parts)) + "\n"
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Any]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def show(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = progress.add_task(step, total=total)
+            progress.update(tasks[step], completed=done, total=total)
+
+        yield show

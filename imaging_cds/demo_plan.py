@@ -46,6 +46,7 @@ class DemoOptions:
     workers: int = 2
     reset: bool = False
     seed: bool = False
+    open_fhir: bool = False
     trusted_issuers: tuple[TrustedIssuer, ...] = ()
     trusted_cds_clients: tuple[TrustedCdsClient, ...] = ()
     fhir_url: str | None = None

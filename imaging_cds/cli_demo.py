@@ -1,0 +1,121 @@
+"""``imaging-cds demo`` and the two sandbox servers that it starts."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console
+
+from imaging_cds import sandbox_servers
+from imaging_cds.cli_viewer import DEFAULT_VIEWER_DIR
+from imaging_cds.demo import run_demo
+from imaging_cds.demo_plan import DemoOptions, parse_trusted_cds_client, parse_trusted_issuer
+
+DEFAULT_DIRECTORY = Path(".demo")
+PASSWORD_VARIABLE = "IMAGING_CDS_PACS_PASSWORD"  # noqa: S105 - the variable's name, not a password
+Parsed = TypeVar("Parsed")
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Registers ``demo``, ``sandbox-ehr`` and ``sandbox-pacs``."""
+    demo = commands.add_parser("demo", help="start the application, a sandbox EHR and a sandbox PACS on this machine")
+    add_address_arguments(demo)
+    demo.add_argument("--pacs-port", type=int, default=8002, help="port of the sandbox PACS (default: %(default)s)")
+    demo.add_argument("--viewer-dir", type=Path, default=DEFAULT_VIEWER_DIR, help="the OHIF files (default: %(default)s)")
+    demo.add_argument("--workers", type=int, default=2, help="worker processes of the application (default: %(default)s)")
+    demo.add_argument("--reset", action="store_true", help="forget everything that earlier runs kept and start anew")
+    _add_outsider_arguments(demo)
+    demo.set_defaults(run=_run_demo)
+    ehr = commands.add_parser("sandbox-ehr", help="the sandbox EHR alone (the demo starts it)")
+    add_address_arguments(ehr)
+    ehr.add_argument("--fhir", help="a real FHIR R4 server that stores in place of the sandbox's own")
+    ehr.add_argument("--open-fhir", action="store_true", help="answer FHIR without a token, on this machine only")
+    ehr.set_defaults(run=_run_ehr)
+    pacs = commands.add_parser("sandbox-pacs", help="the sandbox PACS alone (the demo starts it)")
+    add_address_arguments(pacs)
+    pacs.add_argument("--pacs-port", type=int, default=8002)
+    pacs.set_defaults(run=_run_pacs)
+
+
+def add_address_arguments(command: argparse.ArgumentParser) -> None:
+    """Where the demo keeps its data and listens."""
+    command.add_argument("--directory", type=Path, default=DEFAULT_DIRECTORY, help="where data persist (default: %(default)s)")
+    command.add_argument("--port", type=int, default=8000, help="port of the application (default: %(default)s)")
+    command.add_argument("--ehr-port", type=int, default=8001, help="port of the sandbox EHR (default: %(default)s)")
+
+
+def options_of(arguments: argparse.Namespace) -> DemoOptions:
+    """The demo that the command line describes; arguments that a command lacks keep their defaults."""
+    given = vars(arguments)
+    return DemoOptions(
+        directory=arguments.directory,
+        port=arguments.port,
+        ehr_port=arguments.ehr_port,
+        pacs_port=given.get("pacs_port", 8002),
+        viewer_dir=given.get("viewer_dir", DEFAULT_VIEWER_DIR),
+        workers=given.get("workers", 2),
+        reset=given.get("reset", False),
+        seed=given.get("seed", False),
+        open_fhir=given.get("open_fhir", False),
+        trusted_issuers=tuple(given.get("trust_issuer") or ()),
+        trusted_cds_clients=tuple(given.get("trust_cds_client") or ()),
+        fhir_url=given.get("fhir"),
+        pacs_url=given.get("pacs"),
+        pacs_user=given.get("pacs_user"),
+        pacs_password=os.environ.get(PASSWORD_VARIABLE),
+    )
+
+
+def _add_outsider_arguments(demo: argparse.ArgumentParser) -> None:
+    outsiders = demo.add_argument_group("with other people's tools")
+    outsiders.add_argument(
+        "--trust-issuer",
+        action="append",
+        type=_argument(parse_trusted_issuer),
+        metavar="URL[=CLIENT_ID]",
+        help="a SMART launcher or EHR that may launch the app; repeatable",
+    )
+    outsiders.add_argument(
+        "--trust-cds-client",
+        action="append",
+        type=_argument(parse_trusted_cds_client),
+        metavar="ISS=JWKS_URL_OR_FILE",
+        help="a CDS client that may call the cards, from a browser too; repeatable",
+    )
+    outsiders.add_argument("--fhir", metavar="URL", help="a real FHIR R4 server behind the sandbox's authorization")
+    outsiders.add_argument("--pacs", metavar="URL", help="DICOMweb root of a real PACS in place of the sandbox's")
+    outsiders.add_argument("--pacs-user", metavar="USER", help=f"its user; the password is read from ${PASSWORD_VARIABLE}")
+    outsiders.add_argument(
+        "--seed", action="store_true", help="store the demo patients in the servers named by --fhir and --pacs"
+    )
+    outsiders.add_argument(
+        "--open-fhir", action="store_true", help="let a SMART launcher on this machine read the sandbox's FHIR without a token"
+    )
+
+
+def _argument(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
+    def parsed(text: str) -> Parsed:
+        try:
+            return parse(text)
+        except ValueError as exc:
+            raise argparse.ArgumentTypeError(str(exc)) from exc
+
+    return parsed
+
+
+def _run_demo(arguments: argparse.Namespace) -> int:
+    return run_demo(options_of(arguments), Console())
+
+
+def _run_ehr(arguments: argparse.Namespace) -> int:
+    sandbox_servers.serve_ehr(options_of(arguments))
+    return 0
+
+
+def _run_pacs(arguments: argparse.Namespace) -> int:
+    sandbox_servers.serve_pacs(options_of(arguments))
+    return 0

@@ -1,0 +1,149 @@
+"""The demo: prepares what is missing, starts the three servers, says where to click, and stops them together."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import tomli_w
+from rich.console import Console
+from rich.panel import Panel
+
+from fhir_imaging.errors import ConfigurationError
+from imaging_cds import demo_data
+from imaging_cds.cli_viewer import ensure_viewer
+from imaging_cds.demo_plan import PACS_NAME, DemoOptions, app_table, check_options
+from imaging_cds.processes import ProcessGroup, ProcessSpec, python_command
+from imaging_cds.server import is_port_free
+from imaging_cds.settings import CONFIG_VARIABLE, load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+READY_TIMEOUT_S = 60.0
+# Where only IPv4 is bound, "localhost" can still be answered by something else on ::1, so both are asked for.
+_HOSTS = {"app": "localhost", "ehr": "127.0.0.1", "pacs": "127.0.0.1"}
+
+
+def run_demo(options: DemoOptions, console: Console) -> int:
+    """Runs until Ctrl-C or SIGTERM (exit code 0), or until a server ends by itself (ProcessFailed)."""
+    check_options(options)
+    _check_ports(options)
+    _prepare_directory(options)
+    ensure_viewer(options.viewer_dir, console)
+    demo_data.prepare(options, console)
+    options.app_config.write_text(tomli_w.dumps(app_table(options)))
+    load(options.app_config)  # a wrong combination is explained here, not in a worker's log
+    group = ProcessGroup()
+    try:
+        with _stop_requested() as stop:
+            for spec in process_specs(options):
+                group.start(spec)
+            with console.status("Starting the servers"):
+                group.wait_ready(READY_TIMEOUT_S)
+            console.print(where_to_click(options))
+            while not stop.wait(0.5):
+                group.check()
+        console.print("Stopping.")
+        return 0
+    finally:
+        group.stop()
+
+
+def process_specs(options: DemoOptions) -> list[ProcessSpec]:
+    """The servers in the order in which they start: the archive, the EHR, the application."""
+    here = ("--directory", str(options.directory), "--port", str(options.port), "--ehr-port", str(options.ehr_port))
+    specs = []
+    if options.pacs_url is None:
+        specs.append(
+            ProcessSpec(
+                title="The sandbox PACS",
+                command=python_command("sandbox-pacs", *here, "--pacs-port", str(options.pacs_port)),
+                ready_url=f"{options.dicomweb_root}/studies?limit=1",
+                log_file=options.logs / "pacs.log",
+            )
+        )
+    upstream = ("--fhir", options.fhir_url) if options.fhir_url else ()
+    opened = ("--open-fhir",) if options.open_fhir else ()
+    specs.append(
+        ProcessSpec(
+            title="The sandbox EHR",
+            command=python_command("sandbox-ehr", *here, *upstream, *opened),
+            ready_url=f"{options.ehr_url}/fhir/metadata",
+            log_file=options.logs / "ehr.log",
+        )
+    )
+    secret = {f"IMAGING_CDS__PACS__{PACS_NAME.upper()}__PASSWORD": options.pacs_password} if options.pacs_password else {}
+    specs.append(
+        ProcessSpec(
+            title="The application",
+            command=python_command("serve"),
+            ready_url=f"{options.app_url}/readyz",
+            log_file=options.logs / "app.log",
+            environment={CONFIG_VARIABLE: str(options.app_config.absolute()), **secret},
+        )
+    )
+    return specs
+
+
+def where_to_click(options: DemoOptions) -> Panel:
+    """The few lines that a newcomer needs."""
+    archive = options.dicomweb_root + ("" if options.pacs_url is None else "  (yours)")
+    lines = [
+        f"[bold]Open the chart:[/bold]  {options.ehr_url}/",
+        "  pick a patient, read the card, follow its link to the images",
+        "",
+        f"Application      {options.app_url}/",
+        f"CDS Hooks        {options.app_url}/cds-services",
+        f"SMART launch     {options.app_url}/launch   (redirect {options.app_url}/callback)",
+        f"FHIR R4          {options.ehr_url}/fhir" + ("" if options.fhir_url is None else f"  (stored in {options.fhir_url})"),
+        f"DICOMweb         {archive}",
+        f"  guarded        {options.gateway_root}",
+        "",
+        'A token for curl: imaging-cds token --patient demo-a --scope "patient/*.rs"',
+        f"Logs: {options.logs}/      Who opened what: imaging-cds audit      Stop: Ctrl-C",
+        "Secure cookies on http://localhost work in Chromium and Firefox, not in Safari. Synthetic patients only.",
+    ]
+    return Panel("\n".join(lines), title="imaging-cds demo", expand=False)
+
+
+def _check_ports(options: DemoOptions) -> None:
+    ports = {"app": ("--port", options.port), "ehr": ("--ehr-port", options.ehr_port)}
+    if options.pacs_url is None:
+        ports["pacs"] = ("--pacs-port", options.pacs_port)
+    taken = [
+        f"port {port} is taken by another program; stop it, or choose another port with {flag}."
+        for server, (flag, port) in ports.items()
+        if not is_port_free(_HOSTS[server], port)
+    ]
+    if taken:
+        raise ConfigurationError(taken)
+
+
+def _prepare_directory(options: DemoOptions) -> None:
+    if options.reset and options.directory.exists():
+        shutil.rmtree(options.directory)
+    options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+@contextmanager
+def _stop_requested() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set while the block runs."""
+    stop = threading.Event()
+
+    def request_stop(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    previous: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {
+        number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

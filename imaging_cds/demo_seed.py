@@ -1,0 +1,61 @@
+"""Stores the demo patients in servers that somebody named with ``--fhir`` and ``--pacs``, because ``--seed`` asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from fhir_imaging.clients.http import OutboundSession
+from fhir_imaging.errors import UpstreamRefused
+from imaging_cds.demo_plan import DemoOptions
+
+FILES_A_REQUEST = 20
+_BOUNDARY = "imaging-cds-seed"
+
+
+def store_fhir(fhir_url: str, bundles: Sequence[dict[str, Any]]) -> None:
+    """Sends each transaction Bundle; UpstreamRefused when the server does not take one."""
+    with OutboundSession([fhir_url], timeout_s=60) as session:
+        for bundle in bundles:
+            response = session.post(fhir_url.rstrip("/"), json=bundle, headers={"Content-Type": "application/fhir+json"})
+            _check(response, "the demo records")
+
+
+def store_dicom(options: DemoOptions, progress: Callable[[str, int, int], None]) -> None:
+    """STOW-RS of all demo files, some at a time (PS3.18 §10.5); UpstreamRefused when the archive does not take them."""
+    files = sorted(path for path in options.dicom_dir.rglob("*.dcm"))
+    auth = (options.pacs_user, options.pacs_password or "") if options.pacs_user else None
+    sent = 0
+    with OutboundSession([options.dicomweb_root], timeout_s=120) as session:
+        for group in _groups(files):
+            response = session.post(
+                f"{options.dicomweb_root}/studies",
+                data=_multipart(group),
+                headers={
+                    "Content-Type": f'multipart/related; type="application/dicom"; boundary={_BOUNDARY}',
+                    "Accept": "application/dicom+json",
+                },
+                auth=auth,
+            )
+            _check(response, "the demo images")
+            sent += len(group)
+            progress("Storing the images in your archive", sent, len(files))
+
+
+def _groups(files: list[Path]) -> list[list[Path]]:
+    return [files[start : start + FILES_A_REQUEST] for start in range(0, len(files), FILES_A_REQUEST)]
+
+
+def _multipart(files: list[Path]) -> bytes:
+    head = f"--{_BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+    return b"".join(head + path.read_bytes() + b"\r\n" for path in files) + f"--{_BOUNDARY}--\r\n".encode()
+
+
+def _check(response: requests.Response, what: str) -> None:
+    if response.status_code not in (200, 201, 202):
+        raise UpstreamRefused(
+            f"The server did not take {what} (HTTP {response.status_code}).", server=response.url, status=response.status_code
+        )

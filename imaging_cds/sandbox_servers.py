@@ -1,0 +1,44 @@
+"""The sandbox EHR and PACS as servers of their own, configured from the demo's options."""
+
+from __future__ import annotations
+
+from ehr_sandbox.ehr import create_ehr
+from ehr_sandbox.pacs import PacsSettings, create_pacs
+from ehr_sandbox.settings import SandboxSettings, demo_settings
+from fhir_imaging.settings import origin_of
+from imaging_cds.demo_plan import DemoOptions
+from imaging_cds.server import ServerSettings, serve
+
+
+def ehr_settings(options: DemoOptions) -> SandboxSettings:
+    """The sandbox EHR of this demo."""
+    return demo_settings(
+        base_url=options.ehr_url,
+        app_url=options.app_url,
+        state_dir=(options.directory / "ehr").absolute(),
+        upstream_fhir=options.fhir_url,
+        open_fhir=options.open_fhir,
+        cors_origins=tuple(origin_of(client.issuer) for client in options.trusted_cds_clients),
+    )
+
+
+def pacs_settings(options: DemoOptions) -> PacsSettings:
+    """The sandbox PACS of this demo: it indexes the demo's files where they lie."""
+    return PacsSettings(
+        base_url=options.dicomweb_root,
+        data_dir=(options.directory / "pacs").absolute(),
+        import_dirs=(options.dicom_dir.absolute(),),
+    )
+
+
+# One process each: they are doubles for tests and demos, and SQLite files are their only state.
+def serve_ehr(options: DemoOptions) -> None:
+    """Serves the sandbox EHR until it is stopped."""
+    settings = ehr_settings(options)
+    serve(lambda: create_ehr(settings), ServerSettings(host="127.0.0.1", port=options.ehr_port, workers=1))
+
+
+def serve_pacs(options: DemoOptions) -> None:
+    """Serves the sandbox PACS until it is stopped."""
+    settings = pacs_settings(options)
+    serve(lambda: create_pacs(settings), ServerSettings(host="127.0.0.1", port=options.pacs_port, workers=1))
