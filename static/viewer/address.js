@@ -1,0 +1,24 @@
+// Which query parameters the viewer may see. OHIF also understands `url`, `token`, `configUrl`, `customization` and
+// others, by which a link could bring its own images, token or configuration.
+const KEPT = new Map(
+  ["StudyInstanceUIDs", "initialSeriesInstanceUID", "initialSOPInstanceUID"].map((name) => [name.toLowerCase(), name]),
+);
+const UIDS = /^[0-9]+(\.[0-9]+)+(,[0-9]+(\.[0-9]+)+)*$/;
+
+// The query with only the known parameters in it, each at most once and only when it holds UIDs.
+export function knownQuery(search) {
+  const kept = new URLSearchParams();
+  for (const [name, value] of new URLSearchParams(search)) {
+    const known = KEPT.get(name.toLowerCase());
+    if (known && UIDS.test(value) && !kept.has(known)) kept.set(known, value);
+  }
+  return kept.size === 0 ? "" : `?${kept}`.replaceAll("%2C", ",");
+}
+
+// Rewrites the page's address before the viewer reads it; the fragment goes too, because OHIF reads parameters there.
+export function keepKnownQuery(page) {
+  const wanted = page.location.pathname + knownQuery(page.location.search);
+  if (wanted !== page.location.pathname + page.location.search + page.location.hash) {
+    page.history.replaceState(null, "", wanted);
+  }
+}

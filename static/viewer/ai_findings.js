@@ -1,0 +1,6 @@
+// placeholder until written
+export class AiFindings {
+  extension() {
+    return { id: "imaging-cds.ai-findings" };
+  }
+}

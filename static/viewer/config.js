@@ -1,0 +1,72 @@
+// OHIF's configuration for one launch. The study list, uploads, tours, the investigational-use bar (our own page says
+// what the viewer is not cleared for) and every mode but the basic one are off.
+const MODE = "@ohif/mode-basic";
+const EXTENSIONS = ["@ohif/extension-default", "@ohif/extension-cornerstone"];
+
+export function viewerConfig(page, launch, keeper, aiFindings) {
+  return async () => {
+    // The bundle lists all its modes and extensions here; each one kept costs loading time.
+    keepOnly(page.modes, [MODE]);
+    keepOnly(page.extensions, EXTENSIONS);
+    return {
+      routerBasename: launch.routerBasename,
+      extensions: [tokenExtension(keeper), aiFindings.extension(page)],
+      modes: [],
+      modesConfiguration: { [MODE]: { routeName: { $set: "viewer" }, hide: { $set: false } } },
+      customizationService: { global: [{ "ohif.tours": { $set: [] } }] },
+      showStudyList: false,
+      showLoadingIndicator: true,
+      showWarningMessageForCrossOrigin: false,
+      showCPUFallbackMessage: true,
+      investigationalUseDialog: { option: "never" },
+      // SharedArrayBuffer needs cross-origin isolation of every ancestor, which an EHR's frame does not have.
+      useSharedArrayBuffer: false,
+      strictZSpacingForVolumeViewport: true,
+      maxNumberOfWebWorkers: 3,
+      maxNumRequests: { interaction: 20, thumbnail: 5, prefetch: 8 },
+      defaultDataSourceName: launch.wadoRoots[0].name,
+      dataSources: launch.wadoRoots.map(dataSource),
+    };
+  };
+}
+
+function keepOnly(list, wanted) {
+  list.splice(0, list.length, ...list.filter((name) => wanted.includes(name)));
+}
+
+function dataSource({ name, title, root }) {
+  return {
+    namespace: "@ohif/extension-default.dataSourcesModule.dicomweb",
+    sourceName: name,
+    configuration: {
+      friendlyName: title,
+      name,
+      wadoUriRoot: root,
+      qidoRoot: root,
+      wadoRoot: root,
+      qidoSupportsIncludeField: false,
+      supportsReject: false,
+      supportsFuzzyMatching: false,
+      supportsWildcard: false,
+      imageRendering: "wadors",
+      thumbnailRendering: "wadors",
+      enableStudyLazyLoad: true,
+      dicomUploadEnabled: false,
+      omitQuotationForMultipartRequest: false,
+      bulkDataURI: { enabled: true, relativeResolution: "studies" },
+    },
+  };
+}
+
+// OHIF starts registering extensions one after the other; nothing asks for DICOM data before a token is there.
+function tokenExtension(keeper) {
+  return {
+    id: "imaging-cds.token",
+    async preRegistration({ servicesManager }) {
+      const { userAuthenticationService } = servicesManager.services;
+      userAuthenticationService.setServiceImplementation({ getAuthorizationHeader: () => keeper.header() });
+      await keeper.current();
+      if (keeper.hasEnded) await new Promise(() => {}); // the notice is up; loading on would only add errors to it
+    },
+  };
+}

@@ -1,0 +1,30 @@
+// Prepares the page before the viewer's own bundle runs (deferred scripts keep their order, modules included).
+import { keepKnownQuery } from "./address.js";
+import { viewerConfig } from "./config.js";
+import { showEndNotice, tellParent } from "./notice.js";
+import { guardRequests } from "./requests.js";
+import { AiFindings } from "./ai_findings.js";
+import { ensureStorage } from "./storage.js";
+import { TokenKeeper } from "./token.js";
+
+const launch = window.imagingCdsViewer;
+
+// The bundle asks for these two globals, which its own index.html would set in inline scripts.
+window.PUBLIC_URL = "/";
+window.browserImportFunction = (address) => import(address);
+
+ensureStorage(window, ["localStorage", "sessionStorage"]);
+keepKnownQuery(window);
+
+const keeper = new TokenKeeper({
+  tokenPath: launch.tokenPath,
+  onEnded: (reason) => {
+    showEndNotice(document, reason, launch.newWindowPath);
+    tellParent(window, { event: "session-ended", reason });
+  },
+});
+guardRequests(window, launch.wadoRoots.map((root) => root.root), keeper);
+keeper.start();
+document.addEventListener("visibilitychange", () => keeper.renewIfDue());
+
+window.config = viewerConfig(window, launch, keeper, new AiFindings());

@@ -1,0 +1,121 @@
+// Every request that the page sends passes here. Beneath this launch's DICOMweb roots the current token is set at the
+// moment of sending, a 401 is answered by one renewal and one repetition; anywhere else an Authorization header is
+// taken off, so that the token never reaches another server.
+
+export function guardRequests(page, roots, keeper) {
+  const isGuarded = (address) => {
+    const { href } = new URL(address, page.location.href);
+    return roots.some((root) => href.startsWith(`${root}/`));
+  };
+  page.XMLHttpRequest = guardedRequestClass(page.XMLHttpRequest, isGuarded, keeper);
+  page.fetch = guardedFetch(page.fetch.bind(page), isGuarded, keeper);
+}
+
+function isAuthorization(name) {
+  return String(name).toLowerCase() === "authorization";
+}
+
+function guardedFetch(send, isGuarded, keeper) {
+  return async (input, init) => {
+    const address = input instanceof Request ? input.url : String(input);
+    const request = new Request(input, init);
+    request.headers.delete("Authorization");
+    if (!isGuarded(address)) return send(request);
+    const token = await keeper.current();
+    const response = await send(withToken(request.clone(), token));
+    if (response.status !== 401 || token === null) return response;
+    const newer = await keeper.afterRefusalOf(token);
+    if (newer === null) return response;
+    const repeated = await send(withToken(request, newer));
+    if (repeated.status === 401) keeper.end("refused");
+    return repeated;
+  };
+}
+
+function withToken(request, token) {
+  if (token !== null) request.headers.set("Authorization", `Bearer ${token}`);
+  return request;
+}
+
+function guardedRequestClass(Base, isGuarded, keeper) {
+  const SEEN = ["readystatechange", "loadstart", "progress", "load", "error", "abort", "timeout", "loadend"];
+
+  return class GuardedRequest extends Base {
+    #opening = [];
+    #headers = [];
+    #body = null;
+    #guarded = false;
+    #token = null;
+    #attempt = 0;
+    #reopening = false;
+    #aborted = false;
+
+    constructor() {
+      super();
+      // Registered before any listener of the viewer, so a refused first attempt can be kept from it.
+      for (const type of SEEN) super.addEventListener(type, (event) => this.#watch(event));
+    }
+
+    open(...opening) {
+      this.#opening = opening;
+      this.#headers = [];
+      this.#attempt = 0;
+      this.#aborted = false;
+      const isAsynchronous = opening.length < 3 || opening[2] !== false;
+      this.#guarded = isAsynchronous && isGuarded(opening[1]);
+      super.open(...opening);
+    }
+
+    setRequestHeader(name, value) {
+      if (isAuthorization(name)) return;
+      this.#headers.push([name, value]);
+      super.setRequestHeader(name, value);
+    }
+
+    send(body = null) {
+      if (!this.#guarded) return super.send(body);
+      this.#body = body;
+      void keeper.current().then((token) => this.#sendWith(token));
+    }
+
+    abort() {
+      this.#aborted = true;
+      super.abort();
+    }
+
+    #sendWith(token) {
+      if (this.#aborted) return;
+      if (token === null) return this.#fail();
+      this.#token = token;
+      this.#attempt += 1;
+      super.setRequestHeader("Authorization", `Bearer ${token}`);
+      super.send(this.#body);
+    }
+
+    #watch(event) {
+      if (this.#reopening) return event.stopImmediatePropagation();
+      if (!this.#guarded || this.status !== 401 || !event.isTrusted) return;
+      if (this.#attempt > 1) {
+        if (event.type === "loadend") keeper.end("refused");
+        return;
+      }
+      event.stopImmediatePropagation();
+      if (event.type === "loadend") void keeper.afterRefusalOf(this.#token).then((token) => this.#repeat(token));
+    }
+
+    #repeat(token) {
+      if (this.#aborted) return;
+      if (token === null) return this.#fail();
+      this.#reopening = true;
+      super.open(...this.#opening);
+      for (const [name, value] of this.#headers) super.setRequestHeader(name, value);
+      this.#reopening = false;
+      this.#sendWith(token);
+    }
+
+    // Without a token nothing is sent; the viewer sees a failed request.
+    #fail() {
+      for (const type of ["error", "loadend"]) this.dispatchEvent(new ProgressEvent(type));
+    }
+  };
+}
