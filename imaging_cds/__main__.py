@@ -4,4 +4,5 @@ import sys
 
 from imaging_cds.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # the demo's image workers import this module again
+    sys.exit(main())
