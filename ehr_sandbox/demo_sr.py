@@ -1,0 +1,146 @@
+"""The AI's result in DICOM: a TID 1500 Comprehensive SR with one measured nodule.
+
+Two-dimensional coordinates on the slice, because viewers draw those on the image at once; the ellipse is parallel to the
+image's axes (OHIF 3 leaves oblique ones out). The report names an image library (OHIF 3 fails without one).
+Spec: DICOM PS3.16 TID 1500, 1410, 4019; PS3.3 §C.18.6 (spatial coordinates: 0.5 is the centre of the first pixel).
+"""
+
+from datetime import timedelta
+
+import numpy as np
+from highdicom.sr import (
+    AlgorithmIdentification,
+    CodedConcept,
+    ComprehensiveSR,
+    DeviceObserverIdentifyingAttributes,
+    FindingSite,
+    GraphicTypeValues,
+    ImageRegion,
+    Measurement,
+    MeasurementReport,
+    ObservationContext,
+    ObserverContext,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    QualitativeEvaluation,
+    SourceImageForRegion,
+    TrackingIdentifier,
+)
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from ehr_sandbox.demo_ct import ct_header, dicom_date, dicom_time
+from ehr_sandbox.demo_study import DemoCalendar, DemoCt, uid_of
+
+ALGORITHM_NAME, ALGORITHM_VERSION, ALGORITHM_MAKER = "Demo Nodule AI", "1.0", "Imaging CDS"
+AI_MINUTES_AFTER_SCAN = 9
+LUNG_RADS_SCHEME = "99IMAGINGCDS"  # a private scheme: PS3.16 has no Lung-RADS concept
+
+_MILLIMETRE = CodedConcept(value="mm", scheme_designator="UCUM", meaning="millimeter")
+_LUNG_RADS = CodedConcept(
+    value="1362105002", scheme_designator="SCT", meaning="Lung Imaging Reporting and Data System category"
+)
+_NODULE = CodedConcept(value="27925004", scheme_designator="SCT", meaning="Nodule")
+_UPPER_LOBE = CodedConcept(value="45653009", scheme_designator="SCT", meaning="Upper lobe of lung")
+_RIGHT = CodedConcept(value="24028007", scheme_designator="SCT", meaning="Right")
+_DIAMETER = CodedConcept(value="81827009", scheme_designator="SCT", meaning="Diameter")
+_MEAN = CodedConcept(value="373098007", scheme_designator="SCT", meaning="Mean")
+_LONG_AXIS = CodedConcept(value="103339001", scheme_designator="SCT", meaning="Long Axis")
+_SHORT_AXIS = CodedConcept(value="103340004", scheme_designator="SCT", meaning="Short Axis")
+
+
+def ai_report(ct: DemoCt, calendar: DemoCalendar, lung_rads: str) -> Dataset:
+    """The structured report with the category that the AI claims; unverified, its evidence is the nodule's slice."""
+    evidence = ct_header(ct, calendar, ct.nodule_slice)
+    report = MeasurementReport(
+        observation_context=ObservationContext(observer_device_context=_observer()),
+        procedure_reported=CodedConcept(ct.procedure.code, ct.procedure.dicom_scheme, ct.procedure.display),
+        imaging_measurements=[_measured_nodule(ct, evidence, lung_rads)],
+        title=codes.DCM.ImagingMeasurementReport,
+        referenced_images=[evidence],
+    )
+    document: Dataset = ComprehensiveSR(
+        evidence=[evidence],
+        content=report[0],
+        series_instance_uid=ct.report_series_instance_uid,
+        series_number=100,
+        sop_instance_uid=ct.report_sop_instance_uid,
+        instance_number=1,
+        manufacturer=ALGORITHM_MAKER,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        requested_procedures=[_requested_procedure(ct)],
+        series_description="AI lung nodule result",
+    )
+    _date(document, ct, calendar)
+    return document
+
+
+def _observer() -> ObserverContext:
+    return ObserverContext(
+        observer_type=codes.DCM.Device,
+        observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
+            uid=uid_of("demo-nodule-ai"),
+            name=ALGORITHM_NAME,
+            manufacturer_name=ALGORITHM_MAKER,
+            model_name=f"{ALGORITHM_NAME} {ALGORITHM_VERSION}",
+        ),
+    )
+
+
+def _measured_nodule(ct: DemoCt, evidence: Dataset, lung_rads: str) -> PlanarROIMeasurementsAndQualitativeEvaluations:
+    nodule = ct.phantom.nodule
+    sizes = (
+        (_DIAMETER, nodule.diameter_mm, _MEAN),
+        (_LONG_AXIS, nodule.long_axis_mm, None),
+        (_SHORT_AXIS, nodule.short_axis_mm, None),
+    )
+    algorithm = AlgorithmIdentification(name=ALGORITHM_NAME, version=ALGORITHM_VERSION, manufacturer=ALGORITHM_MAKER)
+    category = CodedConcept(value=lung_rads, scheme_designator=LUNG_RADS_SCHEME, meaning=f"Lung-RADS {lung_rads}")
+    return PlanarROIMeasurementsAndQualitativeEvaluations(
+        # The same nodule keeps its identity from one examination to the next.
+        tracking_identifier=TrackingIdentifier(uid=uid_of(f"{ct.person.key}/nodule-1"), identifier="Nodule 1"),
+        referenced_region=ImageRegion(
+            graphic_type=GraphicTypeValues.ELLIPSE,
+            graphic_data=_outline(ct),
+            source_image=SourceImageForRegion.from_source_image(evidence),
+        ),
+        finding_type=_NODULE,
+        algorithm_id=algorithm,
+        finding_sites=[FindingSite(anatomic_location=_UPPER_LOBE, laterality=_RIGHT)],
+        measurements=[
+            Measurement(name=name, value=round(size, 1), unit=_MILLIMETRE, derivation=derivation)
+            for name, size, derivation in sizes
+        ],
+        qualitative_evaluations=[QualitativeEvaluation(name=_LUNG_RADS, value=category)],
+    )
+
+
+def _outline(ct: DemoCt) -> np.ndarray:
+    """End points of the long (left to right) and then the short axis as (column, row)."""
+    grid, nodule = ct.phantom.grid, ct.phantom.nodule
+    column, row = grid.column_of(nodule.x) + 0.5, grid.row_of(nodule.y) + 0.5
+    a, b = nodule.long_axis_mm / 2 / grid.pixel_spacing, nodule.short_axis_mm / 2 / grid.pixel_spacing
+    return np.array([[column - a, row], [column + a, row], [column, row - b], [column, row + b]])
+
+
+def _requested_procedure(ct: DemoCt) -> Dataset:
+    request = Dataset()
+    request.StudyInstanceUID = ct.study_instance_uid
+    request.ReferencedStudySequence = []
+    request.AccessionNumber = ct.accession
+    request.PlacerOrderNumberImagingServiceRequest = ""
+    request.FillerOrderNumberImagingServiceRequest = ""
+    request.RequestedProcedureID = ct.accession
+    request.RequestedProcedureDescription = ct.description
+    request.RequestedProcedureCodeSequence = []
+    return request
+
+
+def _date(document: Dataset, ct: DemoCt, calendar: DemoCalendar) -> None:
+    """Replace the clock's time, which the library writes, by the story's."""
+    made = calendar.at(ct.days_ago, ct.clock) + timedelta(minutes=AI_MINUTES_AFTER_SCAN)
+    for name in ("Series", "Content", "InstanceCreation"):
+        setattr(document, f"{name}Date", dicom_date(made))
+        setattr(document, f"{name}Time", dicom_time(made))
+    document.TimezoneOffsetFromUTC = made.strftime("%z")

@@ -1,0 +1,67 @@
+"""All demo patients at once: DICOM files written, FHIR Bundles answered."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from ehr_sandbox.demo_files import DemoFiles, Progress, bring_up_to_date
+from ehr_sandbox.demo_study import DemoCalendar, DemoCt, NoduleMark, nodule_marks
+from ehr_sandbox.patients import alma, bruno, clara
+from ehr_sandbox.patients.elements import Json, transaction
+from ehr_sandbox.patients.hospital import hospital_resources
+
+_Writer = Callable[..., list[Json]]
+_PATIENTS: Mapping[str, tuple[_Writer, tuple[DemoCt, ...]]] = {
+    alma.ALMA.key: (alma.alma_resources, (alma.PRIOR, alma.CURRENT)),
+    bruno.BRUNO.key: (bruno.bruno_resources, (bruno.CURRENT,)),
+    clara.CLARA.key: (clara.clara_resources, (clara.CURRENT,)),
+}
+_AI_CLAIMS = {alma.CURRENT.key: alma.AI_CLAIM}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoData:
+    """What the demo needs to know of its patients.
+
+    `bundles`: FHIR R4 transaction Bundles, first what all share, then one per patient; they refer to each other only
+    backwards. `nodules` and `studies` are keyed by ImagingStudy id.
+    """
+
+    bundles: tuple[Json, ...]
+    nodules: Mapping[str, NoduleMark]
+    studies: Mapping[str, DemoCt]
+
+
+def build_demo(  # noqa: PLR0913 - two of the seven are for tests only
+    dicom_dir: Path,
+    *,
+    demo_day: date,
+    gateway_address: str,
+    fhir_base: str,
+    progress: Progress | None = None,
+    only: frozenset[str] | None = None,
+    slices: int | None = None,
+) -> DemoData:
+    """Write the DICOM files (or re-date them when `demo_day` has changed) and answer the charts.
+
+    `gateway_address` becomes Endpoint.address, `fhir_base` the root of every fullUrl (references stay relative).
+    `progress` is told (study, done, total) in slices. `only` names patients by FHIR id, `slices` shortens every CT around
+    its nodule, both for tests. KeyError for an unknown patient, OSError when the directory cannot be written.
+    """
+    calendar = DemoCalendar(demo_day=demo_day)
+    people = [_PATIENTS[key] for key in sorted(only if only is not None else _PATIENTS)]
+    stories = [(write, tuple(ct.shortened(slices) for ct in cts)) for write, cts in people]
+    every_ct = tuple(ct for _, cts in stories for ct in cts)
+    files = DemoFiles(directory=dicom_dir, cts=every_ct, calendar=calendar, claims=_AI_CLAIMS)
+    bring_up_to_date(files, progress or _silence)
+    shared = transaction(hospital_resources(gateway_address), fhir_base)
+    return DemoData(
+        bundles=(shared, *(transaction(write(calendar, *cts), fhir_base) for write, cts in stories)),
+        nodules=nodule_marks(every_ct),
+        studies={ct.key: ct for ct in every_ct},
+    )
+
+
+def _silence(study: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""

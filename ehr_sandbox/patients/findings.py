@@ -1,0 +1,135 @@
+"""Builders of coded imaging findings: a radiologist's Lung-RADS category, an incidental nodule, an AI's claim."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from ehr_sandbox.demo_sr import AI_MINUTES_AFTER_SCAN
+from ehr_sandbox.demo_study import Coding, DemoCt, nodule_mark
+from ehr_sandbox.patients import codings
+from ehr_sandbox.patients.chart import Chart
+from ehr_sandbox.patients.elements import Json, component, concept, millimetres, months, reference
+from ehr_sandbox.patients.hospital import AI_DEVICE, RADIOLOGIST
+
+_SELECTION = "https://imaging-cds.example/fhir/StructureDefinition/imaging-selection"
+
+
+def solid_nodule(ct: DemoCt, *more: Json) -> list[Json]:
+    """Components that describe the solid nodule of an examination: its mean diameter and axes, and what else is known."""
+    nodule = ct.phantom.nodule
+    return [
+        component(codings.DIAMETER, "valueQuantity", millimetres(nodule.diameter_mm)),
+        component(codings.LONG_AXIS, "valueQuantity", millimetres(nodule.long_axis_mm)),
+        component(codings.SHORT_AXIS, "valueQuantity", millimetres(nodule.short_axis_mm)),
+        component(codings.ATTENUATION, "valueCodeableConcept", concept(codings.SOLID)),
+        *more,
+    ]
+
+
+def first_seen() -> Json:
+    """The nodule was not compared with an earlier examination."""
+    return component(codings.CHANGE, "valueCodeableConcept", concept(codings.BASELINE))
+
+
+def grown_from(prior: DemoCt) -> list[Json]:
+    """The nodule has grown since an earlier examination."""
+    return [
+        component(codings.CHANGE, "valueCodeableConcept", concept(codings.GROWING)),
+        component(codings.PREVIOUS_DIAMETER, "valueQuantity", millimetres(prior.phantom.nodule.diameter_mm)),
+    ]
+
+
+def follow_up_in(number_of_months: int) -> Json:
+    """The reader's own recommendation: look again in so many months."""
+    return component(codings.FOLLOW_UP_INTERVAL, "valueQuantity", months(number_of_months))
+
+
+def lung_rads_by_radiologist(chart: Chart, ct: DemoCt, category: str, components: Sequence[Json]) -> Json:
+    """The signed Lung-RADS category of a screening CT with its most suspicious nodule."""
+    return {
+        **_signed(chart, ct, "lung-rads"),
+        "code": concept(codings.LUNG_RADS_CATEGORY),
+        "valueCodeableConcept": _category(category),
+        "component": list(components),
+    }
+
+
+def incidental_nodule(chart: Chart, ct: DemoCt, site: Coding, risk: Coding) -> Json:
+    """One incidental solid nodule that the radiologist coded for the Fleischner recommendations."""
+    details = (
+        component(codings.NUMBER_OF_LESIONS, "valueInteger", 1),
+        component(codings.MALIGNANCY_RISK, "valueCodeableConcept", concept(risk)),
+    )
+    return {
+        **_signed(chart, ct, "nodule"),
+        "code": concept(codings.SOLITARY_NODULE),
+        "bodySite": concept(site),
+        "method": concept(codings.FLEISCHNER, version=codings.FLEISCHNER_VERSION),
+        "component": solid_nodule(ct, *details),
+    }
+
+
+def lung_rads_by_ai(chart: Chart, ct: DemoCt, category: str) -> list[Json]:
+    """The AI's unsigned category with the slice it saw the nodule on, and where it comes from: the structured report."""
+    made = chart.calendar.at(ct.days_ago, ct.clock) + timedelta(minutes=AI_MINUTES_AFTER_SCAN)
+    claim = {
+        "resourceType": "Observation",
+        "id": f"{ct.key}-ai-lung-rads",
+        "extension": [_selection(ct)],
+        "status": "preliminary",
+        "category": [concept(codings.OBSERVATION_IMAGING)],
+        "code": concept(codings.LUNG_RADS_CATEGORY),
+        "subject": chart.subject,
+        "effectiveDateTime": chart.calendar.at(ct.days_ago, ct.clock).isoformat(),
+        "issued": made.isoformat(),
+        "valueCodeableConcept": _category(category),
+        "device": AI_DEVICE,
+        "derivedFrom": [reference(f"ImagingStudy/{ct.key}", ct.description)],
+        "component": solid_nodule(ct, first_seen()),
+    }
+    provenance = {
+        "resourceType": "Provenance",
+        "id": f"{ct.key}-ai-provenance",
+        "target": [reference(f"Observation/{claim['id']}")],
+        "occurredDateTime": made.isoformat(),
+        "recorded": made.isoformat(),
+        "agent": [{"type": concept(codings.AUTHOR), "who": AI_DEVICE}],
+        "entity": [
+            {
+                "role": "source",
+                "what": {
+                    "identifier": {"system": "urn:dicom:uid", "value": f"urn:oid:{ct.report_sop_instance_uid}"},
+                    "display": "Structured report of the AI",
+                },
+            }
+        ],
+    }
+    return [claim, provenance]
+
+
+def _signed(chart: Chart, ct: DemoCt, name: str) -> Json:
+    return {
+        "resourceType": "Observation",
+        "id": f"{ct.key}-{name}",
+        "status": "final",
+        "category": [concept(codings.OBSERVATION_IMAGING)],
+        "subject": chart.subject,
+        "effectiveDateTime": chart.calendar.at(ct.days_ago, ct.clock).isoformat(),
+        "issued": (chart.calendar.at(ct.days_ago, ct.clock) + timedelta(hours=3, minutes=20)).isoformat(),
+        "performer": [RADIOLOGIST],
+        "derivedFrom": [reference(f"ImagingStudy/{ct.key}", ct.description)],
+    }
+
+
+def _category(category: str) -> Json:
+    code = codings.lung_rads(category)
+    return concept(code, text=f"{code.display} (v{codings.LUNG_RADS_VERSION})", version=codings.LUNG_RADS_VERSION)
+
+
+def _selection(ct: DemoCt) -> Json:
+    mark = nodule_mark(ct)
+    uids = (
+        ("study", mark.study_instance_uid),
+        ("series", mark.series_instance_uid),
+        ("instance", mark.sop_instance_uid),
+    )
+    return {"url": _SELECTION, "extension": [{"url": name, "valueOid": f"urn:oid:{uid}"} for name, uid in uids]}

@@ -1,0 +1,287 @@
+"""The demo's patients: valid DICOM and FHIR that tell the same story (clinical.md §10.1, issue 2 item 5)."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import fhir.resources.R4B
+import fhirclient.models.bundle
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless
+
+from ehr_sandbox.patients import DemoData, build_demo
+
+DEMO_DAY = date(2026, 11, 21)
+GATEWAY = "http://localhost:8000/imaging/sandbox/dicom-web/demo"
+FHIR_BASE = "http://127.0.0.1:8001/fhir"
+SLICES = 6
+
+# Type 1 of the CT Image IOD and of the modules that it mandates (PS3.3 §A.3): present and not empty.
+TYPE_1 = """SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID Modality FrameOfReferenceUID ImageType
+    PixelSpacing ImageOrientationPatient ImagePositionPatient SamplesPerPixel PhotometricInterpretation Rows Columns
+    BitsAllocated BitsStored HighBit PixelRepresentation RescaleIntercept RescaleSlope PixelData"""
+# Type 2: present.
+TYPE_2 = """PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime ReferringPhysicianName StudyID
+    AccessionNumber SeriesNumber PositionReferenceIndicator Manufacturer InstanceNumber SliceThickness KVP
+    AcquisitionNumber"""
+
+
+def build(directory: Path, demo_day: date = DEMO_DAY, only: frozenset[str] | None = None) -> DemoData:
+    return build_demo(directory, demo_day=demo_day, gateway_address=GATEWAY, fhir_base=FHIR_BASE, only=only, slices=SLICES)
+
+
+@pytest.fixture(scope="module")
+def dicom_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo-dicom")
+
+
+@pytest.fixture(scope="module")
+def demo(dicom_dir: Path) -> DemoData:
+    return build(dicom_dir)
+
+
+def resources(demo: DemoData) -> Iterator[dict[str, Any]]:
+    for bundle in demo.bundles:
+        for entry in bundle["entry"]:
+            yield entry["resource"]
+
+
+def by_id(demo: DemoData, resource_type: str, logical_id: str) -> dict[str, Any]:
+    return next(one for one in resources(demo) if (one["resourceType"], one["id"]) == (resource_type, logical_id))
+
+
+def images(dicom_dir: Path, study: str) -> list[Dataset]:
+    return [pydicom.dcmread(path) for path in sorted((dicom_dir / study).glob("ct-*.dcm"))]
+
+
+def test_every_bundle_is_valid_r4_for_two_validators(demo: DemoData) -> None:
+    for bundle in demo.bundles:
+        fhir.resources.R4B.get_fhir_model_class("Bundle").model_validate(bundle)
+        fhirclient.models.bundle.Bundle(bundle, strict=True)
+
+
+def test_every_reference_meets_a_resource_of_the_same_or_an_earlier_bundle(demo: DemoData) -> None:
+    known: set[str] = set()
+    for bundle in demo.bundles:
+        known |= {f"{entry['resource']['resourceType']}/{entry['resource']['id']}" for entry in bundle["entry"]}
+        wanted = set(_references(bundle))
+
+        assert wanted <= known
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("reference"), str):
+            yield value["reference"]
+        for inner in value.values():
+            yield from _references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _references(inner)
+
+
+def test_every_entry_is_put_at_its_stable_id(demo: DemoData) -> None:
+    urls = [entry["request"]["url"] for bundle in demo.bundles for entry in bundle["entry"]]
+
+    assert max(Counter(urls).values()) == 1
+    assert {"Patient/demo-a", "Patient/demo-b", "Patient/demo-c", "Endpoint/demo-wado", "Practitioner/demo-gp"} <= set(urls)
+    assert {entry["request"]["method"] for bundle in demo.bundles for entry in bundle["entry"]} == {"PUT"}
+
+
+@pytest.mark.parametrize("study", ["demo-a-ct-prior", "demo-a-ct-current", "demo-b-ct-current", "demo-c-ct-current"])
+def test_imaging_study_says_what_the_files_say(demo: DemoData, dicom_dir: Path, study: str) -> None:
+    resource = by_id(demo, "ImagingStudy", study)
+    files = [pydicom.dcmread(path, stop_before_pixels=True) for path in (dicom_dir / study).glob("*.dcm")]
+    started = datetime.fromisoformat(resource["started"])
+    patient = by_id(demo, "Patient", resource["subject"]["reference"].partition("/")[2])
+
+    assert {f"urn:oid:{file.StudyInstanceUID}" for file in files} == {resource["identifier"][0]["value"]}
+    assert {file.AccessionNumber for file in files} == {resource["identifier"][1]["value"]}
+    assert {file.PatientID for file in files} == {patient["identifier"][0]["value"]}
+    assert {file.PatientBirthDate for file in files} == {patient["birthDate"].replace("-", "")}
+    assert {file.StudyDate + file.StudyTime[:6] + file.TimezoneOffsetFromUTC for file in files} == {
+        started.strftime("%Y%m%d%H%M%S%z")
+    }
+    assert Counter(file.SeriesInstanceUID for file in files) == {
+        series["uid"]: series["numberOfInstances"] for series in resource["series"]
+    }
+    assert resource["numberOfInstances"] == len(files)
+
+
+@pytest.mark.parametrize(
+    ("study", "syntax"),
+    [
+        ("demo-a-ct-prior", ExplicitVRLittleEndian),
+        ("demo-a-ct-current", ExplicitVRLittleEndian),
+        ("demo-b-ct-current", JPEG2000Lossless),
+        ("demo-c-ct-current", JPEGLSLossless),
+    ],
+)
+def test_ct_images_are_complete_and_decode_in_their_transfer_syntax(
+    demo: DemoData, dicom_dir: Path, study: str, syntax: UID
+) -> None:
+    slices = images(dicom_dir, study)
+
+    assert len(slices) == SLICES
+    for image in slices:
+        assert image.file_meta.TransferSyntaxUID == syntax
+        assert all(image.get(keyword) not in (None, "") for keyword in TYPE_1.split())
+        assert all(keyword in image for keyword in TYPE_2.split())
+        assert image.pixel_array.shape == (512, 512)
+        assert image.pixel_array.max() < 4096
+        assert image.LossyImageCompression == "00"
+
+
+def test_slices_lie_evenly_below_each_other_in_one_frame_of_reference(demo: DemoData, dicom_dir: Path) -> None:
+    slices = images(dicom_dir, "demo-a-ct-current")
+    heights = [float(image.ImagePositionPatient[2]) for image in slices]
+
+    assert [int(image.InstanceNumber) for image in slices] == list(range(1, SLICES + 1))
+    assert np.allclose(np.diff(heights), -2.5)
+    assert [float(image.SliceLocation) for image in slices] == heights
+    assert len({image.FrameOfReferenceUID for image in slices}) == 1
+    assert all(list(image.ImageOrientationPatient) == [1, 0, 0, 0, 1, 0] for image in slices)
+
+
+@pytest.mark.parametrize("study", ["demo-a-ct-prior", "demo-a-ct-current", "demo-b-ct-current", "demo-c-ct-current"])
+def test_nodule_is_where_the_mark_says_and_as_large(demo: DemoData, dicom_dir: Path, study: str) -> None:
+    mark = demo.nodules[study]
+    image = next(one for one in images(dicom_dir, study) if one.SOPInstanceUID == mark.sop_instance_uid)
+    hu = image.pixel_array.astype(int) + int(image.RescaleIntercept)
+    column, row = round(mark.column), round(mark.row)
+    reach = round(mark.diameter_mm / float(image.PixelSpacing[0])) + 1
+    around = hu[row - reach : row + reach + 1, column - reach : column + reach + 1]
+    outside = hu[row, column + reach + 3]
+    # Area above the half-way value; its circle has the mean diameter.
+    area = float((around > -410).sum()) * float(image.PixelSpacing[0]) ** 2
+
+    assert hu[row - 1 : row + 2, column - 1 : column + 2].mean() > -60
+    assert outside < -600
+    assert 2 * np.sqrt(area / np.pi) == pytest.approx(mark.diameter_mm, abs=0.8)
+
+
+def test_story_a_screening_nodule_grew_by_3_mm_within_a_year(demo: DemoData) -> None:
+    now, before = (by_id(demo, "Observation", f"demo-a-ct-{name}-lung-rads") for name in ("current", "prior"))
+    ai = by_id(demo, "Observation", "demo-a-ct-current-ai-lung-rads")
+    days = datetime.fromisoformat(now["effectiveDateTime"]) - datetime.fromisoformat(before["effectiveDateTime"])
+
+    assert days.days < 365
+    assert (_category(now), _category(before), _category(ai)) == ("4B", "3", "4A")
+    assert (now["status"], ai["status"]) == ("final", "preliminary")
+    assert "performer" not in ai
+    assert ai["device"]["reference"] == "Device/demo-nodule-ai"
+    assert (_diameter(now), _diameter(before)) == (9.0, 6.0)
+
+
+def _category(observation: dict[str, Any]) -> str:
+    return str(observation["valueCodeableConcept"]["coding"][0]["code"])
+
+
+def _diameter(observation: dict[str, Any]) -> float:
+    values = {one["code"]["coding"][0]["code"]: one for one in observation["component"]}
+    return float(values["81827009"]["valueQuantity"]["value"])
+
+
+def test_ai_report_is_tid_1500_on_the_nodules_slice(demo: DemoData, dicom_dir: Path) -> None:
+    report = pydicom.dcmread(dicom_dir / "demo-a-ct-current" / "ai-sr.dcm")
+    mark = demo.nodules["demo-a-ct-current"]
+    items = list(_content(report))
+    by_code = {item.ConceptNameCodeSequence[0].CodeValue: item for item in items if "ConceptNameCodeSequence" in item}
+    region = by_code["111030"]
+
+    assert report.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.33"
+    assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
+    assert (report.VerificationFlag, report.CompletionFlag) == ("UNVERIFIED", "COMPLETE")
+    assert region.GraphicType == "ELLIPSE"
+    assert np.mean(region.GraphicData[0::2]) == pytest.approx(mark.column + 0.5)
+    assert np.mean(region.GraphicData[1::2]) == pytest.approx(mark.row + 0.5)
+    assert region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == mark.sop_instance_uid
+    assert float(by_code["81827009"].MeasuredValueSequence[0].NumericValue) == 9.0
+    assert by_code["1362105002"].ConceptCodeSequence[0].CodeValue == "4A"
+    assert by_code["111001"].TextValue == "Demo Nodule AI"
+    assert "111028" in by_code  # image library
+
+
+def _content(item: Dataset) -> Iterator[Dataset]:
+    for inner in item.get("ContentSequence", []):
+        yield inner
+        yield from _content(inner)
+
+
+def test_two_builds_of_one_day_are_the_same_bytes(demo: DemoData, dicom_dir: Path, tmp_path: Path) -> None:
+    build(tmp_path, only=frozenset({"demo-c"}))
+
+    for path in sorted(tmp_path.rglob("*.dcm")):
+        assert path.read_bytes() == (dicom_dir / path.relative_to(tmp_path)).read_bytes()
+
+
+def test_nothing_is_written_again_on_the_same_day(tmp_path: Path) -> None:
+    build(tmp_path, only=frozenset({"demo-c"}))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+
+    build(tmp_path, only=frozenset({"demo-c"}))
+
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_new_day_moves_every_date_and_leaves_pixels_and_uids(tmp_path: Path) -> None:
+    only = frozenset({"demo-a"})
+    build(tmp_path, only=only)
+    first = images(tmp_path, "demo-a-ct-current")
+
+    again = build(tmp_path, date(2026, 12, 1), only=only)
+    second = images(tmp_path, "demo-a-ct-current")
+    report = pydicom.dcmread(tmp_path / "demo-a-ct-current" / "ai-sr.dcm")
+
+    assert [image.StudyDate for image in first] == ["20261118"] * SLICES
+    assert [image.StudyDate for image in second] == ["20261128"] * SLICES
+    assert [image.SOPInstanceUID for image in first] == [image.SOPInstanceUID for image in second]
+    assert all(one.PixelData == other.PixelData for one, other in zip(first, second, strict=True))
+    assert report.StudyDate == report.ContentDate == "20261128"
+    assert by_id(again, "ImagingStudy", "demo-a-ct-current")["started"].startswith("2026-11-28T09:12:00+01:00")
+
+
+def test_a_lost_file_is_made_again(tmp_path: Path) -> None:
+    only = frozenset({"demo-c"})
+    build(tmp_path, only=only)
+    lost = tmp_path / "demo-c-ct-current" / "ct-003.dcm"
+    content = lost.read_bytes()
+    lost.unlink()
+
+    build(tmp_path, only=only)
+
+    assert lost.read_bytes() == content
+
+
+def test_a_longer_header_moves_the_pixels_behind_it(tmp_path: Path) -> None:
+    """A changed program may write longer headers; the pixels must survive that."""
+    only = frozenset({"demo-c"})
+    build(tmp_path, only=only)
+    path = tmp_path / "demo-c-ct-current" / "ct-001.dcm"
+    wanted = path.read_bytes()
+    image = pydicom.dcmread(path)
+    image.ImageComments = "an older and much longer remark than today's program would write into this header"
+    image.save_as(path)
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("2026-11-21", "2026-11-20"))
+
+    build(tmp_path, only=only)
+
+    assert path.read_bytes() == wanted
+
+
+def test_ages_and_birth_dates_fit_the_demo_day(demo: DemoData, dicom_dir: Path) -> None:
+    ages = {
+        "demo-a-ct-prior": "061Y",
+        "demo-a-ct-current": "062Y",
+        "demo-b-ct-current": "045Y",
+        "demo-c-ct-current": "058Y",
+    }
+
+    assert {study: images(dicom_dir, study)[0].PatientAge for study in ages} == ages
+    assert by_id(demo, "Patient", "demo-a")["birthDate"] == "1964-03-14"
