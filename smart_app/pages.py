@@ -1,0 +1,85 @@
+"""Our own pages: rendered with one strict Content-Security-Policy, never cached, framed only by the EHR that is configured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC
+
+from flask import Response, render_template
+
+from fhir_imaging.errors import UpstreamError, UpstreamRefused
+from fhir_imaging.settings import EhrSettings, origin_of
+from fhir_imaging.web import request_reference
+from smart_app.explanations import EXPLANATIONS, ExplainedRefusal, Reason
+from smart_app.services import SmartAppServices
+
+
+def page(
+    services: SmartAppServices,
+    template: str,
+    *,
+    ehr: EhrSettings | None = None,
+    status: int = 200,
+    form_target: str | None = None,
+    **values: object,
+) -> Response:
+    """One page. ``ehr`` is the one that may frame it, None = any configured; ``form_target`` a server that a form posts to."""
+    ehrs = (ehr,) if ehr is not None else services.ehrs
+    ancestors = dict.fromkeys(origin for one in ehrs for origin in one.frame_ancestors)
+    html = render_template(template, services=services, ehr=ehr, **values)
+    response = Response(html, status, mimetype="text/html")
+    response.headers["Content-Security-Policy"] = content_policy(ancestors, form_target)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def content_policy(frame_ancestors: Iterable[str], form_target: str | None = None) -> str:
+    """No inline script, nothing from elsewhere; the viewer's frame is our own origin."""
+    form_action = "'self'" + (f" {origin_of(form_target)}" if form_target else "")
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self' data:",
+            "connect-src 'self'",
+            "frame-src 'self'",
+            "base-uri 'none'",
+            f"form-action {form_action}",
+            " ".join(("frame-ancestors 'self'", *frame_ancestors)),
+        )
+    )
+
+
+def refusal_page(services: SmartAppServices, refusal: ExplainedRefusal, *, new_window: str | None = None) -> Response:
+    """The page that explains why something ended; ``new_window`` is where to go on in a window of its own."""
+    explanation = EXPLANATIONS[refusal.reason]
+    facts = {
+        **refusal.facts,
+        "reason": refusal.reason.value,
+        "time": f"{services.clock().astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+    }
+    return page(
+        services,
+        "smart/refusal.html",
+        status=explanation.status,
+        explanation=explanation,
+        facts=facts,
+        more=refusal.more,
+        reference=request_reference(),
+        new_window=new_window,
+    )
+
+
+def explained(error: UpstreamError, **facts: str) -> ExplainedRefusal:
+    """A failure of an outside server as a page of its own."""
+    if isinstance(error, UpstreamRefused) and error.status is None:
+        return ExplainedRefusal(Reason.EHR_SERVER_REFUSED, facts={**facts, "origin": error.server})
+    if "smart-configuration" in error.server:
+        return ExplainedRefusal(Reason.NO_CONFIGURATION, facts={**facts, "address tried": error.server})
+    if error.retryable:
+        return ExplainedRefusal(Reason.EHR_UNAVAILABLE, facts={**facts, "server": error.server})
+    more = {"answer": f"HTTP {error.status}"} if error.status is not None else {}
+    return ExplainedRefusal(Reason.TOKEN_UNREADABLE, facts={**facts, "server": error.server, "fault": error.detail, **more})

@@ -1,0 +1,259 @@
+"""The study list as a clinician reads it: newest first, by year, each study with its report and what became of its images.
+
+A study of another patient is blocked, an unreadable one is a row that says so; neither hides the rest.
+
+Spec: smart-launch.md §8 (study list, wrong-patient guard), SMART Imaging Access C4-C6, FHIR R4 ImagingStudy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from fhir_imaging.endpoints import EndpointState, ResolvedEndpoint, resolve_endpoint
+from fhir_imaging.study import (
+    ImagingStudy,
+    UnreadableStudy,
+    concept_text,
+    patient_id_of,
+    read_study,
+)
+from fhir_imaging.tolerant import dicts, text
+from smart_app.study_search import FoundStudies
+from smart_app.token_response import NamedStudy
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_UNDATED = "Undated"
+
+ENDPOINT_WORDS = {
+    EndpointState.USABLE: "Images available",
+    EndpointState.MISSING: "No image server named",
+    EndpointState.INACTIVE: "Image server switched off",
+    EndpointState.UNRESOLVED: "Image server not described",
+    EndpointState.ORIGIN_REFUSED: "Image server not allowed here",
+}
+TOKEN_NOT_WANTED = "Image server does not take this sign-in"  # noqa: S105 - words for people
+REPORT_WORDS = {
+    "final": "Final report",
+    "amended": "Amended report",
+    "corrected": "Corrected report",
+    "appended": "Report with addendum",
+    "preliminary": "Preliminary report",
+    "registered": "Report pending",
+    "partial": "Partial report",
+}
+MODALITY_WORDS = {
+    "CT": "CT",
+    "MR": "MRI",
+    "US": "Ultrasound",
+    "DX": "X-ray",
+    "CR": "X-ray",
+    "MG": "Mammography",
+    "PT": "PET",
+    "NM": "Nuclear medicine",
+    "XA": "Angiography",
+    "RF": "Fluoroscopy",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportRow:
+    """One report beside its study; ``conclusion`` is quoted as written."""
+
+    state: str
+    title: str
+    conclusion: str | None
+    issued: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRow:
+    """One study of this patient, in words. ``address`` is the DICOMweb base where its images may be fetched from."""
+
+    study_instance_uid: str
+    resource_id: str | None
+    year: str
+    sort_key: float
+    date: str
+    time: str | None
+    modalities: tuple[str, ...]
+    modality_words: str
+    title: str
+    details: tuple[str, ...]
+    body_site: str | None
+    accession: str | None
+    reports: tuple[ReportRow, ...]
+    images: str
+    can_open: bool
+    address: str | None
+    refused_address: str | None
+
+    @property
+    def search_text(self) -> str:
+        """What the text filter looks through."""
+        parts = (self.date, self.modality_words, *self.modalities, self.title, self.body_site, self.accession)
+        conclusions = (report.conclusion for report in self.reports)
+        return " ".join(part for part in (*parts, *conclusions) if part).lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyList:
+    """All rows of one patient. ``blocked`` counts studies that are not shown because they are not provably this patient's."""
+
+    rows: tuple[StudyRow, ...]
+    unreadable: tuple[UnreadableStudy, ...] = ()
+    blocked: int = 0
+
+    @property
+    def years(self) -> list[tuple[str, list[StudyRow]]]:
+        """Rows by year, newest year first."""
+        return [(year, list(rows)) for year, rows in groupby(self.rows, key=lambda row: row.year)]
+
+    @property
+    def modalities(self) -> list[str]:
+        """The modality codes that occur, for the filter."""
+        return sorted({code for row in self.rows for code in row.modalities})
+
+    def named(self, named: NamedStudy) -> StudyRow | None:
+        """The row of a study named by UID or logical id."""
+        for row in self.rows:
+            if named.study_instance_uid == row.study_instance_uid:
+                return row
+            if named.resource_id is not None and named.resource_id == row.resource_id:
+                return row
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListContext:
+    """Against what the studies are judged: the token's patient, the bases its id belongs to, the origins for the token."""
+
+    patient_id: str
+    patient_bases: tuple[str, ...]
+    token_receivers: Collection[str]
+
+
+def build_study_list(found: FoundStudies, reports: Iterable[Mapping[str, Any]], context: ListContext) -> StudyList:
+    """The list of the token's patient from what was found."""
+    rows: list[StudyRow] = []
+    unreadable: list[UnreadableStudy] = []
+    blocked = 0
+    known_reports = [report for report in reports if report.get("status") not in ("entered-in-error", "cancelled")]
+    for resource in found.resources:
+        study = read_study(resource)
+        if not _is_of_patient(resource, context):
+            blocked += 1
+        elif isinstance(study, UnreadableStudy):
+            unreadable.append(study)
+        elif study.status not in ("entered-in-error", "cancelled"):
+            endpoint = resolve_endpoint(study, found.endpoints, context.token_receivers)
+            rows.append(_row(study, endpoint, _reports_of(study, known_reports)))
+    # By the year shown first: a study on New Year's night must not split the groups in another zone.
+    rows.sort(key=lambda row: (row.year != _UNDATED, row.year, row.sort_key), reverse=True)
+    return StudyList(rows=tuple(rows), unreadable=tuple(unreadable), blocked=blocked)
+
+
+def _is_of_patient(resource: Mapping[str, Any], context: ListContext) -> bool:
+    """Whether the subject is the token's patient: the same id, and an absolute reference only into a base of this EHR."""
+    subject = resource.get("subject")
+    reference = text(subject.get("reference")) if isinstance(subject, dict) else None
+    if reference is None or patient_id_of(reference) != context.patient_id:
+        return False
+    return "://" not in reference or any(reference.startswith(f"{base.rstrip('/')}/") for base in context.patient_bases)
+
+
+def _row(study: ImagingStudy, endpoint: ResolvedEndpoint, reports: tuple[ReportRow, ...]) -> StudyRow:
+    takes_token = endpoint.endpoint is not None and endpoint.endpoint.send_token
+    usable = endpoint.state is EndpointState.USABLE
+    words = " · ".join(dict.fromkeys(MODALITY_WORDS.get(code, code) for code in study.modalities))
+    return StudyRow(
+        study_instance_uid=study.study_instance_uid,
+        resource_id=study.resource_id,
+        year=str(study.started.year) if study.started else _UNDATED,
+        sort_key=_sort_key(study.started),
+        date=date_words(study.started_text, study.started),
+        time=_time_words(study.started_text, study.started),
+        modalities=study.modalities,
+        modality_words=words or "Modality not stated",
+        title=study.description or study.procedure or "No description",
+        details=_details(study),
+        body_site=", ".join(study.body_sites) or None,
+        accession=study.accession,
+        reports=reports,
+        images=TOKEN_NOT_WANTED if usable and not takes_token else ENDPOINT_WORDS[endpoint.state],
+        can_open=usable and takes_token,
+        address=endpoint.address if usable and takes_token else None,
+        refused_address=endpoint.address if endpoint.state is EndpointState.ORIGIN_REFUSED else None,
+    )
+
+
+def _details(study: ImagingStudy) -> tuple[str, ...]:
+    series = study.number_of_series if study.number_of_series is not None else len(study.series) or None
+    counts = (_counted(series, "series", "series"), _counted(study.number_of_instances, "image", "images"))
+    return tuple(words for words in (*counts, *study.reasons) if words)
+
+
+def _counted(number: int | None, one: str, many: str) -> str | None:
+    return None if number is None else f"{number:,} {one if number == 1 else many}"
+
+
+def _reports_of(study: ImagingStudy, reports: list[Mapping[str, Any]]) -> tuple[ReportRow, ...]:
+    return tuple(_report_row(report) for report in reports if _reports_on(report, study))
+
+
+def _reports_on(report: Mapping[str, Any], study: ImagingStudy) -> bool:
+    """R4 says ``imagingStudy``, R5 ``study``; some EHRs only share the accession number."""
+    references = {text(one.get("reference")) or "" for name in ("imagingStudy", "study") for one in dicts(report.get(name))}
+    if study.resource_id and any(ref.endswith(f"ImagingStudy/{study.resource_id}") for ref in references):
+        return True
+    values = {text(one.get("value")) for one in dicts(report.get("identifier"))}
+    return not references and study.accession is not None and study.accession in values
+
+
+def _report_row(report: Mapping[str, Any]) -> ReportRow:
+    issued = text(report.get("issued")) or text(report.get("effectiveDateTime"))
+    return ReportRow(
+        state=REPORT_WORDS.get(text(report.get("status")) or "", "Report"),
+        title=concept_text(report.get("code")) or "Report",
+        conclusion=text(report.get("conclusion")),
+        issued=date_words(issued, _moment(issued)) if issued else None,
+    )
+
+
+def _moment(stated: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(stated)
+    except ValueError:
+        return None
+
+
+def _sort_key(started: datetime | None) -> float:
+    """A bare date sorts as its midnight UTC; an undated study comes last."""
+    if started is None:
+        return float("-inf")
+    return (started if started.tzinfo else started.replace(tzinfo=UTC)).timestamp()
+
+
+def date_words(stated: str | None, moment: datetime | None) -> str:
+    """An unambiguous date at the precision that was recorded."""
+    if stated is None or moment is None:
+        return "Date not recorded"
+    month = _MONTHS[moment.month - 1]
+    return {4: f"{moment.year}", 7: f"{month} {moment.year}"}.get(len(stated), f"{moment.day} {month} {moment.year}")
+
+
+def _time_words(stated: str | None, moment: datetime | None) -> str | None:
+    """The time with its zone, as the source gave it; None where only a date is known."""
+    if stated is None or moment is None or "T" not in stated:
+        return None
+    clock = f"{moment:%H:%M}"
+    offset = moment.utcoffset()
+    if offset is None:
+        return f"{clock} (zone not stated)"
+    if not offset:
+        return f"{clock} UTC"
+    minutes = int(abs(offset) / timedelta(minutes=1))
+    return f"{clock} UTC{'+' if offset > timedelta(0) else '−'}{minutes // 60:02d}:{minutes % 60:02d}"
