@@ -1,0 +1,125 @@
+"""The chart's access to the FHIR records, in process and as the user, who may see every patient of this EHR."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ehr_sandbox.chart_prefetch import QueryFailed
+from ehr_sandbox.chart_summary import (
+    Row,
+    Section,
+    condition_row,
+    encounter_row,
+    imaging_row,
+    newest_first,
+    observation_row,
+    order_row,
+    report_row,
+)
+from ehr_sandbox.fhir_access import full_access
+from ehr_sandbox.fhir_faults import FhirFault
+from ehr_sandbox.fhir_interactions import FhirInteractions
+from ehr_sandbox.fhir_results import searchset
+from ehr_sandbox.fhir_store import FhirRecords
+
+_MAX_ROWS = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SectionQuery:
+    key: str
+    heading: str
+    resource_type: str
+    row: Callable[[Mapping[str, Any]], Row]
+
+
+_ORDERS = _SectionQuery(key="orders", heading="Orders", resource_type="ServiceRequest", row=order_row)
+_RECORD_SECTIONS = (
+    _SectionQuery(key="problems", heading="Problems", resource_type="Condition", row=condition_row),
+    _SectionQuery(key="encounters", heading="Encounters", resource_type="Encounter", row=encounter_row),
+    _SectionQuery(key="imaging", heading="Imaging", resource_type="ImagingStudy", row=imaging_row),
+    _SectionQuery(key="reports", heading="Reports", resource_type="DiagnosticReport", row=report_row),
+    _SectionQuery(key="results", heading="Results", resource_type="Observation", row=observation_row),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChartRecords:
+    """Reads for prefetch and for the page, and the one write that the chart makes: draft orders."""
+
+    store: FhirRecords
+
+    def read(self, resource_type: str, resource_id: str) -> dict[str, Any] | None:
+        """The resource, or None when there is none. Raises QueryFailed."""
+        try:
+            return self.store.read(resource_type, resource_id)
+        except FhirFault as fault:
+            raise QueryFailed(fault.diagnostics) from fault
+
+    def search(self, resource_type: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+        """The first page of a search as a Bundle; an unknown parameter fails rather than widens. Raises QueryFailed."""
+        backend = self.store.backend
+        try:
+            with backend.reading() as session:
+                interactions = FhirInteractions(session=session, access=full_access(backend.base_url))
+                query, page = interactions.search(resource_type, list(parameters), strict=True)
+            return searchset(query, page, backend.base_url)
+        except FhirFault as fault:
+            raise QueryFailed(fault.diagnostics) from fault
+
+    def transact(self, bundle: dict[str, Any]) -> None:
+        """Carries out a transaction Bundle wholly or not at all. Raises QueryFailed."""
+        try:
+            self.store.transaction(bundle)
+        except FhirFault as fault:
+            raise QueryFailed(fault.diagnostics) from fault
+
+    def owner_of(self, reference: str) -> str | None:
+        """The id of the patient that a resource belongs to: empty for nobody's, None when it does not exist."""
+        resource_type, _, resource_id = reference.partition("/")
+        resource = self.read(resource_type, resource_id)
+        if resource is None:
+            return None
+        if resource_type == "Patient":
+            return resource_id
+        subject = resource.get("subject") or resource.get("patient")
+        named = subject.get("reference", "") if isinstance(subject, dict) else ""
+        head, _, patient_id = str(named).rpartition("/")
+        return patient_id if head == "Patient" or head.endswith("/Patient") else ""
+
+    def patients(self, words: str) -> list[dict[str, Any]]:
+        """Patients whose name begins with the words, or whose identifier they are. Raises QueryFailed."""
+        count = ("_count", str(_MAX_ROWS))
+        if not words:
+            return self._resources("Patient", (("_sort", "family"), count))
+        by_name = self._resources("Patient", (("name", words), ("_sort", "family"), count))
+        return by_name or self._resources("Patient", (("identifier", words), count))
+
+    def encounters(self, patient_id: str) -> list[dict[str, Any]]:
+        """The patient's encounters, for choosing the one that the chart is opened in. Raises QueryFailed."""
+        return self._resources("Encounter", (("patient", patient_id), ("_count", str(_MAX_ROWS))))
+
+    def sections(self, patient_id: str) -> tuple[Section, ...]:
+        """The chart but for its orders; a section that cannot be read says so and hides no other."""
+        return tuple(self._section(query, patient_id) for query in _RECORD_SECTIONS)
+
+    def orders(self, patient_id: str) -> Section:
+        """The patient's orders, drafts among them."""
+        return self._section(_ORDERS, patient_id)
+
+    def _section(self, query: _SectionQuery, patient_id: str) -> Section:
+        parameters = (("patient", patient_id), ("_count", str(_MAX_ROWS)))
+        try:
+            found = self._resources(query.resource_type, parameters)
+        except QueryFailed:
+            return Section(key=query.key, heading=query.heading, rows=(), missing="could not be read")
+        return Section(
+            key=query.key,
+            heading=query.heading,
+            rows=newest_first(query.row(resource) for resource in found),
+        )
+
+    def _resources(self, resource_type: str, parameters: tuple[tuple[str, str], ...]) -> list[dict[str, Any]]:
+        entries = self.search(resource_type, parameters).get("entry", [])
+        resources = [entry.get("resource", {}) for entry in entries]
+        return [resource for resource in resources if resource.get("resourceType") == resource_type]

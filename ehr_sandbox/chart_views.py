@@ -1,0 +1,222 @@
+"""The chart over HTTP: pages, the fragments that they load, and the posts of their buttons."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, Response, abort, jsonify, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from ehr_sandbox.cards import DrawnCard
+from ehr_sandbox.cds_keys import CdsClientKey
+from ehr_sandbox.chart_actions import CardDesk, Outcome
+from ehr_sandbox.chart_hooks import HOOK_CONTEXTS, ChartMoment, HookFirer
+from ehr_sandbox.chart_launch import ChartLaunch, LaunchDesk, NotRegistered
+from ehr_sandbox.chart_openings import ChartOpening, ChartOpenings, UnknownCard, UnknownOpening
+from ehr_sandbox.chart_prefetch import QueryFailed
+from ehr_sandbox.chart_records import ChartRecords
+from ehr_sandbox.chart_summary import current_encounter, read_banner
+from ehr_sandbox.chart_web import (
+    add_security_headers,
+    content_security_policy,
+    new_static_version,
+    position_field,
+    read_json_object,
+    refuse_foreign_requests,
+    text_field,
+)
+from ehr_sandbox.wire_log import pretty
+
+MAX_SEARCH_CHARACTERS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChartParts:
+    """Everything that the chart's pages work with. `clock` gives aware UTC time; `user` is a relative reference."""
+
+    base_url: str
+    app_launch_url: str
+    standalone_url: str
+    user: str
+    records: ChartRecords
+    firer: HookFirer
+    desk: CardDesk
+    launches: LaunchDesk
+    key: CdsClientKey
+    clock: Callable[[], datetime]
+    openings: ChartOpenings = field(default_factory=ChartOpenings)
+
+
+class ChartViews:
+    """The views, bound to their parts; `blueprint()` gives them their routes."""
+
+    def __init__(self, parts: ChartParts) -> None:
+        self._parts = parts
+        self._policy = content_security_policy(parts.launches.origins())
+        self._static_version = new_static_version()
+
+    def blueprint(self) -> Blueprint:
+        chart = Blueprint(
+            "chart", __name__, template_folder="templates", static_folder="static", static_url_path="/chart-static"
+        )
+        chart.before_request(lambda: refuse_foreign_requests(self._parts.base_url))
+        chart.after_request(lambda response: add_security_headers(response, self._policy))
+        chart.context_processor(self._template_values)
+        chart.add_app_template_filter(pretty, "pretty")
+        for rule, method, view in (
+            ("/", "GET", self.patients),
+            ("/", "POST", self.search_patients),
+            ("/patients/<patient_id>", "GET", self.open_chart),
+            ("/patients/<patient_id>/orders", "GET", self.orders),
+            ("/patients/<patient_id>/hooks/<hook>", "POST", self.fire_hook),
+            ("/patients/<patient_id>/cards/accept", "POST", self.accept),
+            ("/patients/<patient_id>/cards/dismiss", "POST", self.dismiss),
+            ("/patients/<patient_id>/launches", "POST", self.launch),
+            ("/patients/<patient_id>/wire/<opening_id>", "GET", self.wire),
+            ("/cds-client/jwks.json", "GET", self.jwks),
+        ):
+            chart.add_url_rule(rule, view_func=view, methods=[method])
+        chart.register_error_handler(UnknownOpening, _gone)
+        chart.register_error_handler(UnknownCard, _answered_already)
+        chart.register_error_handler(HTTPException, _refused)
+        return chart
+
+    def patients(self) -> str:
+        return self._patient_list("")
+
+    def search_patients(self) -> str:
+        """A search by POST, so that a patient's name stands in no URL and no log."""
+        return self._patient_list(request.form.get("words", "").strip()[:MAX_SEARCH_CHARACTERS])
+
+    def open_chart(self, patient_id: str) -> str:
+        """The chart without its guidance, which the page fetches once it is painted."""
+        records, failure = self._parts.records, "The patient's record could not be read."
+        try:
+            patient = records.read("Patient", patient_id)
+            encounters = records.encounters(patient_id)
+        except QueryFailed:
+            abort(502, failure)
+        if patient is None:
+            abort(404, "There is no such patient here.")
+        opening = self._parts.openings.open(patient_id, current_encounter(encounters))
+        return render_template(
+            "chart/chart.html",
+            banner=read_banner(patient, self._parts.clock().date()),
+            opening=opening,
+            sections=records.sections(patient_id),
+            orders=records.orders(patient_id),
+            app_launch_url=self._parts.app_launch_url,
+            standalone_url=self._parts.standalone_url,
+        )
+
+    def orders(self, patient_id: str) -> str:
+        return render_template("chart/section.html", section=self._parts.records.orders(patient_id))
+
+    def fire_hook(self, patient_id: str, hook: str) -> Response:
+        """Fires a hook for an opened chart and answers with the cards drawn."""
+        opening = self._opening(read_json_object(), patient_id)
+        if hook not in HOOK_CONTEXTS:
+            abort(404, "This EHR does not fire that hook.")
+        guidance = self._parts.firer.fire(hook, self._moment(opening), opening.log)
+        states = opening.show(guidance.cards)
+        html = render_template("chart/guidance.html", states=states, notes=guidance.notes)
+        return jsonify(html=html, text=_counted(guidance.cards))
+
+    def accept(self, patient_id: str) -> Response:
+        fields = read_json_object()
+        opening, key = self._opening(fields, patient_id), text_field(fields, "card")
+        outcome = self._parts.desk.accept(opening, key, position_field(fields, "suggestion"))
+        return self._answered(opening, key, outcome)
+
+    def dismiss(self, patient_id: str) -> Response:
+        fields = read_json_object()
+        opening, key = self._opening(fields, patient_id), text_field(fields, "card")
+        reason = position_field(fields, "reason") if "reason" in fields else None
+        outcome = self._parts.desk.dismiss(opening, key, reason, text_field(fields, "comment"))
+        return self._answered(opening, key, outcome)
+
+    def launch(self, patient_id: str) -> Response:
+        """Registers a launch and answers with its URL: of a card's smart link, or of the imaging app."""
+        fields = read_json_object()
+        opening = self._opening(fields, patient_id)
+        url, launch = self._parts.app_launch_url, ChartLaunch(moment=self._moment(opening))
+        if "card" in fields:
+            links = opening.card(text_field(fields, "card")).card.links
+            position = position_field(fields, "link")
+            if not 0 <= position < len(links) or not links[position].is_smart:
+                abort(400)
+            url, launch = links[position].url, replace(launch, app_context=links[position].app_context)
+        elif "study" in fields:
+            launch = replace(launch, study_id=self._own_study(patient_id, text_field(fields, "study")))
+        try:
+            launched = self._parts.launches.launch_url(url, launch)
+        except NotRegistered:
+            abort(403, "This app is not registered with the EHR and cannot be launched.")
+        return jsonify(url=launched)
+
+    def wire(self, patient_id: str, opening_id: str) -> str:
+        opening = self._parts.openings.find(opening_id, patient_id)
+        return render_template("chart/wire.html", exchanges=tuple(reversed(opening.log.exchanges())))
+
+    def jwks(self) -> Response:
+        """The public key with which CDS services check this EHR's client JWTs (R37)."""
+        response = jsonify(self._parts.key.public_jwks())
+        response.headers["Cache-Control"] = "public, max-age=300"
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        return response
+
+    def _patient_list(self, words: str) -> str:
+        today = self._parts.clock().date()
+        failure = ""
+        try:
+            found = self._parts.records.patients(words)
+        except QueryFailed:
+            found, failure = [], "The patient list could not be read."
+        banners = [read_banner(patient, today) for patient in found]
+        return render_template("chart/patients.html", banners=banners, words=words, failure=failure)
+
+    def _opening(self, fields: dict[str, Any], patient_id: str) -> ChartOpening:
+        return self._parts.openings.find(text_field(fields, "opening"), patient_id)
+
+    def _own_study(self, patient_id: str, study_id: str) -> str:
+        if self._parts.records.owner_of(f"ImagingStudy/{study_id}") != patient_id:
+            abort(404, "This imaging study is not in the patient's record.")
+        return study_id
+
+    def _moment(self, opening: ChartOpening) -> ChartMoment:
+        return ChartMoment(user=self._parts.user, patient_id=opening.patient_id, encounter_id=opening.encounter_id)
+
+    def _answered(self, opening: ChartOpening, key: str, outcome: Outcome) -> Response:
+        html = render_template("chart/card.html", state=opening.states[key], outcome=outcome)
+        return jsonify(html=html, text=outcome.text, done=outcome.was_done)
+
+    def _template_values(self) -> dict[str, Any]:
+        return {"static_version": self._static_version, "may_launch": self._parts.launches.may_launch}
+
+
+def _counted(cards: tuple[DrawnCard, ...]) -> str:
+    """What a screen reader says once the guidance has come."""
+    if not cards:
+        return "No guidance for this patient."
+    counts = {label: 0 for label in dict.fromkeys(card.indicator_label.lower() for card in cards)}
+    for card in cards:
+        counts[card.indicator_label.lower()] += 1
+    kinds = ", ".join(f"{count} {label}" for label, count in counts.items())
+    return f"{len(cards)} guidance {'card' if len(cards) == 1 else 'cards'}: {kinds}."
+
+
+def _gone(_: UnknownOpening) -> tuple[Response, int]:
+    return jsonify(text="This chart is no longer open in the EHR. Reload the page to open it again."), 410
+
+
+def _answered_already(_: UnknownCard) -> tuple[Response, int]:
+    return jsonify(text="This card is no longer shown. Refresh the guidance."), 409
+
+
+def _refused(refusal: HTTPException) -> tuple[Any, int]:
+    status = refusal.code or 500
+    text = refusal.description or "The EHR could not do that."
+    if request.method == "POST" and request.path != "/":
+        return jsonify(text=text), status
+    return render_template("chart/problem.html", status=status, text=text), status
