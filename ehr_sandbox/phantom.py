@@ -93,7 +93,7 @@ def render_slice(phantom: ChestPhantom, index: int) -> Slice:
     paint_ribs(canvas, cage)
     paint_spine(canvas)
     paint_sternum(canvas)
-    paint_shoulders(canvas)
+    paint_shoulders(canvas, cage)
     _paint_nodule(canvas, phantom)
     hu = canvas.hu + _noise(phantom, index, canvas.hu)
     slice_hu: Slice = np.clip(np.rint(hu), LOWEST_HU, HIGHEST_HU).astype(np.int16)

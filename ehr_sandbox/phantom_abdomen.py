@@ -23,23 +23,25 @@ def paint_abdomen(canvas: SliceCanvas, cage: Scalars) -> None:
     """Paint the upper abdomen where this slice lies below the domes."""
     if canvas.z > -90:
         return
-    x, y, z = canvas.x, canvas.y, canvas.z
+    rows, columns = canvas.window((-138.0, 138.0, -100.0, 90.0))
+    x, y, z = canvas.x[:, columns], canvas.y[rows], canvas.z
+    canvas, cage = canvas.within((-138.0, 138.0, -100.0, 90.0)), cage[rows, columns]
     below = np.maximum(diaphragm_distance(x, y, z), cage)
     canvas.paint(below, CRUS)
-    canvas.paint(below + 2.4, FAT)
-    bound = below + 3.0
-    stomach = ellipsoid(x, y, z, (52.0, -22.0, -168.0), (36.0, 44.0, 44.0))
+    canvas.paint(below + 3.0, FAT)
+    bound = below + 2.4
+    stomach = ellipsoid(x, y, z, (54.0, -18.0, -166.0), (44.0, 52.0, 52.0))
     canvas.paint(np.maximum(stomach, bound), STOMACH + 12)
     canvas.paint(np.maximum(stomach + 4, bound + 3), STOMACH)
     canvas.paint(np.maximum(np.maximum(stomach + 4, bound + 3), y + 34 + 0.5 * np.sin(x * 0.2)), GAS)
-    spleen = ellipsoid(x, y, z, (92.0, 38.0, -166.0), (27.0, 36.0, 44.0))
+    spleen = ellipsoid(x, y, z, (92.0, 36.0, -166.0), (32.0, 42.0, 50.0))
     canvas.paint(np.maximum(spleen, bound), SPLEEN)
     liver = blend(
-        ellipsoid(x, y, z, (-66.0, -8.0, -186.0), (84.0, 92.0, 88.0)),
-        ellipsoid(x, y, z, (4.0, -50.0, -176.0), (62.0, 36.0, 64.0)),
+        ellipsoid(x, y, z, (-64.0, -6.0, -182.0), (90.0, 98.0, 92.0)),
+        ellipsoid(x, y, z, (2.0, -42.0, -178.0), (60.0, 46.0, 74.0)),
         16.0,
     )
-    hilum = ellipse(x, y, (18.0, 38.0), (44.0, 52.0))
+    hilum = ellipse(x, y, (24.0, 44.0), (36.0, 46.0))
     canvas.paint(np.maximum(np.maximum(liver, bound), -hilum), LIVER)
     for side in (-1.0, 1.0):
         canvas.paint(ellipse(x, y, (side * 16.0 + 2, 20.0), (5.0, 15.0)), CRUS)

@@ -4,8 +4,9 @@ import numpy as np
 
 from ehr_sandbox.phantom_canvas import SliceCanvas, Tube, crossing, paint_tubes, segments_of
 from ehr_sandbox.phantom_shapes import Scalars, bar, blend, ellipse, oval, profile, smooth_step
+from ehr_sandbox.phantom_torso import blade_distance
 
-CORTEX, MARROW, DISC, CARTILAGE = 620.0, 190.0, 90.0, 105.0
+CORTEX, MARROW, DISC, CARTILAGE = 600.0, 165.0, 88.0, 105.0
 VERTEBRA_MM = 22.5
 FIRST_THORACIC_Z = 92.0
 
@@ -102,9 +103,11 @@ def paint_spine(canvas: SliceCanvas) -> None:
     else:
         facet = ellipse(left, y, (14.0, canal_y + 6), (6.0, 4.5))
         arch = blend(arch, facet, 2.0)
-    tip = 24 - 14 * phase
-    spinous = bar(x, y, (0.0, canal_y + 11), (0.0, canal_y + max(14.0, tip + 4)), 3.3)
-    _bone(part, blend(arch, spinous, 3.0), marrow=MARROW + 120, shell_mm=1.2)
+    if -0.12 < phase < 0.48:
+        # The spinous process slants down: the lower the slice, the further back it is cut.
+        base, tip = canal_y + 11 + 14 * max(phase, 0.0), canal_y + 15 + 18 * max(phase, 0.0)
+        arch = blend(arch, bar(x, y, (0.0, base), (0.0, tip), 3.0), 3.0)
+    _bone(part, arch, marrow=MARROW + 120, shell_mm=1.2)
     part.paint(ellipse(x, y, (0.0, canal_y), (9.0, 8.0)), -40.0)
     part.paint(ellipse(x, y, (0.0, canal_y), (7.2, 6.6)), 22.0)
     part.paint(ellipse(x, y, (0.0, canal_y), (4.6, 3.6)), 42.0)
@@ -136,10 +139,15 @@ _HUMERI = segments_of(_mirrored((122, 14, 86, 19), (127, 12, 108, 16), (132, 10,
 _BLADE_SPINES = segments_of(_mirrored((70, 78, 34, 4), (96, 72, 62, 4.5), (116, 52, 90, 6)))
 
 
-def paint_shoulders(canvas: SliceCanvas) -> None:
+def paint_shoulders(canvas: SliceCanvas, cage: Scalars) -> None:
     """Shoulder blades, turned outwards by the raised arms, collar bones and the heads of the humeri."""
     z = canvas.z
-    if -66 < z < 92:
+    if -62 < z < 46:
+        reach = float(smooth_step(z, -64, -20))
+        blade = blade_distance(canvas.x, canvas.y, cage, 15.0) - np.float32(0.6 + 1.5 * reach)
+        canvas.paint(blade + np.float32(1.0 - reach), CORTEX)
+        canvas.paint(blade + np.float32(1.6), 250.0)
+    elif 46 <= z < 92:
         reach = float(smooth_step(z, -70, 30))
         for side in (-1.0, 1.0):
             inner = (side * (98 - 24 * reach), 62 + 12 * reach - 0.10 * max(z, 0))

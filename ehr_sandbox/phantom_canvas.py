@@ -27,10 +27,13 @@ class SliceCanvas:
     z: float
     edge_mm: float
 
+    def window(self, box: Box) -> tuple[slice, slice]:
+        """Rows and columns of the slice inside (x low, x high, y low, y high)."""
+        return slice(*np.searchsorted(self.y[:, 0], box[2:])), slice(*np.searchsorted(self.x[0], box[:2]))
+
     def within(self, box: Box) -> "SliceCanvas":
-        """The part of the slice inside (x low, x high, y low, y high); a view, so painting it paints the slice."""
-        columns = slice(*np.searchsorted(self.x[0], box[:2]))
-        rows = slice(*np.searchsorted(self.y[:, 0], box[2:]))
+        """The part of the slice inside a box; a view, so painting it paints the slice."""
+        rows, columns = self.window(box)
         return SliceCanvas(
             hu=self.hu[rows, columns],
             x=self.x[:, columns],

@@ -9,6 +9,7 @@ from ehr_sandbox.phantom_shapes import Scalars
 from ehr_sandbox.phantom_torso import cage_distance
 
 LUNG, FISSURE = -862.0, -690.0
+_APEX = 103.0
 
 
 def _bounded(cage: Scalars, mediastinum: Scalars, abdomen: Scalars) -> Scalars:
@@ -22,8 +23,13 @@ def lung_distance(x: Scalars, y: Scalars, z: Scalars) -> Scalars:
 
 def paint_lungs(canvas: SliceCanvas, cage: Scalars, mediastinum: Scalars) -> None:
     """Aerated tissue, denser towards the back as in a supine patient, and the fissures between the lobes."""
-    x, y, z = canvas.x, canvas.y, canvas.z
-    lungs = _bounded(cage, mediastinum, diaphragm_distance(x, y, z) if z < -80 else np.float32(500.0))
+    if canvas.z > _APEX:
+        return
+    rows, columns = canvas.window((-138.0, 138.0, -96.0, 90.0))
+    x, y, z = canvas.x[:, columns], canvas.y[rows], canvas.z
+    canvas = SliceCanvas(hu=canvas.hu[rows, columns], x=x, y=y, z=z, edge_mm=canvas.edge_mm)
+    abdomen = diaphragm_distance(x, y, z) if z < -80 else np.float32(500.0)
+    lungs = _bounded(cage[rows, columns], mediastinum[rows, columns], abdomen)
     mottle = 9 * np.sin(0.21 * x + 0.13 * z) * np.sin(0.17 * y - 0.11 * z) + 6 * np.sin(0.5 * x - 0.4 * y + 0.3 * z)
     canvas.paint(lungs, (LUNG + 0.22 * (y + 10) + mottle).astype(np.float32))
     # Both oblique fissures run from high at the back to low in front, the horizontal one only on the right.

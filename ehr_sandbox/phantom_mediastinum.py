@@ -61,8 +61,11 @@ _core = profile(
     (92, 1, 6, 27, 26),
     (112, 0, 8, 26, 26),
 )
-# z, half thickness of the line along which the lungs meet in front
-_front_line = profile((-105, 30), (-60, 16), (-20, 5), (30, 3.5), (55, 12), (70, 22))
+# z, half thickness of the fold along which the lungs meet in front, and its middle
+_front_line = profile((-112, 34, 8), (-90, 26, 8), (-60, 14, 4), (-20, 5, 0), (30, 4, 0), (55, 13, 0), (70, 24, 0))
+_TOP_OF_HEART = 4.0
+_BOX = (-85.0, 125.0, -118.0, 72.0)
+_FAR = np.float32(500.0)
 
 _CHAMBERS = (  # centre, radii (mm) along x, y, z in the turned frame, hu
     ((32.0, -34.0, -72.0), (56.0, 33.0, 35.0), HEART_MUSCLE),  # left ventricle
@@ -93,16 +96,21 @@ def heart_distance(x: Scalars, y: Scalars, z: Scalars) -> Scalars:
 def mediastinum_distance(x: Scalars, y: Scalars, z: Scalars) -> Scalars:
     """Distance to everything between the lungs except the great vessels' own bulges; any broadcastable x, y, z."""
     cx, cy, a, b = _core(z)
-    (thin,) = _front_line(z)
+    thin, middle = _front_line(z)
     core = ellipse(x, y, (cx, cy), (a, b))
-    line = np.maximum(np.abs(x) - thin, y)
+    line = ellipse(x, y, (middle, -66.0), (thin, 48.0))
     spine = spine_distance(x, y, z) - 3.5
-    return blend(blend(blend(core, spine, 5.0), heart_distance(x, y, z) - 4.0, 10.0), line, 8.0)
+    whole = blend(blend(core, spine, 5.0), line, 10.0)
+    if np.ndim(z) == 0 and z > _TOP_OF_HEART:
+        return whole
+    return blend(whole, heart_distance(x, y, z) - 4.0, 10.0)
 
 
 def slice_mediastinum(canvas: SliceCanvas) -> Scalars:
     """`mediastinum_distance` of one slice, with vessels and airways pushing their outline into the lungs."""
-    whole = np.array(np.broadcast_to(mediastinum_distance(canvas.x, canvas.y, canvas.z), canvas.hu.shape))
+    whole = np.full(canvas.hu.shape, _FAR, dtype=np.float32)
+    rows, columns = canvas.window(_BOX)
+    whole[rows, columns] = mediastinum_distance(canvas.x[:, columns], canvas.y[rows], canvas.z)
     shadow = SliceCanvas(hu=whole, x=canvas.x, y=canvas.y, z=canvas.z, edge_mm=canvas.edge_mm)
     for segment in crossing(_HULL, canvas.z, 8.0):
         if abs(float(segment[0])) > 62:
@@ -115,9 +123,10 @@ def slice_mediastinum(canvas: SliceCanvas) -> Scalars:
 def paint_mediastinum(canvas: SliceCanvas) -> None:
     """Fill the space between the lungs, which is fat already."""
     part = canvas.within((-70, 115, -110, 70))
-    if canvas.z < -6:
+    if canvas.z < _TOP_OF_HEART:
         heart = heart_distance(part.x, part.y, part.z)
-        part.paint(np.abs(heart - 2.2) - 0.6, 10.0, strength=0.8)  # the pericardium
+        if canvas.z > -88:  # further down the slice runs along the pericardium and would smear it
+            part.paint(np.abs(heart - 2.2) - 0.6, 10.0, strength=0.7)
         part.paint(heart, FAT + 20)
         for index, (_, _, hu) in enumerate(_CHAMBERS):
             part.paint(_chamber(part.x, part.y, part.z, index) + 0.6, hu)

@@ -12,14 +12,14 @@ FAT, SKIN, MUSCLE, GLAND, TABLE = -105.0, 10.0, 55.0, 25.0, -650.0
 
 # z, half width, front, back of the trunk; above the armpits it narrows to the neck
 _trunk = profile(
-    (-170, 150, -112, 99),
-    (-100, 154, -114, 103),
-    (-30, 159, -110, 105),
-    (30, 156, -99, 105),
-    (62, 148, -87, 102),
-    (88, 112, -72, 94),
-    (108, 74, -62, 86),
-    (126, 62, -58, 80),
+    (-170, 150, -112, 108),
+    (-100, 154, -114, 113),
+    (-30, 159, -110, 115),
+    (30, 156, -99, 115),
+    (62, 150, -87, 111),
+    (88, 126, -72, 103),
+    (108, 100, -63, 95),
+    (126, 78, -58, 88),
 )
 # z, lateral centre, half width, half depth of each raised arm with its shoulder
 _shoulder = profile((30, 118, 12, 20), (56, 126, 36, 50), (84, 124, 44, 56), (126, 122, 46, 54))
@@ -32,8 +32,8 @@ _cage = profile(
     (40, 106, -62, 73),
     (68, 83, -45, 63),
     (88, 56, -27, 52),
-    (101, 31, -8, 40),
-    (112, 12, 6, 32),
+    (98, 36, -12, 43),
+    (106, 9, 8, 30),
 )
 
 
@@ -79,16 +79,19 @@ def _muscle_distance(x: Field, y: Field, z: float, cage: Scalars) -> Scalars:
     left = np.abs(x)
     _, front, back = _trunk(z)
     wall = cage - np.float32(11.0)
-    spine_side = ellipse(left, y, (27.0, back - 32.0), (25.0, 17.0))
+    spine_side = ellipse(left, y, (27.0, back - 26.0), (27.0, 15.0))
     muscles = blend(wall, spine_side, 6.0)
     if z > -90:
         size = float(smooth_step(z, -90, 10))
+        muscles = np.minimum(muscles, _blade_muscles(x, y, z, cage))
         latissimus = ellipse(left, y, (128.0 - 0.12 * max(z, 0), 34.0), (15 + 9 * size, 30 + 14 * size))
         muscles = np.minimum(muscles, np.maximum(latissimus, 1.0 - cage))
     if z > -40:
         size = float(smooth_step(z, -45, 35))
         pectoral = bar(left, y, (22.0, front + 24), (104 + 14 * size, front + 52 - 6 * size), 5 + 7 * size)
         muscles = blend(muscles, pectoral, 6.0)
+    if z > 74:  # supraspinatus and trapezius fill the space between neck and shoulder
+        muscles = blend(muscles, bar(left, y, (30.0, 40.0), (104.0, 26.0), 21.0), 14.0)
     if z > 30:
         trapezius = bar(left, y, (6.0, back - 14), (92.0, back - 30), 9.0)
         muscles = blend(muscles, trapezius, 8.0)
@@ -100,10 +103,22 @@ def _muscle_distance(x: Field, y: Field, z: float, cage: Scalars) -> Scalars:
     return muscles
 
 
+def blade_distance(x: Scalars, y: Scalars, cage: Scalars, gap_mm: float) -> Scalars:
+    """Distance to the sheet that hugs the back of the chest wall where the shoulder blade lies, `gap_mm` outside it."""
+    angle = np.degrees(np.arctan2(np.abs(x), y - 2.0))
+    return np.maximum(np.abs(cage - np.float32(gap_mm)), np.abs(angle - np.float32(65.0)) - np.float32(14.0))
+
+
+def _blade_muscles(x: Field, y: Field, z: float, cage: Scalars) -> Scalars:
+    """Distance to the muscles before and behind the shoulder blade, thinning out below it."""
+    thick = 11.0 * float(smooth_step(z, -88, -20))
+    return blade_distance(x, y, cage, 16.0) - np.float32(thick)
+
+
 def paint_table(canvas: SliceCanvas) -> None:
     """The curved couch under the patient: two thin shells of carbon fibre around foam."""
-    outer = ellipse(canvas.x, canvas.y, (0.0, -560.0), (720.0, 690.0))
-    inner = ellipse(canvas.x, canvas.y, (0.0, -584.0), (720.0, 690.0))
+    outer = ellipse(canvas.x, canvas.y, (0.0, -550.0), (720.0, 690.0))
+    inner = ellipse(canvas.x, canvas.y, (0.0, -574.0), (720.0, 690.0))
     canvas.paint(np.maximum(outer, -inner), -960.0)
     canvas.paint(np.abs(outer) - 1.1, TABLE)
     canvas.paint(np.abs(inner) - 0.9, TABLE)
@@ -114,11 +129,12 @@ def paint_torso(canvas: SliceCanvas, habitus: Habitus) -> Scalars:
     x, y, z = canvas.x, canvas.y, canvas.z
     body = body_distance(x, y, z)
     cage = cage_distance(x, y, z)
-    skin = blend(body, _breast_distance(x, y, z), 14.0) if habitus.breasts else body
+    breasts = habitus.breasts and -85 < z < 29
+    skin = blend(body, _breast_distance(x, y, z), 14.0) if breasts else body
     paint_table(canvas)
     canvas.paint(skin, SKIN)
     canvas.paint(skin + np.float32(2.0), FAT)
-    if habitus.breasts and -80 < z < 25:
+    if breasts and -80 < z < 25:
         gland = ellipse(np.abs(x), y, (90.0, -97.0), (30.0, 17.0)) + 3.5 * np.sin(x * 0.31) * np.sin(y * 0.43)
         canvas.paint(np.maximum(gland, skin + 7), GLAND, strength=0.55)
     muscle = np.maximum(_muscle_distance(x, y, z, cage), body + np.float32(habitus.fat_mm * 0.75))

@@ -2,7 +2,7 @@
 
 A tree is grown towards points scattered through a lung: the points are split again and again across their widest
 direction, each part is served by one branch, and a branch that serves n points has a radius in proportion to
-n ** 0.38, close to Murray's law. So branches taper and fill the lung evenly, whatever its shape.
+n ** 0.37, near Murray's law. So branches taper and fill the lung evenly, whatever its shape.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from ehr_sandbox.phantom_canvas import SliceCanvas, crossing, segment_box, segme
 from ehr_sandbox.phantom_grid import Field
 from ehr_sandbox.phantom_lungs import lung_distance
 
-BLOOD, AIR, BRONCHIAL_WALL = 40.0, -985.0, -120.0
-_TWIG_MM = 0.52
-_LARGEST_MM = 5.6
+BLOOD, AIR, BRONCHIAL_WALL = 40.0, -975.0, -330.0
+_TWIG_MM = 0.46
+_LARGEST_MM = 5.2
 _ARTERY_ROOTS = ((-45.0, 9.0, -28.0), (46.0, 18.0, -22.0))
 _VEIN_ROOTS = ((-48.0, 14.0, -40.0), (48.0, 12.0, -36.0))
 Points = NDArray[np.float64]
@@ -44,7 +44,7 @@ def _scatter(rng: np.random.Generator, side: float, count: int) -> Points:
 
 
 def _radius(count: int) -> float:
-    return min(_LARGEST_MM, _TWIG_MM * float(count**0.38))
+    return min(_LARGEST_MM, _TWIG_MM * float(count**0.37))
 
 
 def _grow(rng: np.random.Generator, start: Points, targets: Points, radius: float) -> list[tuple[float, ...]]:
@@ -75,7 +75,7 @@ def _grow(rng: np.random.Generator, start: Points, targets: Points, radius: floa
 
 def _bronchi_beside(arteries: Field) -> Field:
     """Each artery thick enough is accompanied by a bronchus of about its own size."""
-    thick = arteries[np.minimum(arteries[:, 3], arteries[:, 7]) > 1.25].copy()
+    thick = arteries[np.minimum(arteries[:, 3], arteries[:, 7]) > 1.5].copy()
     middle = thick[:, [0, 1, 2]]
     inward = np.column_stack([-np.sign(middle[:, 0]), -0.7 * np.ones(len(thick)), 0.3 * np.ones(len(thick))])
     inward /= np.linalg.norm(inward, axis=1, keepdims=True)
@@ -85,7 +85,7 @@ def _bronchi_beside(arteries: Field) -> Field:
     return thick
 
 
-def grow_trees(seed: int, *, twigs_per_lung: int = 520) -> LungTrees:
+def grow_trees(seed: int, *, twigs_per_lung: int = 1000) -> LungTrees:
     """Arteries with bronchi, and veins, of both lungs; the same seed grows the same trees."""
     rng = np.random.default_rng(seed)
     arteries, veins = [], []
@@ -113,11 +113,11 @@ def away_from(trees: LungTrees, centre: tuple[float, float, float], gap_mm: floa
 def paint_trees(canvas: SliceCanvas, trees: LungTrees) -> None:
     """Paint bronchi, then vessels; the thinnest vessels fade because a slice averages over its thickness."""
     soft = SliceCanvas(hu=canvas.hu, x=canvas.x, y=canvas.y, z=canvas.z, edge_mm=1.1)
-    for grow, hu in ((0.9, BRONCHIAL_WALL), (0.0, AIR)):
+    for grow, hu in ((0.7, BRONCHIAL_WALL), (0.0, AIR)):
         for segment in crossing(trees.bronchi, canvas.z, 1.0):
             part = soft.within(segment_box(segment, 2.0))
             part.paint(segment_distance(part, segment, grow), hu)
     for segment in crossing(trees.vessels, canvas.z, 0.9):
         part = soft.within(segment_box(segment, 1.2))
         thickness = float(segment[3] + segment[7])
-        part.paint(segment_distance(part, segment, 0.15), BLOOD, strength=min(1.0, 0.35 + 0.32 * thickness))
+        part.paint(segment_distance(part, segment, 0.15), BLOOD, strength=min(1.0, 0.46 + 0.36 * thickness))
