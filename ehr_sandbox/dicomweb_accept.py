@@ -84,6 +84,14 @@ class Acceptable:
                     return Selection(offer=offer, multipart=multipart)
         return None
 
+    def select_rendered(self, media_types: Sequence[str]) -> tuple[str, bool]:
+        """The first wanted of the image types, and whether each image is a part; 406 when none is wanted."""
+        for media_range in self.ranges:
+            for media_type in media_types:
+                if media_range.covers(media_type):
+                    return media_type, media_range.multipart
+        raise NotAcceptable(f"This resource is available as {', '.join(media_types)}.")
+
     def select_plain(self, media_types: Sequence[str]) -> str:
         """The first wanted of the media types that are sent bare, such as JSON; 406 when none is wanted."""
         for media_range in self.ranges:

@@ -73,7 +73,10 @@ def native_frame_length(pixels: PixelLayout) -> int | None:
 def frame_array(instance: InstanceFile, number: int) -> NDArray[np.generic]:
     """The decoded samples of a frame (rows, columns[, samples]) before any modality transformation."""
     try:
-        return pixel_array(instance.path, index=number - 1)
+        # Of a file, pydicom reads only the frame it needs, but it looks for it at a position in the file.
+        has_positions = instance.pixels is not None and instance.pixels.value_offset is not None
+        source = instance.path if has_positions else dcmread(instance.path)
+        return pixel_array(source, index=number - 1)
     except (ValueError, RuntimeError, NotImplementedError, AttributeError, BytesLengthException) as error:
         raise UndecodableFrame("the frame cannot be decoded") from error
 

@@ -7,9 +7,11 @@ import functools
 import io
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 from flask import Blueprint, Response, request
 from pydicom import dcmread, dcmwrite
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.dataset import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian
 from werkzeug.exceptions import NotAcceptable
 
 from ehr_sandbox.dicomweb_accept import (
@@ -28,6 +30,7 @@ from ehr_sandbox.pacs_pixels import can_decode, file_pieces, is_compressed
 
 blueprint = Blueprint("pacs_wado", __name__)
 
+_WORD_BYTES = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 _STUDY = "/studies/<uid:study_uid>"
 _SERIES = f"{_STUDY}/series/<uid:series_uid>"
 _INSTANCE = f"{_SERIES}/instances/<uid:sop_uid>"
@@ -45,9 +48,9 @@ def retrieve(study_uid: str, series_uid: str | None = None, sop_uid: str | None 
     """The instances as ``multipart/related``; one instance also bare as ``application/dicom``."""
     instances = archive().instances(study_uid, series_uid, sop_uid)
     wanted = acceptable()
-    selected = [_select(instance, wanted, single_part=sop_uid is not None) for instance in instances]
+    selected = [select_instance(instance, wanted, single_part=sop_uid is not None) for instance in instances]
     if sop_uid is not None and not selected[0].multipart:
-        return _bare_instance(instances[0], selected[0].offer)
+        return bare_instance(instances[0], selected[0].offer)
     parts = [_part(instance, choice.offer) for instance, choice in zip(instances, selected, strict=True)]
     return multipart_response(parts, DICOM)
 
@@ -90,7 +93,7 @@ def instance_offers(instance: InstanceFile) -> list[Offer]:
     Implicit VR and big endian are never sent (§8.7.3.5.1); they are converted also for ``transfer-syntax=*``.
     """
     stored = instance.transfer_syntax_uid
-    if not is_compressed(stored):
+    if not is_compressed(stored) and stored != DeflatedExplicitVRLittleEndian:
         return [Offer(media_type=DICOM, transfer_syntax=EXPLICIT_VR_LITTLE_ENDIAN)]
     offers = [Offer(media_type=DICOM, transfer_syntax=stored, is_default=False)]
     if can_decode(stored):
@@ -106,13 +109,24 @@ def instance_bytes(instance: InstanceFile, transfer_syntax_uid: str) -> Iterable
     dataset = dcmread(instance.path)
     if is_compressed(instance.transfer_syntax_uid):
         dataset.decompress(generate_instance_uid=False)
+    if instance.transfer_syntax_uid == ExplicitVRBigEndian:
+        _turn_words(dataset)
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     converted = io.BytesIO()
     dcmwrite(converted, dataset, enforce_file_format=True, implicit_vr=False, little_endian=True)
     yield converted.getvalue()
 
 
-def _select(instance: InstanceFile, wanted: Acceptable, *, single_part: bool) -> Selection:
+def _turn_words(dataset: Dataset) -> None:
+    """Reverses the bytes of each word in place, which pydicom leaves as they stand in the file."""
+    for element in dataset.iterall():
+        width = _WORD_BYTES.get(element.VR)
+        if width is not None and element.value:
+            element.value = np.frombuffer(element.value, f">u{width}").byteswap().tobytes()
+
+
+def select_instance(instance: InstanceFile, wanted: Acceptable, *, single_part: bool) -> Selection:
+    """How the instance is sent; 406 when nothing that the client accepts can be made of it."""
     selection = wanted.select(instance_offers(instance), single_part=single_part)
     if selection is None:
         raise NotAcceptable(
@@ -131,7 +145,8 @@ def _part(instance: InstanceFile, offer: Offer) -> Part:
     )
 
 
-def _bare_instance(instance: InstanceFile, offer: Offer) -> Response:
+def bare_instance(instance: InstanceFile, offer: Offer) -> Response:
+    """The Part-10 file as the whole body."""
     content_type = f"{DICOM}; transfer-syntax={offer.transfer_syntax}"
     return sized(Response(instance_bytes(instance, offer.transfer_syntax), content_type=content_type), _length(instance, offer))
 

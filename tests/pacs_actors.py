@@ -171,3 +171,16 @@ def a_running_pacs(data_dir: Path, *import_dirs: Path, **settings: object) -> It
     app = create_pacs(PacsSettings(base_url=url, data_dir=data_dir, import_dirs=import_dirs, **settings))  # type: ignore[arg-type]
     with serving(app, port), requests.Session() as session:
         yield RunningPacs(url=url, session=session)
+
+
+def parts_of(response: requests.Response) -> list[tuple[str, bytes]]:
+    """Content-Type and body of each part of a multipart answer."""
+    boundary = response.headers["Content-Type"].partition("boundary=")[2].strip('"').encode()
+    assert response.content.endswith(b"--" + boundary + b"--\r\n")
+    found = []
+    for part in (b"\r\n" + response.content).split(b"\r\n--" + boundary)[1:-1]:
+        head, _, body = part.partition(b"\r\n\r\n")
+        fields = dict(line.split(": ", 1) for line in head.decode().strip().split("\r\n"))
+        assert int(fields.get("Content-Length", len(body))) == len(body)
+        found.append((fields["Content-Type"], body))
+    return found
