@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 from pydicom.valuerep import PersonName
@@ -65,7 +66,7 @@ def pending_bulk_data(vr: str, path: str) -> JsonElement:
 def _read_element(dataset: Dataset, tag: BaseTag, bulk_path: str) -> JsonElement:
     try:
         return _element_json(dataset[tag], bulk_path)
-    except (ValueError, TypeError, OverflowError, NotImplementedError, KeyError):
+    except (ValueError, TypeError, ArithmeticError, NotImplementedError, LookupError, BytesLengthException):
         # Files in the field hold "12,5" in a DS or text in an IS; one bad element must not hide the others.
         raw = dataset.get_item(tag)
         return {"vr": str(raw.VR) if raw.VR else "UN"}

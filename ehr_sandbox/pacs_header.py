@@ -4,19 +4,37 @@ Spec: PS3.10 §7.1 (file format), PS3.5 §7.1 (element encoding) and §8 (pixel 
 """
 
 import json
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from pydicom import dcmread
 from pydicom.dataset import FileDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from ehr_sandbox import dicomweb_attributes as attributes
 from ehr_sandbox.dicomweb_json import dataset_json, pending_bulk_data
 from ehr_sandbox.dicomweb_resource import is_uid
 
+# What pydicom raises on bytes that are no DICOM, or DICOM cut off or damaged.
+_READ_FAULTS = (
+    InvalidDicomError,
+    ArithmeticError,
+    AttributeError,
+    BytesLengthException,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _PIXEL_KEYWORDS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 
@@ -59,11 +77,15 @@ def read_header(path: Path) -> InstanceHeader:
     """Reads the file up to its pixels; `UnreadableInstance` when it is not a DICOM instance."""
     with path.open("rb") as file:
         try:
-            dataset = dcmread(file, stop_before_pixels=True)
-        except (InvalidDicomError, EOFError, ValueError, KeyError, AttributeError, OSError) as error:
-            raise UnreadableInstance("not a DICOM Part-10 file") from error
-        transfer_syntax = _transfer_syntax(dataset)
-        pixels = _pixel_layout(file, dataset, transfer_syntax)
+            return _header(file)
+        except _READ_FAULTS as error:
+            raise UnreadableInstance("not a readable DICOM Part-10 file") from error
+
+
+def _header(file: BinaryIO) -> InstanceHeader:
+    dataset = dcmread(file, stop_before_pixels=True)
+    transfer_syntax = _transfer_syntax(dataset)
+    pixels = _pixel_layout(file, dataset, transfer_syntax)
     uids = [str(dataset.get(keyword, "")) for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
     if not all(is_uid(uid) for uid in uids):
         raise UnreadableInstance("Study, Series or SOP Instance UID is missing or malformed")
