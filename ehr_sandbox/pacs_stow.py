@@ -93,10 +93,7 @@ def _received(reader: PartReader, storage_dir: Path) -> Iterator[Path]:
     """Each part as a temporary file, which is removed unless it was moved away."""
     incoming = storage_dir / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
-    for fields, body in reader.parts():
-        part_type, _ = parse_media_type(fields.get("content-type", DICOM))
-        if part_type != DICOM:
-            raise UnsupportedMediaType(f"Each part has to be {DICOM}.")
+    for _, body in reader.parts():  # a part is what its bytes say, whatever its header calls it
         descriptor, name = tempfile.mkstemp(dir=incoming, suffix=".part")
         path = Path(name)
         try:
