@@ -5,6 +5,7 @@ The accepted shapes are fixed in ``imaging_findings.facts``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, TypeVar
@@ -30,6 +31,7 @@ from imaging_findings.intervals import Interval
 from imaging_findings.quantities import interval_in, millimetres, positive_integer
 from imaging_findings.regions import is_in_lung
 
+_FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 OTHER_PATIENT = "it belongs to another patient, or to none"
 SIGNED = frozenset({"final", "amended", "corrected"})
 LUNG_RADS_CATEGORIES = ("0", "1", "2", "3", "4A", "4B", "4X")
@@ -74,9 +76,9 @@ def day_of(stated: str | None) -> date | None:
 
 
 def reference_of(resource: Mapping[str, Any], resource_type: str) -> str:
-    """``Type/id``, or the type alone where the id is missing."""
+    """``Type/id``, or the type alone where the id is missing or no FHIR id."""
     resource_id = text(resource.get("id"))
-    return f"{resource_type}/{resource_id}" if resource_id else resource_type
+    return f"{resource_type}/{resource_id}" if resource_id and _FHIR_ID.fullmatch(resource_id) else resource_type
 
 
 def relative_reference(reference: str | None, resource_type: str) -> str | None:

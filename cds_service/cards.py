@@ -1,0 +1,179 @@
+"""Guidance into CDS cards: summary, detail, source, links, the one right draft order and override reasons.
+
+Spec: CDS Hooks 2.0 R25-R31; clinical rules, section 4. Links carry DICOM UIDs and nothing of the patient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from urllib.parse import quote
+
+from cds_service.protocol import HookRequest
+from cds_service.wording import AI_LABEL, availability_lines, detail_of, summary_of
+from fhir_imaging.fhir_mapping.service_request import DraftOrder, draft_service_request
+from fhir_imaging.uids import StudyInstanceUID
+from imaging_findings.advice import Guidance, OrderProposal
+from imaging_findings.codes import concept
+from imaging_findings.facts import Facts
+from imaging_findings.findings import Author, ImageSelection, Kind
+from imaging_findings.rules import Urgency
+
+TOPICS = "https://imaging-cds.example/fhir/CodeSystem/card-topic"
+NON_ADHERENCE = "http://terminology.hl7.org/CodeSystem/non-adherence-reason-codes"
+OVERRIDE_CODES = (
+    "indication-order-exists",
+    "action-completed",
+    "patient-contraindication",
+    "patient-refuses",
+    "inappropriate-recipient",
+)
+ORDERING_USERS = frozenset({"Practitioner", "PractitionerRole"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardContext:
+    """What a card needs beside the guidance. ``ehr_name`` is None when the request's FHIR server is no configured EHR."""
+
+    request: HookRequest
+    app_url: str
+    ehr_name: str | None
+    now: datetime
+    new_uuid: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedCard:
+    """A card as sent, and the rule behind it, by which feedback is counted."""
+
+    card: dict[str, Any]
+    rule_id: str
+
+    @property
+    def card_uuid(self) -> str:
+        """The card's uuid."""
+        return str(self.card["uuid"])
+
+    @property
+    def indicator(self) -> str:
+        """The card's indicator."""
+        return str(self.card["indicator"])
+
+
+def card_for(guidance: Guidance, facts: Facts, context: CardContext) -> IssuedCard:
+    """The card for one guidance."""
+    unsigned = guidance.finding.author is Author.AI
+    # Belt and braces: whatever a pack says, an unsigned AI result never shouts (T8).
+    urgency = Urgency.WARNING if unsigned and guidance.urgency is Urgency.CRITICAL else guidance.urgency
+    card: dict[str, Any] = {
+        "uuid": context.new_uuid(),
+        "summary": summary_of(guidance),
+        "indicator": urgency.value,
+        "detail": detail_of(guidance, facts),
+        "source": _source(guidance),
+        "overrideReasons": _override_reasons(),
+    }
+    links = _links(guidance, context)
+    if links:
+        card["links"] = links
+    if guidance.order is not None and not unsigned:
+        card["selectionBehavior"] = "at-most-one"
+        card["suggestions"] = [_suggestion(guidance, guidance.order, context)]
+    return IssuedCard(card=card, rule_id=guidance.rule_id)
+
+
+def gap_card(facts: Facts, context: CardContext) -> IssuedCard:
+    """Says that findings could not be used, where otherwise nothing would be said at all."""
+    card = {
+        "uuid": context.new_uuid(),
+        "summary": "Some imaging findings could not be read, so this check is incomplete",
+        "indicator": Urgency.INFO.value,
+        "detail": "\n\n".join(availability_lines(facts)),
+        "source": {"label": "Imaging findings service", "topic": {"system": TOPICS, "code": "incomplete-data"}},
+    }
+    return IssuedCard(card=card, rule_id="service/incomplete-data")
+
+
+def _source(guidance: Guidance) -> dict[str, Any]:
+    pack = next((statement.pack for statement in guidance.statements if statement.pack), None)
+    if guidance.finding.author is Author.AI:
+        return {"label": f"{AI_LABEL} imaging result", "topic": _topic("ai-result", "AI result not signed by anybody")}
+    screening = guidance.finding.kind is Kind.LUNG_RADS
+    topic = (
+        _topic("lung-screening-follow-up", "Follow-up of lung cancer screening")
+        if screening
+        else _topic("lung-nodule-follow-up", "Follow-up of an incidental lung nodule")
+    )
+    if pack is None:
+        return {"label": "Radiology report", "topic": topic}
+    return {"label": pack.title, "url": pack.url, "topic": topic}
+
+
+def _topic(code: str, display: str) -> dict[str, str]:
+    return {"system": TOPICS, "code": code, "display": display}
+
+
+def _override_reasons() -> list[dict[str, str]]:
+    reasons = (concept(NON_ADHERENCE, code) for code in OVERRIDE_CODES)
+    return [{"system": reason.system, "code": reason.code, "display": reason.display} for reason in reasons]
+
+
+def _links(guidance: Guidance, context: CardContext) -> list[dict[str, str]]:
+    study = guidance.study.study_instance_uid if guidance.study else None
+    selection = _selection(guidance, study)
+    study = study or (selection.study if selection else None)
+    if study is None:
+        return []
+    launch = f"{context.app_url}/launch"
+    links = [{"label": "Open the images", "url": launch, "type": "smart", "appContext": str(study)}]
+    if selection is not None:
+        links.append({"label": "Open the AI result's slice", "url": launch, "type": "smart", "appContext": selection.path})
+    if context.ehr_name is not None:
+        url = f"{context.app_url}/open/{quote(context.ehr_name, safe='')}/{study}"
+        links.append({"label": "Open the images in a new window", "url": url, "type": "absolute"})
+    return links
+
+
+def _selection(guidance: Guidance, study: StudyInstanceUID | None) -> ImageSelection | None:
+    """The AI's slice, only when it lies in the study that the card is about."""
+    machine = guidance.finding if guidance.finding.author is Author.AI else guidance.ai
+    selection = machine.selection if machine else None
+    return selection if selection and study in (None, selection.study) else None
+
+
+def _suggestion(guidance: Guidance, order: OrderProposal, context: CardContext) -> dict[str, Any]:
+    window = _window(order, context.now.date())
+    when = f"due {window[0]}" if window[0] == window[1] else f"due {window[0]} to {window[1]}"
+    examination = order.code.display + (f" ({order.note.lower()})" if order.note else "")
+    user = context.request.user
+    supporting = (guidance.study.reference,) if guidance.study else ()
+    resource = draft_service_request(
+        DraftOrder(
+            patient_id=context.request.patient_id,
+            code_system=order.code.system,
+            code=order.code.code,
+            code_display=order.code.display,
+            due_from=window[0],
+            due_until=window[1],
+            authored_on=context.now,
+            requester=user.reference if user.resource_type in ORDERING_USERS else None,
+            encounter_id=context.request.encounter_id,
+            reasons=tuple(one for one in (guidance.finding.reference,) if "/" in one),
+            supporting=tuple(one for one in supporting if "/" in one),
+            note=order.note,
+        )
+    )
+    action = {"type": "create", "description": f"Create a draft order: {examination}, {when}", "resource": resource}
+    return {
+        "label": f"Draft order: {examination}, {when}",
+        "uuid": context.new_uuid(),
+        "isRecommended": True,
+        "actions": [action],
+    }
+
+
+def _window(order: OrderProposal, today: date) -> tuple[date, date]:
+    """The due window, from today on where it has begun or passed: nothing is ordered for yesterday."""
+    return max(order.due.earliest, today), max(order.due.latest, today)

@@ -1,0 +1,171 @@
+"""Which cards were issued under which rule, and what clinicians did with them: the material to find a card nobody wants.
+
+No patient data is stored in the clear: a card is known by its uuid, a user's comment is sealed. Times are UTC seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, Column, Exists, Index, LargeBinary, String, Table, case, func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from cds_service.cards import IssuedCard
+from cds_service.feedback import FeedbackEntry, Outcome
+from fhir_imaging.store.engine import Store
+from fhir_imaging.store.tables import metadata
+
+issued_card = Table(
+    "cds_issued_card",
+    metadata,
+    Column("card_uuid", String(128), primary_key=True),
+    Column("service_id", String(64), nullable=False),
+    Column("rule_id", String(128), nullable=False),
+    Column("indicator", String(16), nullable=False),
+    Column("client", String(255), nullable=False),
+    Column("issued_at", BigInteger, nullable=False),
+    Index("ix_cds_issued_card_rule_id", "rule_id"),
+)
+"""One row per card sent. ``client`` is the caller's ``iss``, empty where authentication is off."""
+
+card_feedback = Table(
+    "cds_card_feedback",
+    metadata,
+    Column("entry_digest", String(64), primary_key=True),
+    Column("card_uuid", String(128), nullable=False),
+    Column("service_id", String(64), nullable=False),
+    Column("client", String(255), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("outcome_at", BigInteger, nullable=False),
+    Column("accepted_suggestions", String(4096), nullable=False),
+    Column("reason_system", String(255)),
+    Column("reason_code", String(255)),
+    Column("reason_display", String(255)),
+    Column("comment", LargeBinary),
+    Column("received_at", BigInteger, nullable=False),
+    Index("ix_cds_card_feedback_card_uuid", "card_uuid"),
+)
+"""One row per distinct entry; ``entry_digest`` makes a repeated report count once. ``comment`` is sealed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleFeedback:
+    """How one rule's cards fared. ``overridden`` and ``accepted`` count cards, not repeated reports."""
+
+    rule_id: str
+    indicator: str
+    shown: int
+    accepted: int
+    overridden: int
+
+
+class FeedbackStore:
+    """Writes and counts. All workers share it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def remember(self, cards: Iterable[IssuedCard], *, service_id: str, client: str | None, now: int) -> None:
+        """Notes the cards of one response."""
+        rows = [
+            {
+                "card_uuid": card.card_uuid.lower(),
+                "service_id": service_id,
+                "rule_id": card.rule_id[:128],
+                "indicator": card.indicator,
+                "client": (client or "")[:255],
+                "issued_at": now,
+            }
+            for card in cards
+        ]
+        if rows:
+            with self._store.write() as connection:
+                connection.execute(insert(issued_card), rows)
+
+    def record(self, entries: Iterable[FeedbackEntry], *, service_id: str, client: str | None, now: int) -> int:
+        """Stores entries, each once however often it is sent, and says how many were new. One transaction."""
+        new = 0
+        with self._store.write() as connection:
+            for entry in entries:
+                row = self._row(entry, service_id, client or "", now)
+                known = select(card_feedback.c.entry_digest).where(card_feedback.c.entry_digest == row["entry_digest"])
+                if connection.execute(known).first() is not None:
+                    continue
+                try:
+                    with connection.begin_nested():
+                        connection.execute(insert(card_feedback).values(**row))
+                except IntegrityError:  # another worker stored the same entry in this moment
+                    continue
+                new += 1
+        return new
+
+    def by_rule(self, *, since: int = 0) -> tuple[RuleFeedback, ...]:
+        """Counts per rule and indicator for cards issued at or after ``since``; the caller who got a card may report on it."""
+        accepted = _reported(Outcome.ACCEPTED)
+        overridden = _reported(Outcome.OVERRIDDEN)
+        query = (
+            select(
+                issued_card.c.rule_id,
+                issued_card.c.indicator,
+                func.count().label("shown"),
+                func.sum(case((accepted, 1), else_=0)).label("accepted"),
+                func.sum(case((overridden, 1), else_=0)).label("overridden"),
+            )
+            .where(issued_card.c.issued_at >= since)
+            .group_by(issued_card.c.rule_id, issued_card.c.indicator)
+            .order_by(issued_card.c.rule_id, issued_card.c.indicator)
+        )
+        with self._store.read() as connection:
+            rows = connection.execute(query).all()
+        return tuple(
+            RuleFeedback(
+                rule_id=row.rule_id,
+                indicator=row.indicator,
+                shown=int(row.shown),
+                accepted=int(row.accepted),
+                overridden=int(row.overridden),
+            )
+            for row in rows
+        )
+
+    def _row(self, entry: FeedbackEntry, service_id: str, client: str, now: int) -> dict[str, object]:
+        reason = entry.reason
+        suggestions = json.dumps(list(entry.accepted_suggestions))[:4096]
+        parts = [
+            client,
+            service_id,
+            entry.card_uuid,
+            entry.outcome.value,
+            entry.at.isoformat(),
+            suggestions,
+            *((reason.system or "", reason.code or "", reason.comment or "") if reason else ("", "", "")),
+        ]
+        comment = reason.comment if reason else None
+        return {
+            "entry_digest": self._store.sealer.digest(*parts),
+            "card_uuid": entry.card_uuid,
+            "service_id": service_id,
+            "client": client[:255],
+            "outcome": entry.outcome.value,
+            "outcome_at": int(entry.at.timestamp()),
+            "accepted_suggestions": suggestions,
+            "reason_system": reason.system if reason else None,
+            "reason_code": reason.code if reason else None,
+            "reason_display": reason.display if reason else None,
+            "comment": self._store.sealer.seal(comment.encode()) if comment else None,
+            "received_at": now,
+        }
+
+
+def _reported(outcome: Outcome) -> Exists:
+    return (
+        select(card_feedback.c.entry_digest)
+        .where(
+            card_feedback.c.card_uuid == issued_card.c.card_uuid,
+            card_feedback.c.client == issued_card.c.client,
+            card_feedback.c.outcome == outcome.value,
+        )
+        .exists()
+    )

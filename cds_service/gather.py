@@ -1,0 +1,188 @@
+"""Fills what the prefetch left open from the client's FHIR server, in parallel and within two budgets.
+
+Optional data gets the soft budget and is left out after it; required data gets the hard one. The bearer token lives in the
+``FhirClient`` of one request and nowhere else (R17). Spec: CDS Hooks 2.0 R19, R21, R22.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urljoin
+
+from cds_service.prefetch import PrefetchState, PrefetchValue, classify, is_error
+from cds_service.protocol import HookRequest
+from fhir_imaging.clients.fhir import FhirClient, SearchPage
+from fhir_imaging.clients.http import OutboundSession
+from fhir_imaging.errors import ImagingError, NotFound, PrefetchUnavailable, UpstreamTimeout
+from imaging_findings.facts import FactQuery
+
+_LEAST_TIMEOUT_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budgets:
+    """Times from the start of gathering, and how many pages of one search are followed."""
+
+    soft_ms: int
+    hard_ms: int
+    max_pages: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """Resources by key (None = could not be had), with the keys that came only in part and why keys are missing."""
+
+    resources: Mapping[str, Sequence[Mapping[str, Any]] | None]
+    partial: frozenset[str] = frozenset()
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fetched:
+    resources: tuple[Mapping[str, Any], ...] | None
+    complete: bool
+    reason: str = ""
+
+
+def fhir_client_for(request: HookRequest, allowed_servers: Collection[str], session: OutboundSession) -> FhirClient | None:
+    """A client for the request's own FHIR server; None without a token, or when nobody configured that server (SSRF)."""
+    if request.fhir_server is None or request.authorization is None:
+        return None
+    base = request.fhir_server.rstrip("/")
+    if base not in {server.rstrip("/") for server in allowed_servers}:
+        return None
+    return FhirClient(base, session, access_token=request.authorization.access_token)
+
+
+def gather(request: HookRequest, queries: Sequence[FactQuery], client: FhirClient | None, budgets: Budgets) -> Gathered:
+    """All that can be had for the queries. PrefetchUnavailable (412) names the required keys that cannot."""
+    values = {query.key: classify(query, request.prefetch, request.patient_id) for query in queries}
+    open_queries = [query for query in queries if _is_worth_fetching(query, values[query.key])]
+    fetched = _fetch_all(client, open_queries, values, request.patient_id, budgets) if client and open_queries else {}
+    gathered = _merged(queries, values, fetched, has_access=client is not None)
+    missing = [query.key for query in queries if query.required and gathered.resources[query.key] is None]
+    if missing:
+        told = "; ".join(f"{key}: {gathered.reasons[key]}" for key in missing)
+        raise PrefetchUnavailable(f"Required prefetch data is missing. {told}.", keys=",".join(missing))
+    return gathered
+
+
+def _is_worth_fetching(query: FactQuery, value: PrefetchValue) -> bool:
+    # A query that failed on the client's side is not repeated blindly; only a required one is tried once, before a 412.
+    return not value.is_complete and (value.state is not PrefetchState.FAILED or query.required)
+
+
+def _fetch_all(
+    client: FhirClient,
+    queries: Sequence[FactQuery],
+    values: Mapping[str, PrefetchValue],
+    patient_id: str,
+    budgets: Budgets,
+) -> dict[str, _Fetched]:
+    started = time.monotonic()
+    hard = started + budgets.hard_ms / 1000
+    pool = ThreadPoolExecutor(max_workers=len(queries), thread_name_prefix="gather")
+    try:
+        futures: dict[str, Future[_Fetched]] = {
+            query.key: pool.submit(_fetch, client, query, values[query.key], patient_id, (hard, budgets.max_pages))
+            for query in queries
+        }
+        required = [futures[query.key] for query in queries if query.required]
+        wait(required, timeout=hard - time.monotonic())
+        wait(futures.values(), timeout=max(0.0, started + budgets.soft_ms / 1000 - time.monotonic()))
+        return {key: future.result() for key, future in futures.items() if future.done()}
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _fetch(client: FhirClient, query: FactQuery, value: PrefetchValue, patient_id: str, limits: tuple[float, int]) -> _Fetched:
+    """One query's resources; a failure becomes a reason in words that name no patient."""
+    deadline, max_pages = limits
+    found: list[Mapping[str, Any]] = list(value.resources) if value.next_url else []
+    try:
+        if "?" not in query.template:
+            return _Fetched(resources=_read(client, query, patient_id, deadline), complete=True)
+        page = _first_page(client, query, value, patient_id, deadline)
+        for _ in range(max_pages):
+            found += [one for one in page.matches if one.get("resourceType") == query.resource_type]
+            if any(is_error(outcome) for outcome in page.outcomes):
+                return _Fetched(resources=tuple(found), complete=False, reason="the FHIR server reported an error")
+            if page.next_url is None:
+                return _Fetched(resources=tuple(found), complete=True)
+            page = client.follow(page.next_url, timeout_s=_left(deadline))
+    except UpstreamTimeout:
+        return _broken_off(value, found, "the FHIR server did not answer in time")
+    except ImagingError as error:
+        return _broken_off(value, found, error.detail.rstrip("."))
+    except ValueError:
+        return _broken_off(value, found, "the paging link is no address")
+    return _Fetched(resources=tuple(found), complete=False, reason="there are more pages than are followed")
+
+
+def _broken_off(value: PrefetchValue, found: list[Mapping[str, Any]], reason: str) -> _Fetched:
+    """What came before the failure counts, as a part; nothing at all counts as unavailable."""
+    return _Fetched(resources=tuple(found) if found or value.next_url else None, complete=False, reason=reason)
+
+
+def _read(client: FhirClient, query: FactQuery, patient_id: str, deadline: float) -> tuple[Mapping[str, Any], ...]:
+    resource_id = query.path_for(patient_id).partition("/")[2]
+    try:
+        resource = client.read(query.resource_type, resource_id, timeout_s=_left(deadline))
+    except NotFound as exc:
+        raise ImagingError("The FHIR server does not hold it") from exc
+    if resource.get("resourceType") != query.resource_type:
+        raise ImagingError("The FHIR server answered with something else")
+    return (resource,)
+
+
+def _first_page(client: FhirClient, query: FactQuery, value: PrefetchValue, patient_id: str, deadline: float) -> SearchPage:
+    if value.next_url:
+        return client.follow(urljoin(client.base_url + "/", value.next_url), timeout_s=_left(deadline))
+    _, _, parameters = query.path_for(patient_id).partition("?")
+    return client.search(query.resource_type, parse_qsl(parameters), timeout_s=_left(deadline))
+
+
+def _left(deadline: float) -> float:
+    return max(_LEAST_TIMEOUT_S, deadline - time.monotonic())
+
+
+def _merged(
+    queries: Sequence[FactQuery],
+    values: Mapping[str, PrefetchValue],
+    fetched: Mapping[str, _Fetched],
+    *,
+    has_access: bool,
+) -> Gathered:
+    resources: dict[str, Sequence[Mapping[str, Any]] | None] = {}
+    partial: set[str] = set()
+    reasons: dict[str, str] = {}
+    for query in queries:
+        value, came = values[query.key], fetched.get(query.key)
+        if value.is_complete:
+            resources[query.key] = value.resources
+            continue
+        if came is not None:
+            resources[query.key] = came.resources
+            complete, reason = came.complete, came.reason
+        else:
+            # The first page, or what stood beside an error, is a part; nothing is nothing.
+            resources[query.key] = value.resources or None
+            complete, reason = False, _why_missing(value, has_access=has_access)
+        if not complete:
+            reasons[query.key] = reason
+            if resources[query.key] is not None:
+                partial.add(query.key)
+    return Gathered(resources=resources, partial=frozenset(partial), reasons=reasons)
+
+
+def _why_missing(value: PrefetchValue, *, has_access: bool) -> str:
+    if value.state is PrefetchState.FAILED:
+        return "the client's own query failed"
+    if not has_access:
+        wrong = "the prefetch holds something else" if value.state is PrefetchState.MISMATCHED else "not in the prefetch"
+        return f"{wrong}, and there is no access to a configured FHIR server"
+    return "it did not come in time"

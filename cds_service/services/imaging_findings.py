@@ -1,0 +1,43 @@
+"""``imaging-findings`` on ``patient-view``: actionable lung findings without completed or ordered follow-up."""
+
+from __future__ import annotations
+
+from cds_service.cards import CardContext, IssuedCard, card_for, gap_card
+from cds_service.definitions import ServiceDefinition
+from imaging_findings.facts import QUERIES, Facts
+from imaging_findings.guidance import judge
+from imaging_findings.packs import bundled_packs
+
+
+def evaluate(facts: Facts, context: CardContext) -> tuple[IssuedCard, ...]:
+    """The cards for one patient; none for a patient or proxy, who is owed a talk and not a clinician's card."""
+    if context.request.user.is_patient_or_proxy:
+        return ()
+    judgement = judge(facts, bundled_packs(), context.now)
+    cards = tuple(card_for(guidance, facts, context) for guidance in judgement.guidance)
+    unread = any(problem.reference.startswith("Observation") for problem in judgement.problems)
+    if not cards and (unread or "findings" in facts.partial):
+        return (gap_card(facts, context),)
+    return cards
+
+
+_REQUIRED = ", ".join(query.key for query in QUERIES if query.required)
+_OPTIONAL = ", ".join(query.key for query in QUERIES if not query.required)
+
+SERVICE = ServiceDefinition(
+    service_id="imaging-findings",
+    hook="patient-view",
+    title="Imaging findings",
+    description=(
+        "Coded lung findings (Lung-RADS v2022, Fleischner 2017) whose follow-up is neither done nor ordered, and unsigned AI "
+        "results, each with its evidence, a draft order where one is right, and links that open the images."
+    ),
+    usage_requirements=(
+        f"Required data: {_REQUIRED} (by prefetch or by fhirServer with fhirAuthorization; otherwise the answer is 412). "
+        f"Optional data: {_OPTIONAL}; a card says when they were not available. Users who are a patient or a related person "
+        "get no cards."
+    ),
+    queries=QUERIES,
+    serves_patients=False,
+    evaluate=evaluate,
+)

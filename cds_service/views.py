@@ -1,0 +1,131 @@
+"""CDS Hooks over HTTP: discovery, service calls, feedback.
+
+Spec: CDS Hooks 2.0 R1, R4, R8, R34-R39. Preflights are answered before authentication, CORS headers stand on every answer.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Blueprint, Response, jsonify, request
+from werkzeug.exceptions import BadRequest
+
+from cds_service.cards import CardContext, IssuedCard
+from cds_service.client_auth import CallingClient
+from cds_service.definitions import ServiceDefinition
+from cds_service.evaluate import SERVICES, cards_for
+from cds_service.feedback import parse_feedback
+from cds_service.gather import fhir_client_for
+from cds_service.protocol import HookRequest, parse_request
+from cds_service.runtime import CdsServices
+from cds_service.validator import faults_of
+from fhir_imaging.errors import ImagingError, InvalidRequest, NotFound, NotSupported
+from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors
+
+log = logging.getLogger("imaging_cds.cds")
+
+PREFIX = "/cds-services"
+
+
+def create_blueprint(services: CdsServices) -> Blueprint:
+    """The routes of the CDS service; the composition root also installs ``error_surface(services)``."""
+    blueprint = Blueprint("cds_service", __name__)
+
+    @blueprint.before_request
+    def _limit() -> None:
+        request.max_content_length = services.settings.max_body_bytes
+
+    @blueprint.after_request
+    def _cors(response: Response) -> Response:
+        return decorate(services, response)
+
+    @blueprint.get(PREFIX, strict_slashes=False)
+    def discovery() -> Response:
+        _caller(services)
+        return jsonify({"services": [service.discovery_entry() for service in SERVICES.values()]})
+
+    @blueprint.post(f"{PREFIX}/<service_id>")
+    def call(service_id: str) -> Response:
+        caller = _caller(services)
+        service = _service(service_id)
+        hook_request = parse_request(_json_body(), hook=service.hook)
+        cards = _cards(services, service, hook_request, caller)
+        services.feedback.remember(cards, service_id=service_id, client=caller.iss, now=services.now())
+        return jsonify(_checked({"cards": [card.card for card in cards]}, services))
+
+    @blueprint.post(f"{PREFIX}/<service_id>/feedback")
+    def feedback(service_id: str) -> Response:
+        caller = _caller(services)
+        service = _service(service_id)
+        entries = parse_feedback(_json_body())
+        services.feedback.record(entries, service_id=service.service_id, client=caller.iss, now=services.now())
+        return Response(status=200)
+
+    return blueprint
+
+
+def error_surface(services: CdsServices) -> ErrorSurface:
+    """How errors below ``/cds-services`` are told: OperationOutcome, with CORS, and a bare 401."""
+    return ErrorSurface(PREFIX, ErrorShape.OPERATION_OUTCOME, lambda response: decorate(services, response))
+
+
+def decorate(services: CdsServices, response: Response) -> Response:
+    """CORS for browser clients, no caching, and a 401 without any body (R38)."""
+    response.headers.setdefault("Cache-Control", "no-store")
+    if response.status_code == 401:
+        response.set_data(b"")
+        response.headers.remove("Content-Type")
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return allow_cors(
+        response,
+        allowed_origins=services.settings.cors_origins,
+        methods="GET, POST, OPTIONS",
+        headers="Authorization, Content-Type",
+    )
+
+
+def _caller(services: CdsServices) -> CallingClient:
+    # The path as the route has it: a trailing slash on discovery is not part of the address that clients sign.
+    return services.authenticator.authenticate(request.headers.get("Authorization"), request.path.rstrip("/"))
+
+
+def _service(service_id: str) -> ServiceDefinition:
+    service = SERVICES.get(service_id)
+    if service is None:
+        raise NotFound("There is no CDS service of that id.")
+    return service
+
+
+def _json_body() -> object:
+    if not (request.mimetype.endswith(("/json", "+json")) or request.mimetype == "application/json+fhir"):
+        raise NotSupported("The body must be application/json.", status=415)
+    try:
+        return request.get_json(force=True, cache=False)
+    except (BadRequest, UnicodeDecodeError) as exc:
+        raise InvalidRequest("The body is not valid JSON.") from exc
+    except RecursionError as exc:
+        raise InvalidRequest("The body is nested too deeply.") from exc
+
+
+def _cards(
+    services: CdsServices, service: ServiceDefinition, hook_request: HookRequest, caller: CallingClient
+) -> tuple[IssuedCard, ...]:
+    context = CardContext(
+        request=hook_request,
+        app_url=services.settings.app_url,
+        ehr_name=services.ehr_name(hook_request.fhir_server),
+        now=services.clock(),
+        new_uuid=services.new_uuid,
+    )
+    client = fhir_client_for(hook_request, services.allowed_fhir_servers(caller), services.outbound)
+    return cards_for(service, context, client, services.budgets)[: services.settings.max_cards]
+
+
+def _checked(answer: dict[str, object], services: CdsServices) -> dict[str, object]:
+    """The answer, after the outbound validator where the site wants it: a wrong card is a fault of ours, never a silence."""
+    faults = faults_of(answer) if services.settings.validate_responses else ()
+    if faults:
+        # Places and requirement ids only: the validator quotes nothing of a card's content.
+        log.error("outgoing cards are invalid: %s", "; ".join(faults)[:1000])
+        raise ImagingError("The service made an answer that is not valid.", code="invalid-answer")
+    return answer

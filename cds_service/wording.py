@@ -1,0 +1,171 @@
+"""Guidance in words: the one-sentence summary and the markdown detail of a card.
+
+Text from outside (report sentences, names) is escaped before it meets markdown: renderers of EHRs let raw HTML through.
+Spec: CDS Hooks 2.0 R25 (summary under 140 characters, GitHub Flavored Markdown); clinical rules, section 4.
+"""
+
+from __future__ import annotations
+
+import re
+
+from imaging_findings.advice import Authority, Guidance, Statement
+from imaging_findings.facts import QUERIES, Facts
+from imaging_findings.findings import Author, Finding, Kind
+from imaging_findings.incidental import describe
+from imaging_findings.quotes import Quote
+
+SUMMARY_MAX = 139
+_SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
+_MAX_FOREIGN = 400
+AI_LABEL = "AI (unsigned)"
+
+
+def summary_of(guidance: Guidance) -> str:
+    """What, when and on whose authority, in one sentence under 140 characters."""
+    what = f"{_title(guidance.finding)}{_seen_on(guidance)}: {_what_next(guidance)}"
+    beside = _ai_beside(guidance)
+    source = f" – {_source(guidance)}"
+    for ending in (beside + source, beside, source, ""):
+        if len(what) + len(ending) <= SUMMARY_MAX:
+            return what + ending
+    return what[: SUMMARY_MAX - 1].rstrip() + "…"
+
+
+def detail_of(guidance: Guidance, facts: Facts) -> str:
+    """The evidence: finding, report, guideline with version and citation, AI beside the reader, and what is missing."""
+    lines = [f"**Finding:** {_finding_words(guidance.finding)}{_seen_on(guidance)}. {_signature(guidance.finding)}"]
+    lines += [f"**Report:** {_quote_words(quote)}" for quote in guidance.quotes]
+    lines += [_statement_words(statement) for statement in guidance.statements]
+    if guidance.next_step and guidance.overdue:
+        lines.append(f"**Overdue** since {guidance.next_step.due.latest}.")
+    elif guidance.next_step and guidance.next_step.firm:
+        lines.append(f"**Due:** {guidance.next_step.due}, counted from the date of the study.")
+    lines += _ai_words(guidance)
+    lines += [f"**Also on this study:** {_finding_words(one)}. {_signature(one)}" for one in guidance.others]
+    if guidance.finding.kind is Kind.NODULE and facts.smoking:
+        lines.append(f"**Tobacco smoking status:** {escaped(facts.smoking)}.")
+    if guidance.missing:
+        lines.append("**Missing:** " + "; ".join(escaped(one) for one in guidance.missing) + ".")
+    lines += [f"**Note:** {escaped(note)}" for note in guidance.notes]
+    lines += availability_lines(facts)
+    return "\n\n".join(lines)
+
+
+def availability_lines(facts: Facts) -> list[str]:
+    """What could not be looked at, so that silence about it is not taken for an answer."""
+    meanings = {query.key: query.meaning for query in QUERIES}
+    lines: list[str] = []
+    if facts.unavailable:
+        told = ", ".join(meanings[key] for key in meanings if key in facts.unavailable)
+        lines.append(f"**Not available:** {told}.")
+    if facts.partial:
+        told = ", ".join(meanings[key] for key in meanings if key in facts.partial)
+        lines.append(f"**Only a part came:** {told}.")
+    if facts.problems:
+        told = "; ".join(f"{escaped(one.reference)} ({escaped(one.reason)})" for one in facts.problems[:5])
+        lines.append(f"**Left out:** {told}.")
+    return lines
+
+
+def escaped(words: str) -> str:
+    """Text from outside as plain words inside markdown: no HTML, no markup, one line, bounded."""
+    line = " ".join(words.split())
+    line = line if len(line) <= _MAX_FOREIGN else line[: _MAX_FOREIGN - 1].rstrip() + "…"
+    plain = "".join(mark for mark in line if mark.isprintable())
+    return _SPECIAL.sub(r"\\\1", plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+
+
+def _title(finding: Finding) -> str:
+    prefix = f"{AI_LABEL}: " if finding.author is Author.AI else ""
+    if finding.kind is Kind.LUNG_RADS:
+        return f"{prefix}Lung-RADS {finding.category or 'without coded category'}"
+    nodule = finding.nodule
+    size = f"{nodule.diameter_mm:g} mm " if nodule.diameter_mm is not None else ""
+    kind = f"{nodule.attenuation} " if nodule.attenuation else ""
+    return f"{prefix}{size}{kind}lung nodule"
+
+
+def _seen_on(guidance: Guidance) -> str:
+    study = guidance.study
+    day = (study.day if study else None) or guidance.finding.study_date
+    families = sorted(study.families) if study else []
+    modality = "LDCT" if guidance.finding.kind is Kind.LUNG_RADS else (families[0] if families else "study")
+    return f" ({modality} {day})" if day else f" ({modality})"
+
+
+def _what_next(guidance: Guidance) -> str:
+    if guidance.finding.author is Author.AI:
+        return "nobody has signed it"
+    step = guidance.next_step
+    if step and step.firm:
+        return (
+            f"{step.examination} overdue since {step.due.latest}" if guidance.overdue else f"{step.examination} due {step.due}"
+        )
+    if guidance.statements:
+        if len(guidance.statements) > 1 and guidance.missing:
+            return "follow-up depends on the patient's risk, which is not coded"
+        return _first_clause(guidance.statements[0].words)
+    if guidance.missing:
+        return f"no interval computed, missing: {guidance.missing[0]}"
+    return _first_clause(guidance.notes[0]) if guidance.notes else "see detail"
+
+
+def _first_clause(words: str) -> str:
+    clause = re.split(r"[:;.](?:\s|$)", words, maxsplit=1)[0]
+    # Proper names and abbreviations keep their capital; an ordinary first word gives it up inside the sentence.
+    return clause[:1].lower() + clause[1:] if clause[1:2].islower() and not clause.startswith("Fleischner") else clause
+
+
+def _source(guidance: Guidance) -> str:
+    if guidance.finding.author is Author.AI:
+        return "AI result"
+    first = guidance.statements[0] if guidance.statements else None
+    if first and first.authority is Authority.GUIDELINE and first.pack and guidance.finding.kind is Kind.NODULE:
+        return first.pack.title
+    return "radiologist"
+
+
+def _ai_beside(guidance: Guidance) -> str:
+    if guidance.ai is None or guidance.ai_agrees is not False:
+        return ""
+    said = guidance.ai.category or describe(guidance.ai.nodule)
+    return f"; {AI_LABEL} says {said}"
+
+
+def _finding_words(finding: Finding) -> str:
+    nodule = describe(finding.nodule)
+    if finding.kind is Kind.LUNG_RADS:
+        modifier = "S" if finding.modifier_s else ""
+        stated = f" (stated: {escaped(finding.stated)})" if finding.stated and not finding.category else ""
+        return f"Lung-RADS {finding.category or 'without coded category'}{modifier}{stated}" + (f", {nodule}" if nodule else "")
+    return "Lung nodule" + (f", {nodule}" if nodule else "")
+
+
+def _signature(finding: Finding) -> str:
+    name = escaped(finding.signed_by) if finding.signed_by else None
+    if finding.author is Author.AI:
+        return f"{AI_LABEL}{f', {name}' if name else ''}: nobody has signed it."
+    return f"Signed by {name}." if name else "Signed; the signer is not named."
+
+
+def _quote_words(quote: Quote) -> str:
+    signer = escaped(quote.report.signed_by) if quote.report.signed_by else "signer not named"
+    return f"“{escaped(quote.sentence)}” ({signer}{f', {quote.report.day}' if quote.report.day else ''})"
+
+
+def _statement_words(statement: Statement) -> str:
+    if statement.pack is None:
+        return f"**Reader:** {statement.words}"
+    pack = statement.pack
+    check = " This row still needs a clinician's check." if statement.needs_check else ""
+    return (
+        f"**Guideline:** {statement.words} Source: {pack.title}, version {pack.guideline.version}, row {statement.row}; "
+        f"{pack.citation}. Clinical owner: {pack.clinical_owner}.{check}"
+    )
+
+
+def _ai_words(guidance: Guidance) -> list[str]:
+    if guidance.ai is None:
+        return []
+    verdict = {True: "It agrees with the reader.", False: "It differs from the reader.", None: "The two cannot be compared."}
+    return [f"**{AI_LABEL}:** {_finding_words(guidance.ai)}. {_signature(guidance.ai)} {verdict[guidance.ai_agrees]}"]
