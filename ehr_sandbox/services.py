@@ -6,6 +6,7 @@ from flask import Flask, current_app
 
 from ehr_sandbox.authorization import Authorization
 from ehr_sandbox.fhir_store import FhirRecords, FhirStore
+from ehr_sandbox.oauth_client_keys import ClientKeys
 from ehr_sandbox.settings import SandboxSettings
 
 _EXTENSION = "ehr_sandbox"
@@ -18,6 +19,7 @@ class SandboxServices:
     settings: SandboxSettings
     store: FhirRecords
     authorization: Authorization
+    client_keys: ClientKeys
 
 
 def make_services(settings: SandboxSettings) -> SandboxServices:
@@ -27,6 +29,7 @@ def make_services(settings: SandboxSettings) -> SandboxServices:
         settings=settings,
         store=FhirStore(settings.state_dir / "fhir.sqlite3", settings.fhir_base),
         authorization=Authorization(settings),
+        client_keys=ClientKeys(),
     )
 
 
