@@ -1,7 +1,7 @@
 """Actors for tests of the SMART app: a scriptable EHR on a real socket, the app, and a clinician with a browser's cookies.
 
-The EHR keeps the rules that a launch depends on (PKCE, single-use code, redirect URI, aud, client authentication) and misbehaves
-exactly where a test says so, which the strict sandbox does only in part.
+The EHR keeps the rules that a launch depends on (PKCE, single-use code, redirect URI, aud, client authentication) and
+misbehaves exactly where a test says so, which the strict sandbox does only in part.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,9 +28,12 @@ from werkzeug.test import Client, TestResponse
 
 from fhir_imaging.settings import EhrSettings, StateSettings
 from fhir_imaging.store.engine import Store
+from fhir_imaging.store.keys import private_directory, read_or_make
+from smart_app.client_keys import ClientKeys
 from smart_app.services import SmartAppServices
 from smart_app.settings import SmartAppSettings
 from smart_app.views import create_blueprint
+from tests.conftest import free_port_number, serving
 
 CHECKOUT = Path(__file__).parent.parent.parent
 APP = "http://localhost:8000"
@@ -293,12 +297,27 @@ class SmartApp:
     clock: Clock
 
 
+def _with_ready_keys(state_dir: Path) -> Path:
+    """The state directory, with client keys made once for all tests: making RSA keys takes a second."""
+    private_directory(state_dir)
+    for name in ("client-es384.pem", "client-rs384.pem"):
+        if name in _READY_KEYS:
+            read_or_make(state_dir / name, _READY_KEYS[name])
+    ClientKeys.of(state_dir)
+    _READY_KEYS.update({name: (state_dir / name).read_bytes() for name in ("client-es384.pem", "client-rs384.pem")})
+    return state_dir
+
+
+_READY_KEYS: dict[str, bytes] = {}
+
+
 def make_app(tmp_path: Path, ehrs: tuple[EhrSettings, ...], clock: Clock, **settings: Any) -> SmartApp:
     """The SMART app alone, as a composition root would assemble it."""
-    store = Store.open(StateSettings(state_dir=tmp_path / "state"))
+    state_dir = _with_ready_keys(tmp_path / "state")
+    store = Store.open(StateSettings(state_dir=state_dir))
     store.migrate()
     services = SmartAppServices.assemble(
-        SmartAppSettings(**{"public_base_url": APP, **settings}), ehrs, store, state_dir=tmp_path / "state", clock=clock
+        SmartAppSettings(**{"public_base_url": APP, **settings}), ehrs, store, state_dir=state_dir, clock=clock
     )
     app = Flask("smart_app_under_test", template_folder=str(CHECKOUT / "templates"), static_folder=str(CHECKOUT / "static"))
     app.register_blueprint(create_blueprint(services))
@@ -382,4 +401,30 @@ def busy(retry_after: int) -> Response:
     return Response(json.dumps({}), 503, headers={"Retry-After": str(retry_after)}, mimetype="application/json")
 
 
-Serve = Callable[[Flask, int], str]
+@dataclass
+class World:
+    """An EHR that knows patient A, the app that is connected to it, and a clinician in front of it."""
+
+    ehr: FakeEhr
+    app: SmartApp
+    clinician: Clinician
+    clock: Clock
+
+    def another_clinician(self) -> Clinician:
+        """Somebody else, or another browser of the same person."""
+        return Clinician(self.app)
+
+
+@contextmanager
+def a_world(
+    tmp_path: Path, *, ehr: FakeEhr | None = None, app: dict[str, Any] | None = None, **known_as: Any
+) -> Iterator[World]:
+    """A world for one test; ``known_as`` changes what the app's settings say of the EHR, ``app`` the app's own."""
+    ehr = ehr or FakeEhr(fhir=demo_record())
+    with ExitStack() as stack:
+        ehr.base_url = stack.enter_context(serving(ehr.app(), free_port_number()))
+        clock = Clock()
+        made = make_app(tmp_path, (ehr.settings(**known_as),), clock, **(app or {}))
+        stack.callback(made.services.store.close)
+        stack.callback(made.services.outbound.close)
+        yield World(ehr, made, Clinician(made), clock)

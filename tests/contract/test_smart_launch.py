@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from flask import Flask
 
-from tests.contract.smart_actors import APP, Clinician, Clock, FakeEhr, SmartApp, demo_record, make_app, query_of
-
-
-@pytest.fixture
-def ehr(serve: Callable[[Flask, int], str], free_port: int) -> FakeEhr:
-    fake = FakeEhr(fhir=demo_record())
-    fake.base_url = serve(fake.app(), free_port)
-    return fake
+from tests.contract.smart_actors import APP, Clinician, FakeEhr, World, a_world, query_of
 
 
 @pytest.fixture
-def app(ehr: FakeEhr, tmp_path: Path) -> Iterator[SmartApp]:
-    made = make_app(tmp_path, (ehr.settings(),), Clock())
-    yield made
-    made.services.outbound.close()
-    made.services.store.close()
+def world(tmp_path: Path) -> Iterator[World]:
+    with a_world(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
-def clinician(app: SmartApp) -> Clinician:
-    return Clinician(app)
+def ehr(world: World) -> FakeEhr:
+    return world.ehr
+
+
+@pytest.fixture
+def clinician(world: World) -> Clinician:
+    return world.clinician
 
 
 def test_a5_an_ehr_launch_ends_on_the_study_list(clinician: Clinician, ehr: FakeEhr) -> None:
@@ -80,3 +75,83 @@ def test_no_address_ever_held_the_token(clinician: Clinician, ehr: FakeEhr) -> N
     assert "access-" not in page.text
     assert "code=" in clinician.addresses[-2]
     assert query_of(clinician.addresses[-1]) == {}
+
+
+def test_a12_a_long_request_goes_by_post_where_the_ehr_offers_it(tmp_path: Path) -> None:
+    ehr = FakeEhr(smart_configuration={"capabilities": ["authorize-post"]})
+    scopes = " ".join(f"patient/ImagingStudy.rs?modality=M{number}" for number in range(80))
+    with a_world(tmp_path, ehr=ehr, scopes=scopes) as world:
+        world.clinician.get(f"/launch?iss={ehr.fhir_base}&launch=x")
+        page = world.clinician.get(f"/launch/go?iss={ehr.fhir_base}&launch=x")
+
+    assert page.status_code == 200
+    assert f'action="{ehr.base_url}/auth/authorize"' in page.text
+    assert 'name="code_challenge"' in page.text
+    assert f"form-action 'self' {ehr.base_url}" in page.headers["Content-Security-Policy"]
+
+
+def test_a31_an_empty_start_shows_what_the_app_is(clinician: Clinician) -> None:
+    page = clinician.opens("/launch")
+
+    assert page.status_code == 200
+    assert f"{APP}/launch" in page.text
+    assert f"{APP}/callback" in page.text
+    assert "patient/ImagingStudy.rs" in page.text
+
+
+def test_an_absolute_link_leads_to_the_study_after_a_standalone_launch(clinician: Clinician, ehr: FakeEhr) -> None:
+    landing = clinician.get("/open/sandbox/2.25.1001")
+    address = next(part for part in landing.text.split('"') if part.startswith("/launch/standalone")).replace("&amp;", "&")
+    page = clinician.opens(address)
+
+    assert ehr.authorizations[0]["scope"].startswith("launch/patient")
+    assert "SYNTHETIC, Alma" in page.text
+    assert clinician.addresses[-1].endswith("/viewer/2.25.1001")
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        {"appContext": "2.25.1001"},
+        {"appContext": "studies/2.25.1001"},
+        {"fhirContext": [{"reference": "ImagingStudy/study-a"}]},
+        {"fhirContext": ["ImagingStudy/study-a"]},
+    ],
+)
+def test_a29_the_study_that_the_launch_names_is_opened(clinician: Clinician, ehr: FakeEhr, context: dict[str, object]) -> None:
+    ehr.token_changes = context
+
+    clinician.launches(ehr)
+
+    assert clinician.addresses[-1].endswith("/viewer/2.25.1001")
+
+
+def test_a_deep_link_leads_to_its_slice(clinician: Clinician, ehr: FakeEhr) -> None:
+    ehr.token_changes = {"appContext": "studies/2.25.1001/series/2.25.1001.1/instances/2.25.1001.1.7"}
+
+    page = clinician.launches(ehr)
+
+    assert query_of(clinician.addresses[-1]) == {"series": "2.25.1001.1", "instance": "2.25.1001.1.7"}
+    assert "initialSOPInstanceUID=2.25.1001.1.7" in page.text
+
+
+@pytest.mark.parametrize(
+    "context", [{"appContext": "2.25.9"}, {"fhirContext": [{"reference": "ImagingStudy/of-somebody-else"}]}]
+)
+def test_a_named_study_that_is_not_the_patients_is_not_opened(
+    clinician: Clinician, ehr: FakeEhr, context: dict[str, object]
+) -> None:
+    ehr.token_changes = context
+
+    page = clinician.launches(ehr)
+
+    assert "not among this patient" in page.text
+    assert "/viewer/" not in clinician.addresses[-1]
+
+
+def test_a_context_in_another_role_does_not_choose_the_study(clinician: Clinician, ehr: FakeEhr) -> None:
+    ehr.token_changes = {"fhirContext": [{"reference": "ImagingStudy/study-a", "role": "comparison"}]}
+
+    clinician.launches(ehr)
+
+    assert clinician.addresses[-1].endswith("/studies")
