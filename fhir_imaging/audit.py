@@ -11,10 +11,13 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from fhir_imaging.store.engine import Store
-from fhir_imaging.store.tables import audit_event
+from fhir_imaging.store.tables import audit_event, replayed_token
+
+_ONCE = "audit log: recorded once"
 
 
 class AuditAction(StrEnum):
@@ -76,17 +79,23 @@ class AuditLog:
     def append(self, record: AuditRecord) -> None:
         """Stores the record before the answer goes out: an access that cannot be recorded does not happen."""
         with self._store.write() as connection:
-            connection.execute(
-                insert(audit_event).values(
-                    recorded_at=record.recorded_at,
-                    ehr=record.ehr,
-                    outcome=record.outcome.value,
-                    patient_digest=self._digest("patient", record.patient_id),
-                    user_digest=self._digest("user", record.user),
-                    study_digest=self._digest("study", record.study_instance_uid),
-                    body=self._store.sealer.seal(json.dumps(asdict(record)).encode()),
-                )
-            )
+            connection.execute(insert(audit_event).values(self._row(record)))
+
+    def append_once(self, record: AuditRecord, *, key: str, until: int, now: int) -> bool:
+        """Stores the record unless one was stored under ``key`` and its ``until`` (UTC seconds) is still to come.
+
+        Mark and record are one transaction: a crash or a full disk leaves neither, so the next access is recorded after all.
+        """
+        mark = {"issuer": _ONCE, "token_id": self._store.sealer.digest("audit-once", key)}
+        same = (replayed_token.c.issuer == mark["issuer"]) & (replayed_token.c.token_id == mark["token_id"])
+        try:
+            with self._store.write() as connection:
+                connection.execute(delete(replayed_token).where(same, replayed_token.c.expires_at <= now))
+                connection.execute(insert(replayed_token).values(**mark, expires_at=until))
+                connection.execute(insert(audit_event).values(self._row(record)))
+        except IntegrityError:
+            return False
+        return True
 
     def find(self, wanted: AuditFilter) -> Iterator[AuditRecord]:
         """Matching records, newest first."""
@@ -96,6 +105,17 @@ class AuditLog:
             plain = self._store.sealer.open(row.body)
             if plain is not None:
                 yield _record(json.loads(plain))
+
+    def _row(self, record: AuditRecord) -> dict[str, Any]:
+        return {
+            "recorded_at": record.recorded_at,
+            "ehr": record.ehr,
+            "outcome": record.outcome.value,
+            "patient_digest": self._digest("patient", record.patient_id),
+            "user_digest": self._digest("user", record.user),
+            "study_digest": self._digest("study", record.study_instance_uid),
+            "body": self._store.sealer.seal(json.dumps(asdict(record)).encode()),
+        }
 
     def _query(self, wanted: AuditFilter) -> Any:
         table = audit_event.c
