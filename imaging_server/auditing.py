@@ -1,0 +1,78 @@
+"""What the gateway writes into the audit log: each study once per token and window, each search, each refusal.
+
+Spec: SMART Imaging Access P8, group 35; IHE BALP (the FHIR form is made by ``fhir_imaging.fhir_mapping.audit_event``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome, AuditRecord
+from imaging_server.access import AccessGrant
+from imaging_server.decision_cache import DecisionCache
+from imaging_server.resource import DicomResource, Kind
+
+AUTHORIZATION_UNAVAILABLE = "authorization-unavailable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One request as the audit log needs it. ``query`` is the raw query of a search, never of anything with a token in it."""
+
+    ehr: str
+    resource: DicomResource
+    query: str | None
+    client_address: str | None
+    request_id: str
+
+
+class AccessAudit:
+    """Appends before the answer goes out: an access that cannot be recorded does not happen."""
+
+    def __init__(self, log: AuditLog, *, window_s: int, clock: Callable[[], float] = time.time) -> None:
+        self._log = log
+        self._window_s = window_s
+        self._clock = clock
+        # Spares the database a question for each frame; the shared memory of the log itself decides.
+        self._recorded: DecisionCache[bool] = DecisionCache()
+
+    def allowed(self, attempt: Attempt, grant: AccessGrant) -> None:
+        """Records an access: searches for studies each time, a study that is opened or searched once in the window."""
+        study = attempt.resource.study
+        record = self._record(attempt, grant, AuditOutcome.ALLOWED, None)
+        if study is None:
+            self._log.append(record)
+            return
+        key = (record.ehr, record.action.value, grant.issuer, grant.token_reference, study)
+        now = int(self._clock())
+
+        def append() -> bool:
+            self._log.append_once(record, key="\n".join(key), until=now + self._window_s, now=now)
+            return True
+
+        self._recorded.get(key, append, seconds=lambda _: float(self._window_s))
+
+    def denied(self, attempt: Attempt, grant: AccessGrant | None, reason: str) -> None:
+        """Records a refusal with its reason; ``grant`` is None when the token did not hold."""
+        self._log.append(self._record(attempt, grant, AuditOutcome.DENIED, reason))
+
+    def _record(self, attempt: Attempt, grant: AccessGrant | None, outcome: AuditOutcome, reason: str | None) -> AuditRecord:
+        is_search = attempt.resource.kind is Kind.SEARCH
+        return AuditRecord(
+            recorded_at=int(self._clock()),
+            ehr=attempt.ehr,
+            action=AuditAction.SEARCHED if is_search else AuditAction.STUDY_OPENED,
+            outcome=outcome,
+            reason=reason,
+            patient_id=grant.patient_id if grant else None,
+            user=grant.user if grant else None,
+            client_id=grant.client_id if grant else None,
+            issuer=grant.issuer if grant else None,
+            study_instance_uid=attempt.resource.study,
+            query=attempt.query if is_search else None,
+            client_address=attempt.client_address,
+            request_id=attempt.request_id,
+            token_reference=grant.token_reference if grant else None,
+        )

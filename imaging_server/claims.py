@@ -1,0 +1,135 @@
+"""Claims of access tokens: each has its check, and only checked claims become ``VerifiedClaims``.
+
+Spec: RFC 7519, RFC 9068 (JWT access tokens), RFC 7662 (introspection), SMART App Launch 2.2 (``patient``, ``scope``);
+SMART Imaging Access F5, A3, groups 2 to 4 and 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NewType
+
+from fhir_imaging.scopes import parse_scopes
+from imaging_server.access import AccessGrant, read_patient_id
+
+VerifiedClaims = NewType("VerifiedClaims", Mapping[str, Any])
+
+MAX_TIME = 253_402_300_800
+"""UTC seconds of the year 10000: a later time is no time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedToken:
+    """What a token of one EHR must say. ``now`` in UTC seconds, ``leeway_s`` the accepted clock skew."""
+
+    issuers: frozenset[str]
+    audiences: frozenset[str]
+    now: int
+    leeway_s: int
+
+
+ClaimCheck = Callable[[Any, ExpectedToken], bool]
+
+
+def _issuer(value: Any, expected: ExpectedToken) -> bool:
+    return isinstance(value, str) and value in expected.issuers
+
+
+def _audience(value: Any, expected: ExpectedToken) -> bool:
+    named = [value] if isinstance(value, str) else value
+    if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
+        return False
+    return not expected.audiences.isdisjoint(named)
+
+
+def _not_ended(value: Any, expected: ExpectedToken) -> bool:
+    return _is_time(value) and value + expected.leeway_s > expected.now
+
+
+def _begun(value: Any, expected: ExpectedToken) -> bool:
+    return _is_time(value) and value - expected.leeway_s <= expected.now
+
+
+def _text(value: Any, _expected: ExpectedToken) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _bearer(value: Any, _expected: ExpectedToken) -> bool:
+    return isinstance(value, str) and value.lower() == "bearer"
+
+
+def _never(_value: Any, _expected: ExpectedToken) -> bool:
+    return False
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MAX_TIME
+
+
+# Claims that only id_tokens carry: such a token proves who signed in and gives no access (group 4).
+_ID_TOKEN_MARKS: dict[str, ClaimCheck] = {"nonce": _never, "at_hash": _never, "c_hash": _never}
+
+_JWT_REQUIRED: dict[str, ClaimCheck] = {"iss": _issuer, "aud": _audience, "exp": _not_ended, "scope": _text}
+_JWT_OPTIONAL: dict[str, ClaimCheck] = {"nbf": _begun, "iat": _begun, "sub": _text, "jti": _text, **_ID_TOKEN_MARKS}
+
+# An introspection answer comes from the one configured server over our own authenticated request, so issuer and audience
+# may be absent there; where they stand they must be right.
+_INTROSPECTED_REQUIRED: dict[str, ClaimCheck] = {"exp": _not_ended, "scope": _text}
+_INTROSPECTED_OPTIONAL: dict[str, ClaimCheck] = {
+    "iss": _issuer,
+    "aud": _audience,
+    "nbf": _begun,
+    "iat": _begun,
+    "token_type": _bearer,
+}
+
+_CLIENT_CLAIMS = ("client_id", "azp")
+
+
+def check_jwt_claims(unverified_claims: Mapping[str, Any], expected: ExpectedToken) -> VerifiedClaims | None:
+    """The claims of a JWT whose signature holds, after all checks; None when one fails."""
+    if not any(_text(unverified_claims.get(name), expected) for name in _CLIENT_CLAIMS):
+        return None
+    return _checked(unverified_claims, expected, _JWT_REQUIRED, _JWT_OPTIONAL)
+
+
+def check_introspected_claims(unverified_claims: Mapping[str, Any], expected: ExpectedToken) -> VerifiedClaims | None:
+    """The claims of an introspection answer; None unless ``active`` is the JSON value true and all checks hold."""
+    if unverified_claims.get("active") is not True:
+        return None
+    return _checked(unverified_claims, expected, _INTROSPECTED_REQUIRED, _INTROSPECTED_OPTIONAL)
+
+
+def grant_of(claims: VerifiedClaims, *, ehr: str, default_issuer: str, digest: str) -> AccessGrant:
+    """What the verified claims open. ``digest`` is the token's keyed digest, the reference where it has no ``jti``."""
+
+    def words(name: str) -> str | None:
+        value = claims.get(name)
+        return value if isinstance(value, str) and value else None
+
+    return AccessGrant(
+        ehr=ehr,
+        issuer=words("iss") or default_issuer,
+        patient_id=read_patient_id(claims.get("patient")),
+        scopes=parse_scopes(str(claims["scope"])),
+        user=words("fhirUser") or words("sub"),
+        client_id=words("client_id") or words("azp"),
+        expires_at=int(claims["exp"]),
+        token_reference=words("jti") or digest,
+    )
+
+
+def _checked(
+    unverified_claims: Mapping[str, Any],
+    expected: ExpectedToken,
+    required: Mapping[str, ClaimCheck],
+    optional: Mapping[str, ClaimCheck],
+) -> VerifiedClaims | None:
+    for name, check in required.items():
+        if not check(unverified_claims.get(name), expected):
+            return None
+    for name, check in optional.items():
+        if name in unverified_claims and not check(unverified_claims[name], expected):
+            return None
+    return VerifiedClaims(unverified_claims)

@@ -1,0 +1,159 @@
+"""The gate between callers and archives: token, then what it opens, then whose study it is, then the audit record.
+
+Spec: SMART Imaging Access F5-F9, W3-W5; DESIGN §8 ("The way of a frame").
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fhir_imaging.errors import NotAuthenticated, NotFound, NotPermitted, UpstreamError
+from fhir_imaging.settings import EhrSettings
+from fhir_imaging.uids import StudyInstanceUID
+from imaging_server.access import AccessGrant
+from imaging_server.auditing import AUTHORIZATION_UNAVAILABLE, AccessAudit, Attempt
+from imaging_server.identity import PatientIdentity
+from imaging_server.ownership import Caller, FhirOwnership
+from imaging_server.policy import Evidence, Reason, Refused, decide, decide_beforehand, visible_studies
+from imaging_server.queries import SearchQuery
+from imaging_server.search import narrowed
+from imaging_server.study_contents import StudyContents
+from imaging_server.tokens import TokenVerifier, read_bearer, unavailable
+from imaging_server.upstream import Archive
+
+T = TypeVar("T")
+
+_WORDS = {
+    Reason.NO_PATIENT: "The token has no patient in context, so it opens no images.",
+    Reason.TOKEN_ENDED: "The token has ended.",
+    Reason.INSUFFICIENT_SCOPE: "The token's scopes do not cover this.",
+    Reason.STUDY_NOT_OF_PATIENT: "This study is not among those of the token's patient.",
+    Reason.REFUSED_BY_EHR: "The EHR does not show this patient's studies to this token.",
+    Reason.NOT_IN_STUDY: "The study does not hold what was asked for.",
+    Reason.IDENTITY_CONFLICT: "The archive and the EHR do not agree whose study this is.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedSearch:
+    """A search for studies that was let through: it may be answered from ``studies`` only.
+
+    ``complete`` is False when the EHR had more of the patient's studies than were read.
+    """
+
+    caller: Caller
+    studies: tuple[StudyInstanceUID, ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceSources:
+    """Who is asked about a study: the EHR whose it is, both whether they mean the same person, the archive what is in it."""
+
+    ownership: FhirOwnership
+    identity: PatientIdentity
+    contents: StudyContents
+
+
+class Gate:
+    """Lets requests through or raises; every refusal is recorded. Thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        tokens: TokenVerifier,
+        sources: EvidenceSources,
+        audit: AccessAudit,
+        leeway_s: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._tokens = tokens
+        self._ownership = sources.ownership
+        self._identity = sources.identity
+        self._contents = sources.contents
+        self._audit = audit
+        self._leeway_s = leeway_s
+        self._clock = clock
+
+    def open_study(self, ehr: EhrSettings, archive: Archive, authorization: str | None, attempt: Attempt) -> Caller:
+        """Passes a request about one study, or raises NotAuthenticated, NotPermitted or UpstreamError (503)."""
+        caller = self._caller(ehr, authorization, attempt)
+        study = attempt.resource.study
+        if study is None:
+            raise ValueError("a request without a study is a search")
+        owned = self._asked(attempt, caller, lambda: self._ownership.study(caller, study))
+        # The archive is asked only about studies that are the patient's: its timing tells nothing about others.
+        same_person = contains = None
+        if owned is not None:
+            same_person = self._asked(attempt, caller, lambda: self._identity.is_same(caller, archive, study))
+            contains = same_person is not False and self._contents.holds(archive, attempt.resource)
+        evidence = Evidence(owned=owned, contains=bool(contains), same_person=same_person)
+        verdict = decide(caller.grant, attempt.resource, evidence, now=self._now())
+        if isinstance(verdict, Refused):
+            raise self._refusal(attempt, caller.grant, verdict.reason)
+        self._audit.allowed(attempt, caller.grant)
+        return caller
+
+    def open_search(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt, query: SearchQuery) -> OpenedSearch:
+        """Passes a search for studies, narrowed to what the token opens; raises as ``open_study`` does.
+
+        A search that names any study outside is refused whole, as opening that study would be.
+        """
+        caller = self._caller(ehr, authorization, attempt)
+        owned = self._asked(attempt, caller, lambda: self._ownership.studies(caller))
+        studies = narrowed(query, visible_studies(caller.grant, attempt.resource, owned.studies))
+        if studies is None:
+            raise self._refusal(attempt, caller.grant, Reason.STUDY_NOT_OF_PATIENT)
+        self._audit.allowed(attempt, caller.grant)
+        return OpenedSearch(caller=caller, studies=studies, complete=owned.complete)
+
+    def of_person(self, opened: OpenedSearch, matches: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The matches whose PatientID is the caller's patient's, where the site compares them."""
+        try:
+            return self._identity.fitting(opened.caller, matches)
+        except UpstreamError as outage:
+            raise unavailable(outage) from outage
+
+    def _caller(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt) -> Caller:
+        try:
+            token = read_bearer(authorization)
+            grant = self._tokens.verify(ehr, token)
+        except NotAuthenticated as refusal:
+            self._audit.denied(attempt, None, refusal.code)
+            raise
+        except UpstreamError as outage:
+            self._audit.denied(attempt, None, AUTHORIZATION_UNAVAILABLE)
+            raise unavailable(outage) from outage
+        verdict = decide_beforehand(grant, attempt.resource, now=self._now())
+        if isinstance(verdict, Refused):
+            raise self._refusal(attempt, grant, verdict.reason)
+        if grant.patient_id is None:
+            raise self._refusal(attempt, grant, Reason.NO_PATIENT)
+        return Caller(ehr=ehr, grant=grant, patient_id=grant.patient_id, token=token)
+
+    def _asked(self, attempt: Attempt, caller: Caller, ask: Callable[[], T]) -> T:
+        """Evidence from another server. A server that cannot be asked means no, for now (503)."""
+        try:
+            return ask()
+        except NotAuthenticated as refusal:
+            self._audit.denied(attempt, caller.grant, refusal.code)
+            raise
+        except NotFound as refusal:
+            raise self._refusal(attempt, caller.grant, Reason.REFUSED_BY_EHR) from refusal
+        except UpstreamError as outage:
+            self._audit.denied(attempt, caller.grant, AUTHORIZATION_UNAVAILABLE)
+            raise unavailable(outage) from outage
+
+    def _refusal(self, attempt: Attempt, grant: AccessGrant, reason: Reason) -> NotPermitted | NotAuthenticated:
+        """The error to raise, once the refusal is recorded."""
+        self._audit.denied(attempt, grant, reason.value)
+        if reason is Reason.TOKEN_ENDED:
+            return NotAuthenticated(_WORDS[reason], challenge="invalid_token", code=reason.value)
+        return NotPermitted(_WORDS[reason], code=reason.value)
+
+    def _now(self) -> int:
+        """UTC seconds as the token's times are compared with: the accepted clock skew is already taken off."""
+        return int(self._clock()) - self._leeway_s

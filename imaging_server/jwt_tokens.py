@@ -1,0 +1,77 @@
+"""Signed JWT access tokens: header and signature, against the configured keys and algorithms only.
+
+Spec: RFC 7515, RFC 8725 (JWT best current practice), RFC 9068; SMART Imaging Access groups 3 to 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jwt
+
+from fhir_imaging.clients.jwks import JwksClient
+from imaging_server.access import BearerToken
+
+ALGORITHMS = ("RS256", "RS384", "ES256", "ES384")
+TOKEN_TYPES = ("at+jwt", "application/at+jwt", "jwt")
+"""``typ`` of access tokens, lower case. Plain JWT is common (Keycloak, launchers); the claims then tell an id_token apart."""
+MAX_TOKEN_LENGTH = 16 * 1024
+
+
+def signed_claims(token: BearerToken, keys: JwksClient) -> Mapping[str, Any] | None:
+    """The claims of a token that one of the EHR's keys has signed, still to be checked; None when no key has.
+
+    UpstreamError when the keys cannot be had: the caller fails closed.
+    """
+    unverified_header = _unverified_header(token)
+    if unverified_header is None:
+        return None
+    algorithm = unverified_header["alg"]
+    for key in keys.candidates(unverified_header.get("kid"), algorithm):
+        if key.algorithm_name and _family(key.algorithm_name) != _family(algorithm):
+            continue
+        try:
+            # Claims have their own checks in claims.py; every option is written out so that no default decides.
+            return jwt.decode(
+                token.value,
+                key=key.key,
+                algorithms=[algorithm],
+                options={
+                    "verify_signature": True,
+                    "verify_aud": False,
+                    "verify_iss": False,
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                    "verify_sub": False,
+                    "verify_jti": False,
+                    "require": [],
+                    "strict_aud": False,
+                    "enforce_minimum_key_length": True,
+                },
+            )
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            continue
+    return None
+
+
+def _unverified_header(token: BearerToken) -> Mapping[str, Any] | None:
+    """The header when it is one that an access token of ours may have; nothing in it is believed yet."""
+    if len(token.value) > MAX_TOKEN_LENGTH or token.value.count(".") != 2:
+        return None
+    try:
+        header = jwt.get_unverified_header(token.value)
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        return None
+    if header.get("alg") not in ALGORITHMS or "crit" in header or header.get("b64", True) is not True:
+        return None
+    kid, kind = header.get("kid"), header.get("typ", "JWT")
+    if not (kid is None or isinstance(kid, str)) or not isinstance(kind, str) or kind.lower() not in TOKEN_TYPES:
+        return None
+    return header
+
+
+def _family(algorithm: str) -> str:
+    """RSA keys serve every RS* algorithm; an elliptic curve belongs to exactly one."""
+    return "RS" if algorithm.startswith("RS") else algorithm

@@ -1,0 +1,162 @@
+"""Media types: what a caller accepts, what an archive may be asked for, and what of its answers may go down.
+
+Spec: DICOM PS3.18 §8.7 (quoted and unquoted parameters are equal; the ``accept`` query parameter outranks the header),
+§10.4.4; RFC 9110 §12.5.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fhir_imaging.errors import InvalidRequest, NotSupported
+from imaging_server.resource import DicomResource, Kind, Level
+
+DICOM_JSON = "application/dicom+json"
+MAX_ACCEPT_LENGTH = 2000
+MAX_RANGES = 32
+
+_TOKEN = r"[A-Za-z0-9!#$&^_.+\-]+"  # noqa: S105 - RFC 9110's word for it
+_TYPE = re.compile(rf"(?P<type>\*|{_TOKEN})/(?P<subtype>\*|{_TOKEN})", re.ASCII)
+_PARAMETER = re.compile(
+    rf"\s*;\s*(?P<name>{_TOKEN})\s*=\s*(?:\"(?P<quoted>[^\"\\\x00-\x1f]*)\"|(?P<plain>[^\s;,\"]+))", re.ASCII
+)
+_TRANSFER_SYNTAX = re.compile(r"\*|[0-9]+(?:\.[0-9]+)*", re.ASCII)
+_QUALITY = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?", re.ASCII)
+_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{1,200}", re.ASCII)
+
+_JSON_RANGES = frozenset({DICOM_JSON, "application/json", "application/*", "*/*"})
+_IMAGES = frozenset(
+    {"image/jpeg", "image/png", "image/gif", "image/jp2", "image/jpx", "image/jls", "image/jphc", "image/dicom-rle", "image/*"}
+)
+_VIDEOS = frozenset({"video/mpeg", "video/mp4", "video/h265", "video/*"})
+_BYTES = frozenset({"application/octet-stream"})
+# A rendered report would be HTML from the archive on our own origin, so only pictures, films and PDF are let through.
+_RENDERED = _IMAGES | _VIDEOS | {"application/pdf"}
+
+
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """A media type or range, lower case, with its parameters; ``quality`` as sent."""
+
+    name: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return "".join([self.name, *(f"; {name}={_printed(name, value)}" for name, value in self.parameters.items())])
+
+
+def parse_media_types(text: str) -> tuple[MediaType, ...]:
+    """The ranges of an Accept value in their order. InvalidRequest when it cannot be read or has too many."""
+    if len(text) > MAX_ACCEPT_LENGTH:
+        raise InvalidRequest("The Accept value is too long.", code="accept-too-long")
+    ranges: list[MediaType] = []
+    position = 0
+    while position < len(text):
+        separator = re.compile(r"[\s,]*").match(text, position)
+        position = separator.end() if separator else position
+        if position >= len(text):
+            break
+        found, position = _media_type_at(text, position)
+        if found is None or (position < len(text) and text[position] not in ", \t") or len(ranges) == MAX_RANGES:
+            raise InvalidRequest("The Accept value cannot be read.", code="accept-not-understood")
+        ranges.append(found)
+    return tuple(ranges)
+
+
+def parse_media_type(text: str) -> MediaType | None:
+    """One media type as a Content-Type header holds it; None when it cannot be read."""
+    found, position = _media_type_at(text.strip(), 0)
+    return found if found is not None and position == len(text.strip()) else None
+
+
+def upstream_accept(resource: DicomResource, accepted: str | None) -> str:
+    """What to ask the archive for, so that the caller can take the answer. NotSupported (406) when there is nothing.
+
+    Only what this gateway can check and rewrite is asked for: never XML, never HTML.
+    """
+    ranges = parse_media_types(accepted or "*/*") or (MediaType("*/*"),)
+    wanted = [one for one in ranges if one.parameters.get("q", "1") not in ("0", "0.0", "0.00", "0.000")]
+    if resource.kind in (Kind.SEARCH, Kind.METADATA):
+        if any(one.name in _JSON_RANGES for one in wanted):
+            return DICOM_JSON
+        raise _not_acceptable(DICOM_JSON)
+    offered = [one for one in wanted if _is_offered(resource, one)]
+    if not offered:
+        raise _not_acceptable("DICOM, images or byte streams, each at the resources that have them")
+    return ", ".join(str(_asked(resource, one)) for one in offered)
+
+
+def may_go_down(resource: DicomResource, content_type: MediaType) -> bool:
+    """Whether an archive's answer of this type may reach the caller: what was asked for, and nothing a browser would run."""
+    if content_type.name == "multipart/related":
+        kind = parse_media_type(content_type.parameters.get("type", "application/octet-stream"))
+        boundary = content_type.parameters.get("boundary", "")
+        return kind is not None and _BOUNDARY.fullmatch(boundary) is not None and _is_part_type(resource, kind.name)
+    return content_type.name != "*/*" and _is_single(resource, content_type.name) and "*" not in content_type.name
+
+
+def _is_offered(resource: DicomResource, asked: MediaType) -> bool:
+    if not _parameters_fit(asked):
+        return False
+    if asked.name == "*/*":
+        return True
+    if asked.name in ("multipart/related", "multipart/*"):
+        kind = parse_media_type(asked.parameters.get("type", "application/dicom"))
+        return kind is not None and _is_part_type(resource, kind.name)
+    return _is_single(resource, asked.name)
+
+
+def _is_part_type(resource: DicomResource, name: str) -> bool:
+    """Types of the parts in a multipart answer."""
+    if resource.kind is Kind.RETRIEVE:
+        return name in _BYTES | _IMAGES | _VIDEOS | {"application/dicom"}
+    if resource.kind in (Kind.FRAMES, Kind.BULK_DATA):
+        return name in _BYTES | _IMAGES | _VIDEOS
+    return resource.kind in (Kind.RENDERED, Kind.THUMBNAIL) and name in _RENDERED
+
+
+def _is_single(resource: DicomResource, name: str) -> bool:
+    """Types of an answer that is one object. Plain application/dicom is one instance (PS3.18 §10.4.4)."""
+    if resource.kind is Kind.RETRIEVE:
+        return name in ("application/dicom", "application/*") and resource.level is Level.INSTANCE
+    if resource.kind in (Kind.RENDERED, Kind.THUMBNAIL):
+        return name in _RENDERED
+    return name in _BYTES | _IMAGES | _VIDEOS | {"application/*"}
+
+
+def _asked(resource: DicomResource, asked: MediaType) -> MediaType:
+    """The range as it goes to the archive: a study has no single-object form, so "anything" means its DICOM parts."""
+    if asked.name in ("*/*", "multipart/*") and resource.kind is Kind.RETRIEVE:
+        return MediaType("multipart/related", {"type": "application/dicom", "transfer-syntax": "*"})
+    return asked
+
+
+def _parameters_fit(asked: MediaType) -> bool:
+    syntax, quality = asked.parameters.get("transfer-syntax", "*"), asked.parameters.get("q", "1")
+    known = set(asked.parameters) <= {"type", "transfer-syntax", "q", "boundary", "charset"}
+    return known and _TRANSFER_SYNTAX.fullmatch(syntax) is not None and _QUALITY.fullmatch(quality) is not None
+
+
+def _media_type_at(text: str, position: int) -> tuple[MediaType | None, int]:
+    match = _TYPE.match(text, position)
+    if match is None:
+        return None, position
+    parameters: dict[str, str] = {}
+    position = match.end()
+    while (parameter := _PARAMETER.match(text, position)) is not None:
+        name = parameter["name"].lower()
+        if name in parameters:
+            return None, position
+        parameters[name] = parameter["quoted"] if parameter["quoted"] is not None else parameter["plain"]
+        position = parameter.end()
+    return MediaType(match.group().lower(), parameters), position
+
+
+def _printed(name: str, value: str) -> str:
+    return value if name in ("q", "transfer-syntax", "charset") else f'"{value}"'
+
+
+def _not_acceptable(offered: str) -> NotSupported:
+    return NotSupported(f"Nothing that you accept is offered here. Offered: {offered}.", status=406, code="not-acceptable")

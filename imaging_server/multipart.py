@@ -1,0 +1,141 @@
+"""Multipart answers on their way through: part headers are looked at, part bodies never touched.
+
+Spec: RFC 2046 §5.1, RFC 2387; DICOM PS3.18 §8.6; SMART Imaging Access groups 17 and 19.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from enum import Enum
+
+MAX_PART_HEADER_BYTES = 16 * 1024
+
+_LENGTH = re.compile(rb"content-length[ \t]*:[ \t]*([0-9]{1,15})[ \t]*", re.IGNORECASE)
+_LOCATION = re.compile(rb"content-location[ \t]*:[ \t]*(.*)", re.IGNORECASE | re.DOTALL)
+_AFTER_DELIMITER = re.compile(rb"[ \t]{0,64}\r\n")
+# A part needs its type, length and id; whatever else an archive adds may name its host.
+_KEPT = re.compile(rb"content-(?:type|length|id|disposition|description|encoding|transfer-encoding)[ \t]*:", re.IGNORECASE)
+
+
+class MultipartError(ValueError):
+    """The answer is not the multipart message that its Content-Type says."""
+
+
+class _Place(Enum):
+    BODY = "body"
+    AFTER_DELIMITER = "after-delimiter"
+    HEADERS = "headers"
+    EPILOGUE = "epilogue"
+
+
+class PartHeaders:
+    """Rewrites Content-Location in part headers and drops headers that a part does not need, piece by piece.
+
+    Memory stays bounded by one piece and one part's headers. A part's Content-Length is believed, so that bytes of an image
+    that look like a boundary stay what they are.
+    """
+
+    def __init__(self, boundary: str, rewrite: Callable[[str], str | None]) -> None:
+        self._delimiter = b"\r\n--" + boundary.encode("ascii")
+        self._rewrite = rewrite
+        # The first delimiter may open the message without a line break before it.
+        self._held = b"\r\n"
+        self._to_drop = 2
+        self._skip = 0
+        self._place = _Place.BODY
+
+    def feed(self, piece: bytes) -> bytes:
+        """The next piece as it may go down; a few bytes are held back until more comes."""
+        self._held += piece
+        out: list[bytes] = []
+        while self._step(out):
+            pass
+        return self._without_opening(b"".join(out))
+
+    def finish(self) -> bytes:
+        """What was held back at the end. MultipartError when the message has no closing delimiter: it was cut."""
+        if self._place is _Place.AFTER_DELIMITER and self._held.startswith(b"--"):
+            self._place = _Place.EPILOGUE
+        if self._place is not _Place.EPILOGUE:
+            raise MultipartError("no closing delimiter")
+        rest, self._held = self._held, b""
+        return self._without_opening(rest)
+
+    def _step(self, out: list[bytes]) -> bool:
+        """One move; False when more bytes are needed."""
+        if self._skip:
+            return self._skip_body(out)
+        if self._place is _Place.BODY:
+            return self._find_delimiter(out)
+        if self._place is _Place.AFTER_DELIMITER:
+            return self._read_delimiter_end(out)
+        if self._place is _Place.HEADERS:
+            return self._read_headers(out)
+        out.append(self._held)
+        self._held = b""
+        return False
+
+    def _skip_body(self, out: list[bytes]) -> bool:
+        passed, self._held = self._held[: self._skip], self._held[self._skip :]
+        self._skip -= len(passed)
+        out.append(passed)
+        return not self._skip
+
+    def _find_delimiter(self, out: list[bytes]) -> bool:
+        found = self._held.find(self._delimiter)
+        if found < 0:
+            keep = len(self._delimiter) - 1
+            if len(self._held) > keep:
+                out.append(self._held[:-keep])
+                self._held = self._held[-keep:]
+            return False
+        end = found + len(self._delimiter)
+        out.append(self._held[:end])
+        self._held = self._held[end:]
+        self._place = _Place.AFTER_DELIMITER
+        return True
+
+    def _read_delimiter_end(self, out: list[bytes]) -> bool:
+        if self._held.startswith(b"--"):
+            self._place = _Place.EPILOGUE
+            return True
+        match = _AFTER_DELIMITER.match(self._held)
+        if match is not None:
+            # The line break stays in front of the headers, so that an empty header block ends like any other.
+            out.append(self._held[: match.end() - 2])
+            self._held = self._held[match.end() - 2 :]
+            self._place = _Place.HEADERS
+            return True
+        if len(self._held) < 2 or (len(self._held) < 67 and not self._held.strip(b" \t\r")):
+            return False
+        self._place = _Place.BODY  # the delimiter's text goes on: it was not a delimiter
+        return True
+
+    def _read_headers(self, out: list[bytes]) -> bool:
+        end = self._held.find(b"\r\n\r\n")
+        if end > MAX_PART_HEADER_BYTES or (end < 0 and len(self._held) > MAX_PART_HEADER_BYTES):
+            raise MultipartError("part headers are too long")
+        if end < 0:
+            return False
+        lines = self._held[2:end].split(b"\r\n") if end else []
+        kept = [fresh for line in lines if (fresh := self._header(line)) is not None]
+        out.append(b"\r\n" + b"".join(line + b"\r\n" for line in kept) + b"\r\n")
+        self._held = self._held[end + 4 :]
+        lengths = [match for match in map(_LENGTH.fullmatch, lines) if match]
+        self._skip = int(lengths[0][1]) if len(lengths) == 1 else 0
+        self._place = _Place.BODY
+        return True
+
+    def _header(self, line: bytes) -> bytes | None:
+        location = _LOCATION.fullmatch(line)
+        if location is None:
+            return line if _KEPT.match(line) else None
+        fresh = self._rewrite(location[1].decode("latin-1").strip())
+        return None if fresh is None else b"Content-Location: " + fresh.encode("ascii")
+
+    def _without_opening(self, out: bytes) -> bytes:
+        """Leaves out the line break that was put in front of the first byte."""
+        dropped = min(self._to_drop, len(out))
+        self._to_drop -= dropped
+        return out[dropped:]

@@ -1,0 +1,68 @@
+"""QIDO searches within one patient: the filter is ours, whatever the caller and the archive say.
+
+The patient's studies come from the EHR; the archive is asked about exactly those, and its matches are filtered again.
+
+Spec: DICOM PS3.18 §10.6; SMART Imaging Access P5, W3-W5, groups 14 and 15.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fhir_imaging.dicom_json import SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, first_text
+from fhir_imaging.uids import StudyInstanceUID
+from imaging_server.policy import StudyFacts
+from imaging_server.queries import SearchQuery
+from imaging_server.resource import DicomResource, Kind, Level
+from imaging_server.upstream import Archive
+
+STUDIES_PER_REQUEST = 40
+"""UIDs in one upstream query: 40 of them make an address of at most 2.7 KB, which every server takes."""
+
+STUDY_SEARCH = DicomResource(kind=Kind.SEARCH, level=Level.STUDY)
+
+
+def narrowed(query: SearchQuery, visible: Sequence[StudyFacts]) -> tuple[StudyInstanceUID, ...] | None:
+    """The studies that a search may be answered from; None when it names one that is not among the visible.
+
+    Such a search is refused as a retrieval would be, with the same answer for another patient's study and an unknown one.
+    """
+    owned = tuple(dict.fromkeys(facts.study for facts in visible))
+    if query.studies is None:
+        return owned
+    return query.studies if set(query.studies) <= set(owned) else None
+
+
+def find_studies(
+    archive: Archive, query: SearchQuery, studies: Sequence[StudyInstanceUID], *, limit: int
+) -> list[Mapping[str, Any]]:
+    """What the archive has of ``studies``, in chunks; paging is left to ``page_of``, since filtering comes in between."""
+    found: list[Mapping[str, Any]] = []
+    for chunk in _chunks(studies):
+        upstream = [("StudyInstanceUID", ",".join(chunk)), *query.upstream(paged=False), ("includefield", STUDY_INSTANCE_UID)]
+        found += archive.search(STUDY_SEARCH, upstream, limit=limit)
+    return found
+
+
+def find_below(archive: Archive, asked: DicomResource, query: SearchQuery, *, limit: int) -> list[Mapping[str, Any]]:
+    """What the archive has below one study; each match must say where it belongs, so those attributes are asked for."""
+    includes = [("includefield", STUDY_INSTANCE_UID), ("includefield", SERIES_INSTANCE_UID)]
+    return archive.search(asked, [*query.upstream(paged=True), *includes], limit=limit)
+
+
+def without_conflicts(datasets: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Study matches without those that the archive lists more than once: one UID for two patients is nobody's (group 11)."""
+    uids = [first_text(one, STUDY_INSTANCE_UID) for one in datasets]
+    return [one for one, uid in zip(datasets, uids, strict=True) if uids.count(uid) == 1]
+
+
+def page_of(matches: Sequence[dict[str, Any]], query: SearchQuery) -> list[dict[str, Any]]:
+    """The asked page of filtered matches."""
+    end = None if query.limit is None else query.offset + query.limit
+    return list(matches[query.offset : end])
+
+
+def _chunks(studies: Sequence[StudyInstanceUID]) -> Iterator[Sequence[StudyInstanceUID]]:
+    for start in range(0, len(studies), STUDIES_PER_REQUEST):
+        yield studies[start : start + STUDIES_PER_REQUEST]

@@ -1,0 +1,100 @@
+"""Everything the imaging server works with, made once for each process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from fhir_imaging.audit import AuditLog
+from fhir_imaging.clients.http import OutboundSession
+from fhir_imaging.clients.smart_metadata import SmartMetadataClient
+from fhir_imaging.settings import EhrSettings, PacsSettings
+from fhir_imaging.store.engine import Store
+from imaging_server.answers import AnswerLimits
+from imaging_server.auditing import AccessAudit
+from imaging_server.gate import EvidenceSources, Gate
+from imaging_server.identity import PatientIdentity
+from imaging_server.ownership import FhirOwnership
+from imaging_server.payloads import GatewayAddresses
+from imaging_server.settings import ImagingServerSettings, check_settings
+from imaging_server.study_contents import StudyContents
+from imaging_server.tokens import TokenVerifier
+from imaging_server.upstream import Archive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagingServerServices:
+    """What the views need. Holds connections: make it after the fork, ``close`` it at the end."""
+
+    settings: ImagingServerSettings
+    ehrs: Mapping[str, EhrSettings]
+    archives: Mapping[str, Archive]
+    gate: Gate
+
+    @property
+    def limits(self) -> AnswerLimits:
+        """How much of an answer may be held in memory."""
+        return AnswerLimits(small_body=self.settings.small_body_bytes, json_body=self.settings.max_json_bytes)
+
+    def addresses(self, ehr: str, archive: Archive) -> GatewayAddresses:
+        """The translation of an archive's addresses for callers of one EHR."""
+        return GatewayAddresses(archive_root=archive.root, gateway_root=self.settings.dicomweb_root(ehr, archive.name))
+
+    def close(self) -> None:
+        """Closes the connections to all archives."""
+        for archive in self.archives.values():
+            archive.close()
+
+
+def outbound_origins(ehrs: Iterable[EhrSettings]) -> frozenset[str]:
+    """Every address that tokens of these EHRs may be checked at: for the session's allow-list."""
+    urls: set[str] = set()
+    for ehr in ehrs:
+        named = (ehr.fhir_base, ehr.imaging_base, ehr.jwks_url, ehr.introspection_url, *ehr.server_origins)
+        urls |= {url for url in named if url}
+    return frozenset(urls)
+
+
+def build_services(
+    settings: ImagingServerSettings,
+    ehrs: tuple[EhrSettings, ...],
+    archives: tuple[PacsSettings, ...],
+    *,
+    store: Store,
+    session: OutboundSession | None = None,
+    clock: Callable[[], float] = time.time,
+) -> ImagingServerServices:
+    """The services of a configuration; ConfigurationError when it cannot work.
+
+    ``session`` reaches the EHRs' FHIR, key and introspection servers; by default one that may reach these only.
+    """
+    check_settings(settings, ehrs, archives)
+    session = session or OutboundSession(outbound_origins(ehrs))
+    keep_s = settings.decision_cache_s
+    sources = EvidenceSources(
+        ownership=FhirOwnership(session, keep_s=keep_s, clock=clock),
+        identity=PatientIdentity(
+            settings.patient_identifiers, session, keep_s=keep_s, max_json_bytes=settings.max_json_bytes, clock=clock
+        ),
+        contents=StudyContents(keep_s=keep_s, max_json_bytes=settings.max_json_bytes),
+    )
+    gate = Gate(
+        tokens=TokenVerifier(
+            settings,
+            session,
+            SmartMetadataClient(session),
+            digest=lambda token: store.sealer.digest("token", token),
+            clock=clock,
+        ),
+        sources=sources,
+        audit=AccessAudit(AuditLog(store), window_s=settings.audit_window_s, clock=clock),
+        leeway_s=settings.token_leeway_s,
+        clock=clock,
+    )
+    return ImagingServerServices(
+        settings=settings,
+        ehrs={ehr.name: ehr for ehr in ehrs},
+        archives={archive.name: Archive(archive) for archive in archives},
+        gate=gate,
+    )

@@ -1,0 +1,123 @@
+"""What a site says about its imaging server, beside the EHRs and archives themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from fhir_imaging.errors import ConfigurationError
+from fhir_imaging.settings import EhrSettings, Ownership, PacsSettings, origin_of
+
+MAX_DECISION_CACHE_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatientIdentifierRule:
+    """How a FHIR patient is named in the archives: an identifier system and the Issuer of Patient ID that belongs to it."""
+
+    system: str
+    """``Patient.identifier.system`` whose value is the archives' PatientID (0010,0020)."""
+    issuer_of_patient_id: str | None = None
+    """What IssuerOfPatientID (0010,0021) must say where the archive says anything; None = it is not looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagingServerSettings:
+    """The gateway's own settings. ``public_base_url`` is the application's address as browsers see it, without path."""
+
+    public_base_url: str
+    allowed_origins: tuple[str, ...] = ()
+    """Browser origins of viewers that may call the gateway, beside the application's own."""
+    decision_cache_s: float = 30.0
+    """How long a decision may be reused, at most 60 s; also the longest time until a revocation is noticed."""
+    audit_window_s: int = 3600
+    """A study opened by one token is recorded once in this time, and each denial always."""
+    token_leeway_s: int = 30
+    """Clock skew accepted between an authorization server and this one."""
+    small_body_bytes: int = 4 * 1024 * 1024
+    """Archive answers of a known length below this are read whole, which is faster; larger ones are streamed."""
+    max_json_bytes: int = 128 * 1024 * 1024
+    """The largest metadata or search answer that is accepted from an archive: it is held in memory to be rewritten."""
+    pacs_by_ehr: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Which archives an EHR's tokens may reach, by name; an EHR that is not listed reaches all of them."""
+    patient_identifiers: Mapping[str, PatientIdentifierRule] = field(default_factory=dict)
+    """By EHR name: cross-check each study's PatientID in the archive with the patient's identifier in FHIR."""
+
+    def base_of(self, ehr: str) -> str:
+        """The imaging server's own base for one EHR, which tokens may name as their audience."""
+        return f"{self.public_base_url.rstrip('/')}/imaging/{ehr}"
+
+    def dicomweb_root(self, ehr: str, pacs: str) -> str:
+        """The DICOMweb address that clients see: ``Endpoint.address`` of the EHR's studies."""
+        return f"{self.base_of(ehr)}/dicom-web/{pacs}"
+
+    def may_reach(self, ehr: str, pacs: str) -> bool:
+        """Whether this EHR's tokens may be used at this archive at all."""
+        allowed = self.pacs_by_ehr.get(ehr)
+        return allowed is None or pacs in allowed
+
+    @property
+    def browser_origins(self) -> frozenset[str]:
+        """Every origin that CORS lets read answers."""
+        return frozenset(self.allowed_origins) | {origin_of(self.public_base_url)}
+
+
+def check_settings(settings: ImagingServerSettings, ehrs: tuple[EhrSettings, ...], archives: tuple[PacsSettings, ...]) -> None:
+    """ConfigurationError that lists everything in the settings that cannot work."""
+    problems = [*_own_problems(settings), *_ehr_problems(settings, ehrs), *_archive_problems(settings, archives)]
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def _own_problems(settings: ImagingServerSettings) -> list[str]:
+    problems = []
+    parts = urlsplit(settings.public_base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        problems.append("public_base_url must be an http(s) address without query or fragment.")
+    if not 0 < settings.decision_cache_s <= MAX_DECISION_CACHE_S:
+        problems.append(f"decision_cache_s must be above 0 and at most {MAX_DECISION_CACHE_S}.")
+    if not 0 <= settings.token_leeway_s <= 120:
+        problems.append("token_leeway_s must be between 0 and 120.")
+    if settings.audit_window_s < 1:
+        problems.append("audit_window_s must be at least 1.")
+    for origin in settings.allowed_origins:
+        if not _is_origin(origin):
+            problems.append(f"allowed_origins: {origin!r} is not an origin such as https://viewer.example; '*' is not offered.")
+    return problems
+
+
+def _ehr_problems(settings: ImagingServerSettings, ehrs: tuple[EhrSettings, ...]) -> list[str]:
+    problems = [
+        f"EHR {ehr.name}: ownership = 'identifier' is not offered by this version of the imaging server; use 'fhir'."
+        for ehr in ehrs
+        if ehr.ownership is not Ownership.FHIR
+    ]
+    names = {ehr.name for ehr in ehrs}
+    for setting, named in (
+        ("pacs_by_ehr", settings.pacs_by_ehr.keys()),
+        ("patient_identifiers", settings.patient_identifiers.keys()),
+    ):
+        problems += [f"{setting} names the EHR {name}, which is not configured." for name in sorted(set(named) - names)]
+    return problems
+
+
+def _archive_problems(settings: ImagingServerSettings, archives: tuple[PacsSettings, ...]) -> list[str]:
+    problems = []
+    names = {archive.name for archive in archives}
+    used = {name for allowed in settings.pacs_by_ehr.values() for name in allowed}
+    problems += [f"pacs_by_ehr names the archive {name}, which is not configured." for name in sorted(used - names)]
+    for archive in archives:
+        parts = urlsplit(archive.dicomweb_root)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
+            problems.append(f"PACS {archive.name}: dicomweb_root must be an http(s) address without user, query or fragment.")
+        if archive.bearer_token and archive.user:
+            problems.append(f"PACS {archive.name}: give either a bearer token or a user, not both.")
+    return problems
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        return origin_of(text) == text
+    except ValueError:
+        return False

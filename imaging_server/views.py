@@ -1,0 +1,190 @@
+"""The DICOMweb gateway over HTTP: parse, pass the gate, ask the archive, answer.
+
+``/imaging/{ehr}/dicom-web/{pacs}/studies/…``; the FHIR side of the imaging server will stand beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Blueprint, Response, g, request
+from flask.blueprints import BlueprintSetupState
+
+from fhir_imaging.errors import InvalidRequest, NotFound, NotPermitted
+from fhir_imaging.settings import EhrSettings
+from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, request_reference
+from imaging_server.answers import head_answer, json_answer, refused_by_archive, streamed
+from imaging_server.auditing import Attempt
+from imaging_server.media_types import upstream_accept
+from imaging_server.payloads import matches_for_caller, metadata_for_caller
+from imaging_server.policy import Reason
+from imaging_server.queries import RetrieveQuery, SearchQuery, parse_query, parse_retrieval, parse_search
+from imaging_server.ranges import range_of
+from imaging_server.resource import DicomResource, Kind, Level, from_pieces
+from imaging_server.routes import GATEWAY_PREFIX, ROUTES, Route, add_converters
+from imaging_server.search import find_below, find_studies, page_of, without_conflicts
+from imaging_server.services import ImagingServerServices
+from imaging_server.upstream import Archive, UpstreamRequest, read_datasets
+
+METHODS = "GET, HEAD, OPTIONS"
+REQUEST_HEADERS = "Authorization, Accept, Range, If-Range, X-Request-Id"
+EXPOSED_HEADERS = (
+    "Content-Type, Content-Length, Content-Range, Content-Location, Accept-Ranges, Retry-After, Warning, "
+    "WWW-Authenticate, X-Request-Id"
+)
+INCOMPLETE = '299 imaging-cds "The EHR lists more studies than were searched."'
+
+
+def create_blueprint(services: ImagingServerServices) -> Blueprint:
+    """The gateway's routes. Each answers GET, HEAD and OPTIONS, and 405 to all else (group 16)."""
+    blueprint = Blueprint("imaging_server", __name__)
+    views = GatewayViews(services)
+
+    @blueprint.record
+    def _converters(state: BlueprintSetupState) -> None:
+        add_converters(state.app.url_map)
+
+    for number, route in enumerate(ROUTES):
+        blueprint.add_url_rule(
+            GATEWAY_PREFIX + route.rule,
+            endpoint=f"{number:02}-{route.kind.value}-of-{route.level.value}",
+            view_func=views.view_of(route),
+            methods=["GET", "HEAD", "OPTIONS"],
+            provide_automatic_options=False,
+            # A redirect to "the right" address would repeat what the caller sent; odd addresses are simply not there.
+            merge_slashes=False,
+        )
+    blueprint.after_request(views.finish)
+    return blueprint
+
+
+def error_surface(services: ImagingServerServices) -> ErrorSurface:
+    """Errors below ``/imaging`` are problem documents, which viewers on configured origins may read."""
+    return ErrorSurface("/imaging", ErrorShape.PROBLEM_JSON, GatewayViews(services).finish)
+
+
+class GatewayViews:
+    """The view functions with the services that they work with."""
+
+    def __init__(self, services: ImagingServerServices) -> None:
+        self._services = services
+
+    def view_of(self, route: Route) -> Callable[..., Response]:
+        """The view function of one route."""
+        answer = self._search_root if not route.bound else self._below
+
+        def view(ehr: str, pacs: str, **pieces: str) -> Response:
+            if request.method == "OPTIONS":
+                return Response(status=204, headers={"Allow": METHODS})
+            known, archive = self._named(ehr, pacs)
+            try:
+                return answer(known, archive, route, pieces)
+            except NotPermitted as refusal:
+                if refusal.code == Reason.INSUFFICIENT_SCOPE:
+                    g.bearer_challenge = 'Bearer error="insufficient_scope"'
+                raise
+
+        return view
+
+    def finish(self, response: Response) -> Response:
+        """Headers of every answer: CORS for configured viewers, nothing kept by anybody, nothing run by a browser."""
+        response.headers["Cache-Control"] = "private, no-store"
+        response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+        response.vary.add("Authorization")
+        if "bearer_challenge" in g and response.status_code == 403:
+            response.headers["WWW-Authenticate"] = g.bearer_challenge
+        return allow_cors(
+            response,
+            allowed_origins=self._services.settings.browser_origins,
+            methods=METHODS,
+            headers=REQUEST_HEADERS,
+            expose=EXPOSED_HEADERS,
+        )
+
+    def _named(self, ehr: str, pacs: str) -> tuple[EhrSettings, Archive]:
+        known, archive = self._services.ehrs.get(ehr), self._services.archives.get(pacs)
+        if known is None or archive is None or not self._services.settings.may_reach(ehr, pacs):
+            raise NotFound("There is nothing at this address.")
+        return known, archive
+
+    def _search_root(self, ehr: EhrSettings, archive: Archive, route: Route, _pieces: dict[str, str]) -> Response:
+        """``/studies``, and ``/series`` or ``/instances`` when the query names the one study that they are about."""
+        query = parse_search(parse_query(request.query_string), route.level)
+        if route.level is Level.STUDY:
+            return self._search_studies(ehr, archive, query)
+        if query.studies is None or len(query.studies) != 1:
+            raise InvalidRequest(
+                "Name the one study to search in by StudyInstanceUID, or search below /studies/{study}.",
+                code="search-too-wide",
+            )
+        below = DicomResource(kind=Kind.SEARCH, level=route.level, study=query.studies[0])
+        return self._search_below(ehr, archive, below, query)
+
+    def _below(self, ehr: EhrSettings, archive: Archive, route: Route, pieces: dict[str, str]) -> Response:
+        """Everything below one study."""
+        resource = from_pieces(route.kind, route.level, pieces)
+        pairs = parse_query(request.query_string)
+        if resource.kind is not Kind.SEARCH:
+            return self._retrieve(ehr, archive, resource, parse_retrieval(pairs, resource))
+        query = parse_search(pairs, route.level)
+        if query.studies not in (None, (resource.study,)):
+            raise InvalidRequest("The query names another study than the path.", code="two-studies")
+        return self._search_below(ehr, archive, resource, query)
+
+    def _search_studies(self, ehr: EhrSettings, archive: Archive, query: SearchQuery) -> Response:
+        resource = DicomResource(kind=Kind.SEARCH, level=Level.STUDY)
+        upstream_accept(resource, query.accept or request.headers.get("Accept"))
+        attempt = self._attempt(ehr, resource)
+        opened = self._services.gate.open_search(ehr, request.headers.get("Authorization"), attempt, query)
+        found = find_studies(archive, query, opened.studies, limit=self._services.limits.json_body)
+        matches = matches_for_caller(
+            self._services.gate.of_person(opened, without_conflicts(found)),
+            resource,
+            frozenset(opened.studies),
+            self._services.addresses(ehr.name, archive),
+            server=archive.server,
+        )
+        return json_answer(page_of(matches, query), warning=None if opened.complete else INCOMPLETE)
+
+    def _search_below(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, query: SearchQuery) -> Response:
+        upstream_accept(resource, query.accept or request.headers.get("Accept"))
+        self._open(ehr, archive, resource)
+        found = find_below(archive, resource, query, limit=self._services.limits.json_body)
+        visible = frozenset({resource.study} if resource.study else ())
+        addresses = self._services.addresses(ehr.name, archive)
+        return json_answer(matches_for_caller(found, resource, visible, addresses, server=archive.server))
+
+    def _retrieve(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, query: RetrieveQuery) -> Response:
+        accept = upstream_accept(resource, query.accept or request.headers.get("Accept"))
+        self._open(ehr, archive, resource)
+        byte_range, if_range = range_of(resource, request.headers)
+        asked = UpstreamRequest(
+            resource=resource,
+            accept=accept,
+            query=query.options,
+            method="HEAD" if request.method == "HEAD" else "GET",
+            byte_range=byte_range,
+            if_range=if_range,
+        )
+        answer = archive.ask(asked)
+        if answer.status not in (200, 206):
+            return refused_by_archive(answer, archive.server)
+        addresses = self._services.addresses(ehr.name, archive)
+        if asked.method == "HEAD":
+            return head_answer(answer, resource, addresses, server=archive.server)
+        if resource.kind is Kind.METADATA:
+            datasets = read_datasets(answer, limit=self._services.limits.json_body, server=archive.server)
+            return json_answer(metadata_for_caller(datasets, resource, addresses, server=archive.server))
+        return streamed(answer, resource, addresses, self._services.limits, server=archive.server)
+
+    def _open(self, ehr: EhrSettings, archive: Archive, resource: DicomResource) -> None:
+        self._services.gate.open_study(ehr, archive, request.headers.get("Authorization"), self._attempt(ehr, resource))
+
+    def _attempt(self, ehr: EhrSettings, resource: DicomResource) -> Attempt:
+        return Attempt(
+            ehr=ehr.name,
+            resource=resource,
+            query=f"{resource.path.lstrip('/')}?{request.query_string.decode('ascii', 'replace')}",
+            client_address=request.remote_addr,
+            request_id=request_reference(),
+        )

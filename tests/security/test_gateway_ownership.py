@@ -1,0 +1,239 @@
+"""A token of patient A opens nothing of patient B, on any route (issue 2; SMART Imaging Access W3-W5, groups 8 to 11, 15)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask, jsonify
+from werkzeug.routing import Rule
+
+from imaging_server.routes import GATEWAY_PREFIX, ROUTES, Route
+from imaging_server.views import create_blueprint
+from tests.security.gateway_actors import (
+    PRIOR_A,
+    STUDY_A,
+    STUDY_B,
+    World,
+    a_world,
+    dicom_json,
+    instance_of,
+    series_of,
+)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with a_world(tmp_path_factory.mktemp("gateway")) as world:
+        yield world
+
+
+@pytest.fixture
+def world(running: World) -> World:
+    running.start_anew()
+    return running
+
+
+def path_of(route: Route, study: str, *, series: str | None = None, instance: str | None = None) -> str:
+    """The route's path for one study; a search by query names the study there."""
+    values = {
+        "<dicom_uid:study>": study,
+        "<dicom_uid:series>": series or series_of(study),
+        "<dicom_uid:instance>": instance or instance_of(study),
+        "<dicom_frames:frames>": "1,2",
+        "<any(bulkdata,bulk,pixeldata):store>": "bulkdata",
+        "<dicom_bulk:bulk>": "7FE00010/0/00091001",
+    }
+    path = route.rule
+    for name, value in values.items():
+        path = path.replace(name, value)
+    assert "<" not in path, f"the test does not know how to fill {path}"
+    return path if route.bound else f"{path}?StudyInstanceUID={study}"
+
+
+every_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.rule)
+
+
+def test_routes_under_test_are_all_routes_of_the_application(world: World) -> None:
+    app = Flask("gateway", static_folder=None)
+    app.register_blueprint(create_blueprint(world.services))
+
+    gateway_rules: list[Rule] = list(app.url_map.iter_rules())
+    assert sorted(rule.rule for rule in gateway_rules) == sorted(GATEWAY_PREFIX + route.rule for route in ROUTES)
+    assert {method for rule in gateway_rules for method in rule.methods or ()} == {"GET", "HEAD", "OPTIONS"}
+
+
+@every_route
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_token_of_patient_a_opens_nothing_of_patient_b(world: World, route: Route, method: str) -> None:
+    headers = {"Authorization": f"Bearer {world.north.token('pat-a')}"}
+
+    answer = world.send(method, world.root + path_of(route, STUDY_B), headers)
+
+    assert answer.status == 403
+    assert world.pacs.asked == []
+    assert method == "HEAD" or answer.problem == "study-not-of-patient"
+    assert [(one.outcome, one.reason, one.patient_id) for one in world.audit()[:1]] == [
+        ("denied", "study-not-of-patient", "pat-a")
+    ]
+
+
+@every_route
+def test_token_of_patient_a_opens_what_is_patient_as(world: World, route: Route) -> None:
+    """The other side of the rule: without it, a gateway that refuses everything would pass the test above."""
+    answer = world.get(path_of(route, STUDY_A), world.north.token("pat-a"))
+
+    assert answer.status == 200
+    assert STUDY_B.encode() not in answer.body
+
+
+@every_route
+def test_other_patients_study_and_unknown_study_have_the_same_answer(world: World, route: Route) -> None:
+    """Group 15: no oracle for what exists."""
+    token = world.north.token("pat-a")
+    unknown = "2.25.99"
+
+    other, missing = world.get(path_of(route, STUDY_B), token), world.get(path_of(route, unknown), token)
+
+    def essence(document: dict[str, object]) -> dict[str, object]:
+        return {name: value for name, value in document.items() if name != "instance"}
+
+    assert (other.status, essence(other.json())) == (missing.status, essence(missing.json()))
+
+
+@every_route
+def test_without_a_token_nothing_is_opened(world: World, route: Route) -> None:
+    answer = world.get(path_of(route, STUDY_A))
+
+    assert answer.status == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert world.pacs.asked == world.north.asked == []
+
+
+def _below_series(route: Route) -> bool:
+    return "<dicom_uid:series>" in route.rule
+
+
+@pytest.mark.parametrize("route", [one for one in ROUTES if _below_series(one)], ids=lambda route: route.rule)
+def test_series_of_b_under_a_study_of_a_is_refused(world: World, route: Route) -> None:
+    """Group 10: the relation is verified, not presumed; the stub archive would serve anything."""
+    answer = world.get(path_of(route, STUDY_A, series=series_of(STUDY_B)), world.north.token("pat-a"))
+
+    assert (answer.status, answer.problem) == (403, "not-in-study")
+    assert world.pacs.retrievals() == []
+
+
+@pytest.mark.parametrize("route", [one for one in ROUTES if "<dicom_uid:instance>" in one.rule], ids=lambda route: route.rule)
+def test_instance_of_b_under_a_series_of_a_is_refused(world: World, route: Route) -> None:
+    answer = world.get(path_of(route, STUDY_A, instance=instance_of(STUDY_B)), world.north.token("pat-a"))
+
+    assert (answer.status, answer.problem) == (403, "not-in-study")
+    assert world.pacs.retrievals() == []
+
+
+def test_archive_that_ignores_the_study_in_the_path_does_not_place_series_of_b_under_a(world: World) -> None:
+    """Group 10: an index answer counts only when it says of itself that it is of the study."""
+    world.pacs.answer = lambda asked: dicom_json([world.pacs.series(STUDY_B)]) if asked.path.endswith("/series") else None
+
+    answer = world.get(f"/studies/{STUDY_A}/series/{series_of(STUDY_B)}/metadata", world.north.token("pat-a"))
+
+    assert (answer.status, answer.problem) == (403, "not-in-study")
+
+
+def test_same_patient_id_at_two_ehrs_stays_two_patients(world: World) -> None:
+    """Group 8: pat-a of south owns nothing here, whatever pat-a of north owns."""
+    world.south.studies.clear()
+    token = "opaque-token-of-south"
+    world.south.introspected[token] = {**world.south.claims("pat-a"), "active": True}
+
+    answer = world.send(
+        "GET", f"/imaging/south/dicom-web/main/studies/{STUDY_A}/metadata", {"Authorization": f"Bearer {token}"}
+    )
+
+    assert (answer.status, answer.problem) == (403, "study-not-of-patient")
+    assert world.north.asked == []
+
+
+def test_token_of_one_ehr_is_refused_at_another(world: World) -> None:
+    token = world.north.token("pat-a")
+
+    answer = world.send(
+        "GET", f"/imaging/south/dicom-web/main/studies/{STUDY_A}/metadata", {"Authorization": f"Bearer {token}"}
+    )
+
+    assert (answer.status, answer.problem) == (401, "token-invalid")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"subject": {"reference": "Patient/pat-b"}},
+        {"subject": {"reference": "http://foreign.example/fhir/Patient/pat-a"}},
+        {"subject": {"display": "somebody"}},
+        {"subject": {"reference": "Group/pat-a"}},
+        {"status": "entered-in-error"},
+        {"identifier": [{"system": "urn:dicom:uid", "value": f"urn:oid:{uid}"} for uid in (STUDY_A, STUDY_B)]},
+        {"identifier": [{"system": "http://other.example", "value": f"urn:oid:{STUDY_A}"}]},
+        {"resourceType": "Basic"},
+    ],
+    ids=["other subject", "foreign subject", "no reference", "group", "in error", "two UIDs", "other system", "no study"],
+)
+def test_ehr_answer_that_does_not_say_whose_study_it_is_denies(world: World, changes: dict[str, object]) -> None:
+    """Group 11: any doubt denies."""
+    world.north.answers["/fhir/ImagingStudy"] = lambda: jsonify(
+        {"resourceType": "Bundle", "entry": [{"resource": world.north.imaging_study(STUDY_A, **changes)}]}
+    )
+
+    answer = world.get(f"/studies/{STUDY_A}/metadata", world.north.token("pat-a"))
+
+    assert (answer.status, answer.problem) == (403, "study-not-of-patient")
+    assert world.pacs.asked == []
+
+
+def test_study_that_the_ehr_gives_to_two_patients_is_nobodys(world: World) -> None:
+    both = [
+        world.north.imaging_study(STUDY_A),
+        world.north.imaging_study(STUDY_A, subject={"reference": "Patient/pat-b"}),
+    ]
+    world.north.answers["/fhir/ImagingStudy"] = lambda: jsonify(
+        {"resourceType": "Bundle", "entry": [{"resource": one} for one in both]}
+    )
+
+    answer = world.get(f"/studies/{STUDY_A}/metadata", world.north.token("pat-a"))
+
+    assert (answer.status, answer.problem) == (403, "study-not-of-patient")
+
+
+def test_metadata_with_an_instance_of_another_study_is_not_passed_on_in_part(world: World) -> None:
+    """W5: partly restricted content is refused whole."""
+    mixed = [world.pacs.instance(STUDY_A), world.pacs.instance(STUDY_B)]
+    world.pacs.answer = lambda asked: dicom_json(mixed) if asked.path.endswith("/metadata") else None
+
+    answer = world.get(f"/studies/{STUDY_A}/metadata", world.north.token("pat-a"))
+
+    assert answer.status == 502
+    assert STUDY_B.encode() not in answer.body
+
+
+def test_every_further_request_is_checked_and_a_changed_owner_counts_once_the_decision_has_ended(world: World) -> None:
+    """W3; a new token asks anew, since decisions belong to one token."""
+    first = world.get(f"/studies/{PRIOR_A}/metadata", world.north.token("pat-a"))
+    world.north.studies[PRIOR_A] = "pat-b"
+
+    second = world.get(f"/studies/{PRIOR_A}/metadata", world.north.token("pat-a"))
+
+    assert (first.status, second.status) == (200, 403)
+
+
+def test_one_decision_serves_all_frames_of_a_token_and_study(world: World) -> None:
+    """Cost (M15): the EHR is asked once, the archive's index once for the series and once for its instances."""
+    token = world.north.token("pat-a")
+
+    for number in (1, 2):
+        instance = instance_of(PRIOR_A, number=number)
+        assert world.get(f"/studies/{PRIOR_A}/series/{series_of(PRIOR_A)}/instances/{instance}/frames/1", token).status == 200
+
+    assert world.north.paths().count("/fhir/ImagingStudy") == 1
+    assert len(world.pacs.asked) - len(world.pacs.retrievals()) <= 2
+    opened = [one for one in world.audit() if one.study_instance_uid == PRIOR_A and one.token_reference]
+    assert len([one for one in opened if one.outcome == "allowed" and one.token_reference == opened[0].token_reference]) == 1
