@@ -57,7 +57,8 @@ def serving(app: Flask, port: int, *, host: str = "127.0.0.1") -> Iterator[str]:
     """The application on a real socket, in a thread; yields its base URL."""
     server = make_server(host, port, app, threaded=True)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    # The default interval of half a second is what every test would wait for at its end.
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"http://{host}:{port}"
