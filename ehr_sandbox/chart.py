@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 from flask import Blueprint
 
@@ -49,7 +50,7 @@ def create_chart_blueprint(
     parts = ChartParts(
         base_url=settings.base_url,
         app_launch_url=app_launch_url,
-        standalone_url=f"{settings.app_url}/",
+        standalone_url=f"{app_launch_url}/standalone?{urlencode({'iss': settings.fhir_base})}",
         user=settings.default_user,
         records=records,
         firer=firer,
