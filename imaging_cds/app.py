@@ -5,10 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
+import cds_service.views
+import imaging_server.views
+import smart_app.views
+from cds_service.runtime import CdsServices
+from fhir_imaging import web
 from fhir_imaging.store.engine import Store
+from fhir_imaging.web import ErrorSurface
 from imaging_cds import health
-from imaging_cds.settings import ApplicationSettings
+from imaging_cds.settings import ApplicationSettings, Component
+from imaging_server.services import build_services
+from smart_app.services import SmartAppServices
 
 _HERE = Path(__file__).parent
 
@@ -19,11 +28,30 @@ def create_app(settings: ApplicationSettings) -> Flask:
     ConfigurationError when the database is not of this version or a component's settings cannot work.
     """
     app = Flask("imaging_cds", template_folder=str(_folder("templates")), static_folder=str(_folder("static")))
+    if settings.server.trusted_proxies:
+        count = settings.server.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     store = Store.open(settings.state)
     store.check_migrated()
-    app.extensions["imaging_cds_store"] = store
     app.register_blueprint(health.create_blueprint(store))
+    surfaces = [surface for component in settings.components for surface in _register(app, component, settings, store)]
+    web.install(app, surfaces)
     return app
+
+
+def _register(app: Flask, component: Component, settings: ApplicationSettings, store: Store) -> list[ErrorSurface]:
+    """Registers one component's routes and says how it tells its callers of errors."""
+    if component is Component.CDS_SERVICE:
+        cds = CdsServices.assemble(settings.cds, settings.ehr, store)
+        app.register_blueprint(cds_service.views.create_blueprint(cds))
+        return [cds_service.views.error_surface(cds)]
+    if component is Component.SMART_APP:
+        smart = SmartAppServices.assemble(settings.smart_app, settings.ehr, store, state_dir=settings.state.state_dir)
+        app.register_blueprint(smart_app.views.create_blueprint(smart))
+        return []  # people: HTML pages, the default
+    imaging = build_services(settings.imaging_server, settings.ehr, settings.pacs, store=store)
+    app.register_blueprint(imaging_server.views.create_blueprint(imaging))
+    return [imaging_server.views.error_surface(imaging)]
 
 
 def _folder(name: str) -> Path:

@@ -25,6 +25,8 @@ class ServerSettings:
     threads: int = 12
     timeout_s: int = 120
     graceful_timeout_s: int = 10
+    trusted_proxies: int = 0
+    """How many reverse proxies stand in front and set X-Forwarded-*; 0 = nobody's headers are believed."""
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]

@@ -77,7 +77,7 @@ def _spread(table: Mapping[str, Any]) -> dict[str, Any]:
         given = table.get(section, {})
         known = {one.name for one in fields(kind)}
         shared = {name: table[name] for name in ("public_base_url", "viewer_dir") if name in table and name in known}
-        spread[section] = shared | given if isinstance(given, Mapping) else given
+        spread[section] = {**shared, **given} if isinstance(given, Mapping) else given
     return spread
 
 

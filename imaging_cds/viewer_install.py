@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from imaging_cds.viewer_fetch import fetch_tarball
 from imaging_cds.viewer_progress import InstallStep, ProgressReport, ViewerInstallError
 from smart_app.ohif_release import (
+    FIRST_IMAGE_CHUNKS,
     MANIFEST_NAME,
     OHIF_VERSION,
     PUBLIC_PATH,
@@ -144,8 +145,15 @@ def _lay_out(tarball: Path, staging: Path, report: Report) -> ViewerManifest:
         entry_style=style[1],
         codec_worker=unpacked.codec_workers[0],
         workers=tuple(sorted(name for name in unpacked.rewritten if name != script[1])),
+        first_image=tuple(
+            sorted(filter(_is_for_first_image, unpacked.assets), key=lambda name: unpacked.assets[name].size, reverse=True)
+        ),
         assets=unpacked.assets,
     )
+
+
+def _is_for_first_image(name: str) -> bool:
+    return name.endswith(".woff2") or (name.endswith((".js", ".css")) and name.split(".")[0] in FIRST_IMAGE_CHUNKS)
 
 
 def _unpack(tarball: Path, staging: Path, report: Report) -> _Unpacked:
