@@ -66,6 +66,13 @@ def guard(app: Flask, rules: AccessRules) -> None:
         return refused
 
     @app.after_request
+    def keep_private(response: Response) -> Response:
+        # Images of a patient belong in no cache, and one address has as many answers as Accept headers.
+        response.headers["Cache-Control"] = "private, no-store"
+        response.vary.add("Accept")
+        return response
+
+    @app.after_request
     def allow_origin(response: Response) -> Response:
         if not rules.cors_origins:
             return response

@@ -88,6 +88,13 @@ def test_fetch_preflight_of_a_listed_origin_needs_no_credential(tmp_path: Path) 
     assert "Origin" in foreign.headers["Vary"]
 
 
+def test_answers_are_kept_out_of_caches(guarded: RunningPacs) -> None:
+    answer = guarded.get("/studies", headers={"Authorization": f"Bearer {TOKEN}"})
+
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    assert "Accept" in answer.headers["Vary"]
+
+
 def test_urls_in_answers_come_from_the_settings_and_not_from_the_request(tmp_path: Path) -> None:
     Slice().write(tmp_path / "dicom")
     forged = {"Host": "evil.example", "Forwarded": "host=evil.example", "X-Forwarded-Host": "evil.example"}
