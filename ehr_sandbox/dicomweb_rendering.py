@@ -41,7 +41,9 @@ class Window:
     def apply(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """The values from 0.0 (darkest) to 1.0 (brightest)."""
         if self.function is VoiFunction.SIGMOID:
-            return np.asarray(1.0 / (1.0 + np.exp(-4.0 * (values - self.center) / self.width)))
+            # Beyond 50 the curve is flat to the last bit, and the exponential would overflow.
+            slope = np.clip(-4.0 * (values - self.center) / self.width, -50.0, 50.0)
+            return np.asarray(1.0 / (1.0 + np.exp(slope)))
         if self.function is VoiFunction.LINEAR_EXACT:
             return np.clip((values - self.center) / self.width + 0.5, 0.0, 1.0)
         # A width of 1 is a threshold: the span is zero and only the two sides remain.

@@ -58,7 +58,10 @@ def native_frame(instance: InstanceFile, pixels: PixelLayout, number: int) -> by
     if bits is not None and bits % 8 == 0 and pixels.value_offset is not None:
         with instance.path.open("rb") as file:
             file.seek(pixels.value_offset + (number - 1) * bits // 8)
-            return file.read(bits // 8)
+            frame_octets = file.read(bits // 8)
+        if len(frame_octets) < bits // 8:
+            raise UndecodableFrame("the file ends within the frame")
+        return frame_octets
     frame = frame_array(instance, number)
     if frame.dtype == np.bool_ or _bits_allocated(instance) == 1:
         return np.packbits(frame.reshape(-1).astype(np.uint8), bitorder="little").tobytes()
