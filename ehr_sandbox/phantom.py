@@ -17,7 +17,7 @@ from ehr_sandbox.phantom_canvas import SliceCanvas
 from ehr_sandbox.phantom_grid import Field, VolumeGrid
 from ehr_sandbox.phantom_lungs import paint_lungs
 from ehr_sandbox.phantom_mediastinum import paint_airways, paint_mediastinum, slice_mediastinum
-from ehr_sandbox.phantom_torso import Habitus, paint_torso
+from ehr_sandbox.phantom_torso import BODY_BOX, Habitus, paint_table, paint_torso
 from ehr_sandbox.phantom_vessels import LungTrees, away_from, grow_trees, paint_trees
 
 Slice: TypeAlias = NDArray[np.int16]
@@ -83,17 +83,19 @@ def render_slice(phantom: ChestPhantom, index: int) -> Slice:
         z=grid.z(index),
         edge_mm=1.0,
     )
-    cage = paint_torso(canvas, phantom.habitus)
-    mediastinum = slice_mediastinum(canvas)
-    paint_mediastinum(canvas)
-    paint_abdomen(canvas, cage)
-    paint_lungs(canvas, cage, mediastinum)
-    paint_trees(canvas, _trees(phantom.seed, phantom.nodule, phantom.width, phantom.depth))
-    paint_airways(canvas)
-    paint_ribs(canvas, cage)
-    paint_spine(canvas)
-    paint_sternum(canvas)
-    paint_shoulders(canvas, cage)
+    paint_table(canvas)
+    body = canvas.within(BODY_BOX)
+    cage = paint_torso(body, phantom.habitus)
+    mediastinum = slice_mediastinum(body)
+    paint_mediastinum(body)
+    paint_abdomen(body, cage)
+    paint_lungs(body, cage, mediastinum)
+    paint_trees(body, _trees(phantom.seed, phantom.nodule, phantom.width, phantom.depth))
+    paint_airways(body)
+    paint_ribs(body, cage)
+    paint_spine(body)
+    paint_sternum(body)
+    paint_shoulders(body, cage)
     _paint_nodule(canvas, phantom)
     hu = canvas.hu + _noise(phantom, index, canvas.hu)
     slice_hu: Slice = np.clip(np.rint(hu), LOWEST_HU, HIGHEST_HU).astype(np.int16)

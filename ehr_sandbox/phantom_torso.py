@@ -8,6 +8,7 @@ from ehr_sandbox.phantom_canvas import SliceCanvas
 from ehr_sandbox.phantom_grid import Field
 from ehr_sandbox.phantom_shapes import Scalars, bar, blend, ellipse, oval, profile, smooth_step
 
+BODY_BOX = (-174.0, 174.0, -134.0, 120.0)  # holds every patient, in anatomical millimetres
 FAT, SKIN, MUSCLE, GLAND, TABLE = -105.0, 10.0, 55.0, 25.0, -650.0
 
 # z, half width, front, back of the trunk; above the armpits it narrows to the neck
@@ -131,7 +132,6 @@ def paint_torso(canvas: SliceCanvas, habitus: Habitus) -> Scalars:
     cage = cage_distance(x, y, z)
     breasts = habitus.breasts and -85 < z < 29
     skin = blend(body, _breast_distance(x, y, z), 14.0) if breasts else body
-    paint_table(canvas)
     canvas.paint(skin, SKIN)
     canvas.paint(skin + np.float32(2.0), FAT)
     if breasts and -80 < z < 25:

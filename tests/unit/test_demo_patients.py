@@ -156,7 +156,9 @@ def test_nodule_is_where_the_mark_says_and_as_large(demo: DemoData, dicom_dir: P
     column, row = round(mark.column), round(mark.row)
     reach = round(mark.diameter_mm / float(image.PixelSpacing[0])) + 1
     around = hu[row - reach : row + reach + 1, column - reach : column + reach + 1]
-    outside = hu[row, column + reach + 3]
+    x, y = np.meshgrid(np.arange(512) - mark.column, np.arange(512) - mark.row)
+    distance_mm = np.hypot(x, y) * float(image.PixelSpacing[0]) - mark.diameter_mm / 2
+    outside = np.median(hu[(distance_mm > 2) & (distance_mm < 5)])
     # Area above the half-way value; its circle has the mean diameter.
     area = float((around > -410).sum()) * float(image.PixelSpacing[0]) ** 2
 
