@@ -168,4 +168,5 @@ def _ai_words(guidance: Guidance) -> list[str]:
     if guidance.ai is None:
         return []
     verdict = {True: "It agrees with the reader.", False: "It differs from the reader.", None: "The two cannot be compared."}
-    return [f"**{AI_LABEL}:** {_finding_words(guidance.ai)}. {_signature(guidance.ai)} {verdict[guidance.ai_agrees]}"]
+    name = f", by {escaped(guidance.ai.signed_by)}" if guidance.ai.signed_by else ""
+    return [f"**{AI_LABEL}:** {_finding_words(guidance.ai)}{name}; nobody has signed it. {verdict[guidance.ai_agrees]}"]

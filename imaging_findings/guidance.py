@@ -185,7 +185,7 @@ def _of_rows(base: Guidance, rows: Sequence[NoduleRow], missing: tuple[str, ...]
     """One row, or both where the risk is unknown: then only a first step that both share is a step."""
     pack = case.packs.nodules
     words = {
-        row.row_id: f"{row.risk.value} risk: {row.statement}" if len(rows) > 1 and row.risk else row.statement for row in rows
+        row.row_id: f"{row.risk.value.capitalize()} risk: {row.statement}" if len(rows) > 1 and row.risk else row.statement for row in rows
     }
     first_steps = {row.steps[0] if row.steps else None for row in rows}
     steps = rows[0].steps if len(first_steps) == 1 else ()

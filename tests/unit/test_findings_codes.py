@@ -1,0 +1,136 @@
+"""T1: every code that this repository writes down is in a checked table; the wrong codes that circulate are not (X1-X3)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydicom.sr._concepts_dict import concepts as pydicom_concepts
+
+from imaging_findings import codes
+from imaging_findings.packs import bundled_packs
+from tests.conftest import CHECKOUT
+
+PACKAGES = ("cds_service", "fhir_imaging", "imaging_findings", "imaging_server", "pacs_sync", "smart_app", "imaging_cds", "ehr_sandbox")
+_STRING = re.compile(r'"([^"\n]*)"|\'([^\'\n]*)\'')
+_LOINC = re.compile(r"(?<![\d.-])(\d{1,5}-\d)(?![\d-])")
+_SNOMED = re.compile(r"(?<![\d.-])(\d{6,18})(?![\d.-])")
+_DCM = re.compile(r"(?<![\d.-])(1[123]\d{4})(?![\d.-])")
+
+
+def _source_files() -> list[Path]:
+    found = [path for package in PACKAGES for path in (CHECKOUT / package).rglob("*") if path.suffix in (".py", ".toml")]
+    return [path for path in found if "migrations" not in path.parts]
+
+
+def _literals(path: Path) -> list[str]:
+    return [double or single for double, single in _STRING.findall(path.read_text(encoding="utf-8"))]
+
+
+def _is_loinc(code: str) -> bool:
+    """LOINC's mod-10 check digit, which tells a code from a page range such as 228-3."""
+    digits, _, check = code.partition("-")
+    odd = "".join(reversed(digits))[::2]
+    doubled = str(int(odd) * 2)
+    even = "".join(reversed(digits))[1::2]
+    total = sum(int(digit) for digit in even + doubled)
+    return (10 - total % 10) % 10 == int(check)
+
+
+def _is_snomed(code: str) -> bool:
+    """SNOMED's Verhoeff check digit and partition (concepts: 00 or 10)."""
+    permutation = [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 5, 7, 6, 2, 8, 3, 0, 9, 4]]
+    while len(permutation) < 8:
+        permutation.append([permutation[1][digit] for digit in permutation[-1]])
+    check = 0
+    for position, digit in enumerate(reversed(code)):
+        check = _multiplied(check, permutation[position % 8][int(digit)])
+    return check == 0 and code[-3:-1] in ("00", "10")
+
+
+def _multiplied(one: int, other: int) -> int:
+    """The dihedral group of the pentagon."""
+    if one < 5:
+        return (one + other) % 5 if other < 5 else (one + other) % 5 + 5
+    return (one - other) % 5 + 5 if other < 5 else (one - other) % 5
+
+
+def _known_codes() -> set[str]:
+    ours = {code for _, code in codes.concepts()}
+    standard = {code for scheme in ("SCT", "DCM", "LN") for found in pydicom_concepts[scheme].values() for code in found}
+    return ours | standard
+
+
+def test_check_digits_tell_codes_from_other_numbers() -> None:
+    assert _is_loinc("29252-4")
+    assert not _is_loinc("29252-5")
+    assert _is_snomed("1362105002")
+    assert not _is_snomed("1362105003")
+
+
+def test_t1_every_code_literal_is_in_a_checked_table() -> None:
+    known = _known_codes()
+    unknown: list[str] = []
+    for path in _source_files():
+        for literal in _literals(path):
+            stated = {code for code in _LOINC.findall(literal) if len(code) >= 6 and _is_loinc(code)}
+            stated |= {code for code in _SNOMED.findall(literal) if _is_snomed(code)}
+            stated |= set(_DCM.findall(literal)) if len(literal) == 6 else set()
+            unknown += [f"{path.relative_to(CHECKOUT)}: {code}" for code in sorted(stated - known)]
+
+    assert unknown == []
+
+
+@pytest.mark.parametrize("wrong", ["36643-5", "82688-3", "168731009"], ids=["X1", "X2", "X3"])
+def test_x1_to_x3_wrong_codes_appear_in_no_source_and_no_table(wrong: str) -> None:
+    tables = list((CHECKOUT / "imaging_findings" / "tables").glob("*.csv"))
+    holders = [
+        path.name for path in [*_source_files(), *tables] if f'{wrong}"' in path.read_text() or f",{wrong}," in path.read_text()
+    ]
+
+    assert holders == []
+
+
+def test_x1_every_order_of_a_pack_is_a_ct_of_the_chest() -> None:
+    packs = bundled_packs()
+    ordered = [row.order.code for row in packs.screening.categories.values() if row.order] + [packs.nodules.order.code]
+
+    for code in ordered:
+        procedure = codes.procedures()[(code.system, code.code)]
+        assert (procedure.modality, procedure.regions) == ("CT", frozenset({"chest"}))
+
+
+def test_chest_ct_codes_mean_what_the_specification_says() -> None:
+    displays = {
+        code: codes.concept(codes.LOINC, code).display for code in ("29252-4", "24628-0", "24627-2", "79086-5", "87279-6")
+    }
+
+    assert displays == {
+        "29252-4": "CT Chest WO contrast",
+        "24628-0": "CT Chest W contrast IV",
+        "24627-2": "CT Chest",
+        "79086-5": "CT Chest for screening WO contrast",
+        "87279-6": "CT Chest for screening",
+    }
+
+
+def test_standard_codes_agree_with_pydicom() -> None:
+    by_code = {
+        (scheme, code): True for scheme in ("SCT", "DCM") for found in pydicom_concepts[scheme].values() for code in found
+    }
+    systems = {codes.SNOMED: "SCT", codes.DCM: "DCM"}
+    # The table says of these that PS3.16 does not have them.
+    outside = {"1362105002", "427359005", "363346000", "449868002"}
+    missing = [
+        code
+        for system, code in codes.concepts()
+        if system in systems and code not in outside and (systems[system], code) not in by_code
+    ]
+
+    assert missing == []
+
+
+def test_unknown_code_is_refused() -> None:
+    with pytest.raises(LookupError, match="no checked code table"):
+        codes.concept(codes.LOINC, "36643-5")
