@@ -378,7 +378,7 @@ class Clinician:
         with requests.Session() as session:
             session.trust_env = False
             answer = session.get(address, allow_redirects=False, timeout=10)
-        assert answer.status_code == 302, answer.text
+        assert answer.status_code in (302, 303), answer.text
         return answer.headers["Location"]
 
     @staticmethod

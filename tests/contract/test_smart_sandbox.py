@@ -1,0 +1,214 @@
+"""The app against the strict sandbox EHR, which shares no code with it: client types, context, refresh and fault switches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from flask import Flask, jsonify
+
+from ehr_sandbox.ehr import create_ehr
+from ehr_sandbox.oauth_context import LaunchContext
+from ehr_sandbox.oauth_keys import client_secret
+from ehr_sandbox.services import SandboxServices
+from ehr_sandbox.settings import Faults, RegisteredClient, SandboxSettings
+from fhir_imaging.settings import ClientAuth, EhrSettings
+from smart_app.client_keys import ClientKeys
+from tests.conftest import free_port_number, serving
+from tests.contract.smart_actors import (
+    APP,
+    STUDY_A,
+    Clinician,
+    Clock,
+    SmartApp,
+    imaging_study,
+    make_app,
+    patient_a,
+    report_on,
+    wado_endpoint,
+)
+
+USER = {"resourceType": "Practitioner", "id": "demo-gp", "name": [{"family": "Praxis", "given": ["Paula"]}]}
+
+
+@dataclass
+class Hospital:
+    """The sandbox EHR with patient A, and our app connected to it."""
+
+    services: SandboxServices
+    app: SmartApp
+    clinician: Clinician
+
+    def launches(self, **context: Any) -> Any:
+        """Opens the app from patient A's chart."""
+        launched = LaunchContext(**{"patient": "demo-a", "user": "Practitioner/demo-gp", "smart_style": False, **context})
+        client_id = self.app.services.ehrs[0].client_id
+        handle = self.services.authorization.issue_launch(client_id, launched)
+        iss = self.services.settings.fhir_base
+        return self.clinician.opens(f"/launch?{urlencode({'iss': iss, 'launch': handle})}")
+
+    def token(self) -> Any:
+        """What our viewer page is handed."""
+        return self.clinician.post(f"/s/{self.clinician.session}/token")
+
+
+@contextmanager
+def a_hospital(
+    tmp_path: Path, client: RegisteredClient, *, app_settings: dict[str, Any] | None = None, **known_as: Any
+) -> Iterator[Hospital]:
+    with ExitStack() as stack:
+        port = free_port_number()
+        base_url = f"http://127.0.0.1:{port}"
+        settings = SandboxSettings(
+            base_url=base_url,
+            state_dir=tmp_path / "ehr",
+            app_url=APP,
+            cds_services_url=f"{APP}/cds-services",
+            associated_endpoints=(f"{APP}/imaging/sandbox",),
+            clients=(client,),
+        )
+        sandbox = create_ehr(settings)
+        stack.enter_context(serving(sandbox, port))
+        services: SandboxServices = sandbox.extensions["ehr_sandbox"]
+        for resource in (USER, patient_a(), wado_endpoint(), imaging_study(), report_on()):
+            services.store.put(resource)
+        ehr = EhrSettings(**{"name": "sandbox", "fhir_base": settings.fhir_base, "client_id": client.client_id, **known_as})
+        app = make_app(tmp_path, (ehr,), Clock(), **(app_settings or {}))
+        stack.callback(app.services.store.close)
+        stack.callback(app.services.outbound.close)
+        yield Hospital(services, app, Clinician(app))
+
+
+PUBLIC = RegisteredClient(
+    client_id="imaging-cds", name="Imaging", redirect_uris=(f"{APP}/callback",), launch_urls=(f"{APP}/launch",)
+)
+
+
+@pytest.fixture
+def hospital(tmp_path: Path) -> Iterator[Hospital]:
+    with a_hospital(tmp_path, PUBLIC) as made:
+        yield made
+
+
+def test_a_public_client_launches_reads_and_refreshes(hospital: Hospital) -> None:
+    page = hospital.launches()
+    hospital.app.clock.passes(seconds=250)
+    renewed = hospital.token()
+
+    assert page.status_code == 200
+    assert "SYNTHETIC, Alma" in page.text
+    assert "Final report" in page.text
+    assert "Open images" in page.text
+    assert renewed.status_code == 200
+
+
+def test_the_study_of_the_cards_link_is_opened(hospital: Hospital) -> None:
+    page = hospital.launches(app_context=f"studies/{STUDY_A}")
+
+    assert page.status_code == 200
+    assert hospital.clinician.addresses[-1].endswith(f"/viewer/{STUDY_A}")
+
+
+def test_the_study_of_fhir_context_is_opened(hospital: Hospital) -> None:
+    hospital.launches(fhir_context=({"reference": "ImagingStudy/study-a"},))
+
+    assert hospital.clinician.addresses[-1].endswith(f"/viewer/{STUDY_A}")
+
+
+def test_a23_client_secret_basic(tmp_path: Path) -> None:
+    client = RegisteredClient(
+        client_id="imaging-cds-confidential",
+        name="Imaging",
+        auth_method="client_secret_basic",
+        redirect_uris=(f"{APP}/callback",),
+    )
+    secret = client_secret(tmp_path / "ehr", client.client_id)
+    known_as = {"client_auth": ClientAuth.SECRET_BASIC, "client_secret": secret}
+    with a_hospital(tmp_path, client, **known_as) as hospital:
+        page = hospital.launches()
+        hospital.app.clock.passes(seconds=250)
+
+        assert page.status_code == 200
+        assert hospital.token().status_code == 200
+
+
+@pytest.mark.parametrize("algorithm", ["ES384", "RS384"])
+def test_a24_private_key_jwt_by_our_published_keys(tmp_path: Path, algorithm: str) -> None:
+    keys = Flask("our_keys")
+    keys.add_url_rule("/.well-known/jwks.json", view_func=lambda: jsonify(ClientKeys.of(tmp_path / "state").jwks()))
+    with serving(keys, free_port_number()) as published:
+        client = RegisteredClient(
+            client_id="imaging-cds-keys",
+            name="Imaging",
+            auth_method="private_key_jwt",
+            redirect_uris=(f"{APP}/callback",),
+            jwks_url=f"{published}/.well-known/jwks.json",
+        )
+        signing = {"assertion_algorithm": algorithm}
+        with a_hospital(tmp_path, client, app_settings=signing, client_auth=ClientAuth.PRIVATE_KEY_JWT) as hospital:
+            # Assertions are dated by our clock and judged by the sandbox's, so it must not run far ahead.
+            page = hospital.launches(faults=Faults(access_token_lifetime_s=5))
+            hospital.app.clock.passes(seconds=5)
+
+            assert page.status_code == 200
+            assert hospital.token().status_code == 200
+
+
+def test_s11_missing_patient_is_explained(hospital: Hospital) -> None:
+    page = hospital.launches(faults=Faults(missing_patient=True))
+
+    assert "No patient was handed over" in page.text
+
+
+def test_s11_denied_scopes_are_named(hospital: Hospital) -> None:
+    page = hospital.launches(faults=Faults(denied_scopes=("patient/DiagnosticReport.rs", "patient/Patient.r")))
+
+    assert page.status_code == 200
+    assert "patient/DiagnosticReport.s" in page.text
+    assert "patient/Patient.r" in page.text
+    assert "Patient demo-a" in page.text
+    assert "CT chest" in page.text
+
+
+def test_s11_without_any_scope_the_missing_permission_is_explained(hospital: Hospital) -> None:
+    page = hospital.launches(faults=Faults(denied_scopes=("*",)))
+
+    assert page.status_code >= 400
+    assert "patient/ImagingStudy.rs" in page.text or "No patient was handed over" in page.text
+
+
+def test_s11_no_refresh_token_ends_the_session_with_its_token(hospital: Hospital) -> None:
+    hospital.launches(faults=Faults(no_refresh_token=True))
+    hospital.app.clock.passes(seconds=301)
+
+    assert hospital.token().status_code == 401
+
+
+def test_s11_tokens_of_five_seconds_are_renewed_unseen(hospital: Hospital) -> None:
+    hospital.launches(faults=Faults(access_token_lifetime_s=5))
+    for _ in range(3):
+        hospital.app.clock.passes(seconds=5)
+        answer = hospital.token()
+        assert answer.status_code == 200
+        assert answer.json["expires_in"] == 5
+
+
+def test_s11_logout_revokes_so_that_the_ehr_forgets(hospital: Hospital) -> None:
+    hospital.launches()
+    token = hospital.token().json["access_token"]
+    hospital.clinician.post(f"/s/{hospital.clinician.session}/logout")
+
+    assert hospital.services.authorization.grant_of_token(token, None) is None
+
+
+def test_a_launch_handle_counts_once(hospital: Hospital) -> None:
+    hospital.launches()
+    used = next(address for address in hospital.clinician.addresses if "launch=" in address)
+    answer = hospital.app.flask.test_client().get(used, base_url=APP)
+
+    assert answer.status_code in (303, 403)
