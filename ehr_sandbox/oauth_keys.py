@@ -47,7 +47,7 @@ def load_rs256_key(path: Path) -> SigningKey:
     if not isinstance(private_key, rsa.RSAPrivateKey):
         raise TypeError(f"{path.name} does not hold an RSA key")
     jwk = json.loads(RSAAlgorithm.to_jwk(private_key.public_key()))
-    return _signing_key(private_key, "RS256", {name: jwk[name] for name in ("e", "kty", "n")})
+    return signing_key(private_key, "RS256", {name: jwk[name] for name in ("e", "kty", "n")})
 
 
 def load_es384_key(path: Path) -> SigningKey:
@@ -60,7 +60,7 @@ def load_es384_key(path: Path) -> SigningKey:
     if not isinstance(private_key, ec.EllipticCurvePrivateKey):
         raise TypeError(f"{path.name} does not hold an EC key")
     jwk = json.loads(ECAlgorithm.to_jwk(private_key.public_key()))
-    return _signing_key(private_key, "ES384", {name: jwk[name] for name in ("crv", "kty", "x", "y")})
+    return signing_key(private_key, "ES384", {name: jwk[name] for name in ("crv", "kty", "x", "y")})
 
 
 def client_secret(state_dir: Path, client_id: str) -> str:
@@ -94,9 +94,8 @@ def _pem(private_key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _signing_key(
-    private_key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, algorithm: str, jwk: dict[str, str]
-) -> SigningKey:
+def signing_key(private_key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, algorithm: str, jwk: dict[str, str]) -> SigningKey:
+    """The key with its JWK completed; `jwk` holds the required public members only."""
     # RFC 7638: the thumbprint is taken over the required members in lexical order, without white space.
     canonical = json.dumps(jwk, sort_keys=True, separators=(",", ":")).encode()
     kid = base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
