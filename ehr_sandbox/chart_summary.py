@@ -122,22 +122,31 @@ def imaging_row(study: Mapping[str, Any]) -> Row:
 
 
 def observation_row(observation: Mapping[str, Any]) -> Row:
+    components = (
+        f"{concept_text(component.get('code'))}: {_value(component)}"
+        for component in _objects(observation.get("component"))
+        if _value(component)
+    )
+    device = _text(_object(observation.get("device")).get("display"))
     return Row(
         day=_day(observation.get("effectiveDateTime") or observation.get("issued")),
         title=concept_text(observation.get("code")) or "Observation",
-        facts=tuple(filter(None, (_value(observation), _text(_object(observation.get("device")).get("display"))))),
+        facts=tuple(filter(None, (_value(observation), *components, device))),
         status=_text(observation.get("status")),
     )
 
 
 def order_row(order: Mapping[str, Any]) -> Row:
-    wanted_on = _text(order.get("occurrenceDateTime")) or _text(_object(order.get("occurrencePeriod")).get("start"))
+    period = _object(order.get("occurrencePeriod"))
+    first = _day(order.get("occurrenceDateTime") or period.get("start"))
+    last = _day(period.get("end"))
+    wanted = f"for {first} to {last}" if first and last else f"for {first}" if first else ""
     reasons = tuple(concept_text(reason) for reason in _objects(order.get("reasonCode")))
     notes = tuple(_text(note.get("text")) for note in _objects(order.get("note")))
     return Row(
         day=_day(order.get("authoredOn")),
         title=concept_text(order.get("code")) or "Order",
-        facts=tuple(filter(None, (f"for {wanted_on[:10]}" if wanted_on else "", *reasons))),
+        facts=tuple(filter(None, (wanted, *reasons))),
         status=_text(order.get("status")),
         text="\n".join(filter(None, notes)),
     )
@@ -167,6 +176,8 @@ def _value(observation: Mapping[str, Any]) -> str:
     if isinstance(quantity.get("value"), int | float):
         number = f"{_text(quantity.get('comparator'))}{quantity['value']:g}"
         return f"{number} {_text(quantity.get('unit')) or _text(quantity.get('code'))}".strip()
+    if isinstance(observation.get("valueInteger"), int):
+        return str(observation["valueInteger"])
     return concept_text(observation.get("valueCodeableConcept")) or _text(observation.get("valueString"))
 
 

@@ -79,6 +79,7 @@ class ChartViews:
             chart.add_url_rule(rule, view_func=view, methods=[method])
         chart.register_error_handler(UnknownOpening, _gone)
         chart.register_error_handler(UnknownCard, _answered_already)
+        chart.register_error_handler(QueryFailed, _unreadable)
         chart.register_error_handler(HTTPException, _refused)
         return chart
 
@@ -91,15 +92,12 @@ class ChartViews:
 
     def open_chart(self, patient_id: str) -> str:
         """The chart without its guidance, which the page fetches once it is painted."""
-        records, failure = self._parts.records, "The patient's record could not be read."
-        try:
-            patient = records.read("Patient", patient_id)
-            encounters = records.encounters(patient_id)
-        except QueryFailed:
-            abort(502, failure)
+        records = self._parts.records
+        patient = records.read("Patient", patient_id)
         if patient is None:
             abort(404, "There is no such patient here.")
-        opening = self._parts.openings.open(patient_id, current_encounter(encounters))
+        encounter_id = current_encounter(records.encounters(patient_id))
+        opening = self._parts.openings.open(patient_id, encounter_id)
         return render_template(
             "chart/chart.html",
             banner=read_banner(patient, self._parts.clock().date()),
@@ -168,13 +166,8 @@ class ChartViews:
 
     def _patient_list(self, words: str) -> str:
         today = self._parts.clock().date()
-        failure = ""
-        try:
-            found = self._parts.records.patients(words)
-        except QueryFailed:
-            found, failure = [], "The patient list could not be read."
-        banners = [read_banner(patient, today) for patient in found]
-        return render_template("chart/patients.html", banners=banners, words=words, failure=failure)
+        banners = [read_banner(patient, today) for patient in self._parts.records.patients(words)]
+        return render_template("chart/patients.html", banners=banners, words=words)
 
     def _opening(self, fields: dict[str, Any], patient_id: str) -> ChartOpening:
         return self._parts.openings.find(text_field(fields, "opening"), patient_id)
@@ -214,9 +207,16 @@ def _answered_already(_: UnknownCard) -> tuple[Response, int]:
     return jsonify(text="This card is no longer shown. Refresh the guidance."), 409
 
 
+def _unreadable(_: QueryFailed) -> tuple[Any, int]:
+    return _explained(502, "The patient's record could not be read.")
+
+
 def _refused(refusal: HTTPException) -> tuple[Any, int]:
-    status = refusal.code or 500
-    text = refusal.description or "The EHR could not do that."
+    return _explained(refusal.code or 500, refusal.description or "The EHR could not do that.")
+
+
+def _explained(status: int, text: str) -> tuple[Any, int]:
+    """To the page's script as JSON, to a person as a page."""
     if request.method == "POST" and request.path != "/":
         return jsonify(text=text), status
     return render_template("chart/problem.html", status=status, text=text), status

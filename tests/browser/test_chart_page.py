@@ -95,6 +95,9 @@ def test_cards_come_after_the_chart_and_are_sorted(page: Page, chart: ChartActor
     chart.cds.response = {"cards": three_cards(chart)}
 
     page.goto(f"{chart.ehr}/")
+    page.get_by_label("Name or record number").fill("alma")
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_role("link", name="Synthetic, Bruno")).to_have_count(0)
     page.get_by_role("link", name="Synthetic, Alma").click()
 
     expect(page.get_by_role("heading", name="Synthetic, Alma")).to_be_visible()

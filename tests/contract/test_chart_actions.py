@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
+from ehr_sandbox.ehr import create_ehr
 from tests.chart_actors import ChartActor, a_card, a_chart, a_suggesting_card, a_suggestion, keys_of_cards
 
 REASON = {
@@ -340,3 +341,19 @@ def test_patients_are_found_by_name_without_a_name_in_the_url(chart: ChartActor)
     assert "Synthetic, Alma" in answer.text
     assert "Synthetic, Bruno" not in answer.text
     assert "alma" not in answer.url
+
+
+def test_chart_is_a_part_of_the_whole_ehr(chart: ChartActor) -> None:
+    ehr = create_ehr(chart.services.settings).test_client()
+
+    page = ehr.get("/patients/demo-a", base_url=chart.ehr)
+    keys = ehr.get("/cds-client/jwks.json", base_url=chart.ehr)
+
+    assert "Synthetic, Alma" in page.text
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert keys.get_json()["keys"][0]["crv"] == "P-384"
+
+
+@pytest.mark.parametrize("path", ["/patients/not~an~id", "/patients/demo-a/wire/nothing"])
+def test_address_that_means_nothing_is_explained(chart: ChartActor, path: str) -> None:
+    assert chart.http.get(f"{chart.ehr}{path}", timeout=5).status_code in (404, 410)

@@ -17,7 +17,7 @@ from ehr_sandbox.chart_prefetch import (
     prefetch_tokens,
     resolve_template,
 )
-from ehr_sandbox.chart_summary import current_encounter, read_banner
+from ehr_sandbox.chart_summary import current_encounter, observation_row, order_row, read_banner
 from ehr_sandbox.wire_log import pretty, redact
 
 TOKENS = prefetch_tokens({"userId": "Practitioner/gp", "patientId": "a b&c", "draftOrders": {"entry": []}})
@@ -219,3 +219,15 @@ def test_secrets_are_redacted_wherever_they_stand() -> None:
 
 def test_body_that_is_no_json_is_shown_as_it_is() -> None:
     assert pretty("<html>") == "<html>"
+
+
+def test_order_says_for_when_it_is() -> None:
+    row = order_row({"occurrencePeriod": {"start": "2026-09-26", "end": "2027-03-26"}, "status": "draft"})
+
+    assert row.facts == ("for 2026-09-26 to 2027-03-26",)
+
+
+def test_result_shows_its_components() -> None:
+    diameter = {"code": {"text": "Diameter"}, "valueQuantity": {"value": 7, "unit": "mm"}}
+
+    assert observation_row({"component": [diameter, {"code": {"text": "empty"}}]}).facts == ("Diameter: 7 mm",)
