@@ -41,7 +41,8 @@ class OhifConfig:
     `session_path` is `/s/{session}` as the browser sees it; `token_path` answers the same-origin POST for the access
     token; `frame_ancestors` are the origins (the EHR's) that may frame the viewer besides ourselves;
     `connect_origins` are further origins that a study's Endpoint may name; `new_window_path` is what the notice offers
-    when the token cannot be had here; `static_path` is where this project's own scripts lie. The first of
+    when the token cannot be had here; `static_path` is where this project's own scripts lie;
+    `shows_unsigned_ai` is False for a user who is a patient or proxy. The first of
     `wado_roots` is the default. No token, patient or study is in here. Raises ValueError.
     """
 
@@ -52,6 +53,7 @@ class OhifConfig:
     connect_origins: tuple[str, ...] = ()
     new_window_path: str | None = None
     static_path: str = "/static/viewer"
+    shows_unsigned_ai: bool = True
 
     def __post_init__(self) -> None:
         if not self.wado_roots:
@@ -86,6 +88,7 @@ def render_app_config(config: OhifConfig) -> str:
         "routerBasename": config.router_basename,
         "tokenPath": config.token_path,
         "newWindowPath": config.new_window_path,
+        "showsUnsignedAi": config.shows_unsigned_ai,
         "wadoRoots": [{"name": root.name, "title": root.title, "root": root.root} for root in config.wado_roots],
     }
     return f"window.imagingCdsViewer = {json.dumps(settings).translate(_SCRIPT_ESCAPES)};\n"

@@ -19,6 +19,15 @@ PUBLIC_PATH = f"{ASSET_ROOT}{RELEASE}/"
 MANIFEST_NAME = "manifest.json"
 
 
+# The chunks (numbers in OHIF's build) that this configuration loads before its first image; a browser test compares.
+FIRST_IMAGE_CHUNKS = frozenset(
+    {
+        *("app", "histogram-worker", "89", "100", "341", "781", "899", "1673", "2623", "3500", "3552", "3833", "5448"),
+        *("5910", "6214", "6489", "6495", "6749", "6938", "7248", "7463", "8097", "8478", "9068", "9116", "9383", "9415"),
+    }
+)
+
+
 class ViewerNotInstalled(Exception):
     """The viewer's files are not (or not completely) at the configured place; the remedy is in the text."""
 
@@ -37,7 +46,8 @@ class ViewerManifest:
     """What the install step wrote: the only list of files that may be served.
 
     `codec_worker` is the one worker bundle whose response may allow `'unsafe-eval'` (its JPEG codecs build functions
-    from text); `workers` are all worker bundles.
+    from text); `workers` are all worker bundles; `first_image` are the files that the first image waits for, the
+    largest first.
     """
 
     release: str
@@ -45,6 +55,7 @@ class ViewerManifest:
     entry_style: str
     codec_worker: str
     workers: tuple[str, ...]
+    first_image: tuple[str, ...]
     assets: Mapping[str, Asset]
 
     def to_json(self) -> str:
@@ -56,6 +67,7 @@ class ViewerManifest:
                 "entryStyle": self.entry_style,
                 "codecWorker": self.codec_worker,
                 "workers": list(self.workers),
+                "firstImage": list(self.first_image),
                 "assets": {
                     path: {"sha256": asset.sha256, "size": asset.size, "gzipped": asset.gzipped}
                     for path, asset in sorted(self.assets.items())
@@ -74,6 +86,7 @@ class ViewerManifest:
             entry_style=written["entryStyle"],
             codec_worker=written["codecWorker"],
             workers=tuple(written["workers"]),
+            first_image=tuple(written["firstImage"]),
             assets={path: Asset(**asset) for path, asset in written["assets"].items()},
         )
 

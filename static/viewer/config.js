@@ -10,7 +10,7 @@ export function viewerConfig(page, launch, keeper, aiFindings) {
     keepOnly(page.extensions, EXTENSIONS);
     return {
       routerBasename: launch.routerBasename,
-      extensions: [tokenExtension(keeper), aiFindings.extension(page)],
+      extensions: [tokenExtension(keeper), aiFindings.extension()],
       modes: [],
       modesConfiguration: { [MODE]: { routeName: { $set: "viewer" }, hide: { $set: false } } },
       customizationService: { global: [{ "ohif.tours": { $set: [] } }] },

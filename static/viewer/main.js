@@ -1,9 +1,9 @@
 // Prepares the page before the viewer's own bundle runs (deferred scripts keep their order, modules included).
 import { keepKnownQuery } from "./address.js";
+import { AiFindings } from "./ai_findings.js";
 import { viewerConfig } from "./config.js";
 import { showEndNotice, tellParent } from "./notice.js";
 import { guardRequests } from "./requests.js";
-import { AiFindings } from "./ai_findings.js";
 import { ensureStorage } from "./storage.js";
 import { TokenKeeper } from "./token.js";
 
@@ -27,4 +27,5 @@ guardRequests(window, launch.wadoRoots.map((root) => root.root), keeper);
 keeper.start();
 document.addEventListener("visibilitychange", () => keeper.renewIfDue());
 
-window.config = viewerConfig(window, launch, keeper, new AiFindings());
+const aiFindings = new AiFindings(window, { showsUnsigned: launch.showsUnsignedAi });
+window.config = viewerConfig(window, launch, keeper, aiFindings);

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 from flask import Flask, Response, jsonify, request
+from markupsafe import escape
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright
 from playwright.sync_api import Request as BrowserRequest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, generate_uid
 
 from ehr_sandbox.pacs import PacsSettings, create_pacs
 from smart_app import ohif
-from tests.conftest import CHECKOUT, serving
+from tests.conftest import CHECKOUT, free_port_number, serving
 
 GATEWAY_PATH = "/imaging/sandbox/dicom-web/demo"
 SESSION_PATH = "/s/session-one"
@@ -25,6 +26,12 @@ SLICES = 12
 NODULE_SLICE = 7
 NODULE_AT = (0.70, 0.45)
 """Centre of the nodule as fractions of the image's width and height."""
+
+SYNTAXES = {
+    "uncompressed": ExplicitVRLittleEndian,
+    "jpeg-2000": JPEG2000Lossless,
+    "jpeg-ls": JPEGLSLossless,
+}
 
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -45,6 +52,14 @@ class SmallChest:
     instances: tuple[UID, ...]
     frame_of_reference: UID
     patient_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmallArchive:
+    """A sandbox PACS and its three small chests, by how they are stored."""
+
+    pacs: Flask
+    chests: dict[str, SmallChest]
 
 
 def slice_hounsfield(index: int) -> np.ndarray:
@@ -108,11 +123,11 @@ def _ct_image(chest: SmallChest, index: int) -> FileDataset:
 
 @dataclass(slots=True)
 class Launch:
-    """One open session as the viewer meets it: it hands out tokens, and a gateway takes those it still accepts."""
+    """One session as the viewer meets it: it hands out tokens, of which the gateway refuses the first few."""
 
     lifetime_s: float = 300
     is_open: bool = True
-    accepts_new_tokens: bool = True
+    refused_tokens: int = 0
     issued: list[str] = field(default_factory=list)
     accepted: set[str] = field(default_factory=set)
     gateway_calls: list[tuple[str, str | None, int]] = field(default_factory=list)
@@ -121,17 +136,26 @@ class Launch:
     def issue(self) -> str:
         token = secrets.token_urlsafe(24)
         self.issued.append(token)
-        if self.accepts_new_tokens:
+        if len(self.issued) > self.refused_tokens:
             self.accepted.add(token)
         return token
 
-    def revoke_all(self) -> None:
-        self.accepted.clear()
+
+PARENT_HTML = """<!doctype html><title>Parent</title>
+<script>window.heard = []; addEventListener("message", (event) => heard.push(event.data));</script>
+<iframe src="{address}" style="width:900px;height:600px"></iframe>"""
+
+
+def add_parent_page(app: Flask) -> None:
+    """A page `/parent?address=…` that frames an address and notes every message in `window.heard`."""
+    app.get("/parent")(lambda: PARENT_HTML.format(address=escape(request.args["address"])))
 
 
 def viewer_app(viewer_dir: Path, launch: Launch, archive: Flask, config: ohif.OhifConfig) -> Flask:
     """The routes that the SMART app and the imaging server have in the product, around one launch."""
     app = Flask("ohif_test", template_folder=str(CHECKOUT / "templates"), static_folder=str(CHECKOUT / "static"))
+
+    add_parent_page(app)
 
     @app.get(f"{config.session_path}/ohif/app-config.js")
     def app_config() -> Response:
@@ -178,22 +202,23 @@ def viewer_app(viewer_dir: Path, launch: Launch, archive: Flask, config: ohif.Oh
     return app
 
 
-def viewer_config(base_url: str) -> ohif.OhifConfig:
+def viewer_config(base_url: str, *frame_ancestors: str) -> ohif.OhifConfig:
     """The configuration of the launch at `SESSION_PATH`."""
     return ohif.OhifConfig(
         session_path=SESSION_PATH,
         token_path=f"{SESSION_PATH}/token",
         wado_roots=(ohif.WadoRoot(name="demo", title="Demo PACS", root=f"{base_url}{GATEWAY_PATH}"),),
-        frame_ancestors=("http://127.0.0.1:8001",),
+        frame_ancestors=frame_ancestors,
         new_window_path=f"{SESSION_PATH}/viewer",
     )
 
 
 @contextmanager
-def running_viewer(viewer_dir: Path, launch: Launch, archive: Flask, port: int) -> Iterator[str]:
-    """The viewer's routes on `http://localhost:{port}`; yields that base URL."""
+def running_viewer(viewer_dir: Path, launch: Launch, archive: Flask, *frame_ancestors: str) -> Iterator[str]:
+    """The viewer's routes on a free port of `http://localhost`; yields that base URL."""
+    port = free_port_number()
     base_url = f"http://localhost:{port}"
-    app = viewer_app(viewer_dir, launch, archive, viewer_config(base_url))
+    app = viewer_app(viewer_dir, launch, archive, viewer_config(base_url, *frame_ancestors))
     with serving(app, port, host="localhost"):
         yield base_url
 
@@ -219,6 +244,6 @@ class Overheard:
         self.console.append(f"{message.type}: {message.text}")
 
 
-def launch_chromium(playwright: Playwright, chromium_path: str) -> Browser:
+def launch_chromium(playwright: Playwright, chromium_path: str, *arguments: str) -> Browser:
     """Headless Chromium that draws with the software rasteriser and calls nobody by itself."""
-    return playwright.chromium.launch(executable_path=chromium_path, args=CHROMIUM_ARGUMENTS)
+    return playwright.chromium.launch(executable_path=chromium_path, args=[*CHROMIUM_ARGUMENTS, *arguments])

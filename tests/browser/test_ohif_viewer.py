@@ -2,87 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
-from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless
+from playwright.sync_api import Browser
 
-from imaging_cds.viewer_install import is_installed
 from smart_app import ohif
+from smart_app.ohif_release import PUBLIC_PATH
 from tests.browser.ohif_actors import (
-    GATEWAY_PATH,
     NODULE_AT,
     NODULE_SLICE,
+    SYNTAXES,
     Launch,
     Overheard,
+    SmallArchive,
     SmallChest,
-    archive_of,
-    launch_chromium,
     running_viewer,
     viewer_config,
-    write_small_chest,
 )
-from tests.browser.ohif_pixels import wait_for_picture
-from tests.conftest import VIEWER_DIR, free_port_number
+from tests.browser.ohif_pixels import ViewportPicture, wait_for_picture
 
+pytest_plugins = ["tests.browser.ohif_fixtures"]
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
-SYNTAXES = {
-    "uncompressed": ExplicitVRLittleEndian,
-    "jpeg-2000": JPEG2000Lossless,
-    "jpeg-ls": JPEGLSLossless,
-}
+
+def on_the_nodule(base: str, chest: SmallChest) -> str:
+    return base + ohif.viewer_path(
+        viewer_config(base),
+        chest.study,
+        series_instance_uid=chest.series,
+        sop_instance_uid=chest.instances[NODULE_SLICE],
+    )
 
 
-@pytest.fixture(scope="module")
-def installed_viewer() -> Path:
-    if not is_installed(VIEWER_DIR):
-        pytest.skip("The viewer is not installed; `imaging-cds demo` or `make test` installs it.")
-    return VIEWER_DIR
-
-
-@pytest.fixture(scope="module")
-def browser(chromium_path: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = launch_chromium(playwright, chromium_path)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def chests(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, SmallChest]]:
-    directory = tmp_path_factory.mktemp("chests")
-    return directory, {name: write_small_chest(directory / name, syntax, f"SMALL-{name}") for name, syntax in SYNTAXES.items()}
+def shows_a_chest(picture: ViewportPicture) -> bool:
+    lung, body, air = picture.at(0.3, 0.48), picture.at(0.5, 0.7), picture.at(0.02, 0.02)
+    return 10 < lung < 60 and body > 150 and air < 20
 
 
 @pytest.mark.parametrize("compression", SYNTAXES)
 def test_a_deep_link_draws_its_slice_with_the_policy_on(
-    compression: str,
-    installed_viewer: Path,
-    browser: Browser,
-    chests: tuple[Path, dict[str, SmallChest]],
-    tmp_path: Path,
+    compression: str, ohif_dir: Path, ohif_browser: Browser, small_archive: SmallArchive
 ) -> None:
-    """Groups 31 and 32: pixels appear, nothing violates the policy, no other host is asked, the token is only a header."""
-    directory, studies = chests
-    chest = studies[compression]
+    """Groups 31, 32: pixels appear, the policy holds, no other host is asked, the token is only ever a header."""
+    chest = small_archive.chests[compression]
     launch = Launch()
     overheard = Overheard()
-    with running_viewer(installed_viewer, launch, archive_of(tmp_path, directory), free_port_number()) as base:
-        page = browser.new_page(viewport={"width": 1000, "height": 700})
+    with running_viewer(ohif_dir, launch, small_archive.pacs) as base:
+        page = ohif_browser.new_page(viewport={"width": 1000, "height": 700})
         overheard.listen(page)
-        address = ohif.viewer_path(
-            viewer_config(base),
-            chest.study,
-            series_instance_uid=chest.series,
-            sop_instance_uid=chest.instances[NODULE_SLICE],
-        )
 
-        page.goto(base + address)
-        picture = wait_for_picture(page, until=lambda shown: shown.at(0.3, 0.48) > 10)
+        page.goto(on_the_nodule(base, chest))
+        picture = wait_for_picture(page, until=shows_a_chest)
         stored = page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")
         source = page.content()
         workers = page.evaluate("navigator.serviceWorker.getRegistrations().then((found) => found.length)")
@@ -90,9 +62,6 @@ def test_a_deep_link_draws_its_slice_with_the_policy_on(
 
     assert picture.sop_instance_uid == chest.instances[NODULE_SLICE]
     assert picture.at(*NODULE_AT) > 150
-    assert picture.at(0.3, 0.48) < 60, "lung is dark"
-    assert picture.at(0.5, 0.7) > 150, "body is bright"
-    assert picture.at(0.02, 0.02) < 20, "air is black"
     assert not [line for line in overheard.console if "Content Security Policy" in line or "pageerror" in line]
     asked = {urlsplit(request.url) for request in overheard.requests}
     assert {address.netloc for address in asked if address.scheme not in ("blob", "data")} == {urlsplit(base).netloc}
@@ -104,4 +73,61 @@ def test_a_deep_link_draws_its_slice_with_the_policy_on(
         assert token not in stored
         assert token not in source
         assert not [request for request in overheard.requests if token in request.url]
-    assert [request for request in overheard.requests if GATEWAY_PATH in request.url]
+
+
+def test_what_is_prefetched_is_what_the_first_image_waits_for(
+    ohif_dir: Path, ohif_browser: Browser, small_archive: SmallArchive
+) -> None:
+    overheard = Overheard()
+    with running_viewer(ohif_dir, Launch(), small_archive.pacs) as base:
+        page = ohif_browser.new_page(viewport={"width": 1000, "height": 700})
+        overheard.listen(page)
+        page.goto(on_the_nodule(base, small_archive.chests["uncompressed"]))
+        wait_for_picture(page, until=shows_a_chest)
+        page.close()
+
+    loaded = {urlsplit(request.url).path for request in overheard.requests}
+    assert {path for path in loaded if path.startswith(PUBLIC_PATH)} == set(ohif.prefetch_links(ohif_dir))
+
+
+def test_ohif_parameters_that_bring_in_strangers_do_nothing(
+    ohif_dir: Path, ohif_browser: Browser, small_archive: SmallArchive
+) -> None:
+    """Group 31: `url`, `token`, `configUrl` and `customization` of OHIF are dead here, in query and fragment."""
+    launch = Launch()
+    overheard = Overheard()
+    with running_viewer(ohif_dir, launch, small_archive.pacs) as base:
+        page = ohif_browser.new_page(viewport={"width": 1000, "height": 700})
+        overheard.listen(page)
+        address = on_the_nodule(base, small_archive.chests["uncompressed"])
+        strangers = "url=http://stranger.example/s.json&configUrl=http://stranger.example/c.json&customization=/x/y"
+
+        page.goto(f"{address}&{strangers}&token=STRANGER&TOKEN=STRANGER#token=STRANGER")
+        wait_for_picture(page, until=shows_a_chest)
+        arrived_at = page.url
+        page.close()
+
+    assert arrived_at == address
+    assert not [request for request in overheard.requests if "stranger.example" in urlsplit(request.url).netloc]
+    assert {token for _, token, _ in launch.gateway_calls} == set(launch.issued)
+
+
+def test_nothing_stands_before_the_images(ohif_dir: Path, ohif_browser: Browser, small_archive: SmallArchive) -> None:
+    """No tour, no investigational-use bar, no upload; OHIF's own study list is not reachable."""
+    with running_viewer(ohif_dir, Launch(), small_archive.pacs) as base:
+        page = ohif_browser.new_page(viewport={"width": 1000, "height": 700})
+        page.goto(on_the_nodule(base, small_archive.chests["uncompressed"]))
+        wait_for_picture(page, until=shows_a_chest)
+        page.wait_for_timeout(1500)
+        words = page.locator("body").inner_text()
+        tours = page.locator(".shepherd-element").count()
+        study_list = page.goto(f"{base}{viewer_config(base).router_basename}/index")
+        page.wait_for_timeout(1500)
+        words_there = page.locator("body").inner_text()
+        page.close()
+
+    assert tours == 0
+    assert "investigational" not in words.lower()
+    assert "upload" not in words.lower()
+    assert study_list is not None
+    assert "study list" not in words_there.lower()
