@@ -31,7 +31,6 @@ from ehr_sandbox.phantom import LOWEST_HU, Slice, render_slice
 
 Progress = Callable[[str, int, int], None]
 _SLICES_PER_TASK = 8
-_INLINE_SLICES = 24  # starting a second process costs more than rendering this many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +55,11 @@ class DemoFiles:
         return self.folder(ct) / "ai-sr.dcm"
 
 
-def bring_up_to_date(files: DemoFiles, progress: Progress, *, workers: int = 2) -> None:
+def bring_up_to_date(files: DemoFiles, progress: Progress, *, workers: int = 2, inline_slices: int = 24) -> None:
     """Make, complete or re-date the files so that they tell of the calendar's demo day.
 
-    `progress` is told (what, done, total) in slices. OSError when the directory cannot be written.
+    `progress` is told (study, done, total) in slices. Up to `inline_slices` are made without starting `workers`, which would
+    take longer. OSError when the directory cannot be written.
     """
     manifest = _Manifest(files.directory / "manifest.json")
     told = manifest.read()
@@ -69,7 +69,8 @@ def bring_up_to_date(files: DemoFiles, progress: Progress, *, workers: int = 2) 
     manifest.forget()
     same_pixels = {ct.key for ct in files.cts if told.get("pixels", {}).get(ct.key) == wanted["pixels"][ct.key]}
     fresh = [ct for ct in files.cts if ct.key not in same_pixels or not _has_images(files, ct)]
-    _make(files, fresh, progress, workers)
+    slices = sum(ct.phantom.grid.slices for ct in fresh)
+    _make(files, fresh, progress, 1 if slices <= inline_slices else workers)
     for ct in files.cts:
         if ct not in fresh:
             _re_date(files, ct, progress)
@@ -151,7 +152,7 @@ def _chunks(slices: int) -> list[range]:
 
 
 def _work(files: DemoFiles, tasks: Sequence[tuple[DemoCt, range]], workers: int) -> Iterator[tuple[DemoCt, int]]:
-    if workers < 2 or sum(len(chunk) for _, chunk in tasks) <= _INLINE_SLICES:
+    if workers < 2:
         for ct, chunk in tasks:
             make_images(files, ct, chunk)
             yield ct, len(chunk)
@@ -205,7 +206,7 @@ def _re_date(files: DemoFiles, ct: DemoCt, progress: Progress) -> None:
 def _replace_header(path: Path, header: bytes) -> None:
     """Put a new header before the pixel data of a file; in place when it is as long as the old one."""
     with path.open("r+b") as stream:
-        stream.seek(max(len(header), 0))
+        stream.seek(len(header))
         if stream.read(len(_PIXEL_TAG)) == _PIXEL_TAG:
             stream.seek(0)
             stream.write(header)

@@ -26,12 +26,12 @@ class VolumeGrid:
 
     columns: int = 512
     rows: int = 512
-    slices: int = 116
+    slices: int = 113
     pixel_spacing: float = 0.703125
     slice_spacing: float = 2.5
     first_x: float = -179.6484375
     first_y: float = -179.6484375
-    first_z: float = 122.5
+    first_z: float = 115.0
 
     @cached_property
     def x(self) -> Field:

@@ -18,9 +18,9 @@ _trunk = profile(
     (-30, 159, -110, 115),
     (30, 156, -99, 115),
     (62, 150, -87, 111),
-    (88, 126, -72, 103),
-    (108, 100, -63, 95),
-    (126, 78, -58, 88),
+    (88, 136, -74, 104),
+    (108, 124, -66, 97),
+    (126, 112, -60, 90),
 )
 # z, lateral centre, half width, half depth of each raised arm with its shoulder
 _shoulder = profile((30, 118, 12, 20), (56, 126, 36, 50), (84, 124, 44, 56), (126, 122, 46, 54))
@@ -92,7 +92,7 @@ def _muscle_distance(x: Field, y: Field, z: float, cage: Scalars) -> Scalars:
         pectoral = bar(left, y, (22.0, front + 24), (104 + 14 * size, front + 52 - 6 * size), 5 + 7 * size)
         muscles = blend(muscles, pectoral, 6.0)
     if z > 74:  # supraspinatus and trapezius fill the space between neck and shoulder
-        muscles = blend(muscles, bar(left, y, (30.0, 40.0), (104.0, 26.0), 21.0), 14.0)
+        muscles = blend(muscles, bar(left, y, (30.0, 42.0), (104.0, 22.0), 23.0), 14.0)
     if z > 30:
         trapezius = bar(left, y, (6.0, back - 14), (92.0, back - 30), 9.0)
         muscles = blend(muscles, trapezius, 8.0)

@@ -14,7 +14,9 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless
 
-from ehr_sandbox.patients import DemoData, build_demo
+from ehr_sandbox.demo_files import DemoFiles, bring_up_to_date
+from ehr_sandbox.demo_study import DemoCalendar
+from ehr_sandbox.patients import DemoData, build_demo, clara
 
 DEMO_DAY = date(2026, 11, 21)
 GATEWAY = "http://localhost:8000/imaging/sandbox/dicom-web/demo"
@@ -275,6 +277,27 @@ def test_a_longer_header_moves_the_pixels_behind_it(tmp_path: Path) -> None:
     build(tmp_path, only=only)
 
     assert path.read_bytes() == wanted
+
+
+def test_two_processes_make_the_same_files_and_report_their_progress(demo: DemoData, dicom_dir: Path, tmp_path: Path) -> None:
+    short = clara.CURRENT.shortened(SLICES)
+    files = DemoFiles(directory=tmp_path, cts=(short,), calendar=DemoCalendar(demo_day=DEMO_DAY), claims={})
+    told: list[tuple[str, int, int]] = []
+
+    bring_up_to_date(files, lambda *step: told.append(step), workers=2, inline_slices=0)
+
+    assert told[-1] == ("demo-c-ct-current", SLICES, SLICES)
+    for path in sorted(tmp_path.rglob("*.dcm")):
+        assert path.read_bytes() == (dicom_dir / path.relative_to(tmp_path)).read_bytes()
+
+
+def test_a_damaged_manifest_makes_the_files_anew(tmp_path: Path) -> None:
+    build(tmp_path, only=frozenset({"demo-c"}))
+    (tmp_path / "manifest.json").write_text("[]")
+
+    build(tmp_path, only=frozenset({"demo-c"}))
+
+    assert '"demo_day": "2026-11-21"' in (tmp_path / "manifest.json").read_text()
 
 
 def test_ages_and_birth_dates_fit_the_demo_day(demo: DemoData, dicom_dir: Path) -> None:

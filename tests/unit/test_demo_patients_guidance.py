@@ -3,11 +3,11 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.sr._concepts_dict import concepts
 
 from ehr_sandbox.demo_sr import ai_report
 from ehr_sandbox.demo_study import SITE_ZONE, DemoCalendar, DemoCt
@@ -116,8 +116,6 @@ def test_full_series_has_at_least_100_slices_of_2_5_mm_through_the_nodule(ct: De
 
 def test_concepts_of_the_report_are_those_of_the_dicom_dictionary() -> None:
     """T1: no code out of memory in the DICOM that we write."""
-    from pydicom.sr._concepts_dict import concepts
-
     report = ai_report(alma.CURRENT, CALENDAR, alma.AI_CLAIM)
     known = {(scheme, code) for scheme, names in concepts.items() for codes in names.values() for code in codes}
     unknown = {
@@ -136,7 +134,7 @@ def _codes(item: Dataset) -> set[tuple[str, str]]:
     return found
 
 
-def test_day_of_birth_gives_the_age_on_any_demo_day(tmp_path: Path) -> None:
+def test_day_of_birth_gives_the_age_on_any_demo_day() -> None:
     for day, born in ((date(2026, 3, 13), "1963-03-14"), (date(2026, 3, 14), "1964-03-14"), (date(2028, 2, 29), "1965-03-14")):
         patient: dict[str, Any] = alma.alma_resources(DemoCalendar(demo_day=day), alma.PRIOR, alma.CURRENT)[0]
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ehr_sandbox.patients import alma
 from ehr_sandbox.phantom import ChestPhantom, Nodule, Slice, render_slice
 from ehr_sandbox.phantom_canvas import Tube
 from ehr_sandbox.phantom_grid import VolumeGrid
@@ -132,3 +133,29 @@ def test_tube_passes_its_stations() -> None:
     assert tube.points[0].tolist() == [0, 0, 0]
     assert tube.points[6].tolist() == [10, 0, 0]
     assert tube.radii[-1] == 0.5
+
+
+def test_scan_begins_above_the_lungs_and_ends_below_the_dome() -> None:
+    top, bottom = render_slice(PHANTOM, 0), render_slice(PHANTOM, GRID.slices - 1)
+
+    assert median_at(top, -40, 30) > -200
+    assert mean_at(top, 0, -9) < -900  # the trachea
+    assert median_at(bottom, -60, 0) > 30  # the liver
+
+
+def test_collar_bones_lie_in_front_of_the_lung_tips() -> None:
+    apex = render_slice(PHANTOM, GRID.nearest_slice(72.5))
+    middle = apex[: round(GRID.row_of(0.0))]
+
+    assert (middle > 400).sum() > 100
+    assert median_at(apex, -45, 20) < -700
+
+
+def test_whole_and_shortened_series_share_their_slices() -> None:
+    whole = alma.CURRENT
+    short = whole.shortened(4)
+
+    assert whole.shortened(None) is whole
+    assert whole.shortened(10_000) is whole
+    assert short.sop_instance_uid(0) == whole.sop_instance_uid(whole.nodule_slice - 2)
+    assert short.phantom.grid.z(0) == whole.phantom.grid.z(whole.nodule_slice - 2)
