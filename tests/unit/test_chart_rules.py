@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ehr_sandbox.chart_card_checks import check_response
+from ehr_sandbox.chart_hooks import hook_request, scope_for
 from ehr_sandbox.chart_launch import with_launch
 from ehr_sandbox.chart_markdown import draw_markdown
 from ehr_sandbox.chart_prefetch import (
@@ -18,6 +19,7 @@ from ehr_sandbox.chart_prefetch import (
     resolve_template,
 )
 from ehr_sandbox.chart_summary import current_encounter, observation_row, order_row, read_banner
+from ehr_sandbox.hook_client import CdsService
 from ehr_sandbox.wire_log import pretty, redact
 
 TOKENS = prefetch_tokens({"userId": "Practitioner/gp", "patientId": "a b&c", "draftOrders": {"entry": []}})
@@ -231,3 +233,22 @@ def test_result_shows_its_components() -> None:
     diameter = {"code": {"text": "Diameter"}, "valueQuantity": {"value": 7, "unit": "mm"}}
 
     assert observation_row({"component": [diameter, {"code": {"text": "empty"}}]}).facts == ("Diameter: 7 mm",)
+
+
+def test_request_without_token_and_prefetch_has_no_empty_member_R2_R16() -> None:
+    service = CdsService(hook="patient-view", service_id="s", title="s", prefetch={})
+
+    request = hook_request(service=service, context={"patientId": "a"}, prefetch={}, fhir_base="http://ehr/fhir", grant=None)
+
+    assert set(request) == {"hook", "hookInstance", "fhirServer", "context"}
+
+
+def test_scopes_follow_the_prefetch_templates_R16() -> None:
+    service = CdsService(
+        hook="patient-view", service_id="s", title="s", prefetch={"m": "MedicationRequest?patient={{context.patientId}}"}
+    )
+
+    scopes = scope_for(service).split()
+
+    assert "patient/MedicationRequest.rs" in scopes
+    assert "patient/Patient.r" in scopes
