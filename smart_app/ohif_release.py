@@ -103,8 +103,8 @@ def read_manifest(viewer_dir: Path) -> ViewerManifest:
         manifest = ViewerManifest.from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ViewerNotInstalled(
-            f"The OHIF viewer {RELEASE} is not installed in {viewer_dir}: run `imaging-cds demo` once with a network, "
-            "or install it from a tarball."
+            f"The OHIF viewer {RELEASE} is not installed in {viewer_dir}. Run `imaging-cds viewer` once with a network, "
+            "or with --from-file and a tarball."
         ) from error
     if manifest.release != RELEASE:
         raise ViewerNotInstalled(f"{path} belongs to release {manifest.release}, not to {RELEASE}.")
