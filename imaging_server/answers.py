@@ -123,6 +123,8 @@ class StreamedBody:
     def __init__(self, answer: UpstreamAnswer, parts: PartHeaders | None) -> None:
         self._answer = answer
         self._parts = parts
+        # Read before the status goes out, so that an archive that fails at once is still explained by a 502.
+        self._first = answer.piece()
         self._pieces: Generator[bytes, None, None] = self._read()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -135,10 +137,12 @@ class StreamedBody:
 
     def _read(self) -> Generator[bytes, None, None]:
         try:
-            while piece := self._answer.piece():
+            piece = self._first
+            while piece:
                 passed = piece if self._parts is None else self._parts.feed(piece)
                 if passed:
                     yield passed
+                piece = self._answer.piece()
             if self._parts is not None:
                 yield self._parts.finish()
         except (UpstreamError, MultipartError) as exc:

@@ -41,6 +41,8 @@ class GatewayAddresses:
         return rewrite
 
     def _resource(self, base: str, address: str) -> DicomResource | None:
+        if not address:
+            return None
         try:
             absolute = urljoin(base, address)
             parts = urlsplit(absolute)

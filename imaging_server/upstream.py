@@ -78,12 +78,9 @@ class UpstreamAnswer:
                     raise UpstreamError("The archive's answer is too large.", server=self._server, status=self.status)
         except (urllib3.exceptions.HTTPError, OSError) as exc:
             raise UpstreamError("The archive broke off its answer.", server=self._server, status=self.status) from exc
-        else:
-            self._response.release_conn()
-            return bytes(body)
         finally:
-            # Closing a connection that was given back does nothing; one that was not must not be used again.
-            self._response.close()
+            self.close()
+        return bytes(body)
 
     def piece(self) -> bytes:
         """The next piece of the body; empty at its end. UpstreamError when the archive breaks off."""
@@ -93,12 +90,17 @@ class UpstreamAnswer:
             self.close()
             raise UpstreamError("The archive broke off its answer.", server=self._server, status=self.status) from exc
         if not read:
-            self._response.release_conn()
+            self.close()
         return read
 
     def close(self) -> None:
-        """Gives the archive's connection up, whatever is still on its way."""
+        """Gives the archive's connection up, whatever is still on its way.
+
+        One that was read to its end is back in the pool already. Any other must not be used again, yet its place must go
+        back: the pool waits for places, and closing alone would lose this one for good.
+        """
         self._response.close()
+        self._response.release_conn()
 
 
 class Archive:
