@@ -90,7 +90,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "This EHR is not known here",
         "The application was started by an EHR that nobody has connected to it. Nothing was sent to that address.",
         _SAY.administrator,
-        "The iss below must be configured as the EHR's FHIR base, byte for byte, a trailing slash included.",
+        "The iss above must be configured as the EHR's FHIR base, byte for byte, a trailing slash included.",
     ),
     Reason.NOT_A_STUDY: Explanation(
         400,
@@ -168,7 +168,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "The EHR could not complete the sign-in",
         "The EHR answered with an error.",
         f"{_SAY.relaunch} If it stays so, report the reference number.",
-        "The aud that was sent is shown below; EHRs refuse one that differs from their FHIR base in a single character.",
+        "The aud that was sent is shown above; EHRs refuse one that differs from their FHIR base in a single character.",
     ),
     Reason.EHR_UNAVAILABLE: Explanation(
         503,
@@ -181,14 +181,14 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "A server of the EHR may not be used",
         "The EHR's configuration names a server that has not been allowed for it, so nothing was sent there.",
         _SAY.administrator,
-        "Add the origin below to server_origins of this EHR if it belongs to it.",
+        "Add the origin above to server_origins of this EHR if it belongs to it.",
     ),
     Reason.NO_CONFIGURATION: Explanation(
         502,
         "The EHR's SMART configuration cannot be read",
         "The EHR did not say where its sign-in is.",
         _SAY.retry,
-        "The address that was tried is shown below.",
+        "The address that was tried is shown above.",
     ),
     Reason.TOKEN_UNREADABLE: Explanation(
         502,
@@ -201,7 +201,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "Your identity could not be confirmed",
         "The EHR sent a statement about who you are that does not hold, so the session was not opened.",
         _SAY.administrator,
-        "The fault is named below. An EHR whose id_tokens carry another issuer needs it among issuer_aliases.",
+        "The fault is named above. An EHR whose id_tokens carry another issuer needs it among issuer_aliases.",
     ),
     Reason.NO_PATIENT: Explanation(
         403,

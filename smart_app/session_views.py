@@ -124,11 +124,14 @@ def live_session(services: SmartAppServices, session_id: str, *, was_refused: bo
 
 
 def require_own_page(services: SmartAppServices) -> None:
-    """The request must come from a page of our own origin; browsers say so in headers that no page can forge."""
+    """The request must come from a page of our own origin; browsers say so in headers that no page can forge.
+
+    Our pages send no referrer, and then browsers write ``Origin: null`` on forms: it counts only beside ``Sec-Fetch-Site``.
+    """
     site = request.headers.get("Sec-Fetch-Site")
     origin = request.headers.get("Origin")
     if site is not None:
-        is_own = site == "same-origin" and origin in (None, services.settings.origin)
+        is_own = site == "same-origin" and origin in (None, "null", services.settings.origin)
     else:
         is_own = origin == services.settings.origin
     if not is_own:

@@ -83,6 +83,8 @@ class StudyRow:
     modality_words: str
     title: str
     details: tuple[str, ...]
+    """Counts, body site and accession number, ready to be read in one line."""
+    reasons: tuple[str, ...]
     body_site: str | None
     accession: str | None
     reports: tuple[ReportRow, ...]
@@ -180,6 +182,7 @@ def _row(study: ImagingStudy, endpoint: ResolvedEndpoint, reports: tuple[ReportR
         modality_words=words or "Modality not stated",
         title=study.description or study.procedure or "No description",
         details=_details(study),
+        reasons=study.reasons,
         body_site=", ".join(study.body_sites) or None,
         accession=study.accession,
         reports=reports,
@@ -193,7 +196,8 @@ def _row(study: ImagingStudy, endpoint: ResolvedEndpoint, reports: tuple[ReportR
 def _details(study: ImagingStudy) -> tuple[str, ...]:
     series = study.number_of_series if study.number_of_series is not None else len(study.series) or None
     counts = (_counted(series, "series", "series"), _counted(study.number_of_instances, "image", "images"))
-    return tuple(words for words in (*counts, *study.reasons) if words)
+    accession = f"Accession {study.accession}" if study.accession else None
+    return tuple(words for words in (*counts, *study.body_sites, accession) if words)
 
 
 def _counted(number: int | None, one: str, many: str) -> str | None:

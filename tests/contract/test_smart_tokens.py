@@ -48,6 +48,19 @@ def test_the_origin_header_counts_where_the_browser_sends_no_fetch_metadata(worl
     assert [allowed.status_code, foreign.status_code, neither.status_code] == [200, 403, 403]
 
 
+def test_a_form_of_a_page_without_referrer_is_our_own_page_too(world: World) -> None:
+    """Browsers write ``Origin: null`` then; alone, or from another site, it opens nothing."""
+    path = f"/s/{world.clinician.session}/token"
+    sent = [
+        {"Sec-Fetch-Site": "same-origin", "Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "null"},
+        {"Origin": "null"},
+    ]
+    answers = [world.clinician.post(path, from_own_page=False, headers=headers) for headers in sent]
+
+    assert [answer.status_code for answer in answers] == [200, 403, 403]
+
+
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "none"])
 def test_another_sites_page_gets_no_token(world: World, site: str) -> None:
     path = f"/s/{world.clinician.session}/token"

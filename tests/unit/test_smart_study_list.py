@@ -205,7 +205,7 @@ def test_counts_body_site_and_modalities_are_worded() -> None:
     )
     (row,) = the_list(study).rows
 
-    assert row.details == ("1 series", "1,131 images")
+    assert row.details == ("1 series", "1,131 images", "Chest")
     assert row.body_site == "Chest"
     assert row.modalities == ("CT", "SR")
     assert the_list(study).modalities == ["CT", "SR"]
