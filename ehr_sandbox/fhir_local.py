@@ -1,18 +1,17 @@
 """Units of work on the SQLite file that holds the resources and their history."""
 
 import json
-import secrets
 import sqlite3
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ehr_sandbox.database import Database
 from ehr_sandbox.fhir_compartment import SHARED_TYPES, patients_of
 from ehr_sandbox.fhir_faults import FhirFault, Resource
 from ehr_sandbox.fhir_matching import MatchContext
-from ehr_sandbox.fhir_query import SearchQuery, parse_query
+from ehr_sandbox.fhir_pages import SearchPages
+from ehr_sandbox.fhir_query import SearchQuery
 from ehr_sandbox.fhir_references import rewritten
 from ehr_sandbox.fhir_search import Shelf, included, matching
 from ehr_sandbox.fhir_session import SearchPage, Sight, Version, Visible
@@ -34,23 +33,13 @@ CREATE TABLE IF NOT EXISTS compartment (
 ) WITHOUT ROWID;
 """
 
-PAGE_SCHEMA = """
-CREATE TABLE IF NOT EXISTS search_page (
-    cursor TEXT PRIMARY KEY, type TEXT NOT NULL, owner TEXT NOT NULL,
-    parameters TEXT NOT NULL, ids TEXT NOT NULL, made_at REAL NOT NULL
-);
-"""
-# The pages live in a file of their own: a search inside a transaction must not wait for its own write lock.
-
-PAGE_LIFETIME_S = 900
-
 
 @dataclass(frozen=True, slots=True)
 class LocalSession:
     """One unit of work; `connection` is inside a transaction that the store opened."""
 
     connection: sqlite3.Connection
-    pages: Database
+    pages: SearchPages
     base_url: str
 
     def read(self, resource_type: str, resource_id: str) -> Version | None:
@@ -126,18 +115,16 @@ class LocalSession:
             return SearchPage(matches=[], included=[], total=len(found), next_cursor=None)
         cursor = None
         if len(found) > query.count:
-            cursor = self._keep(query, sight, [resource["id"] for resource in found])
+            cursor = self.pages.keep(query, sight, json.dumps([resource["id"] for resource in found]))
         return self._page(query, sight, found[: query.count], (total, f"{cursor}.{query.count}" if cursor else None))
 
     def next_page(self, resource_type: str, cursor: str, sight: Sight) -> tuple[SearchQuery, SearchPage]:
         """A later page of an earlier search by the same caller."""
         name, _, offset_text = cursor.partition(".")
-        with self.pages.reading() as connection:
-            row = connection.execute("SELECT * FROM search_page WHERE cursor = ?", (name,)).fetchone()
-        if row is None or row["owner"] != sight.owner or row["type"] != resource_type or not offset_text.isdecimal():
-            raise FhirFault(410, "not-found", "this paging link has expired; repeat the search")
-        query = parse_query(resource_type, [(key, value) for key, value in json.loads(row["parameters"])])
-        ids, offset = json.loads(row["ids"]), int(offset_text)
+        kept = self.pages.recall(resource_type, name, sight)
+        if not offset_text.isdecimal():
+            raise FhirFault(410, "not-found", "this paging link is not complete; repeat the search")
+        query, ids, offset = kept.query, json.loads(kept.rest), int(offset_text)
         versions = (self.read(resource_type, resource_id) for resource_id in ids[offset : offset + query.count])
         found = [version.resource for version in versions if version and version.resource]
         after = offset + query.count
@@ -178,16 +165,6 @@ class LocalSession:
             resource: Resource = json.loads(row["body"])
             if visible(resource):
                 yield resource
-
-    def _keep(self, query: SearchQuery, sight: Sight, ids: list[str]) -> str:
-        cursor, now = secrets.token_urlsafe(16), datetime.now(UTC).timestamp()
-        with self.pages.writing() as connection:
-            connection.execute("DELETE FROM search_page WHERE made_at < ?", (now - PAGE_LIFETIME_S,))
-            connection.execute(
-                "INSERT INTO search_page VALUES (?, ?, ?, ?, ?, ?)",
-                (cursor, query.resource_type, sight.owner, json.dumps(query.understood), json.dumps(ids), now),
-            )
-        return cursor
 
 
 def _only_patient(query: SearchQuery, sight: Sight) -> str | None:

@@ -9,7 +9,8 @@ from ehr_sandbox.fhir_access import full_access
 from ehr_sandbox.fhir_bundles import process_bundle
 from ehr_sandbox.fhir_faults import Resource
 from ehr_sandbox.fhir_interactions import FhirInteractions
-from ehr_sandbox.fhir_local import PAGE_SCHEMA, RESOURCE_SCHEMA, LocalSession
+from ehr_sandbox.fhir_local import RESOURCE_SCHEMA, LocalSession
+from ehr_sandbox.fhir_pages import SearchPages
 from ehr_sandbox.fhir_query import MAX_COUNT
 from ehr_sandbox.fhir_session import FhirBackend
 from ehr_sandbox.fhir_validation import checked_resource
@@ -69,7 +70,7 @@ class LocalBackend:
         """Open or create them; `base_url` is the FHIR base under which clients know the resources."""
         self.base_url = base_url
         self._database = Database(path, RESOURCE_SCHEMA)
-        self._pages = Database(path.with_name(f"{path.stem}-pages{path.suffix}"), PAGE_SCHEMA)
+        self._pages = SearchPages(path.with_name(f"{path.stem}-pages{path.suffix}"))
 
     @contextmanager
     def reading(self) -> Iterator[LocalSession]:

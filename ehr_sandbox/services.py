@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from flask import Flask, current_app
 
 from ehr_sandbox.authorization import Authorization
+from ehr_sandbox.fhir_pages import SearchPages
 from ehr_sandbox.fhir_store import FhirRecords, FhirStore
+from ehr_sandbox.fhir_upstream import UpstreamBackend
 from ehr_sandbox.oauth_client_keys import ClientKeys
 from ehr_sandbox.settings import SandboxSettings
 
@@ -27,10 +29,17 @@ def make_services(settings: SandboxSettings) -> SandboxServices:
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     return SandboxServices(
         settings=settings,
-        store=FhirStore(settings.state_dir / "fhir.sqlite3", settings.fhir_base),
+        store=_records(settings),
         authorization=Authorization(settings),
         client_keys=ClientKeys(),
     )
+
+
+def _records(settings: SandboxSettings) -> FhirRecords:
+    if settings.upstream_fhir is None:
+        return FhirStore(settings.state_dir / "fhir.sqlite3", settings.fhir_base)
+    pages = SearchPages(settings.state_dir / "fhir-pages.sqlite3")
+    return FhirRecords(UpstreamBackend(settings.upstream_fhir, settings.fhir_base, pages))
 
 
 def attach(app: Flask, services: SandboxServices) -> None:

@@ -267,3 +267,20 @@ def a_sandbox(
             yield client
         finally:
             client.http.close()
+
+
+STORES = ["in SQLite", "on a server behind"]
+
+
+@contextmanager
+def a_sandbox_storing(where: str, state_dir: Path) -> Iterator[SandboxClient]:
+    """A sandbox that keeps its records in one of `STORES`; the server behind is another sandbox in open mode."""
+    if where == STORES[0]:
+        with a_sandbox(state_dir / "front") as front:
+            yield front
+        return
+    with (
+        a_sandbox(state_dir / "behind", seed=False, open_fhir=True) as behind,
+        a_sandbox(state_dir / "front", upstream_fhir=behind.fhir_base) as front,
+    ):
+        yield front

@@ -17,16 +17,18 @@ from ehr_sandbox.settings import Faults, RegisteredClient
 from tests.contract.sandbox_client import (
     APP,
     REDIRECT_URI,
+    STORES,
     SandboxClient,
     a_sandbox,
+    a_sandbox_storing,
     an_observation,
     rs384_key,
 )
 
 
-@pytest.fixture(scope="module")
-def ehr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxClient]:
-    with a_sandbox(tmp_path_factory.mktemp("ehr")) as client:
+@pytest.fixture(scope="module", params=STORES)
+def ehr(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxClient]:
+    with a_sandbox_storing(request.param, tmp_path_factory.mktemp("ehr")) as client:
         yield client
 
 

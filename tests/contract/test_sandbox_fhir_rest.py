@@ -10,14 +10,14 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 
-from tests.contract.sandbox_client import SandboxClient, a_sandbox, an_observation
+from tests.contract.sandbox_client import STORES, SandboxClient, a_sandbox_storing, an_observation
 
 FHIR_JSON = "application/fhir+json; charset=utf-8"
 
 
-@pytest.fixture(scope="module")
-def ehr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxClient]:
-    with a_sandbox(tmp_path_factory.mktemp("ehr")) as client:
+@pytest.fixture(scope="module", params=STORES)
+def ehr(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxClient]:
+    with a_sandbox_storing(request.param, tmp_path_factory.mktemp("ehr")) as client:
         yield client
 
 
