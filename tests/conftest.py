@@ -14,6 +14,8 @@ import pytest
 from flask import Flask
 from werkzeug.serving import make_server
 
+from imaging_cds.viewer_install import is_installed
+
 CHECKOUT = Path(__file__).parent.parent
 VIEWER_DIR = CHECKOUT / ".viewer"
 
@@ -89,6 +91,6 @@ def chromium_path() -> str:
 @pytest.fixture(scope="session")
 def viewer_dir() -> Path:
     """The installed OHIF viewer."""
-    if not (VIEWER_DIR / "index.html").exists():
+    if not is_installed(VIEWER_DIR):
         pytest.skip("The viewer is not installed. Run: .venv/bin/python -m imaging_cds viewer (needs npm)")
     return VIEWER_DIR

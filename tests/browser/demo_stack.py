@@ -1,0 +1,157 @@
+"""The whole demo as its users start it, and a clinician in Chromium whose traffic is recorded."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Response
+
+from tests.conftest import CHECKOUT, free_port_number
+
+START_TIMEOUT_S = 150
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demo:
+    """A running demo."""
+
+    app_url: str
+    ehr_url: str
+    pacs_url: str
+    directory: Path
+
+    def command(self, *arguments: str) -> str:
+        """What an ``imaging-cds`` command prints for this demo."""
+        completed = subprocess.run(
+            [sys.executable, "-m", "imaging_cds", *arguments], cwd=CHECKOUT, capture_output=True, text=True, timeout=60
+        )
+        assert completed.returncode == 0, completed.stderr
+        return completed.stdout
+
+    def token(self, patient: str | None, *more: str) -> str:
+        """An access token of the sandbox, by the command that developers use."""
+        ports = ("--directory", str(self.directory), "--port", _port(self.app_url), "--ehr-port", _port(self.ehr_url))
+        in_context = ("--patient", patient) if patient else ()
+        return self.command("token", *ports, *in_context, *more).strip()
+
+    def audit(self, *more: str) -> str:
+        """The audit trail as JSON lines."""
+        return self.command("audit", "--config", str(self.directory / "app.toml"), "--json", *more)
+
+    def everything_written(self) -> bytes:
+        """Every log line and state file of the application, for looking for what must not be there."""
+        roots = (self.directory / "logs", self.directory / "app")
+        return b"".join(path.read_bytes() for root in roots for path in root.rglob("*") if path.is_file())
+
+
+@contextmanager
+def running_demo(directory: Path, viewer_dir: Path, *more: str) -> Iterator[Demo]:
+    """``imaging-cds demo`` on free ports until the block ends; then it must stop cleanly on Ctrl-C."""
+    app, ehr, pacs = (str(free_port_number()) for _ in range(3))
+    demo = Demo(
+        app_url=f"http://localhost:{app}",
+        ehr_url=f"http://127.0.0.1:{ehr}",
+        pacs_url=f"http://127.0.0.1:{pacs}/dicom-web",
+        directory=directory,
+    )
+    command = ["demo", "--directory", str(directory), "--viewer-dir", str(viewer_dir)]
+    ports = ["--port", app, "--ehr-port", ehr, "--pacs-port", pacs]
+    with (directory.parent / f"{directory.name}.out").open("w+") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "imaging_cds", *command, *ports, *more], cwd=CHECKOUT, stdout=output, stderr=output
+        )
+        try:
+            _wait_until_up(demo, process, output)
+            yield demo
+        finally:
+            process.send_signal(signal.SIGINT)
+            code = process.wait(30)
+    assert code == 0, f"the demo did not stop cleanly: {code}"
+
+
+def _wait_until_up(demo: Demo, process: subprocess.Popen[bytes], output: Any) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    with requests.Session() as session:
+        session.trust_env = False
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                output.seek(0)
+                raise AssertionError(f"the demo ended: {output.read()}")
+            try:
+                if session.get(f"{demo.app_url}/readyz", timeout=2).ok:
+                    return
+            except requests.RequestException:
+                pass
+            time.sleep(0.2)
+    raise AssertionError("the demo did not come up")
+
+
+def _port(url: str) -> str:
+    return url.rpartition(":")[2]
+
+
+@dataclass  # no slots: Playwright notes its wrappers on the object
+class Wire:
+    """What one browser context sent and received."""
+
+    demo: Demo
+    requests: list[Request] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+    console: list[str] = field(default_factory=list)
+
+    def watch(self, context: BrowserContext) -> None:
+        """Starts recording."""
+        context.on("request", lambda sent: self.requests.append(sent))
+        context.on("response", self._note_token)
+        context.on("console", lambda message: self.console.append(message.text))
+
+    def _note_token(self, response: Response) -> None:
+        if response.request.method == "POST" and response.url.endswith("/token") and response.status == 200:
+            self.tokens.append(response.json()["access_token"])
+
+    def dicomweb(self) -> list[Request]:
+        """Requests to the gateway, preflights left out."""
+        return [one for one in self.requests if "/dicom-web/" in one.url and one.method != "OPTIONS"]
+
+    def foreign(self) -> list[str]:
+        """URLs of other hosts than the demo's own; there must be none."""
+        own = (self.demo.app_url, self.demo.ehr_url, "data:", "blob:", "about:")
+        return [one.url for one in self.requests if not one.url.startswith(own)]
+
+    def assert_the_token_was_kept_safe(self, pages: list[Page]) -> None:
+        """Every DICOMweb request carried a token of the launch; no URL, page source or file of the server holds one."""
+        assert self.tokens, "the viewer never asked for a token"
+        sent = [one.header_value("authorization") for one in self.dicomweb()]
+        assert sent
+        assert set(sent) <= {f"Bearer {token}" for token in self.tokens}
+        assert self.foreign() == []
+        sources = [frame.content() for page in pages for frame in page.frames if not frame.is_detached()]
+        written = self.demo.everything_written()
+        for token in self.tokens:
+            assert not any(token in one.url for one in self.requests)
+            assert not any(token in source for source in sources)
+            assert token.encode() not in written
+            # the signature alone would be enough to spot a token that was cut or wrapped
+            assert token.rpartition(".")[2].encode() not in written
+
+
+@contextmanager
+def clinician(browser: Browser, demo: Demo) -> Iterator[tuple[BrowserContext, Wire]]:
+    """A fresh browser profile with a record of its traffic."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    context.set_default_timeout(60_000)
+    wire = Wire(demo)
+    wire.watch(context)
+    try:
+        yield context, wire
+    finally:
+        context.close()
