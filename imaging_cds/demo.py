@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
-import threading
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,9 @@ from rich.panel import Panel
 from fhir_imaging.errors import ConfigurationError
 from imaging_cds import demo_data
 from imaging_cds.cli_viewer import ensure_viewer
-from imaging_cds.demo_plan import PACS_NAME, DemoOptions, app_table, check_options
+from imaging_cds.demo_directory import claimed
+from imaging_cds.demo_outside import check_outside_servers
+from imaging_cds.demo_plan import DEFAULT_DIRECTORY, PACS_NAME, DemoOptions, app_table, check_options
 from imaging_cds.processes import ProcessGroup, ProcessSpec, python_command
 from imaging_cds.server import is_port_free
 from imaging_cds.settings import CONFIG_VARIABLE, load
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 READY_TIMEOUT_S = 60.0
+POLL_S = 0.2
 # Where only IPv4 is bound, "localhost" can still be answered by something else on ::1, so both are asked for.
 _HOSTS = {"app": "localhost", "ehr": "127.0.0.1", "pacs": "127.0.0.1"}
 
@@ -34,11 +37,16 @@ def run_demo(options: DemoOptions, console: Console) -> int:
     """Runs until Ctrl-C or SIGTERM (exit code 0), or until a server ends by itself (ProcessFailed)."""
     check_options(options)
     _check_ports(options)
-    _prepare_directory(options)
-    ensure_viewer(options.viewer_dir, console)
-    demo_data.prepare(options, console)
-    options.app_config.write_text(tomli_w.dumps(app_table(options)))
-    load(options.app_config)  # a wrong combination is explained here, not in a worker's log
+    with claimed(options.directory, reset=options.reset):
+        ensure_viewer(options.viewer_dir, console)
+        check_outside_servers(options)
+        demo_data.prepare(options, console)
+        options.app_config.write_text(tomli_w.dumps(app_table(options)))
+        load(options.app_config)  # a wrong combination is explained here, not in a worker's log
+        return _serve_all(options, console)
+
+
+def _serve_all(options: DemoOptions, console: Console) -> int:
     group = ProcessGroup()
     try:
         with _stop_requested() as stop:
@@ -47,8 +55,9 @@ def run_demo(options: DemoOptions, console: Console) -> int:
             with console.status("Starting the servers"):
                 group.wait_ready(READY_TIMEOUT_S)
             console.print(where_to_click(options))
-            while not stop.wait(0.5):
+            while not stop.requested:
                 group.check()
+                time.sleep(POLL_S)
         console.print("Stopping.")
         return 0
     finally:
@@ -70,10 +79,11 @@ def process_specs(options: DemoOptions) -> list[ProcessSpec]:
         )
     upstream = ("--fhir", options.fhir_url) if options.fhir_url else ()
     opened = ("--open-fhir",) if options.open_fhir else ()
+    hook_clients = [part for one in options.trusted_cds_clients for part in ("--trust-cds-client", f"{one.issuer}={one.keys}")]
     specs.append(
         ProcessSpec(
             title="The sandbox EHR",
-            command=python_command("sandbox-ehr", *here, *upstream, *opened),
+            command=python_command("sandbox-ehr", *here, *upstream, *opened, *hook_clients),
             ready_url=f"{options.ehr_url}/fhir/metadata",
             log_file=options.logs / "ehr.log",
         )
@@ -93,6 +103,9 @@ def process_specs(options: DemoOptions) -> list[ProcessSpec]:
 
 def where_to_click(options: DemoOptions) -> Panel:
     """The few lines that a newcomer needs."""
+    is_elsewhere = options.directory != DEFAULT_DIRECTORY
+    elsewhere = f" --directory {options.directory}" if is_elsewhere else ""
+    configured = f" --config {options.app_config}" if is_elsewhere else ""
     archive = options.dicomweb_root + ("" if options.pacs_url is None else "  (yours)")
     lines = [
         f"[bold]Open the chart:[/bold]  {options.ehr_url}/",
@@ -105,8 +118,9 @@ def where_to_click(options: DemoOptions) -> Panel:
         f"DICOMweb         {archive}",
         f"  guarded        {options.gateway_root}",
         "",
-        'A token for curl: imaging-cds token --patient demo-a --scope "patient/*.rs"',
-        f"Logs: {options.logs}/      Who opened what: imaging-cds audit      Stop: Ctrl-C",
+        f'A token for curl: imaging-cds token{elsewhere} --patient demo-a --scope "patient/*.rs"',
+        f"Who opened what:  imaging-cds audit{configured}",
+        f"Logs: {options.logs}/      Stop: Ctrl-C",
         "Secure cookies on http://localhost work in Chromium and Firefox, not in Safari. Synthetic patients only.",
     ]
     return Panel("\n".join(lines), title="imaging-cds demo", expand=False)
@@ -125,19 +139,20 @@ def _check_ports(options: DemoOptions) -> None:
         raise ConfigurationError(taken)
 
 
-def _prepare_directory(options: DemoOptions) -> None:
-    if options.reset and options.directory.exists():
-        shutil.rmtree(options.directory)
-    options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+@dataclass
+class _StopRequest:
+    """A plain flag: a lock inside a signal handler could be held by the very code that the signal interrupted."""
+
+    requested: bool = False
 
 
 @contextmanager
-def _stop_requested() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set while the block runs."""
-    stop = threading.Event()
+def _stop_requested() -> Iterator[_StopRequest]:
+    """A flag that SIGINT and SIGTERM set while the block runs."""
+    stop = _StopRequest()
 
     def request_stop(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
+        stop.requested = True
 
     previous: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {
         number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)

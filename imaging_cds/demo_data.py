@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+import ehr_sandbox
 from ehr_sandbox.patients import build_demo
 from ehr_sandbox.services import make_services
 from imaging_cds.demo_plan import DemoOptions
@@ -25,8 +28,7 @@ def prepare(options: DemoOptions, console: Console) -> None:
     A foreign FHIR server or PACS gets demo patients only with ``--seed``; the sandbox's own get them always.
     """
     day = demo_day()
-    if not _is_due(options, day):
-        return
+    # Costs a hundredth of a second when nothing changed; notices lost files and another version of the generator.
     with _progress(console) as show:
         demo = build_demo(
             options.dicom_dir,
@@ -35,6 +37,8 @@ def prepare(options: DemoOptions, console: Console) -> None:
             fhir_base=f"{options.ehr_url}/fhir",
             progress=show,
         )
+    if not _is_due(options, day):
+        return
     _load_records(options, list(demo.bundles))
     if options.pacs_url is not None and options.seed:
         with _progress(console) as show:
@@ -58,13 +62,23 @@ def _load_records(options: DemoOptions, bundles: list[dict[str, Any]]) -> None:
 
 def _is_due(options: DemoOptions, day: date) -> bool:
     path = options.directory / _STAMP
-    return not path.exists() or path.read_text() != _stamp(options, day)
+    return not path.exists() or path.read_text() != _stamp(options, day) or not options.dicom_dir.is_dir()
 
 
 def _stamp(options: DemoOptions, day: date) -> str:
-    """What the data were made for: another day, address or server makes them anew."""
-    parts = (day.isoformat(), options.gateway_root, options.ehr_url, options.fhir_url, options.pacs_url, options.seed)
+    """What the data were made for and by: another day, address, server or program makes them anew."""
+    addresses = (options.gateway_root, options.ehr_url, options.fhir_url, options.pacs_url)
+    parts = (day.isoformat(), *addresses, options.seed, _program())
     return "\n".join(map(str, parts)) + "\n"
+
+
+def _program() -> str:
+    """A digest of the sandbox's own source files, so that a new version's patients take the place of the old ones."""
+    digest = sha256()
+    folder = Path(ehr_sandbox.__file__).parent
+    for source in sorted(folder.rglob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 @contextmanager
