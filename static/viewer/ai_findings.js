@@ -118,7 +118,7 @@ export class AiFindings {
     const anchors = [[left, middle], [right, middle], [(left + right) / 2, top], [(left + right) / 2, bottom]];
     drawing.drawLinkedTextBox(svg, uid, "words", words, place, anchors, {}, {
       color: COLOR,
-      background: "rgb(0, 0, 0)",
+      background: "rgba(0, 0, 0, 0.6)",
       textBoxMargin: 6,
       textBoxBorderRadius: 4,
       padding: 0,

@@ -212,3 +212,77 @@ def test_the_token_goes_to_the_launchs_servers_and_is_taken_off_everywhere_else(
 
     assert seen == ["Bearer T", "Bearer T", "heard", "heard"]
     assert heard == [None, None]
+
+
+KEEPER = """
+async ({ answers, longestTimerMs, useAfterMs, uses }) => {
+  const { TokenKeeper } = await import("/static/viewer/token.js");
+  const [realFetch, realTimeout] = [window.fetch, window.setTimeout];
+  const sleep = (ms) => new Promise((resolve) => realTimeout(resolve, ms));
+  const asked = [];
+  const ended = [];
+  window.fetch = async (address, options) => {
+    asked.push(options.body);
+    const [status, body] = answers[Math.min(asked.length, answers.length) - 1];
+    if (status === 0) throw new TypeError("no network");
+    return new Response(JSON.stringify(body), { status });
+  };
+  // A sleeping page: its long timers never fire, its short ones at once.
+  window.setTimeout = (work, ms) => (ms > longestTimerMs ? 0 : realTimeout(work, Math.min(ms, 5)));
+  try {
+    const keeper = new TokenKeeper({ tokenPath: "/token", onEnded: (reason) => ended.push(reason) });
+    keeper.start();
+    await sleep(useAfterMs);
+    const tokens = await Promise.all(Array.from({ length: uses }, () => keeper.current()));
+    return { tokens, posts: asked.length, ended, header: keeper.header() };
+  } finally {
+    [window.fetch, window.setTimeout] = [realFetch, realTimeout];
+  }
+}
+"""
+
+
+def keep(page: Page, *answers: tuple[int, Any], sleeps: bool = False, uses: int = 1) -> Any:
+    settings = {
+        "answers": answers,
+        "longestTimerMs": 50 if sleeps else 60_000,
+        "useAfterMs": 300 if sleeps else 0,
+        "uses": uses,
+    }
+    return page.evaluate(KEEPER, settings)
+
+
+def test_a_token_that_ran_out_in_a_sleeping_page_is_renewed_before_its_use(scripts_page: Page) -> None:
+    """Group 33: on demand, when the timer did not fire."""
+    first, second = {"access_token": "T1", "expires_in": 0.1}, {"access_token": "T2", "expires_in": 300}
+
+    kept = keep(scripts_page, (200, first), (200, second), sleeps=True)
+
+    assert kept == {"tokens": ["T2"], "posts": 2, "ended": [], "header": {"Authorization": "Bearer T2"}}
+
+
+def test_many_requests_wait_for_one_renewal(scripts_page: Page) -> None:
+    kept = keep(scripts_page, (200, {"access_token": "T1", "expires_in": 300}), sleeps=False, uses=20)
+
+    assert kept["tokens"] == ["T1"] * 20
+    assert kept["posts"] == 1
+
+
+@pytest.mark.parametrize("fault", [(0, None), (503, {}), (200, {"access_token": 1}), (200, {"expires_in": 5})])
+def test_a_passing_fault_is_retried(scripts_page: Page, fault: tuple[int, Any]) -> None:
+    kept = keep(scripts_page, fault, (200, {"access_token": "T2", "expires_in": 300}))
+
+    assert (kept["tokens"], kept["posts"], kept["ended"]) == (["T2"], 2, [])
+
+
+def test_a_lasting_fault_ends_the_session_as_unreachable(scripts_page: Page) -> None:
+    kept = keep(scripts_page, (503, {}))
+
+    assert (kept["tokens"], kept["posts"], kept["ended"]) == ([None], 4, ["unreachable"])
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_a_session_that_is_gone_is_not_asked_again(scripts_page: Page, status: int) -> None:
+    kept = keep(scripts_page, (status, {}), uses=3)
+
+    assert kept == {"tokens": [None] * 3, "posts": 1, "ended": ["session"], "header": {}}
