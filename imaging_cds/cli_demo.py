@@ -1,22 +1,30 @@
-"""``imaging-cds demo`` and the two sandbox servers that it starts."""
+"""``imaging-cds demo`` and the two sandbox servers that it starts.
+
+What they run on (the sandbox and its image libraries) is an optional extra, so it is loaded by the command that needs it.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
 
+from fhir_imaging.errors import ConfigurationError
 from imaging_cds import sandbox_servers
 from imaging_cds.cli_viewer import DEFAULT_VIEWER_DIR
-from imaging_cds.demo import run_demo
-from imaging_cds.demo_plan import DemoOptions, parse_trusted_cds_client, parse_trusted_issuer
+from imaging_cds.demo_plan import (
+    DEFAULT_DIRECTORY,
+    PASSWORD_VARIABLE,
+    DemoOptions,
+    parse_trusted_cds_client,
+    parse_trusted_issuer,
+)
 
-DEFAULT_DIRECTORY = Path(".demo")
-PASSWORD_VARIABLE = "IMAGING_CDS_PACS_PASSWORD"  # noqa: S105 - the variable's name, not a password
 Parsed = TypeVar("Parsed")
 
 
@@ -34,6 +42,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_address_arguments(ehr)
     ehr.add_argument("--fhir", help="a real FHIR R4 server that stores in place of the sandbox's own")
     ehr.add_argument("--open-fhir", action="store_true", help="answer FHIR without a token, on this machine only")
+    _add_cds_client_argument(ehr)
     ehr.set_defaults(run=_run_ehr)
     pacs = commands.add_parser("sandbox-pacs", help="the sandbox PACS alone (the demo starts it)")
     add_address_arguments(pacs)
@@ -79,13 +88,7 @@ def _add_outsider_arguments(demo: argparse.ArgumentParser) -> None:
         metavar="URL[=CLIENT_ID]",
         help="a SMART launcher or EHR that may launch the app; repeatable",
     )
-    outsiders.add_argument(
-        "--trust-cds-client",
-        action="append",
-        type=_argument(parse_trusted_cds_client),
-        metavar="ISS=JWKS_URL_OR_FILE",
-        help="a CDS client that may call the cards, from a browser too; repeatable",
-    )
+    _add_cds_client_argument(outsiders)
     outsiders.add_argument("--fhir", metavar="URL", help="a real FHIR R4 server behind the sandbox's authorization")
     outsiders.add_argument("--pacs", metavar="URL", help="DICOMweb root of a real PACS in place of the sandbox's")
     outsiders.add_argument("--pacs-user", metavar="USER", help=f"its user; the password is read from ${PASSWORD_VARIABLE}")
@@ -94,6 +97,16 @@ def _add_outsider_arguments(demo: argparse.ArgumentParser) -> None:
     )
     outsiders.add_argument(
         "--open-fhir", action="store_true", help="let a SMART launcher on this machine read the sandbox's FHIR without a token"
+    )
+
+
+def _add_cds_client_argument(to: argparse._ActionsContainer) -> None:
+    to.add_argument(
+        "--trust-cds-client",
+        action="append",
+        type=_argument(parse_trusted_cds_client),
+        metavar="ISS=JWKS_URL_OR_FILE",
+        help="a CDS client that may call the cards, from a browser too; repeatable",
     )
 
 
@@ -108,14 +121,27 @@ def _argument(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
 
 
 def _run_demo(arguments: argparse.Namespace) -> int:
+    with demo_extra():
+        from imaging_cds.demo import run_demo
     return run_demo(options_of(arguments), Console())
 
 
 def _run_ehr(arguments: argparse.Namespace) -> int:
-    sandbox_servers.serve_ehr(options_of(arguments))
+    with demo_extra():
+        sandbox_servers.serve_ehr(options_of(arguments))
     return 0
 
 
 def _run_pacs(arguments: argparse.Namespace) -> int:
-    sandbox_servers.serve_pacs(options_of(arguments))
+    with demo_extra():
+        sandbox_servers.serve_pacs(options_of(arguments))
     return 0
+
+
+@contextmanager
+def demo_extra() -> Iterator[None]:
+    """ConfigurationError with the remedy where the block imports a library of the demo that this installation lacks."""
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        raise ConfigurationError([f"{exc.name} is not installed; the demo needs it: pip install 'imaging-cds[demo]'"]) from exc

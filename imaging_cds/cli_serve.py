@@ -14,11 +14,11 @@ import tomli_w
 
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.store.engine import Store
-from imaging_cds.app import create_app
+from imaging_cds.demo_plan import DEFAULT_DIRECTORY
 from imaging_cds.server import serve
 from imaging_cds.settings import CONFIG_VARIABLE, ApplicationSettings, load
 
-DEMO_CONFIG = Path(".demo/app.toml")
+DEMO_CONFIG = DEFAULT_DIRECTORY / "app.toml"
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -52,6 +52,8 @@ def settings_of(arguments: argparse.Namespace) -> ApplicationSettings:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    from imaging_cds.app import create_app  # the other commands answer at once without it
+
     settings = settings_of(arguments)
     _migrated(settings)
     serve(lambda: create_app(settings), settings.server)

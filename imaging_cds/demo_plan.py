@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import is_loopback, origin_of
 
+DEFAULT_DIRECTORY = Path(".demo")
 EHR_NAME = "sandbox"
 PACS_NAME = "demo"
+PASSWORD_VARIABLE = "IMAGING_CDS_PACS_PASSWORD"  # noqa: S105 - the variable's name, not a password
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,14 @@ class TrustedCdsClient:
         """Whether ``keys`` names a file of pinned keys instead of a URL."""
         return not self.keys.startswith(("http://", "https://"))
 
+    @property
+    def origin(self) -> str | None:
+        """The browser origin that the issuer names; None where it is no address."""
+        try:
+            return origin_of(self.issuer)
+        except ValueError:
+            return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
@@ -52,7 +63,7 @@ class DemoOptions:
     fhir_url: str | None = None
     pacs_url: str | None = None
     pacs_user: str | None = None
-    pacs_password: str | None = None
+    pacs_password: str | None = field(default=None, repr=False)
 
     @property
     def app_url(self) -> str:
@@ -70,9 +81,19 @@ class DemoOptions:
         return (self.pacs_url or f"http://127.0.0.1:{self.pacs_port}/dicom-web").rstrip("/")
 
     @property
+    def pacs_credential(self) -> tuple[str, str] | None:
+        """User and password at the archive of ``--pacs``."""
+        return (self.pacs_user, self.pacs_password or "") if self.pacs_user else None
+
+    @property
     def gateway_root(self) -> str:
         """What the demo's FHIR Endpoint names: our gateway in front of that archive."""
         return f"{self.app_url}/imaging/{EHR_NAME}/dicom-web/{PACS_NAME}"
+
+    @property
+    def cds_client_origins(self) -> tuple[str, ...]:
+        """Browser origins of the trusted CDS clients: an issuer that is an address is a page's origin, another name is not."""
+        return tuple(client.origin for client in self.trusted_cds_clients if client.origin)
 
     @property
     def app_config(self) -> Path:
@@ -109,24 +130,37 @@ def parse_trusted_cds_client(text: str) -> TrustedCdsClient:
 
 def check_options(options: DemoOptions) -> None:
     """ConfigurationError listing everything that cannot work."""
-    problems = []
+    problems = [*_port_problems(options), *_address_problems(options), *_missing_problems(options)]
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def _port_problems(options: DemoOptions) -> Iterator[str]:
     ports = [options.port, options.ehr_port, *([] if options.pacs_url else [options.pacs_port])]
     if len(set(ports)) != len(ports):
-        problems.append("--port, --ehr-port and --pacs-port must differ.")
-    problems += [f"port {port} is not between 1 and 65535." for port in ports if not 0 < port < 65536]
+        yield "--port, --ehr-port and --pacs-port must differ."
+    yield from (f"port {port} is not between 1 and 65535." for port in ports if not 0 < port < 65536)
+
+
+def _address_problems(options: DemoOptions) -> Iterator[str]:
     for name, url in (("--fhir", options.fhir_url), ("--pacs", options.pacs_url)):
         if url is not None:
             try:
                 origin_of(url)
             except ValueError:
-                problems.append(f"{name}: {url} is not an http(s) URL.")
+                yield f"{name}: {url} is not an http(s) URL."
+
+
+def _missing_problems(options: DemoOptions) -> Iterator[str]:
     if options.pacs_user and not options.pacs_url:
-        problems.append("--pacs-user needs --pacs.")
+        yield "--pacs-user needs --pacs."
+    elif options.pacs_user and options.pacs_password is None:
+        yield f"--pacs-user needs its password in the environment variable {PASSWORD_VARIABLE}."
+    if options.seed and not (options.fhir_url or options.pacs_url):
+        yield "--seed needs --fhir or --pacs: the sandbox's own servers have the demo patients always."
     for client in options.trusted_cds_clients:
         if client.keys_are_a_file and not Path(client.keys).is_file():
-            problems.append(f"--trust-cds-client: there is no file {client.keys}.")
-    if problems:
-        raise ConfigurationError(problems)
+            yield f"--trust-cds-client: there is no file {client.keys}."
 
 
 def app_table(options: DemoOptions) -> dict[str, Any]:
@@ -183,4 +217,4 @@ def _sandbox_cds_client(options: DemoOptions) -> dict[str, Any]:
 
 def _cds_client(client: TrustedCdsClient) -> dict[str, Any]:
     keys = {"jwks_file": str(Path(client.keys).absolute())} if client.keys_are_a_file else {"jwks_url": client.keys}
-    return {"iss": client.issuer, **keys, "cors_origins": [origin_of(client.issuer)]}
+    return {"iss": client.issuer, **keys, "cors_origins": [client.origin] if client.origin else []}

@@ -27,7 +27,6 @@ def store_fhir(fhir_url: str, bundles: Sequence[dict[str, Any]]) -> None:
 def store_dicom(options: DemoOptions, progress: Callable[[str, int, int], None]) -> None:
     """STOW-RS of all demo files, some at a time (PS3.18 §10.5); UpstreamRefused when the archive does not take them."""
     files = sorted(path for path in options.dicom_dir.rglob("*.dcm"))
-    auth = (options.pacs_user, options.pacs_password or "") if options.pacs_user else None
     sent = 0
     with OutboundSession([options.dicomweb_root], timeout_s=120) as session:
         for group in _groups(files):
@@ -38,7 +37,7 @@ def store_dicom(options: DemoOptions, progress: Callable[[str, int, int], None])
                     "Content-Type": f'multipart/related; type="application/dicom"; boundary={_BOUNDARY}',
                     "Accept": "application/dicom+json",
                 },
-                auth=auth,
+                auth=options.pacs_credential,
             )
             _check(response, "the demo images")
             sent += len(group)

@@ -1,13 +1,18 @@
-"""The sandbox EHR and PACS as servers of their own, configured from the demo's options."""
+"""The sandbox EHR and PACS as servers of their own, configured from the demo's options.
+
+The archive's image libraries are an optional extra and slow to load, so they are loaded by the server that needs them.
+"""
 
 from __future__ import annotations
 
-from ehr_sandbox.ehr import create_ehr
-from ehr_sandbox.pacs import PacsSettings, create_pacs
+from typing import TYPE_CHECKING
+
 from ehr_sandbox.settings import SandboxSettings, demo_settings
-from fhir_imaging.settings import origin_of
 from imaging_cds.demo_plan import DemoOptions
 from imaging_cds.server import ServerSettings, serve
+
+if TYPE_CHECKING:
+    from ehr_sandbox.pacs import PacsSettings
 
 
 def ehr_settings(options: DemoOptions) -> SandboxSettings:
@@ -18,12 +23,14 @@ def ehr_settings(options: DemoOptions) -> SandboxSettings:
         state_dir=(options.directory / "ehr").absolute(),
         upstream_fhir=options.fhir_url,
         open_fhir=options.open_fhir,
-        cors_origins=tuple(origin_of(client.issuer) for client in options.trusted_cds_clients),
+        cors_origins=options.cds_client_origins,
     )
 
 
 def pacs_settings(options: DemoOptions) -> PacsSettings:
     """The sandbox PACS of this demo: it indexes the demo's files where they lie."""
+    from ehr_sandbox.pacs import PacsSettings
+
     return PacsSettings(
         base_url=options.dicomweb_root,
         data_dir=(options.directory / "pacs").absolute(),
@@ -34,11 +41,15 @@ def pacs_settings(options: DemoOptions) -> PacsSettings:
 # One process each: they are doubles for tests and demos, and SQLite files are their only state.
 def serve_ehr(options: DemoOptions) -> None:
     """Serves the sandbox EHR until it is stopped."""
+    from ehr_sandbox.ehr import create_ehr
+
     settings = ehr_settings(options)
     serve(lambda: create_ehr(settings), ServerSettings(host="127.0.0.1", port=options.ehr_port, workers=1))
 
 
 def serve_pacs(options: DemoOptions) -> None:
     """Serves the sandbox PACS until it is stopped."""
+    from ehr_sandbox.pacs import create_pacs
+
     settings = pacs_settings(options)
     serve(lambda: create_pacs(settings), ServerSettings(host="127.0.0.1", port=options.pacs_port, workers=1))
