@@ -107,13 +107,14 @@ def _fetch(client: FhirClient, query: FactQuery, value: PrefetchValue, patient_i
         if "?" not in query.template:
             return _Fetched(resources=_read(client, query, patient_id, deadline), complete=True)
         page = _first_page(client, query, value, patient_id, deadline)
-        for _ in range(max_pages):
+        for further in range(max_pages, 0, -1):
             found += [one for one in page.matches if one.get("resourceType") == query.resource_type]
             if any(is_error(outcome) for outcome in page.outcomes):
                 return _Fetched(resources=tuple(found), complete=False, reason="the FHIR server reported an error")
             if page.next_url is None:
                 return _Fetched(resources=tuple(found), complete=True)
-            page = client.follow(page.next_url, timeout_s=_left(deadline))
+            if further > 1:
+                page = client.follow(page.next_url, timeout_s=_left(deadline))
     except UpstreamTimeout:
         return _broken_off(value, found, "the FHIR server did not answer in time")
     except ImagingError as error:

@@ -212,6 +212,8 @@ class SigningEhr:
     def jwt_for(self, url: str, *, header: Mapping[str, Any] | None = None, **claims: Any) -> str:
         merged = {name: value for name, value in (self.claims(url) | claims).items() if value is not None}
         headers = {"kid": self.kid, "typ": "JWT"} | dict(header or {})
+        if headers["kid"] is None:
+            del headers["kid"]
         algorithm = str(headers.pop("alg", "ES384"))
         key: Any = self.rsa_key if algorithm.startswith("RS") else self.ec_key
         return jwt.encode(merged, key, algorithm=algorithm, headers=headers)

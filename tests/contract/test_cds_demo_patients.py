@@ -1,0 +1,92 @@
+"""The synthetic patients A, B and C of the sandbox, through the whole service: what their charts must make it say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ehr_sandbox.patients.demo import build_demo
+from fhir_imaging.store.engine import Store
+from imaging_findings.facts import QUERIES
+from tests.cds_actors import APP, FHIR, NOW, CdsActor, a_bundle, a_cds_service, a_hook, a_store
+
+SLICES = 3
+
+
+@pytest.fixture(scope="module")
+def charts(tmp_path_factory: pytest.TempPathFactory) -> list[Mapping[str, Any]]:
+    directory = tmp_path_factory.mktemp("demo")
+    gateway = f"{APP}/imaging/sandbox/dicom-web/demo"
+    demo = build_demo(directory, demo_day=NOW.date(), gateway_address=gateway, fhir_base=FHIR, slices=SLICES)
+    return [entry["resource"] for bundle in demo.bundles for entry in bundle["entry"]]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = a_store(tmp_path / "state")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def cds(store: Store, tmp_path: Path) -> CdsActor:
+    return a_cds_service(store, tmp_path)
+
+
+def cards_of(cds: CdsActor, charts: list[Mapping[str, Any]], patient_id: str) -> list[dict[str, Any]]:
+    """The cards when the chart is opened, with the prefetch that an EHR makes of it."""
+    prefetch: dict[str, Any] = {}
+    for query in QUERIES:
+        own = [one for one in charts if one["resourceType"] == query.resource_type]
+        if query.resource_type == "Patient":
+            prefetch[query.key] = next(one for one in own if one["id"] == patient_id)
+        else:
+            prefetch[query.key] = a_bundle(*[one for one in own if one["subject"]["reference"] == f"Patient/{patient_id}"])
+    return cds.cards(a_hook(prefetch, context={"userId": "Practitioner/demo-gp", "patientId": patient_id}))
+
+
+def test_patient_a_is_4b_by_the_reader_and_4a_by_the_ai(cds: CdsActor, charts: list[Mapping[str, Any]]) -> None:
+    (card,) = cards_of(cds, charts, "demo-a")
+
+    assert card["indicator"] == "warning"
+    assert card["summary"].startswith("Lung-RADS 4B")
+    assert "AI (unsigned) says 4A" in card["summary"]
+    assert "suggestions" not in card, "no auto order"
+    assert "would fit category" not in card["detail"], "the fixture is honest: 9 mm growing is 4B"
+    smart = [link["appContext"] for link in card["links"] if link["type"] == "smart"]
+    assert len(smart) == 2
+    assert smart[1].startswith(f"studies/{smart[0]}/series/")
+
+
+def test_patient_b_needs_no_routine_follow_up(cds: CdsActor, charts: list[Mapping[str, Any]]) -> None:
+    (card,) = cards_of(cds, charts, "demo-b")
+
+    assert card["indicator"] == "info"
+    assert "no routine follow-up" in card["summary"]
+    assert "suggestions" not in card
+
+
+def test_patient_c_gets_a_ct_at_6_to_12_months_then_18_to_24(cds: CdsActor, charts: list[Mapping[str, Any]]) -> None:
+    (card,) = cards_of(cds, charts, "demo-c")
+
+    assert card["indicator"] == "warning"
+    assert "CT at 6–12 months, then CT at 18–24 months." in card["detail"]
+    order = card["suggestions"][0]["actions"][0]["resource"]
+    assert order["code"]["coding"][0]["code"] == "29252-4"
+    assert order["subject"] == {"reference": "Patient/demo-c"}
+    assert order["reasonReference"][0]["reference"].startswith("Observation/")
+
+
+def test_accepting_the_draft_quiets_the_card(cds: CdsActor, charts: list[Mapping[str, Any]]) -> None:
+    (card,) = cards_of(cds, charts, "demo-c")
+    draft = card["suggestions"][0]["actions"][0]["resource"] | {"id": "draft"}
+
+    (quiet,) = cards_of(cds, [*charts, draft], "demo-c")
+    signed = cards_of(cds, [*charts, draft | {"status": "active"}], "demo-c")
+
+    assert quiet["indicator"] == "info"
+    assert "suggestions" not in quiet
+    assert signed == []

@@ -1,0 +1,187 @@
+"""Feedback (R34, cds-fb-1 to cds-fb-3): validated, idempotent, batched, joined with the rule behind the card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import inspect, text
+
+from cds_service import feedback_store
+from cds_service.feedback_store import RuleFeedback
+from fhir_imaging.store.engine import Store
+from tests.cds_actors import CdsActor, a_cds_service, a_hook, a_lung_rads, a_nodule, a_store, whole_prefetch
+
+PATH = "/cds-services/imaging-findings/feedback"
+AT = "2026-11-21T09:05:00Z"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = a_store(tmp_path / "state")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def cds(store: Store, tmp_path: Path) -> CdsActor:
+    return a_cds_service(store, tmp_path)
+
+
+def accepted(card: str, suggestion: str = "s", **members: Any) -> dict[str, Any]:
+    entry = {"card": card, "outcome": "accepted", "acceptedSuggestions": [{"id": suggestion}], "outcomeTimestamp": AT}
+    return entry | members
+
+
+def overridden(card: str, **members: Any) -> dict[str, Any]:
+    return {"card": card, "outcome": "overridden", "outcomeTimestamp": AT} | members
+
+
+def counts(cds: CdsActor) -> dict[str, tuple[int, int, int]]:
+    return {one.rule_id: (one.shown, one.accepted, one.overridden) for one in cds.services.feedback.by_rule()}
+
+
+def test_r34_feedback_is_counted_under_the_rule_of_its_card(cds: CdsActor) -> None:
+    (nodule,) = cds.cards(a_hook(whole_prefetch(a_nodule())))
+    (screening,) = cds.cards(a_hook(whole_prefetch(a_lung_rads("3"))))
+    cds.cards(a_hook(whole_prefetch(a_lung_rads("3"))))
+    reason = {"reason": {"system": "s", "code": "patient-refuses"}, "userComment": "she said no"}
+
+    batch = [
+        accepted(nodule["uuid"], nodule["suggestions"][0]["uuid"]),
+        overridden(screening["uuid"], overrideReason=reason),
+    ]
+    response = cds.post(PATH, {"feedback": batch})
+
+    assert response.status_code == 200
+    assert response.get_data() == b""
+    assert counts(cds) == {"fleischner-2017/F2-6-8": (1, 1, 0), "lung-rads-2022/3": (2, 0, 1)}
+
+
+def test_r34_repeated_reports_count_once(cds: CdsActor, store: Store) -> None:
+    (card,) = cds.cards(a_hook(whole_prefetch(a_lung_rads("3"))))
+    body = {"feedback": [overridden(card["uuid"]), overridden(card["uuid"])]}
+
+    assert cds.post(PATH, body).status_code == 200
+    assert cds.post(PATH, body).status_code == 200
+
+    with store.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM cds_card_feedback")).scalar_one() == 1
+
+
+def test_overridden_then_accepted_are_both_kept(cds: CdsActor) -> None:
+    (card,) = cds.cards(a_hook(whole_prefetch(a_lung_rads("3"))))
+
+    cds.post(PATH, {"feedback": [overridden(card["uuid"]), accepted(card["uuid"])]})
+
+    assert counts(cds)["lung-rads-2022/3"] == (1, 1, 1)
+
+
+def test_feedback_on_an_unknown_card_is_taken_and_counted_under_no_rule(cds: CdsActor) -> None:
+    assert cds.post(PATH, {"feedback": [overridden("00000000-0000-4000-8000-000000000000")]}).status_code == 200
+    assert counts(cds) == {}
+
+
+def test_feedback_of_another_client_does_not_count_for_this_ones_card(store: Store, cds: CdsActor, tmp_path: Path) -> None:
+    (card,) = cds.cards(a_hook(whole_prefetch(a_lung_rads("3"))))
+    other = a_cds_service(store, tmp_path, trust={"iss": "https://other.example.org"})
+    other.ehr.iss = "https://other.example.org"
+
+    assert other.post(PATH, {"feedback": [overridden(card["uuid"])]}).status_code == 200
+
+    assert counts(cds)["lung-rads-2022/3"] == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("entry", "named"),
+    [
+        (accepted("c", outcome="ignored"), "cds-fb-1"),
+        (accepted("c", outcome=["accepted"]), "cds-fb-1"),
+        ({"card": "c", "outcome": "accepted", "outcomeTimestamp": AT}, "cds-fb-2"),
+        (accepted("c", acceptedSuggestions=[]), "cds-fb-2"),
+        (accepted("c", acceptedSuggestions=[{}]), "acceptedSuggestions.id"),
+        (accepted("c", acceptedSuggestions="s"), "acceptedSuggestions"),
+        (overridden("c", overrideReason={}), "cds-fb-3"),
+        (overridden("c", overrideReason={"reason": {"system": "s"}}), "overrideReason.reason"),
+        (overridden("c", overrideReason="no"), "overrideReason"),
+        (overridden(""), "feedback[0].card"),
+        (overridden("x" * 200), "feedback[0].card"),
+        (overridden("c", outcomeTimestamp=None), "outcomeTimestamp"),
+        (overridden("c", outcomeTimestamp="2026-11-21T09:05:00"), "needs a time zone"),
+        (overridden("c", outcomeTimestamp="yesterday"), "outcomeTimestamp"),
+        (overridden("c", outcomeTimestamp="0001-01-01T00:00:00+14:00"), "outside the calendar"),
+        ("entry", "feedback[0]"),
+    ],
+)
+def test_cds_fb_faults_are_named_and_nothing_is_stored(cds: CdsActor, store: Store, entry: object, named: str) -> None:
+    response = cds.post(PATH, {"feedback": [entry]})
+
+    assert response.status_code == 400
+    assert named in json.loads(response.get_data(as_text=True))["issue"][0]["diagnostics"]
+    with store.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM cds_card_feedback")).scalar_one() == 0
+
+
+@pytest.mark.parametrize("body", [{}, {"feedback": {}}, [], {"feedback": None}])
+def test_feedback_is_an_array(cds: CdsActor, body: object) -> None:
+    assert cds.post(PATH, body).status_code == 400
+
+
+def test_an_empty_batch_is_fine(cds: CdsActor) -> None:
+    assert cds.post(PATH, {"feedback": []}).status_code == 200
+
+
+def test_a_reason_may_lack_display_and_a_comment_may_stand_alone(cds: CdsActor) -> None:
+    reasons = [{"reason": {"system": "s", "code": "c"}}, {"userComment": "done at the other hospital"}]
+    entries = [overridden(f"card-{number}", overrideReason=reason) for number, reason in enumerate(reasons)]
+
+    assert cds.post(PATH, {"feedback": entries}).status_code == 200
+
+
+def test_text_that_no_database_can_hold_is_no_500(cds: CdsActor) -> None:
+    raw = json.dumps({"feedback": [overridden("c", overrideReason={"userComment": "\ud800", "reason": {"code": "\udfff"}})]})
+
+    assert cds.post(PATH, raw.encode()).status_code == 200
+
+
+def test_an_unknown_service_takes_no_feedback(cds: CdsActor) -> None:
+    assert cds.post("/cds-services/other/feedback", {"feedback": []}).status_code == 404
+
+
+def test_nothing_of_the_patient_is_stored_in_the_clear(cds: CdsActor, store: Store) -> None:
+    context = {"userId": "Practitioner/gp", "patientId": "p-secret-id"}
+    finding = a_lung_rads("3", subject={"reference": "Patient/p-secret-id"})
+    patient = {"resourceType": "Patient", "id": "p-secret-id"}
+    (card,) = cds.cards(a_hook(whole_prefetch(finding, patient=patient, studies=None), context=context))
+    cds.post(PATH, {"feedback": [overridden(card["uuid"], overrideReason={"userComment": "Alma has cancer"})]})
+
+    with store.read() as connection:
+        tables = (feedback_store.issued_card, feedback_store.card_feedback)
+        rows = [str(row) for table in tables for row in connection.execute(table.select())]
+
+    assert len(rows) == 2
+    assert not any("p-secret-id" in row or "Alma" in row for row in rows)
+
+
+def test_the_migration_makes_the_tables_that_the_code_describes(store: Store) -> None:
+    described = {
+        table.name: {column.name for column in table.columns}
+        for table in (feedback_store.issued_card, feedback_store.card_feedback)
+    }
+    with store.read() as connection:
+        made = {name: {column["name"] for column in inspect(connection).get_columns(name)} for name in described}
+
+    assert made == described
+
+
+def test_counts_can_be_limited_in_time(cds: CdsActor) -> None:
+    cds.cards(a_hook(whole_prefetch(a_lung_rads("3"))))
+    now = cds.services.now()
+
+    assert cds.services.feedback.by_rule(since=now) == (
+        RuleFeedback(rule_id="lung-rads-2022/3", indicator="warning", shown=1, accepted=0, overridden=0),
+    )
+    assert cds.services.feedback.by_rule(since=now + 1) == ()
