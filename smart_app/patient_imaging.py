@@ -18,7 +18,7 @@ from smart_app.active_session import ActiveSession
 from smart_app.explanations import ExplainedRefusal, Reason
 from smart_app.patient_banner import PatientBanner, read_banner
 from smart_app.services import SmartAppServices
-from smart_app.session_tokens import LiveSession
+from smart_app.session_tokens import LiveSession, SessionTokens
 from smart_app.study_list import ListContext, StudyList, build_study_list
 from smart_app.study_search import BusyPolicy, FoundStudies, GatheredRecords, Wanted, gather
 from smart_app.token_origins import token_receivers
@@ -44,11 +44,28 @@ class PatientImaging:
     token_receivers: frozenset[str]
 
 
+class _TokenNotTaken(Exception):
+    """The imaging server answered 401: the token may have been revoked before its time."""
+
+
 def look_up(services: SmartAppServices, live: LiveSession, study: StudyInstanceUID | None = None) -> PatientImaging:
     """Asks the EHR and its imaging server with the session's token; ``study`` narrows the question to one.
 
-    ExplainedRefusal where the list cannot be had at all.
+    A refused token is renewed once and the question asked once more (A39). ExplainedRefusal where the list cannot be had.
     """
+    try:
+        return _look_up(services, live, study)
+    except _TokenNotTaken:
+        renewed = SessionTokens(services).live(live.session_id, was_refused=True)
+    if renewed.access_token == live.access_token:
+        raise ExplainedRefusal(Reason.SESSION_ENDED)
+    try:
+        return _look_up(services, renewed, study)
+    except _TokenNotTaken as exc:
+        raise ExplainedRefusal(Reason.SESSION_ENDED) from exc
+
+
+def _look_up(services: SmartAppServices, live: LiveSession, study: StudyInstanceUID | None) -> PatientImaging:
     session = live.session
     ehr = services.ehr(session.ehr)
     if ehr is None:
@@ -73,7 +90,10 @@ def look_up(services: SmartAppServices, live: LiveSession, study: StudyInstanceU
             ),
         )
     if records.studies is None:
-        raise _unavailable(records.problems["ImagingStudy"], imaging_base)
+        error = records.problems["ImagingStudy"]
+        if isinstance(error, UpstreamRefused) and error.status == 401:
+            raise _TokenNotTaken
+        raise _unavailable(error, imaging_base)
     context = ListContext(patient_id=session.patient, patient_bases=(session.iss, imaging_base), token_receivers=receivers)
     studies = build_study_list(records.studies, records.reports or (), context)
     return PatientImaging(
@@ -113,8 +133,6 @@ def _unavailable(error: ImagingError, imaging_base: str) -> ImagingError:
         facts["answer"] = f"HTTP {error.status}"
     if isinstance(error, UpstreamRefused) and error.status == 403:
         return ExplainedRefusal(Reason.NO_IMAGING_PERMISSION, facts=facts)
-    if isinstance(error, UpstreamRefused) and error.status == 401:
-        return ExplainedRefusal(Reason.SESSION_ENDED, facts=facts)
     return ExplainedRefusal(Reason.IMAGING_UNAVAILABLE, facts=facts)
 
 
