@@ -6,8 +6,9 @@ Spec: SMART Imaging Access C3-C6 (three forms: contained, included, response-loc
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,8 @@ REQUIRES_ACCESS_TOKEN = frozenset(
         "http://fhir.org/argonaut/smart-imaging/StructureDefinition/requires-access-token",
     }
 )
+
+_NO_REWRITES: Mapping[str, str] = MappingProxyType({})
 
 
 class EndpointState(StrEnum):
@@ -61,8 +64,16 @@ class BundleResources:
     by_type_and_id: Mapping[str, Mapping[str, Any]]
 
 
-def resolve_endpoint(study: ImagingStudy, resources: BundleResources, allowed_origins: Collection[str]) -> ResolvedEndpoint:
-    """The study's first WADO-RS Endpoint whose origin may receive the token; else the most telling reason why not."""
+def resolve_endpoint(
+    study: ImagingStudy,
+    resources: BundleResources,
+    allowed_origins: Collection[str],
+    rewrites: Mapping[str, str] = _NO_REWRITES,
+) -> ResolvedEndpoint:
+    """The study's first WADO-RS Endpoint whose origin may receive the token; else the most telling reason why not.
+
+    ``rewrites`` gives the address to use in place of one that the site cannot change in FHIR (``EhrSettings``).
+    """
     best = ResolvedEndpoint(EndpointState.MISSING)
     for reference in study.endpoint_references:
         resource = _resource(study, reference, resources)
@@ -72,7 +83,7 @@ def resolve_endpoint(study: ImagingStudy, resources: BundleResources, allowed_or
         endpoint = read_endpoint(resource)
         if endpoint is None or WADO_RS not in endpoint.connection_types:
             continue
-        judged = _judge(endpoint, study, allowed_origins)
+        judged = _judge(_with_own_address(endpoint, study, rewrites), allowed_origins)
         if judged.state is EndpointState.USABLE:
             return judged
         best = _more_telling(best, judged)
@@ -104,16 +115,21 @@ def may_receive_token(address: str, allowed_origins: Collection[str]) -> bool:
     return origin in allowed_origins
 
 
-def _judge(endpoint: Endpoint, study: ImagingStudy, allowed_origins: Collection[str]) -> ResolvedEndpoint:
+def _with_own_address(endpoint: Endpoint, study: ImagingStudy, rewrites: Mapping[str, str]) -> Endpoint:
+    """The Endpoint with the address of its DICOMweb root, as the site's settings would have it."""
     # Some servers append the study to the address (IHE IMR examples); the base is what precedes it.
     suffixes = (f"/studies/{study.study_instance_uid}", f"/study/{study.study_instance_uid}")
     address = next((endpoint.address.removesuffix(s) for s in suffixes if endpoint.address.endswith(s)), endpoint.address)
-    endpoint = Endpoint(address, endpoint.connection_types, endpoint.status, endpoint.send_token)
+    by_root = {stated.rstrip("/"): used.rstrip("/") for stated, used in rewrites.items()}
+    return replace(endpoint, address=by_root.get(address, address))
+
+
+def _judge(endpoint: Endpoint, allowed_origins: Collection[str]) -> ResolvedEndpoint:
     if endpoint.status not in ("active", "test"):
-        return ResolvedEndpoint(EndpointState.INACTIVE, address=address)
-    if not may_receive_token(address, allowed_origins):
-        return ResolvedEndpoint(EndpointState.ORIGIN_REFUSED, address=address)
-    return ResolvedEndpoint(EndpointState.USABLE, endpoint, address)
+        return ResolvedEndpoint(EndpointState.INACTIVE, address=endpoint.address)
+    if not may_receive_token(endpoint.address, allowed_origins):
+        return ResolvedEndpoint(EndpointState.ORIGIN_REFUSED, address=endpoint.address)
+    return ResolvedEndpoint(EndpointState.USABLE, endpoint, endpoint.address)
 
 
 def _resource(study: ImagingStudy, reference: str, resources: BundleResources) -> Mapping[str, Any] | None:

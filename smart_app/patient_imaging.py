@@ -94,7 +94,12 @@ def _look_up(services: SmartAppServices, live: LiveSession, study: StudyInstance
         if isinstance(error, UpstreamRefused) and error.status == 401:
             raise _TokenNotTaken
         raise _unavailable(error, imaging_base)
-    context = ListContext(patient_id=session.patient, patient_bases=(session.iss, imaging_base), token_receivers=receivers)
+    context = ListContext(
+        patient_id=session.patient,
+        patient_bases=(session.iss, imaging_base),
+        token_receivers=receivers,
+        endpoint_rewrites=ehr.endpoint_rewrites,
+    )
     studies = build_study_list(records.studies, records.reports or (), context)
     return PatientImaging(
         ehr=ehr,

@@ -8,7 +8,7 @@ Spec: smart-launch.md §8 (study list, wrong-patient guard), SMART Imaging Acces
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -131,11 +131,15 @@ class StudyList:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListContext:
-    """Against what the studies are judged: the token's patient, the bases its id belongs to, the origins for the token."""
+    """Against what the studies are judged: the token's patient, the bases its id belongs to, the origins for the token.
+
+    ``endpoint_rewrites`` are the site's addresses in place of those in FHIR.
+    """
 
     patient_id: str
     patient_bases: tuple[str, ...]
     token_receivers: Collection[str]
+    endpoint_rewrites: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_study_list(found: FoundStudies, reports: Iterable[Mapping[str, Any]], context: ListContext) -> StudyList:
@@ -151,7 +155,7 @@ def build_study_list(found: FoundStudies, reports: Iterable[Mapping[str, Any]], 
         elif isinstance(study, UnreadableStudy):
             unreadable.append(study)
         elif study.status not in ("entered-in-error", "cancelled"):
-            endpoint = resolve_endpoint(study, found.endpoints, context.token_receivers)
+            endpoint = resolve_endpoint(study, found.endpoints, context.token_receivers, context.endpoint_rewrites)
             rows.append(_row(study, endpoint, _reports_of(study, known_reports)))
     # By the year shown first: a study on New Year's night must not split the groups in another zone.
     rows.sort(key=lambda row: (row.year != _UNDATED, row.year, row.sort_key), reverse=True)

@@ -102,3 +102,22 @@ def test_a_study_path_at_the_end_of_the_address_is_taken_off() -> None:
 def test_the_token_goes_to_no_other_origin(address: str) -> None:
     assert may_receive_token("https://images.example/ok", ORIGINS)
     assert not may_receive_token(address, ORIGINS)
+
+
+@pytest.mark.parametrize("suffix", ["", "/", "/studies/1.2.3"])
+def test_an_address_that_the_site_cannot_change_is_replaced_by_its_settings(suffix: str) -> None:
+    stated = resources(an_endpoint(f"https://old.example/dicom-web{suffix}"))
+    rewrites = {"https://old.example/dicom-web": "https://images.example/imaging/ehr/dicom-web/pacs/"}
+
+    resolved = resolve_endpoint(a_study("Endpoint/e1"), stated, ORIGINS, rewrites)
+
+    assert resolved.state is EndpointState.USABLE
+    assert resolved.address == "https://images.example/imaging/ehr/dicom-web/pacs"
+
+
+def test_a_replaced_address_is_judged_like_any_other() -> None:
+    rewrites = {"https://images.example/dicom-web": "https://elsewhere.example/dicom-web"}
+
+    resolved = resolve_endpoint(a_study("Endpoint/e1"), resources(an_endpoint()), ORIGINS, rewrites)
+
+    assert resolved.state is EndpointState.ORIGIN_REFUSED
