@@ -93,8 +93,9 @@ def may_go_down(resource: DicomResource, content_type: MediaType) -> bool:
     if content_type.name == "multipart/related":
         kind = parse_media_type(content_type.parameters.get("type", "application/octet-stream"))
         boundary = content_type.parameters.get("boundary", "")
-        return kind is not None and _BOUNDARY.fullmatch(boundary) is not None and _is_part_type(resource, kind.name)
-    return content_type.name != "*/*" and _is_single(resource, content_type.name) and "*" not in content_type.name
+        concrete = kind is not None and "*" not in kind.name and _is_part_type(resource, kind.name)
+        return concrete and _BOUNDARY.fullmatch(boundary) is not None
+    return "*" not in content_type.name and _is_single(resource, content_type.name)
 
 
 def _is_offered(resource: DicomResource, asked: MediaType) -> bool:
@@ -104,7 +105,8 @@ def _is_offered(resource: DicomResource, asked: MediaType) -> bool:
         return True
     if asked.name in ("multipart/related", "multipart/*"):
         kind = parse_media_type(asked.parameters.get("type", "application/dicom"))
-        return kind is not None and _is_part_type(resource, kind.name)
+        # dicomweb-client asks for parts of type "*/*" unless told otherwise.
+        return kind is not None and (kind.name == "*/*" or _is_part_type(resource, kind.name))
     return _is_single(resource, asked.name)
 
 
@@ -128,8 +130,10 @@ def _is_single(resource: DicomResource, name: str) -> bool:
 
 def _asked(resource: DicomResource, asked: MediaType) -> MediaType:
     """The range as it goes to the archive: a study has no single-object form, so "anything" means its DICOM parts."""
-    if asked.name in ("*/*", "multipart/*") and resource.kind is Kind.RETRIEVE:
-        return MediaType("multipart/related", {"type": "application/dicom", "transfer-syntax": "*"})
+    anything = asked.name in ("*/*", "multipart/*") or asked.parameters.get("type") == "*/*"
+    if anything and resource.kind is Kind.RETRIEVE:
+        syntax = asked.parameters.get("transfer-syntax", "*")
+        return MediaType("multipart/related", {"type": "application/dicom", "transfer-syntax": syntax})
     return asked
 
 

@@ -178,7 +178,7 @@ def _ending(uids: list[str], rest: list[str]) -> DicomResource | None:
     depth = {0: None, 1: Level.STUDY, 2: Level.SERIES, 3: Level.INSTANCE}[len(uids)]
     if rest[:1] == ["frames"] and len(rest) in (2, 3):
         pieces["frames"] = rest[1]
-        rest = rest[2:] or ["frames"]
+        rest = rest[2:]
     searched = {word: level for level, word in _SEARCH_WORD.items()}
     try:
         if len(rest) == 1 and rest[0] in searched:
@@ -189,6 +189,8 @@ def _ending(uids: list[str], rest: list[str]) -> DicomResource | None:
             pieces["store"] = rest[0]
             return from_pieces(Kind.BULK_DATA, depth, pieces | ({"bulk": "/".join(rest[1:])} if rest[1:] else {}))
         kind = _KINDS_BY_ENDING.get(tuple(rest))
+        if kind is Kind.RETRIEVE and "frames" in pieces:
+            kind = Kind.FRAMES
         return None if kind is None else from_pieces(kind, depth, pieces)
     except ValueError:
         return None
@@ -196,5 +198,5 @@ def _ending(uids: list[str], rest: list[str]) -> DicomResource | None:
 
 _KINDS_BY_ENDING: dict[tuple[str, ...], Kind] = {
     (): Kind.RETRIEVE,
-    **{(kind.value,): kind for kind in (Kind.METADATA, Kind.RENDERED, Kind.THUMBNAIL, Kind.FRAMES)},
+    **{(kind.value,): kind for kind in (Kind.METADATA, Kind.RENDERED, Kind.THUMBNAIL)},
 }
