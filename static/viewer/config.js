@@ -10,7 +10,7 @@ export function viewerConfig(page, launch, keeper, aiFindings) {
     keepOnly(page.extensions, EXTENSIONS);
     return {
       routerBasename: launch.routerBasename,
-      extensions: [tokenExtension(keeper), aiFindings.extension()],
+      extensions: [tokenExtension(keeper), readOnlyExtension(), aiFindings.extension()],
       modes: [],
       modesConfiguration: { [MODE]: { routeName: { $set: "viewer" }, hide: { $set: false } } },
       customizationService: { global: [{ "ohif.tours": { $set: [] } }] },
@@ -68,5 +68,25 @@ function tokenExtension(keeper) {
       await keeper.current();
       if (keeper.hasEnded) await new Promise(() => {}); // the notice is up; loading on would only add errors to it
     },
+  };
+}
+
+// The gateway only reads, so storing measurements as a report would end in an error after the reader had named it.
+function readOnlyExtension() {
+  return {
+    id: "imaging-cds.read-only",
+    getCommandsModule: ({ servicesManager }) => ({
+      definitions: {
+        promptSaveReport: {
+          commandFn: () =>
+            servicesManager.services.uiNotificationService.show({
+              title: "Not stored",
+              message: "Measurements made here stay in this window; this viewer only reads the archive.",
+              type: "info",
+            }),
+        },
+      },
+      defaultContext: "DEFAULT",
+    }),
   };
 }

@@ -113,13 +113,15 @@ def test_ohif_parameters_that_bring_in_strangers_do_nothing(
 
 
 def test_nothing_stands_before_the_images(ohif_dir: Path, ohif_browser: Browser, small_archive: SmallArchive) -> None:
-    """No tour, no investigational-use bar, no upload; OHIF's own study list is not reachable."""
+    """No tour, no investigational-use bar, no upload, no storing; OHIF's own study list is not reachable."""
     with running_viewer(ohif_dir, Launch(), small_archive.pacs) as base:
         page = ohif_browser.new_page(viewport={"width": 1000, "height": 700})
         page.goto(on_the_nodule(base, small_archive.chests["uncompressed"]))
         wait_for_picture(page, until=shows_a_chest)
         page.wait_for_timeout(1500)
         words = page.locator("body").inner_text()
+        page.evaluate("window.commandsManager.run('promptSaveReport', {})")
+        page.locator("text=this viewer only reads the archive").wait_for(timeout=5_000)
         tours = page.locator(".shepherd-element").count()
         study_list = page.goto(f"{base}{viewer_config(base).router_basename}/index")
         page.wait_for_timeout(1500)
