@@ -19,6 +19,7 @@ from smart_app.explanations import ExplainedRefusal, Reason
 from smart_app.patient_banner import PatientBanner, read_banner
 from smart_app.services import SmartAppServices
 from smart_app.session_tokens import LiveSession, SessionTokens
+from smart_app.study_findings import NO_HIGHLIGHTS, StudyHighlights, highlights, is_for_clinicians, searches_for
 from smart_app.study_list import ListContext, StudyList, build_study_list
 from smart_app.study_search import BusyPolicy, FoundStudies, GatheredRecords, Wanted, gather
 from smart_app.token_origins import token_receivers
@@ -39,6 +40,7 @@ class PatientImaging:
     session: ActiveSession
     banner: PatientBanner
     studies: StudyList
+    highlights: StudyHighlights
     notes: tuple[str, ...]
     imaging_base: str
     token_receivers: frozenset[str]
@@ -101,12 +103,18 @@ def _look_up(services: SmartAppServices, live: LiveSession, study: StudyInstance
         endpoint_rewrites=ehr.endpoint_rewrites,
     )
     studies = build_study_list(records.studies, records.reports or (), context)
+    speaks = study is None and is_for_clinicians(session.user)
+    lines = highlights(records, studies.rows, session.patient, services.clock()) if speaks else NO_HIGHLIGHTS
     return PatientImaging(
         ehr=ehr,
         session=session,
         banner=read_banner(records.patient, session.patient, services.clock().date()),
         studies=studies,
-        notes=tuple(_notes(session, records, records.studies, studies, is_guessed_base=stated_base is None)),
+        highlights=lines,
+        notes=(
+            *_notes(session, records, records.studies, studies, is_guessed_base=stated_base is None),
+            *(f"For the findings beside the studies, {words} could not be looked at." for words in lines.not_seen),
+        ),
         imaging_base=imaging_base,
         token_receivers=receivers,
     )
@@ -114,11 +122,13 @@ def _look_up(services: SmartAppServices, live: LiveSession, study: StudyInstance
 
 def _wanted(session: ActiveSession, study: StudyInstanceUID | None) -> Wanted:
     granted = session.scopes
+    speaks = study is None and is_for_clinicians(session.user)
     return Wanted(
         patient_id=session.patient,
         study=study,
         reports=bool(granted.granting("DiagnosticReport", "s", contexts=_CONTEXTS)),
         patient=bool(granted.granting("Patient", "r", contexts=_CONTEXTS)),
+        searches=searches_for(session.patient, granted) if speaks else (),
     )
 
 

@@ -7,9 +7,10 @@ Spec: SMART Imaging Access C1, C7, D5, F1; SMART App Launch 2.2 A37; FHIR R4 sea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fhir_imaging.clients.fhir import FhirClient, SearchPage
@@ -49,7 +50,18 @@ class GatheredRecords:
     studies: FoundStudies | None
     reports: tuple[dict[str, Any], ...] | None
     patient: dict[str, Any] | None
+    searches: Mapping[str, tuple[dict[str, Any], ...]]
+    """Answers to ``Wanted.searches`` by key; a key that could not be had is missing."""
     problems: dict[str, ImagingError]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchWanted:
+    """One further search at the EHR, by the key under which its answer is wanted."""
+
+    key: str
+    resource_type: str
+    parameters: Parameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +72,13 @@ class Wanted:
     study: StudyInstanceUID | None = None
     reports: bool = True
     patient: bool = True
+    searches: tuple[SearchWanted, ...] = ()
 
 
 def gather(imaging: FhirClient, ehr: FhirClient, wanted: Wanted, busy: BusyPolicy) -> GatheredRecords:
     """Asks the imaging base for studies and the EHR for reports and Patient, all at once."""
     problems: dict[str, ImagingError] = {}
+    of_patient = SearchWanted("DiagnosticReport", "DiagnosticReport", (("patient", wanted.patient_id),))
 
     def attempt(name: str, ask: Callable[[], Any]) -> Any:
         try:
@@ -73,14 +87,16 @@ def gather(imaging: FhirClient, ehr: FhirClient, wanted: Wanted, busy: BusyPolic
             problems[name] = error
             return None
 
-    with ThreadPoolExecutor(max_workers=3) as pool:
+    with ThreadPoolExecutor(max_workers=3 + len(wanted.searches)) as pool:
         studies = pool.submit(attempt, "ImagingStudy", lambda: search_studies(imaging, wanted.patient_id, wanted.study))
-        reports = pool.submit(attempt, "DiagnosticReport", lambda: _reports(ehr, wanted)) if wanted.reports else None
+        reports = pool.submit(attempt, "DiagnosticReport", lambda: _matches(ehr, of_patient)) if wanted.reports else None
         patient = pool.submit(attempt, "Patient", lambda: ehr.read("Patient", wanted.patient_id)) if wanted.patient else None
+        further = {one.key: pool.submit(attempt, one.key, partial(_matches, ehr, one)) for one in wanted.searches}
     return GatheredRecords(
         studies=studies.result(),
         reports=reports.result() if reports else None,
         patient=patient.result() if patient else None,
+        searches={key: future.result() for key, future in further.items() if key not in problems},
         problems=problems,
     )
 
@@ -120,9 +136,9 @@ def _collected(pages: list[SearchPage], *, without_endpoints: bool) -> FoundStud
     )
 
 
-def _reports(ehr: FhirClient, wanted: Wanted) -> tuple[dict[str, Any], ...]:
-    pages = ehr.pages("DiagnosticReport", [("patient", wanted.patient_id)])
-    return tuple(one for page in pages for one in page.matches if one.get("resourceType") == "DiagnosticReport")
+def _matches(ehr: FhirClient, wanted: SearchWanted) -> tuple[dict[str, Any], ...]:
+    pages = ehr.pages(wanted.resource_type, wanted.parameters)
+    return tuple(one for page in pages for one in page.matches if one.get("resourceType") == wanted.resource_type)
 
 
 def _patiently(ask: Callable[[], Any], busy: BusyPolicy) -> Any:

@@ -1,0 +1,134 @@
+"""What the imaging findings say about each study of the list: the same judgement as the cards, in one line beside the study.
+
+Nothing is shown to a user who is the patient or their relative: these lines speak to clinicians, and may be unsigned AI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fhir_imaging.scopes import GrantedScopes, ScopeContext
+from fhir_imaging.tolerant import text
+from imaging_findings.advice import Guidance
+from imaging_findings.facts import QUERIES, Facts, read_facts
+from imaging_findings.findings import Author, Kind
+from imaging_findings.guidance import judge
+from imaging_findings.packs import bundled_packs
+from smart_app.study_list import StudyRow
+from smart_app.study_search import GatheredRecords, SearchWanted
+
+# The list has the patient, the studies and the reports anyway.
+_FETCHED_HERE = ("findings", "orders", "smoking", "conditions")
+_CLINICIANS = ("Practitioner", "PractitionerRole")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Highlight:
+    """One line beside a study. ``tone``: critical, warning or info. ``series`` and ``instance`` name the slice, if known."""
+
+    tone: str
+    title: str
+    words: str
+    is_unsigned_ai: bool
+    series: str | None = None
+    instance: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyHighlights:
+    """Highlights by Study Instance UID, and what could not be looked at (in words)."""
+
+    by_study: Mapping[str, tuple[Highlight, ...]]
+    not_seen: tuple[str, ...] = ()
+
+    def of(self, row: StudyRow) -> tuple[Highlight, ...]:
+        """The highlights of one row."""
+        return self.by_study.get(row.study_instance_uid, ())
+
+
+NO_HIGHLIGHTS = StudyHighlights(by_study={})
+
+
+def is_for_clinicians(user: str | None) -> bool:
+    """Whether the signed-in user is a clinician; one whose kind the EHR did not say counts as one, as at the chart."""
+    if user is None:
+        return True
+    segments = user.split("/")
+    return len(segments) >= 2 and segments[-2] in _CLINICIANS
+
+
+def searches_for(patient_id: str, granted: GrantedScopes) -> tuple[SearchWanted, ...]:
+    """The fact queries that the granted scopes allow."""
+    contexts = (ScopeContext.PATIENT, ScopeContext.USER)
+    return tuple(
+        SearchWanted(query.key, query.resource_type, tuple(parse_qsl(query.path_for(patient_id).partition("?")[2])))
+        for query in QUERIES
+        if query.key in _FETCHED_HERE and granted.granting(query.resource_type, "s", contexts=contexts)
+    )
+
+
+def highlights(records: GatheredRecords, rows: Sequence[StudyRow], patient_id: str, now: datetime) -> StudyHighlights:
+    """The judgement on this patient as of ``now``, as lines beside the studies it is about."""
+    facts = read_facts(_resources(records), patient_id)
+    by_resource = {f"ImagingStudy/{row.resource_id}": row.study_instance_uid for row in rows if row.resource_id}
+    found: dict[str, list[Highlight]] = {}
+    for guidance in judge(facts, bundled_packs(), now).guidance:
+        uid = by_resource.get(guidance.finding.study_reference or "")
+        if uid is not None:
+            found.setdefault(uid, []).append(_highlight(guidance, facts))
+    return StudyHighlights(by_study={uid: tuple(lines) for uid, lines in found.items()}, not_seen=_not_seen(facts))
+
+
+def _resources(records: GatheredRecords) -> dict[str, Sequence[Mapping[str, Any]] | None]:
+    return {
+        "patient": (records.patient,) if records.patient else None,
+        "studies": records.studies.resources if records.studies else None,
+        "reports": records.reports,
+        **{key: records.searches.get(key) for key in _FETCHED_HERE},
+    }
+
+
+def _highlight(guidance: Guidance, facts: Facts) -> Highlight:
+    finding, selection = guidance.finding, guidance.finding.selection
+    return Highlight(
+        tone=guidance.urgency.value,
+        title=_title(guidance),
+        words=_words(guidance, facts),
+        is_unsigned_ai=finding.author is Author.AI,
+        series=selection.series if selection else None,
+        instance=selection.instance if selection else None,
+    )
+
+
+def _title(guidance: Guidance) -> str:
+    finding, nodule = guidance.finding, guidance.finding.nodule
+    if finding.kind is Kind.LUNG_RADS:
+        return f"Lung-RADS {finding.category or 'without coded category'}"
+    size = f"{nodule.diameter_mm:g} mm" if nodule.diameter_mm is not None else None
+    return " ".join(part for part in (size, nodule.attenuation, "lung nodule") if part)
+
+
+def _words(guidance: Guidance, facts: Facts) -> str:
+    """What is due, else what is advised, else what is missing; never more than the judgement says."""
+    if guidance.finding.author is Author.AI:
+        return "AI result, nobody has signed it"
+    step = guidance.next_step
+    if step and step.firm:
+        due = f"overdue since {step.due.latest}" if guidance.overdue else f"due {step.due}"
+        # Whether somebody has already seen to it can only be said where orders could be read.
+        searched = "" if "orders" in facts.unavailable else ", no follow-up found"
+        return f"{step.examination} {due}{searched}"
+    if len(guidance.statements) == 1:
+        return text(guidance.statements[0].words) or ""
+    if guidance.missing:
+        return f"Follow-up not computed, missing: {'; '.join(guidance.missing)}"
+    return "; ".join(statement.words for statement in guidance.statements)
+
+
+def _not_seen(facts: Facts) -> tuple[str, ...]:
+    relevant = ("findings", "orders")
+    return tuple(query.meaning for query in QUERIES if query.key in relevant and query.key in facts.unavailable)
