@@ -93,6 +93,7 @@ def _authorized_user(services: SandboxServices, patient_id: str | None) -> str:
 
 
 def _is_own_page(services: SandboxServices) -> bool:
-    """A browser sets both headers itself and lets no page change them; both must say that it is our own page."""
+    """A browser sets these headers itself and lets no page change them; all must say that it is our own page."""
     own = origin_of(services.settings.base_url)
-    return request.headers.get("Sec-Fetch-Site") == "same-origin" and request.headers.get("Origin") == own
+    is_same_origin = request.headers.get("Sec-Fetch-Site") == "same-origin"
+    return is_same_origin and request.headers.get("Origin") == own and origin_of(request.host_url) == own

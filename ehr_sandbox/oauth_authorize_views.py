@@ -14,6 +14,7 @@ from ehr_sandbox.oauth_pages import (
     error_page,
     page_for,
     refuse_cross_site_post,
+    refuse_stray_requests,
     remembered_user,
     secure_page,
     sign_in,
@@ -24,6 +25,7 @@ from ehr_sandbox.oauth_requests import Step, client_of_request, next_step, read_
 from ehr_sandbox.services import SandboxServices, sandbox
 
 blueprint = Blueprint("authorize", __name__, url_prefix="/auth", template_folder="templates")
+blueprint.before_request(refuse_stray_requests)
 blueprint.after_request(secure_page)
 
 PENDING_LIFETIME_S = 600

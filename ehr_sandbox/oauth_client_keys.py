@@ -33,8 +33,9 @@ class _CachedKeys:
 class ClientKeys:
     """Fetches only registered URLs, follows no redirect, and honours the client's Cache-Control within bounds."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, refetch_cooldown_s: float = REFETCH_COOLDOWN_S) -> None:
         """Start with nothing cached."""
+        self._refetch_cooldown_s = refetch_cooldown_s
         self._cache: dict[str, _CachedKeys] = {}
         self._lock = threading.Lock()
 
@@ -62,7 +63,7 @@ class ClientKeys:
             cached = self._cache.get(client.jwks_url)
             limit = None if cached is None else cached.fresh_until
             if cached is not None and refetch:
-                limit = cached.fetched_at + REFETCH_COOLDOWN_S
+                limit = cached.fetched_at + self._refetch_cooldown_s
             if cached is not None and limit is not None and now < limit:
                 return cached.keys
             fetched = _fetch(client.jwks_url, now)

@@ -12,6 +12,7 @@ from ehr_sandbox.oauth_pages import (
     patient_line,
     people,
     refuse_cross_site_post,
+    refuse_stray_requests,
     remembered_user,
     scope_lines,
     secure_page,
@@ -22,6 +23,7 @@ from ehr_sandbox.oauth_pages import (
 from ehr_sandbox.services import SandboxServices, sandbox
 
 blueprint = Blueprint("manage", __name__, url_prefix="/auth", template_folder="templates")
+blueprint.before_request(refuse_stray_requests)
 blueprint.after_request(secure_page)
 
 

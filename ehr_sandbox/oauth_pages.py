@@ -48,6 +48,19 @@ def secure_page(response: Response) -> Response:
     return response
 
 
+def refuse_stray_requests() -> ResponseReturnValue | None:
+    """Answer only requests meant for these pages: under our own host name, and sent because a user goes there.
+
+    A page that rebinds its DNS name to this machine comes under another name. A HEAD request or a prefetch would
+    spend a launch that the user then finds used.
+    """
+    if request.host != urlsplit(sandbox().settings.base_url).netloc:
+        return error_page("This EHR answers under its own address only.", 421)
+    if request.method == "HEAD" or "prefetch" in request.headers.get("Sec-Purpose", ""):
+        return Response(status=503)
+    return None
+
+
 def refuse_cross_site_post() -> None:
     """Only this server's own pages may post their forms (CSRF)."""
     origin = request.headers.get("Origin")

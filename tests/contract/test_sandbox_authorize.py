@@ -132,6 +132,23 @@ def test_s3_a_repeated_parameter_is_a_page(ehr: SandboxClient) -> None:
     assert answer.status_code == 400
 
 
+def test_s3_a_head_request_or_a_prefetch_does_not_spend_the_launch(ehr: SandboxClient) -> None:
+    handle = ehr.a_launch()
+    url, parameters = f"{ehr.base}/auth/authorize", ehr.request(launch=handle, scope=EHR_SCOPE)
+
+    assert ehr.http.head(url, params=parameters, timeout=5).status_code == 503
+    prefetch = {"Sec-Purpose": "prefetch;prerender"}
+    assert ehr.http.get(url, params=parameters, headers=prefetch, timeout=5).status_code == 503
+    assert "code" in redirected(ehr.authorize(launch=handle, scope=EHR_SCOPE))
+
+
+def test_pages_answer_under_their_own_host_name_only(ehr: SandboxClient) -> None:
+    for path in ("authorize", "manage"):
+        answer = ehr.http.get(f"{ehr.base}/auth/{path}", headers={"Host": "rebound.example"}, timeout=5)
+
+        assert answer.status_code == 421
+
+
 def test_s8_standalone_goes_through_sign_in_picker_and_consent(ehr: SandboxClient) -> None:
     page = ehr.authorize(state="s8")
     assert "Sign in" in page.text

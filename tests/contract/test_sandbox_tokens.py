@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import jwt
 import pytest
 from flask import Flask, Response, jsonify
 
+from ehr_sandbox.oauth_client_keys import ClientKeys
+from ehr_sandbox.oauth_faults import OAuthFault
 from ehr_sandbox.oauth_keys import client_secret
 from ehr_sandbox.settings import RegisteredClient
 from tests.conftest import free_port_number, serving
@@ -315,24 +318,70 @@ def test_s6_assertion_and_secret_together_are_refused(ehr: SandboxClient) -> Non
     assert _error(_exchange_with(ehr, assertion, client_id="other")) == "invalid_client"
 
 
-def test_s6_keys_come_from_the_registered_url_and_rotation_is_noticed(tmp_path: Path) -> None:
-    served: list[dict[str, str]] = [RSA_KEY.signing.public_jwk]
-    fetches: list[float] = []
-    keys_app = Flask("client-keys")
+@dataclass
+class ServedKeys:
+    """The JWKS document of a client, and how often it was asked for."""
 
-    @keys_app.get("/jwks.json")
+    url: str
+    keys: list[dict[str, str]]
+    cache_control: str = "max-age=600"
+    fetches: int = 0
+
+
+@pytest.fixture
+def served_keys() -> Iterator[ServedKeys]:
+    app, port = Flask("client-keys"), free_port_number()
+    served = ServedKeys(url=f"http://127.0.0.1:{port}/jwks.json", keys=[RSA_KEY.signing.public_jwk])
+
+    @app.get("/jwks.json")
     def jwks() -> Response:
-        fetches.append(time.monotonic())
-        response = jsonify({"keys": served})
-        response.headers["Cache-Control"] = "max-age=600"
+        served.fetches += 1
+        response = jsonify({"keys": served.keys})
+        response.headers["Cache-Control"] = served.cache_control
         return response
 
-    port = free_port_number()
-    client = _key_client("keys", jwks_url=f"http://127.0.0.1:{port}/jwks.json")
-    with serving(keys_app, port), a_sandbox(tmp_path, clients=(client,)) as ehr:
+    with serving(app, port):
+        yield served
+
+
+def test_s6_keys_come_from_the_registered_url_and_are_cached(tmp_path: Path, served_keys: ServedKeys) -> None:
+    client = _key_client("keys", jwks_url=served_keys.url)
+    with a_sandbox(tmp_path, clients=(client,)) as ehr:
         statuses = [_exchange_with(ehr, RSA_KEY.assertion("keys", ehr.token_url)).status_code for _ in range(3)]
-        assert statuses == [200, 200, 200]
-        assert len(fetches) == 1
+        unknown = [_error(_exchange_with(ehr, EC_KEY.assertion("keys", ehr.token_url))) for _ in range(3)]
+
+    assert statuses == [200, 200, 200]
+    assert unknown == ["invalid_client"] * 3
+    assert served_keys.fetches == 1
+
+
+def test_s6_a_rotated_key_is_found_by_fetching_again(served_keys: ServedKeys) -> None:
+    client = _key_client("keys", jwks_url=served_keys.url)
+    keys = ClientKeys(refetch_cooldown_s=0)
+    keys.one_key(client, RSA_KEY.signing.kid, "RSA")
+    served_keys.keys = [EC_KEY.signing.public_jwk]
+
+    assert keys.one_key(client, EC_KEY.signing.kid, "EC") is not None
+    with pytest.raises(OAuthFault):
+        keys.one_key(client, RSA_KEY.signing.kid, "RSA")
+
+
+def test_s6_a_client_that_forbids_caching_is_asked_every_time(served_keys: ServedKeys) -> None:
+    served_keys.cache_control = "no-store"
+    client, keys = _key_client("keys", jwks_url=served_keys.url), ClientKeys()
+    for _ in range(3):
+        keys.one_key(client, RSA_KEY.signing.kid, "RSA")
+
+    assert served_keys.fetches == 3
+
+
+def test_s6_unreachable_and_malformed_key_documents_are_invalid_client(served_keys: ServedKeys) -> None:
+    nowhere = _key_client("keys", jwks_url=f"http://127.0.0.1:{free_port_number()}/jwks.json")
+    missing = _key_client("keys", jwks_url=f"{served_keys.url}.none")
+    for client in (nowhere, missing):
+        with pytest.raises(OAuthFault) as refused:
+            ClientKeys().one_key(client, RSA_KEY.signing.kid, "RSA")
+        assert refused.value.error == "invalid_client"
 
 
 def test_s10_the_token_endpoint_answers_registered_origins_only(ehr: SandboxClient) -> None:
