@@ -17,6 +17,7 @@ from imaging_findings.quotes import Quote
 SUMMARY_MAX = 139
 _SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
 _MAX_FOREIGN = 400
+_MAX_OTHERS = 5
 AI_LABEL = "AI (unsigned)"
 
 
@@ -41,7 +42,9 @@ def detail_of(guidance: Guidance, facts: Facts) -> str:
     elif guidance.next_step and guidance.next_step.firm:
         lines.append(f"**Due:** {guidance.next_step.due}, counted from the date of the study.")
     lines += _ai_words(guidance)
-    lines += [f"**Also on this study:** {_finding_words(one)}. {_signature(one)}" for one in guidance.others]
+    lines += [f"**Also on this study:** {_finding_words(one)}. {_signature(one)}" for one in guidance.others[:_MAX_OTHERS]]
+    if len(guidance.others) > _MAX_OTHERS:
+        lines.append(f"**Also on this study:** {len(guidance.others) - _MAX_OTHERS} more.")
     if guidance.finding.kind is Kind.NODULE and facts.smoking:
         lines.append(f"**Tobacco smoking status:** {escaped(facts.smoking)}.")
     if guidance.missing:

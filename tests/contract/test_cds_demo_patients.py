@@ -12,6 +12,7 @@ from ehr_sandbox.patients.demo import build_demo
 from fhir_imaging.store.engine import Store
 from imaging_findings.facts import QUERIES
 from tests.cds_actors import APP, FHIR, NOW, CdsActor, a_bundle, a_cds_service, a_hook, a_store
+from tests.contract.sandbox_client import SandboxClient, a_sandbox
 
 SLICES = 3
 
@@ -90,3 +91,45 @@ def test_accepting_the_draft_quiets_the_card(cds: CdsActor, charts: list[Mapping
     assert quiet["indicator"] == "info"
     assert "suggestions" not in quiet
     assert signed == []
+
+
+SCOPES = "patient/Patient.r " + " ".join(
+    f"patient/{name}.rs" for name in ("Observation", "DiagnosticReport", "ServiceRequest", "ImagingStudy", "Condition")
+)
+
+
+def test_without_any_prefetch_the_same_cards_come_from_the_strict_sandbox(
+    store: Store, tmp_path: Path, charts: list[Mapping[str, Any]]
+) -> None:
+    """R19, R21: every query of the service is one that a strict FHIR server answers, with SMART v2 patient scopes."""
+    with a_sandbox(tmp_path / "ehr", seed=False) as ehr:
+        for resource in charts:
+            ehr.services.store.put(dict(resource))
+        cds = a_cds_service(store, tmp_path, trust={"fhir_servers": (ehr.fhir_base,)}, soft_budget_ms=4000)
+
+        summaries = {patient: fetched_summary(cds, ehr, patient) for patient in ("demo-a", "demo-b", "demo-c")}
+
+        stranger = a_hook({}, fhirServer=ehr.fhir_base, fhirAuthorization=grant_of(ehr, "demo-a"))
+        stranger["fhirAuthorization"]["patient"] = "demo-b"
+        stranger["context"]["patientId"] = "demo-b"
+        assert cds.call(stranger).status_code == 412, "the token of patient A opens nothing of patient B"
+
+    assert summaries["demo-a"].startswith("Lung-RADS 4B")
+    assert "no routine follow-up" in summaries["demo-b"]
+    assert "chest CT due" in summaries["demo-c"]
+
+
+def grant_of(ehr: SandboxClient, patient_id: str) -> dict[str, Any]:
+    token = ehr.a_token(SCOPES, patient_id)
+    base = {"access_token": token, "token_type": "Bearer", "expires_in": 300, "subject": "imaging-cds"}
+    return base | {"scope": SCOPES, "patient": patient_id}
+
+
+def fetched_summary(cds: CdsActor, ehr: SandboxClient, patient_id: str) -> str:
+    context = {"userId": "Practitioner/demo-gp", "patientId": patient_id}
+
+    (card,) = cds.cards(a_hook(context=context, fhirServer=ehr.fhir_base, fhirAuthorization=grant_of(ehr, patient_id)))
+
+    assert "Not available" not in card["detail"], card["detail"]
+    assert "Only a part came" not in card["detail"]
+    return str(card["summary"])

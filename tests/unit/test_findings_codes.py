@@ -12,7 +12,16 @@ from imaging_findings import codes
 from imaging_findings.packs import bundled_packs
 from tests.conftest import CHECKOUT
 
-PACKAGES = ("cds_service", "fhir_imaging", "imaging_findings", "imaging_server", "pacs_sync", "smart_app", "imaging_cds", "ehr_sandbox")
+PACKAGES = (
+    "cds_service",
+    "fhir_imaging",
+    "imaging_findings",
+    "imaging_server",
+    "pacs_sync",
+    "smart_app",
+    "imaging_cds",
+    "ehr_sandbox",
+)
 _STRING = re.compile(r'"([^"\n]*)"|\'([^\'\n]*)\'')
 _LOINC = re.compile(r"(?<![\d.-])(\d{1,5}-\d)(?![\d-])")
 _SNOMED = re.compile(r"(?<![\d.-])(\d{6,18})(?![\d.-])")

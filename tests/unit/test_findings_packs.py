@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib import resources
 
 import pytest
 
 from imaging_findings.packs import FLEISCHNER_FILE, LUNG_RADS_FILE, bundled_packs, parse_nodule_pack, parse_screening_pack
 from imaging_findings.toml_tables import PackError
+from tests.conftest import CHECKOUT
 
 
 def bundled(name: str) -> str:
@@ -90,3 +93,11 @@ def test_all_faults_are_told_at_once() -> None:
         parse_screening_pack(toml + "\nsurprise = 1\n", "bad.toml")
 
     assert len(refusal.value.problems) >= 2
+
+
+def test_the_rules_import_no_web_no_network_and_no_database() -> None:
+    """DESIGN §2: a rule that cannot be tested without Flask, a network or a clock is in the wrong file."""
+    program = "import sys, imaging_findings.guidance, imaging_findings.packs; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=CHECKOUT)
+
+    assert not {"flask", "requests", "sqlalchemy", "fhirclient", "jwt", "authlib"} & set(loaded.stdout.split())
