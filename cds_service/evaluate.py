@@ -5,6 +5,8 @@ The service is picked by its id in the URL, never by the hook's name. ``cards: [
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cds_service.cards import CardContext, IssuedCard
 from cds_service.definitions import ServiceDefinition, registry
 from cds_service.gather import Budgets, gather
@@ -24,3 +26,13 @@ def cards_for(
     gathered = gather(context.request, service.queries, client, budgets)
     facts = read_facts(gathered.resources, context.request.patient_id, partial=gathered.partial)
     return service.evaluate(facts, context)
+
+
+def at_most(cards: tuple[IssuedCard, ...], limit: int) -> tuple[IssuedCard, ...]:
+    """The first ``limit`` cards (the most urgent); the last of them says how many are not shown."""
+    hidden = len(cards) - limit
+    if hidden <= 0:
+        return cards
+    last = cards[limit - 1]
+    detail = f"{last.card['detail']}\n\n**Not shown:** {hidden} further, less urgent."
+    return (*cards[: limit - 1], replace(last, card=last.card | {"detail": detail}))

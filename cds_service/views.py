@@ -13,7 +13,7 @@ from werkzeug.exceptions import BadRequest
 from cds_service.cards import CardContext, IssuedCard
 from cds_service.client_auth import CallingClient
 from cds_service.definitions import ServiceDefinition
-from cds_service.evaluate import SERVICES, cards_for
+from cds_service.evaluate import SERVICES, at_most, cards_for
 from cds_service.feedback import parse_feedback
 from cds_service.gather import fhir_client_for
 from cds_service.protocol import HookRequest, parse_request
@@ -118,7 +118,7 @@ def _cards(
         new_uuid=services.new_uuid,
     )
     client = fhir_client_for(hook_request, services.allowed_fhir_servers(caller), services.outbound)
-    return cards_for(service, context, client, services.budgets)[: services.settings.max_cards]
+    return at_most(cards_for(service, context, client, services.budgets), services.settings.max_cards)
 
 
 def _checked(answer: dict[str, object], services: CdsServices) -> dict[str, object]:

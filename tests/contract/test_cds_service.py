@@ -210,6 +210,19 @@ def test_an_unreadable_finding_is_told_and_not_swallowed(cds: CdsActor) -> None:
     assert "Observation/finding (it belongs to another patient, or to none)" in card["detail"]
 
 
+def test_more_cards_than_a_clinician_reads_are_cut_and_counted(store: Store, tmp_path: Path) -> None:
+    brief = a_cds_service(store, tmp_path, max_cards=2)
+    findings = [
+        a_lung_rads(category, id=f"f{n}", derivedFrom=[{"reference": f"ImagingStudy/{n}"}])
+        for n, category in enumerate(("1", "4A", "2", "3"))
+    ]
+
+    cards = brief.cards(a_hook(whole_prefetch(*findings)))
+
+    assert [card["summary"][:12] for card in cards] == ["Lung-RADS 4A", "Lung-RADS 3 "]
+    assert cards[-1]["detail"].endswith("**Not shown:** 2 further, less urgent.")
+
+
 def test_unknown_ehr_gets_no_absolute_link(cds: CdsActor) -> None:
     (card,) = cds.cards(a_hook(whole_prefetch(a_lung_rads("3")), fhirServer="https://other.example.org/fhir"))
 

@@ -405,3 +405,31 @@ def test_the_most_urgent_comes_first() -> None:
     judgement = judged(quiet, a_lung_rads("4A"))
 
     assert [one.urgency for one in judgement.guidance] == [Urgency.WARNING, Urgency.INFO]
+
+
+@pytest.mark.parametrize(
+    ("mm", "kind", "agrees"),
+    [(7.4, "solid", True), (9.0, "solid", False), (7.0, "part-solid", False), (None, None, None)],
+    ids=["same band", "another band", "another type", "nothing to compare"],
+)
+def test_ai_and_reader_agree_on_a_nodule_by_type_and_size_band(mm: float | None, kind: str | None, agrees: bool | None) -> None:
+    ai = {"id": "ai", "status": "preliminary", "device": {"display": "Synthetic AI"}}
+    machine = a_nodule(component=nodule_components(mm, kind), **ai)
+
+    assert the_guidance(a_nodule(7.0), machine).ai_agrees is agrees
+
+
+def test_ga_a_date_that_the_reader_coded_is_the_due_date() -> None:
+    component = [{"code": concept(DCM, "111054"), "valueDateTime": "2027-04-01"}]
+
+    guidance = the_guidance(a_lung_rads("3", component=component))
+
+    assert guidance.statements[0].words == "Follow-up on 2027-04-01, as the reader recommended."
+    assert guidance.order is not None
+
+
+def test_a_finding_without_any_date_gets_no_due_date_and_no_order() -> None:
+    guidance = the_guidance(a_lung_rads("3", effectiveDateTime=None), studies=[])
+
+    assert guidance.missing == ("the date of the study",)
+    assert (guidance.next_step, guidance.order) == (None, None)
