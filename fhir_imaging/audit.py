@@ -18,6 +18,7 @@ from fhir_imaging.store.engine import Store
 from fhir_imaging.store.tables import audit_event, replayed_token
 
 _ONCE = "audit log: recorded once"
+TOKEN_DIGEST_PREFIX = "digest:"  # noqa: S105 - marks a reference to a token, which is none
 
 
 class AuditAction(StrEnum):
@@ -38,7 +39,8 @@ class AuditOutcome(StrEnum):
 class AuditRecord:
     """One thing that happened. ``recorded_at`` in UTC seconds; unknown values are None, tokens are never part of it.
 
-    ``token_reference`` is the token's ``jti``, or a keyed digest of an opaque one, so that events of one token can be joined.
+    ``token_reference`` is the token's ``jti``, or ``digest:`` and a keyed digest of an opaque one, so that events of one token
+    can be joined.
     """
 
     recorded_at: int

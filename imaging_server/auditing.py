@@ -6,10 +6,14 @@ Spec: SMART Imaging Access P8, group 35; IHE BALP (the FHIR form is made by ``fh
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome, AuditRecord
+from fhir_imaging.errors import UpstreamError
 from imaging_server.access import AccessGrant
 from imaging_server.decision_cache import DecisionCache
 from imaging_server.resource import DicomResource, Kind
@@ -28,6 +32,20 @@ class Attempt:
     request_id: str
 
 
+@contextmanager
+def _recording() -> Iterator[None]:
+    """A database that cannot be written to means that nothing is opened, for now (503)."""
+    try:
+        yield
+    except SQLAlchemyError as exc:
+        raise UpstreamError(
+            "The access could not be recorded, so it was not allowed. Please try again.",
+            server="audit log",
+            retryable=True,
+            cause=type(exc).__name__,
+        ) from exc
+
+
 class AccessAudit:
     """Appends before the answer goes out: an access that cannot be recorded does not happen."""
 
@@ -43,20 +61,25 @@ class AccessAudit:
         study = attempt.resource.study
         record = self._record(attempt, grant, AuditOutcome.ALLOWED, None)
         if study is None:
-            self._log.append(record)
+            self._append(record)
             return
         key = (record.ehr, record.action.value, grant.issuer, grant.token_reference, study)
         now = int(self._clock())
 
         def append() -> bool:
-            self._log.append_once(record, key="\n".join(key), until=now + self._window_s, now=now)
+            with _recording():
+                self._log.append_once(record, key="\n".join(key), until=now + self._window_s, now=now)
             return True
 
         self._recorded.get(key, append, seconds=lambda _: float(self._window_s))
 
     def denied(self, attempt: Attempt, grant: AccessGrant | None, reason: str) -> None:
         """Records a refusal with its reason; ``grant`` is None when the token did not hold."""
-        self._log.append(self._record(attempt, grant, AuditOutcome.DENIED, reason))
+        self._append(self._record(attempt, grant, AuditOutcome.DENIED, reason))
+
+    def _append(self, record: AuditRecord) -> None:
+        with _recording():
+            self._log.append(record)
 
     def _record(self, attempt: Attempt, grant: AccessGrant | None, outcome: AuditOutcome, reason: str | None) -> AuditRecord:
         is_search = attempt.resource.kind is Kind.SEARCH

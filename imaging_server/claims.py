@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NewType
 
 from fhir_imaging.scopes import parse_scopes
+from fhir_imaging.settings import EhrSettings
 from imaging_server.access import AccessGrant, read_patient_id
 
 VerifiedClaims = NewType("VerifiedClaims", Mapping[str, Any])
@@ -101,19 +102,22 @@ def check_introspected_claims(unverified_claims: Mapping[str, Any], expected: Ex
     return _checked(unverified_claims, expected, _INTROSPECTED_REQUIRED, _INTROSPECTED_OPTIONAL)
 
 
-def grant_of(claims: VerifiedClaims, *, ehr: str, default_issuer: str, digest: str) -> AccessGrant:
-    """What the verified claims open. ``digest`` is the token's keyed digest, the reference where it has no ``jti``."""
+def grant_of(claims: VerifiedClaims, ehr: EhrSettings, *, issuer: str, digest: str) -> AccessGrant:
+    """What the verified claims open. ``digest`` refers to a token that has no ``jti``.
+
+    A user of this EHR is named relative to its FHIR base (``Practitioner/1``), as people ask the audit log.
+    """
 
     def words(name: str) -> str | None:
         value = claims.get(name)
         return value if isinstance(value, str) and value else None
 
     return AccessGrant(
-        ehr=ehr,
-        issuer=words("iss") or default_issuer,
+        ehr=ehr.name,
+        issuer=words("iss") or issuer,
         patient_id=read_patient_id(claims.get("patient")),
         scopes=parse_scopes(str(claims["scope"])),
-        user=words("fhirUser") or words("sub"),
+        user=(words("fhirUser") or words("sub") or "").removeprefix(ehr.fhir_base.rstrip("/") + "/") or None,
         client_id=words("client_id") or words("azp"),
         expires_at=int(claims["exp"]),
         token_reference=words("jti") or digest,

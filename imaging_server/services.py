@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from fhir_imaging.audit import AuditLog
+from fhir_imaging.audit import TOKEN_DIGEST_PREFIX, AuditLog
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadataClient
 from fhir_imaging.settings import EhrSettings, PacsSettings
@@ -84,7 +84,7 @@ def build_services(
             settings,
             session,
             SmartMetadataClient(session),
-            digest=lambda token: store.sealer.digest("token", token),
+            digest=lambda token: TOKEN_DIGEST_PREFIX + store.sealer.digest("token", token),
             clock=clock,
         ),
         sources=sources,

@@ -99,14 +99,14 @@ class TokenVerifier:
         claims = check_jwt_claims(unverified_claims, self._expected(ehr, issuer))
         if claims is None:
             raise _refused()
-        return grant_of(claims, ehr=ehr.name, default_issuer=issuer, digest=self._digest(token.value))
+        return grant_of(claims, ehr, issuer=issuer, digest=self._digest(token.value))
 
     def _by_introspection(self, ehr: EhrSettings, token: BearerToken, client: IntrospectionClient, issuer: str) -> AccessGrant:
         def ask() -> AccessGrant | _Inactive:
             claims = check_introspected_claims(client.unverified_claims(token), self._expected(ehr, issuer))
             if claims is None:
                 return _Inactive()
-            return grant_of(claims, ehr=ehr.name, default_issuer=issuer, digest=self._digest(token.value))
+            return grant_of(claims, ehr, issuer=issuer, digest=self._digest(token.value))
 
         def seconds(answer: AccessGrant | _Inactive) -> float:
             if isinstance(answer, _Inactive):

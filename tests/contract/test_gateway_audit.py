@@ -1,0 +1,241 @@
+"""Who opened what is recorded, and its FHIR form is a valid BALP AuditEvent (smart-imaging.md §6, groups 34 and 35)."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fhir.resources.R4B.auditevent import AuditEvent
+from sqlalchemy import text
+
+from fhir_imaging.audit import AuditAction, AuditFilter, AuditLog, AuditOutcome, AuditRecord
+from fhir_imaging.fhir_mapping.audit_event import AuditedServer, audit_event
+from fhir_imaging.settings import StateSettings
+from fhir_imaging.store.engine import Store
+from tests.security.gateway_actors import STUDY_A, STUDY_B, World, a_world, instance_of, series_of
+
+SERVER = AuditedServer(base_url="https://imaging.example/imaging/north", fhir_base="https://ehr.example/fhir")
+DCM = "http://dicom.nema.org/resources/ontology/DCM"
+READ = AuditRecord(
+    recorded_at=1_800_000_000,
+    ehr="north",
+    action=AuditAction.STUDY_OPENED,
+    outcome=AuditOutcome.ALLOWED,
+    patient_id="pat-a",
+    user="Practitioner/p1",
+    client_id="viewer",
+    issuer="https://ehr.example/auth",
+    study_instance_uid="2.25.1",
+    client_address="10.0.0.7",
+    request_id="request-1",
+    token_reference="jti-1",
+)
+QUERY = replace(READ, action=AuditAction.SEARCHED, study_instance_uid=None, query="studies?PatientID=MRN-A")
+DENIED = replace(READ, outcome=AuditOutcome.DENIED, reason="study-not-of-patient")
+EDGES = [
+    READ,
+    QUERY,
+    DENIED,
+    replace(QUERY, outcome=AuditOutcome.DENIED, reason="insufficient-scope"),
+    replace(DENIED, reason="authorization-unavailable"),
+    replace(READ, user=None, client_address=None),
+    replace(READ, user="https://other.example/fhir/Practitioner/9", token_reference="digest:abc"),
+    replace(READ, user="user-17", client_address="gateway.internal"),
+    replace(READ, token_reference="jti with spaces/and more"),
+    AuditRecord(recorded_at=0, ehr="north", action=AuditAction.SEARCHED, outcome=AuditOutcome.DENIED, reason="token-missing"),
+    AuditRecord(recorded_at=0, ehr="north", action=AuditAction.STUDY_OPENED, outcome=AuditOutcome.DENIED, reason="x"),
+]
+
+
+def agent(event: dict[str, Any], role: str) -> dict[str, Any]:
+    return next(one for one in event["agent"] if one["type"]["coding"][0]["code"] == role)
+
+
+@pytest.mark.parametrize("record", EDGES, ids=range(len(EDGES)))
+def test_every_record_makes_a_valid_r4_audit_event(record: AuditRecord) -> None:
+    event = audit_event(record, SERVER)
+
+    AuditEvent.model_validate(event)
+    assert len(event["agent"]) >= 2
+    assert all("type" in one for one in event["agent"])
+
+
+def test_read_claims_the_balp_profile_and_holds_what_it_demands() -> None:
+    event = audit_event(READ, SERVER)
+
+    assert event["meta"]["profile"] == ["https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.PatientRead"]
+    assert (event["type"]["code"], event["subtype"][0]["code"]) == ("rest", "read")
+    assert (event["action"], event["outcome"], event["recorded"]) == ("R", "0", "2027-01-15T08:00:00Z")
+    assert agent(event, "110152")["network"] == {"address": "10.0.0.7", "type": "2"}
+    assert agent(event, "110152")["who"]["identifier"]["value"] == "viewer"
+    assert agent(event, "110153")["network"]["address"] == SERVER.base_url
+    user = agent(event, "IRCP")
+    assert user["who"]["reference"] == "https://ehr.example/fhir/Practitioner/p1"
+    assert (user["requestor"], user["policy"]) == (True, ["urn:ietf:params:oauth:jti:jti-1"])
+    assert "network" not in user
+    patient, study, transaction = event["entity"]
+    assert patient["what"]["reference"] == "https://ehr.example/fhir/Patient/pat-a"
+    assert (patient["type"]["code"], patient["role"]["code"]) == ("1", "1")
+    assert study["what"]["identifier"] == {"system": "urn:dicom:uid", "value": "urn:oid:2.25.1"}
+    assert (study["type"]["code"], study["role"]["code"]) == ("2", "4")
+    assert transaction["what"]["identifier"]["value"] == "request-1"
+
+
+def test_query_reverses_the_roles_and_holds_the_raw_request() -> None:
+    event = audit_event(QUERY, SERVER)
+
+    assert event["meta"]["profile"] == ["https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.PatientQuery"]
+    assert (event["subtype"][0]["code"], event["action"]) == ("search", "E")
+    assert agent(event, "110153")["who"]["identifier"]["value"] == "viewer"
+    assert agent(event, "110152")["network"]["address"] == SERVER.base_url
+    query = event["entity"][1]
+    assert (query["type"]["code"], query["role"]["code"]) == ("2", "24")
+    assert base64.b64decode(query["query"]).decode() == "studies?PatientID=MRN-A"
+    assert "what" not in query
+
+
+@pytest.mark.parametrize(("reason", "outcome"), [("study-not-of-patient", "4"), ("authorization-unavailable", "8")])
+def test_denial_is_its_own_event_without_the_profile(reason: str, outcome: str) -> None:
+    event = audit_event(replace(DENIED, reason=reason), SERVER)
+
+    assert (event["outcome"], event["outcomeDesc"]) == (outcome, reason)
+    assert "meta" not in event
+
+
+# The gateway's own records
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with a_world(tmp_path_factory.mktemp("gateway")) as world:
+        yield world
+
+
+@pytest.fixture
+def world(running: World) -> World:
+    running.start_anew()
+    return running
+
+
+def test_study_opened_in_many_requests_is_recorded_once_for_each_token(world: World) -> None:
+    """P8."""
+    before = len(world.audit())
+    for token in (world.north.token(), world.north.token()):
+        for path in (
+            "/metadata",
+            f"/series/{series_of(STUDY_A)}",
+            f"/series/{series_of(STUDY_A)}/instances/{instance_of(STUDY_A)}",
+        ):
+            assert world.get(f"/studies/{STUDY_A}{path}", token).status == 200
+
+    records = world.audit()[: len(world.audit()) - before]
+    assert [(one.action, one.outcome, one.study_instance_uid) for one in records] == [("study-opened", "allowed", STUDY_A)] * 2
+    assert len({one.token_reference for one in records}) == 2
+
+
+def test_record_names_who_what_and_where_from(world: World) -> None:
+    claims = world.north.claims()
+
+    world.get(f"/studies/{STUDY_A}/metadata", world.north.token(jti=claims["jti"]), X_Request_Id="request-0815")
+
+    record = world.audit()[0]
+    assert (record.user, record.client_id, record.patient_id) == ("Practitioner/p1", "viewer", "pat-a")
+    assert (record.issuer, record.token_reference) == (world.north.issuer, claims["jti"])
+    assert (record.request_id, record.client_address) == ("request-0815", "127.0.0.1")
+
+
+def test_opaque_token_is_referred_to_by_a_keyed_digest(world: World) -> None:
+    """P7: never by a part of the token."""
+    claims = world.south.claims(jti=None)
+    world.south.introspected["opaque-token-value"] = {**claims, "active": True}
+    headers = {"Authorization": "Bearer opaque-token-value"}
+
+    world.send("GET", f"/imaging/south/dicom-web/main/studies/{STUDY_A}/metadata", headers)
+
+    reference = world.audit()[0].token_reference or ""
+    assert reference.startswith("digest:")
+    assert "opaque" not in reference
+    assert len(reference) == len("digest:") + 64
+
+
+def test_every_denial_is_recorded_each_time(world: World) -> None:
+    before = len(world.audit())
+    token = world.north.token()
+    for _ in range(3):
+        world.get(f"/studies/{STUDY_B}/metadata", token)
+    world.get(f"/studies/{STUDY_A}/metadata")
+    world.get(f"/studies/{STUDY_A}/metadata", "rubbish")
+    world.get("/studies", world.north.token(scope="openid"))
+
+    records = world.audit()[: len(world.audit()) - before]
+    assert [one.reason for one in reversed(records)] == [
+        *["study-not-of-patient"] * 3,
+        "token-missing",
+        "token-invalid",
+        "insufficient-scope",
+    ]
+    assert {one.outcome for one in records} == {"denied"}
+    for record in records:
+        AuditEvent.model_validate(audit_event(record, SERVER))
+
+
+def test_nested_search_is_recorded_as_a_search_once_and_opening_apart(world: World) -> None:
+    token = world.north.token()
+    before = len(world.audit())
+    for path in ("series", "instances", "series", "metadata"):
+        world.get(f"/studies/{STUDY_A}/{path}", token)
+
+    assert [one.action for one in world.audit()[: len(world.audit()) - before]] == ["study-opened", "searched"]
+
+
+def test_access_that_cannot_be_recorded_does_not_happen(world: World) -> None:
+    """Group 34: the audit log fails closed; once it works again, the study is recorded after all."""
+    token = world.north.token()
+    with world.store.write() as connection:
+        connection.execute(text("ALTER TABLE audit_event RENAME TO audit_event_gone"))
+    try:
+        answers = [world.get(f"/studies/{STUDY_A}/metadata", token), world.get("/studies", token)]
+    finally:
+        with world.store.write() as connection:
+            connection.execute(text("ALTER TABLE audit_event_gone RENAME TO audit_event"))
+    before = len(world.audit())
+    again = world.get(f"/studies/{STUDY_A}/metadata", token)
+
+    assert [one.status for one in answers] == [503, 503]
+    assert world.pacs.retrievals()[:-1] == []
+    assert (again.status, len(world.audit())) == (200, before + 1)
+
+
+# The log itself
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[AuditLog]:
+    store = Store.open(StateSettings(state_dir=tmp_path / "state"))
+    store.migrate()
+    yield AuditLog(store)
+    store.close()
+
+
+def test_record_is_appended_once_until_its_window_has_passed(log: AuditLog) -> None:
+    kept = [log.append_once(READ, key="k", until=now + 100, now=now) for now in (1000, 1050, 1099, 1100, 1150)]
+    other = log.append_once(READ, key="another", until=1200, now=1150)
+
+    assert kept == [True, False, False, True, False]
+    assert other is True
+    assert len(list(log.find(AuditFilter()))) == 3
+
+
+def test_record_found_by_patient_user_and_study(log: AuditLog) -> None:
+    log.append(READ)
+    log.append(DENIED)
+
+    assert list(log.find(AuditFilter(patient_id="pat-a", user="Practitioner/p1", study_instance_uid="2.25.1"))) == [
+        DENIED,
+        READ,
+    ]
+    assert list(log.find(AuditFilter(patient_id="pat-b"))) == []
