@@ -13,7 +13,7 @@ from pathlib import Path
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from jwt.algorithms import RSAAlgorithm
 
 RSA_BITS = 2048
 
@@ -48,19 +48,6 @@ def load_rs256_key(path: Path) -> SigningKey:
         raise TypeError(f"{path.name} does not hold an RSA key")
     jwk = json.loads(RSAAlgorithm.to_jwk(private_key.public_key()))
     return signing_key(private_key, "RS256", {name: jwk[name] for name in ("e", "kty", "n")})
-
-
-def load_es384_key(path: Path) -> SigningKey:
-    """The P-384 key of that file, made on first use; it signs with ES384."""
-
-    def pem() -> bytes:
-        return _pem(ec.generate_private_key(ec.SECP384R1()))
-
-    private_key = serialization.load_pem_private_key(read_or_create(path, pem), password=None)
-    if not isinstance(private_key, ec.EllipticCurvePrivateKey):
-        raise TypeError(f"{path.name} does not hold an EC key")
-    jwk = json.loads(ECAlgorithm.to_jwk(private_key.public_key()))
-    return signing_key(private_key, "ES384", {name: jwk[name] for name in ("crv", "kty", "x", "y")})
 
 
 def client_secret(state_dir: Path, client_id: str) -> str:

@@ -218,6 +218,17 @@ def test_a_patient_who_signs_in_is_the_patient_in_context(ehr: SandboxClient) ->
     assert tokens["patient"] == "demo-b"
 
 
+def test_a_user_may_change_before_consent_and_a_second_launch_remembers_the_user(ehr: SandboxClient) -> None:
+    page = ehr.answer(ehr.authorize(), "sign-in", user="Practitioner/demo-gp")
+    assert "Choose a patient" in ehr.authorize().text
+
+    page = ehr.answer(page, "sign-out")
+
+    assert "Sign in" in page.text
+    assert ehr.answer(page, "sign-in", user="Practitioner/nobody").status_code == 400
+    assert "Sign in" in ehr.authorize().text
+
+
 def test_pages_refuse_foreign_frames_and_foreign_content(ehr: SandboxClient) -> None:
     policy = ehr.authorize().headers["Content-Security-Policy"]
 

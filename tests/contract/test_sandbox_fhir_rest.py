@@ -263,6 +263,50 @@ def test_a_transaction_happens_wholly_or_not_at_all(ehr: SandboxClient, token: s
     assert ehr.fhir("GET", "Observation/lost", token).status_code == 404
 
 
+def test_a_transaction_updates_and_deletes_by_criteria_and_reads_versions(ehr: SandboxClient, token: str) -> None:
+    order, patient = "urn:uuid:44444444-4444-4444-8444-444444444444", "urn:uuid:55555555-5555-4555-8555-555555555555"
+    identifier = [{"system": "urn:orders", "value": "tx-1"}]
+    entries = [
+        {
+            "fullUrl": order,
+            "resource": _order(identifier=identifier, subject={"reference": patient}),
+            "request": {"method": "PUT", "url": "ServiceRequest?identifier=urn:orders|tx-1"},
+        },
+        {
+            "fullUrl": patient,
+            "resource": {"resourceType": "Patient", "id": "tx-patient"},
+            "request": {"method": "PUT", "url": "Patient/tx-patient"},
+        },
+        {"request": {"method": "GET", "url": f"{ehr.fhir_base}/Patient/demo-a/_history/1"}},
+        {"request": {"method": "DELETE", "url": "ServiceRequest?identifier=urn:orders|absent"}},
+    ]
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+    first = ehr.fhir("POST", "", token, json=bundle).json()["entry"]
+    second = ehr.fhir("POST", "", token, json=bundle).json()["entry"]
+    last = {"request": {"method": "DELETE", "url": "ServiceRequest?identifier=urn:orders|tx-1"}}
+    removed = ehr.fhir("POST", "", token, json=bundle | {"entry": [last]}).json()["entry"]
+
+    statuses = [[entry["response"]["status"] for entry in answer] for answer in (first, second, removed)]
+    assert statuses[0] == ["201 Created", "201 Created", "200 OK", "204 No Content"]
+    assert statuses[1] == ["200 OK", "200 OK", "200 OK", "204 No Content"]
+    assert statuses[2] == ["204 No Content"]
+    assert first[0]["response"]["location"].split("/")[:2] == second[0]["response"]["location"].split("/")[:2]
+    stored = ehr.fhir("GET", second[0]["response"]["location"], token).json()
+    assert stored["subject"]["reference"] == "Patient/tx-patient"
+
+
+@pytest.mark.parametrize("reference", ["Patient?family=Nobody", "Patient?gender=female,male", "Dragon?x=1"])
+def test_a_conditional_reference_must_find_exactly_one(ehr: SandboxClient, token: str, reference: str) -> None:
+    entry = {
+        "resource": _order(subject={"reference": reference}),
+        "request": {"method": "POST", "url": "ServiceRequest"},
+    }
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+
+    assert ehr.fhir("POST", "", token, json=bundle).status_code in (404, 412)
+
+
 def test_a_batch_does_what_it_can(ehr: SandboxClient, token: str) -> None:
     kept = an_observation("kept", "demo-a", category="laboratory", when="2026-01-01")
     entries = [

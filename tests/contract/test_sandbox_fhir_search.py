@@ -147,6 +147,34 @@ def test_sort_orders_both_ways_with_missing_values_last(ehr: SandboxClient) -> N
     assert down == up[::-1]
 
 
+@pytest.mark.parametrize(
+    ("query", "order"),
+    [
+        ("Patient?_sort=given", ["demo-a", "demo-b"]),
+        ("Patient?_sort=-given", ["demo-b", "demo-a"]),
+        ("Patient?_sort=-gender", ["demo-b", "demo-a"]),
+        ("Patient?_sort=family,-birthdate", ["demo-b", "demo-a"]),
+        ("ImagingStudy?_sort=-patient", ["demo-b-ct", "demo-a-ct"]),
+        ("ImagingStudy?_sort=-_id", ["demo-b-ct", "demo-a-ct"]),
+        ("Observation?_sort=encounter,-_id&category=laboratory", ["obs-lab", "obs-b"]),
+    ],
+)
+def test_sort_by_every_kind_of_parameter(ehr: SandboxClient, query: str, order: list[str]) -> None:
+    assert _ids(_search(ehr, query)) == order
+
+
+def test_an_unknown_sort_is_named_and_ignored(ehr: SandboxClient) -> None:
+    assert len(_ids(_search(ehr, "Patient?_sort=shoe-size"), "outcome")) == 1
+
+
+def test_uri_parameters_match_whole(ehr: SandboxClient) -> None:
+    profile = {"resourceType": "Organization", "id": "profiled", "meta": {"profile": ["http://p.example/a"]}}
+    ehr.services.store.put(profile)
+
+    assert _ids(_search(ehr, "Organization?_profile=http://p.example/a")) == ["profiled"]
+    assert _ids(_search(ehr, "Organization?_profile=http://p.example")) == []
+
+
 def test_pages_follow_opaque_links_and_stay_stable_while_records_change(ehr: SandboxClient) -> None:
     query = "Observation?patient=demo-b&category=vital-signs&_sort=date&_count=3&_include=Observation:patient"
     page = _search(ehr, query)
