@@ -28,6 +28,7 @@ from smart_app.launch import (
 )
 from smart_app.pages import explained, page
 from smart_app.services import SmartAppServices
+from smart_app.sessions import purge_expired
 from smart_app.tokens import AuthorizationParameters, AuthorizationRequest
 
 
@@ -113,6 +114,8 @@ def begin(services: SmartAppServices, launch: LaunchRequest, binding: str) -> An
 def _authorization(services: SmartAppServices, launch: LaunchRequest, binding: str) -> AuthorizationRequest:
     metadata = services.metadata.of(launch.iss)
     scopes, now = scopes_for(launch), services.now()
+    # Launches are rare enough, and frequent enough, to sweep by.
+    purge_expired(services.store, now=now)
     pending = PendingLaunch(
         ehr=launch.ehr.name,
         iss=launch.iss,

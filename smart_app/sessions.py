@@ -13,6 +13,13 @@ from smart_app.launch import PendingLaunch
 EXCHANGE_LEASE_S = 60
 REFRESH_LEASE_S = 30
 WINDOW_TICKET_S = 60
+KINDS = ("pending-launch", "session", "opened-study", "window-ticket")
+
+
+def purge_expired(store: Store, *, now: int) -> None:
+    """Removes every record of the app that has ended; nothing of a patient stays longer than its session."""
+    for kind in KINDS:
+        SealedRecords(store, kind).purge(now=now)
 
 
 class PendingLaunches:

@@ -15,7 +15,7 @@ from fhir_imaging.scopes import GrantedScopes, ScopeContext
 from fhir_imaging.tolerant import text
 from imaging_findings.advice import Guidance
 from imaging_findings.facts import QUERIES, Facts, read_facts
-from imaging_findings.findings import Author, Kind
+from imaging_findings.findings import Author, Finding, Kind
 from imaging_findings.guidance import judge
 from imaging_findings.packs import bundled_packs
 from smart_app.study_list import StudyRow
@@ -79,7 +79,7 @@ def highlights(records: GatheredRecords, rows: Sequence[StudyRow], patient_id: s
     for guidance in judge(facts, bundled_packs(), now).guidance:
         uid = by_resource.get(guidance.finding.study_reference or "")
         if uid is not None:
-            found.setdefault(uid, []).append(_highlight(guidance, facts))
+            found.setdefault(uid, []).extend(_lines(guidance, facts))
     return StudyHighlights(by_study={uid: tuple(lines) for uid, lines in found.items()}, not_seen=_not_seen(facts))
 
 
@@ -92,20 +92,29 @@ def _resources(records: GatheredRecords) -> dict[str, Sequence[Mapping[str, Any]
     }
 
 
-def _highlight(guidance: Guidance, facts: Facts) -> Highlight:
-    finding, selection = guidance.finding, guidance.finding.selection
+def _lines(guidance: Guidance, facts: Facts) -> list[Highlight]:
+    """The finding with what should follow, and the unsigned AI result beside it, which never speaks for itself then."""
+    lines = [_highlight(guidance.finding, tone=guidance.urgency.value, words=_words(guidance, facts))]
+    if guidance.ai is not None:
+        differs = "differs from the reader; " if guidance.ai_agrees is False else ""
+        lines.append(_highlight(guidance.ai, tone="info", words=f"{differs}nobody has signed it"))
+    return lines
+
+
+def _highlight(finding: Finding, *, tone: str, words: str) -> Highlight:
+    selection = finding.selection
     return Highlight(
-        tone=guidance.urgency.value,
-        title=_title(guidance),
-        words=_words(guidance, facts),
+        tone=tone,
+        title=_title(finding),
+        words=words,
         is_unsigned_ai=finding.author is Author.AI,
         series=selection.series if selection else None,
         instance=selection.instance if selection else None,
     )
 
 
-def _title(guidance: Guidance) -> str:
-    finding, nodule = guidance.finding, guidance.finding.nodule
+def _title(finding: Finding) -> str:
+    nodule = finding.nodule
     if finding.kind is Kind.LUNG_RADS:
         return f"Lung-RADS {finding.category or 'without coded category'}"
     size = f"{nodule.diameter_mm:g} mm" if nodule.diameter_mm is not None else None
@@ -115,7 +124,7 @@ def _title(guidance: Guidance) -> str:
 def _words(guidance: Guidance, facts: Facts) -> str:
     """What is due, else what is advised, else what is missing; never more than the judgement says."""
     if guidance.finding.author is Author.AI:
-        return "AI result, nobody has signed it"
+        return "nobody has signed it"
     step = guidance.next_step
     if step and step.firm:
         due = f"overdue since {step.due.latest}" if guidance.overdue else f"due {step.due}"

@@ -15,6 +15,7 @@ from typing import Any
 
 from fhir_imaging.endpoints import EndpointState, ResolvedEndpoint, resolve_endpoint
 from fhir_imaging.study import (
+    DERIVED_MODALITIES,
     ImagingStudy,
     UnreadableStudy,
     concept_text,
@@ -117,7 +118,7 @@ class StudyList:
     @property
     def modalities(self) -> list[str]:
         """The modality codes that occur, for the filter."""
-        return sorted({code for row in self.rows for code in row.modalities})
+        return sorted({code for row in self.rows for code in _acquired(row.modalities)})
 
     def named(self, named: NamedStudy) -> StudyRow | None:
         """The row of a study named by UID or logical id."""
@@ -174,7 +175,7 @@ def _is_of_patient(resource: Mapping[str, Any], context: ListContext) -> bool:
 def _row(study: ImagingStudy, endpoint: ResolvedEndpoint, reports: tuple[ReportRow, ...]) -> StudyRow:
     takes_token = endpoint.endpoint is not None and endpoint.endpoint.send_token
     usable = endpoint.state is EndpointState.USABLE
-    words = " · ".join(dict.fromkeys(MODALITY_WORDS.get(code, code) for code in study.modalities))
+    words = " · ".join(dict.fromkeys(MODALITY_WORDS.get(code, code) for code in _acquired(study.modalities)))
     return StudyRow(
         study_instance_uid=study.study_instance_uid,
         resource_id=study.resource_id,
@@ -197,11 +198,18 @@ def _row(study: ImagingStudy, endpoint: ResolvedEndpoint, reports: tuple[ReportR
     )
 
 
+def _acquired(modalities: tuple[str, ...]) -> tuple[str, ...]:
+    """The modalities that made images; reports and markings count only where there is nothing else."""
+    return tuple(code for code in modalities if code not in DERIVED_MODALITIES) or modalities
+
+
 def _details(study: ImagingStudy) -> tuple[str, ...]:
     series = study.number_of_series if study.number_of_series is not None else len(study.series) or None
     counts = (_counted(series, "series", "series"), _counted(study.number_of_instances, "image", "images"))
+    derived = [code for code in study.modalities if code not in _acquired(study.modalities)]
+    beside = f"with {', '.join(derived)}" if derived else None
     accession = f"Accession {study.accession}" if study.accession else None
-    return tuple(words for words in (*counts, *study.body_sites, accession) if words)
+    return tuple(words for words in (*counts, beside, *study.body_sites, accession) if words)
 
 
 def _counted(number: int | None, one: str, many: str) -> str | None:

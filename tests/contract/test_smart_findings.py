@@ -71,6 +71,15 @@ def test_an_unsigned_ai_result_is_labelled_and_leads_to_its_slice(world: World) 
     assert "/viewer/2.25.1001?series=2.25.1001.1&amp;instance=2.25.1001.1.7" in page.text
 
 
+def test_an_ai_result_beside_the_readers_is_shown_as_such(world: World) -> None:
+    world.ehr.fhir["Observation"] = [lung_rads("4B"), {**of_an_ai("4A"), "id": "of-ai"}]
+    page = world.clinician.launches(world.ehr)
+
+    assert "Lung-RADS 4B" in page.text
+    assert "Lung-RADS 4A" in page.text
+    assert "differs from the reader; nobody has signed it" in page.text
+
+
 @pytest.mark.parametrize("user", ["Patient/demo-a", "RelatedPerson/r1"])
 def test_a_user_who_is_the_patient_sees_no_clinicians_line_and_no_unsigned_ai(world: World, user: str) -> None:
     world.ehr.fhir["Observation"] = [of_an_ai("4A"), lung_rads("3")]

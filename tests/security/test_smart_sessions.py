@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
+from werkzeug.test import TestResponse
 
+from fhir_imaging.store.tables import sealed_record
 from tests.contract.smart_actors import (
+    APP,
     STUDY_A,
     STUDY_B,
     World,
@@ -19,6 +24,11 @@ from tests.contract.smart_actors import (
 )
 
 COOKIE = "imaging_cds_window"
+
+
+def stored_records(world: World) -> int:
+    with world.app.services.store.read() as connection:
+        return len(connection.execute(select(sealed_record)).all())
 
 
 @pytest.fixture
@@ -198,6 +208,38 @@ def test_a_window_ticket_expires_and_counts_for_its_session_only(world: World) -
     too_late = stranger.post(f"/s/{first}/window/{STUDY_A}", data=late)
 
     assert [other_session.status_code, too_late.status_code] == [403, 403]
+
+
+def test_a21_two_callbacks_at_once_exchange_the_code_once(world: World) -> None:
+    callback = world.clinician.callback_of(world.ehr)
+    cookie = world.clinician.client.get_cookie(COOKIE, domain="localhost")
+    assert cookie is not None
+    answers: list[TestResponse] = []
+
+    def arrive() -> None:
+        with world.app.flask.test_client(use_cookies=False) as client:
+            answers.append(client.get(callback, base_url=APP, headers={"Cookie": f"{COOKIE}={cookie.value}"}))
+
+    threads = [threading.Thread(target=arrive) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len({answer.headers["Location"] for answer in answers}) == 1
+    assert len(world.ehr.token_requests) == 1
+
+
+def test_what_has_ended_is_swept_away_at_the_next_launch(world: World) -> None:
+    world.ehr.dropped = {"id_token"}  # dated by the EHR's own clock, which does not move here
+    world.clinician.launches(world.ehr)
+    world.clock.passes(hours=13)
+    world.another_clinician().get(f"/launch?iss={world.ehr.fhir_base}&launch=x")
+    before = stored_records(world)
+    world.another_clinician().launches(world.ehr)
+
+    assert before == 2
+    assert stored_records(world) == 2
 
 
 def test_tokens_are_not_readable_in_the_state_directory(world: World, tmp_path: Path) -> None:

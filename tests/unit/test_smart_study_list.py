@@ -205,10 +205,12 @@ def test_counts_body_site_and_modalities_are_worded() -> None:
     )
     (row,) = the_list(study).rows
 
-    assert row.details == ("1 series", "1,131 images", "Chest")
+    assert row.details == ("1 series", "1,131 images", "with SR", "Chest")
     assert row.body_site == "Chest"
     assert row.modalities == ("CT", "SR")
-    assert the_list(study).modalities == ["CT", "SR"]
+    assert row.modality_words == "CT"
+    assert the_list(study).modalities == ["CT"]
+    assert the_list(a_study(modality=[{"code": "SR"}])).modalities == ["SR"]
     assert "chest" in row.search_text
 
 
