@@ -18,6 +18,8 @@ MAX_ACCEPT_LENGTH = 2000
 MAX_RANGES = 32
 
 _TOKEN = r"[A-Za-z0-9!#$&^_.+\-]+"  # noqa: S105 - RFC 9110's word for it
+_EMPTY_ELEMENTS = re.compile(r"[ \t,]*", re.ASCII)
+_SPACE = re.compile(r"[ \t]*", re.ASCII)
 _TYPE = re.compile(rf"(?P<type>\*|{_TOKEN})/(?P<subtype>\*|{_TOKEN})", re.ASCII)
 _PARAMETER = re.compile(
     rf"\s*;\s*(?P<name>{_TOKEN})\s*=\s*(?:\"(?P<quoted>[^\"\\\x00-\x1f]*)\"|(?P<plain>[^\s;,\"]+))", re.ASCII
@@ -53,13 +55,10 @@ def parse_media_types(text: str) -> tuple[MediaType, ...]:
         raise InvalidRequest("The Accept value is too long.", code="accept-too-long")
     ranges: list[MediaType] = []
     position = 0
-    while position < len(text):
-        separator = re.compile(r"[\s,]*").match(text, position)
-        position = separator.end() if separator else position
-        if position >= len(text):
-            break
+    while (position := _after(_EMPTY_ELEMENTS, text, position)) < len(text):
         found, position = _media_type_at(text, position)
-        if found is None or (position < len(text) and text[position] not in ", \t") or len(ranges) == MAX_RANGES:
+        position = _after(_SPACE, text, position)
+        if found is None or (position < len(text) and text[position] != ",") or len(ranges) == MAX_RANGES:
             raise InvalidRequest("The Accept value cannot be read.", code="accept-not-understood")
         ranges.append(found)
     return tuple(ranges)
@@ -156,6 +155,12 @@ def _media_type_at(text: str, position: int) -> tuple[MediaType | None, int]:
         parameters[name] = parameter["quoted"] if parameter["quoted"] is not None else parameter["plain"]
         position = parameter.end()
     return MediaType(match.group().lower(), parameters), position
+
+
+def _after(pattern: re.Pattern[str], text: str, position: int) -> int:
+    """Where the text goes on after what the pattern matches, which may be nothing."""
+    match = pattern.match(text, position)
+    return match.end() if match else position
 
 
 def _printed(name: str, value: str) -> str:

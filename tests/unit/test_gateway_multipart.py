@@ -1,0 +1,111 @@
+"""Multipart answers on their way through (RFC 2046 §5.1): headers looked at, bodies untouched, in pieces of any size."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imaging_server.multipart import MultipartError, PartHeaders
+
+BOUNDARY = "b0undary"
+
+
+def rewrite(address: str) -> str | None:
+    return "https://gateway.example" + address.removeprefix("http://pacs") if address.startswith("http://pacs") else None
+
+
+def through(message: bytes, *, cuts: list[int] | None = None) -> bytes:
+    """The message as it comes out when it goes in by these pieces."""
+    parts = PartHeaders(BOUNDARY, rewrite)
+    edges = sorted({0, len(message), *(cut % (len(message) + 1) for cut in cuts or [])})
+    pieces = [message[start:end] for start, end in pairwise(edges)]
+    return b"".join(parts.feed(piece) for piece in pieces) + parts.finish()
+
+
+def a_message(bodies: list[bytes], headers: bytes = b"Content-Type: application/dicom\r\n", *, lengths: bool = False) -> bytes:
+    written = b""
+    for body in bodies:
+        length = f"Content-Length: {len(body)}\r\n".encode() if lengths else b""
+        written += b"--b0undary\r\n" + headers + length + b"\r\n" + body + b"\r\n"
+    return written + b"--b0undary--\r\n"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        a_message([b"one"]),
+        a_message([b"one", b"", b"three\r\n"]),
+        b"preamble\r\n" + a_message([b"one"]) + b"epilogue --b0undary",
+        b"--b0undary\r\n\r\nno headers\r\n--b0undary--",
+        b"--b0undary \t\r\nContent-Type: a/b\r\n\r\nx\r\n--b0undary--",
+        b"--b0undary--",
+        a_message([b"--b0undaryX is no boundary", b"\r\n--b0undary1\r\n"]),
+    ],
+)
+def test_message_without_addresses_comes_out_byte_for_byte(message: bytes) -> None:
+    assert through(message) == message
+
+
+@given(
+    st.lists(st.binary(max_size=60).map(lambda raw: raw.replace(b"--b0undary", b"")), max_size=4),
+    st.lists(st.integers(0, 1000), max_size=8),
+)
+def test_pieces_may_be_cut_anywhere(bodies: list[bytes], cuts: list[int]) -> None:
+    message = a_message(bodies)
+
+    assert through(message, cuts=cuts) == message
+
+
+@given(st.lists(st.integers(0, 1000), max_size=8))
+def test_addresses_are_rewritten_wherever_the_pieces_are_cut(cuts: list[int]) -> None:
+    headers = b"Content-Type: application/dicom\r\ncontent-LOCATION: http://pacs/studies/1\r\nServer: pacs\r\n"
+
+    out = through(a_message([b"Content-Location: http://pacs/in-the-body"], headers), cuts=cuts)
+
+    assert out == a_message(
+        [b"Content-Location: http://pacs/in-the-body"],
+        b"Content-Type: application/dicom\r\nContent-Location: https://gateway.example/studies/1\r\n",
+    )
+
+
+def test_foreign_addresses_and_needless_headers_are_dropped() -> None:
+    headers = b"Content-Type: a/b\r\nContent-Location: http://other/x\r\nX-Host: pacs.internal\r\n"
+
+    assert through(a_message([b"x"], headers)) == a_message([b"x"], b"Content-Type: a/b\r\n")
+
+
+@given(st.lists(st.integers(0, 1000), max_size=8))
+def test_boundary_inside_a_part_of_known_length_is_data(cuts: list[int]) -> None:
+    """Group 19: image bytes may look like anything."""
+    body = b"pixels\r\n--b0undary\r\nContent-Location: http://other/x\r\n\r\nmore\r\n--b0undary--"
+    message = a_message([body, b"second"], lengths=True)
+
+    assert through(message, cuts=cuts) == message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"no boundary",
+        b"--b0undary",
+        b"--b0undary\r\nContent-Type: a/b\r\n",
+        b"--b0undary\r\nContent-Type: a/b\r\n\r\nbody without an end",
+        b"--b0undary\r\nContent-Length: 100\r\n\r\nshort\r\n--b0undary--",
+        b"--b0undary\r\nX: " + b"y" * 20_000,
+        b"--b0undary\r\nX: " + b"y" * 20_000 + b"\r\n\r\nx\r\n--b0undary--",
+    ],
+)
+def test_message_that_was_cut_or_is_none_is_refused(message: bytes) -> None:
+    with pytest.raises(MultipartError):
+        through(message)
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=5))
+def test_any_bytes_end_in_an_answer_or_a_refusal(message: bytes, cuts: list[int]) -> None:
+    with suppress(MultipartError):
+        through(message, cuts=cuts)
