@@ -13,6 +13,7 @@ from fhir_imaging.errors import UpstreamRefused
 from imaging_cds.demo_plan import DemoOptions
 
 FILES_A_REQUEST = 20
+FAILED_SOP_SEQUENCE = "00081198"
 _BOUNDARY = "imaging-cds-seed"
 
 
@@ -40,6 +41,7 @@ def store_dicom(options: DemoOptions, progress: Callable[[str, int, int], None])
                 auth=options.pacs_credential,
             )
             _check(response, "the demo images")
+            _check_each(response)
             sent += len(group)
             progress("Storing the images in your archive", sent, len(files))
 
@@ -51,6 +53,17 @@ def _groups(files: list[Path]) -> list[list[Path]]:
 def _multipart(files: list[Path]) -> bytes:
     head = f"--{_BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode()
     return b"".join(head + path.read_bytes() + b"\r\n" for path in files) + f"--{_BOUNDARY}--\r\n".encode()
+
+
+def _check_each(response: requests.Response) -> None:
+    """An archive may answer 200 or 202 and still have refused some of the instances (PS3.18 §10.5.3)."""
+    try:
+        answer = response.json()
+    except ValueError:
+        return  # an archive that answers in XML after all: its status is what there is
+    failed = answer.get(FAILED_SOP_SEQUENCE, {}).get("Value", []) if isinstance(answer, dict) else []
+    if failed:
+        raise UpstreamRefused(f"The archive refused {len(failed)} of the demo images.", server=response.url)
 
 
 def _check(response: requests.Response, what: str) -> None:

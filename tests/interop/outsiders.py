@@ -1,0 +1,318 @@
+"""Actors for the demo as strangers meet it: its process, a browser kept by hand, a public CDS client, a foreign EHR, curl."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+
+import jwt
+import pytest
+import requests
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
+
+from ehr_sandbox.patients import build_demo
+from tests.conftest import CHECKOUT, free_port_number
+
+START_TIMEOUT_S = 150.0
+UP = "Who opened what"
+"""Stands in what the demo prints once everything answers."""
+
+
+def demo_images(config: pytest.Config) -> Path:
+    """The demo's DICOM files of today, made once for all tests and kept between runs."""
+    assert config.cache is not None
+    folder = config.cache.mkdir("demo-images")
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        build_demo(
+            folder / "dicom", demo_day=datetime.now(UTC).date(), gateway_address="http://gateway", fhir_base="http://ehr"
+        )
+    return folder / "dicom"
+
+
+def with_images(directory: Path, images: Path) -> Path:
+    """A demo's directory that has its images already; the files are linked, for nobody changes them on the same day."""
+    directory.mkdir(parents=True)
+    shutil.copytree(images, directory / "dicom", copy_function=_link_or_copy)
+    return directory
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copy2(source, target)
+
+
+def curl(method: str, url: str, token: str | None = None, **more: Any) -> requests.Response:
+    """One request as from a command line: no proxy, no cookies, no redirects."""
+    headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **more.pop("headers", {})}
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.request(method, url, headers=headers, timeout=20, allow_redirects=False, **more)
+
+
+@dataclass(slots=True)
+class DemoProcess:
+    """``imaging-cds demo`` as somebody started it in a terminal."""
+
+    directory: Path
+    viewer_dir: Path
+    arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[int, int, int] = field(default_factory=lambda: (free_port_number(), free_port_number(), free_port_number()))
+    process: subprocess.Popen[bytes] | None = None
+    start_s: float = 0.0
+
+    @property
+    def app_url(self) -> str:
+        return f"http://localhost:{self.ports[0]}"
+
+    @property
+    def ehr_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports[1]}"
+
+    @property
+    def fhir(self) -> str:
+        return f"{self.ehr_url}/fhir"
+
+    @property
+    def gateway(self) -> str:
+        return f"{self.app_url}/imaging/sandbox/dicom-web/demo"
+
+    @property
+    def output(self) -> str:
+        path = self._output_file
+        return path.read_text() if path.exists() else ""
+
+    @property
+    def _output_file(self) -> Path:
+        return self.directory.parent / f"{self.directory.name}.out"
+
+    def start(self) -> None:
+        """Returns at once."""
+        app, ehr, pacs = map(str, self.ports)
+        command = ["demo", "--directory", str(self.directory), "--viewer-dir", str(self.viewer_dir)]
+        ports = ["--port", app, "--ehr-port", ehr, "--pacs-port", pacs]
+        with self._output_file.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "imaging_cds", *command, *ports, *self.arguments],
+                cwd=CHECKOUT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # Wide enough that nothing which a test looks for is wrapped.
+                env={**os.environ, "COLUMNS": "220", "PYTHONUNBUFFERED": "1", **self.environment},
+                start_new_session=True,
+            )
+
+    def wait_until_up(self) -> None:
+        """Returns when the demo says where to click; AssertionError with its output when it ended instead."""
+        started = time.monotonic()
+        while UP not in self.output:
+            assert self.process is not None
+            assert self.process.poll() is None, f"the demo ended: {self.output}"
+            assert time.monotonic() - started < START_TIMEOUT_S, f"the demo did not come up: {self.output}"
+            time.sleep(0.05)
+        self.start_s = time.monotonic() - started
+
+    def wait_until_ended(self, timeout_s: float = 40.0) -> int:
+        """The exit code."""
+        assert self.process is not None
+        return self.process.wait(timeout_s)
+
+    def interrupt(self) -> int:
+        """Ctrl-C; the exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.wait_until_ended()
+
+    def children(self) -> list[int]:
+        """Every living process that carries this demo's directory or settings in its command or environment."""
+        mark = str(self.directory).encode()
+        return [pid for pid in _living_processes() if mark in _told(pid) and pid != os.getpid()]
+
+    def token(self, *arguments: str) -> str:
+        """What ``imaging-cds token`` prints for this demo."""
+        return run_cli("token", "--directory", str(self.directory), *arguments).stdout.strip()
+
+    def everything_written(self) -> bytes:
+        """Every log line and state file of the application."""
+        roots = (self.directory / "logs", self.directory / "app", self.directory / "app.toml")
+        files = [path for root in roots for path in (root.rglob("*") if root.is_dir() else [root])]
+        return b"".join(path.read_bytes() for path in files if path.is_file())
+
+
+@contextmanager
+def a_demo(directory: Path, viewer_dir: Path, *arguments: str, **more: Any) -> Iterator[DemoProcess]:
+    """A running demo, stopped by Ctrl-C at the end of the block."""
+    demo = DemoProcess(directory, viewer_dir, arguments, **more)
+    demo.start()
+    try:
+        demo.wait_until_up()
+        yield demo
+    finally:
+        code = demo.interrupt()
+    assert code == 0, demo.output
+
+
+def run_cli(*arguments: str, code: int = 0, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """One ``imaging-cds`` command, which must end with this exit code."""
+    completed = subprocess.run(
+        [sys.executable, "-m", "imaging_cds", *arguments],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "COLUMNS": "220", **(environment or {})},
+    )
+    assert completed.returncode == code, (completed.returncode, completed.stdout, completed.stderr)
+    return completed
+
+
+def _living_processes() -> list[int]:
+    living = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and entry.stat().st_uid == os.getuid():
+            living.append(int(entry.name))
+    return living
+
+
+def _told(pid: int) -> bytes:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        if state == "Z":
+            return b""
+        return Path(f"/proc/{pid}/cmdline").read_bytes() + b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+class HandBrowser:
+    """A browser by hand: ``Secure`` cookies of http://localhost are kept as Chromium keeps them and ``requests`` does not."""
+
+    def __init__(self) -> None:
+        self.addresses: list[str] = []
+        self._cookies: dict[str, dict[str, str]] = {}
+
+    def opens(self, url: str) -> requests.Response:
+        """Follows redirects to the last page."""
+        for _ in range(12):
+            response = self.request("GET", url)
+            if response.status_code not in (301, 302, 303, 307, 308):
+                return response
+            url = urljoin(url, response.headers["Location"])
+        raise AssertionError(f"redirects without end: {self.addresses}")
+
+    def request(self, method: str, url: str, **more: Any) -> requests.Response:
+        """One request with the cookies of that host."""
+        self.addresses.append(url)
+        host = urlsplit(url).hostname or ""
+        cookies = self._cookies.setdefault(host, {})
+        sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
+        response = curl(method, url, headers={**sent, **more.pop("headers", {})}, **more)
+        for header in response.raw.headers.getlist("Set-Cookie"):
+            # The standard library learns Partitioned in Python 3.14 only.
+            for name, morsel in SimpleCookie(re.sub(r";\s*Partitioned", "", header, flags=re.IGNORECASE)).items():
+                cookies[name] = morsel.value
+        return response
+
+    def posts_from_own_page(self, url: str) -> requests.Response:
+        """A POST by a script of the page's own origin."""
+        parts = urlsplit(url)
+        return self.request(
+            "POST", url, headers={"Origin": f"{parts.scheme}://{parts.netloc}", "Sec-Fetch-Site": "same-origin"}, json={}
+        )
+
+
+@dataclass(slots=True)
+class HookPage:
+    """A CDS client that is a page on a public https origin, as the public CDS Hooks sandbox is (cds-hooks.md §8)."""
+
+    issuer: str = "https://sandbox.cds-hooks.org"
+    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP384R1()))
+    kid: str = "44823f3d-0b01-4a6c-a80e-b9d3e8a7226f"
+    jku: str = "https://sandbox.cds-hooks.org/.well-known/jwks.json"
+
+    def public_key(self, **more: str) -> dict[str, Any]:
+        """The bare public JWK, as it is published."""
+        jwk = ECAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+        return {name: jwk[name] for name in ("kty", "crv", "x", "y")} | {"alg": "ES384"} | more
+
+    def preflight(self, url: str, method: str, headers: str) -> requests.Response:
+        """What the browser asks before the page's own request, on a local network (Private Network Access)."""
+        asked = {
+            "Origin": self.issuer,
+            "Access-Control-Request-Method": method,
+            "Access-Control-Request-Headers": headers,
+            "Access-Control-Request-Private-Network": "true",
+        }
+        return curl("OPTIONS", url, headers=asked)
+
+    def get(self, url: str) -> requests.Response:
+        return curl("GET", url, self.proof(url), headers={"Origin": self.issuer})
+
+    def post(self, url: str, body: Any) -> requests.Response:
+        return curl("POST", url, self.proof(url), headers={"Origin": self.issuer}, json=body)
+
+    def proof(self, url: str, **changes: Any) -> str:
+        """Its JWT for exactly this URL."""
+        now = int(time.time())
+        claims = {"iss": self.issuer, "aud": url, "iat": now, "exp": now + 300, "jti": str(uuid.uuid4()), **changes}
+        return jwt.encode(claims, self.key, algorithm="ES384", headers={"kid": self.kid, "jku": self.jku})
+
+    def prefetched(self, fhir: str, templates: Mapping[str, str], patient: str) -> dict[str, Any]:
+        """Fills templates without a token, reads by GET and searches by form POST; what fails is left out."""
+        filled = {}
+        for key, template in templates.items():
+            path, _, query = template.replace("{{context.patientId}}", patient).partition("?")
+            headers = {"Origin": self.issuer, "Accept": "application/json+fhir"}
+            if query:
+                pairs = [pair.partition("=") for pair in query.split("&")]
+                form = "&".join(f"{name}={quote(value)}" for name, _, value in pairs)
+                headers["Content-Type"] = "application/x-www-form-urlencoded"
+                answer = curl("POST", f"{fhir}/{path}/_search", headers=headers, data=form)
+            else:
+                answer = curl("GET", f"{fhir}/{path}", headers=headers)
+            if answer.ok:
+                filled[key] = answer.json()
+        return filled
+
+    def hook(self, fhir: str, patient: str, prefetch: Mapping[str, Any]) -> dict[str, Any]:
+        """Its request body: no encounter and no fhirAuthorization."""
+        return {
+            "hook": "patient-view",
+            "hookInstance": str(uuid.uuid4()),
+            "fhirServer": fhir,
+            "context": {"patientId": patient, "userId": "Practitioner/COREPRACTITIONER1"},
+            "prefetch": prefetch,
+        }
+
+
+def studies_of(fhir: str, token: str | None, patient: str) -> list[dict[str, Any]]:
+    """The ImagingStudy resources that a FHIR server gives for a patient, newest first."""
+    found = curl("GET", f"{fhir}/ImagingStudy?patient={patient}&_sort=-started", token)
+    assert found.status_code == 200, found.text
+    return [entry["resource"] for entry in found.json().get("entry", [])]
+
+
+def study_uid(study: Mapping[str, Any]) -> str:
+    """The Study Instance UID of an ImagingStudy."""
+    values: Sequence[str] = [one["value"] for one in study["identifier"] if one["system"] == "urn:dicom:uid"]
+    return values[0].removeprefix("urn:oid:")
