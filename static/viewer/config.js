@@ -1,6 +1,8 @@
 // OHIF's configuration for one launch. The study list, uploads, tours, the investigational-use bar (our own page says
 // what the viewer is not cleared for) and every mode but the basic one are off.
 const MODE = "@ohif/mode-basic";
+// Below this width the list of series would leave the images less than half of the window; it opens on request.
+const PANEL_NEEDS_PX = 800;
 const EXTENSIONS = ["@ohif/extension-default", "@ohif/extension-cornerstone"];
 
 export function viewerConfig(page, launch, keeper, aiFindings) {
@@ -12,7 +14,7 @@ export function viewerConfig(page, launch, keeper, aiFindings) {
       routerBasename: launch.routerBasename,
       extensions: [tokenExtension(keeper), readOnlyExtension(), aiFindings.extension()],
       modes: [],
-      modesConfiguration: { [MODE]: { routeName: { $set: "viewer" }, hide: { $set: false } } },
+      modesConfiguration: { [MODE]: modeChanges(page.innerWidth) },
       customizationService: { global: [{ "ohif.tours": { $set: [] } }] },
       showStudyList: false,
       showLoadingIndicator: true,
@@ -28,6 +30,11 @@ export function viewerConfig(page, launch, keeper, aiFindings) {
       dataSources: launch.wadoRoots.map(dataSource),
     };
   };
+}
+
+function modeChanges(width) {
+  const layout = { props: { leftPanelClosed: { $set: width < PANEL_NEEDS_PX } } };
+  return { routeName: { $set: "viewer" }, hide: { $set: false }, routes: { 0: { layoutInstance: layout } } };
 }
 
 function keepOnly(list, wanted) {

@@ -133,3 +133,17 @@ def test_nothing_stands_before_the_images(ohif_dir: Path, ohif_browser: Browser,
     assert "upload" not in words.lower()
     assert study_list is not None
     assert "study list" not in words_there.lower()
+
+
+def test_a_narrow_window_gives_its_width_to_the_images(
+    ohif_dir: Path, ohif_browser: Browser, small_archive: SmallArchive
+) -> None:
+    chest = small_archive.chests["uncompressed"]
+    with running_viewer(ohif_dir, Launch(), small_archive.pacs) as base:
+        page = ohif_browser.new_page(viewport={"width": 600, "height": 700})
+        page.goto(on_the_nodule(base, chest))
+        wait_for_picture(page, until=shows_a_chest)
+        width = page.locator("canvas").first.evaluate("(canvas) => canvas.clientWidth")
+        page.close()
+
+    assert width > 400
