@@ -126,6 +126,9 @@ def read_bundle(bundle: Mapping[str, Any], base_url: str) -> SearchPage:
 
 
 def _page(bundle: Mapping[str, Any], base_url: str) -> SearchPage:
+    # A 200 with a bare OperationOutcome is seen in the wild: taken for an empty list it would hide a failure.
+    if bundle.get("resourceType") != "Bundle":
+        raise UpstreamError("The FHIR server answered a search with something that is no Bundle.", server=origin_of(base_url))
     matches: list[dict[str, Any]] = []
     included: list[dict[str, Any]] = []
     outcomes: list[dict[str, Any]] = []

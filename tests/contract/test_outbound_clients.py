@@ -132,6 +132,15 @@ RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 EC = ec.generate_private_key(ec.SECP384R1())
 
 
+def test_a_search_answered_by_something_else_than_a_bundle_is_no_empty_list(free_port: int, serve: Serve) -> None:
+    app = Flask("fhir")
+    app.add_url_rule("/Patient", view_func=lambda: {"resourceType": "OperationOutcome", "issue": []})
+    base = serve(app, free_port)
+
+    with OutboundSession([base]) as session, pytest.raises(UpstreamError, match="no Bundle"):
+        FhirClient(base, session).search("Patient", [])
+
+
 def rsa_jwk(kid: str) -> dict[str, object]:
     return jwt.algorithms.RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True) | {"kid": kid}
 
