@@ -59,8 +59,11 @@ class StudyContents:
         key = (archive.name, study, series)
         if instance in self._known.get(key, lambda: ask(()), seconds=self._seconds):
             return True
-        exact = (*key, instance)
-        return instance in self._known.get(exact, lambda: ask([("SOPInstanceUID", instance)]), seconds=self._seconds)
+
+        def ask_exactly() -> frozenset[str]:
+            return ask([("SOPInstanceUID", instance)]) & {instance}
+
+        return bool(self._known.get((*key, instance), ask_exactly, seconds=self._seconds))
 
     def _seconds(self, found: frozenset[str]) -> float:
         """Only what was found is kept: a study may still be arriving."""

@@ -174,14 +174,16 @@ class Archive:
                 )
             except urllib3.exceptions.EmptyPoolError as exc:
                 raise UpstreamError("All connections to the archive are in use.", server=self.server, retryable=True) from exc
-            except (urllib3.exceptions.TimeoutError, urllib3.exceptions.ConnectTimeoutError) as exc:
+            except urllib3.exceptions.NewConnectionError as exc:  # before timeouts: urllib3 counts it among them
+                raise _unreachable(self.server, exc) from exc
+            except urllib3.exceptions.TimeoutError as exc:
                 raise UpstreamTimeout("The archive did not answer in time.", server=self.server) from exc
             except urllib3.exceptions.ProtocolError as exc:
                 # A kept connection that the archive has closed meanwhile fails like this; nothing was sent twice that matters.
                 if attempt == 2:
                     raise UpstreamError("The archive broke off.", server=self.server, cause=type(exc).__name__) from exc
             except urllib3.exceptions.HTTPError as exc:
-                raise UpstreamError("The archive could not be reached.", server=self.server, cause=type(exc).__name__) from exc
+                raise _unreachable(self.server, exc) from exc
         raise AssertionError("unreachable")
 
 
@@ -199,6 +201,10 @@ def read_datasets(answer: UpstreamAnswer, *, limit: int, server: str) -> list[Ma
     if not isinstance(parsed, list) or not all(isinstance(one, dict) for one in parsed):
         raise UpstreamError("The archive's JSON holds no data sets.", server=server, status=answer.status)
     return parsed
+
+
+def _unreachable(server: str, cause: Exception) -> UpstreamError:
+    return UpstreamError("The archive could not be reached.", server=server, cause=type(cause).__name__)
 
 
 def _credential(settings: PacsSettings) -> dict[str, str]:
