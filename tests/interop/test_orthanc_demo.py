@@ -1,0 +1,186 @@
+"""Debian's Orthanc as the archive of the demo (``--pacs``, ``--pacs-user``, ``--seed``; issue 2, item 9).
+
+Needs ``apt-get install orthanc orthanc-dicomweb``.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.conftest import free_port_number
+from tests.interop.outsiders import DemoProcess, a_demo, curl, demo_images, run_cli, studies_of, study_uid, with_images
+
+pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("outsiders")]
+
+USER = "orthanc"
+HINT = "Orthanc with its DICOMweb plugin is not installed. On Debian: apt-get install orthanc orthanc-dicomweb"
+PLUGINS = ("/usr/share/orthanc/plugins/libOrthancDicomWeb.so", "/usr/lib/orthanc/libOrthancDicomWeb.so")
+
+
+@dataclass(frozen=True, slots=True)
+class Orthanc:
+    """A running Orthanc that knows one user."""
+
+    url: str
+    password: str
+
+    @property
+    def dicomweb(self) -> str:
+        return f"{self.url}/dicom-web"
+
+    def get(self, path: str) -> requests.Response:
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.get(f"{self.url}{path}", auth=(USER, self.password), timeout=10)
+
+
+@pytest.fixture(scope="module")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    program = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin")
+    plugin = next((path for path in PLUGINS if Path(path).exists()), None)
+    if program is None or plugin is None:
+        pytest.skip(HINT)
+    home = tmp_path_factory.mktemp("orthanc")
+    running = Orthanc(f"http://127.0.0.1:{free_port_number()}", secrets.token_urlsafe(12))
+    settings = {
+        "StorageDirectory": str(home / "storage"),
+        "IndexDirectory": str(home / "storage"),
+        "HttpPort": int(running.url.rpartition(":")[2]),
+        "DicomServerEnabled": False,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": True,
+        "RegisteredUsers": {USER: running.password},
+        "Plugins": [plugin],
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+    }
+    (home / "orthanc.json").write_text(json.dumps(settings))
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen([program, str(home / "orthanc.json")], stdout=log, stderr=subprocess.STDOUT)
+        try:
+            _wait_until_up(running, process, home / "log")
+            yield running
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _wait_until_up(running: Orthanc, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            if running.get("/dicom-web/studies?limit=1").ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.05)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture(scope="module")
+def demo(
+    orthanc: Orthanc, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, viewer_dir: Path
+) -> Iterator[DemoProcess]:
+    directory = with_images(tmp_path_factory.mktemp("seeded") / "demo", demo_images(pytestconfig))
+    foreign = (f"--pacs={orthanc.dicomweb}", f"--pacs-user={USER}", "--seed")
+    with a_demo(directory, viewer_dir, *foreign, environment={"IMAGING_CDS_PACS_PASSWORD": orthanc.password}) as running:
+        yield running
+
+
+def uid_of(demo: DemoProcess, patient: str) -> str:
+    return study_uid(studies_of(demo.fhir, demo.token("--patient", patient), patient)[0])
+
+
+def test_the_demo_patients_are_stored_and_nothing_else_is_started(demo: DemoProcess, orthanc: Orthanc) -> None:
+    stored = orthanc.get("/statistics").json()
+
+    assert (stored["CountPatients"], stored["CountStudies"]) == (3, 4)
+    assert stored["CountInstances"] > 400
+    assert orthanc.dicomweb in demo.output
+    with pytest.raises(requests.ConnectionError):
+        curl("GET", f"http://127.0.0.1:{demo.ports[2]}/dicom-web/studies")
+
+
+def test_a_token_opens_its_patients_study_in_orthanc(demo: DemoProcess, orthanc: Orthanc) -> None:
+    token, study = demo.token("--patient", "demo-a"), uid_of(demo, "demo-a")
+    url = f"{demo.gateway}/studies/{study}"
+
+    metadata = curl("GET", f"{url}/metadata", token, headers={"Accept": "application/dicom+json"})
+    found = curl("GET", f"{demo.gateway}/studies?StudyInstanceUID={study}", token)
+    series = curl("GET", f"{url}/series", token)
+
+    assert metadata.status_code == found.status_code == series.status_code == 200
+    assert found.json()[0]["00100020"]["Value"] == ["DEMO-1001"]
+    assert orthanc.url not in metadata.text + found.text + series.text
+    ct = next(one for one in metadata.json() if one["00080060"]["Value"] == ["CT"])
+    uids = [ct[tag]["Value"][0] for tag in ("0020000E", "00080018")]
+    frame = curl("GET", f"{url}/series/{uids[0]}/instances/{uids[1]}/frames/1", token)
+    assert frame.status_code == 200
+    pixels = frame.content.split(b"\r\n\r\n", 1)[1]
+    assert len(pixels) > ct["00280010"]["Value"][0] * ct["00280011"]["Value"][0] * 2
+
+
+def test_compressed_frames_come_from_orthanc_as_they_are_stored(demo: DemoProcess) -> None:
+    """Orthanc would decompress on its own: the wildcard transfer syntax asks it not to (patient B is JPEG 2000)."""
+    token, study = demo.token("--patient", "demo-b"), uid_of(demo, "demo-b")
+    url = f"{demo.gateway}/studies/{study}"
+    ct = curl("GET", f"{url}/metadata", token).json()[0]
+    instance = f"{url}/series/{ct['0020000E']['Value'][0]}/instances/{ct['00080018']['Value'][0]}"
+    accept = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+
+    frame = curl("GET", f"{instance}/frames/1", token, headers={"Accept": accept})
+
+    assert frame.status_code == 200
+    assert b"\xff\x4f\xff\x51" in frame.content, "no JPEG 2000 codestream"
+
+
+def test_patient_b_stays_closed_and_searches_are_narrowed(demo: DemoProcess) -> None:
+    """W4, F7: the archive holds both, the token opens one."""
+    token, foreign = demo.token("--patient", "demo-a"), uid_of(demo, "demo-b")
+
+    for path in (f"studies/{foreign}/metadata", f"studies/{foreign}/series", f"studies/{foreign}"):
+        assert curl("GET", f"{demo.gateway}/{path}", token).status_code == 403, path
+    everything = curl("GET", f"{demo.gateway}/studies", token)
+    assert {one["00100020"]["Value"][0] for one in everything.json()} == {"DEMO-1001"}
+    asked = curl("GET", f"{demo.gateway}/studies?00100020=DEMO-1002", token)
+    assert asked.status_code in (200, 204)
+    assert asked.status_code == 204 or asked.json() == []
+
+
+def test_the_archives_credential_stays_behind_the_gateway(demo: DemoProcess, orthanc: Orthanc) -> None:
+    """The password is in no answer, file, log or command line; without it Orthanc opens nothing."""
+    token, study = demo.token("--patient", "demo-a"), uid_of(demo, "demo-a")
+    answer = curl("GET", f"{demo.gateway}/studies/{study}/metadata", token)
+    commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in demo.children()]
+
+    assert curl("GET", f"{orthanc.dicomweb}/studies").status_code == 401
+    assert not {"authorization", "www-authenticate", "set-cookie"} & {name.lower() for name in answer.headers}
+    assert orthanc.password not in answer.text + demo.output
+    assert orthanc.password.encode() not in demo.everything_written()
+    assert len(commands) >= 3
+    assert not any(orthanc.password.encode() in command for command in commands)
+
+
+def test_a_wrong_or_missing_password_is_said_before_anything_starts(orthanc: Orthanc, tmp_path: Path, viewer_dir: Path) -> None:
+    ports = ("--port", str(free_port_number()), "--ehr-port", str(free_port_number()))
+    here = ("demo", "--directory", str(tmp_path / "d"), "--viewer-dir", str(viewer_dir), *ports)
+
+    wrong = run_cli(
+        *here, f"--pacs={orthanc.dicomweb}", "--pacs-user=orthanc", code=1, environment={"IMAGING_CDS_PACS_PASSWORD": "no"}
+    )
+    missing = run_cli(*here, f"--pacs={orthanc.dicomweb}", "--pacs-user=orthanc", code=2)
+    nobody = run_cli(*here, f"--pacs=http://127.0.0.1:{free_port_number()}/dicom-web", code=1)
+
+    assert "HTTP 401" in wrong.stderr
+    assert "--pacs-user" in wrong.stderr
+    assert "IMAGING_CDS_PACS_PASSWORD" in missing.stderr
+    assert "nothing answers" in nobody.stderr
