@@ -23,6 +23,7 @@ from fhir_imaging.study import (
     read_study,
 )
 from fhir_imaging.tolerant import dicts, text
+from smart_app.ohif_config import WadoRoot
 from smart_app.study_search import FoundStudies
 from smart_app.token_response import NamedStudy
 
@@ -37,6 +38,7 @@ ENDPOINT_WORDS = {
     EndpointState.ORIGIN_REFUSED: "Image server not allowed here",
 }
 TOKEN_NOT_WANTED = "Image server does not take this sign-in"  # noqa: S105 - words for people
+ADDRESS_NOT_USABLE = "Image server's address not usable by the viewer"
 REPORT_WORDS = {
     "final": "Final report",
     "amended": "Amended report",
@@ -173,8 +175,7 @@ def _is_of_patient(resource: Mapping[str, Any], context: ListContext) -> bool:
 
 
 def _row(study: ImagingStudy, endpoint: ResolvedEndpoint, reports: tuple[ReportRow, ...]) -> StudyRow:
-    takes_token = endpoint.endpoint is not None and endpoint.endpoint.send_token
-    usable = endpoint.state is EndpointState.USABLE
+    images, address = _images(endpoint)
     words = " · ".join(dict.fromkeys(MODALITY_WORDS.get(code, code) for code in _acquired(study.modalities)))
     return StudyRow(
         study_instance_uid=study.study_instance_uid,
@@ -191,11 +192,25 @@ def _row(study: ImagingStudy, endpoint: ResolvedEndpoint, reports: tuple[ReportR
         body_site=", ".join(study.body_sites) or None,
         accession=study.accession,
         reports=reports,
-        images=TOKEN_NOT_WANTED if usable and not takes_token else ENDPOINT_WORDS[endpoint.state],
-        can_open=usable and takes_token,
-        address=endpoint.address if usable and takes_token else None,
+        images=images,
+        can_open=address is not None,
+        address=address,
         refused_address=endpoint.address if endpoint.state is EndpointState.ORIGIN_REFUSED else None,
     )
+
+
+def _images(resolved: ResolvedEndpoint) -> tuple[str, str | None]:
+    """What is said of the images, and the DICOMweb base to fetch them from where that is possible."""
+    if resolved.endpoint is None:
+        return ENDPOINT_WORDS[resolved.state], None
+    if not resolved.endpoint.send_token:
+        return TOKEN_NOT_WANTED, None
+    try:
+        WadoRoot(name="images", title="images", root=resolved.endpoint.address)
+    except ValueError:
+        # A capability in a query, say: the viewer appends paths to the base and would lose it.
+        return ADDRESS_NOT_USABLE, None
+    return ENDPOINT_WORDS[resolved.state], resolved.endpoint.address
 
 
 def _acquired(modalities: tuple[str, ...]) -> tuple[str, ...]:

@@ -113,20 +113,16 @@ def _config(services: SmartAppServices, session_id: str, session: ActiveSession)
     ehr = services.ehr(session.ehr)
     if ehr is None or not session.wado_roots:
         raise ExplainedRefusal(Reason.STUDY_NOT_OF_PATIENT)
-    try:
-        roots = tuple(
-            WadoRoot(name=f"images-{number}", title=f"{ehr.title} images", root=root)
-            for number, root in enumerate(session.wado_roots, start=1)
-        )
-        return OhifConfig(
-            session_path=url_for(".studies", session_id=session_id).removesuffix("/studies"),
-            token_path=url_for(".token", session_id=session_id),
-            wado_roots=roots,
-            frame_ancestors=tuple(origin_of(origin) for origin in ehr.frame_ancestors),
-        )
-    except ValueError as exc:
-        # An address with a query, say: the viewer appends paths and would lose it.
-        raise ExplainedRefusal(Reason.STUDY_NOT_AVAILABLE, facts={"fault": "the image server's address is not plain"}) from exc
+    roots = tuple(
+        WadoRoot(name=f"images-{number}", title=f"{ehr.title} images", root=root)
+        for number, root in enumerate(session.wado_roots, start=1)
+    )
+    return OhifConfig(
+        session_path=url_for(".studies", session_id=session_id).removesuffix("/studies"),
+        token_path=url_for(".token", session_id=session_id),
+        wado_roots=roots,
+        frame_ancestors=tuple(origin_of(origin) for origin in ehr.frame_ancestors),
+    )
 
 
 def _require_opened(services: SmartAppServices, session_id: str) -> None:
