@@ -1,0 +1,182 @@
+"""The gateway between the sandbox EHR and the sandbox PACS with the demo's patients: both were written apart from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pytest
+import requests
+from flask import Flask
+
+from ehr_sandbox.authorization import Authorization, TokenOptions
+from ehr_sandbox.ehr import create_ehr
+from ehr_sandbox.fhir_store import FhirStore
+from ehr_sandbox.oauth_context import LaunchContext
+from ehr_sandbox.oauth_keys import client_secret
+from ehr_sandbox.patients import build_demo
+from ehr_sandbox.settings import SandboxSettings, demo_settings
+from fhir_imaging.settings import EhrSettings, PacsSettings, StateSettings
+from fhir_imaging.store.engine import Store
+from fhir_imaging.web import install
+from imaging_server.services import build_services
+from imaging_server.settings import ImagingServerSettings, PatientIdentifierRule
+from imaging_server.views import create_blueprint, error_surface
+from tests.conftest import free_port_number, serving
+from tests.pacs_actors import a_running_pacs
+
+SCOPE = "patient/ImagingStudy.rs patient/Patient.r"
+MRN = PatientIdentifierRule(system="https://imaging-cds.example/demo/mrn", issuer_of_patient_id="DEMO")
+
+
+@dataclass
+class Demo:
+    """The running pair of servers with the gateway between; ``studies`` are Study Instance UIDs by patient."""
+
+    app_url: str
+    sandbox: SandboxSettings
+    authorization: Authorization
+    studies: dict[str, list[str]]
+
+    def token(self, patient: str | None, scope: str = SCOPE, **options: object) -> str:
+        context = LaunchContext(patient=patient)
+        made = TokenOptions(**options) if options else None  # type: ignore[arg-type]
+        issued = self.authorization.issue_token("imaging-cds", scope, context, made)
+        return (issued.id_token or "") if options.get("with_id_token") else issued.access_token
+
+    def get(self, path: str, token: str, ehr: str = "sandbox") -> requests.Response:
+        with requests.Session() as session:
+            url = f"{self.app_url}/imaging/{ehr}/dicom-web/demo{path}"
+            return session.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=20)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    directory: Path = tmp_path_factory.mktemp("demo")
+    app_port, ehr_port = free_port_number(), free_port_number()
+    app_url = f"http://127.0.0.1:{app_port}"
+    sandbox = demo_settings(base_url=f"http://127.0.0.1:{ehr_port}", app_url=app_url, state_dir=directory / "ehr")
+    with ExitStack() as stack:
+        ehr = create_ehr(sandbox)
+        data = build_demo(
+            directory / "dicom",
+            demo_day=date(2026, 11, 21),
+            gateway_address=f"{app_url}/imaging/sandbox/dicom-web/demo",
+            fhir_base=sandbox.fhir_base,
+            only=frozenset({"demo-a", "demo-b"}),
+            slices=3,
+        )
+        records = FhirStore(sandbox.state_dir / "fhir.sqlite3", sandbox.fhir_base)
+        for bundle in data.bundles:
+            records.transaction(bundle)
+        stack.enter_context(serving(ehr, ehr_port))
+        pacs = stack.enter_context(
+            a_running_pacs(directory / "pacs", directory / "dicom", basic_credential=("gateway", "archive-password"))
+        )
+        store = Store.open(StateSettings(state_dir=directory / "app"))
+        stack.callback(store.close)
+        store.migrate()
+        signed = EhrSettings(
+            name="sandbox",
+            fhir_base=sandbox.fhir_base,
+            token_issuer=sandbox.issuer,
+            jwks_url=f"{sandbox.issuer}/jwks",
+        )
+        introspected = EhrSettings(
+            name="introspected",
+            fhir_base=sandbox.fhir_base,
+            token_issuer=sandbox.issuer,
+            introspection_url=f"{sandbox.issuer}/introspect",
+            introspection_client_id="imaging-server",
+            introspection_client_secret=client_secret(sandbox.state_dir, "imaging-server"),
+        )
+        discovered = EhrSettings(name="discovered", fhir_base=sandbox.fhir_base)
+        services = build_services(
+            ImagingServerSettings(public_base_url=app_url, patient_identifiers={"sandbox": MRN}),
+            (signed, introspected, discovered),
+            (PacsSettings(name="demo", dicomweb_root=pacs.url, user="gateway", password="archive-password"),),
+            store=store,
+        )
+        stack.callback(services.close)
+        app = Flask("gateway", static_folder=None)
+        install(app, [error_surface(services)])
+        app.register_blueprint(create_blueprint(services))
+        stack.enter_context(serving(app, app_port))
+        studies: dict[str, list[str]] = {}
+        for bundle in data.bundles:
+            for entry in bundle["entry"]:
+                resource = entry["resource"]
+                if resource["resourceType"] == "ImagingStudy":
+                    uid = resource["identifier"][0]["value"].removeprefix("urn:oid:")
+                    studies.setdefault(resource["subject"]["reference"].removeprefix("Patient/"), []).append(uid)
+        yield Demo(app_url, sandbox, Authorization(sandbox), studies)
+
+
+@pytest.mark.parametrize("ehr", ["sandbox", "introspected", "discovered"])
+def test_demo_patient_a_opens_own_studies_and_nothing_of_b(demo: Demo, ehr: str) -> None:
+    """By signature, by introspection, and by what the EHR's SMART configuration offers."""
+    token = demo.token("demo-a")
+    (study_b, *_), own = demo.studies["demo-b"], sorted(demo.studies["demo-a"])
+
+    found = demo.get("/studies", token, ehr)
+    metadata = demo.get(f"/studies/{own[0]}/metadata", token, ehr)
+    other = demo.get(f"/studies/{study_b}/metadata", token, ehr)
+
+    assert sorted(one["0020000D"]["Value"][0] for one in found.json()) == own
+    assert metadata.status_code == 200
+    assert len(metadata.json()) >= 3
+    assert (other.status_code, other.json()["type"]) == (403, "urn:imaging-cds:problem:study-not-of-patient")
+
+
+def test_demo_patient_b_opens_own_study(demo: Demo) -> None:
+    (study, *_) = demo.studies["demo-b"]
+
+    assert demo.get(f"/studies/{study}/metadata", demo.token("demo-b")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "problem"),
+    [
+        ({"audiences": ("https://other.example/fhir",)}, 401, "token-invalid"),
+        ({"with_id_token": True}, 401, "token-invalid"),
+        ({"lifetime_s": -60}, 401, "token-invalid"),
+    ],
+    ids=["other audience", "id_token", "ended"],
+)
+@pytest.mark.parametrize("ehr", ["sandbox", "introspected"])
+def test_tokens_that_the_command_line_makes_for_refusals_are_refused(
+    demo: Demo, ehr: str, options: dict[str, object], status: int, problem: str
+) -> None:
+    """issue 2 item 9: people test refusals with ``imaging-cds token``."""
+    token = demo.token("demo-a", scope=f"openid fhirUser {SCOPE}", **options)
+
+    answer = demo.get(f"/studies/{demo.studies['demo-a'][0]}/metadata", token, ehr)
+
+    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:imaging-cds:problem:{problem}")
+
+
+@pytest.mark.parametrize(
+    ("patient", "scope", "problem"),
+    [
+        (None, SCOPE, "no-patient-in-context"),
+        ("demo-a", "patient/Patient.rs", "insufficient-scope"),
+        ("demo-a", "patient/ImagingStudy.s", "insufficient-scope"),
+    ],
+)
+def test_tokens_without_patient_or_scope_open_nothing(demo: Demo, patient: str | None, scope: str, problem: str) -> None:
+    answer = demo.get(f"/studies/{demo.studies['demo-a'][0]}/metadata", demo.token(patient, scope))
+
+    assert (answer.status_code, answer.json()["type"]) == (403, f"urn:imaging-cds:problem:{problem}")
+
+
+def test_every_address_in_the_demos_metadata_is_the_gateways(demo: Demo) -> None:
+    (study, *_) = demo.studies["demo-a"]
+    token = demo.token("demo-a")
+
+    (first, *_) = demo.get(f"/studies/{study}/metadata", token).json()
+    address = first["7FE00010"]["BulkDataURI"] if "7FE00010" in first else None
+
+    assert address is None or address.startswith(f"{demo.app_url}/imaging/sandbox/dicom-web/demo/studies/{study}/")
