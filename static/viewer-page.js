@@ -3,9 +3,14 @@ const stage = document.getElementById("stage");
 const mask = document.getElementById("mask");
 const frame = document.getElementById("viewer");
 const POLL_MS = 30000;
+const WHY = {
+  refused: "The imaging server no longer accepts this sign-in, so the images are hidden.",
+  unreachable: "The sign-in could not be renewed because the server did not answer, so the images are hidden.",
+};
 
-function end() {
+function end(reason) {
   if (!mask.hidden) return;
+  if (WHY[reason]) document.getElementById("mask-why").textContent = WHY[reason];
   mask.hidden = false;
   frame.inert = true;
   // The pixels leave the page, not only the eye.
@@ -16,15 +21,15 @@ function end() {
 window.addEventListener("message", (event) => {
   const isViewer = event.origin === location.origin && event.source === frame.contentWindow;
   if (isViewer && event.data?.source === "imaging-cds-viewer" && event.data.event === "session-ended") {
-    if (event.data.reason === "session") end();
+    end(event.data.reason);
   }
 });
 
 async function look() {
   try {
     const response = await fetch(stage.dataset.state, { cache: "no-store", credentials: "same-origin" });
-    if (response.status === 401 || response.status === 403) return end();
-    if (response.ok && (await response.json()).alive === false) return end();
+    if (response.status === 401 || response.status === 403) return end("session");
+    if (response.ok && (await response.json()).alive === false) return end("session");
   } catch {
     // The network is away for a moment: that ends nothing.
   }
@@ -40,7 +45,7 @@ const form = document.getElementById("new-window");
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const response = await fetch(form.dataset.ticket, { method: "POST", cache: "no-store", credentials: "same-origin" });
-  if (!response.ok) return end();
+  if (!response.ok) return end("session");
   form.elements.ticket.value = (await response.json()).ticket;
   form.submit();
   form.elements.ticket.value = "";

@@ -133,6 +133,7 @@ class FakeEhr:
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     live_refresh_tokens: set[str] = field(default_factory=set)
     refresh_delay_s: float = 0.0
+    configuration_delay_s: float = 0.0
 
     @property
     def fhir_base(self) -> str:
@@ -157,6 +158,7 @@ class FakeEhr:
         return app
 
     def _configuration(self) -> Any:
+        time.sleep(self.configuration_delay_s)
         if self.without_configuration:
             return "", 404
         return jsonify(

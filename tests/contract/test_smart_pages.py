@@ -79,6 +79,18 @@ def test_an_ehr_that_does_not_answer_is_explained(tmp_path: Path) -> None:
     assert "does not answer" in page.text
 
 
+def test_s11_slow_metadata_is_waited_for_within_bounds_and_can_be_tried_again(world: World) -> None:
+    world.app.services.outbound.timeout_s = 0.2
+    world.ehr.configuration_delay_s = 1
+    slow = world.clinician.launches(world.ehr)
+    world.ehr.configuration_delay_s = 0
+    again = world.clinician.launches(world.ehr)
+
+    assert slow.status_code == 503
+    assert "does not answer" in slow.text
+    assert again.status_code == 200
+
+
 def test_a_token_endpoint_that_fails_is_explained_without_its_text(world: World) -> None:
     world.ehr.token_error = ("server_error", 500)
     page = world.clinician.launches(world.ehr)
