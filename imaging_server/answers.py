@@ -20,8 +20,8 @@ from fhir_imaging.web import request_reference
 from imaging_server.media_types import DICOM_JSON, MediaType, may_go_down, parse_media_type
 from imaging_server.multipart import MultipartError, PartHeaders
 from imaging_server.payloads import GatewayAddresses
-from imaging_server.resource import DicomResource
-from imaging_server.upstream import UpstreamAnswer
+from imaging_server.resource import DicomResource, Kind
+from imaging_server.upstream import JSON_TYPES, UpstreamAnswer
 
 log = logging.getLogger("imaging_cds.imaging_server")
 
@@ -110,7 +110,9 @@ def head_answer(answer: UpstreamAnswer, asked: DicomResource, addresses: Gateway
     """The answer to HEAD: what GET would say, without a length, which rewriting may change."""
     content_type = parse_media_type(answer.headers.get("Content-Type", ""))
     answer.close()
-    if content_type is None or not (content_type.name == DICOM_JSON or may_go_down(asked, content_type)):
+    if content_type is not None and asked.kind is Kind.METADATA and content_type.name in JSON_TYPES:
+        content_type = MediaType(DICOM_JSON)
+    elif content_type is None or not may_go_down(asked, content_type):
         raise UpstreamError("The archive answered in a form that was not asked for.", server=server, status=answer.status)
     response = Response(status=answer.status, content_type=str(content_type))
     _carry(answer, response, asked, addresses)

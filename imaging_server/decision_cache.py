@@ -17,31 +17,62 @@ MAX_ENTRIES = 10_000
 
 
 @dataclass(slots=True)
-class _Flight:
-    """One question under way: its lock is held while the other server is asked."""
+class _Flight(Generic[T]):
+    """One question under way. Whoever wants the same waits for ``landed``, and then has ``value`` or ``error`` too."""
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    waiting: int = 0
+    landed: threading.Event = field(default_factory=threading.Event)
+    value: T | None = None
+    error: BaseException | None = None
 
 
 class DecisionCache(Generic[T]):
-    """Values by key, each with its own end. Failures are never kept: the next request asks again."""
+    """Values by key, each with its own end. Failures are never kept: the next request asks again. Values are never None."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic, max_entries: int = MAX_ENTRIES) -> None:
         self._monotonic = monotonic
         self._max_entries = max_entries
         self._lock = threading.Lock()
         self._values: dict[tuple[str, ...], tuple[float, T]] = {}
-        self._flights: dict[tuple[str, ...], _Flight] = {}
+        self._flights: dict[tuple[str, ...], _Flight[T]] = {}
 
-    def peek(self, key: tuple[str, ...]) -> T | None:
-        """The value, when it is there and still counts."""
+    def get(self, key: tuple[str, ...], ask: Callable[[], T], *, seconds: Callable[[T], float]) -> T:
+        """The kept value, or what ``ask`` says, kept for ``seconds(value)`` (0 or less = not at all).
+
+        Requests that want the same key meanwhile get the same answer or the same error: a server that is down must not be
+        waited for by one request after the other.
+        """
         with self._lock:
-            entry = self._values.get(key)
-        return entry[1] if entry is not None and entry[0] > self._monotonic() else None
+            kept = self._values.get(key)
+            if kept is not None and kept[0] > self._monotonic():
+                return kept[1]
+            flight = self._flights.get(key)
+            if flight is None:
+                mine = self._flights[key] = _Flight()
+        return self._wait(flight) if flight is not None else self._fly(key, mine, ask, seconds)
 
-    def put(self, key: tuple[str, ...], value: T, *, seconds: float) -> None:
-        """Keeps a value; the oldest go when there are too many."""
+    @staticmethod
+    def _wait(flight: _Flight[T]) -> T:
+        flight.landed.wait()
+        if flight.error is not None:
+            raise flight.error
+        assert flight.value is not None  # noqa: S101 - a flight lands with one or the other
+        return flight.value
+
+    def _fly(self, key: tuple[str, ...], flight: _Flight[T], ask: Callable[[], T], seconds: Callable[[T], float]) -> T:
+        try:
+            flight.value = value = ask()
+            self._keep(key, value, seconds(value))
+        except BaseException as exc:
+            flight.error = exc
+            raise
+        finally:
+            with self._lock:
+                del self._flights[key]
+            flight.landed.set()
+        return value
+
+    def _keep(self, key: tuple[str, ...], value: T, seconds: float) -> None:
+        """The oldest go when there are too many."""
         if seconds <= 0:
             return
         with self._lock:
@@ -49,33 +80,3 @@ class DecisionCache(Generic[T]):
             while len(self._values) >= self._max_entries:
                 self._values.pop(next(iter(self._values)))
             self._values[key] = (self._monotonic() + seconds, value)
-
-    def forget(self, key: tuple[str, ...]) -> None:
-        """Drops a value."""
-        with self._lock:
-            self._values.pop(key, None)
-
-    def get(self, key: tuple[str, ...], ask: Callable[[], T], *, seconds: Callable[[T], float]) -> T:
-        """The kept value, or what ``ask`` says, kept for ``seconds(value)`` (0 = not at all).
-
-        Requests that want the same key meanwhile wait for the one that asks. What ``ask`` raises goes to its caller; the
-        next in line then asks for itself.
-        """
-        found = self.peek(key)
-        if found is not None:
-            return found
-        with self._lock:
-            flight = self._flights.setdefault(key, _Flight())
-            flight.waiting += 1
-        try:
-            with flight.lock:
-                found = self.peek(key)
-                if found is None:
-                    found = ask()
-                    self.put(key, found, seconds=seconds(found))
-                return found
-        finally:
-            with self._lock:
-                flight.waiting -= 1
-                if not flight.waiting:
-                    self._flights.pop(key, None)

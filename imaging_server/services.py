@@ -70,7 +70,7 @@ def build_services(
     ``session`` reaches the EHRs' FHIR, key and introspection servers; by default one that may reach these only.
     """
     check_settings(settings, ehrs, archives)
-    session = session or OutboundSession(outbound_origins(ehrs))
+    session = session or OutboundSession(outbound_origins(ehrs), timeout_s=settings.ehr_timeout_s)
     keep_s = settings.decision_cache_s
     sources = EvidenceSources(
         ownership=FhirOwnership(session, keep_s=keep_s, clock=clock),

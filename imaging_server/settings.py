@@ -27,6 +27,7 @@ class ImagingServerSettings:
     """The gateway's own settings. ``public_base_url`` is the application's address as browsers see it, without path."""
 
     public_base_url: str
+    """Where viewers reach the gateway: the address that the EHR's Endpoints name, without path."""
     allowed_origins: tuple[str, ...] = ()
     """Browser origins of viewers that may call the gateway, beside the application's own."""
     decision_cache_s: float = 30.0
@@ -35,6 +36,8 @@ class ImagingServerSettings:
     """A study opened by one token is recorded once in this time, and each denial always."""
     token_leeway_s: int = 30
     """Clock skew accepted between an authorization server and this one."""
+    ehr_timeout_s: float = 5.0
+    """How long an EHR may take to answer a question about a token or a study; after that the answer is 503."""
     small_body_bytes: int = 4 * 1024 * 1024
     """Archive answers of a known length below this are read whole, which is faster; larger ones are streamed."""
     max_json_bytes: int = 128 * 1024 * 1024

@@ -22,6 +22,7 @@ from fhir_imaging.settings import PacsSettings, origin_of
 from imaging_server.resource import DicomResource
 
 DICOM_JSON = "application/dicom+json"
+JSON_TYPES = (DICOM_JSON, "application/json")
 PIECE_BYTES = 256 * 1024
 _DECODABLE = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
@@ -190,7 +191,7 @@ class Archive:
 def read_datasets(answer: UpstreamAnswer, *, limit: int, server: str) -> list[Mapping[str, Any]]:
     """The data sets of a DICOM JSON answer. UpstreamError when it is anything else."""
     answer.check_encoding()
-    if answer.content_type not in (DICOM_JSON, "application/json"):
+    if answer.content_type not in JSON_TYPES:
         answer.close()
         raise UpstreamError("The archive did not answer in JSON.", server=server, status=answer.status)
     body = answer.read(limit)

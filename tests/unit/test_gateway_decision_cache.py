@@ -1,0 +1,103 @@
+"""Kept answers (groups 6 and 23): bounded in time and number, one question for many waiting, failures shared but never kept."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from imaging_server.decision_cache import DecisionCache
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def counting(answers: list[str]) -> Callable[[], str]:
+    remaining = iter(answers)
+    return lambda: next(remaining)
+
+
+def keep(seconds: float) -> Callable[[str], float]:
+    return lambda _: seconds
+
+
+def test_value_is_kept_until_its_end() -> None:
+    clock = Clock()
+    cache: DecisionCache[str] = DecisionCache(monotonic=clock)
+    ask = counting(["first", "second"])
+    found = []
+    for clock.now in (0.0, 9.9, 10.0):
+        found.append(cache.get(("k",), ask, seconds=keep(10)))
+
+    assert found == ["first", "first", "second"]
+
+
+@pytest.mark.parametrize("seconds", [0, -5])
+def test_value_without_time_left_is_not_kept(seconds: float) -> None:
+    cache: DecisionCache[str] = DecisionCache()
+    ask = counting(["first", "second"])
+
+    assert [cache.get(("k",), ask, seconds=keep(seconds)) for _ in range(2)] == ["first", "second"]
+
+
+def test_keys_stay_apart() -> None:
+    cache: DecisionCache[str] = DecisionCache()
+
+    assert cache.get(("a", "b"), lambda: "one", seconds=keep(10)) == "one"
+    assert cache.get(("a b",), lambda: "two", seconds=keep(10)) == "two"
+
+
+def test_oldest_goes_when_there_are_too_many() -> None:
+    cache: DecisionCache[str] = DecisionCache(max_entries=2)
+    for key in ("a", "b", "c"):
+        cache.get((key,), lambda: "old", seconds=keep(10))
+
+    found = [cache.get((key,), lambda: "new", seconds=keep(10)) for key in ("c", "b", "a")]
+    assert found == ["old", "old", "new"]
+
+
+def test_failure_is_not_kept() -> None:
+    cache: DecisionCache[str] = DecisionCache()
+
+    def fail() -> str:
+        raise ConnectionError("down")
+
+    with pytest.raises(ConnectionError):
+        cache.get(("k",), fail, seconds=keep(10))
+    assert cache.get(("k",), lambda: "up", seconds=keep(10)) == "up"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_many_at_once_ask_once_and_share_the_answer_or_the_error(fails: bool) -> None:
+    cache: DecisionCache[str] = DecisionCache()
+    asked: list[int] = []
+    found: list[str] = []
+
+    def slow() -> str:
+        asked.append(1)
+        time.sleep(0.3)
+        if fails:
+            raise ConnectionError("down")
+        return "answer"
+
+    def get() -> None:
+        try:
+            found.append(cache.get(("k",), slow, seconds=keep(10)))
+        except ConnectionError:
+            found.append("error")
+
+    threads = [threading.Thread(target=get) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(asked) == 1
+    assert found == ["error" if fails else "answer"] * 10
