@@ -104,7 +104,7 @@ def begin(services: SmartAppServices, launch: LaunchRequest, binding: str) -> An
         response: AnyResponse = redirect(asked.url, 303)
     else:
         response = page(
-            services, "smart/authorize_post.html", ehr=launch.ehr, form_target=asked.url, url=asked.url, fields=asked.form
+            services, "smart/authorize_post.html", ehr=launch.ehr, leaves_by_form=True, url=asked.url, fields=asked.form
         )
     response.headers["Cache-Control"] = "no-store"
     response.headers["Referrer-Policy"] = "no-referrer"

@@ -8,7 +8,7 @@ from datetime import UTC
 from flask import Response, render_template
 
 from fhir_imaging.errors import UpstreamError, UpstreamRefused
-from fhir_imaging.settings import EhrSettings, origin_of
+from fhir_imaging.settings import EhrSettings
 from fhir_imaging.web import request_reference
 from smart_app.explanations import EXPLANATIONS, ExplainedRefusal, Reason
 from smart_app.services import SmartAppServices
@@ -20,37 +20,40 @@ def page(
     *,
     ehr: EhrSettings | None = None,
     status: int = 200,
-    form_target: str | None = None,
+    leaves_by_form: bool = False,
     **values: object,
 ) -> Response:
-    """One page. ``ehr`` is the one that may frame it, None = any configured; ``form_target`` a server that a form posts to."""
+    """One page. ``ehr`` is the one that may frame it, None = any configured.
+
+    ``leaves_by_form``: the page's form leads to a sign-in elsewhere.
+    """
     ehrs = (ehr,) if ehr is not None else services.ehrs
     ancestors = dict.fromkeys(origin for one in ehrs for origin in one.frame_ancestors)
     html = render_template(template, services=services, ehr=ehr, **values)
     response = Response(html, status, mimetype="text/html")
-    response.headers["Content-Security-Policy"] = content_policy(ancestors, form_target)
+    response.headers["Content-Security-Policy"] = content_policy(ancestors, leaves_by_form=leaves_by_form)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
 
-def content_policy(frame_ancestors: Iterable[str], form_target: str | None = None) -> str:
-    """No inline script, nothing from elsewhere; the viewer's frame is our own origin."""
-    form_action = "'self'" + (f" {origin_of(form_target)}" if form_target else "")
-    return "; ".join(
-        (
-            "default-src 'none'",
-            "script-src 'self'",
-            "style-src 'self'",
-            "img-src 'self' data:",
-            "connect-src 'self'",
-            "frame-src 'self'",
-            "base-uri 'none'",
-            f"form-action {form_action}",
-            " ".join(("frame-ancestors 'self'", *frame_ancestors)),
-        )
-    )
+def content_policy(frame_ancestors: Iterable[str], *, leaves_by_form: bool = False) -> str:
+    """No inline script, nothing from elsewhere; the viewer's frame is our own origin.
+
+    Browsers apply ``form-action`` to every redirect after the form, and where an EHR's sign-in redirects to is its own affair.
+    """
+    directives = [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "frame-src 'self'",
+        "base-uri 'none'",
+        " ".join(("frame-ancestors 'self'", *frame_ancestors)),
+    ]
+    return "; ".join(directives if leaves_by_form else [*directives, "form-action 'self'"])
 
 
 def refusal_page(services: SmartAppServices, refusal: ExplainedRefusal, *, new_window: str | None = None) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+import requests
 from flask import Flask, jsonify
 
 from ehr_sandbox.ehr import create_ehr
@@ -157,6 +160,24 @@ def test_a24_private_key_jwt_by_our_published_keys(tmp_path: Path, algorithm: st
 
             assert page.status_code == 200
             assert hospital.token().status_code == 200
+
+
+def test_a12_a_long_request_is_posted_and_accepted(tmp_path: Path) -> None:
+    scopes = " ".join(["openid patient/*.rs", *(f"patient/ImagingStudy.rs?modality=M{number}" for number in range(60))])
+    with a_hospital(tmp_path, PUBLIC, scopes=scopes) as hospital:
+        page = hospital.launches()
+        fields = dict(re.findall(r'name="([a-z_]+)" value="([^"]*)"', page.text))
+        target = re.search(r'<form method="post" action="([^"]+)"', page.text)
+        assert target is not None
+        with requests.Session() as browser:
+            browser.trust_env = False
+            sent = {name: html.unescape(value) for name, value in fields.items()}
+            answer = browser.post(target[1], data=sent, allow_redirects=False, timeout=10)
+        listed = hospital.clinician.opens(answer.headers["Location"].removeprefix(APP))
+
+    assert len(fields["scope"]) > 1500
+    assert listed.status_code == 200
+    assert "CT chest" in listed.text
 
 
 def test_s11_missing_patient_is_explained(hospital: Hospital) -> None:
