@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.cookies import SimpleCookie
@@ -27,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from ehr_sandbox.patients import build_demo
+from imaging_cds.cli import main
 from tests.conftest import CHECKOUT, free_port_number
 
 START_TIMEOUT_S = 150.0
@@ -150,7 +152,7 @@ class DemoProcess:
 
     def token(self, *arguments: str) -> str:
         """What ``imaging-cds token`` prints for this demo."""
-        return run_cli("token", "--directory", str(self.directory), *arguments).stdout.strip()
+        return cli("token", "--directory", str(self.directory), *arguments)[0].strip()
 
     def everything_written(self) -> bytes:
         """Every log line and state file of the application."""
@@ -172,8 +174,20 @@ def a_demo(directory: Path, viewer_dir: Path, *arguments: str, **more: Any) -> I
     assert code == 0, demo.output
 
 
+def cli(*arguments: str, code: int = 0) -> tuple[str, str]:
+    """Output and error output of one ``imaging-cds`` command, run in this process because starting one takes a second."""
+    output, errors = io.StringIO(), io.StringIO()
+    with redirect_stdout(output), redirect_stderr(errors):
+        try:
+            ended = main(arguments)
+        except SystemExit as exit_by_argparse:
+            ended = exit_by_argparse.code if isinstance(exit_by_argparse.code, int) else 1
+    assert ended == code, (ended, output.getvalue(), errors.getvalue())
+    return output.getvalue(), errors.getvalue()
+
+
 def run_cli(*arguments: str, code: int = 0, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """One ``imaging-cds`` command, which must end with this exit code."""
+    """One ``imaging-cds`` command as a process of its own, which must end with this exit code."""
     completed = subprocess.run(
         [sys.executable, "-m", "imaging_cds", *arguments],
         cwd=CHECKOUT,

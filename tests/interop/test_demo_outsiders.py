@@ -30,9 +30,9 @@ from tests.interop.outsiders import (
     HandBrowser,
     HookPage,
     a_demo,
+    cli,
     curl,
     demo_images,
-    run_cli,
     studies_of,
     study_uid,
     with_images,
@@ -58,7 +58,7 @@ class ForeignEhr:
     def token(self, *arguments: str) -> str:
         """A token of its own authorization server."""
         ports = ("--port", str(self.app_port), "--ehr-port", self.url.rpartition(":")[2])
-        return run_cli("token", "--directory", str(self.directory), *ports, *arguments).stdout.strip()
+        return cli("token", "--directory", str(self.directory), *ports, *arguments)[0].strip()
 
     def launch(self, patient: str, app_url: str) -> str:
         """The address at which it opens the app, by the launch registration that hook clients use."""
