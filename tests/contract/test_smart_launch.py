@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.contract.smart_actors import APP, Clinician, FakeEhr, World, a_world, query_of
+from tests.contract.smart_actors import APP, Clinician, FakeEhr, World, a_world, demo_record, query_of
 
 
 @pytest.fixture
@@ -155,3 +156,17 @@ def test_a_context_in_another_role_does_not_choose_the_study(clinician: Clinicia
     clinician.launches(ehr)
 
     assert clinician.addresses[-1].endswith("/studies")
+
+
+def test_a_launcher_whose_options_extend_the_base_is_recognised_by_prefix(tmp_path: Path) -> None:
+    """SMART launchers put their options into the ``iss``; ``aud`` and every call use it as it came."""
+    ehr = FakeEhr(fhir=demo_record())
+    with a_world(tmp_path, ehr=ehr, iss_is_prefix=True) as world:
+        trusted = replace(world.app.services.ehrs[0], fhir_base=ehr.base_url)
+        object.__setattr__(world.app.services, "ehrs", (trusted,))
+        page = world.clinician.launches(ehr)
+        outside = world.clinician.get(f"/launch?iss={ehr.base_url}/fhir/../../evil&launch=x")
+
+    assert page.status_code == 200
+    assert ehr.authorizations[-1]["aud"] == ehr.fhir_base
+    assert outside.status_code == 403
