@@ -20,7 +20,7 @@ from tests.browser.ohif_pixels import ViewportPicture, wait_for_picture
 from tests.conftest import free_port_number, serving
 
 pytest_plugins = ["tests.browser.demo_fixtures"]
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300), pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 MATRIX = 512
 PATIENTS = {"demo-a": ("Alma", alma.CURRENT), "demo-b": ("Bruno", bruno.CURRENT), "demo-c": ("Clara", clara.CURRENT)}
