@@ -80,6 +80,7 @@ class TokenVerifier:
         self._lock = threading.Lock()
         self._jwks: dict[str, JwksClient] = {}
         self._introspected: DecisionCache[AccessGrant | _Inactive] = DecisionCache()
+        self._signed: DecisionCache[AccessGrant] = DecisionCache()
 
     def verify(self, ehr: EhrSettings, token: BearerToken) -> AccessGrant:
         """What the token opens. NotAuthenticated when it does not hold, UpstreamError when that cannot be found out."""
@@ -93,13 +94,17 @@ class TokenVerifier:
         return self._by_signature(ehr, token, means.keys, means.issuer)
 
     def _by_signature(self, ehr: EhrSettings, token: BearerToken, keys: JwksClient, issuer: str) -> AccessGrant:
-        unverified_claims = signed_claims(token, keys)
-        if unverified_claims is None:
-            raise _refused()
-        claims = check_jwt_claims(unverified_claims, self._expected(ehr, issuer))
-        if claims is None:
-            raise _refused()
-        return grant_of(claims, ehr, issuer=issuer, digest=self._digest(token.value))
+        def check() -> AccessGrant:
+            unverified_claims = signed_claims(token, keys)
+            if unverified_claims is None:
+                raise _refused()
+            claims = check_jwt_claims(unverified_claims, self._expected(ehr, issuer))
+            if claims is None:
+                raise _refused()
+            return grant_of(claims, ehr, issuer=issuer, digest=self._digest(token.value))
+
+        # A signature costs more than all the rest of a warm request; a removed key is noticed when this has ended.
+        return self._signed.get((ehr.name, token.fingerprint), check, seconds=self._seconds)
 
     def _by_introspection(self, ehr: EhrSettings, token: BearerToken, client: IntrospectionClient, issuer: str) -> AccessGrant:
         def ask() -> AccessGrant | _Inactive:
@@ -108,15 +113,16 @@ class TokenVerifier:
                 return _Inactive()
             return grant_of(claims, ehr, issuer=issuer, digest=self._digest(token.value))
 
-        def seconds(answer: AccessGrant | _Inactive) -> float:
-            if isinstance(answer, _Inactive):
-                return REFUSED_FOR_S
-            return min(self._settings.decision_cache_s, answer.expires_at - self._clock())
-
-        answer = self._introspected.get((ehr.name, token.fingerprint), ask, seconds=seconds)
+        answer = self._introspected.get((ehr.name, token.fingerprint), ask, seconds=self._seconds)
         if isinstance(answer, _Inactive):
             raise _refused()
         return answer
+
+    def _seconds(self, answer: AccessGrant | _Inactive) -> float:
+        """How long an answer about a token may be reused: min(its end, N s)."""
+        if isinstance(answer, _Inactive):
+            return REFUSED_FOR_S
+        return min(self._settings.decision_cache_s, answer.expires_at - self._clock())
 
     def _expected(self, ehr: EhrSettings, issuer: str) -> ExpectedToken:
         return ExpectedToken(

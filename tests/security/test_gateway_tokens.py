@@ -441,6 +441,23 @@ def test_introspected_token_ends_with_its_own_exp(world: World) -> None:
     assert (before, ask_south(world, "opaque-5").status) == (200, 401)
 
 
+def test_kept_answer_about_a_signature_belongs_to_the_whole_token(fresh: World) -> None:
+    token = fresh.north.token()
+    head, claims, signature = token.split(".")
+    good = fresh.get(METADATA, token)
+    other_signature = fresh.get(METADATA, f"{head}.{claims}.{signature[:-4]}AAAA")
+
+    assert (good.status, other_signature.status) == (200, 401)
+
+
+def test_signed_token_ends_with_its_own_exp(world: World) -> None:
+    token = world.north.token(exp=int(time.time()) - 28)
+    before = world.get(METADATA, token).status
+    time.sleep(3.1)
+
+    assert (before, world.get(METADATA, token).status) == (200, 401)
+
+
 # Group 8: the patient claim
 
 
