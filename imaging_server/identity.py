@@ -55,7 +55,7 @@ class PatientIdentity:
         def ask() -> bool:
             query = [("StudyInstanceUID", study), ("includefield", PATIENT_ID), ("includefield", ISSUER_OF_PATIENT_ID)]
             found = archive.search(STUDY_SEARCH, query, limit=self._max_json_bytes)
-            of_study = [one for one in found if first_text(one, STUDY_INSTANCE_UID) == study]
+            of_study = [one for one in found.datasets if first_text(one, STUDY_INSTANCE_UID) == study]
             # A study that the archive does not hold is nobody's: it is left to the retrieval to say that it is not there.
             return len(self.fitting(caller, of_study)) == len(of_study)
 

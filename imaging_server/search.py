@@ -7,15 +7,16 @@ Spec: DICOM PS3.18 §10.6; SMART Imaging Access P5, W3-W5, groups 14 and 15.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fhir_imaging.dicom_json import SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, first_text
+from fhir_imaging.dicom_json import ISSUER_OF_PATIENT_ID, SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, first_text
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_server.policy import StudyFacts
 from imaging_server.queries import SearchQuery
 from imaging_server.resource import DicomResource, Kind, Level
-from imaging_server.upstream import Archive
+from imaging_server.upstream import Archive, Matches
 
 STUDIES_PER_REQUEST = 40
 """UIDs in one upstream query: 40 of them make an address of at most 2.7 KB, which every server takes."""
@@ -34,18 +35,23 @@ def narrowed(query: SearchQuery, visible: Sequence[StudyFacts]) -> tuple[StudyIn
     return query.studies if set(query.studies) <= set(owned) else None
 
 
-def find_studies(
-    archive: Archive, query: SearchQuery, studies: Sequence[StudyInstanceUID], *, limit: int
-) -> list[Mapping[str, Any]]:
-    """What the archive has of ``studies``, in chunks; paging is left to ``page_of``, since filtering comes in between."""
-    found: list[Mapping[str, Any]] = []
-    for chunk in _chunks(studies):
-        upstream = [("StudyInstanceUID", ",".join(chunk)), *query.upstream(paged=False), ("includefield", STUDY_INSTANCE_UID)]
-        found += archive.search(STUDY_SEARCH, upstream, limit=limit)
-    return found
+def find_studies(archive: Archive, query: SearchQuery, studies: Sequence[StudyInstanceUID], *, limit: int) -> Matches:
+    """What the archive has of ``studies``, in chunks; paging is left to ``page_of``, since filtering comes in between.
+
+    PatientID comes with every study; its issuer and the UID are asked for, so that each match can be checked.
+    """
+    includes = [("includefield", STUDY_INSTANCE_UID), ("includefield", ISSUER_OF_PATIENT_ID)]
+    found = [
+        archive.search(
+            STUDY_SEARCH, [("StudyInstanceUID", ",".join(chunk)), *query.upstream(paged=False), *includes], limit=limit
+        )
+        for chunk in _chunks(studies)
+    ]
+    datasets = tuple(dataset for one in found for dataset in one.datasets)
+    return Matches(datasets, all(one.complete for one in found))
 
 
-def find_below(archive: Archive, asked: DicomResource, query: SearchQuery, *, limit: int) -> list[Mapping[str, Any]]:
+def find_below(archive: Archive, asked: DicomResource, query: SearchQuery, *, limit: int) -> Matches:
     """What the archive has below one study; each match must say where it belongs, so those attributes are asked for."""
     includes = [("includefield", STUDY_INSTANCE_UID), ("includefield", SERIES_INSTANCE_UID)]
     return archive.search(asked, [*query.upstream(paged=True), *includes], limit=limit)
@@ -53,8 +59,8 @@ def find_below(archive: Archive, asked: DicomResource, query: SearchQuery, *, li
 
 def without_conflicts(datasets: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Study matches without those that the archive lists more than once: one UID for two patients is nobody's (group 11)."""
-    uids = [first_text(one, STUDY_INSTANCE_UID) for one in datasets]
-    return [one for one, uid in zip(datasets, uids, strict=True) if uids.count(uid) == 1]
+    times = Counter(first_text(one, STUDY_INSTANCE_UID) for one in datasets)
+    return [one for one in datasets if times[first_text(one, STUDY_INSTANCE_UID)] == 1]
 
 
 def page_of(matches: Sequence[dict[str, Any]], query: SearchQuery) -> list[dict[str, Any]]:

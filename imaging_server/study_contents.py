@@ -38,7 +38,7 @@ class StudyContents:
 
         def ask(query: Sequence[tuple[str, str]]) -> frozenset[str]:
             found = archive.search(search, [*query, _INCLUDE_STUDY], limit=self._max_json_bytes)
-            return _uids(found, SERIES_INSTANCE_UID, {STUDY_INSTANCE_UID: study})
+            return _uids(found.datasets, SERIES_INSTANCE_UID, {STUDY_INSTANCE_UID: study})
 
         key = (archive.name, study)
         if series in self._known.get(key, lambda: ask(()), seconds=self._seconds):
@@ -54,7 +54,7 @@ class StudyContents:
         def ask(query: Sequence[tuple[str, str]]) -> frozenset[str]:
             includes = [_INCLUDE_STUDY, _INCLUDE_SERIES]
             found = archive.search(search, [*query, *includes], limit=self._max_json_bytes)
-            return _uids(found, SOP_INSTANCE_UID, {STUDY_INSTANCE_UID: study, SERIES_INSTANCE_UID: series})
+            return _uids(found.datasets, SOP_INSTANCE_UID, {STUDY_INSTANCE_UID: study, SERIES_INSTANCE_UID: series})
 
         key = (archive.name, study, series)
         if instance in self._known.get(key, lambda: ask(()), seconds=self._seconds):

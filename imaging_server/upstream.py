@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import urllib3
 from urllib3.response import BaseHTTPResponse
 
-from fhir_imaging.errors import UpstreamError, UpstreamTimeout
+from fhir_imaging.errors import InvalidRequest, TooLarge, UpstreamError, UpstreamTimeout
 from fhir_imaging.settings import PacsSettings, origin_of
 from imaging_server.resource import DicomResource
 
@@ -104,6 +104,14 @@ class UpstreamAnswer:
         self._response.release_conn()
 
 
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What a search found; ``complete`` is False when the archive says that it has more (206 or Warning 299)."""
+
+    datasets: tuple[Mapping[str, Any], ...]
+    complete: bool = True
+
+
 class Archive:
     """One archive behind the gateway: requests are built here from parsed pieces. Thread-safe."""
 
@@ -139,21 +147,28 @@ class Archive:
             headers["If-Range"] = request.if_range
         return UpstreamAnswer(self._send(request.method, target, headers), self.server)
 
-    def search(self, resource: DicomResource, query: Sequence[tuple[str, str]], *, limit: int) -> list[Mapping[str, Any]]:
-        """The data sets that a QIDO search finds; none for 204 and 404. UpstreamError for any other failure."""
+    def search(self, resource: DicomResource, query: Sequence[tuple[str, str]], *, limit: int) -> Matches:
+        """What a QIDO search finds; nothing for 204 and 404.
+
+        InvalidRequest when the archive does not understand the query (400) or finds too much (413), UpstreamError otherwise.
+        """
         answer = self.ask(UpstreamRequest(resource=resource, accept=DICOM_JSON, query=query))
+        if answer.status in (200, 206):
+            complete = answer.status == 200 and not answer.headers.get("Warning", "").strip().startswith("299")
+            return Matches(tuple(read_datasets(answer, limit=limit, server=self.server)), complete)
+        answer.close()
         if answer.status in (204, 404):
-            answer.close()
-            return []
-        if answer.status != 200:
-            answer.close()
-            raise UpstreamError(
-                "The archive could not search.",
-                server=self.server,
-                status=answer.status,
-                retryable=answer.status in (429, 503),
-            )
-        return read_datasets(answer, limit=limit, server=self.server)
+            return Matches(())
+        if answer.status == 400:
+            raise InvalidRequest("The archive does not understand this search.", code="archive-400")
+        if answer.status == 413:
+            raise TooLarge("The search finds more than the archive gives; narrow it.", code="archive-413")
+        raise UpstreamError(
+            "The archive could not search.",
+            server=self.server,
+            status=answer.status,
+            retryable=answer.status in (429, 503),
+        )
 
     def close(self) -> None:
         """Closes all idle connections."""

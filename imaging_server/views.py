@@ -32,7 +32,7 @@ EXPOSED_HEADERS = (
     "Content-Type, Content-Length, Content-Range, Content-Location, Accept-Ranges, Retry-After, Warning, "
     "WWW-Authenticate, X-Request-Id"
 )
-INCOMPLETE = '299 imaging-cds "The EHR lists more studies than were searched."'
+INCOMPLETE = '299 imaging-cds "There is more than this answer holds."'
 
 
 def create_blueprint(services: ImagingServerServices) -> Blueprint:
@@ -138,13 +138,14 @@ class GatewayViews:
         opened = self._services.gate.open_search(ehr, request.headers.get("Authorization"), attempt, query)
         found = find_studies(archive, query, opened.studies, limit=self._services.limits.json_body)
         matches = matches_for_caller(
-            self._services.gate.of_person(opened, without_conflicts(found)),
+            self._services.gate.of_person(opened, without_conflicts(found.datasets)),
             resource,
             frozenset(opened.studies),
             self._services.addresses(ehr.name, archive),
             server=archive.server,
         )
-        return json_answer(page_of(matches, query), warning=None if opened.complete else INCOMPLETE)
+        complete = opened.complete and found.complete
+        return json_answer(page_of(matches, query), warning=None if complete else INCOMPLETE)
 
     def _search_below(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, query: SearchQuery) -> Response:
         upstream_accept(resource, query.accept or request.headers.get("Accept"))
@@ -152,7 +153,8 @@ class GatewayViews:
         found = find_below(archive, resource, query, limit=self._services.limits.json_body)
         visible = frozenset({resource.study} if resource.study else ())
         addresses = self._services.addresses(ehr.name, archive)
-        return json_answer(matches_for_caller(found, resource, visible, addresses, server=archive.server))
+        matches = matches_for_caller(found.datasets, resource, visible, addresses, server=archive.server)
+        return json_answer(matches, warning=None if found.complete else INCOMPLETE)
 
     def _retrieve(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, query: RetrieveQuery) -> Response:
         accept = upstream_accept(resource, query.accept or request.headers.get("Accept"))

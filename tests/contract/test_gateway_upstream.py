@@ -87,7 +87,7 @@ def a_resource(path: str) -> DicomResource:
 def test_connection_is_kept_for_the_next_request() -> None:
     with scripted([GOOD, GOOD]) as (root, received), an_archive(root) as archive:
         for _ in range(2):
-            assert archive.search(STUDY_SEARCH, [], limit=1000) == []
+            assert archive.search(STUDY_SEARCH, [], limit=1000).datasets == ()
 
     assert len(received) == 2
 
@@ -95,7 +95,7 @@ def test_connection_is_kept_for_the_next_request() -> None:
 def test_kept_connection_that_the_archive_closed_is_opened_again() -> None:
     with scripted([GOOD, GOOD, GOOD], close_after=True) as (root, received), an_archive(root) as archive:
         for _ in range(3):
-            assert archive.search(STUDY_SEARCH, [], limit=1000) == []
+            assert archive.search(STUDY_SEARCH, [], limit=1000).datasets == ()
 
     assert len(received) == 3
 
@@ -127,7 +127,7 @@ def test_busy_pool_is_a_reason_to_wait() -> None:
             archive.ask(UpstreamRequest(resource=STUDY_SEARCH, accept="*/*"))
         held.close()
 
-        assert archive.search(STUDY_SEARCH, [], limit=1000) == []
+        assert archive.search(STUDY_SEARCH, [], limit=1000).datasets == ()
     assert busy.value.retryable
 
 
@@ -156,7 +156,7 @@ def test_place_in_the_pool_comes_back_however_an_answer_ends(use: Callable[[Arch
         for _ in range(3):
             use(archive)
 
-        assert archive.search(STUDY_SEARCH, [], limit=1000) == []
+        assert archive.search(STUDY_SEARCH, [], limit=1000).datasets == ()
 
 
 @pytest.mark.parametrize(

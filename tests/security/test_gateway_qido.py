@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from flask import jsonify
+from flask import Response, jsonify
 
 from tests.security.gateway_actors import PRIOR_A, STUDY_A, STUDY_B, Answer, World, a_world, dicom_json, series_of
 
@@ -325,3 +325,40 @@ def test_search_is_recorded_with_its_query(world: World) -> None:
 
     record: Any = world.audit()[0]
     assert (record.action, record.outcome, record.query) == ("searched", "allowed", "studies?PatientID=MRN-A")
+
+
+# The archive's own remarks
+
+
+@pytest.mark.parametrize("path", ["/studies", f"/studies/{STUDY_A}/series"])
+@pytest.mark.parametrize(
+    ("status", "warning"), [(206, ""), (200, '299 pacs.internal.example "There are 7 additional results"')], ids=["206", "299"]
+)
+def test_archive_that_has_more_is_announced_in_our_words(world: World, path: str, status: int, warning: str) -> None:
+    def partly() -> Response:
+        response = dicom_json([world.pacs.series(STUDY_A)], **({"Warning": warning} if warning else {}))
+        response.status_code = status
+        return response
+
+    world.pacs.answer = lambda asked: partly()
+
+    answer = world.get(path, world.north.token())
+
+    assert found(answer) == [STUDY_A]
+    assert answer.headers["Warning"].startswith("299 imaging-cds ")
+    assert "internal" not in str(answer.headers)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(204, 200), (404, 200), (400, 400), (413, 413), (401, 502), (403, 502), (500, 502), (503, 503), (302, 502)],
+)
+def test_archive_status_of_a_search_is_carried_or_explained(world: World, status: int, expected: int) -> None:
+    world.pacs.answer = lambda asked: Response("pacs.internal.example", status, headers={"Location": world.south.base})
+
+    for path in ("/studies", f"/studies/{STUDY_A}/series"):
+        answer = world.get(path, world.north.token())
+
+        assert answer.status == expected
+        assert b"internal" not in answer.body
+    assert world.south.asked == []
