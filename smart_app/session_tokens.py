@@ -57,23 +57,22 @@ class SessionTokens:
 
     def change(self, session_id: str, change: Callable[[ActiveSession], ActiveSession]) -> ActiveSession:
         """Writes a changed session under the same lease as a renewal, so that neither loses the other's work."""
-        services, waited = self._services, 0.0
-        while not services.sessions.lease(session_id, now=services.now()):
-            self._session(session_id)
-            if waited >= WAIT_FOR_OTHER_S:
-                raise UpstreamError("The session is busy; please try again.", server="", retryable=True)
-            services.sleep(WAIT_STEP_S)
-            waited += WAIT_STEP_S
+        if not self._lease(session_id):
+            raise UpstreamError("The session is busy; please try again.", server="", retryable=True)
         try:
             changed = change(self._session(session_id))
         except ExplainedRefusal:
-            services.sessions.release(session_id)
+            self._services.sessions.release(session_id)
             raise
-        services.sessions.write(session_id, changed)
+        self._services.sessions.write(session_id, changed)
         return changed
 
     def end(self, session_id: str) -> None:
-        """Signs out: the EHR is asked to forget the tokens, then they are forgotten here, whatever it answered."""
+        """Signs out: the tokens are forgotten here and revoked at the EHR, whatever it answers.
+
+        A renewal on its way is waited for, so that the tokens it brings are revoked too.
+        """
+        self._lease(session_id)
         session = self._services.sessions.find(session_id, now=self._services.now())
         self._services.sessions.forget(session_id)
         ehr = self._services.ehr(session.ehr) if session else None
@@ -87,6 +86,18 @@ class SessionTokens:
         except ImagingError:
             # The tokens are gone from here; an EHR that is away lets them run out.
             return
+
+    def _lease(self, session_id: str) -> bool:
+        """Waits for the right to change the session; False when another worker keeps it too long."""
+        services, waited = self._services, 0.0
+        while not services.sessions.lease(session_id, now=services.now()):
+            if services.sessions.find(session_id, now=services.now()) is None:
+                raise ExplainedRefusal(Reason.SESSION_UNKNOWN)
+            if waited >= WAIT_FOR_OTHER_S:
+                return False
+            services.sleep(WAIT_STEP_S)
+            waited += WAIT_STEP_S
+        return True
 
     def _session(self, session_id: str) -> ActiveSession:
         session = self._services.sessions.find(session_id, now=self._services.now())

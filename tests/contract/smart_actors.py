@@ -134,6 +134,7 @@ class FakeEhr:
     live_refresh_tokens: set[str] = field(default_factory=set)
     refresh_delay_s: float = 0.0
     configuration_delay_s: float = 0.0
+    revoke_delay_s: float = 0.0
 
     @property
     def fhir_base(self) -> str:
@@ -237,6 +238,7 @@ class FakeEhr:
         return jwt.encode(claims, self.id_token_key, algorithm="RS256", headers=self.id_token_header)
 
     def _revoke(self) -> Any:
+        time.sleep(self.revoke_delay_s)
         self.revoked.append(request.form["token"])
         return "", 200
 

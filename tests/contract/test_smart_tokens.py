@@ -238,3 +238,61 @@ def test_the_session_ends_at_its_longest_life(world: World) -> None:
     world.clock.passes(hours=13)
 
     assert token_of(world).status_code == 401
+
+
+def test_while_another_worker_renews_the_living_token_is_given(world: World) -> None:
+    first = token_of(world)
+    world.clock.passes(seconds=250)
+    world.app.services.sessions.lease(world.clinician.session, now=world.app.services.now())
+
+    assert token_of(world).json == {**(first.json or {}), "expires_in": 50}
+    assert refreshes(world) == []
+
+
+def test_a_renewal_that_never_ends_is_not_waited_for_for_ever(world: World) -> None:
+    waits: list[float] = []
+    object.__setattr__(world.app.services, "sleep", waits.append)
+    world.clock.passes(seconds=301)
+    world.app.services.sessions.lease(world.clinician.session, now=world.app.services.now())
+    answer = token_of(world)
+
+    assert answer.status_code == 503
+    assert 10 < sum(waits) < 20
+
+
+def test_opening_a_study_waits_for_a_renewal_and_loses_nothing_of_it(world: World) -> None:
+    session = world.clinician.session
+    sessions = world.app.services.sessions
+    object.__setattr__(world.app.services, "sleep", lambda _seconds: sessions.release(session))
+    sessions.lease(session, now=world.app.services.now())
+    page = world.clinician.get(f"/s/{session}/viewer/2.25.1001")
+
+    assert page.status_code == 200
+    assert world.clinician.get(f"/s/{session}/ohif/app-config.js").status_code == 200
+
+
+def test_a_session_that_stays_busy_is_said_to_be(world: World) -> None:
+    object.__setattr__(world.app.services, "sleep", lambda _seconds: None)
+    world.app.services.sessions.lease(world.clinician.session, now=world.app.services.now())
+    page = world.clinician.get(f"/s/{world.clinician.session}/viewer/2.25.1001")
+
+    assert page.status_code == 503
+
+
+def test_logout_wipes_even_when_the_ehr_is_away(world: World) -> None:
+    world.app.services.outbound.timeout_s = 0.2
+    world.ehr.revoke_delay_s = 1.0
+    session = world.clinician.session
+
+    assert world.clinician.post(f"/s/{session}/logout").status_code == 200
+    assert world.clinician.get(f"/s/{session}/studies").status_code == 403
+
+
+def test_an_ehr_that_is_no_longer_configured_ends_its_sessions(world: World) -> None:
+    object.__setattr__(world.app.services, "ehrs", ())
+    listed = world.clinician.get(f"/s/{world.clinician.session}/studies")
+    world.clock.passes(seconds=250)
+    renewed = token_of(world)
+
+    assert [listed.status_code, renewed.status_code] == [403, 401]
+    assert world.ehr.revoked == []
