@@ -47,19 +47,25 @@ def run_demo(options: DemoOptions, console: Console) -> int:
 
 
 def _serve_all(options: DemoOptions, console: Console) -> int:
-    group = ProcessGroup()
-    try:
-        with _stop_requested() as stop:
-            for spec in process_specs(options):
-                group.start(spec)
-            with console.status("Starting the servers"):
-                group.wait_ready(READY_TIMEOUT_S)
+    # Everything is stopped before signals do again what they usually do: a second Ctrl-C must leave no server behind.
+    with _stop_requested() as stop, _stopped_at_the_end(ProcessGroup()) as group:
+        for spec in process_specs(options):
+            group.start(spec)
+        with console.status("Starting the servers"):
+            group.wait_ready(READY_TIMEOUT_S, is_given_up=lambda: stop.requested)
+        if not stop.requested:
             console.print(where_to_click(options))
-            while not stop.requested:
-                group.check()
-                time.sleep(POLL_S)
+        while not stop.requested:
+            group.check()
+            time.sleep(POLL_S)
         console.print("Stopping.")
-        return 0
+    return 0
+
+
+@contextmanager
+def _stopped_at_the_end(group: ProcessGroup) -> Iterator[ProcessGroup]:
+    try:
+        yield group
     finally:
         group.stop()
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -52,13 +52,13 @@ class ProcessGroup:
             )
         self._running.append((spec, child))
 
-    def wait_ready(self, timeout_s: float) -> None:
-        """Returns when all servers answer; ProcessFailed when one ended or the time is over."""
+    def wait_ready(self, timeout_s: float, *, is_given_up: Callable[[], bool] = lambda: False) -> None:
+        """Returns when all servers answer or nobody waits any more; ProcessFailed when one ended or the time is over."""
         deadline = time.monotonic() + timeout_s
         with requests.Session() as session:
             session.trust_env = False
             for spec, _ in self._running:
-                while not _answers(session, spec.ready_url):
+                while not is_given_up() and not _answers(session, spec.ready_url):
                     self.check()
                     if time.monotonic() > deadline:
                         raise ProcessFailed(f"{spec.title} did not come up in {timeout_s:.0f} s. Its log: {spec.log_file}")

@@ -145,6 +145,13 @@ class DemoProcess:
             self.process.send_signal(signal.SIGINT)
         return self.wait_until_ended()
 
+    def interrupt_group(self) -> int:
+        """Ctrl-C in a terminal: the whole foreground group gets it; the demo's servers are in sessions of their own."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)
+        return self.wait_until_ended()
+
     def children(self) -> list[int]:
         """Every living process that carries this demo's directory or settings in its command or environment."""
         mark = str(self.directory).encode()
@@ -171,7 +178,7 @@ def a_demo(directory: Path, viewer_dir: Path, *arguments: str, **more: Any) -> I
         yield demo
     finally:
         code = demo.interrupt()
-    assert code == 0, demo.output
+    assert code == 0, (code, demo.output)
 
 
 def cli(*arguments: str, code: int = 0) -> tuple[str, str]:
