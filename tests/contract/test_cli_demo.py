@@ -210,9 +210,10 @@ def test_ctrl_c_while_the_servers_start_leaves_no_process(tmp_path: Path, images
     wait_until((demo.directory / "logs" / "app.log").exists)
     assert demo.process is not None
     os.killpg(demo.process.pid, signal.SIGINT)
-    time.sleep(0.3)
+    time.sleep(0.1)
 
-    assert demo.interrupt_group() == 0
+    # By then all may be over but for the interpreter's own end, which the signal then cuts short.
+    assert demo.interrupt_group() in (0, -signal.SIGINT)
     assert "Traceback" not in demo.output
     assert soon_empty(demo) == []
 
