@@ -16,7 +16,8 @@ from fhir_imaging.audit import AuditAction, AuditFilter, AuditLog, AuditOutcome,
 from fhir_imaging.fhir_mapping.audit_event import AuditedServer, audit_event
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import Store
-from tests.security.gateway_actors import STUDY_A, STUDY_B, World, a_world, instance_of, series_of
+from tests.security.gateway_actors import World, a_world
+from tests.security.gateway_stubs import STUDY_A, STUDY_B, instance_of, series_of
 
 SERVER = AuditedServer(base_url="https://imaging.example/imaging/north", fhir_base="https://ehr.example/fhir")
 DCM = "http://dicom.nema.org/resources/ontology/DCM"

@@ -13,9 +13,9 @@ from fhir_imaging.settings import PacsSettings
 from imaging_server.search import STUDY_SEARCH
 from imaging_server.settings import PatientIdentifierRule
 from imaging_server.upstream import Archive, UpstreamRequest
-from tests.security.gateway_actors import PRIOR_A, STUDY_A, World, a_world, dicom_json, instance_of, series_of
+from tests.security.gateway_actors import World, a_world
+from tests.security.gateway_stubs import METADATA, PRIOR_A, STUDY_A, dicom_json, instance_of, series_of
 
-METADATA = f"/studies/{STUDY_A}/metadata"
 MRN = "https://mrn.example"
 SECRET = {"introspection_client_id": "imaging-server", "introspection_client_secret": "introspection-secret"}
 

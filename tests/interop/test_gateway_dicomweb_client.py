@@ -26,7 +26,7 @@ from imaging_server.settings import ImagingServerSettings, PatientIdentifierRule
 from imaging_server.views import create_blueprint, error_surface
 from tests.conftest import free_port_number, serving
 from tests.pacs_actors import COLUMNS, JPEG_LS, ROWS, STUDY_A, STUDY_B, STUDY_C, a_running_pacs, pixels_of_frame, write_demo
-from tests.security.gateway_actors import StubEhr
+from tests.security.gateway_stubs import StubEhr
 
 pytestmark = pytest.mark.interop
 

@@ -10,7 +10,8 @@ from flask import Response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.security.gateway_actors import STUDY_A, STUDY_B, World, a_world, instance_of, series_of
+from tests.security.gateway_actors import World, a_world
+from tests.security.gateway_stubs import STUDY_A, STUDY_B, instance_of, series_of
 
 
 @pytest.fixture(scope="module")

@@ -10,16 +10,8 @@ from werkzeug.routing import Rule
 
 from imaging_server.routes import GATEWAY_PREFIX, ROUTES, Route
 from imaging_server.views import create_blueprint
-from tests.security.gateway_actors import (
-    PRIOR_A,
-    STUDY_A,
-    STUDY_B,
-    World,
-    a_world,
-    dicom_json,
-    instance_of,
-    series_of,
-)
+from tests.security.gateway_actors import World, a_world
+from tests.security.gateway_stubs import PRIOR_A, STUDY_A, STUDY_B, dicom_json, instance_of, series_of
 
 
 @pytest.fixture(scope="module")

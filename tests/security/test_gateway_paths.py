@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.security.gateway_actors import STUDY_A, STUDY_B, World, a_world, instance_of, series_of
+from tests.security.gateway_actors import World, a_world
+from tests.security.gateway_stubs import STUDY_A, STUDY_B, instance_of, series_of
 
 SERIES = f"/studies/{STUDY_A}/series/{series_of(STUDY_A)}"
 INSTANCE = f"{SERIES}/instances/{instance_of(STUDY_A)}"
