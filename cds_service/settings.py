@@ -26,11 +26,13 @@ class TrustedCdsClient:
     iss: str
     """The ``iss`` claim of its JWTs, byte for byte."""
     jwks_url: str | None = None
+    """Where the client publishes its keys."""
     jwks_file: Path | None = None
     """A JWKS (or one JWK) exchanged out of band; read again when the file changes."""
     jku_prefixes: tuple[str, ...] = ()
     """Addresses below which a JWT's own ``jku`` is believed; whole path segments."""
     algorithms: tuple[str, ...] = ("ES384", "RS384")
+    """Signature algorithms that are believed; never symmetric ones, never none (R36)."""
     tenants: tuple[str, ...] = ()
     """Accepted ``tenant`` claims; empty = not looked at."""
     fhir_servers: tuple[str, ...] = ()
@@ -56,8 +58,10 @@ class CdsSettings:
     """The CDS Hooks service of one installation. ``public_base_url`` is its address as callers see it, without final slash."""
 
     public_base_url: str
+    """Where callers reach the service, without final slash; the JWT's ``aud`` must be below it."""
     trusted_clients: tuple[TrustedCdsClient, ...] = ()
     client_authentication: ClientAuthentication = ClientAuthentication.REQUIRED
+    """Whether callers must prove themselves by a JWT; ``off`` lets anyone call."""
     accepted_audience_bases: tuple[str, ...] = ()
     """Further base addresses under which callers know this service (a proxy's), for the JWT's ``aud``."""
     app_base_url: str | None = None
@@ -69,9 +73,11 @@ class CdsSettings:
     max_pages: int = 10
     """Pages of one search that are followed; what is beyond counts as missing and is named."""
     max_cards: int = 10
+    """The most cards of one answer; the last of them says how many less urgent ones are not shown."""
     max_body_bytes: int = 16 * 1024 * 1024
     """Prefetch of a long history is several MB; larger requests are refused with 413."""
     token_leeway_s: int = 60
+    """Clock skew accepted between a calling EHR and this service."""
     max_token_lifetime_s: int = 3600
     """The longest ``exp`` - ``iat`` of a client JWT that is believed; bounds the memory of used ids."""
     validate_responses: bool = True

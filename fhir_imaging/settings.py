@@ -38,22 +38,33 @@ class EhrSettings:
     """One EHR whose launches, tokens and hooks are trusted; ``name`` stands in paths (``/imaging/{name}/…``)."""
 
     name: str
+    """Stands in the gateway's paths and in the names of environment variables: a-z, 0-9 and hyphens."""
     fhir_base: str
     """The FHIR base exactly as the EHR sends it: ``iss`` of launches, ``aud`` of tokens, ``fhirServer`` of hooks."""
     display_name: str = ""
+    """The EHR's name for people; ``name`` where empty."""
     iss_is_prefix: bool = False
     """For SMART launchers whose options extend the base: any ``iss`` below ``fhir_base`` (whole segments) is this EHR."""
     token_issuer: str | None = None
     """``iss`` claim of access tokens; the FHIR base where None."""
     jwks_url: str | None = None
+    """Keys that sign the EHR's access tokens, where these are JWTs; None = what the EHR's discovery names."""
     introspection_url: str | None = None
+    """RFC 7662 introspection at the EHR, preferred to signatures where its client is given; None = what discovery names."""
     introspection_client_id: str | None = None
+    """Client id of the gateway at the introspection endpoint."""
     introspection_client_secret: str | None = field(default=None, repr=False)
+    """Secret of that client."""
     accepted_audiences: tuple[str, ...] = ()
+    """Further ``aud`` values of access tokens, beside the FHIR base and the gateway's own base."""
     ownership: Ownership = Ownership.FHIR
+    """How the gateway learns whose study it is: from FHIR with the caller's token; this version refuses ``identifier``."""
     client_id: str = "imaging-cds"
+    """Under which the EHR registered the SMART app."""
     client_auth: ClientAuth = ClientAuth.PUBLIC
+    """How the app proves itself at the token endpoint."""
     client_secret: str | None = field(default=None, repr=False)
+    """For ``client_secret_basic``."""
     scopes: str = DEFAULT_SCOPES
     """Scopes of an EHR launch beside ``launch``; a standalone launch asks ``launch/patient`` instead."""
     issuer_aliases: tuple[str, ...] = ()
@@ -91,14 +102,21 @@ class PacsSettings:
     """One DICOMweb archive behind the gateway; ``name`` stands in paths (``/imaging/{ehr}/dicom-web/{name}/…``)."""
 
     name: str
+    """Stands in the gateway's paths and in the names of environment variables: a-z, 0-9 and hyphens."""
     dicomweb_root: str
     """Root URL without trailing slash; ``/studies`` follows it."""
     user: str | None = None
+    """For HTTP Basic at the archive; callers never see this credential."""
     password: str | None = field(default=None, repr=False)
+    """For HTTP Basic at the archive."""
     bearer_token: str | None = field(default=None, repr=False)
+    """For archives that want a fixed bearer token instead of a user."""
     max_connections: int = 16
+    """Open connections of one worker to the archive; further requests wait."""
     connect_timeout_s: float = 5.0
+    """How long the archive may take to accept a connection."""
     read_timeout_s: float = 60.0
+    """How long the archive may stay silent during an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

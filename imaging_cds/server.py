@@ -20,11 +20,17 @@ class ServerSettings:
     """How the application is served. Several workers share nothing but the database."""
 
     host: str = "localhost"
+    """Address to listen on; ``localhost`` is the loopback of IPv4 and, where there is one, of IPv6."""
     port: int = 8000
+    """TCP port to listen on."""
     workers: int = 2
+    """Worker processes."""
     threads: int = 12
+    """Threads of each worker: how many requests it answers at a time."""
     timeout_s: int = 120
+    """A worker that shows no sign of life for so long is replaced."""
     graceful_timeout_s: int = 10
+    """How long running requests may take to end when the server stops."""
     trusted_proxies: int = 0
     """How many reverse proxies stand in front and set X-Forwarded-*; 0 = nobody's headers are believed."""
 

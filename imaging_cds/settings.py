@@ -34,6 +34,7 @@ class ApplicationSettings:
     """Everything that one installation is told. ``public_base_url`` is where browsers and EHRs reach it."""
 
     public_base_url: str
+    """Where browsers and EHRs reach the application, without final slash."""
     state: StateSettings
     cds: CdsSettings
     smart_app: SmartAppSettings
@@ -41,9 +42,11 @@ class ApplicationSettings:
     ehr: tuple[EhrSettings, ...]
     pacs: tuple[PacsSettings, ...] = ()
     components: tuple[Component, ...] = tuple(Component)
+    """Which parts run in this process; each can also be deployed apart."""
     allow_http: bool = False
     """Plain http to servers that are not on this machine. Say it only for a network that you trust."""
     viewer_dir: Path | None = None
+    """The installed OHIF files; without them the study list works and the viewer page says that no viewer is installed."""
     server: ServerSettings = field(default_factory=ServerSettings)
 
 

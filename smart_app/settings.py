@@ -13,6 +13,7 @@ class SmartAppSettings:
     """The SMART app of one installation. ``public_base_url`` is where browsers reach it, without trailing slash."""
 
     public_base_url: str
+    """Where browsers reach the app, without final slash; its launch URL and redirect URI are below it."""
     viewer_dir: Path | None = None
     """The installed OHIF files; None = the study list works and the viewer page says that no viewer is installed."""
     pending_lifetime_s: int = 900
@@ -22,6 +23,7 @@ class SmartAppSettings:
     assumed_token_lifetime_s: int = 300
     """Life of an access token whose response has no ``expires_in`` (A27)."""
     id_token_leeway_s: int = 60
+    """Clock skew accepted between an EHR's id_token and this machine (A34)."""
     busy_retries: int = 2
     """How often a request that a server answered with 503 or 429 is sent again."""
     busy_wait_s: float = 5.0
