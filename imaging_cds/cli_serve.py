@@ -15,8 +15,10 @@ import tomli_w
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.store.engine import Store
 from imaging_cds.demo_plan import DEFAULT_DIRECTORY
+from imaging_cds.logs import configure_logging
 from imaging_cds.server import serve
 from imaging_cds.settings import CONFIG_VARIABLE, ApplicationSettings, load
+from imaging_cds.settings_table import as_markdown, describe
 
 DEMO_CONFIG = DEFAULT_DIRECTORY / "app.toml"
 
@@ -31,6 +33,10 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         command = commands.add_parser(name, help=text)
         add_config_argument(command)
         command.set_defaults(run=run)
+        if run is _config:
+            command.add_argument(
+                "--describe", action="store_true", help="print every setting there is, with its meaning, as Markdown"
+            )
 
 
 def add_config_argument(command: argparse.ArgumentParser) -> None:
@@ -56,6 +62,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     settings = settings_of(arguments)
     _migrated(settings)
+    configure_logging()
     serve(lambda: create_app(settings), settings.server)
     return 0
 
@@ -74,6 +81,9 @@ def _migrated(settings: ApplicationSettings) -> None:
 
 
 def _config(arguments: argparse.Namespace) -> int:
+    if arguments.describe:
+        sys.stdout.write(as_markdown(describe()))
+        return 0
     sys.stdout.write(tomli_w.dumps(printable(settings_of(arguments))))
     return 0
 

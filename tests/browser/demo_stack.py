@@ -136,6 +136,7 @@ class Wire:
         assert self.foreign() == []
         sources = [frame.content() for page in pages for frame in page.frames if not frame.is_detached()]
         written = self.demo.everything_written()
+        assert b"/s/<session_id>/token" in written, "the log was looked at while it was being written"
         for token in self.tokens:
             assert not any(token in one.url for one in self.requests)
             assert not any(token in source for source in sources)
