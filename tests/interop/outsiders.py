@@ -1,31 +1,24 @@
-"""Actors for the demo as strangers meet it: its process, a browser kept by hand, a public CDS client, a foreign EHR, curl."""
+"""The demo as strangers meet it: its process, its command line, and curl."""
 
 from __future__ import annotations
 
 import fcntl
 import io
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
 
-import jwt
 import pytest
 import requests
-from cryptography.hazmat.primitives.asymmetric import ec
-from jwt.algorithms import ECAlgorithm
 
 from ehr_sandbox.patients import build_demo
 from imaging_cds.cli import main
@@ -223,107 +216,6 @@ def _told(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes() + b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         return b""
-
-
-class HandBrowser:
-    """A browser by hand: ``Secure`` cookies of http://localhost are kept as Chromium keeps them and ``requests`` does not."""
-
-    def __init__(self) -> None:
-        self.addresses: list[str] = []
-        self._cookies: dict[str, dict[str, str]] = {}
-
-    def opens(self, url: str) -> requests.Response:
-        """Follows redirects to the last page."""
-        for _ in range(12):
-            response = self.request("GET", url)
-            if response.status_code not in (301, 302, 303, 307, 308):
-                return response
-            url = urljoin(url, response.headers["Location"])
-        raise AssertionError(f"redirects without end: {self.addresses}")
-
-    def request(self, method: str, url: str, **more: Any) -> requests.Response:
-        """One request with the cookies of that host."""
-        self.addresses.append(url)
-        host = urlsplit(url).hostname or ""
-        cookies = self._cookies.setdefault(host, {})
-        sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
-        response = curl(method, url, headers={**sent, **more.pop("headers", {})}, **more)
-        for header in response.raw.headers.getlist("Set-Cookie"):
-            # The standard library learns Partitioned in Python 3.14 only.
-            for name, morsel in SimpleCookie(re.sub(r";\s*Partitioned", "", header, flags=re.IGNORECASE)).items():
-                cookies[name] = morsel.value
-        return response
-
-    def posts_from_own_page(self, url: str) -> requests.Response:
-        """A POST by a script of the page's own origin."""
-        parts = urlsplit(url)
-        return self.request(
-            "POST", url, headers={"Origin": f"{parts.scheme}://{parts.netloc}", "Sec-Fetch-Site": "same-origin"}, json={}
-        )
-
-
-@dataclass(slots=True)
-class HookPage:
-    """A CDS client that is a page on a public https origin, as the public CDS Hooks sandbox is (cds-hooks.md §8)."""
-
-    issuer: str = "https://sandbox.cds-hooks.org"
-    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP384R1()))
-    kid: str = "44823f3d-0b01-4a6c-a80e-b9d3e8a7226f"
-    jku: str = "https://sandbox.cds-hooks.org/.well-known/jwks.json"
-
-    def public_key(self, **more: str) -> dict[str, Any]:
-        """The bare public JWK, as it is published."""
-        jwk = ECAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
-        return {name: jwk[name] for name in ("kty", "crv", "x", "y")} | {"alg": "ES384"} | more
-
-    def preflight(self, url: str, method: str, headers: str) -> requests.Response:
-        """What the browser asks before the page's own request, on a local network (Private Network Access)."""
-        asked = {
-            "Origin": self.issuer,
-            "Access-Control-Request-Method": method,
-            "Access-Control-Request-Headers": headers,
-            "Access-Control-Request-Private-Network": "true",
-        }
-        return curl("OPTIONS", url, headers=asked)
-
-    def get(self, url: str) -> requests.Response:
-        return curl("GET", url, self.proof(url), headers={"Origin": self.issuer})
-
-    def post(self, url: str, body: Any) -> requests.Response:
-        return curl("POST", url, self.proof(url), headers={"Origin": self.issuer}, json=body)
-
-    def proof(self, url: str, **changes: Any) -> str:
-        """Its JWT for exactly this URL."""
-        now = int(time.time())
-        claims = {"iss": self.issuer, "aud": url, "iat": now, "exp": now + 300, "jti": str(uuid.uuid4()), **changes}
-        return jwt.encode(claims, self.key, algorithm="ES384", headers={"kid": self.kid, "jku": self.jku})
-
-    def prefetched(self, fhir: str, templates: Mapping[str, str], patient: str) -> dict[str, Any]:
-        """Fills templates without a token, reads by GET and searches by form POST; what fails is left out."""
-        filled = {}
-        for key, template in templates.items():
-            path, _, query = template.replace("{{context.patientId}}", patient).partition("?")
-            headers = {"Origin": self.issuer, "Accept": "application/json+fhir"}
-            if query:
-                pairs = [pair.partition("=") for pair in query.split("&")]
-                form = "&".join(f"{name}={quote(value)}" for name, _, value in pairs)
-                headers["Content-Type"] = "application/x-www-form-urlencoded"
-                answer = curl("POST", f"{fhir}/{path}/_search", headers=headers, data=form)
-            else:
-                answer = curl("GET", f"{fhir}/{path}", headers=headers)
-            if answer.ok:
-                filled[key] = answer.json()
-        return filled
-
-    def hook(self, fhir: str, patient: str, prefetch: Mapping[str, Any]) -> dict[str, Any]:
-        """Its request body: no encounter and no fhirAuthorization."""
-        return {
-            "hook": "patient-view",
-            "hookInstance": str(uuid.uuid4()),
-            "fhirServer": fhir,
-            "context": {"patientId": patient, "userId": "Practitioner/COREPRACTITIONER1"},
-            "prefetch": prefetch,
-        }
 
 
 def studies_of(fhir: str, token: str | None, patient: str) -> list[dict[str, Any]]:

@@ -4,68 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-import requests
 from flask import Flask, jsonify, request
 
-from ehr_sandbox.patients import build_demo
-from ehr_sandbox.services import make_services
-from imaging_cds.cli_viewer import DEFAULT_VIEWER_DIR
-from imaging_cds.demo_plan import DemoOptions
-from imaging_cds.sandbox_servers import ehr_settings
-from tests.conftest import CHECKOUT, free_port_number, serving
-from tests.interop.outsiders import (
-    DemoProcess,
-    HandBrowser,
-    HookPage,
-    a_demo,
-    cli,
-    curl,
-    demo_images,
-    studies_of,
-    study_uid,
-    with_images,
-)
+from tests.conftest import free_port_number, serving
+from tests.interop.foreign_parties import ForeignEhr, HandBrowser, HookPage, a_foreign_ehr
+from tests.interop.outsiders import DemoProcess, a_demo, curl, demo_images, studies_of, study_uid, with_images
 
 pytestmark = pytest.mark.xdist_group("outsiders")
 
 SERVICE = "imaging-findings"
-
-
-@dataclass(slots=True)
-class ForeignEhr:
-    """A strict EHR that is not the demo's: it launches the demo's app, which somebody registered there."""
-
-    url: str
-    directory: Path
-    app_port: int
-
-    @property
-    def fhir(self) -> str:
-        return f"{self.url}/fhir"
-
-    def token(self, *arguments: str) -> str:
-        """A token of its own authorization server."""
-        ports = ("--port", str(self.app_port), "--ehr-port", self.url.rpartition(":")[2])
-        return cli("token", "--directory", str(self.directory), *ports, *arguments)[0].strip()
-
-    def launch(self, patient: str, app_url: str) -> str:
-        """The address at which it opens the app, by the launch registration that hook clients use."""
-        body = {"launchUrl": f"{app_url}/launch", "parameters": {"patient": patient}}
-        registered = curl("POST", f"{self.fhir}/_services/smart/Launch", self.token("--patient", patient), json=body)
-        assert registered.status_code == 200, registered.text
-        return f"{app_url}/launch?iss={quote(self.fhir, safe='')}&launch={registered.json()['launch_id']}"
 
 
 @dataclass(slots=True)
@@ -90,7 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config,
     images = demo_images(pytestconfig)
     with (
         serving(key_server, free_port_number()) as key_url,
-        _foreign_ehr(home / "foreign", demo_ports[0], images) as foreign,
+        a_foreign_ehr(home / "foreign", demo_ports[0], images=images) as foreign,
         a_demo(
             with_images(home / "demo", images),
             viewer_dir,
@@ -103,45 +57,6 @@ def world(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config,
     ):
         by_url.jku = f"{key_url}/jwks.json"
         yield World(demo, foreign, page, by_url)
-
-
-class _ForeignServer:
-    """The foreign EHR's process for the time of a block."""
-
-    def __init__(self, ehr: ForeignEhr) -> None:
-        self._ehr = ehr
-
-    def __enter__(self) -> ForeignEhr:
-        ports = ("--port", str(self._ehr.app_port), "--ehr-port", self._ehr.url.rpartition(":")[2])
-        command = [sys.executable, "-m", "imaging_cds", "sandbox-ehr", "--directory", str(self._ehr.directory), *ports]
-        self._process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                if curl("GET", f"{self._ehr.fhir}/metadata").ok:
-                    return self._ehr
-            except requests.ConnectionError:
-                time.sleep(0.05)
-        raise AssertionError("the foreign EHR did not come up")
-
-    def __exit__(self, *_: object) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(30)
-
-
-def _foreign_ehr(directory: Path, app_port: int, images: Path) -> _ForeignServer:
-    """It holds the demo's records, whose Endpoints name the gateway path of the demo's own sandbox and cannot be changed."""
-    options = DemoOptions(directory=directory, viewer_dir=DEFAULT_VIEWER_DIR, port=app_port, ehr_port=free_port_number())
-    charts = build_demo(
-        images,
-        demo_day=datetime.now(UTC).date(),
-        gateway_address=options.gateway_root,
-        fhir_base=f"{options.ehr_url}/fhir",
-    )
-    store = make_services(ehr_settings(options)).store
-    for bundle in charts.bundles:
-        store.transaction(bundle)
-    return _ForeignServer(ForeignEhr(url=options.ehr_url, directory=directory, app_port=app_port))
 
 
 def session_of(browser: HandBrowser) -> str:

@@ -1,0 +1,166 @@
+"""``--fhir``: another FHIR server stores, the demo's sandbox enforces in front of it (issue 2, item 9; DESIGN §4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.conftest import free_port_number
+from tests.interop.foreign_parties import ForeignEhr, HandBrowser, a_foreign_ehr
+from tests.interop.outsiders import DemoProcess, a_demo, cli, curl, demo_images, studies_of, study_uid, with_images
+
+pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("outsiders")]
+
+
+@dataclass(slots=True)
+class World:
+    """The demo, and the server that stores for it: open, and known to the demo's administrator only."""
+
+    demo: DemoProcess
+    server: ForeignEhr
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, viewer_dir: Path) -> Iterator[World]:
+    home = tmp_path_factory.mktemp("stored-behind")
+    with (
+        a_foreign_ehr(home / "server", free_port_number(), "--open-fhir") as server,
+        a_demo(with_images(home / "demo", demo_images(pytestconfig)), viewer_dir, f"--fhir={server.fhir}", "--seed") as demo,
+    ):
+        yield World(demo, server)
+
+
+def search(world: World, query: str, patient: str = "demo-a") -> dict[str, Any]:
+    answer = curl("GET", f"{world.demo.fhir}/{query}", world.demo.token("--patient", patient))
+    assert answer.status_code == 200, answer.text
+    bundle: dict[str, Any] = answer.json()
+    return bundle
+
+
+def urls_in(value: Any) -> list[str]:
+    """Every absolute address anywhere in a JSON value, but identifiers' systems and codes' systems."""
+    if isinstance(value, dict):
+        return [url for name, item in value.items() if name not in ("system", "profile") for url in urls_in(item)]
+    if isinstance(value, list):
+        return [url for item in value for url in urls_in(item)]
+    return [value] if isinstance(value, str) and value.startswith("http") else []
+
+
+def test_the_demo_patients_are_stored_behind_and_not_here(world: World) -> None:
+    behind = curl("GET", f"{world.server.fhir}/Patient?_count=50").json()
+
+    assert {entry["resource"]["id"] for entry in behind["entry"]} == {"demo-a", "demo-b", "demo-c"}
+    assert not (world.demo.directory / "ehr" / "fhir.sqlite3").exists()
+
+
+def test_the_chart_shows_its_card_from_data_stored_behind(world: World) -> None:
+    with requests.Session() as chart:
+        chart.trust_env = False
+        chart.headers["Origin"] = world.demo.ehr_url
+        page = chart.get(f"{world.demo.ehr_url}/patients/demo-a", timeout=20).text
+        opening = page.split('data-opening="')[1].split('"')[0]
+        hook = f"{world.demo.ehr_url}/patients/demo-a/hooks/patient-view"
+        guidance = chart.post(hook, json={"opening": opening}, timeout=30)
+
+    assert "Alma" in page
+    assert guidance.status_code == 200, guidance.text
+    assert "4B" in guidance.json()["html"]
+
+
+def test_an_app_is_launched_and_opens_the_images_with_the_record_stored_behind(world: World) -> None:
+    parameters = {"launchUrl": f"{world.demo.app_url}/launch", "parameters": {"patient": "demo-a"}}
+    token = world.demo.token("--patient", "demo-a")
+    launch = curl("POST", f"{world.demo.fhir}/_services/smart/Launch", token, json=parameters).json()["launch_id"]
+
+    page = HandBrowser().opens(f"{world.demo.app_url}/launch?iss={world.demo.fhir}&launch={launch}")
+    uid = study_uid(studies_of(world.demo.fhir, token, "demo-a")[0])
+    images = curl("GET", f"{world.demo.gateway}/studies/{uid}/metadata", token)
+
+    assert page.status_code == 200
+    assert "CT CHEST LOW DOSE SCREENING" in page.text
+    assert images.status_code == 200
+
+
+def test_paging_stays_here_and_inside_the_compartment(world: World) -> None:
+    """Links lead to the sandbox, whose every page is checked again; another patient's token does not read them on."""
+    seen, bundle = [], search(world, "ImagingStudy?patient=demo-a&_count=1&_sort=-started")
+    while True:
+        seen += [entry["resource"]["id"] for entry in bundle["entry"] if entry["search"]["mode"] == "match"]
+        following = [link["url"] for link in bundle["link"] if link["relation"] == "next"]
+        if not following:
+            break
+        assert following[0].startswith(f"{world.demo.fhir}")
+        assert world.server.url not in following[0]
+        assert curl("GET", following[0], world.demo.token("--patient", "demo-b")).status_code in (403, 404, 410)
+        bundle = curl("GET", following[0], world.demo.token("--patient", "demo-a")).json()
+
+    assert len(seen) == len(set(seen)) == 2
+    assert all(study.startswith("demo-a") for study in seen)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "ImagingStudy?patient=demo-a&_include=ImagingStudy:endpoint&_include=ImagingStudy:subject",
+        "DiagnosticReport?patient=demo-a&_include=DiagnosticReport:result",
+        "Patient?_id=demo-a&_revinclude=Observation:subject",
+        "Observation?patient=demo-a&_sort=-date",
+        "Patient/demo-a",
+    ],
+)
+def test_answers_hold_only_this_patient_and_only_this_servers_addresses(world: World, query: str) -> None:
+    answer = search(world, query)
+
+    written = json.dumps(answer)
+    assert world.server.url not in written
+    assert "demo-b" not in written
+    assert "demo-c" not in written
+    own = (world.demo.fhir, world.demo.app_url)
+    if answer["resourceType"] == "Bundle":
+        assert any(url.startswith(f"{world.demo.fhir}/") for url in urls_in(answer))
+    assert [url for url in urls_in(answer) if url.startswith("http://") and not url.startswith(own)] == []
+
+
+@pytest.mark.parametrize("path", ["Patient/demo-b", "ImagingStudy?patient=demo-b", "Observation?subject=Patient/demo-b"])
+def test_another_patient_stays_closed(world: World, path: str) -> None:
+    answer = curl("GET", f"{world.demo.fhir}/{path}", world.demo.token("--patient", "demo-a"))
+
+    assert answer.status_code == 403 or answer.json().get("entry", []) == []
+    assert "Bruno" not in answer.text
+    assert curl("GET", f"{world.demo.fhir}/{path}").status_code == 401
+
+
+def test_what_an_app_writes_is_stored_behind(world: World) -> None:
+    draft = {
+        "resourceType": "ServiceRequest",
+        "status": "draft",
+        "intent": "order",
+        "subject": {"reference": "Patient/demo-c"},
+        "code": {"text": "CT of the chest"},
+    }
+    writer = world.demo.token("--patient", "demo-c", "--scope", "patient/*.cruds")
+    written = curl(
+        "POST", f"{world.demo.fhir}/ServiceRequest", writer, json=draft, headers={"Content-Type": "application/fhir+json"}
+    )
+
+    assert written.status_code == 201, written.text
+    assert written.headers["Location"].startswith(f"{world.demo.fhir}/ServiceRequest/")
+    behind = curl("GET", f"{world.server.fhir}/ServiceRequest/{written.json()['id']}")
+    assert behind.json()["code"] == draft["code"]
+
+
+def test_a_server_that_does_not_answer_is_named_before_anything_starts(tmp_path: Path, viewer_dir: Path) -> None:
+    ports = [part for flag in ("--port", "--ehr-port", "--pacs-port") for part in (flag, str(free_port_number()))]
+    nowhere = f"http://127.0.0.1:{free_port_number()}/fhir"
+
+    _, errors = cli(
+        "demo", "--directory", str(tmp_path / "d"), "--viewer-dir", str(viewer_dir), *ports, "--fhir", nowhere, code=1
+    )
+
+    assert f"--fhir: nothing answers at {nowhere}/metadata" in errors
