@@ -7,6 +7,7 @@ program made them; it is removed before anything is changed and written last, so
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -158,11 +159,20 @@ def _work(files: DemoFiles, tasks: Sequence[tuple[DemoCt, range]], workers: int)
             yield ct, len(chunk)
         return
     # Spawned, not forked: the caller may run threads already.
-    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn"), initializer=_leave_ctrl_c_to_the_parent)
+    try:
         running = {pool.submit(make_images, files, ct, chunk): (ct, len(chunk)) for ct, chunk in tasks}
         for finished in as_completed(running):
             finished.result()
             yield running[finished]
+    finally:
+        # Whoever interrupts waits for the slices in work, not for all that are still to come.
+        pool.shutdown(cancel_futures=True)
+
+
+def _leave_ctrl_c_to_the_parent() -> None:
+    """A terminal sends SIGINT to all processes of a command; the parent alone decides what becomes of its work."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def make_images(files: DemoFiles, ct: DemoCt, indices: range) -> None:

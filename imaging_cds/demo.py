@@ -37,7 +37,9 @@ def run_demo(options: DemoOptions, console: Console) -> int:
     """Runs until Ctrl-C or SIGTERM (exit code 0), or until a server ends by itself (ProcessFailed)."""
     check_options(options)
     _check_ports(options)
-    with claimed(options.directory, reset=options.reset):
+    with _sigterm_as_ctrl_c(), claimed(options.directory, reset=options.reset):
+        if options.reset:
+            console.print(f"Emptied {options.directory}.", soft_wrap=True)
         ensure_viewer(options.viewer_dir, console)
         check_outside_servers(options)
         demo_data.prepare(options, console)
@@ -143,6 +145,16 @@ def _check_ports(options: DemoOptions) -> None:
     ]
     if taken:
         raise ConfigurationError(taken)
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """While the block prepares, SIGTERM unwinds as Ctrl-C does, so that the processes making images are not left behind."""
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 @dataclass

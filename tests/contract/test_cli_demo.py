@@ -158,11 +158,14 @@ def test_what_was_done_lives_until_reset_and_nothing_is_left_running(tmp_path: P
 
     third = DemoProcess(directory, viewer_dir, ("--reset",))
     third.start()
-    # Rendering has begun once slices stand there again that nobody linked.
-    wait_until(lambda: (directory / "dicom").exists() and any(f.stat().st_nlink == 1 for f in directory.rglob("ct-*.dcm")))
-    assert not (directory / "ehr").exists()
-    assert not (directory / "app").exists()
-    assert third.interrupt_group() == 130
+    try:
+        wait_until(lambda: "Emptied" in third.output)
+        wait_until(lambda: any(directory.rglob("ct-*.dcm")))  # it makes the images anew
+        assert not (directory / "ehr").exists()
+        assert not (directory / "app").exists()
+    finally:
+        ended = third.interrupt_group()
+    assert ended == 130
     assert "Traceback" not in third.output
     assert soon_empty(third) == []
 
@@ -218,6 +221,18 @@ def test_ctrl_c_while_the_servers_start_leaves_no_process(tmp_path: Path, images
     assert soon_empty(demo) == []
 
 
+def test_sigterm_while_it_makes_the_images_leaves_no_process(tmp_path: Path, viewer_dir: Path) -> None:
+    """What a service manager or ``kill`` sends: the processes that draw the slices must end too."""
+    demo = DemoProcess(tmp_path / "demo", viewer_dir)
+    demo.start()
+    wait_until(lambda: any(demo.directory.rglob("ct-*.dcm")))
+    assert demo.process is not None
+    demo.process.terminate()
+
+    assert demo.wait_until_ended() == 130
+    wait_until(lambda: group_of(demo) == [], timeout_s=5)
+
+
 def test_a_new_day_moves_the_stories_to_it(tmp_path: Path, images: Path, viewer_dir: Path) -> None:
     """DESIGN §10: "three days ago" stays true; UIDs and pixels stay."""
     yesterday = today() - timedelta(days=1)
@@ -240,6 +255,19 @@ def test_a_new_day_moves_the_stories_to_it(tmp_path: Path, images: Path, viewer_
     assert shown["0020000D"]["Value"] == [before.StudyInstanceUID]
     assert shown["00080020"]["Value"] == [(told + timedelta(days=1)).strftime("%Y%m%d")]
     assert datetime.fromisoformat(study["started"]).date() - told in (timedelta(days=1), timedelta(days=2), timedelta(0))
+
+
+def group_of(demo: DemoProcess) -> list[int]:
+    """Living processes of the demo's own process group: what it started to prepare itself."""
+    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if living_group(pid) == demo_pid(demo)]
+
+
+def living_group(pid: int) -> int | None:
+    try:
+        state, _, group = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:3]
+    except OSError:
+        return None
+    return None if state == "Z" else int(group)
 
 
 def command_of(pid: int) -> list[str]:
