@@ -44,6 +44,7 @@ def fetch_tarball(
     npm = command or npm_command()
     if npm is None:
         raise ViewerInstallError(NPM_MISSING.format(package=package))
+    scratch = scratch.absolute()  # npm runs inside it, where a path relative to us would lead elsewhere
     download = scratch / "download"
     cache = scratch / "npm-cache"
     download.mkdir()

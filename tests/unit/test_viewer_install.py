@@ -181,7 +181,7 @@ def fake_npm(script: str) -> list[str]:
     return [sys.executable, "-c", script]
 
 
-def test_the_package_is_fetched_by_npm_with_progress(tmp_path: Path) -> None:
+def test_the_package_is_fetched_by_npm_with_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = (
         "import sys, pathlib, time\n"
         "arguments = sys.argv[1:]\n"
@@ -192,7 +192,9 @@ def test_the_package_is_fetched_by_npm_with_progress(tmp_path: Path) -> None:
     )
     reports: list[ProgressReport] = []
 
-    package = fetch_tarball("@ohif/app@3.13.2", tmp_path, reports.append, fake_npm(script))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "relative").mkdir()
+    package = fetch_tarball("@ohif/app@3.13.2", Path("relative"), reports.append, fake_npm(script))
 
     assert package.read_text() == "package"
     assert {report.step for report in reports} == {InstallStep.DOWNLOADING}
