@@ -151,12 +151,17 @@ class FeedbackStore:
             "outcome": entry.outcome.value,
             "outcome_at": int(entry.at.timestamp()),
             "accepted_suggestions": suggestions,
-            "reason_system": reason.system if reason else None,
-            "reason_code": reason.code if reason else None,
-            "reason_display": reason.display if reason else None,
+            "reason_system": _storable(reason.system) if reason else None,
+            "reason_code": _storable(reason.code) if reason else None,
+            "reason_display": _storable(reason.display) if reason else None,
             "comment": self._store.sealer.seal(comment.encode()) if comment else None,
             "received_at": now,
         }
+
+
+def _storable(value: str | None) -> str | None:
+    """Without NUL, which JSON can carry and PostgreSQL's text cannot."""
+    return value.replace("\0", "") if value else None
 
 
 def _reported(outcome: Outcome) -> Exists:

@@ -12,14 +12,16 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, OperationalError
 
-from fhir_imaging.errors import ConfigurationError
+from fhir_imaging.errors import ConfigurationError, UpstreamError
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.keys import Sealer, private_directory
 
 SQLITE_FILE = "imaging-cds.sqlite3"
 _MIGRATION_LOCK = 0x1CD5  # any number, the same in every process
+_CONNECT_TIMEOUT_S = 5
 
 
 class Store:
@@ -31,10 +33,9 @@ class Store:
 
     @classmethod
     def open(cls, settings: StateSettings) -> Store:
-        """Connects lazily; tables are made by ``migrate``."""
+        """Connects lazily; tables are made by ``migrate``. ConfigurationError for an address that names no database."""
         private_directory(settings.state_dir)
-        url = settings.database_url or f"sqlite:///{settings.state_dir / SQLITE_FILE}"
-        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        engine = _engine_of(settings.database_url or f"sqlite:///{settings.state_dir / SQLITE_FILE}")
         if engine.dialect.name == "sqlite":
             _prepare_sqlite(engine)
             _own_file(engine)
@@ -58,18 +59,18 @@ class Store:
             return bool(connection.execute(text("SELECT 1")).scalar_one())
 
     def migrate(self) -> None:
-        """Brings the tables to this version; safe when several processes do it at once."""
-        with self.engine.begin() as connection:
+        """Brings the tables to this version; safe when several processes do it at once. UpstreamError without a database."""
+        with _answering(), self.engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-            config = _alembic_config()
+            config = alembic_config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
     def check_migrated(self) -> None:
-        """ConfigurationError when the tables are not of this version."""
-        head = ScriptDirectory.from_config(_alembic_config()).get_current_head()
-        with self.read() as connection:
+        """ConfigurationError when the tables are not of this version, UpstreamError without a database."""
+        head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+        with _answering(), self.read() as connection:
             found = MigrationContext.configure(connection).get_current_revision()
         if found != head:
             raise ConfigurationError(
@@ -81,7 +82,40 @@ class Store:
         self.engine.dispose()
 
 
-def _alembic_config() -> Config:
+def _engine_of(address: str) -> Engine:
+    """The engine for a database's address, which may hold a password: errors say what is wrong and never repeat it."""
+    try:
+        url = make_url(address)
+        if url.drivername == "postgresql":  # which driver that means differs between versions of SQLAlchemy
+            url = url.set(drivername="postgresql+psycopg")
+        return create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite", connect_args=_connect_arguments(url))
+    except (ArgumentError, ImportError) as exc:
+        raise ConfigurationError(
+            ["state.database_url names no database that can be used: write postgresql://USER@HOST/NAME, or install its driver."]
+        ) from exc
+
+
+def _connect_arguments(url: URL) -> dict[str, Any]:
+    """A server that swallows packets must not hold a worker for minutes, which is libpq's default."""
+    waits = url.get_backend_name() == "postgresql" and "connect_timeout" not in url.query
+    return {"connect_timeout": _CONNECT_TIMEOUT_S} if waits else {}
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """UpstreamError, without the address, when the database cannot be reached or refuses us."""
+    try:
+        yield
+    except OperationalError as exc:
+        raise UpstreamError(
+            "The database does not answer, or refuses the user or the name in state.database_url.",
+            server="database",
+            retryable=True,
+        ) from exc
+
+
+def alembic_config() -> Config:
+    """Where the migrations are; the connection to run them on is set by whoever runs them."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     return config

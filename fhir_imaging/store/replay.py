@@ -19,7 +19,11 @@ class ReplayMemory:
         self._store = store
 
     def is_first_use(self, issuer: str, token_id: str, *, expires_at: int, now: int) -> bool:
-        """Whether this id was never seen before; from this call on it was. ``expires_at`` includes the accepted leeway."""
+        """Whether this id was never seen before; from this call on it was. ``expires_at`` includes the accepted leeway.
+
+        A digest is stored, for an id may hold what a database's text cannot (NUL), and be longer than its column.
+        """
+        token_id = self._store.sealer.digest("replay", ascii(token_id))
         try:
             with self._store.write() as connection:
                 connection.execute(delete(replayed_token).where(replayed_token.c.expires_at < now))

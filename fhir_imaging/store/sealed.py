@@ -6,7 +6,8 @@ import json
 import secrets
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from fhir_imaging.store.engine import Store
 from fhir_imaging.store.tables import sealed_record
@@ -23,12 +24,14 @@ class SealedRecords:
         self._kind = kind
 
     def add(self, body: dict[str, Any], *, expires_at: int, record_id: str | None = None) -> str:
-        """Stores a record and returns its id, a fresh unguessable one (256 bits) unless given."""
+        """Stores a record and returns its id, a fresh unguessable one (256 bits) unless given; the last of several counts."""
         record_id = record_id or secrets.token_urlsafe(32)
-        values = {"kind": self._kind, "id": self._key(record_id), "expires_at": expires_at, "version": 1, "lease_until": 0}
+        content = {"expires_at": expires_at, "version": 1, "lease_until": 0, "body": self._sealed(body)}
+        # One statement: between a delete and an insert another worker could write the same id.
+        dialect = postgresql if self._store.engine.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(sealed_record).values(kind=self._kind, id=self._key(record_id), **content)
         with self._store.write() as connection:
-            connection.execute(delete(sealed_record).where(self._is(record_id)))
-            connection.execute(insert(sealed_record).values(**values, body=self._sealed(body)))
+            connection.execute(statement.on_conflict_do_update(index_elements=["kind", "id"], set_=content))
         return record_id
 
     def get(self, record_id: str, *, now: int) -> dict[str, Any] | None:
