@@ -88,7 +88,11 @@ class DemoOptions:
     @property
     def gateway_root(self) -> str:
         """What the demo's FHIR Endpoint names: our gateway in front of that archive."""
-        return f"{self.app_url}/imaging/{EHR_NAME}/dicom-web/{PACS_NAME}"
+        return self.gateway_of(EHR_NAME)
+
+    def gateway_of(self, ehr: str) -> str:
+        """The gateway for the tokens of one EHR."""
+        return f"{self.app_url}/imaging/{ehr}/dicom-web/{PACS_NAME}"
 
     @property
     def cds_client_origins(self) -> tuple[str, ...]:
@@ -165,7 +169,8 @@ def _missing_problems(options: DemoOptions) -> Iterator[str]:
 
 def app_table(options: DemoOptions) -> dict[str, Any]:
     """The application's settings as a TOML table."""
-    outside = [options.pacs_url, *(issuer.url for issuer in options.trusted_issuers)]
+    keys = [client.keys for client in options.trusted_cds_clients if not client.keys_are_a_file]
+    outside = [options.pacs_url, *(issuer.url for issuer in options.trusted_issuers), *keys]
     return {
         "public_base_url": options.app_url,
         "allow_http": any(url and url.startswith("http://") and not is_loopback(url) for url in outside),
@@ -191,8 +196,13 @@ def _sandbox_ehr(options: DemoOptions) -> dict[str, Any]:
     }
 
 
+def issuer_name(number: int) -> str:
+    """The name in paths of the trusted issuer that was given as the number-th, from 1."""
+    return f"issuer-{number}"
+
+
 def _trusted_ehr(options: DemoOptions, number: int, issuer: TrustedIssuer) -> dict[str, Any]:
-    name = f"issuer-{number}"
+    name = issuer_name(number)
     return {
         "name": name,
         "display_name": origin_of(issuer.url),
@@ -201,7 +211,7 @@ def _trusted_ehr(options: DemoOptions, number: int, issuer: TrustedIssuer) -> di
         "client_id": issuer.client_id,
         "frame_ancestors": [origin_of(issuer.url)],
         # A launcher may stand in front of the sandbox's own FHIR data, whose Endpoints name the sandbox's gateway path.
-        "endpoint_rewrites": {options.gateway_root: f"{options.app_url}/imaging/{name}/dicom-web/{PACS_NAME}"},
+        "endpoint_rewrites": {options.gateway_root: options.gateway_of(name)},
     }
 
 

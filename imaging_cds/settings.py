@@ -111,6 +111,9 @@ def _addresses(settings: ApplicationSettings) -> list[tuple[str, str]]:
         addresses += [(f"ehr.{ehr.name}.{name}", url) for name, url in named.items() if url]
         origins = (*ehr.server_origins, *ehr.token_origins, *ehr.frame_ancestors)
         addresses += [(f"ehr.{ehr.name}", url) for url in origins]
+    for client in settings.cds.trusted_clients:
+        urls = (*client.fhir_servers, *client.jku_prefixes, *([client.jwks_url] if client.jwks_url else []))
+        addresses += [(f"cds.trusted_clients.{client.iss}", url) for url in urls]
     return addresses + [(f"pacs.{pacs.name}.dicomweb_root", pacs.dicomweb_root) for pacs in settings.pacs]
 
 

@@ -102,6 +102,21 @@ PLAIN_HTTP = [
     ({"ehr": [an_ehr(token_origins=["http://pacs.example"])]}, "ehr.hospital"),
     ({"ehr": [an_ehr(server_origins=["http://login.example"])]}, "ehr.hospital"),
     ({"pacs": [{"name": "main", "dicomweb_root": "http://10.1.2.3/dicom-web"}]}, "pacs.main.dicomweb_root"),
+    ({"cds": {"trusted_clients": [{"iss": "chart", "jwks_url": "http://ehr.example/jwks"}]}}, "cds.trusted_clients.chart"),
+    (
+        {"cds": {"trusted_clients": [{"iss": "chart", "jku_prefixes": ["http://ehr.example/keys"]}]}},
+        "cds.trusted_clients.chart",
+    ),
+    (
+        {
+            "cds": {
+                "trusted_clients": [
+                    {"iss": "chart", "jwks_url": "https://ehr.example/jwks", "fhir_servers": ["http://ehr.example/fhir"]}
+                ]
+            }
+        },
+        "cds.trusted_clients.chart",
+    ),
 ]
 
 
