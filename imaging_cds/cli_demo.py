@@ -72,7 +72,7 @@ def options_of(arguments: argparse.Namespace) -> DemoOptions:
         open_fhir=given.get("open_fhir", False),
         trusted_issuers=tuple(given.get("trust_issuer") or ()),
         trusted_cds_clients=tuple(given.get("trust_cds_client") or ()),
-        fhir_url=given.get("fhir"),
+        fhir_url=(given.get("fhir") or "").rstrip("/") or None,
         pacs_url=given.get("pacs"),
         pacs_user=given.get("pacs_user"),
         pacs_password=os.environ.get(PASSWORD_VARIABLE),

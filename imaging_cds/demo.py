@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import tomli_w
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 
 from fhir_imaging.errors import ConfigurationError
@@ -19,7 +20,7 @@ from imaging_cds import demo_data
 from imaging_cds.cli_viewer import ensure_viewer
 from imaging_cds.demo_directory import claimed
 from imaging_cds.demo_outside import check_outside_servers
-from imaging_cds.demo_plan import DEFAULT_DIRECTORY, PACS_NAME, DemoOptions, app_table, check_options
+from imaging_cds.demo_plan import DEFAULT_DIRECTORY, PACS_NAME, DemoOptions, app_table, check_options, issuer_name
 from imaging_cds.processes import ProcessGroup, ProcessSpec, python_command
 from imaging_cds.server import is_port_free
 from imaging_cds.settings import CONFIG_VARIABLE, load
@@ -115,8 +116,8 @@ def where_to_click(options: DemoOptions) -> Panel:
     elsewhere = f" --directory {options.directory}" if is_elsewhere else ""
     configured = f" --config {options.app_config}" if is_elsewhere else ""
     archive = options.dicomweb_root + ("" if options.pacs_url is None else "  (yours)")
+    heading = f"[bold]Open the chart:[/bold]  {options.ehr_url}/"
     lines = [
-        f"[bold]Open the chart:[/bold]  {options.ehr_url}/",
         "  pick a patient, read the card, follow its link to the images",
         "",
         f"Application      {options.app_url}/",
@@ -125,13 +126,24 @@ def where_to_click(options: DemoOptions) -> Panel:
         f"FHIR R4          {options.ehr_url}/fhir" + ("" if options.fhir_url is None else f"  (stored in {options.fhir_url})"),
         f"DICOMweb         {archive}",
         f"  guarded        {options.gateway_root}",
+        *_trusted_lines(options),
         "",
         f'A token for curl: imaging-cds token{elsewhere} --patient demo-a --scope "patient/*.rs"',
         f"Who opened what:  imaging-cds audit{configured}",
         f"Logs: {options.logs}/      Stop: Ctrl-C",
         "Secure cookies on http://localhost work in Chromium and Firefox, not in Safari. Synthetic patients only.",
     ]
-    return Panel("\n".join(lines), title="imaging-cds demo", expand=False)
+    # Addresses and directories may hold brackets, which are not meant as markup.
+    return Panel("\n".join([heading, *map(escape, lines)]), title="imaging-cds demo", expand=False)
+
+
+def _trusted_lines(options: DemoOptions) -> list[str]:
+    """Whom the command line lets in, and what they need to know."""
+    lines = []
+    for number, issuer in enumerate(options.trusted_issuers, 1):
+        lines.append(f"May launch       {issuer.url}   (client id {issuer.client_id})")
+        lines.append(f"  its gateway    {options.gateway_of(issuer_name(number))}")
+    return lines + [f"May ask          {client.issuer}" for client in options.trusted_cds_clients]
 
 
 def _check_ports(options: DemoOptions) -> None:

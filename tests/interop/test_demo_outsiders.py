@@ -65,6 +65,12 @@ def session_of(browser: HandBrowser) -> str:
     return found[-1].group()
 
 
+def test_the_demo_says_whom_it_lets_in(world: World) -> None:
+    assert f"May launch       {world.foreign.fhir}   (client id imaging-cds)" in world.demo.output
+    assert f"{world.demo.app_url}/imaging/issuer-1/dicom-web/demo" in world.demo.output
+    assert f"May ask          {world.page.issuer}" in world.demo.output
+
+
 # --trust-issuer
 
 
