@@ -10,12 +10,14 @@ from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from tests.browser.demo_stack import Demo, running_demo
 from tests.browser.ohif_actors import CHROMIUM_ARGUMENTS
+from tests.interop.outsiders import demo_images, with_images
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory, viewer_dir: Path) -> Iterator[Demo]:
-    """The demo as ``make demo`` starts it, on free ports."""
-    with running_demo(tmp_path_factory.mktemp("demo") / "state", viewer_dir) as running:
+def demo(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, viewer_dir: Path) -> Iterator[Demo]:
+    """The demo as ``make demo`` starts it, on free ports; its images are those that all tests share."""
+    directory = with_images(tmp_path_factory.mktemp("demo") / "state", demo_images(pytestconfig))
+    with running_demo(directory, viewer_dir) as running:
         yield running
 
 
