@@ -23,7 +23,12 @@ def uid_of(label: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoCalendar:
-    """Moments of the demo, told in days before the demo day; all in the zone of the demo's hospital (UTC+1)."""
+    """Moments of the demo, told in days before the demo day; all in the zone of the demo's hospital (UTC+1).
+
+    The demo may start at any moment of its day (UTC), so what has happened has happened by the first of them, 00:00 UTC.
+    "A few hours ago" therefore means "in the night before 00:00 UTC": at most 24 hours old as long as the day lasts, and
+    never still to come.
+    """
 
     demo_day: date
 

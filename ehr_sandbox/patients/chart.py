@@ -47,7 +47,7 @@ class Chart:
         }
 
     def encounter(self, reason: str) -> Json:
-        """The visit of the demo day, in which the chart is opened."""
+        """The visit of the demo day, in which the chart is opened. Known to the day: an hour might still be to come."""
         return {
             "resourceType": "Encounter",
             "id": f"{self.person.key}-encounter",
@@ -55,7 +55,7 @@ class Chart:
             "class": coding(codings.AMBULATORY),
             "subject": self.subject,
             "participant": [{"individual": GENERALIST}],
-            "period": {"start": self.calendar.at(0, time(8, 30)).isoformat()},
+            "period": {"start": self.calendar.demo_day.isoformat()},
             "reasonCode": [{"text": reason}],
             "serviceProvider": ORGANIZATION,
         }

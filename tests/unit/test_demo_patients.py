@@ -1,8 +1,9 @@
 """The demo's patients: valid DICOM and FHIR that tell the same story (clinical.md §10.1, issue 2 item 5)."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,28 @@ def test_every_entry_is_put_at_its_stable_id(demo: DemoData) -> None:
     assert max(Counter(urls).values()) == 1
     assert {"Patient/demo-a", "Patient/demo-b", "Patient/demo-c", "Endpoint/demo-wado", "Practitioner/demo-gp"} <= set(urls)
     assert {entry["request"]["method"] for bundle in demo.bundles for entry in bundle["entry"]} == {"PUT"}
+
+
+def test_nothing_has_happened_later_than_the_first_moment_of_the_demo_day(demo: DemoData) -> None:
+    """The demo may start just after midnight UTC: only what is planned lies ahead."""
+    began = datetime(DEMO_DAY.year, DEMO_DAY.month, DEMO_DAY.day, tzinfo=UTC)
+    stated = [pair for resource in resources(demo) for pair in _moments(resource, resource["id"])]
+    ahead = [(where, told) for where, told in stated if (told > began if isinstance(told, datetime) else told > DEMO_DAY)]
+
+    assert len(stated) > 40
+    assert [where for where, _ in ahead if "occurrence" not in where and "Appointment" not in where] == []
+
+
+def _moments(value: Any, where: str) -> Iterator[tuple[str, date | datetime]]:
+    """Every FHIR date, dateTime and instant below a value, with its path."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _moments(inner, f"{where}.{name}")
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _moments(inner, where)
+    elif isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d(T.*)?", value):
+        yield where, datetime.fromisoformat(value) if "T" in value else date.fromisoformat(value)
 
 
 @pytest.mark.parametrize("study", ["demo-a-ct-prior", "demo-a-ct-current", "demo-b-ct-current", "demo-c-ct-current"])
