@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any
 from urllib.parse import parse_qsl, urljoin
 
@@ -18,6 +19,7 @@ from cds_service.protocol import HookRequest
 from fhir_imaging.clients.fhir import FhirClient, SearchPage
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import ImagingError, NotFound, PrefetchUnavailable, UpstreamTimeout
+from fhir_imaging.scopes import ScopeContext
 from imaging_findings.facts import FactQuery
 
 _LEAST_TIMEOUT_S = 0.05
@@ -48,6 +50,15 @@ class _Fetched:
     reason: str = ""
 
 
+class Coverage(StrEnum):
+    """How far the token's scopes reach for one query."""
+
+    WHOLE = "whole"
+    PART = "part"
+    """Only scopes with search parameters grant it, so the server may leave resources out."""
+    NONE = "none"
+
+
 def fhir_client_for(request: HookRequest, allowed_servers: Collection[str], session: OutboundSession) -> FhirClient | None:
     """A client for the request's own FHIR server; None without a token, or when nobody configured that server (SSRF)."""
     if request.fhir_server is None or request.authorization is None:
@@ -58,17 +69,42 @@ def fhir_client_for(request: HookRequest, allowed_servers: Collection[str], sess
     return FhirClient(base, session, access_token=request.authorization.access_token)
 
 
+def coverage(request: HookRequest, query: FactQuery) -> Coverage:
+    """Whether the request's token may read (or search) what the query asks for, by scopes of either version (R16)."""
+    if request.authorization is None:
+        return Coverage.NONE
+    letter = "s" if "?" in query.template else "r"
+    granting = request.authorization.scopes.granting(query.resource_type, letter, contexts=tuple(ScopeContext))
+    if not granting:
+        return Coverage.NONE
+    return Coverage.PART if all(scope.filters for scope in granting) else Coverage.WHOLE
+
+
 def gather(request: HookRequest, queries: Sequence[FactQuery], client: FhirClient | None, budgets: Budgets) -> Gathered:
     """All that can be had for the queries. PrefetchUnavailable (412) names the required keys that cannot."""
     values = {query.key: classify(query, request.prefetch, request.patient_id) for query in queries}
-    open_queries = [query for query in queries if _is_worth_fetching(query, values[query.key])]
-    fetched = _fetch_all(client, open_queries, values, request.patient_id, budgets) if client and open_queries else {}
+    open_queries = [query for query in queries if client and _is_worth_fetching(query, values[query.key])]
+    reach = {query.key: coverage(request, query) for query in open_queries}
+    allowed = [query for query in open_queries if reach[query.key] is not Coverage.NONE]
+    fetched = _fetch_all(client, allowed, values, request.patient_id, budgets) if client and allowed else {}
+    for query in open_queries:
+        fetched |= _as_granted(query, reach[query.key], values[query.key], fetched.get(query.key))
     gathered = _merged(queries, values, fetched, has_access=client is not None)
     missing = [query.key for query in queries if query.required and gathered.resources[query.key] is None]
     if missing:
         told = "; ".join(f"{key}: {gathered.reasons[key]}" for key in missing)
         raise PrefetchUnavailable(f"Required prefetch data is missing. {told}.", keys=",".join(missing))
     return gathered
+
+
+def _as_granted(query: FactQuery, reach: Coverage, value: PrefetchValue, came: _Fetched | None) -> dict[str, _Fetched]:
+    """What a narrow token does to one answer: nothing was asked, or not all may have been shown."""
+    if reach is Coverage.NONE:
+        reason = f"the token's scope does not cover {query.resource_type}"
+        return {query.key: _Fetched(resources=value.resources or None, complete=False, reason=reason)}
+    if reach is Coverage.PART and came is not None and came.complete:
+        return {query.key: replace(came, complete=False, reason="the token's scope covers only a part")}
+    return {}
 
 
 def _is_worth_fetching(query: FactQuery, value: PrefetchValue) -> bool:

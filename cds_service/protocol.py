@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_imaging.errors import InvalidRequest
+from fhir_imaging.scopes import GrantedScopes, ScopeContext, parse_scopes
 from fhir_imaging.tolerant import as_dict, text
 
 _FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
@@ -26,8 +27,17 @@ class FhirAuthorization:
 
     access_token: str = field(repr=False)
     scope: str
-    subject: str | None
+    """As granted: SMART v2 (``patient/Observation.rs``) or v1 (``patient/Observation.read``), or both mixed."""
+    subject: str
+    """Under which client id the EHR issued the token to this service."""
     patient: str | None
+    expires_in_s: int
+    """Seconds, from the moment at which the client sent the request."""
+
+    @property
+    def scopes(self) -> GrantedScopes:
+        """What the token may do."""
+        return parse_scopes(self.scope)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +69,11 @@ class HookRequest:
     encounter_id: str | None
     fhir_server: str | None
     authorization: FhirAuthorization | None
-    prefetch: Mapping[str, Any]
+    prefetch: Mapping[str, Any] = field(repr=False)
+    context: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The whole context as sent: what the hook adds (``draftOrders``, ``selections``) is its service's to read."""
+    warnings: tuple[str, ...] = ()
+    """What the client got wrong without harm, by the id of the rule; no values, so that it can be logged."""
 
 
 def parse_request(body: object, *, hook: str) -> HookRequest:
@@ -78,15 +92,18 @@ def parse_request(body: object, *, hook: str) -> HookRequest:
     patient_id = _logical_id(_string(context, "patientId", "context."), "Patient", "context.patientId")
     fhir_server, authorization = _access(body, patient_id)
     encounter = text(context.get("encounterId"))
+    user = _user(_string(context, "userId", "context."))
     return HookRequest(
         hook=hook,
         hook_instance=_hook_instance(_string(body, "hookInstance")),
         patient_id=patient_id,
-        user=_user(_string(context, "userId", "context.")),
+        user=user,
         encounter_id=_logical_id(encounter, "Encounter", "context.encounterId") if encounter else None,
         fhir_server=fhir_server,
         authorization=authorization,
         prefetch=_prefetch(body.get("prefetch")),
+        context=context,
+        warnings=tuple(_warnings(user, authorization)),
     )
 
 
@@ -136,8 +153,30 @@ def _access(body: Mapping[str, Any], patient_id: str) -> tuple[str | None, FhirA
     patient = text(grant.get("patient"))
     if patient and patient.removeprefix("Patient/") != patient_id:
         raise InvalidRequest("fhirAuthorization.patient: is another patient than context.patientId.")
-    scope = text(grant.get("scope")) or ""
-    return fhir_server, FhirAuthorization(access_token=token, scope=scope, subject=text(grant.get("subject")), patient=patient)
+    return fhir_server, FhirAuthorization(
+        access_token=token,
+        scope=_string(grant, "scope", "fhirAuthorization."),
+        subject=_string(grant, "subject", "fhirAuthorization."),
+        patient=patient,
+        expires_in_s=_lifetime(grant.get("expires_in")),
+    )
+
+
+def _lifetime(stated: object) -> int:
+    if isinstance(stated, bool) or not isinstance(stated, int) or stated < 1:
+        raise InvalidRequest("fhirAuthorization.expires_in: must be a positive whole number of seconds.")
+    return stated
+
+
+def _warnings(user: HookUser, authorization: FhirAuthorization | None) -> Iterator[str]:
+    if user.resource_type is None:
+        yield "ord-1: context.userId is not of the form Type/id"
+    if (
+        authorization
+        and authorization.patient is None
+        and any(scope.context is ScopeContext.PATIENT for scope in authorization.scopes.clinical)
+    ):
+        yield "cds-r-2: fhirAuthorization has a patient/ scope and no patient"
 
 
 def _prefetch(stated: object) -> Mapping[str, Any]:

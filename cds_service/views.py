@@ -20,7 +20,7 @@ from cds_service.protocol import HookRequest, parse_request
 from cds_service.runtime import CdsServices
 from cds_service.validator import faults_of
 from fhir_imaging.errors import ImagingError, InvalidRequest, NotFound, NotSupported
-from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors
+from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, request_reference
 
 log = logging.getLogger("imaging_cds.cds")
 
@@ -49,6 +49,8 @@ def create_blueprint(services: CdsServices) -> Blueprint:
         caller = _caller(services)
         service = _service(service_id)
         hook_request = parse_request(_json_body(), hook=service.hook)
+        for warning in hook_request.warnings:
+            log.warning("%s: a request to %s: %s", request_reference(), service_id, warning)
         cards = _cards(services, service, hook_request, caller)
         services.feedback.remember(cards, service_id=service_id, client=caller.iss, now=services.now())
         return jsonify(_checked({"cards": [card.card for card in cards]}, services))

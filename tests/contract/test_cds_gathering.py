@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -81,12 +82,12 @@ def cds(store: Store, tmp_path: Path, fhir: FakeFhir) -> CdsActor:
     return a_cds_service(store, tmp_path, trust={"fhir_servers": (fhir.base,)}, soft_budget_ms=1500)
 
 
-def granted(fhir_server: str, prefetch: dict[str, Any] | None = None) -> dict[str, Any]:
+def granted(fhir_server: str, prefetch: dict[str, Any] | None = None, scope: str = "patient/*.rs") -> dict[str, Any]:
     grant = {
         "access_token": TOKEN,
         "token_type": "Bearer",
         "expires_in": 300,
-        "scope": "patient/Observation.rs patient/Patient.read",
+        "scope": scope,
         "subject": "imaging-cds",
         "patient": "p",
     }
@@ -153,7 +154,7 @@ def test_a_next_link_never_leaves_the_server(cds: CdsActor, fhir: FakeFhir, next
 
     (card,) = cds.cards(granted(fhir.base, whole_prefetch() | {"findings": first}))
 
-    assert "**Only a part came:** coded imaging findings." in card["detail"]
+    assert "**Only a part came:** coded imaging findings" in card["detail"]
     assert fhir.asked == []
 
 
@@ -262,3 +263,57 @@ def test_a_trailing_slash_is_the_same_server(cds: CdsActor, fhir: FakeFhir) -> N
 def test_r21_no_token_no_fetching(cds: CdsActor, fhir: FakeFhir) -> None:
     assert cds.call(a_hook({}, fhirServer=fhir.base)).status_code == 412
     assert fhir.asked == []
+
+
+def asked_types(fhir: FakeFhir) -> set[str]:
+    return {asked.partition("?")[0] for asked in fhir.asked}
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        "patient/Observation.rs patient/Patient.r",
+        "patient/Observation.read patient/Patient.read",
+        "patient/Observation.s launch user/Patient.read openid",
+        "patient/Observation.r patient/Observation.s patient/Patient.*",
+    ],
+)
+def test_r16_scopes_of_both_versions_say_what_is_fetched(cds: CdsActor, fhir: FakeFhir, scope: str) -> None:
+    """A key beyond the token is not asked for (the server would only refuse), and the card says that it is missing."""
+    (card,) = cds.cards(granted(fhir.base, scope=scope))
+
+    assert asked_types(fhir) == {"Patient/p", "Observation"}
+    assert "**Not available:** radiology reports, open orders, imaging studies" in card["detail"]
+
+
+@pytest.mark.parametrize("scope", ["patient/Patient.r patient/Observation.r", "patient/Patient.rs", "openid fhirUser launch"])
+def test_r16_r20_a_required_key_beyond_the_scope_is_412_and_says_why(cds: CdsActor, fhir: FakeFhir, scope: str) -> None:
+    response = cds.call(granted(fhir.base, scope=scope))
+
+    assert response.status_code == 412
+    diagnostics = json.loads(response.get_data(as_text=True))["issue"][0]["diagnostics"]
+    assert "findings: the token's scope does not cover Observation" in diagnostics
+    assert "Observation" not in asked_types(fhir)
+
+
+def test_r16_a_granular_scope_may_have_hidden_something_and_the_card_says_so(cds: CdsActor, fhir: FakeFhir) -> None:
+    scope = "patient/Patient.r patient/Observation.rs?category=imaging patient/ImagingStudy.rs"
+
+    (card,) = cds.cards(granted(fhir.base, scope=scope))
+
+    assert "Observation" in asked_types(fhir)
+    assert "**Only a part came:** coded imaging findings" in card["detail"]
+
+
+def test_r17_cds_r_2_the_warning_in_the_log_holds_no_patient_and_no_token(
+    cds: CdsActor, fhir: FakeFhir, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    body = granted(fhir.base, whole_prefetch(a_lung_rads("3", subject={"reference": "Patient/demo-secret"})))
+    del body["fhirAuthorization"]["patient"]
+
+    assert cds.call(body).status_code == 200
+
+    assert "cds-r-2: fhirAuthorization has a patient/ scope and no patient" in caplog.text
+    assert TOKEN not in caplog.text
+    assert "demo-secret" not in caplog.text

@@ -42,6 +42,13 @@ def context(**members: Any) -> dict[str, Any]:
         ({"fhirAuthorization": GRANT | {"access_token": "a\r\nb"}}, "fhirAuthorization.access_token:"),
         ({"fhirAuthorization": GRANT | {"token_type": "MAC"}}, "fhirAuthorization.token_type:"),
         ({"fhirAuthorization": GRANT | {"patient": "other"}}, "fhirAuthorization.patient:"),
+        ({"fhirAuthorization": GRANT | {"scope": None}}, "fhirAuthorization.scope:"),
+        ({"fhirAuthorization": GRANT | {"subject": ""}}, "fhirAuthorization.subject:"),
+        ({"fhirAuthorization": GRANT | {"expires_in": None}}, "fhirAuthorization.expires_in:"),
+        ({"fhirAuthorization": GRANT | {"expires_in": "300"}}, "fhirAuthorization.expires_in:"),
+        ({"fhirAuthorization": GRANT | {"expires_in": True}}, "fhirAuthorization.expires_in:"),
+        ({"fhirAuthorization": GRANT | {"expires_in": 0}}, "fhirAuthorization.expires_in:"),
+        ({"fhirAuthorization": "Bearer t0ken"}, "fhirAuthorization.access_token:"),
     ],
 )
 def test_r15_r16_a_refusal_names_the_member(members: dict[str, Any], named: str) -> None:
@@ -49,6 +56,29 @@ def test_r15_r16_a_refusal_names_the_member(members: dict[str, Any], named: str)
         parse_request(a_hook(**members), hook="patient-view")
 
     assert refusal.value.detail.startswith(named)
+
+
+def test_cds_r_1_an_authorization_without_a_server_is_an_error() -> None:
+    body = a_hook(fhirAuthorization=GRANT)
+    del body["fhirServer"]
+
+    with pytest.raises(InvalidRequest, match=r"cds-r-1"):
+        parse_request(body, hook="patient-view")
+
+
+@pytest.mark.parametrize("scope", ["patient/Observation.rs", "patient/*.read openid"])
+def test_cds_r_2_a_patient_scope_without_a_patient_is_only_a_warning(scope: str) -> None:
+    request = parse_request(a_hook(fhirAuthorization=GRANT | {"scope": scope}), hook="patient-view")
+
+    assert [warning.partition(":")[0] for warning in request.warnings] == ["cds-r-2"]
+    assert parse_request(a_hook(fhirAuthorization=GRANT | {"patient": "p"}), hook="patient-view").warnings == ()
+    assert parse_request(a_hook(fhirAuthorization=GRANT | {"scope": "user/*.rs"}), hook="patient-view").warnings == ()
+
+
+def test_ord_1_a_user_without_a_type_is_only_a_warning() -> None:
+    request = parse_request(a_hook(context=context(userId="COREPRACTITIONER1")), hook="patient-view")
+
+    assert [warning.partition(":")[0] for warning in request.warnings] == ["ord-1"]
 
 
 def test_prefetch_is_an_object() -> None:
