@@ -13,20 +13,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
-from imaging_findings.advice import Authority, Guidance, Judgement, NextStep, OrderProposal, Statement, Suppressed
+from imaging_findings.advice import Authority, Guidance, Judgement, OrderProposal, Statement, Suppressed
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding, Kind
+from imaging_findings.follow_up import Answer, Ground, after_history, next_step, with_reader
 from imaging_findings.history import StudyFacts
 from imaging_findings.incidental import band_of, exclusions_for, is_fleischner, rows_for
-from imaging_findings.intervals import DueWindow
 from imaging_findings.quotes import quotes_of
-from imaging_findings.repeats import CHEST_CT, is_too_late, later_study, open_order
-from imaging_findings.rules import CategoryRow, NoduleRow, Packs, PlannedStep, Strength, Urgency
+from imaging_findings.repeats import CHEST_CT
+from imaging_findings.rules import CategoryRow, NoduleRow, Packs, Urgency
 from imaging_findings.screening import Examination, category_of, row_for
 
 _LOUDNESS = {Urgency.INFO: 0, Urgency.WARNING: 1, Urgency.CRITICAL: 2}
 # The exam's category is that of its most suspicious nodule; 0 (incomplete) outranks the two negative ones.
 _SUSPICION = ("1", "2", "0", "3", "4A", "4B", "4X")
+
+
+CHEST_CT_ANSWER = Answer(words="chest CT", kinds=(CHEST_CT,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +45,18 @@ class _Case:
     people: tuple[Finding, ...]
     machines: tuple[Finding, ...]
 
+    @property
+    def ground(self) -> Ground:
+        """What a later study or an order is compared with."""
+        return Ground(facts=self.facts, day=self.day, today=self.today, answer=CHEST_CT_ANSWER)
+
 
 def judge(facts: Facts, packs: Packs, now: datetime) -> Judgement:
     """All guidance for the patient as of ``now`` (its local date is today), the most urgent and the longest due first."""
     guidance: list[Guidance] = []
     suppressed: list[Suppressed] = []
     for case in _cases(facts, packs, now.date()):
-        spoken = _after_history(_guidance_for(case), case)
+        spoken = after_history(_guidance_for(case), case.ground)
         if isinstance(spoken, Guidance):
             guidance.append(spoken)
         else:
@@ -99,7 +107,7 @@ def _guidance_for(case: _Case) -> Guidance:
         reports=case.facts.reports_of(lead),
         quotes=tuple(quote for report in case.facts.reports_of(lead) for quote in quotes_of(report)),
     )
-    return _with_ai(_with_reader(spoken, case), case) if lead.author is Author.PERSON else spoken
+    return _with_ai(with_reader(spoken, case.day), case) if lead.author is Author.PERSON else spoken
 
 
 def _suspicion(finding: Finding) -> int:
@@ -129,14 +137,14 @@ def _of_category(finding: Finding, case: _Case) -> Guidance:
         base,
         urgency=row.urgency,
         statements=(said,),
-        next_step=_next_step(row.steps, case.day),
+        next_step=next_step(row.steps, case.day),
         order=_category_order(row, case.day),
         missing=missing,
     )
 
 
 def _category_order(row: CategoryRow, day: date | None) -> OrderProposal | None:
-    step = _next_step(row.steps, day)
+    step = next_step(row.steps, day)
     return OrderProposal(code=row.order.code, note=row.order.note, due=step.due) if row.order and step else None
 
 
@@ -185,11 +193,12 @@ def _of_rows(base: Guidance, rows: Sequence[NoduleRow], missing: tuple[str, ...]
     """One row, or both where the risk is unknown: then only a first step that both share is a step."""
     pack = case.packs.nodules
     words = {
-        row.row_id: f"{row.risk.value.capitalize()} risk: {row.statement}" if len(rows) > 1 and row.risk else row.statement for row in rows
+        row.row_id: f"{row.risk.value.capitalize()} risk: {row.statement}" if len(rows) > 1 and row.risk else row.statement
+        for row in rows
     }
     first_steps = {row.steps[0] if row.steps else None for row in rows}
     steps = rows[0].steps if len(first_steps) == 1 else ()
-    step = _next_step(steps, case.day)
+    step = next_step(steps, case.day)
     return replace(
         base,
         rule_id=f"{pack.info.pack_id}/" + "+".join(row.row_id for row in rows),
@@ -243,65 +252,3 @@ def _agree(person: Finding, machine: Finding, packs: Packs) -> bool | None:
     ]
     known = [one == other for one, other in pairs if one and other]
     return all(known) if known else None
-
-
-def _with_reader(guidance: Guidance, case: _Case) -> Guidance:
-    """The reader's own recommendation first; where it and the guideline part, both are shown and nothing is ordered."""
-    guideline = guidance.next_step
-    coded = guidance.finding.recommended
-    if coded is not None:
-        due = coded.interval.due(case.day) if coded.interval and case.day else None
-        due = due or (DueWindow(coded.due, coded.due) if coded.due else None)
-        when = f"at {coded.interval}" if coded.interval else f"on {coded.due}"
-        said = Statement(authority=Authority.READER, words=f"Follow-up {when}, as the reader recommended.")
-        examination = guideline.examination if guideline else "follow-up imaging"
-        guidance = replace(
-            guidance,
-            statements=(said, *guidance.statements),
-            next_step=NextStep(examination=examination, due=due) if due else guideline,
-            urgency=guidance.urgency if guideline else Urgency.WARNING,
-            order=replace(guidance.order, due=due) if guidance.order and due else guidance.order,
-        )
-        reader_windows = [due] if due else []
-    else:
-        stated = [interval for quote in guidance.quotes for interval in quote.intervals]
-        reader_windows = [interval.due(case.day) for interval in stated] if case.day else []
-    parted = bool(guideline and reader_windows) and not any(_overlap(one, guideline) for one in reader_windows)
-    if parted:
-        note = "The report's own interval differs from the guideline's: no order is drafted."
-        return replace(guidance, order=None, notes=(*guidance.notes, note))
-    return guidance
-
-
-def _overlap(window: DueWindow, step: NextStep | None) -> bool:
-    return step is not None and window.earliest <= step.due.latest and step.due.earliest <= window.latest
-
-
-def _next_step(steps: Sequence[PlannedStep], day: date | None) -> NextStep | None:
-    if not steps or day is None:
-        return None
-    first = steps[0]
-    return NextStep(examination=first.examination, due=first.interval.due(day), firm=first.strength is Strength.RECOMMENDED)
-
-
-def _after_history(guidance: Guidance, case: _Case) -> Guidance | Suppressed:
-    """Suppression by a later study or an open order (Gf), and whether the follow-up is overdue."""
-    due = guidance.next_step.due if guidance.next_step else None
-    if case.day is not None:
-        study = later_study(case.facts, case.day, CHEST_CT)
-        if study is not None:
-            return Suppressed(finding=guidance.finding, reason=f"a later chest CT was done on {study.day}", by=study.reference)
-        order = open_order(case.facts, guidance.finding, case.day, CHEST_CT)
-        if order is not None and is_too_late(order, due):
-            note = f"An order ({order.code_text}) is planned for {order.planned_from}, later than due."
-            guidance = replace(guidance, notes=(*guidance.notes, note))
-        elif order is not None and order.status == "draft":
-            note = f"A draft order ({order.code_text}) is waiting to be signed."
-            guidance = replace(guidance, order=None, urgency=Urgency.INFO, notes=(*guidance.notes, note))
-        elif order is not None:
-            return Suppressed(finding=guidance.finding, reason=f"{order.code_text} is already ordered", by=order.reference)
-    return replace(guidance, overdue=_is_overdue(guidance.next_step, case.today))
-
-
-def _is_overdue(step: NextStep | None, today: date) -> bool:
-    return step is not None and step.firm and step.due.is_overdue(today)
