@@ -150,7 +150,7 @@ def build_study_list(found: FoundStudies, reports: Iterable[Mapping[str, Any]], 
     rows: list[StudyRow] = []
     unreadable: list[UnreadableStudy] = []
     blocked = 0
-    known_reports = [report for report in reports if report.get("status") not in ("entered-in-error", "cancelled")]
+    own_reports = _ReportsByStudy(one for one in reports if one.get("status") not in ("entered-in-error", "cancelled"))
     for resource in found.resources:
         study = read_study(resource)
         if not _is_of_patient(resource, context):
@@ -159,7 +159,7 @@ def build_study_list(found: FoundStudies, reports: Iterable[Mapping[str, Any]], 
             unreadable.append(study)
         elif study.status not in ("entered-in-error", "cancelled"):
             endpoint = resolve_endpoint(study, found.endpoints, context.token_receivers, context.endpoint_rewrites)
-            rows.append(_row(study, endpoint, _reports_of(study, known_reports)))
+            rows.append(_row(study, endpoint, own_reports.of(study)))
     # By the year shown first: a study on New Year's night must not split the groups in another zone.
     rows.sort(key=lambda row: (row.year != _UNDATED, row.year, row.sort_key), reverse=True)
     return StudyList(rows=tuple(rows), unreadable=tuple(unreadable), blocked=blocked)
@@ -231,17 +231,30 @@ def _counted(number: int | None, one: str, many: str) -> str | None:
     return None if number is None else f"{number:,} {one if number == 1 else many}"
 
 
-def _reports_of(study: ImagingStudy, reports: list[Mapping[str, Any]]) -> tuple[ReportRow, ...]:
-    return tuple(_report_row(report) for report in reports if _reports_on(report, study))
+class _ReportsByStudy:
+    """Each report read once, found by its study: a long history has hundreds of both.
 
+    R4 says ``imagingStudy``, R5 ``study``; some EHRs only share the accession number.
+    """
 
-def _reports_on(report: Mapping[str, Any], study: ImagingStudy) -> bool:
-    """R4 says ``imagingStudy``, R5 ``study``; some EHRs only share the accession number."""
-    references = {text(one.get("reference")) or "" for name in ("imagingStudy", "study") for one in dicts(report.get(name))}
-    if study.resource_id and any(ref.endswith(f"ImagingStudy/{study.resource_id}") for ref in references):
-        return True
-    values = {text(one.get("value")) for one in dicts(report.get("identifier"))}
-    return not references and study.accession is not None and study.accession in values
+    def __init__(self, reports: Iterable[Mapping[str, Any]]) -> None:
+        self._rows: dict[str, dict[int, ReportRow]] = {}
+        for position, report in enumerate(reports):
+            references = {
+                text(one.get("reference")) or "" for name in ("imagingStudy", "study") for one in dicts(report.get(name))
+            }
+            marks = {ref.rpartition("ImagingStudy/")[2] for ref in references if "ImagingStudy/" in ref}
+            if not references:
+                marks = {
+                    f"accession {text(one.get('value'))}" for one in dicts(report.get("identifier")) if text(one.get("value"))
+                }
+            for mark in marks:
+                self._rows.setdefault(mark, {})[position] = _report_row(report)
+
+    def of(self, study: ImagingStudy) -> tuple[ReportRow, ...]:
+        """The study's reports in the order in which they came."""
+        found = self._rows.get(study.resource_id or "", {}) | self._rows.get(f"accession {study.accession}", {})
+        return tuple(row for _, row in sorted(found.items(), key=lambda one: one[0]))
 
 
 def _report_row(report: Mapping[str, Any]) -> ReportRow:
