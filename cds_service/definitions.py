@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cds_service.cards import CardContext, IssuedCard
-from imaging_findings.facts import FactQuery, Facts
+from cds_service.gather import Gathered
+from imaging_findings.facts import FactQuery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,8 @@ class ServiceDefinition:
     queries: tuple[FactQuery, ...]
     serves_patients: bool
     """Whether users who are a patient or proxy get anything; where not, their requests fetch nothing."""
-    evaluate: Callable[[Facts, CardContext], tuple[IssuedCard, ...]]
+    evaluate: Callable[[Gathered, CardContext], tuple[IssuedCard, ...]]
+    """Pure: the cards for what was gathered; each service reads the facts that its own queries ask for."""
 
     def discovery_entry(self) -> dict[str, Any]:
         """The service as discovery lists it (R5)."""

@@ -12,7 +12,6 @@ from cds_service.definitions import ServiceDefinition, registry
 from cds_service.gather import Budgets, gather
 from cds_service.services import imaging_findings
 from fhir_imaging.clients.fhir import FhirClient
-from imaging_findings.facts import read_facts
 
 SERVICES = registry([imaging_findings.SERVICE])
 
@@ -23,9 +22,7 @@ def cards_for(
     """The service's cards. PrefetchUnavailable when required data is out of reach."""
     if context.request.user.is_patient_or_proxy and not service.serves_patients:
         return ()
-    gathered = gather(context.request, service.queries, client, budgets)
-    facts = read_facts(gathered.resources, context.request.patient_id, partial=gathered.partial)
-    return service.evaluate(facts, context)
+    return service.evaluate(gather(context.request, service.queries, client, budgets), context)
 
 
 def at_most(cards: tuple[IssuedCard, ...], limit: int) -> tuple[IssuedCard, ...]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from cds_service.cards import CardContext, IssuedCard, card_for, gap_card
 from cds_service.definitions import ServiceDefinition
-from imaging_findings.facts import QUERIES, Facts
+from cds_service.gather import Gathered
+from imaging_findings.facts import QUERIES, read_facts
 from imaging_findings.guidance import judge
 from imaging_findings.packs import bundled_packs
 
 
-def evaluate(facts: Facts, context: CardContext) -> tuple[IssuedCard, ...]:
+def evaluate(gathered: Gathered, context: CardContext) -> tuple[IssuedCard, ...]:
     """The cards for one patient; none for a patient or proxy, who is owed a talk and not a clinician's card."""
     if context.request.user.is_patient_or_proxy:
         return ()
+    facts = read_facts(gathered.resources, context.request.patient_id, partial=gathered.partial)
     judgement = judge(facts, bundled_packs(), context.now)
     cards = tuple(card_for(guidance, facts, context) for guidance in judgement.guidance)
     unread = any(problem.reference.startswith("Observation") for problem in judgement.problems)
