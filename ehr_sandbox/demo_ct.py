@@ -18,7 +18,7 @@ from ehr_sandbox.demo_study import (
     DemoCalendar,
     DemoCt,
 )
-from ehr_sandbox.phantom import LOWEST_HU
+from ehr_sandbox.phantom_scan import LOWEST_HU
 
 REFERRING_PHYSICIAN = "Generalist^Gwen^^Dr"
 _SCAN_SPEED_MM_S = 40.0

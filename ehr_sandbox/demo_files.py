@@ -28,7 +28,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from ehr_sandbox.demo_ct import ct_header
 from ehr_sandbox.demo_sr import ai_report
 from ehr_sandbox.demo_study import DemoCalendar, DemoCt
-from ehr_sandbox.phantom import LOWEST_HU, Slice, render_slice
+from ehr_sandbox.phantom import render_slice
+from ehr_sandbox.phantom_scan import LOWEST_HU, Slice
 
 Progress = Callable[[str, int, int], None]
 _SLICES_PER_TASK = 8

@@ -1,27 +1,23 @@
-"""A synthetic chest CT: Hounsfield units of one slice at a time, from a description of the person and the scan.
+"""Synthetic chest CT, plain or with contrast: Hounsfield units of one slice at a time, from what is said of person and scan.
 
 Every slice depends only on its arguments, so slices can be made in any order and in several processes. The same
 description gives the same pixels on every machine with the same numpy.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ehr_sandbox.phantom_abdomen import paint_abdomen
+from ehr_sandbox.phantom_blood import NATIVE, PULMONARY_PHASE, Blood
 from ehr_sandbox.phantom_bones import paint_ribs, paint_shoulders, paint_spine, paint_sternum
-from ehr_sandbox.phantom_canvas import SliceCanvas
-from ehr_sandbox.phantom_grid import Field, VolumeGrid
+from ehr_sandbox.phantom_canvas import SliceCanvas, Tube, paint_tubes
 from ehr_sandbox.phantom_lungs import paint_lungs
 from ehr_sandbox.phantom_mediastinum import paint_airways, paint_mediastinum, slice_mediastinum
-from ehr_sandbox.phantom_torso import BODY_BOX, Habitus, paint_table, paint_torso
+from ehr_sandbox.phantom_scan import CtPhantom, Slice
+from ehr_sandbox.phantom_torso import BODY_BOX, paint_table, paint_torso
 from ehr_sandbox.phantom_vessels import LungTrees, away_from, grow_trees, paint_trees
-
-Slice: TypeAlias = NDArray[np.int16]
-LOWEST_HU, HIGHEST_HU = -1024, 3071  # what twelve bits hold with an intercept of -1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,21 +46,53 @@ class Nodule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChestPhantom:
-    """One person in one scanner on one day.
+class ChestPhantom(CtPhantom):
+    """A chest without contrast and with one solid nodule."""
 
-    `seed` makes the vessels and is the same in every scan of one person; `noise_seed` differs from scan to scan.
-    `width` and `depth` scale the body; `noise_hu` is the standard deviation in soft tissue.
-    """
-
-    seed: int
-    noise_seed: int
     nodule: Nodule
-    grid: VolumeGrid = field(default_factory=VolumeGrid)
-    habitus: Habitus = field(default_factory=Habitus)
-    width: float = 1.0
-    depth: float = 1.0
-    noise_hu: float = 14.0
+
+    @property
+    def focus_z(self) -> float:
+        """Middle of the nodule."""
+        return self.nodule.z
+
+    def render(self, index: int) -> Slice:
+        """The slice with this index."""
+        return render_slice(self, index)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embolus:
+    """A clot inside a pulmonary artery: a tube through points (x, y, z, radius) in anatomical mm, thinner than its vessel."""
+
+    course: tuple[tuple[float, float, float, float], ...]
+    hu: float = 55.0
+
+    @property
+    def middle(self) -> tuple[float, float, float]:
+        """A point on its axis, half way along."""
+        x, y, z, _ = self.course[len(self.course) // 2]
+        return x, y, z
+
+
+@dataclass(frozen=True, kw_only=True)
+class AngiogramPhantom(CtPhantom):
+    """A chest while contrast fills the pulmonary arteries, around a clot that it does not enter."""
+
+    embolus: Embolus
+
+    @property
+    def focus_z(self) -> float:
+        """Middle of the clot."""
+        return self.embolus.middle[2]
+
+    def render(self, index: int) -> Slice:
+        """The slice with this index."""
+        canvas = self.canvas(index)
+        paint_chest(canvas, self, _all_trees(self.seed), PULMONARY_PHASE)
+        clot = Tube.along(*self.embolus.course).segments()
+        paint_tubes(canvas.within(BODY_BOX), clot, self.embolus.hu)
+        return self.exposed(canvas, index)
 
 
 @lru_cache(maxsize=4)
@@ -73,33 +101,34 @@ def _trees(seed: int, nodule: Nodule, width: float, depth: float) -> LungTrees:
     return away_from(grow_trees(seed), centre, nodule.long_axis_mm / 2 + 2.0)
 
 
+@lru_cache(maxsize=1)
+def _all_trees(seed: int) -> LungTrees:
+    return grow_trees(seed)
+
+
 def render_slice(phantom: ChestPhantom, index: int) -> Slice:
     """Hounsfield units of the slice with this index, 0 nearest the head, shape (rows, columns)."""
-    grid = phantom.grid
-    canvas = SliceCanvas(
-        hu=np.full((grid.rows, grid.columns), -1000.0, dtype=np.float32),
-        x=grid.x / np.float32(phantom.width),
-        y=grid.y / np.float32(phantom.depth),
-        z=grid.z(index),
-        edge_mm=1.0,
-    )
+    canvas = phantom.canvas(index)
+    paint_chest(canvas, phantom, _trees(phantom.seed, phantom.nodule, phantom.width, phantom.depth), NATIVE)
+    _paint_nodule(canvas, phantom)
+    return phantom.exposed(canvas, index)
+
+
+def paint_chest(canvas: SliceCanvas, phantom: CtPhantom, trees: LungTrees, blood: Blood) -> None:
+    """Paint table and chest with these vessels of the lungs."""
     paint_table(canvas)
     body = canvas.within(BODY_BOX)
     cage = paint_torso(body, phantom.habitus)
     mediastinum = slice_mediastinum(body)
-    paint_mediastinum(body)
+    paint_mediastinum(body, blood)
     paint_abdomen(body, cage)
     paint_lungs(body, cage, mediastinum)
-    paint_trees(body, _trees(phantom.seed, phantom.nodule, phantom.width, phantom.depth))
+    paint_trees(body, trees, blood.lung_vessels)
     paint_airways(body)
     paint_ribs(body, cage)
     paint_spine(body)
     paint_sternum(body)
     paint_shoulders(body, cage)
-    _paint_nodule(canvas, phantom)
-    hu = canvas.hu + _noise(phantom, index, canvas.hu)
-    slice_hu: Slice = np.clip(np.rint(hu), LOWEST_HU, HIGHEST_HU).astype(np.int16)
-    return slice_hu
 
 
 def _paint_nodule(canvas: SliceCanvas, phantom: ChestPhantom) -> None:
@@ -121,13 +150,3 @@ def _paint_nodule(canvas: SliceCanvas, phantom: ChestPhantom) -> None:
         f = np.sqrt(u * u + v * v + w * w)
         cover += np.clip(0.5 - (f / lobes - 1) * nodule.diameter_mm / 2 / part.edge_mm, 0, 1) / len(levels)
     part.hu[...] += cover * (nodule.hu - part.hu)
-
-
-def _noise(phantom: ChestPhantom, index: int, hu: Field) -> Field:
-    """Grainy noise as a soft reconstruction kernel leaves it, weaker in the air around the patient."""
-    rng = np.random.default_rng((phantom.noise_seed, index))
-    white = rng.standard_normal(hu.shape, dtype=np.float32)
-    grain = white + np.roll(white, 1, axis=0) + np.roll(white, 1, axis=1) + np.roll(white, (1, 1), axis=(0, 1))
-    strength = np.where(hu < -940, 0.45, 1.0).astype(np.float32) * np.float32(phantom.noise_hu / 2)
-    noise: Field = grain * strength
-    return noise

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from ehr_sandbox.phantom_blood import Blood
 from ehr_sandbox.phantom_bones import spine_distance
 from ehr_sandbox.phantom_canvas import SliceCanvas, Tube, crossing, paint_tubes, segment_box, segment_distance, segments_of
 from ehr_sandbox.phantom_shapes import Scalars, bar, blend, ellipse, ellipsoid, profile
 
-BLOOD, HEART_MUSCLE, AIR, WALL, GULLET, FAT = 41.0, 48.0, -995.0, 25.0, 36.0, -98.0
+AIR, WALL, GULLET, FAT = -995.0, 25.0, 36.0, -98.0
 
 _AORTA = Tube.along(
     (2, -14, -40, 15), (-12, -22, -18, 17), (-15, -22, 6, 16.5), (-11, -18, 26, 15.5), (2, -6, 37, 14.5),
@@ -23,12 +24,14 @@ _PULMONARY = (
     Tube.along((18, -26, -8, 11), (2, -12, -12, 11), (-22, -6, -14, 10.5), (-40, 2, -18, 9), (-46, 10, -32, 8)),
     Tube.along((20, -24, -4, 12), (28, -8, 3, 11.5), (38, 8, 2, 10.5), (45, 17, -14, 9), (47, 21, -28, 8)),
 )
-_VEINS = (
+_SYSTEMIC_VEINS = (
     Tube.along((-24, -22, 60, 8.5), (-25, -19, 20, 9.5), (-27, -15, -10, 10), (-30, -16, -34, 11)),
     Tube.along((-24, -24, 58, 7), (-10, -30, 50, 6.5), (14, -30, 55, 6.5), (34, -26, 72, 6), (60, -20, 92, 5)),
     Tube.along((-24, -22, 60, 7), (-32, -22, 80, 6.5), (-60, -20, 95, 5)),
     Tube.along((-26, -2, -84, 12), (-23, 6, -110, 12), (-20, 14, -175, 12.5)),
     Tube.along((-5, 27, -175, 3.5), (-6, 28, -40, 4), (-7, 26, 6, 4.5), (-14, 16, 16, 5), (-23, -6, 15, 5.5)),
+)
+_PULMONARY_VEINS = (
     Tube.along((-18, 10, -42, 8), (-34, 16, -46, 7), (-50, 22, -50, 6)),
     Tube.along((-18, 2, -32, 8), (-34, -6, -26, 7), (-48, -10, -18, 6)),
     Tube.along((22, 4, -32, 8), (36, -2, -22, 7), (50, -8, -10, 6)),
@@ -46,9 +49,10 @@ _AIRWAYS = (
     Tube.along((35, 12, -15, 5), (46, 6, -13, 4.4), (56, -6, -6, 3.6)),
 )  # fmt: skip
 
-_ARTERIAL, _VENOUS = segments_of((_AORTA, *_ARTERIES, *_PULMONARY)), segments_of(_VEINS)
+_AORTIC, _PULMONARY_ARTERIAL = segments_of((_AORTA, *_ARTERIES)), segments_of(_PULMONARY)
+_VENOUS, _PULMONARY_VENOUS = segments_of(_SYSTEMIC_VEINS), segments_of(_PULMONARY_VEINS)
 _GULLET_SEGMENTS, _AIRWAY_SEGMENTS = _GULLET.segments(), segments_of(_AIRWAYS)
-_HULL = segments_of((_AORTA, *_ARTERIES, *_PULMONARY, *_VEINS, _GULLET, *_AIRWAYS))
+_HULL = segments_of((_AORTA, *_ARTERIES, *_PULMONARY, *_SYSTEMIC_VEINS, *_PULMONARY_VEINS, _GULLET, *_AIRWAYS))
 
 # z, centre x, centre y, half width, half depth of the fat between the lungs
 _core = profile(
@@ -67,17 +71,18 @@ _TOP_OF_HEART = 4.0
 _BOX = (-85.0, 125.0, -118.0, 72.0)
 _FAR = np.float32(500.0)
 
-_CHAMBERS = (  # centre, radii (mm) along x, y, z in the turned frame, hu
-    ((32.0, -34.0, -72.0), (56.0, 33.0, 35.0), HEART_MUSCLE),  # left ventricle
-    ((2.0, -50.0, -74.0), (44.0, 27.0, 34.0), BLOOD),  # right ventricle
-    ((-30.0, -22.0, -62.0), (23.0, 31.0, 36.0), BLOOD),  # right atrium
-    ((0.0, 4.0, -42.0), (33.0, 19.0, 22.0), BLOOD),  # left atrium
+_CHAMBERS = (  # centre, radii (mm) along x, y, z in the turned frame
+    ((32.0, -34.0, -72.0), (56.0, 33.0, 35.0)),  # left ventricle with its muscle
+    ((2.0, -50.0, -74.0), (44.0, 27.0, 34.0)),  # right ventricle
+    ((-30.0, -22.0, -62.0), (23.0, 31.0, 36.0)),  # right atrium
+    ((0.0, 4.0, -42.0), (33.0, 19.0, 22.0)),  # left atrium
 )
+_LEFT_VENTRICLE_WALL_MM = 11.0
 _TURN = np.deg2rad(-28.0)  # the long axis of the heart points to the left and front
 
 
 def _chamber(x: Scalars, y: Scalars, z: Scalars, index: int) -> Scalars:
-    centre, radii, _ = _CHAMBERS[index]
+    centre, radii = _CHAMBERS[index]
     if index > 1:
         return ellipsoid(x, y, z, centre, radii)
     u, v = x - centre[0], y - centre[1]
@@ -120,7 +125,7 @@ def slice_mediastinum(canvas: SliceCanvas) -> Scalars:
     return whole
 
 
-def paint_mediastinum(canvas: SliceCanvas) -> None:
+def paint_mediastinum(canvas: SliceCanvas, blood: Blood) -> None:
     """Fill the space between the lungs, which is fat already."""
     part = canvas.within((-70, 115, -110, 70))
     if canvas.z < _TOP_OF_HEART:
@@ -128,18 +133,27 @@ def paint_mediastinum(canvas: SliceCanvas) -> None:
         if canvas.z > -88:  # further down the slice runs along the pericardium and would smear it
             part.paint(np.abs(heart - 2.2) - 0.6, 10.0, strength=0.7)
         part.paint(heart, FAT + 20)
-        for index, (_, _, hu) in enumerate(_CHAMBERS):
-            part.paint(_chamber(part.x, part.y, part.z, index) + 0.6, hu)
+        _paint_chambers(part, blood)
     if 15 < canvas.z < 70:
         thymus = bar(part.x, part.y, (-6.0, -38.0), (10.0, -38.0), 7.0)
         part.paint(thymus, -62.0, strength=0.5)
-    paint_tubes(canvas, _VENOUS, BLOOD)
-    paint_tubes(canvas, _ARTERIAL, BLOOD)
+    paint_tubes(canvas, _VENOUS, blood.systemic_veins)
+    paint_tubes(canvas, _PULMONARY_VENOUS, blood.pulmonary_veins)
+    paint_tubes(canvas, _AORTIC, blood.systemic_arteries)
+    paint_tubes(canvas, _PULMONARY_ARTERIAL, blood.pulmonary_arteries)
     paint_tubes(canvas, _GULLET_SEGMENTS, GULLET)
     paint_tubes(canvas, _GULLET_SEGMENTS, -350.0, grow=-5.4)
     if canvas.z > 98:
         for side in (-1.0, 1.0):
             part.paint(ellipse(part.x, part.y, (side * 19.0, -8.0), (9.0, 13.0)), 105.0)  # the thyroid
+
+
+def _paint_chambers(part: SliceCanvas, blood: Blood) -> None:
+    hues = (blood.heart_muscle, blood.systemic_veins, blood.systemic_veins, blood.pulmonary_veins)
+    for index, hu in enumerate(hues):
+        part.paint(_chamber(part.x, part.y, part.z, index) + 0.6, hu)
+        if index == 0 and blood.is_enhanced:
+            part.paint(_chamber(part.x, part.y, part.z, index) + _LEFT_VENTRICLE_WALL_MM, blood.systemic_arteries)
 
 
 def paint_airways(canvas: SliceCanvas) -> None:

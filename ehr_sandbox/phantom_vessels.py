@@ -14,7 +14,7 @@ from ehr_sandbox.phantom_canvas import SliceCanvas, crossing, segment_box, segme
 from ehr_sandbox.phantom_grid import Field
 from ehr_sandbox.phantom_lungs import lung_distance
 
-BLOOD, AIR, BRONCHIAL_WALL = 40.0, -975.0, -330.0
+AIR, BRONCHIAL_WALL = -975.0, -330.0
 _TWIG_MM = 0.46
 _LARGEST_MM = 5.2
 _ARTERY_ROOTS = ((-45.0, 9.0, -28.0), (46.0, 18.0, -22.0))
@@ -110,7 +110,7 @@ def away_from(trees: LungTrees, centre: tuple[float, float, float], gap_mm: floa
     return LungTrees(vessels=kept(trees.vessels), bronchi=kept(trees.bronchi))
 
 
-def paint_trees(canvas: SliceCanvas, trees: LungTrees) -> None:
+def paint_trees(canvas: SliceCanvas, trees: LungTrees, blood_hu: float) -> None:
     """Paint bronchi, then vessels; the thinnest vessels fade because a slice averages over its thickness."""
     soft = SliceCanvas(hu=canvas.hu, x=canvas.x, y=canvas.y, z=canvas.z, edge_mm=1.1)
     for grow, hu in ((0.7, BRONCHIAL_WALL), (0.0, AIR)):
@@ -120,4 +120,4 @@ def paint_trees(canvas: SliceCanvas, trees: LungTrees) -> None:
     for segment in crossing(trees.vessels, canvas.z, 0.9):
         part = soft.within(segment_box(segment, 1.2))
         thickness = float(segment[3] + segment[7])
-        part.paint(segment_distance(part, segment, 0.15), BLOOD, strength=min(1.0, 0.46 + 0.36 * thickness))
+        part.paint(segment_distance(part, segment, 0.15), blood_hu, strength=min(1.0, 0.46 + 0.36 * thickness))

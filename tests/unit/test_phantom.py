@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ehr_sandbox.patients import alma
-from ehr_sandbox.phantom import ChestPhantom, Nodule, Slice, render_slice
+from ehr_sandbox.phantom import AngiogramPhantom, ChestPhantom, Embolus, Nodule, render_slice
 from ehr_sandbox.phantom_canvas import Tube
 from ehr_sandbox.phantom_grid import VolumeGrid
+from ehr_sandbox.phantom_scan import Slice
 from ehr_sandbox.phantom_shapes import bar, blend, ellipse, ellipsoid, oval, profile
 from ehr_sandbox.phantom_vessels import grow_trees
 
@@ -159,3 +160,21 @@ def test_whole_and_shortened_series_share_their_slices() -> None:
     assert whole.shortened(10_000) is whole
     assert short.sop_instance_uid(0) == whole.sop_instance_uid(whole.nodule_slice - 2)
     assert short.phantom.grid.z(0) == whole.phantom.grid.z(whole.nodule_slice - 2)
+
+
+ANGIOGRAM = AngiogramPhantom(
+    seed=11,
+    noise_seed=2,
+    embolus=Embolus(course=((-8, -9, -12.5, 4.0), (-24, -5.5, -14, 5.2), (-38, 0.5, -17, 5.0), (-45, 7, -26, 4.4))),
+)
+
+
+def test_contrast_surrounds_the_clot_in_the_pulmonary_artery() -> None:
+    hu = ANGIOGRAM.render(ANGIOGRAM.grid.nearest_slice(-14.0))
+    x, y, _ = ANGIOGRAM.embolus.middle
+
+    assert mean_at(hu, -24.0, -5.5, 1) < 110, "the clot"
+    assert mean_at(hu, 5.0, -12.0, 1) > 300, "the artery before it"
+    assert mean_at(hu, 23.5, 27.0) == pytest.approx(190, abs=30), "the aorta"
+    assert ANGIOGRAM.focus_z == ANGIOGRAM.embolus.middle[2]
+    assert (x, y) == (-38, 0.5)
