@@ -1,4 +1,4 @@
-"""Who calls: the CDS client's JWT, checked claim by claim. Any failure is one bare 401 that tells nothing (R38).
+"""Who calls: the CDS client's JWT, checked claim by claim, or its certificate. A failure is one bare 401 without detail (R38).
 
 Spec: CDS Hooks 2.0 "Trusting CDS Clients" R35-R38. Order: header and issuer, audience, times, tenant, signature, then the
 memory of used ids, so that only a genuine JWT can use one up.
@@ -13,6 +13,7 @@ from typing import Any
 
 import jwt
 
+from cds_service.certificates import CertificateClients, StatedCertificate
 from cds_service.client_keys import ClientKeys
 from cds_service.settings import ASYMMETRIC_ALGORITHMS, CdsSettings, ClientAuthentication, TrustedCdsClient
 from fhir_imaging.errors import NotAuthenticated, UpstreamError
@@ -48,12 +49,24 @@ class ClientAuthenticator:
         self._clients = {client.iss: client for client in settings.trusted_clients}
         self._keys = keys
         self._replay = replay
+        self._certificates = CertificateClients(settings)
         self._now = now
 
-    def authenticate(self, authorization: str | None, path: str) -> CallingClient:
-        """The caller of ``path``; NotAuthenticated without detail. With authentication off nobody is asked."""
+    @property
+    def certificate_header(self) -> str | None:
+        """The header in which a trusted proxy names certificates, where the site has one."""
+        return self._certificates.header
+
+    def authenticate(self, authorization: str | None, path: str, certificate: StatedCertificate | None = None) -> CallingClient:
+        """The caller of ``path``; NotAuthenticated without detail. With authentication off nobody is asked.
+
+        A JWT that is sent must hold; a certificate counts where none is sent.
+        """
         if self._settings.client_authentication is ClientAuthentication.OFF:
             return CallingClient()
+        known = self._certificates.client(certificate) if certificate and not authorization else None
+        if known is not None:
+            return CallingClient(client=known)
         try:
             return CallingClient(client=self._verified(authorization, path))
         except _Refusal as refusal:

@@ -8,7 +8,20 @@ from typing import Any
 
 from cds_service.cards import CardContext, IssuedCard
 from cds_service.gather import Gathered
+from cds_service.settings import CdsHooksVersion
 from imaging_findings.facts import FactQuery
+
+# The hook library's definitions as published; a hook of our own has none.
+HOOK_VERSIONS: Mapping[str, str] = {
+    "patient-view": "1.0",
+    "order-select": "1.0",
+    "order-sign": "1.0",
+    "encounter-start": "1.0",
+    "encounter-discharge": "1.0",
+    "appointment-book": "1.0",
+    "order-dispatch": "1.1",
+}
+RELEASE_3 = "3.0.0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,16 +39,23 @@ class ServiceDefinition:
     evaluate: Callable[[Gathered, CardContext], tuple[IssuedCard, ...]]
     """Pure: the cards for what was gathered; each service reads the facts that its own queries ask for."""
 
-    def discovery_entry(self) -> dict[str, Any]:
-        """The service as discovery lists it (R5)."""
-        return {
+    def discovery_entry(self, specification: CdsHooksVersion = CdsHooksVersion.V2) -> dict[str, Any]:
+        """The service as discovery lists it (R5); by the 3.0 release also with the versions it follows (R6)."""
+        return self._described() | (self._versions() if specification is CdsHooksVersion.V3 else {})
+
+    def _versions(self) -> dict[str, str]:
+        hook_version = HOOK_VERSIONS.get(self.hook)
+        return {"version": RELEASE_3} | ({"hookVersion": hook_version} if hook_version else {})
+
+    def _described(self) -> dict[str, Any]:
+        entry: dict[str, Any] = {
             "hook": self.hook,
             "id": self.service_id,
             "title": self.title,
             "description": self.description,
             "usageRequirements": self.usage_requirements,
-            "prefetch": {query.key: query.template for query in self.queries},
         }
+        return entry | ({"prefetch": {query.key: query.template for query in self.queries}} if self.queries else {})
 
 
 def registry(definitions: Iterable[ServiceDefinition]) -> Mapping[str, ServiceDefinition]:

@@ -9,7 +9,21 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Column, Exists, Index, LargeBinary, String, Table, case, func, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Exists,
+    Index,
+    LargeBinary,
+    String,
+    Table,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.exc import IntegrityError
 
 from cds_service.cards import IssuedCard
@@ -61,11 +75,16 @@ class RuleFeedback:
     overridden: int
 
 
-class FeedbackStore:
-    """Writes and counts. All workers share it."""
+_PURGE_INTERVAL_S = 3600
 
-    def __init__(self, store: Store) -> None:
+
+class FeedbackStore:
+    """Writes and counts. All workers share it. What is older than ``retention_days`` is removed as new cards come in."""
+
+    def __init__(self, store: Store, *, retention_days: int = 730) -> None:
         self._store = store
+        self._retention_s = retention_days * 86400
+        self._purged_at: int | None = None
 
     def remember(self, cards: Iterable[IssuedCard], *, service_id: str, client: str | None, now: int) -> None:
         """Notes the cards of one response."""
@@ -83,6 +102,16 @@ class FeedbackStore:
         if rows:
             with self._store.write() as connection:
                 connection.execute(insert(issued_card), rows)
+                self._purge_now_and_then(connection, now)
+
+    def _purge_now_and_then(self, connection: Connection, now: int) -> None:
+        """Once an hour and process is enough, and no card waits for more than two deletes."""
+        if self._purged_at is not None and now - self._purged_at < _PURGE_INTERVAL_S:
+            return
+        self._purged_at = now
+        oldest = now - self._retention_s
+        connection.execute(delete(issued_card).where(issued_card.c.issued_at < oldest))
+        connection.execute(delete(card_feedback).where(card_feedback.c.received_at < oldest))
 
     def record(self, entries: Iterable[FeedbackEntry], *, service_id: str, client: str | None, now: int) -> int:
         """Stores entries, each once however often it is sent, and says how many were new. One transaction."""

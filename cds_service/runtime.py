@@ -62,7 +62,7 @@ class CdsServices:
             settings=settings,
             ehrs=ehrs,
             authenticator=ClientAuthenticator(settings, keys, ReplayMemory(store), now),
-            feedback=FeedbackStore(store),
+            feedback=FeedbackStore(store, retention_days=settings.feedback_retention_days),
             outbound=outbound,
             clock=clock,
         )

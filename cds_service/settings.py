@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +12,16 @@ from fhir_imaging.settings import origin_of
 
 # PyJWT names. Symmetric algorithms and "none" can never be configured (CDS Hooks R36).
 ASYMMETRIC_ALGORITHMS = ("ES256", "ES384", "ES512", "RS256", "RS384", "RS512")
+
+
+_HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}", re.ASCII)
+
+
+class CdsHooksVersion(StrEnum):
+    """Which release's discovery is served. Everything else is written so that clients of both can read it."""
+
+    V2 = "2.0"
+    V3 = "3.0"
 
 
 class ClientAuthentication(StrEnum):
@@ -21,7 +33,10 @@ class ClientAuthentication(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedCdsClient:
-    """One EHR (or test client) that may call. Its keys come from one of ``jwks_url``, ``jwks_file`` or an allowed ``jku``."""
+    """One EHR (or test client) that may call. Its keys come from one of ``jwks_url``, ``jwks_file`` or an allowed ``jku``.
+
+    A client that proves itself by a TLS certificate alone (``certificates``) needs no keys.
+    """
 
     iss: str
     """The ``iss`` claim of its JWTs, byte for byte."""
@@ -39,13 +54,17 @@ class TrustedCdsClient:
     """``fhirServer`` values from which missing data may be fetched with the token that comes with the request."""
     cors_origins: tuple[str, ...] = ()
     """Browser origins of this client, where it is a page."""
+    certificates: tuple[str, ...] = ()
+    """TLS client certificates in place of a JWT: SHA-256 fingerprints (hex) or whole subjects as the proxy writes them."""
 
     def __post_init__(self) -> None:
         """ValueError for a client that could never be recognised."""
         if not self.iss:
             raise ValueError("a trusted client needs its iss")
-        if not (self.jwks_url or self.jwks_file or self.jku_prefixes):
-            raise ValueError(f"{self.iss}: one of jwks_url, jwks_file, jku_prefixes must be given")
+        if not (self.jwks_url or self.jwks_file or self.jku_prefixes or self.certificates):
+            raise ValueError(f"{self.iss}: one of jwks_url, jwks_file, jku_prefixes, certificates must be given")
+        if not all(name.strip() for name in self.certificates):
+            raise ValueError(f"{self.iss}: certificates must not hold an empty name")
         unknown = sorted(set(self.algorithms) - set(ASYMMETRIC_ALGORITHMS))
         if unknown or not self.algorithms:
             raise ValueError(f"{self.iss}: algorithms must be some of {', '.join(ASYMMETRIC_ALGORITHMS)}")
@@ -62,6 +81,12 @@ class CdsSettings:
     trusted_clients: tuple[TrustedCdsClient, ...] = ()
     client_authentication: ClientAuthentication = ClientAuthentication.REQUIRED
     """Whether callers must prove themselves by a JWT; ``off`` lets anyone call."""
+    specification: CdsHooksVersion = CdsHooksVersion.V2
+    """CDS Hooks release of the discovery; ``3.0`` adds ``version`` and ``hookVersion`` to each service."""
+    certificate_header: str | None = None
+    """Header in which a TLS-ending proxy names the client certificate that it verified; None = nobody's certificate counts."""
+    certificate_proxies: tuple[str, ...] = ()
+    """Addresses or networks of those proxies: from anybody else the header is not believed."""
     accepted_audience_bases: tuple[str, ...] = ()
     """Further base addresses under which callers know this service (a proxy's), for the JWT's ``aud``."""
     app_base_url: str | None = None
@@ -82,6 +107,8 @@ class CdsSettings:
     """The longest ``exp`` - ``iat`` of a client JWT that is believed; bounds the memory of used ids."""
     validate_responses: bool = True
     """Check each answer by the rules that the tests use, before it leaves."""
+    feedback_retention_days: int = 730
+    """How long issued cards and the feedback on them are kept; then they are removed."""
 
     def __post_init__(self) -> None:
         """ValueError for addresses and numbers that cannot work."""
@@ -89,13 +116,29 @@ class CdsSettings:
             origin_of(url)
             if url.endswith("/"):
                 raise ValueError(f"{url} must not end with a slash")
+        self._check_certificates()
         issuers = [client.iss for client in self.trusted_clients]
         if len(set(issuers)) != len(issuers):
             raise ValueError("two trusted clients have the same iss")
         if not 0 < self.soft_budget_ms <= self.hard_budget_ms:
             raise ValueError("soft_budget_ms must be positive and not above hard_budget_ms")
-        if min(self.max_pages, self.max_cards, self.max_body_bytes, self.max_token_lifetime_s) < 1 or self.token_leeway_s < 0:
+        limits = (self.max_pages, self.max_cards, self.max_body_bytes, self.max_token_lifetime_s, self.feedback_retention_days)
+        if min(limits) < 1 or self.token_leeway_s < 0:
             raise ValueError("limits must be positive")
+
+    def _check_certificates(self) -> None:
+        for network in self.certificate_proxies:
+            ipaddress.ip_network(network)
+        if (self.certificate_header is None) != (not self.certificate_proxies):
+            raise ValueError("certificate_header and certificate_proxies are given together or not at all")
+        if self.certificate_header is not None and not _HEADER_NAME.fullmatch(self.certificate_header):
+            raise ValueError("certificate_header must be the name of an HTTP header")
+        named = [client.certificates for client in self.trusted_clients]
+        if any(named) and self.certificate_header is None:
+            raise ValueError("a trusted client has certificates, but no certificate_header is set")
+        flat = [certificate for certificates in named for certificate in certificates]
+        if len(set(flat)) != len(flat):
+            raise ValueError("one certificate names two trusted clients")
 
     @property
     def app_url(self) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 
 from flask import Blueprint, Response, jsonify, request
-from werkzeug.exceptions import BadRequest
 
+from cds_service.bodies import compressed, json_body
 from cds_service.cards import CardContext, IssuedCard
+from cds_service.certificates import StatedCertificate
 from cds_service.client_auth import CallingClient
 from cds_service.definitions import ServiceDefinition
 from cds_service.evaluate import SERVICES, at_most, cards_for
@@ -19,7 +20,7 @@ from cds_service.gather import fhir_client_for
 from cds_service.protocol import HookRequest, parse_request
 from cds_service.runtime import CdsServices
 from cds_service.validator import faults_of
-from fhir_imaging.errors import ImagingError, InvalidRequest, NotFound, NotSupported
+from fhir_imaging.errors import ImagingError, NotFound
 from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, request_reference
 
 log = logging.getLogger("imaging_cds.cds")
@@ -37,18 +38,20 @@ def create_blueprint(services: CdsServices) -> Blueprint:
 
     @blueprint.after_request
     def _cors(response: Response) -> Response:
-        return decorate(services, response)
+        return compressed(request, decorate(services, response))
 
     @blueprint.get(PREFIX, strict_slashes=False)
     def discovery() -> Response:
         _caller(services)
-        return jsonify({"services": [service.discovery_entry() for service in SERVICES.values()]})
+        return jsonify(
+            {"services": [service.discovery_entry(services.settings.specification) for service in SERVICES.values()]}
+        )
 
     @blueprint.post(f"{PREFIX}/<service_id>")
     def call(service_id: str) -> Response:
         caller = _caller(services)
         service = _service(service_id)
-        hook_request = parse_request(_json_body(), hook=service.hook)
+        hook_request = parse_request(json_body(request, services.settings.max_body_bytes), hook=service.hook)
         for warning in hook_request.warnings:
             log.warning("%s: a request to %s: %s", request_reference(), service_id, warning)
         cards = _cards(services, service, hook_request, caller)
@@ -59,7 +62,7 @@ def create_blueprint(services: CdsServices) -> Blueprint:
     def feedback(service_id: str) -> Response:
         caller = _caller(services)
         service = _service(service_id)
-        entries = parse_feedback(_json_body())
+        entries = parse_feedback(json_body(request, services.settings.max_body_bytes))
         services.feedback.record(entries, service_id=service.service_id, client=caller.iss, now=services.now())
         return Response(status=200)
 
@@ -82,13 +85,23 @@ def decorate(services: CdsServices, response: Response) -> Response:
         response,
         allowed_origins=services.settings.cors_origins,
         methods="GET, POST, OPTIONS",
-        headers="Authorization, Content-Type",
+        headers="Authorization, Content-Type, Content-Encoding",
+        expose="X-Request-Id",
     )
 
 
 def _caller(services: CdsServices) -> CallingClient:
     # The path as the route has it: a trailing slash on discovery is not part of the address that clients sign.
-    return services.authenticator.authenticate(request.headers.get("Authorization"), request.path.rstrip("/"))
+    path = request.path.rstrip("/")
+    return services.authenticator.authenticate(request.headers.get("Authorization"), path, _certificate(services))
+
+
+def _certificate(services: CdsServices) -> StatedCertificate | None:
+    header = services.authenticator.certificate_header
+    value = request.headers.get(header) if header else None
+    # The connection's own peer: ProxyFix has put what a header claims in the place of REMOTE_ADDR.
+    connection = request.environ.get("werkzeug.proxy_fix.orig", request.environ)
+    return StatedCertificate(value=value, peer=connection.get("REMOTE_ADDR") or "") if value else None
 
 
 def _service(service_id: str) -> ServiceDefinition:
@@ -96,17 +109,6 @@ def _service(service_id: str) -> ServiceDefinition:
     if service is None:
         raise NotFound("There is no CDS service of that id.")
     return service
-
-
-def _json_body() -> object:
-    if not (request.mimetype.endswith(("/json", "+json")) or request.mimetype == "application/json+fhir"):
-        raise NotSupported("The body must be application/json.", status=415)
-    try:
-        return request.get_json(force=True, cache=False)
-    except (BadRequest, UnicodeDecodeError) as exc:
-        raise InvalidRequest("The body is not valid JSON.") from exc
-    except RecursionError as exc:
-        raise InvalidRequest("The body is nested too deeply.") from exc
 
 
 def _cards(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from sqlalchemy import inspect, text
 
 from cds_service import feedback_store
+from cds_service.cards import IssuedCard
+from cds_service.feedback import FeedbackEntry, Outcome
 from cds_service.feedback_store import RuleFeedback
 from fhir_imaging.store.engine import Store
 from tests.cds_actors import CdsActor, a_cds_service, a_hook, a_lung_rads, a_nodule, a_store, whole_prefetch
@@ -185,3 +188,32 @@ def test_counts_can_be_limited_in_time(cds: CdsActor) -> None:
         RuleFeedback(rule_id="lung-rads-2022/3", indicator="warning", shown=1, accepted=0, overridden=0),
     )
     assert cds.services.feedback.by_rule(since=now + 1) == ()
+
+
+def test_old_cards_and_their_feedback_are_removed_and_no_others(store: Store, tmp_path: Path) -> None:
+    """At most once an hour; what a card's feedback was counted under lives as long as the card."""
+    year = a_cds_service(store, tmp_path, feedback_retention_days=365).services.feedback
+    day = 86_400
+    now = 1_800_000_000
+    entry = FeedbackEntry(card_uuid="old", outcome=Outcome.OVERRIDDEN, at=datetime.fromtimestamp(now, UTC))
+
+    def remember(card_uuid: str, at: int) -> None:
+        card = IssuedCard(card={"uuid": card_uuid, "indicator": "info"}, rule_id="pack/row")
+        year.remember([card], service_id="s", client=None, now=at)
+
+    remember("old", now)
+    year.record([entry], service_id="s", client=None, now=now + 60)
+    remember("kept", now + day)
+    assert shown_and_told(store) == ({"old", "kept"}, 1)
+
+    remember("new", now + 365 * day + 61)
+    assert shown_and_told(store) == ({"kept", "new"}, 0)
+
+    remember("late", now + 366 * day + 3000)
+    assert "kept" not in shown_and_told(store)[0]
+
+
+def shown_and_told(store: Store) -> tuple[set[str], int]:
+    with store.read() as connection:
+        cards = set(connection.execute(text("SELECT card_uuid FROM cds_issued_card")).scalars())
+        return cards, int(connection.execute(text("SELECT count(*) FROM cds_card_feedback")).scalar_one())
