@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Exists,
     Index,
     LargeBinary,
     String,
     Table,
+    and_,
     case,
     delete,
+    distinct,
     func,
     insert,
     select,
@@ -75,6 +78,17 @@ class RuleFeedback:
     overridden: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverrideCount:
+    """On how many of a rule's cards one reason was given. ``reason`` is the code; None = none was given."""
+
+    rule_id: str
+    indicator: str
+    reason: str | None
+    has_comment: bool
+    cards: int
+
+
 _PURGE_INTERVAL_S = 3600
 
 
@@ -100,8 +114,8 @@ class FeedbackStore:
             for card in cards
         ]
         if rows:
-            with self._store.write() as connection:
-                connection.execute(insert(issued_card), rows)
+            with self._store.write_once() as connection:
+                connection.execute(insert(issued_card).values(rows))
                 self._purge_now_and_then(connection, now)
 
     def _purge_now_and_then(self, connection: Connection, now: int) -> None:
@@ -130,7 +144,7 @@ class FeedbackStore:
                 new += 1
         return new
 
-    def by_rule(self, *, since: int = 0) -> tuple[RuleFeedback, ...]:
+    def by_rule(self, *, since: int = 0, service_id: str | None = None) -> tuple[RuleFeedback, ...]:
         """Counts per rule and indicator for cards issued at or after ``since``; the caller who got a card may report on it."""
         accepted = _reported(Outcome.ACCEPTED)
         overridden = _reported(Outcome.OVERRIDDEN)
@@ -142,7 +156,7 @@ class FeedbackStore:
                 func.sum(case((accepted, 1), else_=0)).label("accepted"),
                 func.sum(case((overridden, 1), else_=0)).label("overridden"),
             )
-            .where(issued_card.c.issued_at >= since)
+            .where(_issued(since, service_id))
             .group_by(issued_card.c.rule_id, issued_card.c.indicator)
             .order_by(issued_card.c.rule_id, issued_card.c.indicator)
         )
@@ -158,6 +172,30 @@ class FeedbackStore:
             )
             for row in rows
         )
+
+    def override_reasons(self, *, since: int = 0, service_id: str | None = None) -> tuple[OverrideCount, ...]:
+        """Why each rule's cards were overridden, the most frequent reason first; a card counts once per reason."""
+        rule, indicator = issued_card.c.rule_id, issued_card.c.indicator
+        reason, has_comment = card_feedback.c.reason_code, card_feedback.c.comment.is_not(None)
+        cards = func.count(distinct(card_feedback.c.card_uuid))
+        query = (
+            select(rule, indicator, reason, has_comment.label("has_comment"), cards.label("cards"))
+            .join(card_feedback, _reported_on(Outcome.OVERRIDDEN))
+            .where(_issued(since, service_id))
+            .group_by(rule, indicator, reason, has_comment)
+            .order_by(rule, indicator, cards.desc(), reason)
+        )
+        with self._store.read() as connection:
+            return tuple(
+                OverrideCount(
+                    rule_id=row.rule_id,
+                    indicator=row.indicator,
+                    reason=row.reason_code,
+                    has_comment=bool(row.has_comment),
+                    cards=int(row.cards),
+                )
+                for row in connection.execute(query)
+            )
 
     def _row(self, entry: FeedbackEntry, service_id: str, client: str, now: int) -> dict[str, object]:
         reason = entry.reason
@@ -193,13 +231,18 @@ def _storable(value: str | None) -> str | None:
     return value.replace("\0", "") if value else None
 
 
-def _reported(outcome: Outcome) -> Exists:
-    return (
-        select(card_feedback.c.entry_digest)
-        .where(
-            card_feedback.c.card_uuid == issued_card.c.card_uuid,
-            card_feedback.c.client == issued_card.c.client,
-            card_feedback.c.outcome == outcome.value,
-        )
-        .exists()
+def _issued(since: int, service_id: str | None) -> ColumnElement[bool]:
+    in_time = issued_card.c.issued_at >= since
+    return in_time if service_id is None else and_(in_time, issued_card.c.service_id == service_id)
+
+
+def _reported_on(outcome: Outcome) -> ColumnElement[bool]:
+    return and_(
+        card_feedback.c.card_uuid == issued_card.c.card_uuid,
+        card_feedback.c.client == issued_card.c.client,
+        card_feedback.c.outcome == outcome.value,
     )
+
+
+def _reported(outcome: Outcome) -> Exists:
+    return select(card_feedback.c.entry_digest).where(_reported_on(outcome)).exists()
