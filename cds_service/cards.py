@@ -30,6 +30,13 @@ OVERRIDE_CODES = (
     "patient-refuses",
     "inappropriate-recipient",
 )
+_TOPIC_OF = {
+    Kind.LUNG_RADS: ("lung-screening-follow-up", "Follow-up of lung cancer screening"),
+    Kind.NODULE: ("lung-nodule-follow-up", "Follow-up of an incidental lung nodule"),
+    Kind.ACTIONABLE: ("critical-result", "Communication of an actionable finding"),
+    Kind.ASSESSMENT: ("imaging-follow-up", "Follow-up of an imaging finding"),
+    Kind.TEXT: ("imaging-follow-up", "Follow-up of an imaging finding"),
+}
 ORDERING_USERS = frozenset({"Practitioner", "PractitionerRole"})
 
 
@@ -100,12 +107,7 @@ def _source(guidance: Guidance) -> dict[str, Any]:
     pack = next((statement.pack for statement in guidance.statements if statement.pack), None)
     if guidance.finding.author is Author.AI:
         return {"label": f"{AI_LABEL} imaging result", "topic": _topic("ai-result", "AI result not signed by anybody")}
-    screening = guidance.finding.kind is Kind.LUNG_RADS
-    topic = (
-        _topic("lung-screening-follow-up", "Follow-up of lung cancer screening")
-        if screening
-        else _topic("lung-nodule-follow-up", "Follow-up of an incidental lung nodule")
-    )
+    topic = _topic(*_TOPIC_OF[guidance.finding.kind])
     if pack is None:
         return {"label": "Radiology report", "topic": topic}
     return {"label": pack.title, "url": pack.url, "topic": topic}

@@ -13,17 +13,20 @@ from imaging_findings.facts import QUERIES, Facts
 from imaging_findings.findings import Author, Finding, Kind
 from imaging_findings.incidental import describe
 from imaging_findings.quotes import Quote
+from imaging_findings.wording import finding_words, first_clause, headline_title, step_words
 
 SUMMARY_MAX = 139
 _SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
 _MAX_FOREIGN = 400
 _MAX_OTHERS = 5
 AI_LABEL = "AI (unsigned)"
+# Only a critical result asks for these; its own card says when they could not be read.
+TOLD_BY_THE_RULE = frozenset({"communications"})
 
 
 def summary_of(guidance: Guidance) -> str:
     """What, when and on whose authority, in one sentence under 140 characters."""
-    what = f"{_title(guidance.finding)}{_seen_on(guidance)}: {_what_next(guidance)}"
+    what = f"{_title(guidance)}{_seen_on(guidance)}: {_what_next(guidance)}"
     beside = _ai_beside(guidance)
     source = f" – {_source(guidance)}"
     for ending in (beside + source, beside, source, ""):
@@ -34,7 +37,8 @@ def summary_of(guidance: Guidance) -> str:
 
 def detail_of(guidance: Guidance, facts: Facts) -> str:
     """The evidence: finding, report, guideline with version and citation, AI beside the reader, and what is missing."""
-    lines = [f"**Finding:** {_finding_words(guidance.finding)}{_seen_on(guidance)}. {_signature(guidance.finding)}"]
+    found = escaped(finding_words(guidance.finding, guidance.title))
+    lines = [f"**Finding:** {found}{_seen_on(guidance)}. {_signature(guidance.finding)}"]
     lines += [f"**Report:** {_quote_words(quote)}" for quote in guidance.quotes]
     lines += [_statement_words(statement) for statement in guidance.statements]
     if guidance.next_step and guidance.overdue:
@@ -42,7 +46,9 @@ def detail_of(guidance: Guidance, facts: Facts) -> str:
     elif guidance.next_step and guidance.next_step.firm:
         lines.append(f"**Due:** {guidance.next_step.due}, counted from the date of the study.")
     lines += _ai_words(guidance)
-    lines += [f"**Also on this study:** {_finding_words(one)}. {_signature(one)}" for one in guidance.others[:_MAX_OTHERS]]
+    lines += [
+        f"**Also on this study:** {escaped(finding_words(one))}. {_signature(one)}" for one in guidance.others[:_MAX_OTHERS]
+    ]
     if len(guidance.others) > _MAX_OTHERS:
         lines.append(f"**Also on this study:** {len(guidance.others) - _MAX_OTHERS} more.")
     if guidance.finding.kind is Kind.NODULE and facts.smoking:
@@ -56,12 +62,12 @@ def detail_of(guidance: Guidance, facts: Facts) -> str:
 
 def availability_lines(facts: Facts) -> list[str]:
     """What could not be looked at, so that silence about it is not taken for an answer."""
-    meanings = {query.key: query.meaning for query in QUERIES}
+    meanings = {query.key: query.meaning for query in QUERIES if query.key not in TOLD_BY_THE_RULE}
     lines: list[str] = []
-    if facts.unavailable:
+    if facts.unavailable & set(meanings):
         told = ", ".join(meanings[key] for key in meanings if key in facts.unavailable)
         lines.append(f"**Not available:** {told}.")
-    if facts.partial:
+    if facts.partial & set(meanings):
         told = ", ".join(meanings[key] for key in meanings if key in facts.partial)
         lines.append(f"**Only a part came:** {told}.")
     if facts.problems:
@@ -78,14 +84,9 @@ def escaped(words: str) -> str:
     return _SPECIAL.sub(r"\\\1", plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 
-def _title(finding: Finding) -> str:
-    prefix = f"{AI_LABEL}: " if finding.author is Author.AI else ""
-    if finding.kind is Kind.LUNG_RADS:
-        return f"{prefix}Lung-RADS {finding.category or 'without coded category'}"
-    nodule = finding.nodule
-    size = f"{nodule.diameter_mm:g} mm " if nodule.diameter_mm is not None else ""
-    kind = f"{nodule.attenuation} " if nodule.attenuation else ""
-    return f"{prefix}{size}{kind}lung nodule"
+def _title(guidance: Guidance) -> str:
+    prefix = f"{AI_LABEL}: " if guidance.finding.author is Author.AI else ""
+    return f"{prefix}{headline_title(guidance)}"
 
 
 def _seen_on(guidance: Guidance) -> str:
@@ -99,24 +100,18 @@ def _seen_on(guidance: Guidance) -> str:
 def _what_next(guidance: Guidance) -> str:
     if guidance.finding.author is Author.AI:
         return "nobody has signed it"
+    if guidance.headline:
+        return guidance.headline
     step = guidance.next_step
     if step and step.firm:
-        return (
-            f"{step.examination} overdue since {step.due.latest}" if guidance.overdue else f"{step.examination} due {step.due}"
-        )
+        return step_words(step, overdue=guidance.overdue)
     if guidance.statements:
         if len(guidance.statements) > 1 and guidance.missing:
             return "follow-up depends on the patient's risk, which is not coded"
-        return _first_clause(guidance.statements[0].words)
+        return first_clause(guidance.statements[0].words)
     if guidance.missing:
         return f"no interval computed, missing: {guidance.missing[0]}"
-    return _first_clause(guidance.notes[0]) if guidance.notes else "see detail"
-
-
-def _first_clause(words: str) -> str:
-    clause = re.split(r"[:;.](?:\s|$)", words, maxsplit=1)[0]
-    # Proper names and abbreviations keep their capital; an ordinary first word gives it up inside the sentence.
-    return clause[:1].lower() + clause[1:] if clause[1:2].islower() and not clause.startswith("Fleischner") else clause
+    return first_clause(guidance.notes[0]) if guidance.notes else "see detail"
 
 
 def _source(guidance: Guidance) -> str:
@@ -133,15 +128,6 @@ def _ai_beside(guidance: Guidance) -> str:
         return ""
     said = guidance.ai.category or describe(guidance.ai.nodule)
     return f"; {AI_LABEL} says {said}"
-
-
-def _finding_words(finding: Finding) -> str:
-    nodule = describe(finding.nodule)
-    if finding.kind is Kind.LUNG_RADS:
-        modifier = "S" if finding.modifier_s else ""
-        stated = f" (stated: {escaped(finding.stated)})" if finding.stated and not finding.category else ""
-        return f"Lung-RADS {finding.category or 'without coded category'}{modifier}{stated}" + (f", {nodule}" if nodule else "")
-    return "Lung nodule" + (f", {nodule}" if nodule else "")
 
 
 def _signature(finding: Finding) -> str:
@@ -172,4 +158,4 @@ def _ai_words(guidance: Guidance) -> list[str]:
         return []
     verdict = {True: "It agrees with the reader.", False: "It differs from the reader.", None: "The two cannot be compared."}
     name = f", by {escaped(guidance.ai.signed_by)}" if guidance.ai.signed_by else ""
-    return [f"**{AI_LABEL}:** {_finding_words(guidance.ai)}{name}; nobody has signed it. {verdict[guidance.ai_agrees]}"]
+    return [f"**{AI_LABEL}:** {escaped(finding_words(guidance.ai))}{name}; nobody has signed it. {verdict[guidance.ai_agrees]}"]

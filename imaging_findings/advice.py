@@ -62,6 +62,10 @@ class Guidance:
     study: StudyFacts | None
     urgency: Urgency
     statements: tuple[Statement, ...] = ()
+    headline: str | None = None
+    """What the summary says next, where that is not a step: whether anybody was told of a critical result."""
+    title: str | None = None
+    """The finding's name in the rule's own words, where its codes alone do not say it."""
     next_step: NextStep | None = None
     overdue: bool = False
     order: OrderProposal | None = None

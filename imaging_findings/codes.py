@@ -18,10 +18,15 @@ SNOMED = "http://snomed.info/sct"
 LOINC = "http://loinc.org"
 DCM = "http://dicom.nema.org/resources/ontology/DCM"
 UCUM = "http://unitsofmeasure.org"
+RADLEX = "http://radlex.org"
 LUNG_RADS = "https://imaging-cds.example/fhir/CodeSystem/lung-rads"
 NODULE = "https://imaging-cds.example/fhir/CodeSystem/nodule"
 FOLLOW_UP_GUIDELINE = "https://imaging-cds.example/fhir/CodeSystem/follow-up-guideline"
 IMAGING_SELECTION = "https://imaging-cds.example/fhir/StructureDefinition/imaging-selection"
+
+
+# One code system, several names in the wild (the HL7 dicom-sr guide writes the first).
+_SPELLINGS = {"http://www.radlex.org": RADLEX, "https://radlex.org": RADLEX, "https://www.radlex.org": RADLEX}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +102,13 @@ def codings(value: object) -> tuple[Code, ...]:
     for coding in dicts(stated.get("coding")) or [stated]:
         system, code = text(coding.get("system")), text(coding.get("code"))
         if system and code:
-            found.append(Code(system, code, text(coding.get("display")) or "", text(coding.get("version"))))
+            found.append(Code(_normal(system), code, text(coding.get("display")) or "", text(coding.get("version"))))
     return tuple(found)
+
+
+def _normal(system: str) -> str:
+    plain = system.removesuffix("/").removesuffix("/RID")
+    return RADLEX if plain == RADLEX else _SPELLINGS.get(plain, system)
 
 
 def find(value: object, *wanted: Code) -> Code | None:

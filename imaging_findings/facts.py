@@ -55,6 +55,20 @@ also has (a) is the screening's, and Fleischner is never applied to it.
 **(c) AI results**: shape (a) or (b) with ``status`` ``preliminary`` and ``device``; same ``derivedFrom`` study, with the slice.
 An AI result says nothing of its own once the same study has a signed one: both are then shown together.
 
+**(d) A finding that must be communicated** (critical results; ACR categories 1 to 3). Either an Observation::
+
+    code                 SCT 59282003 pulmonary embolism, 36118008 pneumothorax or 1386000 intracranial haemorrhage,
+                         with no value, valueBoolean true or a value of SCT 52101004 present / 10828004 positive
+                         or DCM 121071 Finding, with the finding's SNOMED or RadLex code as valueCodeableConcept
+    interpretation,      RadLex RID49480, RID49481 or RID49482: the reader's own category 1, 2 or 3
+      category, value
+      or component[]
+    issued               the instant of signing with its zone; without it nothing is critical
+
+or the same codes in ``DiagnosticReport.conclusionCode`` (``issued`` of the report then counts). That somebody was told: a
+Communication (``status`` completed, ``sent`` or ``received``, ``recipient.display``) whose ``about`` names the report, the
+Observation or the ImagingStudy; or a signed Observation LOINC 73568-8 with valueString, whose ``derivedFrom`` names the study.
+
 **Beside them** (all optional but Patient): Patient.birthDate; DiagnosticReport (``imagingStudy`` or ``result`` names the study
 or finding; ``conclusion`` is quoted, never computed from); ImagingStudy (identifier ``urn:dicom:uid``, started, modality,
 series.bodySite or procedureCode); ServiceRequest (LOINC code, status, authoredOn); Observation LOINC 72166-2 tobacco smoking
@@ -68,6 +82,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from imaging_findings.actionable_reading import read_actionable, read_actionable_report
+from imaging_findings.communications import CommunicationFacts, read_communication, read_section
 from imaging_findings.findings import Finding, Problem
 from imaging_findings.history import (
     ConditionFacts,
@@ -116,7 +132,9 @@ QUERIES: tuple[FactQuery, ...] = (
         "findings",
         "Observation",
         f"Observation?{_PATIENT}&code=http://snomed.info/sct|1362105002,http://snomed.info/sct|27925004,"
-        "http://snomed.info/sct|427359005&_sort=-date&_count=100",
+        "http://snomed.info/sct|427359005,http://snomed.info/sct|59282003,http://snomed.info/sct|36118008,"
+        "http://snomed.info/sct|1386000,http://dicom.nema.org/resources/ontology/DCM|121071,http://loinc.org|73568-8"
+        "&_sort=-date&_count=100",
         True,
         "coded imaging findings",
     ),
@@ -144,6 +162,13 @@ QUERIES: tuple[FactQuery, ...] = (
         "tobacco smoking status",
     ),
     FactQuery("conditions", "Condition", f"Condition?{_PATIENT}&_count=200", False, "conditions"),
+    FactQuery(
+        "communications",
+        "Communication",
+        f"Communication?{_PATIENT}&status=completed&_sort=-sent&_count=50",
+        False,
+        "communications of critical results",
+    ),
 )
 
 
@@ -153,6 +178,9 @@ class Facts:
 
     patient: PatientFacts
     findings: tuple[Finding, ...] = ()
+    actionable: tuple[Finding, ...] = ()
+    """Findings that a site's policy may ask to communicate, of Observations and of reports."""
+    communications: tuple[CommunicationFacts, ...] = ()
     studies: tuple[StudyFacts, ...] = ()
     orders: tuple[OrderFacts, ...] = ()
     reports: tuple[ReportFacts, ...] = ()
@@ -194,16 +222,19 @@ def read_facts(
     def own(key: str, resource_type: str, reader: Callable[[Mapping[str, Any]], Fact | Problem | None]) -> tuple[Fact, ...]:
         return _read_all(_of(resources, key), (resource_type, patient_id), reader, problems)
 
+    told = own("communications", "Communication", read_communication) + own("findings", "Observation", read_section)
     smoking = own("smoking", "Observation", read_smoking)
     return Facts(
         patient=patient,
         findings=own("findings", "Observation", lambda one: read_finding(one, patient_id)),
+        actionable=own("findings", "Observation", read_actionable) + own("reports", "DiagnosticReport", read_actionable_report),
+        communications=told,
         studies=own("studies", "ImagingStudy", read_study_facts),
         orders=own("orders", "ServiceRequest", read_order),
         reports=own("reports", "DiagnosticReport", read_report),
         conditions=own("conditions", "Condition", read_condition),
         smoking=smoking[0] if smoking else None,
-        problems=tuple(problems),
+        problems=tuple(dict.fromkeys(problems)),
         unavailable=frozenset(query.key for query in QUERIES if resources.get(query.key) is None),
         partial=partial,
     )

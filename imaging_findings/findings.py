@@ -6,7 +6,7 @@ Sizes are millimetres. Dates are the local date of the study as its source state
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 
 from fhir_imaging.uids import StudyInstanceUID
@@ -26,6 +26,12 @@ class Kind(StrEnum):
 
     LUNG_RADS = "lung-rads"
     NODULE = "nodule"
+    ASSESSMENT = "assessment"
+    """A category or a measurement that a table pack reads (BI-RADS, an aortic diameter)."""
+    ACTIONABLE = "actionable"
+    """A finding that must be communicated."""
+    TEXT = "text"
+    """A category that only a report's words state; quoted, never computed from."""
 
 
 class Attenuation(StrEnum):
@@ -89,6 +95,33 @@ class Recommendation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """What a table pack reads: its ``name`` (``bi-rads``), and measurements and coded words beside the category."""
+
+    name: str
+    title: str
+    numbers: tuple[tuple[str, float], ...] = ()
+    words: tuple[tuple[str, str], ...] = ()
+    side: str | None = None
+
+    def number(self, name: str) -> float | None:
+        """The measurement of this name."""
+        return dict(self.numbers).get(name)
+
+    def word(self, name: str) -> str | None:
+        """The coded word of this name."""
+        return dict(self.words).get(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actionable:
+    """Codes that a site's policy may call actionable, and the category that the reader coded (ACR 1 to 3)."""
+
+    codes: tuple[Code, ...] = ()
+    category: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One coded finding on one study."""
 
@@ -111,6 +144,10 @@ class Finding:
     nodule: Nodule = field(default_factory=Nodule)
     selection: ImageSelection | None = None
     recommended: Recommendation | None = None
+    issued: datetime | None = None
+    """When it was signed; None unless the source gave a time with its zone."""
+    assessment: Assessment | None = None
+    actionable: Actionable | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from imaging_findings.advice import Authority, Guidance, Judgement, OrderProposal, Statement, Suppressed
+from imaging_findings.critical import actionable_guidance
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding, Kind
 from imaging_findings.follow_up import Answer, Ground, after_history, next_step, with_reader
@@ -55,8 +56,8 @@ def judge(facts: Facts, packs: Packs, now: datetime) -> Judgement:
     """All guidance for the patient as of ``now`` (its local date is today), the most urgent and the longest due first."""
     guidance: list[Guidance] = []
     suppressed: list[Suppressed] = []
-    for case in _cases(facts, packs, now.date()):
-        spoken = after_history(_guidance_for(case), case.ground)
+    lungs = (after_history(_guidance_for(case), case.ground) for case in _cases(facts, packs, now.date()))
+    for spoken in [*actionable_guidance(facts, packs.actionable, now), *lungs]:
         if isinstance(spoken, Guidance):
             guidance.append(spoken)
         else:

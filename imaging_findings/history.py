@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from fhir_imaging.study import UnreadableStudy, concept_text, patient_id_of, read_study
@@ -14,7 +14,7 @@ from imaging_findings import codes
 from imaging_findings.codes import Code
 from imaging_findings.findings import Problem
 from imaging_findings.modalities import family_of
-from imaging_findings.observations import SIGNED, day_of, reference_of, relative_reference
+from imaging_findings.observations import SIGNED, day_of, moment_of, reference_of, relative_reference
 from imaging_findings.regions import regions_of_codes, regions_of_words
 
 ICD_10 = frozenset(
@@ -72,6 +72,8 @@ class ReportFacts:
     conclusion: str | None
     studies: frozenset[str]
     results: frozenset[str]
+    issued: datetime | None = None
+    """None unless the source gave a time with its zone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +154,7 @@ def read_report(resource: Mapping[str, Any]) -> ReportFacts | None:
         conclusion=text(resource.get("conclusion")),
         studies=_relative_references(resource.get("imagingStudy"), "ImagingStudy"),
         results=_relative_references(resource.get("result"), "Observation"),
+        issued=moment_of(text(resource.get("issued"))),
     )
 
 

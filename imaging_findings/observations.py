@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 from fhir_imaging.study import parse_datetime, patient_id_of
@@ -41,7 +41,7 @@ Choice = TypeVar("Choice", Attenuation, Change)
 def read_finding(resource: Mapping[str, Any], patient_id: str) -> Finding | Problem | None:
     """The finding in an Observation; None when it is none of ours or says nothing (cancelled, unfinished)."""
     kind = _kind(resource)
-    author = _author(resource)
+    author = author_of(resource)
     if kind is None or author is None:
         return None
     reference = reference_of(resource, "Observation")
@@ -53,16 +53,17 @@ def read_finding(resource: Mapping[str, Any], patient_id: str) -> Finding | Prob
         reference=reference,
         kind=kind,
         author=author,
-        signed_by=_signed_by(resource, author),
-        study_reference=_study_reference(resource),
+        signed_by=signed_by_of(resource, author),
+        study_reference=study_reference_of(resource),
         study_date=day_of(text(resource.get("effectiveDateTime"))),
         category=category,
         scheme=scheme,
         stated=text(as_dict(resource.get("valueCodeableConcept")).get("text")) or text(resource.get("valueString")),
         modifier_s=components.value(codes.LUNG_RADS_MODIFIER_S).get("valueBoolean") is True,
         nodule=_nodule(resource, components),
-        selection=_selection(resource),
-        recommended=_recommendation(components),
+        selection=selection_of(resource),
+        recommended=recommendation_of(components),
+        issued=moment_of(text(resource.get("issued"))),
     )
 
 
@@ -73,6 +74,12 @@ def day_of(stated: str | None) -> date | None:
     """
     moment = parse_datetime(stated) if stated and len(stated) >= len("2026-01-01") else None
     return moment.date() if moment is not None and 1900 <= moment.year <= 2200 else None
+
+
+def moment_of(stated: str | None) -> datetime | None:
+    """The moment of a FHIR dateTime or instant with a time and its zone; None for anything less exact."""
+    moment = parse_datetime(stated) if stated and "T" in stated and day_of(stated) else None
+    return moment if moment is not None and moment.tzinfo is not None else None
 
 
 def reference_of(resource: Mapping[str, Any], resource_type: str) -> str:
@@ -123,7 +130,8 @@ def _kind(resource: Mapping[str, Any]) -> Kind | None:
     return Kind.NODULE if in_lung else None
 
 
-def _author(resource: Mapping[str, Any]) -> Author | None:
+def author_of(resource: Mapping[str, Any]) -> Author | None:
+    """Who stands behind an Observation; None for what is withdrawn or unfinished."""
     status = resource.get("status")
     if status == "preliminary":
         return Author.AI if as_dict(resource.get("device")) else None
@@ -142,7 +150,8 @@ def _value(kind: Kind, resource: Mapping[str, Any]) -> tuple[str | None, Code | 
     return coded[0].code, coded[0]
 
 
-def _signed_by(resource: Mapping[str, Any], author: Author) -> str | None:
+def signed_by_of(resource: Mapping[str, Any], author: Author) -> str | None:
+    """Who signed an Observation, or the AI's name."""
     if author is Author.AI:
         device = as_dict(resource.get("device"))
         return text(device.get("display")) or text(device.get("reference"))
@@ -150,7 +159,8 @@ def _signed_by(resource: Mapping[str, Any], author: Author) -> str | None:
     return ", ".join(name for name in names if name) or None
 
 
-def _study_reference(resource: Mapping[str, Any]) -> str | None:
+def study_reference_of(resource: Mapping[str, Any]) -> str | None:
+    """The ImagingStudy that an Observation names."""
     references = [*dicts(resource.get("derivedFrom")), *dicts(resource.get("partOf"))]
     found = (relative_reference(text(one.get("reference")), "ImagingStudy") for one in references)
     return next((one for one in found if one), None)
@@ -197,13 +207,15 @@ def _risk(stated: tuple[Code, ...]) -> Risk | None:
     return Risk.HIGH if high else Risk.LOW
 
 
-def _recommendation(components: Components) -> Recommendation | None:
+def recommendation_of(components: Components) -> Recommendation | None:
+    """What the reader coded as follow-up."""
     interval: Interval | None = interval_in(components.value(codes.FOLLOW_UP_INTERVAL))
     due = day_of(text(components.value(codes.FOLLOW_UP_DATE).get("valueDateTime")))
     return Recommendation(interval=interval, due=due) if interval or due else None
 
 
-def _selection(resource: Mapping[str, Any]) -> ImageSelection | None:
+def selection_of(resource: Mapping[str, Any]) -> ImageSelection | None:
+    """The slice on which an Observation's finding is seen."""
     for extension in dicts(resource.get("extension")):
         if extension.get("url") != codes.IMAGING_SELECTION:
             continue

@@ -5,16 +5,23 @@ A pack that is not wholly valid is refused with all its faults (``PackError``): 
 
 from __future__ import annotations
 
-import tomllib
-from enum import StrEnum
 from functools import cache
 from importlib import resources
-from typing import TypeVar
 
 from imaging_findings import codes
+from imaging_findings.actionable_policy import parse_actionable_policy
 from imaging_findings.codes import Code
 from imaging_findings.findings import Attenuation, Change, Risk
-from imaging_findings.intervals import Interval, Unit
+from imaging_findings.pack_parts import (
+    finish,
+    read_info,
+    read_member,
+    read_order,
+    read_range,
+    read_step,
+    read_top,
+    refuse_duplicates,
+)
 from imaging_findings.rules import (
     Band,
     CategoryRow,
@@ -22,21 +29,17 @@ from imaging_findings.rules import (
     NodulePack,
     NoduleRow,
     OrderCode,
-    PackInfo,
     Packs,
-    PlannedStep,
     Rounding,
     ScreeningPack,
-    SizeRange,
-    Strength,
     Trigger,
     Urgency,
 )
-from imaging_findings.toml_tables import PackError, TomlTable
+from imaging_findings.toml_tables import TomlTable
 
-Member = TypeVar("Member", bound=StrEnum)
 LUNG_RADS_FILE = "lung_rads_2022.toml"
 FLEISCHNER_FILE = "fleischner_2017.toml"
+ACTIONABLE_FILE = "actionable_2014.toml"
 
 
 @cache
@@ -45,49 +48,50 @@ def bundled_packs() -> Packs:
     return Packs(
         screening=parse_screening_pack(_bundled(LUNG_RADS_FILE), LUNG_RADS_FILE),
         nodules=parse_nodule_pack(_bundled(FLEISCHNER_FILE), FLEISCHNER_FILE),
+        actionable=parse_actionable_policy(_bundled(ACTIONABLE_FILE), ACTIONABLE_FILE),
     )
 
 
 def parse_screening_pack(toml: str, name: str) -> ScreeningPack:
     """A screening pack from TOML; PackError lists all faults."""
-    top = _top(toml, name, "screening-category")
+    top = read_top(toml, name, "screening-category")
     growth = top.table("growth") or TomlTable({}, f"{name}.growth", top.problems)
     rows = [_category_row(table) for table in top.tables("category")]
     triggers = tuple(_trigger(table) for table in top.tables("trigger"))
     pack = ScreeningPack(
-        info=_info(top),
+        info=read_info(top),
         growth_above_mm=growth.number("above_mm") or 0.0,
         growth_within_months=growth.integer("within_months"),
         categories={row.code: row for row in rows},
         triggers=triggers,
     )
     growth.close()
-    _refuse_duplicates([row.code for row in rows], top)
-    _refuse_duplicates([trigger.trigger_id for trigger in triggers], top)
+    refuse_duplicates([row.code for row in rows], top)
+    refuse_duplicates([trigger.trigger_id for trigger in triggers], top)
     for trigger in triggers:
         if trigger.category not in pack.categories:
             top.fault(f"trigger {trigger.trigger_id} names category {trigger.category}, which has no row")
-    _finish(top)
+    finish(top)
     return pack
 
 
 def parse_nodule_pack(toml: str, name: str) -> NodulePack:
     """A nodule pack from TOML; PackError lists all faults."""
-    top = _top(toml, name, "incidental-nodule")
-    order = _order(top.table("order"))
+    top = read_top(toml, name, "incidental-nodule")
+    order = read_order(top.table("order"))
     if order is None:
         top.fault("has no order table")
     rows = tuple(_nodule_row(table) for table in top.tables("row"))
     pack = NodulePack(
-        info=_info(top, code=top.string("code")),
+        info=read_info(top, code=top.string("code")),
         rounding_of_half=Rounding(top.choice("rounding_of_half", tuple(Rounding))),
         exclusions=_exclusions(top.table("exclusions") or TomlTable({}, f"{name}.exclusions", top.problems)),
         rows=rows,
         order=order or OrderCode(code=Code("", "")),
     )
-    _refuse_duplicates([row.row_id for row in rows], top)
+    refuse_duplicates([row.row_id for row in rows], top)
     _refuse_overlap(rows, top)
-    _finish(top)
+    finish(top)
     return pack
 
 
@@ -95,35 +99,14 @@ def _bundled(name: str) -> str:
     return (resources.files("imaging_findings") / "packs" / name).read_text(encoding="utf-8")
 
 
-def _top(toml: str, name: str, kind: str) -> TomlTable:
-    try:
-        content = tomllib.loads(toml)
-    except tomllib.TOMLDecodeError as exc:
-        raise PackError([f"{name}: {exc}"]) from exc
-    top = TomlTable(content, name, [])
-    top.choice("kind", (kind,))
-    return top
-
-
-def _info(top: TomlTable, code: str = "") -> PackInfo:
-    return PackInfo(
-        pack_id=top.string("id"),
-        title=top.string("title"),
-        guideline=Code(top.string("system"), code, version=top.string("version")),
-        citation=top.string("citation"),
-        url=top.string("url"),
-        clinical_owner=top.string("clinical_owner"),
-    )
-
-
 def _category_row(table: TomlTable) -> CategoryRow:
     step = table.table("step")
     row = CategoryRow(
         code=table.string("code"),
         statement=table.string("statement"),
-        steps=() if step is None else (_step(step),),
+        steps=() if step is None else (read_step(step),),
         urgency=Urgency(table.choice("urgency", (Urgency.INFO, Urgency.WARNING))),
-        order=_order(table.table("order")),
+        order=read_order(table.table("order")),
         evidence=table.choice("evidence", ("S", "C")),
     )
     if row.order and not row.steps:
@@ -140,10 +123,10 @@ def _trigger(table: TomlTable) -> Trigger:
         evidence=table.choice("evidence", ("S", "C")),
         feature=table.string("feature", default="-").strip("-") or None,
         except_feature=table.string("except_feature", default="-").strip("-") or None,
-        attenuation=_member(Attenuation, attenuation, table) if attenuation != "-" else None,
-        change=frozenset(_member(Change, word, table) for word in table.strings("change")),
-        diameter=_range(table.table("diameter")),
-        solid_part=_range(table.table("solid_part")),
+        attenuation=read_member(Attenuation, attenuation, table) if attenuation != "-" else None,
+        change=frozenset(read_member(Change, word, table) for word in table.strings("change")),
+        diameter=read_range(table.table("diameter")),
+        solid_part=read_range(table.table("solid_part")),
         previous_category=table.string("previous_category", default="-").strip("-") or None,
         previous_months=table.integer("previous_months", default=0) or None,
     )
@@ -155,12 +138,12 @@ def _nodule_row(table: TomlTable) -> NoduleRow:
     risk = table.string("risk", default="-")
     row = NoduleRow(
         row_id=table.string("id"),
-        attenuation=frozenset(_member(Attenuation, word, table) for word in table.strings("attenuation")),
-        risk=_member(Risk, risk, table) if risk != "-" else None,
+        attenuation=frozenset(read_member(Attenuation, word, table) for word in table.strings("attenuation")),
+        risk=read_member(Risk, risk, table) if risk != "-" else None,
         multiple=table.boolean("multiple"),
-        bands=frozenset(_member(Band, word, table) for word in table.strings("band")),
+        bands=frozenset(read_member(Band, word, table) for word in table.strings("band")),
         statement=table.string("statement"),
-        steps=tuple(_step(step) for step in table.tables("steps")),
+        steps=tuple(read_step(step) for step in table.tables("steps")),
         urgency=Urgency(table.choice("urgency", (Urgency.INFO, Urgency.WARNING))),
         evidence=table.choice("evidence", ("S", "C")),
     )
@@ -183,59 +166,6 @@ def _exclusions(table: TomlTable) -> Exclusions:
     return exclusions
 
 
-def _step(table: TomlTable) -> PlannedStep:
-    low, high = table.integer("low"), table.integer("high")
-    unit = Unit(table.choice("unit", tuple(Unit)))
-    if not 0 < low <= high:
-        table.fault(f"has the interval {low} to {high}, which is not positive and ascending")
-        low = high = 1
-    step = PlannedStep(
-        examination=table.string("examination"),
-        interval=Interval(low, high, unit),
-        strength=Strength(table.choice("strength", tuple(Strength), default=Strength.RECOMMENDED)),
-        until_years=table.integer("until_years", default=0) or None,
-    )
-    table.close()
-    return step
-
-
-def _order(table: TomlTable | None) -> OrderCode | None:
-    if table is None:
-        return None
-    system, code = table.string("system"), table.string("code")
-    procedure = codes.procedures().get((system, code))
-    if procedure is None:
-        # The wrong codes that circulate (an X-ray offered as a CT) end here.
-        table.fault(f"orders {system}|{code}, which is no examination of the checked tables")
-    order = OrderCode(
-        code=procedure.code if procedure else Code(system, code),
-        note=table.string("note", default="-").strip("-") or None,
-    )
-    table.close()
-    return order
-
-
-def _range(table: TomlTable | None) -> SizeRange | None:
-    if table is None:
-        return None
-    found = SizeRange(at_least=table.number("from"), below=table.number("below"), up_to=table.number("up_to"))
-    table.close()
-    return found
-
-
-def _member(choice: type[Member], word: str, table: TomlTable) -> Member:
-    try:
-        return choice(word)
-    except ValueError:
-        table.fault(f"has {word!r}, which is not one of {', '.join(choice)}")
-        return next(iter(choice))
-
-
-def _refuse_duplicates(ids: list[str], top: TomlTable) -> None:
-    for one in sorted({one for one in ids if ids.count(one) > 1}):
-        top.fault(f"has {one} twice")
-
-
 def _refuse_overlap(rows: tuple[NoduleRow, ...], top: TomlTable) -> None:
     """Two rows for one nodule would make the answer depend on their order."""
     cells: dict[tuple[Attenuation, bool, Band, Risk], str] = {}
@@ -246,9 +176,3 @@ def _refuse_overlap(rows: tuple[NoduleRow, ...], top: TomlTable) -> None:
                     other = cells.setdefault((attenuation, row.multiple, band, risk), row.row_id)
                     if other != row.row_id:
                         top.fault(f"rows {other} and {row.row_id} both hold for {attenuation}, {band}, {risk} risk")
-
-
-def _finish(top: TomlTable) -> None:
-    top.close()
-    if top.problems:
-        raise PackError(top.problems)

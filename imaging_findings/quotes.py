@@ -15,6 +15,13 @@ _INTERVAL = re.compile(
     re.IGNORECASE,
 )
 _UNITS = {"day": Unit.DAY, "week": Unit.WEEK, "month": Unit.MONTH, "year": Unit.YEAR}
+_TOLD = re.compile(
+    r"\b(communicated|notified|informed|discussed|relayed|conveyed|called|(?:tele)?phoned|alerted)\b",
+    re.IGNORECASE,
+)
+_NOT_TOLD = re.compile(
+    r"\b(not|never|unable|could ?n.t|attempt\w*|tried|pending|will be|to be|should be|please)\b", re.IGNORECASE
+)
 MAX_QUOTE = 300
 
 
@@ -34,6 +41,16 @@ def quotes_of(report: ReportFacts) -> tuple[Quote, ...]:
         Quote(_shortened(sentence.strip()), report, _intervals(sentence))
         for sentence in sentences
         if _ABOUT_FOLLOW_UP.search(sentence)
+    )
+
+
+def told_in(report: ReportFacts) -> tuple[Quote, ...]:
+    """The sentences of the conclusion that tell of a communication that took place."""
+    sentences = _SENTENCE.split(report.conclusion or "")
+    return tuple(
+        Quote(_shortened(sentence.strip()), report, ())
+        for sentence in sentences
+        if _TOLD.search(sentence) and not _NOT_TOLD.search(sentence)
     )
 
 

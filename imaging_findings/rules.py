@@ -170,8 +170,31 @@ class NodulePack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ActionableRow:
+    """The site's policy on one finding: its category."""
+
+    row_id: str
+    title: str
+    code: Code
+    category: int
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionablePolicy:
+    """How soon findings are communicated, and which finding is of which category (a site's own decision)."""
+
+    info: PackInfo
+    critical_below_hours: int
+    silent_after_days: int
+    statements: Mapping[int, str]
+    rows: tuple[ActionableRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Packs:
-    """The packs that are in force."""
+    """The packs that are in force; a pack that a site switched off is None (or not among the tables)."""
 
     screening: ScreeningPack
     nodules: NodulePack
+    actionable: ActionablePolicy | None = None

@@ -15,14 +15,15 @@ from fhir_imaging.scopes import GrantedScopes, ScopeContext
 from fhir_imaging.tolerant import text
 from imaging_findings.advice import Guidance
 from imaging_findings.facts import QUERIES, Facts, read_facts
-from imaging_findings.findings import Author, Finding, Kind
+from imaging_findings.findings import Author, Finding
 from imaging_findings.guidance import judge
 from imaging_findings.packs import bundled_packs
+from imaging_findings.wording import headline_title, step_words, title_of
 from smart_app.study_list import StudyRow
 from smart_app.study_search import GatheredRecords, SearchWanted
 
 # The list has the patient, the studies and the reports anyway.
-_FETCHED_HERE = ("findings", "orders", "smoking", "conditions")
+_FETCHED_HERE = ("findings", "orders", "smoking", "conditions", "communications")
 _CLINICIANS = ("Practitioner", "PractitionerRole")
 
 
@@ -94,18 +95,18 @@ def _resources(records: GatheredRecords) -> dict[str, Sequence[Mapping[str, Any]
 
 def _lines(guidance: Guidance, facts: Facts) -> list[Highlight]:
     """The finding with what should follow, and the unsigned AI result beside it, which never speaks for itself then."""
-    lines = [_highlight(guidance.finding, tone=guidance.urgency.value, words=_words(guidance, facts))]
+    lines = [_highlight(guidance.finding, headline_title(guidance), tone=guidance.urgency.value, words=_words(guidance, facts))]
     if guidance.ai is not None:
         differs = "differs from the reader; " if guidance.ai_agrees is False else ""
-        lines.append(_highlight(guidance.ai, tone="info", words=f"{differs}nobody has signed it"))
+        lines.append(_highlight(guidance.ai, title_of(guidance.ai), tone="info", words=f"{differs}nobody has signed it"))
     return lines
 
 
-def _highlight(finding: Finding, *, tone: str, words: str) -> Highlight:
+def _highlight(finding: Finding, title: str, *, tone: str, words: str) -> Highlight:
     selection = finding.selection
     return Highlight(
         tone=tone,
-        title=_title(finding),
+        title=title,
         words=words,
         is_unsigned_ai=finding.author is Author.AI,
         series=selection.series if selection else None,
@@ -113,24 +114,17 @@ def _highlight(finding: Finding, *, tone: str, words: str) -> Highlight:
     )
 
 
-def _title(finding: Finding) -> str:
-    nodule = finding.nodule
-    if finding.kind is Kind.LUNG_RADS:
-        return f"Lung-RADS {finding.category or 'without coded category'}"
-    size = f"{nodule.diameter_mm:g} mm" if nodule.diameter_mm is not None else None
-    return " ".join(part for part in (size, nodule.attenuation, "lung nodule") if part)
-
-
 def _words(guidance: Guidance, facts: Facts) -> str:
     """What is due, else what is advised, else what is missing; never more than the judgement says."""
     if guidance.finding.author is Author.AI:
         return "nobody has signed it"
+    if guidance.headline:
+        return guidance.headline
     step = guidance.next_step
     if step and step.firm:
-        due = f"overdue since {step.due.latest}" if guidance.overdue else f"due {step.due}"
         # Whether somebody has already seen to it can only be said where orders could be read.
         searched = "" if "orders" in facts.unavailable else ", no follow-up found"
-        return f"{step.examination} {due}{searched}"
+        return f"{step_words(step, overdue=guidance.overdue)}{searched}"
     if len(guidance.statements) == 1:
         return text(guidance.statements[0].words) or ""
     if guidance.missing:

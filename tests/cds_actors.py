@@ -177,7 +177,7 @@ def a_bundle(*resources: Mapping[str, Any], next_url: str | None = None) -> dict
 
 def whole_prefetch(*findings: Mapping[str, Any], **others: Any) -> dict[str, Any]:
     """Prefetch with every key answered; ``others`` replace keys."""
-    empty: dict[str, Any] = dict.fromkeys(("reports", "orders", "smoking", "conditions"))
+    empty: dict[str, Any] = dict.fromkeys(("reports", "orders", "smoking", "conditions", "communications"))
     return {"patient": a_patient(), "findings": a_bundle(*findings), "studies": a_bundle(a_study())} | empty | others
 
 

@@ -100,7 +100,7 @@ def test_r21_everything_is_fetched_when_nothing_came(cds: CdsActor, fhir: FakeFh
     assert card["summary"].startswith("Lung-RADS 3")
     assert "Not available" not in card["detail"]
     assert fhir.tokens == {f"Bearer {TOKEN}"}
-    assert len(fhir.asked) == 7
+    assert len(fhir.asked) == 8
 
 
 def test_r19_only_what_is_missing_is_fetched(cds: CdsActor, fhir: FakeFhir) -> None:

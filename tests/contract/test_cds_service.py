@@ -59,7 +59,8 @@ def test_r4_r5_r8_discovery_lists_the_service(cds: CdsActor) -> None:
     assert response.mimetype == "application/json"
     (service,) = response.get_json()["services"]
     assert (service["id"], service["hook"]) == ("imaging-findings", "patient-view")
-    assert set(service["prefetch"]) == {"patient", "findings", "reports", "orders", "studies", "smoking", "conditions"}
+    first = {"patient", "findings", "reports", "orders", "studies", "smoking", "conditions"}
+    assert set(service["prefetch"]) == first | {"communications"}
     assert "patient, findings" in service["usageRequirements"], "required keys are named in the documentation"
 
 

@@ -34,6 +34,7 @@ _KEYS = {
     "ServiceRequest": "orders",
     "ImagingStudy": "studies",
     "Condition": "conditions",
+    "Communication": "communications",
 }
 
 
@@ -46,7 +47,7 @@ def facts_of(patient: str) -> Facts:
             key = "smoking" if resource["id"].endswith("smoking") else "findings"
         if key:
             found[key].append(resource)
-    found["conditions"] = []
+    found["conditions"] = found["communications"] = []
     return read_facts(found, patient)
 
 

@@ -208,7 +208,7 @@ def test_the_same_resource_twice_counts_once() -> None:
 def test_unanswered_queries_are_named() -> None:
     facts = read_facts({"patient": [a_patient()], "findings": [], "orders": None}, "p")
 
-    assert facts.unavailable == {"reports", "orders", "studies", "smoking", "conditions"}
+    assert facts.unavailable == {"reports", "orders", "studies", "smoking", "conditions", "communications"}
 
 
 def test_another_patient_resource_gives_no_birth_date() -> None:

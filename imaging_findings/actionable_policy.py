@@ -1,0 +1,57 @@
+"""The policy on findings that must be communicated, out of its pack: categories, findings and how long they are critical."""
+
+from __future__ import annotations
+
+from imaging_findings import codes
+from imaging_findings.codes import Code
+from imaging_findings.pack_parts import finish, read_info, read_top, refuse_duplicates
+from imaging_findings.rules import ActionablePolicy, ActionableRow
+from imaging_findings.toml_tables import TomlTable
+
+CATEGORIES = ("1", "2", "3")
+CRITICAL_HOURS = (24, 72)
+
+
+def parse_actionable_policy(toml: str, name: str) -> ActionablePolicy:
+    """The policy from TOML; PackError lists all faults."""
+    top = read_top(toml, name, "actionable")
+    rows = tuple(_row(table) for table in top.tables("finding"))
+    policy = ActionablePolicy(
+        info=read_info(top, code=top.string("code")),
+        critical_below_hours=top.integer("critical_below_hours"),
+        silent_after_days=top.integer("silent_after_days"),
+        statements=dict(_category(table) for table in top.tables("category")),
+        rows=rows,
+    )
+    lowest, highest = CRITICAL_HOURS
+    if not lowest <= policy.critical_below_hours <= highest:
+        top.fault(f"has critical_below_hours {policy.critical_below_hours}, which is not {lowest} to {highest}")
+    if {str(number) for number in policy.statements} != set(CATEGORIES):
+        top.fault("must have a category table for each of 1, 2 and 3")
+    refuse_duplicates([row.row_id for row in rows], top)
+    refuse_duplicates([f"{row.code.system}|{row.code.code}" for row in rows], top)
+    finish(top)
+    return policy
+
+
+def _category(table: TomlTable) -> tuple[int, str]:
+    number = int(table.choice("code", CATEGORIES))
+    statement = table.string("statement")
+    table.choice("evidence", ("S", "C"))
+    table.close()
+    return number, statement
+
+
+def _row(table: TomlTable) -> ActionableRow:
+    system, code = table.string("system"), table.string("code")
+    if (system, code) not in codes.concepts():
+        table.fault(f"names {system}|{code}, which is in no checked code table")
+    row = ActionableRow(
+        row_id=table.string("id"),
+        title=table.string("title"),
+        code=Code(system, code),
+        category=int(table.choice("category", CATEGORIES)),
+        evidence=table.choice("evidence", ("S", "C")),
+    )
+    table.close()
+    return row

@@ -1,0 +1,105 @@
+"""Findings that may have to be communicated, out of Observations and reports: the finding's code and the reader's category.
+
+A code counts only where the resource says that the finding is there: an Observation *of* pulmonary embolism whose value is
+"absent", false or free text says nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fhir_imaging.tolerant import as_dict, dicts, text
+from imaging_findings import codes
+from imaging_findings.codes import Code
+from imaging_findings.findings import Actionable, Author, Finding, Kind
+from imaging_findings.history import read_report
+from imaging_findings.observations import (
+    author_of,
+    day_of,
+    moment_of,
+    reference_of,
+    selection_of,
+    signed_by_of,
+    study_reference_of,
+)
+
+CATEGORY_OF = {
+    codes.concept(codes.RADLEX, code): number for code, number in (("RID49480", 1), ("RID49481", 2), ("RID49482", 3))
+}
+FINDING = codes.concept(codes.DCM, "121071")
+PRESENT = (codes.concept(codes.SNOMED, "52101004"), codes.concept(codes.SNOMED, "10828004"))
+_SYSTEMS = frozenset({codes.SNOMED, codes.RADLEX})
+
+
+def read_actionable(resource: Mapping[str, Any]) -> Finding | None:
+    """The finding of an Observation, where it carries a category or a code that a site's policy may name."""
+    author = author_of(resource)
+    if resource.get("resourceType") != "Observation" or author is None:
+        return None
+    actionable = Actionable(codes=_present(resource), category=_category(_observation_codes(resource)))
+    if not actionable.codes and actionable.category is None:
+        return None
+    return Finding(
+        reference=reference_of(resource, "Observation"),
+        kind=Kind.ACTIONABLE,
+        author=author,
+        signed_by=signed_by_of(resource, author),
+        study_reference=study_reference_of(resource),
+        study_date=day_of(text(resource.get("effectiveDateTime"))),
+        issued=moment_of(text(resource.get("issued"))),
+        selection=selection_of(resource),
+        actionable=actionable,
+    )
+
+
+def read_actionable_report(resource: Mapping[str, Any]) -> Finding | None:
+    """The finding that a signed report's ``conclusionCode`` states."""
+    report = read_report(resource)
+    if report is None:
+        return None
+    stated = [code for one in dicts(resource.get("conclusionCode")) for code in codes.codings(one)]
+    actionable = Actionable(codes=_named(stated), category=_category(stated))
+    if not actionable.codes and actionable.category is None:
+        return None
+    return Finding(
+        reference=report.reference,
+        kind=Kind.ACTIONABLE,
+        author=Author.PERSON,
+        signed_by=report.signed_by,
+        study_reference=next(iter(report.studies)) if len(report.studies) == 1 else None,
+        study_date=day_of(text(resource.get("effectiveDateTime"))),
+        issued=report.issued,
+        actionable=actionable,
+    )
+
+
+def _present(resource: Mapping[str, Any]) -> tuple[Code, ...]:
+    """The codes of what the Observation says is there."""
+    code = codes.codings(resource.get("code"))
+    value = codes.codings(resource.get("valueCodeableConcept"))
+    if as_dict(resource.get("dataAbsentReason")):
+        return ()
+    if any(one.is_same(FINDING) for one in code):
+        return _named(value)
+    stated = [name for name in resource if name.startswith("value")]
+    affirmed = any(one.is_same(known) for one in value for known in (*PRESENT, *code, *CATEGORY_OF))
+    return _named(code) if not stated or resource.get("valueBoolean") is True or affirmed else ()
+
+
+def _named(stated: Iterable[Code]) -> tuple[Code, ...]:
+    known = {(one.system, one.code) for one in CATEGORY_OF}
+    return tuple(one for one in stated if one.system in _SYSTEMS and (one.system, one.code) not in known)
+
+
+def _category(stated: Iterable[Code]) -> int | None:
+    """The most urgent category that is coded."""
+    found = [number for code, number in CATEGORY_OF.items() for one in stated if code.is_same(one)]
+    return min(found, default=None)
+
+
+def _observation_codes(resource: Mapping[str, Any]) -> list[Code]:
+    carriers: list[object] = [resource.get("code"), resource.get("valueCodeableConcept")]
+    carriers += [*dicts(resource.get("interpretation")), *dicts(resource.get("category"))]
+    carriers += [one.get("valueCodeableConcept") for one in dicts(resource.get("component"))]
+    return [code for one in carriers for code in codes.codings(one)]

@@ -1,0 +1,103 @@
+"""The parts that all rule packs share: head, steps, orders, size ranges and words of a choice."""
+
+from __future__ import annotations
+
+import tomllib
+from enum import StrEnum
+from typing import TypeVar
+
+from imaging_findings import codes
+from imaging_findings.codes import Code
+from imaging_findings.intervals import Interval, Unit
+from imaging_findings.rules import OrderCode, PackInfo, PlannedStep, SizeRange, Strength
+from imaging_findings.toml_tables import PackError, TomlTable
+
+Member = TypeVar("Member", bound=StrEnum)
+
+
+def read_top(toml: str, name: str, kind: str) -> TomlTable:
+    """The whole pack as a table; PackError when it is no TOML."""
+    try:
+        content = tomllib.loads(toml)
+    except tomllib.TOMLDecodeError as exc:
+        raise PackError([f"{name}: {exc}"]) from exc
+    top = TomlTable(content, name, [])
+    top.choice("kind", (kind,))
+    return top
+
+
+def read_info(top: TomlTable, code: str = "") -> PackInfo:
+    """On whose authority the pack speaks."""
+    return PackInfo(
+        pack_id=top.string("id"),
+        title=top.string("title"),
+        guideline=Code(top.string("system"), code, version=top.string("version")),
+        citation=top.string("citation"),
+        url=top.string("url"),
+        clinical_owner=top.string("clinical_owner"),
+    )
+
+
+def read_step(table: TomlTable) -> PlannedStep:
+    """One planned examination."""
+    low, high = table.integer("low"), table.integer("high")
+    unit = Unit(table.choice("unit", tuple(Unit)))
+    if not 0 < low <= high:
+        table.fault(f"has the interval {low} to {high}, which is not positive and ascending")
+        low = high = 1
+    step = PlannedStep(
+        examination=table.string("examination"),
+        interval=Interval(low, high, unit),
+        strength=Strength(table.choice("strength", tuple(Strength), default=Strength.RECOMMENDED)),
+        until_years=table.integer("until_years", default=0) or None,
+    )
+    table.close()
+    return step
+
+
+def read_order(table: TomlTable | None) -> OrderCode | None:
+    """The one right order; a code that no checked table holds is a fault."""
+    if table is None:
+        return None
+    system, code = table.string("system"), table.string("code")
+    procedure = codes.procedures().get((system, code))
+    if procedure is None:
+        # The wrong codes that circulate (an X-ray offered as a CT) end here.
+        table.fault(f"orders {system}|{code}, which is no examination of the checked tables")
+    order = OrderCode(
+        code=procedure.code if procedure else Code(system, code),
+        note=table.string("note", default="-").strip("-") or None,
+    )
+    table.close()
+    return order
+
+
+def read_range(table: TomlTable | None) -> SizeRange | None:
+    """A range of sizes; None when absent."""
+    if table is None:
+        return None
+    found = SizeRange(at_least=table.number("from"), below=table.number("below"), up_to=table.number("up_to"))
+    table.close()
+    return found
+
+
+def read_member(choice: type[Member], word: str, table: TomlTable) -> Member:
+    """One of the words of a choice."""
+    try:
+        return choice(word)
+    except ValueError:
+        table.fault(f"has {word!r}, which is not one of {', '.join(choice)}")
+        return next(iter(choice))
+
+
+def refuse_duplicates(ids: list[str], top: TomlTable) -> None:
+    """Notes each id that stands twice."""
+    for one in sorted({one for one in ids if ids.count(one) > 1}):
+        top.fault(f"has {one} twice")
+
+
+def finish(top: TomlTable) -> None:
+    """Ends the reading; PackError lists what was found."""
+    top.close()
+    if top.problems:
+        raise PackError(top.problems)

@@ -1,0 +1,59 @@
+"""The one-line words of a finding and of what follows it: cards and the study list say the same thing in the same words.
+
+Text from outside stays as it is; who puts it into markdown or HTML escapes it there.
+"""
+
+from __future__ import annotations
+
+import re
+
+from imaging_findings.advice import Guidance, NextStep
+from imaging_findings.findings import Finding, Kind
+from imaging_findings.incidental import describe
+
+
+def title_of(finding: Finding) -> str:
+    """The finding's name: its category, or size and type."""
+    if finding.kind is Kind.LUNG_RADS:
+        return f"Lung-RADS {finding.category or 'without coded category'}"
+    if finding.kind is Kind.ACTIONABLE:
+        return _actionable(finding)
+    nodule = finding.nodule
+    size = f"{nodule.diameter_mm:g} mm" if nodule.diameter_mm is not None else None
+    return " ".join(part for part in (size, nodule.attenuation, "lung nodule") if part)
+
+
+def headline_title(guidance: Guidance) -> str:
+    """The name of the finding that a guidance is about."""
+    return guidance.title or title_of(guidance.finding)
+
+
+def finding_words(finding: Finding, title: str | None = None) -> str:
+    """The finding with all that is known of it, in one phrase without a full stop."""
+    nodule = describe(finding.nodule)
+    if finding.kind is Kind.LUNG_RADS:
+        modifier = "S" if finding.modifier_s else ""
+        stated = f" (stated: {finding.stated})" if finding.stated and not finding.category else ""
+        return f"{title_of(finding)}{modifier}{stated}" + (f", {nodule}" if nodule else "")
+    if finding.kind is Kind.ACTIONABLE:
+        stated_category = finding.actionable.category if finding.actionable else None
+        coded = f", coded as ACR category {stated_category} by the reader" if stated_category else ""
+        return f"{title or title_of(finding)}{coded}"
+    return "Lung nodule" + (f", {nodule}" if nodule else "")
+
+
+def step_words(step: NextStep, *, overdue: bool) -> str:
+    """The next examination with its date."""
+    return f"{step.examination} overdue since {step.due.latest}" if overdue else f"{step.examination} due {step.due}"
+
+
+def first_clause(words: str) -> str:
+    """The first clause of a sentence, as it reads inside another one."""
+    clause = re.split(r"[:;.](?:\s|$)", words, maxsplit=1)[0]
+    # Proper names and abbreviations keep their capital; an ordinary first word gives it up inside the sentence.
+    return clause[:1].lower() + clause[1:] if clause[1:2].islower() and not clause.startswith("Fleischner") else clause
+
+
+def _actionable(finding: Finding) -> str:
+    stated = finding.actionable.codes if finding.actionable else ()
+    return next((one.display for one in stated if one.display), "Actionable finding")
