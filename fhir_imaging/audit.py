@@ -80,7 +80,7 @@ class AuditLog:
 
     def append(self, record: AuditRecord) -> None:
         """Stores the record before the answer goes out: an access that cannot be recorded does not happen."""
-        with self._store.write() as connection:
+        with self._store.write_once() as connection:
             connection.execute(insert(audit_event).values(self._row(record)))
 
     def append_once(self, record: AuditRecord, *, key: str, until: int, now: int) -> bool:

@@ -12,7 +12,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, OperationalError
 
 from fhir_imaging.errors import ConfigurationError, UpstreamError
@@ -48,9 +49,20 @@ class Store:
             yield connection
 
     @contextmanager
+    def write_once(self) -> Iterator[Connection]:
+        """For one writing statement, which is a transaction by itself.
+
+        SQLite then holds its write lock within that statement only. Between the statements of ``write`` a busy interpreter may
+        run other threads for many milliseconds, and every other worker waits for the lock meanwhile.
+        """
+        with self.engine.connect().execution_options(begin=None) as connection:
+            yield connection
+            connection.commit()
+
+    @contextmanager
     def read(self) -> Iterator[Connection]:
         """One connection to read from; it never waits for a writer."""
-        with self.engine.connect().execution_options(writes=False) as connection:
+        with self.engine.connect().execution_options(begin="BEGIN") as connection:
             yield connection
 
     def is_reachable(self) -> bool:
@@ -114,6 +126,12 @@ def _answering() -> Iterator[None]:
         ) from exc
 
 
+def upsert(store: Store, table: Table) -> Any:
+    """An INSERT for this database that may say what happens ``on_conflict``, which SQL itself does not know."""
+    dialect = postgresql if store.engine.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)
+
+
 def alembic_config() -> Config:
     """Where the migrations are; the connection to run them on is set by whoever runs them."""
     config = Config()
@@ -129,15 +147,21 @@ def _own_file(engine: Engine) -> None:
 
 
 def _prepare_sqlite(engine: Engine) -> None:
-    """WAL and a patient busy handler for several workers; explicit BEGIN IMMEDIATE, since pysqlite would begin too late."""
+    """WAL and a patient busy handler for several workers; explicit BEGIN IMMEDIATE, since pysqlite would begin too late.
+
+    ``write_once`` begins nothing, and SQLite makes its one statement a transaction.
+    """
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None
+        # The patience comes first: turning WAL on takes a lock too, and several workers start at once.
+        connection.execute("PRAGMA busy_timeout=15000")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA busy_timeout=15000")
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes", True) else "BEGIN")
+        statement = connection.get_execution_options().get("begin", "BEGIN IMMEDIATE")
+        if statement is not None:
+            connection.exec_driver_sql(statement)

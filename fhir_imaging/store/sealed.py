@@ -7,9 +7,8 @@ import secrets
 from typing import Any
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from fhir_imaging.store.engine import Store
+from fhir_imaging.store.engine import Store, upsert
 from fhir_imaging.store.tables import sealed_record
 
 
@@ -28,9 +27,8 @@ class SealedRecords:
         record_id = record_id or secrets.token_urlsafe(32)
         content = {"expires_at": expires_at, "version": 1, "lease_until": 0, "body": self._sealed(body)}
         # One statement: between a delete and an insert another worker could write the same id.
-        dialect = postgresql if self._store.engine.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(sealed_record).values(kind=self._kind, id=self._key(record_id), **content)
-        with self._store.write() as connection:
+        statement = upsert(self._store, sealed_record).values(kind=self._kind, id=self._key(record_id), **content)
+        with self._store.write_once() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["kind", "id"], set_=content))
         return record_id
 
@@ -42,7 +40,7 @@ class SealedRecords:
 
     def take(self, record_id: str, *, now: int) -> dict[str, Any] | None:
         """The record, removed: of several takers exactly one gets it."""
-        with self._store.write() as connection:
+        with self._store.write_once() as connection:
             row = connection.execute(
                 delete(sealed_record).where(self._is(record_id)).returning(sealed_record.c.body, sealed_record.c.expires_at)
             ).first()
@@ -51,7 +49,7 @@ class SealedRecords:
     def replace(self, record_id: str, body: dict[str, Any], *, expires_at: int) -> bool:
         """Writes a new body and end, gives back a lease; False when the record is gone."""
         values = {"body": self._sealed(body), "expires_at": expires_at, "lease_until": 0}
-        with self._store.write() as connection:
+        with self._store.write_once() as connection:
             changed = connection.execute(
                 update(sealed_record).where(self._is(record_id)).values(**values, version=sealed_record.c.version + 1)
             )
@@ -59,7 +57,7 @@ class SealedRecords:
 
     def lease(self, record_id: str, *, now: int, seconds: int) -> bool:
         """Claims the right to change the record, for all processes; False while somebody else holds it."""
-        with self._store.write() as connection:
+        with self._store.write_once() as connection:
             claimed = connection.execute(
                 update(sealed_record)
                 .where(self._is(record_id), sealed_record.c.lease_until <= now)
@@ -69,17 +67,17 @@ class SealedRecords:
 
     def release(self, record_id: str) -> None:
         """Gives a lease back without a change."""
-        with self._store.write() as connection:
+        with self._store.write_once() as connection:
             connection.execute(update(sealed_record).where(self._is(record_id)).values(lease_until=0))
 
     def remove(self, record_id: str) -> None:
         """Forgets the record."""
-        with self._store.write() as connection:
+        with self._store.write_once() as connection:
             connection.execute(delete(sealed_record).where(self._is(record_id)))
 
     def purge(self, *, now: int) -> int:
         """Removes what has expired and says how many."""
-        with self._store.write() as connection:
+        with self._store.write_once() as connection:
             expired = (sealed_record.c.kind == self._kind) & (sealed_record.c.expires_at <= now)
             return connection.execute(delete(sealed_record).where(expired)).rowcount
 
