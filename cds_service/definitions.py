@@ -25,6 +25,21 @@ RELEASE_3 = "3.0.0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """Something about which a service says nothing, and why: a later study, an open order, a resource that cannot be read."""
+
+    about: str
+    """Reference of the finding, order or resource."""
+    reason: str
+    by: str | None = None
+    """Reference of what answers it, where something does."""
+
+
+def _nothing_kept(_gathered: Gathered, _context: CardContext) -> tuple[Silence, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceDefinition:
     """One service, on one hook: several services of a hook are told apart by their id in the URL."""
 
@@ -38,6 +53,8 @@ class ServiceDefinition:
     """Whether users who are a patient or proxy get anything; where not, their requests fetch nothing."""
     evaluate: Callable[[Gathered, CardContext], tuple[IssuedCard, ...]]
     """Pure: the cards for what was gathered; each service reads the facts that its own queries ask for."""
+    silences: Callable[[Gathered, CardContext], tuple[Silence, ...]] = _nothing_kept
+    """Pure: what was left out of the same cards and why, for ``imaging-cds explain``."""
 
     def discovery_entry(self, specification: CdsHooksVersion = CdsHooksVersion.V2) -> dict[str, Any]:
         """The service as discovery lists it (R5); by the 3.0 release also with the versions it follows (R6)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cds_service.cards import CardContext, IssuedCard, card_for, gap_card
-from cds_service.definitions import ServiceDefinition
+from cds_service.definitions import ServiceDefinition, Silence
 from cds_service.gather import Gathered
 from imaging_findings.facts import QUERIES, read_facts
 from imaging_findings.guidance import judge
@@ -21,6 +21,14 @@ def evaluate(gathered: Gathered, context: CardContext) -> tuple[IssuedCard, ...]
     if not cards and (unread or "findings" in facts.partial):
         return (gap_card(facts, context),)
     return cards
+
+
+def silences(gathered: Gathered, context: CardContext) -> tuple[Silence, ...]:
+    """Findings whose follow-up is already done or ordered, and resources that could not be used."""
+    facts = read_facts(gathered.resources, context.request.patient_id, partial=gathered.partial)
+    judgement = judge(facts, bundled_packs(), context.now)
+    answered = [Silence(about=one.finding.reference, reason=one.reason, by=one.by) for one in judgement.suppressed]
+    return (*answered, *(Silence(about=one.reference, reason=one.reason) for one in judgement.problems))
 
 
 _REQUIRED = ", ".join(query.key for query in QUERIES if query.required)
@@ -42,4 +50,5 @@ SERVICE = ServiceDefinition(
     queries=QUERIES,
     serves_patients=False,
     evaluate=evaluate,
+    silences=silences,
 )
