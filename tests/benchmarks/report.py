@@ -1,0 +1,173 @@
+"""What the benchmarks found, as JSON, as Markdown, and as the table in ``docs/performance.md``.
+
+``python -m tests.benchmarks.report`` writes the page's table anew from the JSON of the last run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.load import Timing
+
+CHECKOUT = Path(__file__).parent.parent.parent
+OUTPUT = CHECKOUT / "build" / "bench"
+PAGE = CHECKOUT / "docs" / "performance.md"
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+GROUPS = {
+    "card": "Card with prefetch (62 kB), beside a static JSON answer of the same length from the same server",
+    "card-parts": "Where a card's time goes (in one process, no HTTP)",
+    "card-fetching": "Card without prefetch: the service asks the sandbox's FHIR server itself",
+    "list": "Study list",
+    "frames": "Frames through the gateway, beside the archive itself and a proxy that checks nothing (8 connections)",
+    "frame-cost": "One frame at a time: what the gate costs (128 kB frames)",
+    "launch": "Launch, from the EHR's launch URL to the drawn study list",
+}
+_LIBRARIES = ("flask", "gunicorn", "sqlalchemy", "pyjwt", "cryptography", "requests", "urllib3")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line: what was measured, and how it stands to the line named by ``against`` (1.0 = alike).
+
+    ``ratio`` compares throughput where several connections were used and p50 otherwise; ``unit`` says which.
+    """
+
+    group: str
+    name: str
+    concurrency: int
+    timing: Timing
+    ratio: float | None = None
+    against: str = ""
+    remark: str = ""
+
+
+@dataclass(slots=True)
+class Report:
+    """The rows of one run."""
+
+    rows: list[Row] = field(default_factory=list)
+
+    def add(self, group: str, name: str, timing: Timing, *, concurrency: int = 1, remark: str = "") -> Row:
+        """A line that others are compared with."""
+        row = Row(group=group, name=name, concurrency=concurrency, timing=timing, remark=remark)
+        self.rows.append(row)
+        return row
+
+    def compare(self, base: Row, name: str, timing: Timing, *, concurrency: int | None = None, remark: str = "") -> Row:
+        """A line beside ``base``: its time over the base's time, or with several connections its throughput over the base's."""
+        many = concurrency if concurrency is not None else base.concurrency
+        by_rate = many > 1
+        ratio = timing.per_s / base.timing.per_s if by_rate else timing.p50_ms / base.timing.p50_ms
+        row = Row(
+            group=base.group,
+            name=name,
+            concurrency=many,
+            timing=timing,
+            ratio=round(ratio, 3),
+            against=f"{'throughput' if by_rate else 'p50'} of “{base.name}”",
+            remark=remark,
+        )
+        self.rows.append(row)
+        return row
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every group was measured."""
+        return {row.group for row in self.rows} == set(GROUPS)
+
+    def write(self) -> None:
+        """JSON and Markdown below ``build/bench``; the page's table too when every group was measured."""
+        OUTPUT.mkdir(parents=True, exist_ok=True)
+        described = machine()
+        document = {"machine": described, "rows": [asdict(row) for row in self.rows]}
+        (OUTPUT / "results.json").write_text(json.dumps(document, indent=1) + "\n")
+        text = markdown(described, self.rows)
+        (OUTPUT / "results.md").write_text(text)
+        if self.is_complete:
+            PAGE.write_text(between_markers(PAGE.read_text(), text))
+
+
+def machine() -> dict[str, str]:
+    """What the figures were measured on; no names of the machine or its users."""
+    libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+    return {
+        "measured": f"{datetime.now(UTC):%Y-%m-%d}",
+        "processor": f"{os.cpu_count()} shared cores, {_processor()}",
+        "system": f"{platform.system()} {platform.release().split('-')[0]}, loopback; load generator on the same cores",
+        "load before": f"{os.getloadavg()[0]:.1f} (1-minute average when the report was written)",
+        "python": platform.python_version(),
+        "libraries": libraries,
+        "server": "gunicorn gthread, 2 workers of 12 threads (application); 1 worker each for sandbox EHR and sandbox PACS",
+        "state": "SQLite",
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def markdown(described: dict[str, str], rows: Sequence[Row]) -> str:
+    """The machine and one table for each group."""
+    lines = [f"- {name}: {text}" for name, text in described.items()]
+    for group, title in GROUPS.items():
+        own = [row for row in rows if row.group == group]
+        if not own:
+            continue
+        lines += [
+            "",
+            f"### {title}",
+            "",
+            "| what | at once | p50 ms | p95 ms | per s | ratio | of | n |",
+            "|---|--:|--:|--:|--:|--:|---|--:|",
+        ]
+        lines += [_line(row) for row in own]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: Row) -> str:
+    ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+    name = f"{row.name} ({row.remark})" if row.remark else row.name
+    timing = row.timing
+    figures = f"{_short(timing.p50_ms)} | {_short(timing.p95_ms)} | {_short(timing.per_s)}"
+    return f"| {name} | {row.concurrency} | {figures} | {ratio} | {row.against} | {timing.count} |"
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def between_markers(page: str, text: str) -> str:
+    """The page with the text between its two markers; ValueError when they are not there."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page needs the markers {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{text}{END}{after}"
+
+
+def read_rows(document: dict[str, Any]) -> list[Row]:
+    """The rows of a results file."""
+    return [Row(**{**row, "timing": Timing(**row["timing"])}) for row in document["rows"]]
+
+
+def main() -> int:
+    """Writes the page's table from the last run's JSON, whatever it measured."""
+    document = json.loads((OUTPUT / "results.json").read_text())
+    PAGE.write_text(between_markers(PAGE.read_text(), markdown(document["machine"], read_rows(document))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+"""The demo's three servers and what they are measured against, each a process of its own, and a browser's way to a page."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+import tomli_w
+from pydicom.uid import ExplicitVRLittleEndian
+from rich.console import Console
+
+from ehr_sandbox.authorization import Authorization, TokenOptions
+from ehr_sandbox.oauth_context import LaunchContext
+from ehr_sandbox.services import SandboxServices, make_services
+from imaging_cds import demo_data
+from imaging_cds.demo import process_specs
+from imaging_cds.demo_plan import DemoOptions, app_table
+from imaging_cds.processes import ProcessGroup, ProcessSpec
+from imaging_cds.sandbox_servers import ehr_settings
+from tests.benchmarks.load import Client, Request
+from tests.cds_actors import SigningEhr
+from tests.conftest import VIEWER_DIR, free_port_number
+from tests.interop.outsiders import with_images
+from tests.pacs_actors import Slice
+
+CALLER = "https://bench.example.org"
+PATIENT = "demo-a"
+SMALL_STUDY = "2.25.77001"
+SMALL_SLICES = 32
+SMALL_SIDE = 256
+"""Pixels: 256 x 256 of 16 bits are 128 kB."""
+CROWDED = "crowded"
+READY_TIMEOUT_S = 90.0
+
+
+@dataclass(slots=True)
+class Stack:
+    """Addresses and keys of everything that runs."""
+
+    options: DemoOptions
+    caller: SigningEhr
+    static_url: str
+    proxy_url: str
+    fake_ehr_url: str
+    authorization: Authorization
+    services: SandboxServices
+
+    @property
+    def app_url(self) -> str:
+        return self.options.app_url
+
+    @property
+    def pacs_url(self) -> str:
+        return f"http://127.0.0.1:{self.options.pacs_port}"
+
+    @property
+    def fhir_base(self) -> str:
+        return f"{self.options.ehr_url}/fhir"
+
+    def token(self, scope: str, lifetime_s: int = 900) -> str:
+        """An access token of the sandbox for patient A."""
+        context = LaunchContext(patient=PATIENT)
+        return self.authorization.issue_token("imaging-cds", scope, context, TokenOptions(lifetime_s=lifetime_s)).access_token
+
+    def launch_path(self) -> str:
+        """The launch URL of a fresh launch from patient A's chart."""
+        context = LaunchContext(patient=PATIENT, user="Practitioner/demo-gp", smart_style=False)
+        handle = self.authorization.issue_launch("imaging-cds", context)
+        return f"/launch?{urlencode({'iss': self.fhir_base, 'launch': handle})}"
+
+    def crowded_launch_path(self) -> str:
+        """A launch at the EHR whose patient has 200 studies."""
+        return f"/launch?{urlencode({'iss': f'{self.fake_ehr_url}/fhir', 'launch': 'any'})}"
+
+
+@contextmanager
+def a_stack(directory: Path, images: Path) -> Iterator[Stack]:
+    """Everything running, until the block ends."""
+    ports = {name: free_port_number() for name in ("port", "ehr_port", "pacs_port", "static", "proxy", "fake")}
+    options = DemoOptions(
+        directory=with_images(directory, images),
+        viewer_dir=VIEWER_DIR,
+        port=ports["port"],
+        ehr_port=ports["ehr_port"],
+        pacs_port=ports["pacs_port"],
+    )
+    demo_data.prepare(options, Console(quiet=True))
+    write_small_study(options)
+    services = make_services(ehr_settings(options))
+    services.store.put(small_imaging_study())
+    caller = SigningEhr(iss=CALLER)
+    fake_url = f"http://127.0.0.1:{ports['fake']}"
+    write_configuration(options, caller, fake_url)
+    beside = {
+        "static": ("--length", "4000"),
+        "proxy": ("--upstream", f"http://127.0.0.1:{options.pacs_port}"),
+        "fake": ("--app-url", options.app_url),
+    }
+    group = ProcessGroup()
+    try:
+        for spec in [
+            *process_specs(options),
+            *(beside_spec(options, name, ports[name], *told) for name, told in beside.items()),
+        ]:
+            group.start(spec)
+        group.wait_ready(READY_TIMEOUT_S)
+        yield Stack(
+            options=options,
+            caller=caller,
+            static_url=f"http://127.0.0.1:{ports['static']}",
+            proxy_url=f"http://127.0.0.1:{ports['proxy']}",
+            fake_ehr_url=fake_url,
+            authorization=services.authorization,
+            services=services,
+        )
+        group.check()
+    finally:
+        group.stop()
+
+
+def beside_spec(options: DemoOptions, name: str, port: int, *told: str) -> ProcessSpec:
+    """One of the servers that the product is measured against."""
+    kind = "fake-ehr" if name == "fake" else name
+    return ProcessSpec(
+        title=name,
+        command=[sys.executable, "-m", "tests.benchmarks.servers", kind, "--port", str(port), *told],
+        ready_url=f"http://127.0.0.1:{port}/",
+        log_file=options.logs / f"{name}.log",
+    )
+
+
+def write_configuration(options: DemoOptions, caller: SigningEhr, fake_ehr_url: str) -> None:
+    """The demo's settings, with a further CDS client and a further EHR."""
+    keys = options.directory / "caller.jwks.json"
+    keys.write_text(json.dumps(caller.jwks()))
+    table = app_table(options)
+    table["cds"]["trusted_clients"].append(
+        {"iss": CALLER, "jwks_file": str(keys.absolute()), "fhir_servers": [f"{options.ehr_url}/fhir"]}
+    )
+    table["ehr"].append(
+        {
+            "name": CROWDED,
+            "fhir_base": f"{fake_ehr_url}/fhir",
+            "token_issuer": f"{fake_ehr_url}/auth",
+            "jwks_url": f"{fake_ehr_url}/auth/jwks",
+            "client_id": "imaging-cds",
+        }
+    )
+    options.app_config.write_text(tomli_w.dumps(table))
+
+
+def write_small_study(options: DemoOptions) -> None:
+    """A study of patient A with frames of 128 kB, where the archive looks for what was stored in it."""
+    folder = options.directory / "pacs" / "stored"
+    folder.mkdir(parents=True)
+    ramp = np.arange(SMALL_SIDE * SMALL_SIDE, dtype=np.uint16).reshape(SMALL_SIDE, SMALL_SIDE)
+    for number in range(1, SMALL_SLICES + 1):
+        made = Slice(study_uid=SMALL_STUDY, number=number, transfer_syntax=str(ExplicitVRLittleEndian)).dataset()
+        made.Rows = made.Columns = SMALL_SIDE
+        made.PixelData = (ramp + number).astype("<u2").tobytes()
+        made.save_as(folder / f"{number}.dcm", enforce_file_format=True)
+
+
+def small_imaging_study() -> dict[str, Any]:
+    """Its ImagingStudy."""
+    return {
+        "resourceType": "ImagingStudy",
+        "id": "bench-small-frames",
+        "status": "available",
+        "subject": {"reference": f"Patient/{PATIENT}"},
+        "identifier": [{"system": "urn:dicom:uid", "value": f"urn:oid:{SMALL_STUDY}"}],
+        "started": "2020-01-05T10:15:00Z",
+        "modality": [{"system": "http://dicom.nema.org/resources/ontology/DCM", "code": "CT"}],
+    }
+
+
+class Browser:
+    """The cookies of one browser and its way along redirects, each hop timed by the server that answered it."""
+
+    def __init__(self, app_url: str) -> None:
+        self._app_url = app_url
+        self._cookies: dict[str, str] = {}
+        self._clients: dict[str, Client] = {}
+        self.spent_s: dict[str, float] = {}
+        """Seconds by origin."""
+        self.path = ""
+        """Where the last page was."""
+
+    def opens(self, address: str) -> bytes:
+        """The page at the end of all redirects."""
+        self.spent_s = {}
+        for _ in range(12):
+            origin, path = self._split(address)
+            client = self._clients.setdefault(origin, Client(origin))
+            began = time.perf_counter()
+            answer = client.send_any(Request(path=path, headers=self.headers() if origin == self._app_url else {}))
+            self.spent_s[origin] = self.spent_s.get(origin, 0.0) + time.perf_counter() - began
+            if origin == self._app_url:
+                self._keep(answer.headers)
+            if answer.status == 200:
+                self.path = path
+                return answer.body
+            location = dict(answer.headers).get("Location")
+            assert answer.status in (302, 303), (path.partition("?")[0], answer.status, answer.body[:300])
+            assert location
+            address = location if "://" in location else f"{origin}{location}"
+        raise AssertionError("the redirects have no end")
+
+    def headers(self) -> dict[str, str]:
+        """What this browser sends to the app: its cookies, which are Secure and here go over loopback all the same."""
+        return {"Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items())} if self._cookies else {}
+
+    def close(self) -> None:
+        """Closes its connections."""
+        for client in self._clients.values():
+            client.close()
+
+    def _split(self, address: str) -> tuple[str, str]:
+        if address.startswith("/"):
+            return self._app_url, address
+        scheme, _, rest = address.partition("://")
+        host, slash, path = rest.partition("/")
+        return f"{scheme}://{host}", slash + path
+
+    def _keep(self, headers: list[tuple[str, str]]) -> None:
+        for name, value in headers:
+            if name.lower() == "set-cookie":
+                pair = value.partition(";")[0]
+                self._cookies[pair.partition("=")[0]] = pair.partition("=")[2]
