@@ -2,10 +2,11 @@
 import { keepKnownQuery } from "./address.js";
 import { AiFindings } from "./ai_findings.js";
 import { viewerConfig } from "./config.js";
-import { showEndNotice, tellParent } from "./notice.js";
+import { showEndNotice, showTrouble, tellParent } from "./notice.js";
 import { guardRequests } from "./requests.js";
 import { ensureStorage } from "./storage.js";
 import { TokenKeeper } from "./token.js";
+import { ImageTroubles } from "./troubles.js";
 
 const launch = window.imagingCdsViewer;
 
@@ -23,7 +24,9 @@ const keeper = new TokenKeeper({
     tellParent(window, { event: "session-ended", reason });
   },
 });
-guardRequests(window, launch.wadoRoots.map((root) => root.root), keeper);
+const troubles = new ImageTroubles((trouble) => showTrouble(document, trouble));
+const watch = (address) => troubles.watch(address);
+guardRequests(window, launch.wadoRoots.map((root) => root.root), keeper, watch);
 keeper.start();
 document.addEventListener("visibilitychange", () => keeper.renewIfDue());
 

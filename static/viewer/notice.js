@@ -6,6 +6,7 @@ const REASONS = {
 };
 
 export function showEndNotice(page, reason, newWindowPath) {
+  page.getElementById("imaging-cds-trouble")?.remove();
   const notice = page.createElement("div");
   notice.id = "imaging-cds-notice";
   notice.setAttribute("role", "alert");
@@ -22,6 +23,32 @@ export function showEndNotice(page, reason, newWindowPath) {
     link.textContent = "Open in a new window";
     notice.append(link);
   }
+  page.body.append(notice);
+}
+
+const BLACK = "A black picture here shows nothing.";
+const TROUBLES = {
+  slow: ["The images are slow to come.", "The image archive has not answered yet; the viewer is still waiting."],
+  unavailable: ["Some images could not be loaded.", `The image archive does not answer as it should. ${BLACK}`],
+  refused: ["Some images may not be shown.", `The imaging server does not permit them for this sign-in. ${BLACK}`],
+  missing: ["Some images could not be loaded.", `The image archive cannot give them in a usable form. ${BLACK}`],
+};
+
+// Says that images are missing or late while the session goes on; null takes it back.
+export function showTrouble(page, trouble) {
+  page.getElementById("imaging-cds-trouble")?.remove();
+  if (trouble === null || page.getElementById("imaging-cds-notice")) return;
+  const notice = page.createElement("div");
+  notice.id = "imaging-cds-trouble";
+  notice.setAttribute("role", "alert");
+  const heading = page.createElement("strong");
+  const text = page.createElement("span");
+  [heading.textContent, text.textContent] = TROUBLES[trouble];
+  const again = page.createElement("button");
+  again.type = "button";
+  again.textContent = "Load again";
+  again.addEventListener("click", () => page.location.reload());
+  notice.append(heading, text, again);
   page.body.append(notice);
 }
 

@@ -1,35 +1,48 @@
 // Every request that the page sends passes here. Beneath this launch's DICOMweb roots the current token is set at the
 // moment of sending, a 401 is answered by one renewal and one repetition; anywhere else an Authorization header is
-// taken off, so that the token never reaches another server.
+// taken off, so that the token never reaches another server. What became of a request beneath the roots is told to
+// `watch`: it is called with the address, and its answer with the status (0: no answer, null: no longer wanted).
 
-export function guardRequests(page, roots, keeper) {
+export function guardRequests(page, roots, keeper, watch = () => () => {}) {
   const isGuarded = (address) => {
     const { href } = new URL(address, page.location.href);
     return roots.some((root) => href.startsWith(`${root}/`));
   };
-  page.XMLHttpRequest = guardedRequestClass(page.XMLHttpRequest, isGuarded, keeper);
-  page.fetch = guardedFetch(page.fetch.bind(page), isGuarded, keeper);
+  page.XMLHttpRequest = guardedRequestClass(page.XMLHttpRequest, isGuarded, keeper, watch);
+  page.fetch = guardedFetch(page.fetch.bind(page), isGuarded, keeper, watch);
 }
 
 function isAuthorization(name) {
   return String(name).toLowerCase() === "authorization";
 }
 
-function guardedFetch(send, isGuarded, keeper) {
+function guardedFetch(send, isGuarded, keeper, watch) {
   return async (input, init) => {
     const address = input instanceof Request ? input.url : String(input);
     const request = new Request(input, init);
     request.headers.delete("Authorization");
     if (!isGuarded(address)) return send(request);
-    const token = await keeper.current();
-    const response = await send(withToken(request.clone(), token));
-    if (response.status !== 401 || token === null) return response;
-    const newer = await keeper.afterRefusalOf(token);
-    if (newer === null) return response;
-    const repeated = await send(withToken(request, newer));
-    if (repeated.status === 401) keeper.end("refused");
-    return repeated;
+    const settle = watch(address);
+    try {
+      const response = await sendWithToken(send, request, keeper);
+      settle(response.status);
+      return response;
+    } catch (error) {
+      settle(error.name === "AbortError" ? null : 0);
+      throw error;
+    }
   };
+}
+
+async function sendWithToken(send, request, keeper) {
+  const token = await keeper.current();
+  const response = await send(withToken(request.clone(), token));
+  if (response.status !== 401 || token === null) return response;
+  const newer = await keeper.afterRefusalOf(token);
+  if (newer === null) return response;
+  const repeated = await send(withToken(request, newer));
+  if (repeated.status === 401) keeper.end("refused");
+  return repeated;
 }
 
 function withToken(request, token) {
@@ -37,7 +50,7 @@ function withToken(request, token) {
   return request;
 }
 
-function guardedRequestClass(Base, isGuarded, keeper) {
+function guardedRequestClass(Base, isGuarded, keeper, watch) {
   const SEEN = ["readystatechange", "loadstart", "progress", "load", "error", "abort", "timeout", "loadend"];
 
   return class GuardedRequest extends Base {
@@ -49,6 +62,7 @@ function guardedRequestClass(Base, isGuarded, keeper) {
     #attempt = 0;
     #reopening = false;
     #aborted = false;
+    #settle = () => {};
 
     constructor() {
       super();
@@ -75,11 +89,13 @@ function guardedRequestClass(Base, isGuarded, keeper) {
     send(body = null) {
       if (!this.#guarded) return super.send(body);
       this.#body = body;
+      this.#settle = watch(this.#opening[1]);
       void keeper.current().then((token) => this.#sendWith(token));
     }
 
     abort() {
       this.#aborted = true;
+      this.#settle(null);
       super.abort();
     }
 
@@ -94,9 +110,15 @@ function guardedRequestClass(Base, isGuarded, keeper) {
 
     #watch(event) {
       if (this.#reopening) return event.stopImmediatePropagation();
-      if (!this.#guarded || this.status !== 401 || !event.isTrusted) return;
+      if (!this.#guarded || !event.isTrusted) return;
+      if (this.status !== 401) {
+        if (event.type === "loadend" && !this.#aborted) this.#settle(this.status);
+        return;
+      }
       if (this.#attempt > 1) {
-        if (event.type === "loadend") keeper.end("refused");
+        if (event.type !== "loadend") return;
+        this.#settle(this.status);
+        keeper.end("refused");
         return;
       }
       event.stopImmediatePropagation();
@@ -115,6 +137,7 @@ function guardedRequestClass(Base, isGuarded, keeper) {
 
     // Without a token nothing is sent; the viewer sees a failed request.
     #fail() {
+      this.#settle(null);
       for (const type of ["error", "loadend"]) this.dispatchEvent(new ProgressEvent(type));
     }
   };
