@@ -1,19 +1,20 @@
-"""CDS Hooks over HTTP: discovery, service calls, feedback.
+"""CDS Hooks over HTTP: discovery, service calls, feedback, and a page about them.
 
-Spec: CDS Hooks 2.0 R1, R4, R8, R34-R39. Preflights are answered before authentication, CORS headers stand on every answer.
+Spec: CDS Hooks 2.0 R1, R4, R8, R34-R40. Preflights are answered before authentication, CORS headers stand on every answer.
 """
 
 from __future__ import annotations
 
 import logging
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify, render_template, request
 
 from cds_service.bodies import compressed, json_body
 from cds_service.cards import CardContext, IssuedCard
 from cds_service.certificates import StatedCertificate
 from cds_service.client_auth import CallingClient
 from cds_service.definitions import ServiceDefinition
+from cds_service.documentation import documented_packs, documented_services
 from cds_service.evaluate import SERVICES, at_most, cards_for
 from cds_service.feedback import parse_feedback
 from cds_service.gather import fhir_client_for
@@ -21,11 +22,12 @@ from cds_service.protocol import HookRequest, parse_request
 from cds_service.runtime import CdsServices
 from cds_service.validator import faults_of
 from fhir_imaging.errors import ImagingError, NotFound
-from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, request_reference
+from fhir_imaging.web import ERROR_PAGE_POLICY, ErrorShape, ErrorSurface, allow_cors, request_reference
 
 log = logging.getLogger("imaging_cds.cds")
 
 PREFIX = "/cds-services"
+DOCUMENTATION = "/cds-documentation"
 
 
 def create_blueprint(services: CdsServices) -> Blueprint:
@@ -66,7 +68,25 @@ def create_blueprint(services: CdsServices) -> Blueprint:
         services.feedback.record(entries, service_id=service.service_id, client=caller.iss, now=services.now())
         return Response(status=200)
 
+    @blueprint.get(DOCUMENTATION)
+    def documentation() -> Response:
+        return _page_for_people(services)
+
     return blueprint
+
+
+def _page_for_people(services: CdsServices) -> Response:
+    """R40. It names no client and no patient, so that an analyst can read it before anybody has keys."""
+    page = render_template(
+        "cds_documentation.html",
+        base=services.settings.public_base_url,
+        settings=services.settings,
+        services=documented_services(SERVICES.values()),
+        packs=documented_packs(),
+    )
+    response = Response(page, mimetype="text/html")
+    response.headers["Content-Security-Policy"] = ERROR_PAGE_POLICY
+    return response
 
 
 def error_surface(services: CdsServices) -> ErrorSurface:

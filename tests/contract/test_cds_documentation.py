@@ -1,0 +1,98 @@
+"""R40: the page for people says what discovery and the rule packs say, and needs no key to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from cds_service.documentation import documented_packs
+from cds_service.evaluate import SERVICES
+from cds_service.settings import ClientAuthentication
+from cds_service.views import create_blueprint, error_surface
+from fhir_imaging import web
+from fhir_imaging.store.engine import Store
+from tests.cds_actors import APP, EHR, CdsActor, a_cds_service, a_store
+from tests.conftest import CHECKOUT
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = a_store(tmp_path / "state")
+    yield opened
+    opened.close()
+
+
+def with_pages(cds: CdsActor) -> CdsActor:
+    """The same service in an application that has the pages' templates."""
+    app = Flask("pages", template_folder=str(CHECKOUT / "templates"), static_folder=str(CHECKOUT / "static"))
+    app.register_blueprint(create_blueprint(cds.services))
+    web.install(app, [error_surface(cds.services)])
+    return CdsActor(app=app, services=cds.services, ehr=cds.ehr)
+
+
+@pytest.fixture
+def cds(store: Store, tmp_path: Path) -> CdsActor:
+    return with_pages(a_cds_service(store, tmp_path))
+
+
+def page(cds: CdsActor) -> str:
+    response = cds.client.get("/cds-documentation")
+    assert response.status_code == 200
+    assert response.mimetype == "text/html"
+    return unescape(response.get_data(as_text=True))
+
+
+def test_r40_every_service_with_its_hook_and_data(cds: CdsActor) -> None:
+    shown = page(cds)
+
+    for service in SERVICES.values():
+        assert f"POST {APP}/cds-services/{service.service_id}" in shown
+        assert service.description in shown
+        section = shown.partition(f'id="{service.service_id}"')[2].partition("</section>")[0]
+        assert f"<code>{service.hook}</code>" in section
+        required, _, optional = section.partition("<h2>Required data")[2].partition("<h2>Optional data")
+        for query in service.queries:
+            assert f"<code>{query.template}</code>" in (required if query.required else optional)
+
+
+def test_r40_every_rule_pack_with_version_citation_and_owner(cds: CdsActor) -> None:
+    shown = page(cds)
+    packs = documented_packs()
+
+    assert {pack.info.pack_id for pack in packs if pack.rows} >= {"fleischner-2017", "lung-rads-2022"}
+    for pack in packs:
+        for words in (
+            pack.info.title,
+            pack.info.guideline.version,
+            pack.info.citation,
+            pack.info.clinical_owner,
+            pack.info.url,
+        ):
+            assert words
+            assert words in shown
+    assert "still need a clinician's check" in shown
+
+
+def test_r40_the_protocol_as_it_is_set(store: Store, tmp_path: Path, cds: CdsActor) -> None:
+    opened = with_pages(a_cds_service(store, tmp_path, client_authentication=ClientAuthentication.OFF, soft_budget_ms=123))
+
+    assert "A JWT by a known client" in page(cds)
+    assert "anybody may call" in page(opened)
+    assert "123 ms for optional data" in page(opened)
+
+
+def test_the_page_names_no_client_and_runs_no_script(cds: CdsActor) -> None:
+    response = cds.client.get("/cds-documentation")
+
+    assert EHR not in response.get_data(as_text=True)
+    assert response.headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'self'")
+    assert "<script" not in response.get_data(as_text=True)
+
+
+def test_r4_discovery_stays_where_it_was(cds: CdsActor) -> None:
+    assert cds.client.get("/cds-services/docs").status_code == 405
+    assert cds.client.get("/cds-documentation/").status_code == 404
