@@ -16,7 +16,8 @@ from ehr_sandbox.demo_study import (
     ISSUER_OF_PATIENT_ID,
     MRN_SYSTEM,
     DemoCalendar,
-    DemoCt,
+    DemoCtScan,
+    DemoExamination,
 )
 from ehr_sandbox.phantom_scan import LOWEST_HU
 
@@ -47,10 +48,10 @@ def coded(value: str, scheme: str, meaning: str) -> Dataset:
     return item
 
 
-def ct_header(ct: DemoCt, calendar: DemoCalendar, index: int) -> Dataset:
+def ct_header(ct: DemoCtScan, calendar: DemoCalendar, index: int) -> Dataset:
     """The complete data set of one slice without its PixelData."""
     image = Dataset()
-    image.file_meta = _file_meta(ct, index)
+    image.file_meta = file_meta(ct, index)
     image.SpecificCharacterSet = "ISO_IR 192"
     start = calendar.at(ct.days_ago, ct.clock)
     put_patient(image, ct, calendar)
@@ -63,22 +64,23 @@ def ct_header(ct: DemoCt, calendar: DemoCalendar, index: int) -> Dataset:
     return image
 
 
-def _file_meta(ct: DemoCt, index: int) -> FileMetaDataset:
+def file_meta(ct: DemoExamination, index: int) -> FileMetaDataset:
+    """The file meta information of one image."""
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = CTImageStorage
+    meta.MediaStorageSOPClassUID = UID(ct.sop_class)
     meta.MediaStorageSOPInstanceUID = UID(ct.sop_instance_uid(index))
     meta.TransferSyntaxUID = UID(ct.transfer_syntax)
     meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
     return meta
 
 
-def put_patient(image: Dataset, ct: DemoCt, calendar: DemoCalendar) -> None:
+def put_patient(image: Dataset, ct: DemoExamination, calendar: DemoCalendar) -> None:
     """Patient and Patient Study modules."""
     person = ct.person
     born = calendar.birth_date(person.age, person.birthday)
     image.PatientName = person.dicom_name
-    image.PatientID = person.mrn
+    image.PatientID = ct.patient_id or person.mrn
     image.IssuerOfPatientID = ISSUER_OF_PATIENT_ID
     issuer = Dataset()
     issuer.UniversalEntityID, issuer.UniversalEntityIDType = MRN_SYSTEM, "URI"
@@ -91,7 +93,7 @@ def put_patient(image: Dataset, ct: DemoCt, calendar: DemoCalendar) -> None:
     image.PatientIdentityRemoved = "NO"
 
 
-def put_study(image: Dataset, ct: DemoCt, start: datetime) -> None:
+def put_study(image: Dataset, ct: DemoExamination, start: datetime) -> None:
     """General Study module, with the issuer of the accession number, and the zone of all times."""
     image.TimezoneOffsetFromUTC = start.strftime("%z")
     image.StudyInstanceUID = ct.study_instance_uid
@@ -107,18 +109,23 @@ def put_study(image: Dataset, ct: DemoCt, start: datetime) -> None:
     image.ProcedureCodeSequence = [coded(ct.procedure.code, ct.procedure.dicom_scheme, ct.procedure.display)]
 
 
-def _put_series(image: Dataset, ct: DemoCt, start: datetime) -> None:
+def _put_series(image: Dataset, ct: DemoCtScan, start: datetime) -> None:
     begun = start + timedelta(minutes=2)
     image.Modality = "CT"
     image.SeriesInstanceUID = ct.series_instance_uid
     image.SeriesNumber = "2"
-    image.SeriesDescription = f"Chest axial {ct.phantom.grid.slice_spacing:.1f} mm"
+    image.SeriesDescription = ct.series_description
     image.SeriesDate, image.SeriesTime = dicom_date(begun), dicom_time(begun)
     image.ProtocolName = ct.description.title()
-    image.BodyPartExamined = "CHEST"
+    image.BodyPartExamined = ct.body_part
     image.PatientPosition = "HFS"
     image.FrameOfReferenceUID = ct.frame_of_reference_uid
     image.PositionReferenceIndicator = ""
+    put_request(image, ct)
+
+
+def put_request(image: Dataset, ct: DemoExamination) -> None:
+    """What was asked for, in the series."""
     request = Dataset()
     request.RequestedProcedureID = ct.accession
     request.RequestedProcedureDescription = ct.description
@@ -126,9 +133,9 @@ def _put_series(image: Dataset, ct: DemoCt, start: datetime) -> None:
     image.RequestAttributesSequence = [request]
 
 
-def _put_equipment(image: Dataset, ct: DemoCt) -> None:
+def _put_equipment(image: Dataset, ct: DemoCtScan) -> None:
     image.Manufacturer = "Imaging CDS"
-    image.ManufacturerModelName = "Synthetic chest phantom"
+    image.ManufacturerModelName = f"Synthetic {ct.region.display.lower()} phantom"
     image.InstitutionName = INSTITUTION
     image.StationName = "DEMOCT1"
     image.DeviceSerialNumber = "0001"
@@ -144,9 +151,12 @@ def _put_equipment(image: Dataset, ct: DemoCt) -> None:
     image.ReconstructionDiameter = f"{ct.phantom.grid.columns * ct.phantom.grid.pixel_spacing:.1f}"
     image.DataCollectionDiameter = "500"
     image.RotationDirection = "CW"
+    if ct.contrast:
+        image.ContrastBolusAgent = "Iodinated contrast medium"
+        image.ContrastBolusRoute = "IV"
 
 
-def _put_acquisition(image: Dataset, ct: DemoCt, start: datetime, index: int) -> None:
+def _put_acquisition(image: Dataset, ct: DemoCtScan, start: datetime, index: int) -> None:
     scanned = start + timedelta(minutes=2, seconds=index * ct.phantom.grid.slice_spacing / _SCAN_SPEED_MM_S)
     image.SOPClassUID = CTImageStorage
     image.SOPInstanceUID = ct.sop_instance_uid(index)
@@ -161,7 +171,7 @@ def _put_acquisition(image: Dataset, ct: DemoCt, start: datetime, index: int) ->
     image.LossyImageCompression = "00"
 
 
-def _put_plane(image: Dataset, ct: DemoCt, index: int) -> None:
+def _put_plane(image: Dataset, ct: DemoCtScan, index: int) -> None:
     grid = ct.phantom.grid
     z = grid.z(index)
     image.ImagePositionPatient = [f"{grid.first_x:.6f}", f"{grid.first_y:.6f}", f"{z:.3f}"]
@@ -172,7 +182,7 @@ def _put_plane(image: Dataset, ct: DemoCt, index: int) -> None:
     image.SliceLocation = f"{z:.3f}"
 
 
-def _put_pixels(image: Dataset, ct: DemoCt) -> None:
+def _put_pixels(image: Dataset, ct: DemoCtScan) -> None:
     """Twelve bits unsigned, the representation that every lossless codec takes."""
     image.SamplesPerPixel = 1
     image.PhotometricInterpretation = "MONOCHROME2"
@@ -180,5 +190,6 @@ def _put_pixels(image: Dataset, ct: DemoCt) -> None:
     image.BitsAllocated, image.BitsStored, image.HighBit = 16, 12, 11
     image.PixelRepresentation = 0
     image.RescaleIntercept, image.RescaleSlope, image.RescaleType = str(LOWEST_HU), "1", "HU"
-    image.WindowCenter, image.WindowWidth = ["-600", "40"], ["1500", "400"]
-    image.WindowCenterWidthExplanation = ["LUNG", "SOFT TISSUE"]
+    image.WindowCenter = [str(window.centre) for window in ct.windows]
+    image.WindowWidth = [str(window.width) for window in ct.windows]
+    image.WindowCenterWidthExplanation = [window.name for window in ct.windows]

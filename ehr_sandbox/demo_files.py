@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
@@ -26,10 +27,11 @@ from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from ehr_sandbox.demo_ct import ct_header
+from ehr_sandbox.demo_mammogram import DemoMammogram
+from ehr_sandbox.demo_mg import mg_header
 from ehr_sandbox.demo_sr import ai_report
-from ehr_sandbox.demo_study import DemoCalendar, DemoCt
-from ehr_sandbox.phantom import render_slice
-from ehr_sandbox.phantom_scan import LOWEST_HU, Slice
+from ehr_sandbox.demo_study import DemoCalendar, DemoCt, DemoCtScan, DemoExamination
+from ehr_sandbox.phantom_scan import LOWEST_HU
 
 Progress = Callable[[str, int, int], None]
 _SLICES_PER_TASK = 8
@@ -40,27 +42,31 @@ class DemoFiles:
     """The examinations to be found below `directory`, and the categories that the AI claims in them."""
 
     directory: Path
-    cts: tuple[DemoCt, ...]
+    cts: tuple[DemoExamination, ...]
     calendar: DemoCalendar
     claims: Mapping[str, str]
 
-    def folder(self, ct: DemoCt) -> Path:
+    def folder(self, ct: DemoExamination) -> Path:
         """Directory of one study."""
         return self.directory / ct.key
 
-    def image(self, ct: DemoCt, index: int) -> Path:
-        """File of one slice."""
-        return self.folder(ct) / f"ct-{index + 1:03d}.dcm"
+    def image(self, ct: DemoExamination, index: int) -> Path:
+        """File of one image."""
+        return self.folder(ct) / f"{ct.modality.lower()}-{index + 1:03d}.dcm"
+
+    def with_ai_report(self) -> tuple[DemoCt, ...]:
+        """The examinations that an AI has reported on."""
+        return tuple(ct for ct in self.cts if isinstance(ct, DemoCt) and ct.with_ai_report)
 
     def report(self, ct: DemoCt) -> Path:
         """File of the AI's structured report."""
         return self.folder(ct) / "ai-sr.dcm"
 
 
-def bring_up_to_date(files: DemoFiles, progress: Progress, *, workers: int = 2, inline_slices: int = 24) -> None:
+def bring_up_to_date(files: DemoFiles, progress: Progress, *, workers: int = 2, inline_images: int = 56) -> None:
     """Make, complete or re-date the files so that they tell of the calendar's demo day.
 
-    `progress` is told (study, done, total) in slices. Up to `inline_slices` are made without starting `workers`, which would
+    `progress` is told (study, done, total) in images. Up to `inline_images` are made without starting `workers`, which would
     take longer. OSError when the directory cannot be written.
     """
     manifest = _Manifest(files.directory / "manifest.json")
@@ -71,13 +77,13 @@ def bring_up_to_date(files: DemoFiles, progress: Progress, *, workers: int = 2, 
     manifest.forget()
     same_pixels = {ct.key for ct in files.cts if told.get("pixels", {}).get(ct.key) == wanted["pixels"][ct.key]}
     fresh = [ct for ct in files.cts if ct.key not in same_pixels or not _has_images(files, ct)]
-    slices = sum(ct.phantom.grid.slices for ct in fresh)
-    _make(files, fresh, progress, 1 if slices <= inline_slices else workers)
+    slices = sum(ct.image_count for ct in fresh)
+    _make(files, fresh, progress, 1 if slices <= inline_images else workers)
     for ct in files.cts:
         if ct not in fresh:
             _re_date(files, ct, progress)
-        if ct.with_ai_report:
-            _write_whole(files.report(ct), _encoded(ai_report(ct, files.calendar, files.claims[ct.key])))
+    for ct in files.with_ai_report():
+        _write_whole(files.report(ct), _encoded(ai_report(ct, files.calendar, files.claims[ct.key])))
     manifest.write(wanted)
 
 
@@ -113,7 +119,7 @@ def _wanted(files: DemoFiles) -> dict[str, Any]:
     }
 
 
-def _pixel_print(ct: DemoCt) -> str:
+def _pixel_print(ct: DemoExamination) -> str:
     """Changes when the pixels of an examination would."""
     recipe = json.dumps({"phantom": asdict(ct.phantom), "syntax": ct.transfer_syntax}, sort_keys=True)
     return sha256(f"{recipe}{_program('phantom')}{np.__version__}".encode()).hexdigest()[:16]
@@ -129,16 +135,17 @@ def _program(prefix: str) -> str:
 
 
 def _complete(files: DemoFiles) -> bool:
-    return all(_has_images(files, ct) and (not ct.with_ai_report or files.report(ct).is_file()) for ct in files.cts)
+    reports = all(files.report(ct).is_file() for ct in files.with_ai_report())
+    return reports and all(_has_images(files, ct) for ct in files.cts)
 
 
-def _has_images(files: DemoFiles, ct: DemoCt) -> bool:
-    return all(files.image(ct, index).is_file() for index in range(ct.phantom.grid.slices))
+def _has_images(files: DemoFiles, ct: DemoExamination) -> bool:
+    return all(files.image(ct, index).is_file() for index in range(ct.image_count))
 
 
-def _make(files: DemoFiles, cts: Sequence[DemoCt], progress: Progress, workers: int) -> None:
+def _make(files: DemoFiles, cts: Sequence[DemoExamination], progress: Progress, workers: int) -> None:
     """Render, encode and write whole studies, several slices at a time on each processor."""
-    tasks = [(ct, chunk) for ct in cts for chunk in _chunks(ct.phantom.grid.slices)]
+    tasks = [(ct, chunk) for ct in cts for chunk in _chunks(ct.image_count)]
     for ct in cts:
         files.folder(ct).mkdir(parents=True, exist_ok=True)
         for stale in files.folder(ct).glob("*.dcm"):
@@ -146,14 +153,16 @@ def _make(files: DemoFiles, cts: Sequence[DemoCt], progress: Progress, workers: 
     done = {ct.key: 0 for ct in cts}
     for ct, count in _work(files, tasks, workers):
         done[ct.key] += count
-        progress(ct.key, done[ct.key], ct.phantom.grid.slices)
+        progress(ct.key, done[ct.key], ct.image_count)
 
 
 def _chunks(slices: int) -> list[range]:
     return [range(first, min(first + _SLICES_PER_TASK, slices)) for first in range(0, slices, _SLICES_PER_TASK)]
 
 
-def _work(files: DemoFiles, tasks: Sequence[tuple[DemoCt, range]], workers: int) -> Iterator[tuple[DemoCt, int]]:
+def _work(
+    files: DemoFiles, tasks: Sequence[tuple[DemoExamination, range]], workers: int
+) -> Iterator[tuple[DemoExamination, int]]:
     if workers < 2:
         for ct, chunk in tasks:
             make_images(files, ct, chunk)
@@ -176,16 +185,35 @@ def _leave_ctrl_c_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def make_images(files: DemoFiles, ct: DemoCt, indices: range) -> None:
+def make_images(files: DemoFiles, ct: DemoExamination, indices: range) -> None:
     """Render and write these slices of an examination."""
     for index in indices:
-        image = ct_header(ct, files.calendar, index)
-        _put_pixel_data(image, render_slice(ct.phantom, index), UID(ct.transfer_syntax))
+        image = header_of(ct, files.calendar, index)
+        _put_pixel_data(image, _stored(ct, index), UID(ct.transfer_syntax))
         _write_whole(files.image(ct, index), _encoded(image))
 
 
-def _put_pixel_data(image: Dataset, hu: Slice, syntax: UID) -> None:
-    stored = (hu.astype(np.int32) - LOWEST_HU).astype("<u2")
+def header_of(examination: DemoExamination, calendar: DemoCalendar, index: int) -> Dataset:
+    """The data set of one image without its pixels; TypeError for an examination that nobody writes."""
+    match examination:
+        case DemoCtScan():
+            return ct_header(examination, calendar, index)
+        case DemoMammogram():
+            return mg_header(examination, calendar, index)
+    raise TypeError(type(examination).__name__)
+
+
+def _stored(examination: DemoExamination, index: int) -> NDArray[np.uint16]:
+    """The pixel values of one image as its file carries them."""
+    match examination:
+        case DemoCtScan():
+            return (examination.phantom.render(index).astype(np.int32) - LOWEST_HU).astype("<u2")
+        case DemoMammogram():
+            return examination.phantom.render(*examination.projections[index]).astype("<u2")
+    raise TypeError(type(examination).__name__)
+
+
+def _put_pixel_data(image: Dataset, stored: NDArray[np.uint16], syntax: UID) -> None:
     if syntax == ExplicitVRLittleEndian:
         image.PixelData = stored.tobytes()
         image["PixelData"].VR = "OW"
@@ -206,11 +234,11 @@ def _put_pixel_data(image: Dataset, hu: Slice, syntax: UID) -> None:
     image["PixelData"].is_undefined_length = True
 
 
-def _re_date(files: DemoFiles, ct: DemoCt, progress: Progress) -> None:
+def _re_date(files: DemoFiles, ct: DemoExamination, progress: Progress) -> None:
     """Overwrite the headers of a study whose pixels stay."""
-    total = ct.phantom.grid.slices
+    total = ct.image_count
     for index in range(total):
-        _replace_header(files.image(ct, index), _encoded(ct_header(ct, files.calendar, index)))
+        _replace_header(files.image(ct, index), _encoded(header_of(ct, files.calendar, index)))
     progress(ct.key, total, total)
 
 

@@ -1,11 +1,15 @@
 """Who the demo's synthetic people are and which examinations they had: plain values for the DICOM and the FHIR writers."""
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, timezone
+from typing import ClassVar, Self
 from uuid import UUID, uuid5
 
 from ehr_sandbox.phantom import ChestPhantom
+from ehr_sandbox.phantom_breast import BreastPhantom
+from ehr_sandbox.phantom_scan import CtPhantom
 
 MRN_SYSTEM = "https://imaging-cds.example/demo/mrn"
 ACCESSION_SYSTEM = "https://imaging-cds.example/demo/accession"
@@ -87,12 +91,16 @@ LOW_DOSE = DemoDose(kvp=100, tube_current_ma=50, exposure_mas=25, ctdi_vol_mgy=1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DemoCt:
-    """One chest CT of a person: a study with one series of axial slices.
+class DemoExamination(ABC):
+    """One examination of a person: a study with one series of images.
 
     `key` is the FHIR logical id of the ImagingStudy and the root of all its UIDs. `transfer_syntax` is how the pixels
-    are stored. `with_ai_report` adds a TID 1500 SR series.
+    are stored. `minutes_to_report` lie between its start and the signed report. `patient_id` is the PatientID in the images
+    where it is not the person's own: a study that nobody can be sure of.
     """
+
+    modality: ClassVar[str]  # (0008,0060), and in small letters the beginning of the files' names
+    sop_class: ClassVar[str]
 
     key: str
     person: DemoPerson
@@ -101,10 +109,10 @@ class DemoCt:
     accession: str
     description: str
     procedure: Coding
-    phantom: ChestPhantom
+    phantom: CtPhantom | BreastPhantom
     transfer_syntax: str
-    dose: DemoDose = DemoDose()
-    with_ai_report: bool = False
+    minutes_to_report: int = 200
+    patient_id: str | None = None
 
     @property
     def study_instance_uid(self) -> str:
@@ -113,13 +121,116 @@ class DemoCt:
 
     @property
     def series_instance_uid(self) -> str:
-        """(0020,000E) of the axial series."""
-        return uid_of(f"{self.key}/ct")
+        """(0020,000E) of the series of images."""
+        return uid_of(f"{self.key}/{self.modality.lower()}")
+
+    @property
+    @abstractmethod
+    def image_count(self) -> int:
+        """How many images the series has."""
+
+    @property
+    @abstractmethod
+    def series_description(self) -> str:
+        """(0008,103E)"""
+
+    @property
+    @abstractmethod
+    def body_site(self) -> Coding:
+        """What was examined."""
+
+    @property
+    @abstractmethod
+    def key_images(self) -> Mapping[int, str]:
+        """Index and title of the images that the chart names."""
+
+    @abstractmethod
+    def sop_instance_uid(self, index: int) -> str:
+        """(0008,0018) of the image with this index."""
+
+    @abstractmethod
+    def shortened(self, slices: int | None) -> "DemoExamination":
+        """The same examination at less cost, for tests that need no whole one; itself for None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoDisplay:
+    """A window for the display: what it shows best, its centre and its width in HU."""
+
+    name: str
+    centre: int
+    width: int
+
+
+_LUNG, SOFT_TISSUE = DemoDisplay(name="LUNG", centre=-600, width=1500), DemoDisplay(name="SOFT TISSUE", centre=40, width=400)
+CHEST = Coding(system="http://snomed.info/sct", code="816094009", display="Chest")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoCtScan(DemoExamination):
+    """One CT of a person. `body_part` is (0018,0015), `contrast` whether contrast was injected into a vein."""
+
+    modality: ClassVar[str] = "CT"
+    sop_class: ClassVar[str] = "1.2.840.10008.5.1.4.1.1.2"
+
+    phantom: CtPhantom
+    dose: DemoDose = DemoDose()
+    region: Coding = CHEST
+    body_part: str = "CHEST"
+    contrast: bool = False
+    windows: tuple[DemoDisplay, ...] = (_LUNG, SOFT_TISSUE)
+    focus: str = "Slice through the nodule"
 
     @property
     def frame_of_reference_uid(self) -> str:
         """(0020,0052), a new one for every time the patient lay down."""
         return uid_of(f"{self.key}/frame-of-reference")
+
+    @property
+    def image_count(self) -> int:
+        """Number of slices."""
+        return self.phantom.grid.slices
+
+    @property
+    def series_description(self) -> str:
+        """Region, plane and distance of the slices."""
+        return f"{self.region.display} axial {self.phantom.grid.slice_spacing:.1f} mm"
+
+    @property
+    def body_site(self) -> Coding:
+        """What was examined."""
+        return self.region
+
+    @property
+    def focus_slice(self) -> int:
+        """Index of the slice through what the study is shown for."""
+        return self.phantom.grid.nearest_slice(self.phantom.focus_z)
+
+    @property
+    def key_images(self) -> Mapping[int, str]:
+        """The slice through what the study is shown for."""
+        return {self.focus_slice: self.focus}
+
+    def sop_instance_uid(self, index: int) -> str:
+        """(0008,0018) of the slice with this index. It follows the slice's height, so a shortened series keeps its UIDs."""
+        return uid_of(f"{self.key}/ct/{self.phantom.grid.z(index):.1f}")
+
+    def shortened(self, slices: int | None) -> Self:
+        """The same examination with only so many slices around its focus."""
+        grid = self.phantom.grid
+        if slices is None or slices >= grid.slices:
+            return self
+        first = min(max(self.focus_slice - slices // 2, 0), grid.slices - slices)
+        short = replace(grid, slices=slices, first_z=grid.z(first))
+        return replace(self, phantom=replace(self.phantom, grid=short))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoCt(DemoCtScan):
+    """One plain chest CT with a nodule. `with_ai_report` adds a TID 1500 SR series."""
+
+    phantom: ChestPhantom
+    with_ai_report: bool = False
 
     @property
     def report_series_instance_uid(self) -> str:
@@ -131,23 +242,10 @@ class DemoCt:
         """(0008,0018) of the AI's structured report."""
         return uid_of(f"{self.key}/ai-sr/1")
 
-    def sop_instance_uid(self, index: int) -> str:
-        """(0008,0018) of the slice with this index. It follows the slice's height, so a shortened series keeps its UIDs."""
-        return uid_of(f"{self.key}/ct/{self.phantom.grid.z(index):.1f}")
-
     @property
     def nodule_slice(self) -> int:
         """Index of the slice through the middle of the nodule."""
-        return self.phantom.grid.nearest_slice(self.phantom.nodule.z)
-
-    def shortened(self, slices: int | None) -> "DemoCt":
-        """The same examination with only so many slices around the nodule, for tests that need no whole chest."""
-        grid = self.phantom.grid
-        if slices is None or slices >= grid.slices:
-            return self
-        first = min(max(self.nodule_slice - slices // 2, 0), grid.slices - slices)
-        short = replace(grid, slices=slices, first_z=grid.z(first))
-        return replace(self, phantom=replace(self.phantom, grid=short))
+        return self.focus_slice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,10 @@ from datetime import time, timedelta
 from hashlib import sha1
 
 from ehr_sandbox.demo_sr import AI_MINUTES_AFTER_SCAN
-from ehr_sandbox.demo_study import ACCESSION_SYSTEM, MRN_SYSTEM, Coding, DemoCalendar, DemoCt, DemoPerson
+from ehr_sandbox.demo_study import ACCESSION_SYSTEM, MRN_SYSTEM, Coding, DemoCalendar, DemoCt, DemoExamination, DemoPerson
 from ehr_sandbox.patients import codings
-from ehr_sandbox.patients.elements import Json, coding, concept, reference
+from ehr_sandbox.patients.elements import UCUM, Json, coding, concept, reference
 from ehr_sandbox.patients.hospital import ENDPOINT, GENERALIST, ORGANIZATION, RADIOLOGIST
-
-_CT_IMAGE = "urn:oid:1.2.840.10008.5.1.4.1.1.2"
-_HOURS_TO_REPORT = timedelta(hours=3, minutes=20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +43,13 @@ class Chart:
             "managingOrganization": ORGANIZATION,
         }
 
-    def encounter(self, reason: str) -> Json:
+    def encounter(self, reason: str, setting: Coding = codings.AMBULATORY) -> Json:
         """The visit of the demo day, in which the chart is opened. Known to the day: an hour might still be to come."""
         return {
             "resourceType": "Encounter",
             "id": f"{self.person.key}-encounter",
             "status": "in-progress",
-            "class": coding(codings.AMBULATORY),
+            "class": coding(setting),
             "subject": self.subject,
             "participant": [{"individual": GENERALIST}],
             "period": {"start": self.calendar.demo_day.isoformat()},
@@ -75,7 +72,7 @@ class Chart:
             "note": [{"text": note}],
         }
 
-    def order(self, ct: DemoCt, reason: str, *, days_before: int = 9) -> Json:
+    def order(self, ct: DemoExamination, reason: str, *, days_before: int = 9) -> Json:
         """The completed order of an examination, with its accession number."""
         start = self.calendar.at(ct.days_ago, ct.clock)
         return {
@@ -94,11 +91,72 @@ class Chart:
             "reasonCode": [{"text": reason}],
         }
 
-    def imaging_study(self, ct: DemoCt, reason: str) -> Json:
+    def draft_order(self, name: str, procedure: Coding, reason: str) -> Json:
+        """An order of today that nobody has signed."""
+        return {
+            "resourceType": "ServiceRequest",
+            "id": f"{self.person.key}-{name}",
+            "status": "draft",
+            "intent": "order",
+            "category": [concept(codings.RADIOLOGY)],
+            "code": concept(procedure),
+            "subject": self.subject,
+            "authoredOn": self.calendar.demo_day.isoformat(),
+            "requester": GENERALIST,
+            "reasonCode": [{"text": reason}],
+        }
+
+    def problem(self, name: str, code: Coding, *, days_ago: int) -> Json:
+        """An active problem, recorded so many days ago."""
+        return {
+            "resourceType": "Condition",
+            "id": f"{self.person.key}-{name}",
+            "clinicalStatus": concept(codings.ACTIVE),
+            "verificationStatus": concept(codings.CONFIRMED),
+            "category": [concept(codings.PROBLEM)],
+            "code": concept(code),
+            "subject": self.subject,
+            "recordedDate": self.calendar.at(days_ago, time(9, 40)).isoformat(),
+            "recorder": GENERALIST,
+        }
+
+    def kidney_function(self, egfr: int, *, days_ago: int) -> Json:
+        """An estimated glomerular filtration rate of the laboratory, final."""
+        drawn = self.calendar.at(days_ago, time(8, 5))
+        unit = {"unit": "mL/min/1.73 m2", "system": UCUM, "code": "mL/min/{1.73_m2}"}
+        return {
+            "resourceType": "Observation",
+            "id": f"{self.person.key}-egfr-{days_ago}",
+            "status": "final",
+            "category": [concept(codings.OBSERVATION_LABORATORY)],
+            "code": concept(codings.EGFR, text="eGFR (CKD-EPI 2021)"),
+            "subject": self.subject,
+            "effectiveDateTime": drawn.isoformat(),
+            "issued": (drawn + timedelta(hours=4)).isoformat(),
+            "performer": [ORGANIZATION],
+            "valueQuantity": {"value": egfr, **unit},
+        }
+
+    def medication(self, name: str, codes: Sequence[Coding], dosage: str, *, days_ago: int) -> Json:
+        """A medicine that was prescribed so many days ago and is still taken."""
+        return {
+            "resourceType": "MedicationRequest",
+            "id": f"{self.person.key}-{name}",
+            "status": "active",
+            "intent": "order",
+            "medicationCodeableConcept": concept(*codes, text=dosage.partition(",")[0]),
+            "subject": self.subject,
+            "authoredOn": self.calendar.at(days_ago, time(9, 40)).isoformat(),
+            "requester": GENERALIST,
+            "dosageInstruction": [{"text": dosage}],
+        }
+
+    def imaging_study(self, ct: DemoExamination, reason: str) -> Json:
         """The study as the PACS holds it, series by series."""
         start = self.calendar.at(ct.days_ago, ct.clock)
-        series = [self._ct_series(ct)] + ([self._ai_series(ct)] if ct.with_ai_report else [])
-        modalities = [codings.CT] + ([codings.SR] if ct.with_ai_report else [])
+        ai = [self._ai_series(ct)] if isinstance(ct, DemoCt) and ct.with_ai_report else []
+        series = [self._image_series(ct), *ai]
+        modalities = [codings.MODALITIES[ct.modality], *([codings.SR] if ai else [])]
         return {
             "resourceType": "ImagingStudy",
             "id": ct.key,
@@ -122,23 +180,23 @@ class Chart:
             "series": series,
         }
 
-    def _ct_series(self, ct: DemoCt) -> Json:
-        grid = ct.phantom.grid
+    def _image_series(self, ct: DemoExamination) -> Json:
         return {
             "uid": ct.series_instance_uid,
             "number": 2,
-            "modality": coding(codings.CT),
-            "description": f"Chest axial {grid.slice_spacing:.1f} mm",
-            "numberOfInstances": grid.slices,
-            "bodySite": coding(codings.CHEST),
+            "modality": coding(codings.MODALITIES[ct.modality]),
+            "description": ct.series_description,
+            "numberOfInstances": ct.image_count,
+            "bodySite": coding(ct.body_site),
             "started": (self.calendar.at(ct.days_ago, ct.clock) + timedelta(minutes=2)).isoformat(),
             "instance": [
                 {
-                    "uid": ct.sop_instance_uid(ct.nodule_slice),
-                    "sopClass": {"system": "urn:ietf:rfc:3986", "code": _CT_IMAGE},
-                    "number": ct.nodule_slice + 1,
-                    "title": "Slice through the nodule",
+                    "uid": ct.sop_instance_uid(index),
+                    "sopClass": {"system": "urn:ietf:rfc:3986", "code": f"urn:oid:{ct.sop_class}"},
+                    "number": index + 1,
+                    "title": title,
                 }
+                for index, title in ct.key_images.items()
             ],
         }
 
@@ -150,13 +208,21 @@ class Chart:
             "modality": coding(codings.SR),
             "description": "AI lung nodule result",
             "numberOfInstances": 1,
-            "bodySite": coding(codings.CHEST),
+            "bodySite": coding(ct.body_site),
             "started": made.isoformat(),
         }
 
-    def report(self, ct: DemoCt, *, text: str, conclusion: str, results: Sequence[Json]) -> Json:
+    def report(
+        self,
+        ct: DemoExamination,
+        *,
+        text: str,
+        conclusion: str,
+        results: Sequence[Json] = (),
+        conclusion_codes: Sequence[Coding] = (),
+    ) -> Json:
         """The signed radiology report; `text` is what the radiologist wrote, `conclusion` its impression."""
-        issued = self.calendar.at(ct.days_ago, ct.clock) + _HOURS_TO_REPORT
+        issued = self.calendar.at(ct.days_ago, ct.clock) + timedelta(minutes=ct.minutes_to_report)
         written = text.encode()
         return {
             "resourceType": "DiagnosticReport",
@@ -171,9 +237,10 @@ class Chart:
             "issued": issued.isoformat(),
             "performer": [ORGANIZATION],
             "resultsInterpreter": [RADIOLOGIST],
-            "result": [reference(f"Observation/{one['id']}") for one in results],
+            **({"result": [reference(f"Observation/{one['id']}") for one in results]} if results else {}),
             "imagingStudy": [reference(f"ImagingStudy/{ct.key}")],
             "conclusion": conclusion,
+            **({"conclusionCode": [concept(code) for code in conclusion_codes]} if conclusion_codes else {}),
             "presentedForm": [
                 {
                     "contentType": "text/plain; charset=utf-8",
@@ -189,6 +256,6 @@ class Chart:
         }
 
 
-def accession(ct: DemoCt) -> Json:
+def accession(ct: DemoExamination) -> Json:
     """The accession number as an Identifier with the namespace of its issuer."""
     return {"type": concept(codings.ACCESSION_ID), "system": ACCESSION_SYSTEM, "value": ct.accession}

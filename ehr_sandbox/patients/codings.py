@@ -15,9 +15,15 @@ _GUIDELINE = "https://imaging-cds.example/fhir/CodeSystem/follow-up-guideline"
 _TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
 
 SCREENING_CT = Coding(system=_LOINC, code="79086-5", display="CT Chest for screening WO contrast", dicom_scheme="LN")
+ABDOMEN_PELVIS_CT = Coding(system=_LOINC, code="36813-4", display="CT Abdomen and Pelvis W contrast IV", dicom_scheme="LN")
+PULMONARY_ANGIOGRAM = Coding(
+    system=_LOINC, code="79077-4", display="CTA Pulmonary arteries for pulmonary embolus W contrast IV", dicom_scheme="LN"
+)
+SCREENING_MAMMOGRAM = Coding(system=_LOINC, code="26175-0", display="MG Breast - bilateral Screening", dicom_scheme="LN")
+DIAGNOSTIC_MAMMOGRAM = Coding(system=_LOINC, code="26346-7", display="MG Breast - bilateral Diagnostic", dicom_scheme="LN")
 CHEST_CT = Coding(system=_LOINC, code="29252-4", display="CT Chest WO contrast", dicom_scheme="LN")
 
-CHEST = Coding(system=_SCT, code="816094009", display="Chest")
+ABDOMEN_AND_PELVIS = Coding(system=_SCT, code="818982008", display="Abdomen and pelvis")
 UPPER_LOBE = Coding(system=_SCT, code="45653009", display="Structure of upper lobe of lung (body structure)")
 LEFT_UPPER_LOBE = Coding(system=_SCT, code="44714003", display="Structure of upper lobe of left lung (body structure)")
 RIGHT_MIDDLE_LOBE = Coding(system=_SCT, code="72481006", display="Structure of middle lobe of right lung (body structure)")
@@ -43,6 +49,24 @@ PREVIOUS_DIAMETER = Coding(system=_NODULE, code="previous-diameter", display="Pr
 FLEISCHNER = Coding(system=_GUIDELINE, code="fleischner", display="Fleischner Society, incidental nodules on CT")
 FLEISCHNER_VERSION = "2017"
 
+FINDING = Coding(system=_DCM, code="121071", display="Finding")
+PULMONARY_EMBOLISM = Coding(system=_SCT, code="59282003", display="Pulmonary embolism")
+ACTIONABLE_IN_MINUTES = Coding(system="http://radlex.org", code="RID49480", display="ACR Category 1 Actionable Finding")
+RIGHT_PULMONARY_ARTERY = Coding(system=_SCT, code="78480002", display="Right pulmonary artery")
+
+EGFR = Coding(
+    system=_LOINC,
+    code="98979-8",
+    display="Glomerular filtration rate/1.73 sq M.predicted [Volume Rate/Area] in Serum, Plasma or Blood"
+    " by Creatinine-based formula (CKD-EPI 2021)",
+)
+METFORMIN = (
+    Coding(system="http://www.nlm.nih.gov/research/umls/rxnorm", code="6809", display="metformin"),
+    Coding(system="http://www.whocc.no/atc", code="A10BA02", display="metformin"),
+)
+KIDNEY_DISEASE_4 = Coding(system="http://hl7.org/fhir/sid/icd-10", code="N18.4", display="Chronic kidney disease, stage 4")
+DIABETES_2 = Coding(system="http://hl7.org/fhir/sid/icd-10", code="E11", display="Type 2 diabetes mellitus")
+
 SMOKING_STATUS = Coding(system=_LOINC, code="72166-2", display="Tobacco smoking status")
 DAILY_SMOKER = Coding(system=_SCT, code="449868002", display="Smokes tobacco daily")
 FORMER_SMOKER = Coding(system=_SCT, code="8517006", display="Ex-smoker")
@@ -50,14 +74,21 @@ NEVER_SMOKED = Coding(system=_SCT, code="266919005", display="Never smoked tobac
 
 CT = Coding(system=_DCM, code="CT", display="Computed Tomography")
 SR = Coding(system=_DCM, code="SR", display="Structured Report Document")
+MG = Coding(system=_DCM, code="MG", display="Mammography")
+MODALITIES = {one.code: one for one in (CT, MG)}
 STUDY_PAYLOAD = Coding(system=_DCM, code="113014", display="Study")
 RADIOLOGY = Coding(system=f"{_TERMINOLOGY}/v2-0074", code="RAD", display="Radiology")
 LOINC_RADIOLOGY = Coding(system=_LOINC, code="LP29684-5", display="Radiology")
 MEDICAL_RECORD_NUMBER = Coding(system=f"{_TERMINOLOGY}/v2-0203", code="MR", display="Medical record number")
 ACCESSION_ID = Coding(system=f"{_TERMINOLOGY}/v2-0203", code="ACSN", display="Accession ID")
 OBSERVATION_IMAGING = Coding(system=f"{_TERMINOLOGY}/observation-category", code="imaging", display="Imaging")
+OBSERVATION_LABORATORY = Coding(system=f"{_TERMINOLOGY}/observation-category", code="laboratory", display="Laboratory")
 OBSERVATION_SOCIAL = Coding(system=f"{_TERMINOLOGY}/observation-category", code="social-history", display="Social History")
 AMBULATORY = Coding(system=f"{_TERMINOLOGY}/v3-ActCode", code="AMB", display="ambulatory")
+EMERGENCY = Coding(system=f"{_TERMINOLOGY}/v3-ActCode", code="EMER", display="emergency")
+ACTIVE = Coding(system=f"{_TERMINOLOGY}/condition-clinical", code="active", display="Active")
+CONFIRMED = Coding(system=f"{_TERMINOLOGY}/condition-ver-status", code="confirmed", display="Confirmed")
+PROBLEM = Coding(system=f"{_TERMINOLOGY}/condition-category", code="problem-list-item", display="Problem List Item")
 WADO_RS = Coding(system=f"{_TERMINOLOGY}/endpoint-connection-type", code="dicom-wado-rs", display="DICOM WADO-RS")
 PROVIDER = Coding(system=f"{_TERMINOLOGY}/organization-type", code="prov", display="Healthcare Provider")
 AUTHOR = Coding(system=f"{_TERMINOLOGY}/provenance-participant-type", code="author", display="Author")

@@ -6,17 +6,22 @@ from datetime import date
 from pathlib import Path
 
 from ehr_sandbox.demo_files import DemoFiles, Progress, bring_up_to_date
-from ehr_sandbox.demo_study import DemoCalendar, DemoCt, NoduleMark, nodule_marks
-from ehr_sandbox.patients import alma, bruno, clara
+from ehr_sandbox.demo_study import DemoCalendar, DemoCt, DemoExamination, NoduleMark, nodule_marks
+from ehr_sandbox.patients import alma, bruno, clara, dario, elsa, fiona
 from ehr_sandbox.patients.elements import Json, transaction
 from ehr_sandbox.patients.hospital import hospital_resources
 
 _Writer = Callable[..., list[Json]]
-_PATIENTS: Mapping[str, tuple[_Writer, tuple[DemoCt, ...]]] = {
+_PATIENTS: Mapping[str, tuple[_Writer, tuple[DemoExamination, ...]]] = {
     alma.ALMA.key: (alma.alma_resources, (alma.PRIOR, alma.CURRENT)),
     bruno.BRUNO.key: (bruno.bruno_resources, (bruno.CURRENT,)),
     clara.CLARA.key: (clara.clara_resources, (clara.CURRENT,)),
+    dario.DARIO.key: (dario.dario_resources, (dario.PRIOR,)),
+    elsa.ELSA.key: (elsa.elsa_resources, (elsa.CURRENT,)),
+    fiona.FIONA.key: (fiona.fiona_resources, (fiona.PRIOR, fiona.CURRENT)),
 }
+# In the archive under a PatientID that no chart knows.
+_STRAYS: Mapping[str, tuple[DemoExamination, ...]] = {fiona.FIONA.key: (fiona.STRAY,)}
 _AI_CLAIMS = {alma.CURRENT.key: alma.AI_CLAIM}
 
 
@@ -25,12 +30,14 @@ class DemoData:
     """What the demo needs to know of its patients.
 
     `bundles`: FHIR R4 transaction Bundles, first what all share, then one per patient; they refer to each other only
-    backwards. `nodules` and `studies` are keyed by ImagingStudy id.
+    backwards. `nodules` and `studies` are keyed by ImagingStudy id. `strays`: studies in the archive that no chart names,
+    because their PatientID is nobody's.
     """
 
     bundles: tuple[Json, ...]
     nodules: Mapping[str, NoduleMark]
-    studies: Mapping[str, DemoCt]
+    studies: Mapping[str, DemoExamination]
+    strays: tuple[DemoExamination, ...] = ()
 
 
 def build_demo(  # noqa: PLR0913 - two of the seven are for tests only
@@ -46,20 +53,23 @@ def build_demo(  # noqa: PLR0913 - two of the seven are for tests only
     """Write the DICOM files (or re-date them when `demo_day` has changed) and answer the charts.
 
     `gateway_address` becomes Endpoint.address, `fhir_base` the root of every fullUrl (references stay relative).
-    `progress` is told (study, done, total) in slices. `only` names patients by FHIR id, `slices` shortens every CT around
-    its nodule, both for tests. KeyError for an unknown patient, OSError when the directory cannot be written.
+    `progress` is told (study, done, total) in images. `only` names patients by FHIR id, `slices` shortens every CT around
+    its focus and makes mammograms coarse, both for tests.
+    KeyError for an unknown patient, OSError when the directory cannot be written.
     """
     calendar = DemoCalendar(demo_day=demo_day)
-    people = [_PATIENTS[key] for key in sorted(only if only is not None else _PATIENTS)]
-    stories = [(write, tuple(ct.shortened(slices) for ct in cts)) for write, cts in people]
-    every_ct = tuple(ct for _, cts in stories for ct in cts)
-    files = DemoFiles(directory=dicom_dir, cts=every_ct, calendar=calendar, claims=_AI_CLAIMS)
+    keys = sorted(only if only is not None else _PATIENTS)
+    stories = [(write, tuple(one.shortened(slices) for one in made)) for write, made in (_PATIENTS[key] for key in keys)]
+    known = tuple(one for _, made in stories for one in made)
+    strays = tuple(one.shortened(slices) for key in keys for one in _STRAYS.get(key, ()))
+    files = DemoFiles(directory=dicom_dir, cts=(*known, *strays), calendar=calendar, claims=_AI_CLAIMS)
     bring_up_to_date(files, progress or _silence)
     shared = transaction(hospital_resources(gateway_address), fhir_base)
     return DemoData(
-        bundles=(shared, *(transaction(write(calendar, *cts), fhir_base) for write, cts in stories)),
-        nodules=nodule_marks(every_ct),
-        studies={ct.key: ct for ct in every_ct},
+        bundles=(shared, *(transaction(write(calendar, *made), fhir_base) for write, made in stories)),
+        nodules=nodule_marks(one for one in known if isinstance(one, DemoCt)),
+        studies={one.key: one for one in known},
+        strays=strays,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from ehr_sandbox.demo_sr import AI_MINUTES_AFTER_SCAN
-from ehr_sandbox.demo_study import Coding, DemoCt, nodule_mark
+from ehr_sandbox.demo_study import Coding, DemoCt, DemoExamination, nodule_mark
 from ehr_sandbox.patients import codings
 from ehr_sandbox.patients.chart import Chart
 from ehr_sandbox.patients.elements import Json, component, concept, millimetres, months, reference
@@ -46,7 +46,7 @@ def follow_up_in(number_of_months: int) -> Json:
 def lung_rads_by_radiologist(chart: Chart, ct: DemoCt, category: str, components: Sequence[Json]) -> Json:
     """The signed Lung-RADS category of a screening CT with its most suspicious nodule."""
     return {
-        **_signed(chart, ct, "lung-rads"),
+        **signed(chart, ct, "lung-rads"),
         "code": concept(codings.LUNG_RADS_CATEGORY),
         "valueCodeableConcept": _category(category),
         "component": list(components),
@@ -60,11 +60,22 @@ def incidental_nodule(chart: Chart, ct: DemoCt, site: Coding, risk: Coding) -> J
         component(codings.MALIGNANCY_RISK, "valueCodeableConcept", concept(risk)),
     )
     return {
-        **_signed(chart, ct, "nodule"),
+        **signed(chart, ct, "nodule"),
         "code": concept(codings.SOLITARY_NODULE),
         "bodySite": concept(site),
         "method": concept(codings.FLEISCHNER, version=codings.FLEISCHNER_VERSION),
         "component": solid_nodule(ct, *details),
+    }
+
+
+def actionable_finding(chart: Chart, ct: DemoExamination, finding: Coding, category: Coding, *, site: Coding) -> Json:
+    """A finding that somebody must hear of, with how soon (ACR category). Spec: PS3.16 CID 7035."""
+    return {
+        **signed(chart, ct, "actionable"),
+        "code": concept(codings.FINDING),
+        "valueCodeableConcept": concept(finding),
+        "interpretation": [concept(category)],
+        "bodySite": concept(site),
     }
 
 
@@ -106,7 +117,8 @@ def lung_rads_by_ai(chart: Chart, ct: DemoCt, category: str) -> list[Json]:
     return [claim, provenance]
 
 
-def _signed(chart: Chart, ct: DemoCt, name: str) -> Json:
+def signed(chart: Chart, ct: DemoExamination, name: str) -> Json:
+    """What every finding of a signed report has."""
     return {
         "resourceType": "Observation",
         "id": f"{ct.key}-{name}",
@@ -114,7 +126,7 @@ def _signed(chart: Chart, ct: DemoCt, name: str) -> Json:
         "category": [concept(codings.OBSERVATION_IMAGING)],
         "subject": chart.subject,
         "effectiveDateTime": chart.calendar.at(ct.days_ago, ct.clock).isoformat(),
-        "issued": (chart.calendar.at(ct.days_ago, ct.clock) + timedelta(hours=3, minutes=20)).isoformat(),
+        "issued": (chart.calendar.at(ct.days_ago, ct.clock) + timedelta(minutes=ct.minutes_to_report)).isoformat(),
         "performer": [RADIOLOGIST],
         "derivedFrom": [reference(f"ImagingStudy/{ct.key}", ct.description)],
     }

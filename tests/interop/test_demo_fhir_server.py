@@ -55,7 +55,7 @@ def urls_in(value: Any) -> list[str]:
 def test_the_demo_patients_are_stored_behind_and_not_here(world: World) -> None:
     behind = curl("GET", f"{world.server.fhir}/Patient?_count=50").json()
 
-    assert {entry["resource"]["id"] for entry in behind["entry"]} == {"demo-a", "demo-b", "demo-c"}
+    assert {entry["resource"]["id"] for entry in behind["entry"]} == {f"demo-{letter}" for letter in "abcdef"}
     assert not (world.demo.directory / "ehr" / "fhir.sqlite3").exists()
 
 

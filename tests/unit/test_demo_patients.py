@@ -24,10 +24,27 @@ GATEWAY = "http://localhost:8000/imaging/sandbox/dicom-web/demo"
 FHIR_BASE = "http://127.0.0.1:8001/fhir"
 SLICES = 6
 
+CT_STUDIES = {
+    "demo-a-ct-prior": ExplicitVRLittleEndian,
+    "demo-a-ct-current": ExplicitVRLittleEndian,
+    "demo-b-ct-current": JPEG2000Lossless,
+    "demo-c-ct-current": JPEGLSLossless,
+    "demo-d-ct-prior": ExplicitVRLittleEndian,
+    "demo-e-ct-current": ExplicitVRLittleEndian,
+}
+MAMMOGRAPHIES = ["demo-f-mg-prior", "demo-f-mg-current"]
+
 # Type 1 of the CT Image IOD and of the modules that it mandates (PS3.3 §A.3): present and not empty.
 TYPE_1 = """SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID Modality FrameOfReferenceUID ImageType
     PixelSpacing ImageOrientationPatient ImagePositionPatient SamplesPerPixel PhotometricInterpretation Rows Columns
     BitsAllocated BitsStored HighBit PixelRepresentation RescaleIntercept RescaleSlope PixelData"""
+# The same of the Digital Mammography X-Ray Image IOD, for presentation (PS3.3 §A.27).
+MG_TYPE_1 = """SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID Modality PresentationIntentType ImageType
+    ImageLaterality ImagerPixelSpacing PositionerType OrganExposed AnatomicRegionSequence ViewCodeSequence DetectorType
+    SamplesPerPixel PhotometricInterpretation Rows Columns BitsAllocated BitsStored HighBit PixelRepresentation
+    PixelIntensityRelationship PixelIntensityRelationshipSign RescaleIntercept RescaleSlope RescaleType
+    PresentationLUTShape LossyImageCompression BurnedInAnnotation WindowCenter WindowWidth PatientOrientation
+    BreastImplantPresent InstanceNumber RequestAttributesSequence PixelData"""
 # Type 2: present.
 TYPE_2 = """PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime ReferringPhysicianName StudyID
     AccessionNumber SeriesNumber PositionReferenceIndicator Manufacturer InstanceNumber SliceThickness KVP
@@ -59,7 +76,7 @@ def by_id(demo: DemoData, resource_type: str, logical_id: str) -> dict[str, Any]
 
 
 def images(dicom_dir: Path, study: str) -> list[Dataset]:
-    return [pydicom.dcmread(path) for path in sorted((dicom_dir / study).glob("ct-*.dcm"))]
+    return [pydicom.dcmread(path) for path in sorted((dicom_dir / study).glob("??-*.dcm")) if path.stem != "ai-sr"]
 
 
 def test_every_bundle_is_valid_r4_for_two_validators(demo: DemoData) -> None:
@@ -92,7 +109,8 @@ def test_every_entry_is_put_at_its_stable_id(demo: DemoData) -> None:
     urls = [entry["request"]["url"] for bundle in demo.bundles for entry in bundle["entry"]]
 
     assert max(Counter(urls).values()) == 1
-    assert {"Patient/demo-a", "Patient/demo-b", "Patient/demo-c", "Endpoint/demo-wado", "Practitioner/demo-gp"} <= set(urls)
+    assert {f"Patient/demo-{letter}" for letter in "abcdef"} == {url for url in urls if url.startswith("Patient/")}
+    assert {"Endpoint/demo-wado", "Practitioner/demo-gp"} <= set(urls)
     assert {entry["request"]["method"] for bundle in demo.bundles for entry in bundle["entry"]} == {"PUT"}
 
 
@@ -118,7 +136,7 @@ def _moments(value: Any, where: str) -> Iterator[tuple[str, date | datetime]]:
         yield where, datetime.fromisoformat(value) if "T" in value else date.fromisoformat(value)
 
 
-@pytest.mark.parametrize("study", ["demo-a-ct-prior", "demo-a-ct-current", "demo-b-ct-current", "demo-c-ct-current"])
+@pytest.mark.parametrize("study", [*CT_STUDIES, *MAMMOGRAPHIES])
 def test_imaging_study_says_what_the_files_say(demo: DemoData, dicom_dir: Path, study: str) -> None:
     resource = by_id(demo, "ImagingStudy", study)
     files = [pydicom.dcmread(path, stop_before_pixels=True) for path in (dicom_dir / study).glob("*.dcm")]
@@ -136,17 +154,15 @@ def test_imaging_study_says_what_the_files_say(demo: DemoData, dicom_dir: Path, 
         series["uid"]: series["numberOfInstances"] for series in resource["series"]
     }
     assert resource["numberOfInstances"] == len(files)
+    assert {modality["code"] for modality in resource["modality"]} == {file.Modality for file in files}
+    told = {one["uid"]: one["sopClass"]["code"] for series in resource["series"] for one in series.get("instance", [])}
+    assert told.items() <= {file.SOPInstanceUID: f"urn:oid:{file.SOPClassUID}" for file in files}.items()
+    assert {file.ProcedureCodeSequence[0].CodeValue for file in files if "ProcedureCodeSequence" in file} == {
+        resource["procedureCode"][0]["coding"][0]["code"]
+    }
 
 
-@pytest.mark.parametrize(
-    ("study", "syntax"),
-    [
-        ("demo-a-ct-prior", ExplicitVRLittleEndian),
-        ("demo-a-ct-current", ExplicitVRLittleEndian),
-        ("demo-b-ct-current", JPEG2000Lossless),
-        ("demo-c-ct-current", JPEGLSLossless),
-    ],
-)
+@pytest.mark.parametrize(("study", "syntax"), CT_STUDIES.items())
 def test_ct_images_are_complete_and_decode_in_their_transfer_syntax(
     demo: DemoData, dicom_dir: Path, study: str, syntax: UID
 ) -> None:
@@ -160,6 +176,21 @@ def test_ct_images_are_complete_and_decode_in_their_transfer_syntax(
         assert image.pixel_array.shape == (512, 512)
         assert image.pixel_array.max() < 4096
         assert image.LossyImageCompression == "00"
+
+
+@pytest.mark.parametrize("study", [*MAMMOGRAPHIES, "demo-f-mg-stray"])
+def test_mammograms_are_complete_and_name_side_and_view(demo: DemoData, dicom_dir: Path, study: str) -> None:
+    views = images(dicom_dir, study)
+
+    assert [(one.ImageLaterality, one.ViewPosition) for one in views] == [("R", "CC"), ("L", "CC"), ("R", "MLO"), ("L", "MLO")]
+    for image in views:
+        assert all(image.get(keyword) not in (None, "") for keyword in MG_TYPE_1.split())
+        assert image.ViewCodeSequence[0].CodeValue == {"CC": "399162004", "MLO": "399368009"}[image.ViewPosition]
+        assert "ViewModifierCodeSequence" in image.ViewCodeSequence[0]
+        assert image.pixel_array.shape == (image.Rows, image.Columns)
+        # The breast lies at the chest wall: at the right edge of a right breast's image.
+        nipple, wall = image.pixel_array[:, :20].mean(), image.pixel_array[:, -20:].mean()
+        assert (nipple < wall) == (image.ImageLaterality == "R")
 
 
 def test_slices_lie_evenly_below_each_other_in_one_frame_of_reference(demo: DemoData, dicom_dir: Path) -> None:
@@ -203,6 +234,64 @@ def test_story_a_screening_nodule_grew_by_3_mm_within_a_year(demo: DemoData) -> 
     assert "performer" not in ai
     assert ai["device"]["reference"] == "Device/demo-nodule-ai"
     assert (_diameter(now), _diameter(before)) == (9.0, 6.0)
+
+
+def test_story_d_draft_is_the_ct_of_20_days_ago_and_the_kidneys_have_got_worse_since(demo: DemoData) -> None:
+    draft, done = by_id(demo, "ServiceRequest", "demo-d-ct-again"), by_id(demo, "ImagingStudy", "demo-d-ct-prior")
+    kidneys, metformin = by_id(demo, "Observation", "demo-d-egfr-10"), by_id(demo, "MedicationRequest", "demo-d-metformin")
+
+    assert (draft["status"], draft["authoredOn"]) == ("draft", DEMO_DAY.isoformat())
+    assert draft["code"] == done["procedureCode"][0]
+    assert days_before(done["started"]) == 20
+    assert (kidneys["status"], kidneys["valueQuantity"]["value"], kidneys["valueQuantity"]["code"]) == (
+        "final",
+        27,
+        "mL/min/{1.73_m2}",
+    )
+    assert days_before(kidneys["effectiveDateTime"]) == 10
+    assert (metformin["status"], metformin["medicationCodeableConcept"]["coding"][1]["code"]) == ("active", "A10BA02")
+
+
+def days_before(moment: str) -> int:
+    return (DEMO_DAY - datetime.fromisoformat(moment).date()).days
+
+
+def test_story_e_embolism_is_signed_within_24_hours_all_day_long_and_nobody_is_on_record_as_told(demo: DemoData) -> None:
+    """CID 7035: category 1 is a matter of minutes."""
+    report, finding = (
+        by_id(demo, "DiagnosticReport", "demo-e-ct-current-report"),
+        by_id(demo, "Observation", "demo-e-ct-current-actionable"),
+    )
+    coded = {code["code"] for concept in report["conclusionCode"] for code in concept["coding"]}
+
+    assert datetime.fromisoformat(report["issued"]) == datetime(2026, 11, 21, tzinfo=UTC)
+    assert report["issued"] == finding["issued"]
+    assert (report["status"], finding["status"]) == ("final", "final")
+    assert coded == {"59282003", "RID49480"}
+    assert finding["interpretation"][0]["coding"][0]["code"] == "RID49480"
+    assert not [one for one in resources(demo) if one["resourceType"] == "Communication"]
+
+
+def test_story_f_category_stands_in_words_only(demo: DemoData) -> None:
+    own = [one for one in resources(demo) if one.get("subject", {}).get("reference") == "Patient/demo-f"]
+    report = by_id(demo, "DiagnosticReport", "demo-f-mg-current-report")
+
+    assert not [one for one in own if one["resourceType"] == "Observation"]
+    assert "Now BI-RADS 3, probably benign" in report["conclusion"]
+    assert "conclusionCode" not in report
+    assert "result" not in report
+
+
+def test_story_f_has_a_study_in_the_archive_whose_patient_id_is_nobodys(demo: DemoData, dicom_dir: Path) -> None:
+    (stray,) = demo.strays
+    files = images(dicom_dir, stray.key)
+    numbers = {one["identifier"][0]["value"] for one in resources(demo) if one["resourceType"] == "Patient"}
+
+    assert len(files) == 4
+    assert {file.PatientID for file in files} == {"DEMO-106"}
+    assert "DEMO-106" not in numbers
+    assert stray.key not in demo.studies
+    assert stray.study_instance_uid not in str(demo.bundles)
 
 
 def _category(observation: dict[str, Any]) -> str:
@@ -307,7 +396,7 @@ def test_two_processes_make_the_same_files_and_report_their_progress(demo: DemoD
     files = DemoFiles(directory=tmp_path, cts=(short,), calendar=DemoCalendar(demo_day=DEMO_DAY), claims={})
     told: list[tuple[str, int, int]] = []
 
-    bring_up_to_date(files, lambda *step: told.append(step), workers=2, inline_slices=0)
+    bring_up_to_date(files, lambda *step: told.append(step), workers=2, inline_images=0)
 
     assert told[-1] == ("demo-c-ct-current", SLICES, SLICES)
     for path in sorted(tmp_path.rglob("*.dcm")):
@@ -329,6 +418,9 @@ def test_ages_and_birth_dates_fit_the_demo_day(demo: DemoData, dicom_dir: Path) 
         "demo-a-ct-current": "062Y",
         "demo-b-ct-current": "045Y",
         "demo-c-ct-current": "058Y",
+        "demo-d-ct-prior": "071Y",
+        "demo-e-ct-current": "054Y",
+        "demo-f-mg-current": "052Y",
     }
 
     assert {study: images(dicom_dir, study)[0].PatientAge for study in ages} == ages
