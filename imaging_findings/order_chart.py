@@ -1,0 +1,168 @@
+"""All that the order-time rules may know of one patient, out of the answers to ``ORDER_QUERIES``.
+
+Nothing but the Patient is required: what did not come is named, so that silence about it is not taken for an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+from fhir_imaging.study import patient_id_of
+from fhir_imaging.tolerant import as_dict, dicts, text
+from imaging_findings import codes
+from imaging_findings.contrast import ContrastFacts
+from imaging_findings.facts import PATIENT_ID_TOKEN, QUERIES, FactQuery, Facts, read_facts
+from imaging_findings.findings import Problem
+from imaging_findings.history import read_condition
+from imaging_findings.observations import reference_of
+from imaging_findings.order_facts import OPEN, ImagingOrder, PriorStudy, read_imaging_order, read_prior
+from imaging_findings.order_policy import OrderPolicy
+from imaging_findings.patient_facts import contrast_reactions, latest_egfr, pregnancy_records, takes_metformin
+from imaging_findings.pregnancy import PregnancyFacts
+from imaging_findings.value_sets import value_set, words_of
+
+_PATIENT = f"patient={PATIENT_ID_TOKEN}"
+_INPATIENT = frozenset({"IMP", "ACUTE", "NONAC"})
+_EMERGENCY = "EMER"
+
+
+def _tokens(*sets: str) -> str:
+    return ",".join(value_set(name).search_token for name in sets)
+
+
+ORDER_QUERIES: tuple[FactQuery, ...] = (
+    *(replace(query, required=query.key == "patient") for query in QUERIES),
+    FactQuery(
+        "labs", "Observation", f"Observation?{_PATIENT}&code={_tokens('egfr')}&_sort=-date&_count=20", False, "eGFR results"
+    ),
+    FactQuery(
+        "pregnancy",
+        "Observation",
+        f"Observation?{_PATIENT}&code={_tokens('pregnancy-status', 'pregnancy-test')}&_sort=-date&_count=20",
+        False,
+        "pregnancy status and tests",
+    ),
+    FactQuery(
+        "medications",
+        "MedicationRequest",
+        f"MedicationRequest?{_PATIENT}&status=active,on-hold&_count=100",
+        False,
+        "current medications",
+    ),
+    FactQuery("allergies", "AllergyIntolerance", f"AllergyIntolerance?{_PATIENT}&_count=100", False, "allergies and reactions"),
+    FactQuery("encounters", "Encounter", f"Encounter?{_PATIENT}&status=in-progress&_count=10", False, "the current encounter"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderChart:
+    """The chart around the orders being placed. ``not_available`` and ``partial`` name query keys."""
+
+    facts: Facts
+    studies: tuple[PriorStudy, ...] = ()
+    orders: tuple[ImagingOrder, ...] = ()
+    contrast: ContrastFacts
+    pregnancy: PregnancyFacts
+    cancer: str | None = None
+    is_emergency: bool = False
+    not_available: frozenset[str] = frozenset()
+    partial: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChartMoment:
+    """Whose chart, in which encounter (None where the hook names none), on which day."""
+
+    patient_id: str
+    encounter_id: str | None
+    today: date
+
+
+def read_order_chart(
+    resources: Mapping[str, Sequence[Mapping[str, Any]] | None],
+    moment: ChartMoment,
+    policy: OrderPolicy,
+    *,
+    partial: frozenset[str] = frozenset(),
+) -> OrderChart:
+    """The chart in the answers to ``ORDER_QUERIES``, by key; never raises over content."""
+    own = {query.key: _own(resources.get(query.key), query.resource_type, moment.patient_id) for query in ORDER_QUERIES}
+    conditions = [one for one in own["conditions"] if read_condition(one) is not None]
+    missing = frozenset(query.key for query in ORDER_QUERIES if resources.get(query.key) is None)
+    classes = _encounter_classes(own["encounters"], moment.encounter_id)
+    facts = read_facts(resources, moment.patient_id, partial=partial)
+    gender = next((text(one.get("gender")) for one in own["patient"]), None)
+    priors = (read_prior(one) for one in own["studies"])
+    return OrderChart(
+        facts=facts,
+        studies=tuple(one for one in priors if not isinstance(one, Problem)),
+        orders=tuple(_open_orders(own["orders"])),
+        contrast=ContrastFacts(
+            egfr=latest_egfr(own["labs"], moment.today),
+            acute_kidney_injury=_condition("acute-kidney-injury", conditions),
+            dialysis=_condition("dialysis", conditions),
+            kidney_risks=_kidney_risks(conditions, policy),
+            metformin=takes_metformin(own["medications"]),
+            reactions=contrast_reactions(own["allergies"]),
+            is_inpatient=bool(classes & _INPATIENT),
+            not_available=missing | partial,
+        ),
+        pregnancy=PregnancyFacts(
+            gender=gender,
+            birth_date=facts.patient.birth_date,
+            records=pregnancy_records(own["pregnancy"], conditions),
+            not_available="pregnancy" in missing,
+        ),
+        cancer=_condition("cancer", conditions),
+        is_emergency=_EMERGENCY in classes,
+        not_available=missing,
+        partial=partial,
+    )
+
+
+def _own(resources: Sequence[Mapping[str, Any]] | None, resource_type: str, patient_id: str) -> tuple[Mapping[str, Any], ...]:
+    """The patient's own resources of the type, each once."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for position, resource in enumerate(resources or ()):
+        if resource.get("resourceType") != resource_type or not _is_own(resource, patient_id):
+            continue
+        reference = reference_of(resource, resource_type)
+        found.setdefault(reference if "/" in reference else str(position), resource)
+    return tuple(found.values())
+
+
+def _is_own(resource: Mapping[str, Any], patient_id: str) -> bool:
+    if resource.get("resourceType") == "Patient":
+        return text(resource.get("id")) == patient_id
+    # AllergyIntolerance says patient where all others say subject.
+    subject = as_dict(resource.get("subject")) or as_dict(resource.get("patient"))
+    return patient_id_of(text(subject.get("reference"))) == patient_id
+
+
+def _open_orders(resources: Sequence[Mapping[str, Any]]) -> list[ImagingOrder]:
+    read = (read_imaging_order(one, reference_of(one, "ServiceRequest")) for one in resources)
+    return [one for one in read if one is not None and one.status in OPEN]
+
+
+def _condition(name: str, conditions: Sequence[Mapping[str, Any]]) -> str | None:
+    found = (one for one in conditions if value_set(name).holds_any(codes.codings(one.get("code"))))
+    return next((next(iter(words_of(as_dict(one.get("code")))), name.replace("-", " ")) for one in found), None)
+
+
+def _kidney_risks(conditions: Sequence[Mapping[str, Any]], policy: OrderPolicy) -> tuple[str, ...]:
+    names = ["chronic-kidney-disease", "single-kidney", "kidney-transplant"]
+    names += ["diabetes"] if policy.diabetes_is_a_kidney_risk else []
+    return tuple(words for words in (_condition(name, conditions) for name in names) if words)
+
+
+def _encounter_classes(encounters: Sequence[Mapping[str, Any]], encounter_id: str | None) -> frozenset[str]:
+    """Class codes of the hook's encounter; of every current one where the hook names none. R5 has a list of concepts."""
+    found: set[str] = set()
+    for encounter in encounters:
+        if encounter_id is None or text(encounter.get("id")) == encounter_id:
+            stated = [as_dict(encounter.get("class")), *dicts(encounter.get("class"))]
+            found |= {code.code for one in stated for code in codes.codings(one)}
+    return frozenset(found)

@@ -1,0 +1,165 @@
+"""The orders being placed and the examinations they may repeat, read tolerantly from ``context`` and prefetch.
+
+A draft order is not on the FHIR server (CDS Hooks R33), may lack its id, its code or its reason (R23), and counts as imaging
+only when its code is a known examination. Every order and study has its ``StudyKind``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from fhir_imaging.study import UnreadableStudy, concept_text, patient_id_of, read_study
+from fhir_imaging.tolerant import as_dict, dicts, text, texts
+from fhir_imaging.uids import StudyInstanceUID
+from imaging_findings import codes
+from imaging_findings.findings import Problem
+from imaging_findings.observations import day_of, reference_of
+from imaging_findings.study_kinds import StudyKind, kind_of_order, kind_of_study
+
+# Statuses of an order that somebody may still sign or change; a revised order keeps its own (R33).
+OPEN = frozenset({"draft", "active", "on-hold"})
+_CITING = ("reasonReference", "supportingInfo", "basedOn", "replaces")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagingOrder:
+    """One imaging order, draft or on record."""
+
+    key: str
+    """What tells it from the others: ``ServiceRequest/{id}``, or its place in the Bundle where it has no id."""
+    status: str
+    intent: str
+    name: str
+    """The examination in words: the table's display where the code is known."""
+    code: str | None
+    kind: StudyKind
+    authored: date | None = None
+    planned: date | None = None
+    """The first day of its occurrence, where it names one."""
+    cites: frozenset[str] = frozenset()
+    """``Type/id`` of everything that it gives as reason, support, basis or predecessor."""
+    is_serial: bool = False
+    """Whether its timing repeats it."""
+
+    @property
+    def has_id(self) -> bool:
+        """Whether an action can name it."""
+        return self.key.startswith("ServiceRequest/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorStudy:
+    """One study on record, with what a card shows of it."""
+
+    reference: str
+    study_instance_uid: StudyInstanceUID
+    status: str
+    day: date | None
+    name: str
+    performer: str | None
+    kind: StudyKind
+    based_on: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftOrders:
+    """What the hook's context says: the orders to judge, and the other drafts, which are context (R33)."""
+
+    judged: tuple[ImagingOrder, ...]
+    others: tuple[ImagingOrder, ...] = ()
+
+
+def read_draft_orders(context: Mapping[str, Any], patient_id: str, *, by_selection: bool) -> DraftOrders:
+    """The imaging orders in ``draftOrders``, in their order. With ``by_selection`` only the ``selections`` are judged.
+
+    Never raises: what is no imaging order, another patient's or an entry of no known shape is left out.
+    """
+    found: dict[str, ImagingOrder] = {}
+    for position, resource in enumerate(_resources(context.get("draftOrders"))):
+        order = _read_draft(resource, position, patient_id)
+        if order is not None:
+            found[order.key] = order
+    # Public clients name a selection by type and id, by bare id, or by an absolute address (R23).
+    chosen = {one.rstrip("/").split("/")[-1] for one in texts(context.get("selections"))}
+    judged = [one for one in found.values() if not by_selection or one.key.split("/")[-1] in chosen]
+    return DraftOrders(judged=tuple(judged), others=tuple(one for one in found.values() if one not in judged))
+
+
+def read_imaging_order(resource: Mapping[str, Any], key: str) -> ImagingOrder | None:
+    """A ServiceRequest for a known imaging examination; None for everything else and for a "do not"."""
+    if resource.get("resourceType") != "ServiceRequest" or resource.get("doNotPerform") is True:
+        return None
+    kind = kind_of_order(resource)
+    if not kind.families:
+        return None
+    code = as_dict(resource.get("code"))
+    stated = codes.codings(code.get("concept") or code)
+    known = next((one for one in stated if (one.system, one.code) in codes.procedures()), None)
+    display = codes.procedures()[(known.system, known.code)].code.display if known else None
+    period, timing = as_dict(resource.get("occurrencePeriod")), as_dict(resource.get("occurrenceTiming"))
+    return ImagingOrder(
+        key=key,
+        status=text(resource.get("status")) or "unknown",
+        intent=text(resource.get("intent")) or "unknown",
+        name=display or concept_text(code) or "an imaging examination",
+        code=known.code if known else None,
+        kind=kind,
+        authored=day_of(text(resource.get("authoredOn"))),
+        planned=day_of(text(resource.get("occurrenceDateTime")) or text(period.get("start"))),
+        cites=frozenset(one for name in _CITING for one in _references(resource.get(name))),
+        is_serial=bool(as_dict(timing.get("repeat")) or len(texts(timing.get("event"))) > 1),
+    )
+
+
+def read_prior(resource: Mapping[str, Any]) -> PriorStudy | Problem:
+    """One ImagingStudy; a Problem says what is wrong with it."""
+    study = read_study(resource)
+    reference = reference_of(resource, "ImagingStudy")
+    if isinstance(study, UnreadableStudy):
+        return Problem(reference, study.problem)
+    kind = kind_of_study(resource)
+    modalities = "/".join(sorted(kind.families)) or "Study"
+    return PriorStudy(
+        reference=reference,
+        study_instance_uid=study.study_instance_uid,
+        status=study.status,
+        day=day_of(study.started_text),
+        name=study.description or study.procedure or f"{modalities} {' and '.join(sorted(kind.regions))}".strip(),
+        performer=_performer(resource),
+        kind=kind,
+        based_on=frozenset(_references(resource.get("basedOn"))),
+    )
+
+
+def _read_draft(resource: Mapping[str, Any], position: int, patient_id: str) -> ImagingOrder | None:
+    reference = reference_of(resource, "ServiceRequest")
+    key = reference if "/" in reference else f"draftOrders entry {position}"
+    subject = text(as_dict(resource.get("subject")).get("reference"))
+    if subject is not None and patient_id_of(subject) != patient_id:
+        return None
+    order = read_imaging_order(resource, key)
+    return order if order is not None and order.status in OPEN | {"unknown"} else None
+
+
+def _resources(bundle: object) -> Sequence[Mapping[str, Any]]:
+    """The resources of a Bundle with or without type; a bare array or a bare resource is read too."""
+    stated = as_dict(bundle)
+    if stated.get("resourceType") == "ServiceRequest":
+        return (stated,)
+    entries = dicts(stated.get("entry")) or dicts(bundle)
+    return [as_dict(entry.get("resource")) or entry for entry in entries]
+
+
+def _references(value: object) -> list[str]:
+    """``Type/id`` of every literal reference in an array of References."""
+    found = (text(one.get("reference")) for one in dicts(value))
+    return ["/".join(reference.split("/_history")[0].split("/")[-2:]) for reference in found if reference and "/" in reference]
+
+
+def _performer(resource: Mapping[str, Any]) -> str | None:
+    actors = [as_dict(one.get("actor")) for series in dicts(resource.get("series")) for one in dicts(series.get("performer"))]
+    others = [as_dict(resource.get("location")), *dicts(resource.get("interpreter"))]
+    return next((name for name in (text(one.get("display")) for one in [*actors, *others]) if name), None)

@@ -1,0 +1,198 @@
+"""What an order's safety rules ask of the patient: kidney function, conditions, metformin, reactions to contrast, pregnancy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import Any
+
+from fhir_imaging.study import concept_text, parse_datetime
+from fhir_imaging.tolerant import as_dict, dicts, text
+from imaging_findings import codes
+from imaging_findings.codes import UCUM
+from imaging_findings.observations import SIGNED, day_of
+from imaging_findings.value_sets import ValueSet, value_set
+
+_GFR_UNITS = frozenset({"mL/min", "mL/min/{1.73_m2}", "mL/min/1.73m2", "mL/min/1.73 m2", "mL/min/{1.73m2}"})
+_COMPARED = re.compile(r"\s*(<=|>=|<|>)\s*(\d{1,3}(?:\.\d+)?)\s*(?:mL/min.*)?", re.IGNORECASE | re.DOTALL)
+_GONE_ALLERGY = frozenset({"inactive", "resolved"})
+_REFUTED = frozenset({"refuted", "entered-in-error"})
+_TAKING = frozenset({None, "active", "on-hold", "unknown"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Egfr:
+    """One final eGFR in mL/min or mL/min/1.73 m². ``value`` is None for "<15" and the like, which are bounds, no numbers."""
+
+    day: date
+    words: str
+    value: float | None = None
+    comparator: str | None = None
+    bound: float | None = None
+
+    def is_below(self, limit: float) -> bool:
+        """Whether it is certainly below the limit."""
+        if self.value is not None:
+            return self.value < limit
+        if self.bound is None:
+            return False
+        return (self.comparator == "<" and self.bound <= limit) or (self.comparator == "<=" and self.bound < limit)
+
+    def is_at_least(self, limit: float) -> bool:
+        """Whether it is certainly not below the limit."""
+        if self.value is not None:
+            return self.value >= limit
+        return self.bound is not None and self.comparator in (">", ">=") and self.bound >= limit
+
+
+class Severity(StrEnum):
+    """How bad a reaction was, as far as it is coded."""
+
+    SEVERE = "severe"
+    NOT_SEVERE = "not severe"
+    UNSTATED = "of unstated severity"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContrastReaction:
+    """A recorded reaction to contrast media, by class: iodinated, gadolinium, or contrast media in general (both)."""
+
+    words: str
+    iodinated: bool
+    gadolinium: bool
+    severity: Severity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PregnancyRecord:
+    """One statement about pregnancy: a status, a test or a condition. ``pregnant`` None = it says neither."""
+
+    day: date | None
+    words: str
+    pregnant: bool | None
+
+
+def latest_egfr(resources: Sequence[Mapping[str, Any]], today: date) -> Egfr | None:
+    """The latest signed eGFR up to today; of several at the same moment the lowest. Unreadable values stay without number."""
+    found: list[tuple[datetime, float, Egfr]] = []
+    for resource in resources:
+        egfr = _read_egfr(resource)
+        moment = _moment(resource)
+        if egfr is not None and moment is not None and egfr.day <= today:
+            found.append((moment, -(egfr.value if egfr.value is not None else egfr.bound or 0.0), egfr))
+    return max(found, key=lambda one: one[:2])[2] if found else None
+
+
+def takes_metformin(resources: Sequence[Mapping[str, Any]]) -> str | None:
+    """The name of a current medication that is metformin, by code or by its own name."""
+    for resource in resources:
+        if text(resource.get("status")) not in _TAKING or resource.get("doNotPerform") is True:
+            continue
+        concepts = [resource.get("medicationCodeableConcept"), *(one.get("code") for one in dicts(resource.get("contained")))]
+        found = next((one for one in concepts if value_set("metformin").matches(one)), None)
+        if found is not None:
+            return _words(found)
+    return None
+
+
+def contrast_reactions(resources: Sequence[Mapping[str, Any]]) -> tuple[ContrastReaction, ...]:
+    """Active reactions and allergies to contrast media."""
+    return tuple(found for found in map(_read_reaction, resources) if found is not None)
+
+
+def pregnancy_records(
+    observations: Sequence[Mapping[str, Any]], conditions: Sequence[Mapping[str, Any]]
+) -> tuple[PregnancyRecord, ...]:
+    """Statuses, tests and active conditions, the latest first; what has no date comes last."""
+    found = [*map(_read_pregnancy_observation, observations), *map(_read_pregnancy_condition, conditions)]
+    return tuple(sorted((one for one in found if one), key=lambda one: one.day or date.min, reverse=True))
+
+
+def _read_egfr(resource: Mapping[str, Any]) -> Egfr | None:
+    day = day_of(text(resource.get("effectiveDateTime")))
+    signed = text(resource.get("status")) in SIGNED
+    if not signed or day is None or not value_set("egfr").holds_any(codes.codings(resource.get("code"))):
+        return None
+    quantity = as_dict(resource.get("valueQuantity"))
+    value, comparator = quantity.get("value"), text(quantity.get("comparator"))
+    unit = text(quantity.get("code")) or text(quantity.get("unit")) or ""
+    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1000 else None
+    if number is not None and unit in _GFR_UNITS and text(quantity.get("system")) in (None, UCUM):
+        words = f"{comparator or ''}{number:g} {unit}"
+        if comparator is None:
+            return Egfr(day=day, words=words, value=number)
+        return Egfr(day=day, words=words, comparator=comparator, bound=number)
+    written = text(resource.get("valueString")) or ""
+    compared = _COMPARED.fullmatch(written)
+    if compared:
+        return Egfr(day=day, words=written, comparator=compared[1], bound=float(compared[2]))
+    return Egfr(day=day, words=written or f"{comparator or ''}{value} {unit}".strip() if value is not None else "without value")
+
+
+def _moment(resource: Mapping[str, Any]) -> datetime | None:
+    moment = parse_datetime(text(resource.get("effectiveDateTime")))
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def _read_reaction(resource: Mapping[str, Any]) -> ContrastReaction | None:
+    clinical = {one.code for one in codes.codings(resource.get("clinicalStatus"))}
+    verification = {one.code for one in codes.codings(resource.get("verificationStatus"))}
+    if resource.get("resourceType") != "AllergyIntolerance" or clinical & _GONE_ALLERGY or verification & _REFUTED:
+        return None
+    reactions = dicts(resource.get("reaction"))
+    concepts = [resource.get("code"), *(one.get("substance") for one in reactions)]
+    iodinated = _is_any(concepts, value_set("iodinated-contrast"))
+    gadolinium = _is_any(concepts, value_set("gadolinium-contrast"))
+    if not (iodinated or gadolinium):
+        # "Contrast media" without a class may have been either.
+        iodinated = gadolinium = _is_any(concepts, value_set("any-contrast"))
+    if not (iodinated or gadolinium):
+        return None
+    return ContrastReaction(
+        words=_words(resource.get("code")),
+        iodinated=iodinated,
+        gadolinium=gadolinium,
+        severity=_severity(resource, reactions),
+    )
+
+
+def _is_any(concepts: Sequence[object], members: ValueSet) -> bool:
+    return any(members.matches(one) for one in concepts)
+
+
+def _severity(resource: Mapping[str, Any], reactions: Sequence[Mapping[str, Any]]) -> Severity:
+    stated = {text(one.get("severity")) for one in reactions}
+    if "severe" in stated or resource.get("criticality") == "high":
+        return Severity.SEVERE
+    return Severity.NOT_SEVERE if stated & {"mild", "moderate"} else Severity.UNSTATED
+
+
+def _read_pregnancy_observation(resource: Mapping[str, Any]) -> PregnancyRecord | None:
+    coded = codes.codings(resource.get("code"))
+    is_status = value_set("pregnancy-status").holds_any(coded)
+    is_test = value_set("pregnancy-test").holds_any(coded)
+    if text(resource.get("status")) not in SIGNED or not (is_status or is_test):
+        return None
+    value = resource.get("valueCodeableConcept")
+    stated = [*codes.codings(value), *(code for one in dicts(resource.get("interpretation")) for code in codes.codings(one))]
+    yes, no = ("pregnant", "not-pregnant") if is_status else ("positive", "negative")
+    is_yes, is_no = value_set(yes).holds_any(stated), value_set(no).holds_any(stated)
+    kind = "pregnancy status" if is_status else "pregnancy test"
+    # Both at once is a contradiction, and says neither.
+    pregnant = is_yes if is_yes != is_no else None
+    day = day_of(text(resource.get("effectiveDateTime")))
+    return PregnancyRecord(day=day, words=f"{kind}: {_words(value)}", pregnant=pregnant)
+
+
+def _read_pregnancy_condition(resource: Mapping[str, Any]) -> PregnancyRecord | None:
+    if not value_set("pregnant").holds_any(codes.codings(resource.get("code"))):
+        return None
+    day = day_of(text(resource.get("recordedDate")) or text(resource.get("onsetDateTime")))
+    return PregnancyRecord(day=day, words=_words(resource.get("code")), pregnant=True)
+
+
+def _words(concept: object) -> str:
+    return concept_text(concept) or "not named"
