@@ -42,27 +42,39 @@ class PartHeaders:
         # The first delimiter may open the message without a line break before it.
         self._held = b"\r\n"
         self._to_drop = 2
+        self._at = 0
+        """How much of what is held has been passed: images are large, so nothing is cut off by copying the rest."""
         self._skip = 0
         self._place = _Place.BODY
 
     def feed(self, piece: bytes) -> bytes:
         """The next piece as it may go down; a few bytes are held back until more comes."""
-        self._held += piece
-        out: list[bytes] = []
+        self._held, self._at = self._held[self._at :] + piece, 0
+        out: list[bytes | memoryview] = []
         while self._step(out):
             pass
-        return self._without_opening(b"".join(out))
+        return self._joined(out)
 
     def finish(self) -> bytes:
         """What was held back at the end. MultipartError when the message has no closing delimiter: it was cut."""
-        if self._place is _Place.AFTER_DELIMITER and self._held.startswith(b"--"):
+        if self._place is _Place.AFTER_DELIMITER and self._held.startswith(b"--", self._at):
             self._place = _Place.EPILOGUE
         if self._place is not _Place.EPILOGUE:
             raise MultipartError("no closing delimiter")
-        rest, self._held = self._held, b""
-        return self._without_opening(rest)
+        out: list[bytes | memoryview] = []
+        self._pass(out, len(self._held))
+        return self._joined(out)
 
-    def _step(self, out: list[bytes]) -> bool:
+    @property
+    def _left(self) -> int:
+        return len(self._held) - self._at
+
+    def _pass(self, out: list[bytes | memoryview], end: int) -> None:
+        """Lets through what is held up to ``end``."""
+        out.append(memoryview(self._held)[self._at : end])
+        self._at = end
+
+    def _step(self, out: list[bytes | memoryview]) -> bool:
         """One move; False when more bytes are needed."""
         if self._skip:
             return self._skip_body(out)
@@ -72,56 +84,51 @@ class PartHeaders:
             return self._read_delimiter_end(out)
         if self._place is _Place.HEADERS:
             return self._read_headers(out)
-        out.append(self._held)
-        self._held = b""
+        self._pass(out, len(self._held))
         return False
 
-    def _skip_body(self, out: list[bytes]) -> bool:
-        passed, self._held = self._held[: self._skip], self._held[self._skip :]
-        self._skip -= len(passed)
-        out.append(passed)
+    def _skip_body(self, out: list[bytes | memoryview]) -> bool:
+        passed = min(self._skip, self._left)
+        self._pass(out, self._at + passed)
+        self._skip -= passed
         return not self._skip
 
-    def _find_delimiter(self, out: list[bytes]) -> bool:
-        found = self._held.find(self._delimiter)
+    def _find_delimiter(self, out: list[bytes | memoryview]) -> bool:
+        found = self._held.find(self._delimiter, self._at)
         if found < 0:
             keep = len(self._delimiter) - 1
-            if len(self._held) > keep:
-                out.append(self._held[:-keep])
-                self._held = self._held[-keep:]
+            if self._left > keep:
+                self._pass(out, len(self._held) - keep)
             return False
-        end = found + len(self._delimiter)
-        out.append(self._held[:end])
-        self._held = self._held[end:]
+        self._pass(out, found + len(self._delimiter))
         self._place = _Place.AFTER_DELIMITER
         return True
 
-    def _read_delimiter_end(self, out: list[bytes]) -> bool:
-        if self._held.startswith(b"--"):
+    def _read_delimiter_end(self, out: list[bytes | memoryview]) -> bool:
+        if self._held.startswith(b"--", self._at):
             self._place = _Place.EPILOGUE
             return True
-        match = _AFTER_DELIMITER.match(self._held)
+        match = _AFTER_DELIMITER.match(self._held, self._at)
         if match is not None:
             # The line break stays in front of the headers, so that an empty header block ends like any other.
-            out.append(self._held[: match.end() - 2])
-            self._held = self._held[match.end() - 2 :]
+            self._pass(out, match.end() - 2)
             self._place = _Place.HEADERS
             return True
-        if len(self._held) < 2 or (len(self._held) < 67 and not self._held.strip(b" \t\r")):
+        if self._left < 2 or (self._left < 67 and not self._held[self._at :].strip(b" \t\r")):
             return False
         self._place = _Place.BODY  # the delimiter's text goes on: it was not a delimiter
         return True
 
-    def _read_headers(self, out: list[bytes]) -> bool:
-        end = self._held.find(b"\r\n\r\n")
-        if end > MAX_PART_HEADER_BYTES or (end < 0 and len(self._held) > MAX_PART_HEADER_BYTES):
+    def _read_headers(self, out: list[bytes | memoryview]) -> bool:
+        end = self._held.find(b"\r\n\r\n", self._at)
+        if end - self._at > MAX_PART_HEADER_BYTES or (end < 0 and self._left > MAX_PART_HEADER_BYTES):
             raise MultipartError("part headers are too long")
         if end < 0:
             return False
-        lines = self._held[2:end].split(b"\r\n") if end else []
+        lines = self._held[self._at + 2 : end].split(b"\r\n") if end > self._at else []
         kept = [fresh for line in lines if (fresh := self._header(line)) is not None]
         out.append(b"\r\n" + b"".join(line + b"\r\n" for line in kept) + b"\r\n")
-        self._held = self._held[end + 4 :]
+        self._at = end + 4
         lengths = [match for match in map(_LENGTH.fullmatch, lines) if match]
         self._skip = int(lengths[0][1]) if len(lengths) == 1 else 0
         self._place = _Place.BODY
@@ -134,8 +141,12 @@ class PartHeaders:
         fresh = self._rewrite(location[1].decode("latin-1").strip())
         return None if fresh is None else b"Content-Location: " + fresh.encode("ascii")
 
-    def _without_opening(self, out: bytes) -> bytes:
-        """Leaves out the line break that was put in front of the first byte."""
-        dropped = min(self._to_drop, len(out))
-        self._to_drop -= dropped
-        return out[dropped:]
+    def _joined(self, out: list[bytes | memoryview]) -> bytes:
+        """One piece, without the line break that was put in front of the first byte."""
+        for position, part in enumerate(out):
+            if not self._to_drop:
+                break
+            dropped = min(self._to_drop, len(part))
+            self._to_drop -= dropped
+            out[position] = part[dropped:]
+        return b"".join(out)

@@ -72,6 +72,9 @@ class UpstreamAnswer:
     def read(self, limit: int) -> bytes:
         """The whole body. UpstreamError when it is broken off or longer than ``limit`` bytes."""
         try:
+            if self.length is not None and self.length <= limit:
+                # In one go: growing a buffer by pieces copies an image once more.
+                return self._response.read(decode_content=True)
             body = bytearray()
             for piece in self._response.stream(PIECE_BYTES, decode_content=True):
                 body += piece
