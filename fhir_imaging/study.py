@@ -79,6 +79,15 @@ def patient_id_of(reference: str | None) -> str | None:
     return segments[-1] if len(segments) >= 2 and segments[-2] == "Patient" and segments[-1] else None
 
 
+def points_to_patient(reference: str | None, patient_id: str, bases: Iterable[str] = ()) -> bool:
+    """Whether a reference means this patient: relative, or absolute into one of these FHIR bases.
+
+    The same logical id on another server is another person.
+    """
+    stated = (reference or "").split("/_history/", 1)[0]
+    return stated == f"Patient/{patient_id}" or any(stated == f"{base.rstrip('/')}/Patient/{patient_id}" for base in bases)
+
+
 def read_study(resource: Mapping[str, Any]) -> ImagingStudy | UnreadableStudy:
     """The study in an ImagingStudy resource of any version."""
     resource_id = text(resource.get("id"))

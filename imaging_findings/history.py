@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from fhir_imaging.study import UnreadableStudy, concept_text, patient_id_of, read_study
+from fhir_imaging.study import UnreadableStudy, concept_text, points_to_patient, read_study
 from fhir_imaging.tolerant import as_dict, dicts, text
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_findings import codes
@@ -91,9 +91,9 @@ def read_patient(resource: Mapping[str, Any], patient_id: str) -> PatientFacts |
     return PatientFacts(patient_id=patient_id, birth_date=day_of(text(resource.get("birthDate"))))
 
 
-def is_of_patient(resource: Mapping[str, Any], patient_id: str) -> bool:
-    """Whether the resource's subject is this patient, by logical id."""
-    return patient_id_of(text(as_dict(resource.get("subject")).get("reference"))) == patient_id
+def is_of_patient(resource: Mapping[str, Any], patient_id: str, bases: Iterable[str] = ()) -> bool:
+    """Whether the resource's subject is this patient; an absolute reference counts only into one of these FHIR bases."""
+    return points_to_patient(text(as_dict(resource.get("subject")).get("reference")), patient_id, bases)
 
 
 def read_study_facts(resource: Mapping[str, Any]) -> StudyFacts | Problem:

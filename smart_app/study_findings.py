@@ -19,7 +19,7 @@ from imaging_findings.findings import Author, Finding
 from imaging_findings.guidance import judge
 from imaging_findings.packs import bundled_packs
 from imaging_findings.wording import headline_title, step_words, title_of
-from smart_app.study_list import StudyRow
+from smart_app.study_list import ListContext, StudyRow
 from smart_app.study_search import GatheredRecords, SearchWanted
 
 # The list has the patient, the studies and the reports anyway.
@@ -72,9 +72,9 @@ def searches_for(patient_id: str, granted: GrantedScopes) -> tuple[SearchWanted,
     )
 
 
-def highlights(records: GatheredRecords, rows: Sequence[StudyRow], patient_id: str, now: datetime) -> StudyHighlights:
+def highlights(records: GatheredRecords, rows: Sequence[StudyRow], context: ListContext, now: datetime) -> StudyHighlights:
     """The judgement on this patient as of ``now``, as lines beside the studies it is about."""
-    facts = read_facts(_resources(records), patient_id)
+    facts = read_facts(_resources(records), context.patient_id, bases=context.patient_bases)
     by_resource = {f"ImagingStudy/{row.resource_id}": row.study_instance_uid for row in rows if row.resource_id}
     found: dict[str, list[Highlight]] = {}
     for guidance in judge(facts, bundled_packs(), now).guidance:

@@ -19,7 +19,7 @@ from fhir_imaging.study import (
     ImagingStudy,
     UnreadableStudy,
     concept_text,
-    patient_id_of,
+    points_to_patient,
     read_study,
 )
 from fhir_imaging.tolerant import dicts, text
@@ -169,9 +169,7 @@ def _is_of_patient(resource: Mapping[str, Any], context: ListContext) -> bool:
     """Whether the subject is the token's patient: the same id, and an absolute reference only into a base of this EHR."""
     subject = resource.get("subject")
     reference = text(subject.get("reference")) if isinstance(subject, dict) else None
-    if reference is None or patient_id_of(reference) != context.patient_id:
-        return False
-    return "://" not in reference or any(reference.startswith(f"{base.rstrip('/')}/") for base in context.patient_bases)
+    return points_to_patient(reference, context.patient_id, context.patient_bases)
 
 
 def _row(study: ImagingStudy, endpoint: ResolvedEndpoint, reports: tuple[ReportRow, ...]) -> StudyRow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cds_service.cards import CardContext, IssuedCard, card_for, gap_card
 from cds_service.definitions import ServiceDefinition, Silence
 from cds_service.gather import Gathered
-from imaging_findings.facts import QUERIES, read_facts
+from imaging_findings.facts import QUERIES, Facts, read_facts
 from imaging_findings.guidance import judge
 from imaging_findings.packs import bundled_packs
 
@@ -14,7 +14,7 @@ def evaluate(gathered: Gathered, context: CardContext) -> tuple[IssuedCard, ...]
     """The cards for one patient; none for a patient or proxy, who is owed a talk and not a clinician's card."""
     if context.request.user.is_patient_or_proxy:
         return ()
-    facts = read_facts(gathered.resources, context.request.patient_id, partial=gathered.partial)
+    facts = _facts(gathered, context)
     judgement = judge(facts, bundled_packs(), context.now)
     cards = tuple(card_for(guidance, facts, context) for guidance in judgement.guidance)
     unread = any(problem.reference.startswith("Observation") for problem in judgement.problems)
@@ -25,10 +25,16 @@ def evaluate(gathered: Gathered, context: CardContext) -> tuple[IssuedCard, ...]
 
 def silences(gathered: Gathered, context: CardContext) -> tuple[Silence, ...]:
     """Findings whose follow-up is already done or ordered, and resources that could not be used."""
-    facts = read_facts(gathered.resources, context.request.patient_id, partial=gathered.partial)
+    facts = _facts(gathered, context)
     judgement = judge(facts, bundled_packs(), context.now)
     answered = [Silence(about=one.finding.reference, reason=one.reason, by=one.by) for one in judgement.suppressed]
     return (*answered, *(Silence(about=one.reference, reason=one.reason) for one in judgement.problems))
+
+
+def _facts(gathered: Gathered, context: CardContext) -> Facts:
+    request = context.request
+    bases = (request.fhir_server,) if request.fhir_server else ()
+    return read_facts(gathered.resources, request.patient_id, partial=gathered.partial, bases=bases)
 
 
 _REQUIRED = ", ".join(query.key for query in QUERIES if query.required)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_imaging.study import ImagingStudy, UnreadableStudy, parse_datetime, patient_id_of, read_study
+from fhir_imaging.study import ImagingStudy, UnreadableStudy, parse_datetime, patient_id_of, points_to_patient, read_study
 
 R4: dict[str, Any] = {
     "resourceType": "ImagingStudy",
@@ -106,3 +106,24 @@ def test_partial_dates_and_nonsense() -> None:
 )
 def test_patient_ids_come_from_patient_references_only(reference: str | None, patient: str | None) -> None:
     assert patient_id_of(reference) == patient
+
+
+@pytest.mark.parametrize(
+    ("reference", "is_meant"),
+    [
+        ("Patient/1", True),
+        ("Patient/1/_history/2", True),
+        ("https://x/fhir/Patient/1", True),
+        ("https://x/fhir/Patient/1/_history/2", True),
+        ("https://y/fhir/Patient/1", False),
+        ("https://x/fhir/other/Patient/1", False),
+        ("other/Patient/1", False),
+        ("Patient/2", False),
+        ("Patient/1 ", False),
+        ("1", False),
+        (None, False),
+    ],
+)
+def test_the_same_id_on_another_server_is_another_person(reference: str | None, is_meant: bool) -> None:
+    """Group 8: an absolute reference means the patient only where it leads into this EHR's own base."""
+    assert points_to_patient(reference, "1", ("https://x/fhir/",)) is is_meant
