@@ -6,6 +6,7 @@ Spec: CDS Hooks 2.0 R1, R4, R8, R34-R40. Preflights are answered before authenti
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from flask import Blueprint, Response, jsonify, render_template, request
 
@@ -30,8 +31,8 @@ PREFIX = "/cds-services"
 DOCUMENTATION = "/cds-documentation"
 
 
-def create_blueprint(services: CdsServices) -> Blueprint:
-    """The routes of the CDS service; the composition root also installs ``error_surface(services)``."""
+def create_blueprint(services: CdsServices, offered: Mapping[str, ServiceDefinition] = SERVICES) -> Blueprint:
+    """The routes of the ``offered`` services by id; the composition root also installs ``error_surface(services)``."""
     blueprint = Blueprint("cds_service", __name__)
 
     @blueprint.before_request
@@ -52,36 +53,37 @@ def create_blueprint(services: CdsServices) -> Blueprint:
     @blueprint.post(f"{PREFIX}/<service_id>")
     def call(service_id: str) -> Response:
         caller = _caller(services)
-        service = _service(service_id)
+        service = _service(offered, service_id)
         hook_request = parse_request(json_body(request, services.settings.max_body_bytes), hook=service.hook)
         for warning in hook_request.warnings:
             log.warning("%s: a request to %s: %s", request_reference(), service_id, warning)
         cards = _cards(services, service, hook_request, caller)
+        answer = _checked({"cards": [card.card for card in cards]}, services)
         services.feedback.remember(cards, service_id=service_id, client=caller.iss, now=services.now())
-        return jsonify(_checked({"cards": [card.card for card in cards]}, services))
+        return jsonify(answer)
 
     @blueprint.post(f"{PREFIX}/<service_id>/feedback")
     def feedback(service_id: str) -> Response:
         caller = _caller(services)
-        service = _service(service_id)
+        service = _service(offered, service_id)
         entries = parse_feedback(json_body(request, services.settings.max_body_bytes))
         services.feedback.record(entries, service_id=service.service_id, client=caller.iss, now=services.now())
         return Response(status=200)
 
     @blueprint.get(DOCUMENTATION)
     def documentation() -> Response:
-        return _page_for_people(services)
+        return _page_for_people(services, offered)
 
     return blueprint
 
 
-def _page_for_people(services: CdsServices) -> Response:
+def _page_for_people(services: CdsServices, offered: Mapping[str, ServiceDefinition]) -> Response:
     """R40. It names no client and no patient, so that an analyst can read it before anybody has keys."""
     page = render_template(
         "cds_documentation.html",
         base=services.settings.public_base_url,
         settings=services.settings,
-        services=documented_services(SERVICES.values()),
+        services=documented_services(offered.values()),
         packs=documented_packs(),
     )
     response = Response(page, mimetype="text/html")
@@ -124,8 +126,8 @@ def _certificate(services: CdsServices) -> StatedCertificate | None:
     return StatedCertificate(value=value, peer=connection.get("REMOTE_ADDR") or "") if value else None
 
 
-def _service(service_id: str) -> ServiceDefinition:
-    service = SERVICES.get(service_id)
+def _service(offered: Mapping[str, ServiceDefinition], service_id: str) -> ServiceDefinition:
+    service = offered.get(service_id)
     if service is None:
         raise NotFound("There is no CDS service of that id.")
     return service
