@@ -1,6 +1,7 @@
 """Modality families: which DICOM modalities count as the same kind of examination.
 
-Spec: clinical rules O1 (CT; MR; XR = CR, DX, RF; US; NM and PT; MG).
+Spec: clinical rules O1 (CT; MR; XR = CR, DX, RF; US; NM and PT; MG) and O3, whose window for DXA needs a family of its own;
+angiography (XA) is one too, since it repeats none of the others.
 """
 
 from __future__ import annotations
@@ -11,10 +12,15 @@ _FAMILY_OF = {
     "CR": "XR",
     "DX": "XR",
     "RF": "XR",
+    # No DICOM modality, but what LOINC names, orders and sites say.
+    "XR": "XR",
     "US": "US",
     "NM": "NM",
     "PT": "NM",
     "MG": "MG",
+    "XA": "XA",
+    "BMD": "DXA",
+    "DXA": "DXA",
 }
 
 

@@ -6,17 +6,12 @@ which matches nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from imaging_findings import codes
-
-# Only the words of the DICOM body part terms that today's rules ask about.
-_WORDS = {
-    "chest": re.compile(r"\b(chest|thorax|thoracic|lungs?)\b", re.IGNORECASE),
-    "abdomen": re.compile(r"\b(abdomen|abdominal)\b", re.IGNORECASE),
-    "pelvis": re.compile(r"\b(pelvis|pelvic)\b", re.IGNORECASE),
-}
+from imaging_findings.body_parts import body_part_regions, regions_of_body_parts
+from imaging_findings.study_names import read_name
+from imaging_findings.study_table import study_codes
 
 
 def regions_of_codes(stated: Iterable[codes.Code]) -> frozenset[str]:
@@ -26,15 +21,15 @@ def regions_of_codes(stated: Iterable[codes.Code]) -> frozenset[str]:
         key = (code.system, code.code)
         if key in codes.body_sites():
             found |= codes.body_sites()[key].regions
-        if key in codes.procedures():
-            found |= codes.procedures()[key].regions
+        elif code.system == codes.SNOMED:
+            found |= body_part_regions().get(code.code, frozenset())
+        found |= {region for study in study_codes([code]) for region in study.regions}
     return frozenset(found)
 
 
 def regions_of_words(words: Iterable[str]) -> frozenset[str]:
-    """Regions named in free text such as a study description."""
-    joined = " ".join(words)
-    return frozenset(region for region, pattern in _WORDS.items() if pattern.search(joined))
+    """Regions named in free text such as a study description, or by a body part term."""
+    return frozenset(region for one in words for region in (regions_of_body_parts([one]) or read_name(one).regions))
 
 
 def is_in_lung(stated: Iterable[codes.Code]) -> bool:

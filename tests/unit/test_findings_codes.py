@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import pytest
 from pydicom.sr._concepts_dict import concepts as pydicom_concepts
 
 from imaging_findings import codes
+from imaging_findings.body_parts import body_parts
 from imaging_findings.packs import bundled_packs
+from imaging_findings.study_names import Contrast
+from imaging_findings.study_table import loinc_lines, study_codes
 from tests.conftest import CHECKOUT
 
 PACKAGES = (
@@ -66,7 +70,7 @@ def _multiplied(one: int, other: int) -> int:
 
 
 def _known_codes() -> set[str]:
-    ours = {code for _, code in codes.concepts()}
+    ours = {code for _, code in codes.concepts()} | set(loinc_lines()) | {part.code.code for part in body_parts().values()}
     standard = {code for scheme in ("SCT", "DCM", "LN") for found in pydicom_concepts[scheme].values() for code in found}
     return ours | standard
 
@@ -99,6 +103,34 @@ def test_x1_to_x3_wrong_codes_appear_in_no_source_and_no_table(wrong: str) -> No
     ]
 
     assert holders == []
+
+
+def test_x1_the_chest_x_ray_is_recognised_as_one_and_can_not_be_ordered() -> None:
+    (study,) = study_codes([codes.Code(codes.LOINC, "36643" + "-5")])
+
+    assert (study.modality, study.regions, study.contrast) == ("XR", {"chest"}, Contrast.UNKNOWN)
+    assert (codes.LOINC, study.code.code) not in codes.procedures()
+
+
+def test_x2_the_colon_examination_is_recognised_as_one() -> None:
+    (study,) = study_codes([codes.Code(codes.LOINC, "82688" + "-3")])
+
+    assert (study.modality, study.regions) == ("CT", {"abdomen", "pelvis"})
+
+
+def test_a_code_written_beside_its_name_has_the_name_of_the_table() -> None:
+    # Wrong codes circulate because somebody wrote the right name beside them.
+    pattern = re.compile(r'"?code"?\s*[:=]\s*"(\d{1,5}-\d)",\s*"?display"?\s*[:=]\s*"([^"]+)"')
+    names = {code: next(csv.reader([line]))[1] for code, line in loinc_lines().items()}
+    written = [
+        (path.relative_to(CHECKOUT), code, name)
+        for path in _source_files()
+        for code, name in pattern.findall(path.read_text(encoding="utf-8"))
+        if code in names
+    ]
+
+    assert len(written) >= 4
+    assert [one for one in written if one[2] != names[one[1]]] == []
 
 
 def test_x1_every_order_of_a_pack_is_a_ct_of_the_chest() -> None:

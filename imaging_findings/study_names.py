@@ -1,0 +1,287 @@
+"""The words in which an examination is named: modality, regions, contrast, side and purpose read out of them.
+
+One reader serves twice. The LOINC table was derived with it from the long common names (``tables/README.md``; a test derives
+every row again), and at run time it reads the descriptions that sites type, where no code says more. Only names go in here,
+no reports: it knows no negation.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from itertools import pairwise
+
+from imaging_findings.code_tables import rows
+
+
+class Contrast(StrEnum):
+    """Contrast agent in the vessels; what is drunk or instilled elsewhere is ``OTHER_ROUTE`` and no matter for the kidneys."""
+
+    WITH = "with"
+    WITHOUT = "without"
+    BOTH = "both"
+    OTHER_ROUTE = "other-route"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the examination is known to put contrast agent into the vessels."""
+        return self in (Contrast.WITH, Contrast.BOTH)
+
+
+class Side(StrEnum):
+    """The stated side of a paired part; most studies state none."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    BOTH = "both"
+    UNSTATED = "unstated"
+
+
+class Purpose(StrEnum):
+    """Why the images are made; an intervention under image guidance is no examination that could be repeated or replaced."""
+
+    DIAGNOSTIC = "diagnostic"
+    SCREENING = "screening"
+    INTERVENTION = "intervention"
+
+
+PAIRED = frozenset(
+    [
+        "face",
+        "breast",
+        "axilla",
+        "shoulder",
+        "upper-arm",
+        "elbow",
+        "forearm",
+        "wrist",
+        "hand",
+        "hip",
+        "thigh",
+        "knee",
+        "lower-leg",
+        "ankle",
+        "foot",
+        "arm-vessels",
+        "leg-vessels",
+    ]
+)
+_WHOLE_BODY = frozenset(["head", "neck", "chest", "abdomen", "pelvis"])
+_LONGEST_PHRASE = 7
+
+# The longer words come first in a name: "CT angiogram" is CT, "PET CT" is nuclear medicine with a CT beside it.
+_MODALITY_OF = {
+    "CT": "ct cta ldct cat tdm tac scanner computertomographie computed",
+    "MR": "mr mra mri mrt mrv mrcp irm magnetic kernspin kernspintomographie",
+    "XR": "xr cr dx xray radiograph radiography rontgen roentgen radiographie radiografia",
+    "RF": "rf fluoroscopy fluoro durchleuchtung",
+    "XA": "rfa xa",
+    "US": "us ultrasound sono sonogram sonography sonographie echographie ecografia doppler duplex echocardiogram"
+    " echocardiography tte tee",
+    "NM": "nm spect scintigraphy szintigraphie scintigraphie gammagrafia",
+    "PT": "pt pet",
+    "MG": "mg dbt mammo mammogram mammography mammographie mammografie mamografia tomosynthesis",
+    "DXA": "dxa dexa densitometry osteodensitometry",
+}
+_MODALITIES = {word: modality for modality, words in _MODALITY_OF.items() for word in words.split()}
+# These words have other meanings in a sentence (patient, diagnosis, Mr) and count only where a modality stands: first.
+_ONLY_FIRST = frozenset({"pt", "mr", "cr", "dx", "us", "cat", "scanner"})
+_FIRST_OF_ALL = ("PT", "NM", "MG", "DXA")
+
+_SIDES = {
+    Side.LEFT: "left lt links linkes linke gauche izquierdo izquierda",
+    Side.RIGHT: "right rt rechts rechtes rechte droit droite derecho derecha",
+    Side.BOTH: "bilateral both bilat beidseits bds bilateral bilaterales",
+}
+SIDE_WORDS = {word: side for side, words in _SIDES.items() for word in words.split()}
+
+_WITHOUT = frozenset(["wo", "without", "ohne", "sans", "sin"])
+_WITH = frozenset(["w", "with", "mit", "avec", "con"])
+_AGENT = frozenset(["contrast", "contraste", "km", "kontrastmittel", "kontrast", "con", "gadolinium", "gad", "injection"])
+_PLAIN = frozenset(["nativ", "noncontrast", "unenhanced"])
+_VESSEL_ROUTES = frozenset({"iv", "ia", "intravenous", "intraarterial"})
+_OTHER_ROUTES = frozenset(
+    [
+        "po",
+        "pr",
+        "it",
+        "iu",
+        "oral",
+        "rectal",
+        "barium",
+        "air",
+        "gastrografin",
+        "enteric",
+        "intra",
+        "intradisc",
+        "intrabiliary",
+        "intrabronchial",
+        "intraperitoneal",
+        "intraarticular",
+        "intrathecal",
+        "via",
+        "retrograde",
+        "antegrade",
+    ]
+)
+_SCREENING = frozenset({"screening", "screen", "vorsorge", "depistage", "cribado"})
+_INTERVENTION = frozenset({"guidance", "guided"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameReading:
+    """What the name of an examination says; unsaid parts are empty."""
+
+    modality: str | None
+    regions: frozenset[str]
+    contrast: Contrast
+    side: Side
+    purpose: Purpose
+
+
+def read_name(name: str) -> NameReading:
+    """Read a name such as ``CT Chest and Abdomen W contrast IV`` or ``CT abd/pel w/o``; what it does not say is empty."""
+    words = words_of(name)
+    modality = _modality(words)
+    regions, rest = _regions(_named_part(words))
+    if not regions:
+        regions, rest = _regions(words)
+    if modality == "MG" and not regions:
+        regions = frozenset({"breast"})
+    if modality in ("CT", "MR", "PT"):
+        regions = widened(regions, frozenset({modality}))
+    return NameReading(
+        modality=modality,
+        regions=regions,
+        contrast=_contrast(words),
+        side=_side(rest) if regions & PAIRED else Side.UNSTATED,
+        purpose=_purpose(words),
+    )
+
+
+def widened(regions: frozenset[str], modalities: frozenset[str]) -> frozenset[str]:
+    """The whole body in cross-section holds the chest; a bone scan or a skeletal survey of it does not repeat a chest X-ray."""
+    return regions | _WHOLE_BODY if "whole-body" in regions and modalities & {"CT", "MR", "PT"} else regions
+
+
+def regions_named(name: str) -> frozenset[str]:
+    """The regions that a name or a body part term mentions."""
+    return _regions(words_of(name))[0]
+
+
+def words_of(name: str) -> tuple[str, ...]:
+    """Lower-case words without accents; ``w/o`` and ``w/`` become words, other punctuation parts them."""
+    folded = unicodedata.normalize("NFKD", name.casefold())
+    plain = "".join(letter for letter in folded if not unicodedata.combining(letter))
+    plain = re.sub(r"\bw\s*/\s*o\b", " wo ", plain)
+    plain = re.sub(r"\bw\s*/", " w ", plain)
+    plain = re.sub(r"\bnon[\s-]contrast\b", " noncontrast ", plain)
+    plain = re.sub(r"\bx[\s-]ray\b", " xray ", plain)
+    # French says "with injection" and means contrast agent; elsewhere an injection is an intervention.
+    plain = re.sub(r"\b(avec|sans) injection\b", r" \1 contraste ", plain)
+    return tuple(re.findall(r"[a-z0-9]+", plain))
+
+
+@cache
+def phrases() -> Mapping[str, frozenset[str]]:
+    """Regions by anatomical phrase, for running text."""
+    return {
+        phrase: frozenset(row["regions"].split())
+        for row in rows("anatomy_words.csv")
+        if row["scope"] == "any"
+        for phrase in row["words"].split("|")
+    }
+
+
+def _named_part(words: Sequence[str]) -> Sequence[str]:
+    """What stands before the reason: "views for thyroid tumour metastasis" images no thyroid."""
+    stops = [words.index(stop) for stop in ("for", "via") if stop in words]
+    return words[: min(stops)] if stops else words
+
+
+def _regions(words: Sequence[str]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The regions of all phrases, the longest first, and the words that belong to none."""
+    found: set[str] = set()
+    rest: list[str] = []
+    place = 0
+    while place < len(words):
+        for length in range(min(_LONGEST_PHRASE, len(words) - place), 0, -1):
+            regions = phrases().get(" ".join(words[place : place + length]))
+            if regions is not None:
+                found |= regions
+                place += length
+                break
+        else:
+            rest.append(words[place])
+            place += 1
+    return frozenset(found), tuple(rest)
+
+
+def _modality(words: Sequence[str]) -> str | None:
+    found = [
+        _MODALITIES[word]
+        for place, word in enumerate(words)
+        if word in _MODALITIES and (word not in _ONLY_FIRST or place == 0 or words[place - 1] in ("portable", "functional"))
+    ]
+    return next((modality for modality in _FIRST_OF_ALL if modality in found), found[0] if found else None)
+
+
+def _contrast(words: Sequence[str]) -> Contrast:
+    agents = [place for place, word in enumerate(words) if word in _AGENT]
+    without = bool(_PLAIN & set(words))
+    given = elsewhere = False
+    for place, word in enumerate(words):
+        if word in _WITHOUT and _lacks(words, place, agents):
+            without = without or not _is_elsewhere(words, place, agents)
+        elif word in _WITH:
+            agent = next((one for one in agents if place < one <= place + 5), None)
+            if agent is not None and not (_WITH | _WITHOUT) & set(words[place + 3 : agent]):
+                is_elsewhere = _is_elsewhere(words, place, agents)
+                elsewhere, given = elsewhere or is_elsewhere, given or not is_elsewhere
+    if given:
+        return Contrast.BOTH if without else Contrast.WITH
+    if without:
+        return Contrast.WITHOUT
+    if elsewhere:
+        return Contrast.OTHER_ROUTE
+    # An angiogram by CT shows vessels by contrast agent, whether or not the name says so.
+    return Contrast.WITH if "cta" in words or _follows(words, "ct", "angiogram") else Contrast.UNKNOWN
+
+
+def _lacks(words: Sequence[str], place: int, agents: Sequence[int]) -> bool:
+    """Whether the "without" at ``place`` is about contrast agent; sites also end a name with a bare "WO"."""
+    if words[place] == "wo":
+        return place == len(words) - 1 or any(place < agent for agent in agents)
+    return any(place < agent <= place + 6 for agent in agents)
+
+
+def _is_elsewhere(words: Sequence[str], place: int, agents: Sequence[int]) -> bool:
+    """Whether the agent that is meant at ``place`` goes elsewhere than into the vessels: drunk, rectal, into a joint."""
+    agent = next((one for one in agents if place < one), None)
+    if agent is None:
+        return False
+    around = [*words[place + 1 : agent], *words[agent + 1 : agent + 3]]
+    routes = [word for word in around if word in _VESSEL_ROUTES | _OTHER_ROUTES]
+    return bool(routes) and not set(routes) & _VESSEL_ROUTES
+
+
+def _follows(words: Sequence[str], first: str, second: str) -> bool:
+    return (first, second) in pairwise(words)
+
+
+def _side(words: Sequence[str]) -> Side:
+    found = {SIDE_WORDS[word] for word in words if word in SIDE_WORDS}
+    if Side.BOTH in found or {Side.LEFT, Side.RIGHT} <= found:
+        return Side.BOTH
+    return next(iter(found), Side.UNSTATED)
+
+
+def _purpose(words: Sequence[str]) -> Purpose:
+    if _INTERVENTION & set(words):
+        return Purpose.INTERVENTION
+    return Purpose.SCREENING if _SCREENING & set(words) else Purpose.DIAGNOSTIC
