@@ -22,6 +22,9 @@ def json_body(request: Request, max_bytes: int) -> object:
     if not (request.mimetype.endswith(("/json", "+json")) or request.mimetype == "application/json+fhir"):
         raise NotSupported("The body must be application/json.", status=415)
     sent = request.get_data(cache=False)
+    if request.content_length is None and len(sent) >= max_bytes:
+        # A chunked body states no length, and reading stops at the limit without a word.
+        raise TooLarge("The request's body is too large.")
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding in ("gzip", "x-gzip"):
         sent = unpacked(sent, max_bytes)

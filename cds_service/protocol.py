@@ -18,7 +18,7 @@ from fhir_imaging.tolerant import as_dict, text
 _FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 # RFC 6750 b64token: what is no token must not become a header.
 _BEARER_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.ASCII)
-PATIENT_ROLES = frozenset({"Patient", "RelatedPerson"})
+CLINICIAN_ROLES = frozenset({"Practitioner", "PractitionerRole"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +49,11 @@ class HookUser:
 
     @property
     def is_patient_or_proxy(self) -> bool:
-        """Whether clinician cards and unsigned AI results are none of this user's business."""
-        return self.resource_type in PATIENT_ROLES
+        """Whether clinician cards and unsigned AI results are none of this user's business.
+
+        Any stated type that is no clinician's counts so; a user without a type is the clinician at the chart (R23).
+        """
+        return self.resource_type is not None and self.resource_type not in CLINICIAN_ROLES
 
     @property
     def reference(self) -> str | None:
