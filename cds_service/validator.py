@@ -1,10 +1,11 @@
 """Is an outgoing answer right? The one judge of every response, in tests and (by setting) at run time.
 
-Spec: CDS Hooks 2.0 R2, R3, R24-R32 and the HL7 invariants cds-resp-1 to cds-resp-7. Each fault names its requirement and place.
+Spec: CDS Hooks 2.0 R1-R3, R24-R32 and the HL7 invariants cds-resp-1 to cds-resp-7. Each fault names its requirement and place.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -25,7 +26,10 @@ def faults_of(response: object) -> tuple[str, ...]:
     if not isinstance(response, dict) or not isinstance(response.get("cards"), list):
         return ("R24 response: must be an object with an array cards",)
     found = [f"R2 {place}: is empty" for place in _empty(response, "response", allowed={"response.cards"})]
+    found += [f"R1 {place}: is no number of JSON" for place in _not_finite(response, "response")]
     found += [f"R3 {place}: extension must be an object" for place in _bad_extensions(response, "response")]
+    if not isinstance(response.get("systemActions", []), list):
+        found.append("R24 systemActions: must be an array")
     uuids = Counter(card["uuid"] for card in response["cards"] if isinstance(card, dict) and isinstance(card.get("uuid"), str))
     found += [f"R25 cards: uuid {value} is used {count} times" for value, count in uuids.items() if count > 1]
     for position, card in enumerate(response["cards"]):
@@ -37,15 +41,7 @@ def faults_of(response: object) -> tuple[str, ...]:
 
 
 def _card(card: Mapping[str, Any], place: str) -> Iterator[str]:
-    summary = card.get("summary")
-    if not _is_text(summary):
-        yield f"R25 {place}.summary: must be given"
-    elif len(str(summary)) >= SUMMARY_LIMIT:
-        yield f"R25 {place}.summary: has {len(str(summary))} characters, must be under {SUMMARY_LIMIT}"
-    if card.get("indicator") not in INDICATORS:
-        yield f"R25 {place}.indicator: must be info, warning or critical"
-    if "detail" in card and (not _is_text(card["detail"]) or _HTML.search(str(card["detail"]))):
-        yield f"R25 {place}.detail: must be markdown without HTML"
+    yield from _card_text(card, place)
     for member in ("suggestions", "links", "overrideReasons"):
         if member in card and not isinstance(card[member], list):
             yield f"R25 {place}.{member}: must be an array"
@@ -56,6 +52,20 @@ def _card(card: Mapping[str, Any], place: str) -> Iterator[str]:
     for position, reason in enumerate(_list(card.get("overrideReasons"))):
         if not isinstance(reason, dict) or not all(_is_text(reason.get(name)) for name in ("code", "system", "display")):
             yield f"cds-resp-4 {place}.overrideReasons[{position}]: needs code, system and display"
+
+
+def _card_text(card: Mapping[str, Any], place: str) -> Iterator[str]:
+    summary = card.get("summary")
+    if not _is_text(summary):
+        yield f"R25 {place}.summary: must be given"
+    elif len(str(summary)) >= SUMMARY_LIMIT:
+        yield f"R25 {place}.summary: has {len(str(summary))} characters, must be under {SUMMARY_LIMIT}"
+    if card.get("indicator") not in INDICATORS:
+        yield f"R25 {place}.indicator: must be info, warning or critical"
+    if "detail" in card and (not _is_text(card["detail"]) or _HTML.search(str(card["detail"]))):
+        yield f"R25 {place}.detail: must be markdown without HTML"
+    if "uuid" in card and not _is_text(card["uuid"]):
+        yield f"R25 {place}.uuid: must be a string"
 
 
 def _source(source: object, place: str) -> Iterator[str]:
@@ -88,6 +98,10 @@ def _suggestion(suggestion: object, place: str) -> Iterator[str]:
         return
     if not isinstance(suggestion.get("isRecommended", False), bool):
         yield f"R28 {place}.isRecommended: must be true or false"
+    if "uuid" in suggestion and not _is_text(suggestion["uuid"]):
+        yield f"R28 {place}.uuid: must be a string"
+    if not isinstance(suggestion.get("actions", []), list):
+        yield f"R28 {place}.actions: must be an array"
     if suggestion.get("actionSelectionBehavior", "all") not in ACTION_SELECTIONS:
         yield f"cds-resp-7 {place}.actionSelectionBehavior: must be all, any or at-most-one"
     for position, action in enumerate(_list(suggestion.get("actions"))):
@@ -116,6 +130,8 @@ def _link(link: object, place: str) -> Iterator[str]:
         return
     if link.get("type") not in ("absolute", "smart"):
         yield f"R30 {place}.type: must be absolute or smart"
+    if not isinstance(link.get("autolaunchable", False), bool):
+        yield f"R30 {place}.autolaunchable: must be true or false"
     if "appContext" in link and (link.get("type") != "smart" or not _is_text(link["appContext"])):
         yield f"cds-resp-3 {place}.appContext: is a string of smart links only"
 
@@ -130,6 +146,18 @@ def _empty(value: object, place: str, allowed: set[str]) -> Iterator[str]:
     elif isinstance(value, list):
         for position, member in enumerate(value):
             yield from _empty(member, f"{place}[{position}]", allowed)
+
+
+def _not_finite(value: object, place: str) -> Iterator[str]:
+    """Places of NaN and infinity, which Python writes and JSON has not (R1)."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield place
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            yield from _not_finite(member, f"{place}.{name}")
+    elif isinstance(value, list):
+        for position, member in enumerate(value):
+            yield from _not_finite(member, f"{place}[{position}]")
 
 
 def _bad_extensions(value: object, place: str) -> Iterator[str]:
