@@ -69,6 +69,22 @@ or the same codes in ``DiagnosticReport.conclusionCode`` (``issued`` of the repo
 Communication (``status`` completed, ``sent`` or ``received``, ``recipient.display``) whose ``about`` names the report, the
 Observation or the ImagingStudy; or a signed Observation LOINC 73568-8 with valueString, whose ``derivedFrom`` names the study.
 
+**(e) Assessments that table packs read**::
+
+    code                 {assessment}|bi-rads, li-rads-ct-mr, us-li-rads, ti-rads, pi-rads, o-rads-us, bosniak, adrenal-nodule
+                         or abdominal-aorta
+    valueCodeableConcept the category, in https://imaging-cds.example/fhir/CodeSystem/{that name} with its version: bi-rads "5",
+                         li-rads-ct-mr "2018", us-li-rads "2017", ti-rads "2017", pi-rads "2.1", o-rads-us "2022",
+                         bosniak "2019"; or SNOMED's BI-RADS findings, or RadLex's PI-RADS (version by DCM 130564/130565)
+    method               the guideline with its version, where the value names none: adrenal-nodule needs
+                         {guideline}|adrenal-acr|2017; abdominal-aorta may name {guideline}|aaa-acr|2013 or |aaa-svs|2018
+    component[]          {assessment}|max-diameter (or SCT 81827009) mm, |points valueInteger, |attenuation-hu [hnsf'U];
+                         |at-risk, |macroscopic-fat, |stable-one-year, |cancer-history, |symptomatic valueBoolean;
+                         |lesion valueCodeableConcept {assessment}|haemorrhagic-cyst; laterality as coded value
+
+``{assessment}`` = ``https://imaging-cds.example/fhir/CodeSystem/imaging-assessment``. ``DiagnosticReport.conclusionCode`` may
+state the same categories.
+
 **Beside them** (all optional but Patient): Patient.birthDate; DiagnosticReport (``imagingStudy`` or ``result`` names the study
 or finding; ``conclusion`` is quoted, never computed from); ImagingStudy (identifier ``urn:dicom:uid``, started, modality,
 series.bodySite or procedureCode); ServiceRequest (LOINC code, status, authoredOn); Observation LOINC 72166-2 tobacco smoking
@@ -83,6 +99,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from imaging_findings.actionable_reading import read_actionable, read_actionable_report
+from imaging_findings.assessment_codes import ASSESSMENT, TITLES
+from imaging_findings.assessment_reading import read_assessment, read_report_assessments
 from imaging_findings.communications import CommunicationFacts, read_communication, read_section
 from imaging_findings.findings import Finding, Problem
 from imaging_findings.history import (
@@ -133,8 +151,8 @@ QUERIES: tuple[FactQuery, ...] = (
         "Observation",
         f"Observation?{_PATIENT}&code=http://snomed.info/sct|1362105002,http://snomed.info/sct|27925004,"
         "http://snomed.info/sct|427359005,http://snomed.info/sct|59282003,http://snomed.info/sct|36118008,"
-        "http://snomed.info/sct|1386000,http://dicom.nema.org/resources/ontology/DCM|121071,http://loinc.org|73568-8"
-        "&_sort=-date&_count=100",
+        "http://snomed.info/sct|1386000,http://dicom.nema.org/resources/ontology/DCM|121071,http://loinc.org|73568-8,"
+        f"{','.join(f'{ASSESSMENT}|{name}' for name in TITLES)}&_sort=-date&_count=100",
         True,
         "coded imaging findings",
     ),
@@ -180,6 +198,8 @@ class Facts:
     findings: tuple[Finding, ...] = ()
     actionable: tuple[Finding, ...] = ()
     """Findings that a site's policy may ask to communicate, of Observations and of reports."""
+    assessments: tuple[Finding, ...] = ()
+    """Categories and measurements that table packs read, of Observations and of reports."""
     communications: tuple[CommunicationFacts, ...] = ()
     studies: tuple[StudyFacts, ...] = ()
     orders: tuple[OrderFacts, ...] = ()
@@ -230,6 +250,8 @@ def read_facts(
         patient=patient,
         findings=own("findings", "Observation", lambda one: read_finding(one, patient_id)),
         actionable=own("findings", "Observation", read_actionable) + own("reports", "DiagnosticReport", read_actionable_report),
+        assessments=own("findings", "Observation", read_assessment)
+        + tuple(one for many in own("reports", "DiagnosticReport", read_report_assessments) for one in many),
         communications=told,
         studies=own("studies", "ImagingStudy", read_study_facts),
         orders=own("orders", "ServiceRequest", read_order),

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from imaging_findings.advice import Authority, Guidance, Judgement, OrderProposal, Statement, Suppressed
+from imaging_findings.assessing import assessment_guidance
 from imaging_findings.critical import actionable_guidance
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding, Kind
@@ -57,7 +58,7 @@ def judge(facts: Facts, packs: Packs, now: datetime) -> Judgement:
     guidance: list[Guidance] = []
     suppressed: list[Suppressed] = []
     lungs = (after_history(_guidance_for(case), case.ground) for case in _cases(facts, packs, now.date()))
-    for spoken in [*actionable_guidance(facts, packs.actionable, now), *lungs]:
+    for spoken in [*actionable_guidance(facts, packs.actionable, now), *lungs, *assessment_guidance(facts, packs, now.date())]:
         if isinstance(spoken, Guidance):
             guidance.append(spoken)
         else:

@@ -76,7 +76,12 @@ def read_range(table: TomlTable | None) -> SizeRange | None:
     """A range of sizes; None when absent."""
     if table is None:
         return None
-    found = SizeRange(at_least=table.number("from"), below=table.number("below"), up_to=table.number("up_to"))
+    found = SizeRange(
+        above=table.number("above"),
+        at_least=table.number("from"),
+        below=table.number("below"),
+        up_to=table.number("up_to"),
+    )
     table.close()
     return found
 

@@ -32,24 +32,47 @@ from imaging_findings.rules import (
     Packs,
     Rounding,
     ScreeningPack,
+    TablePack,
     Trigger,
     Urgency,
 )
+from imaging_findings.table_packs import parse_table_pack
 from imaging_findings.toml_tables import TomlTable
 
 LUNG_RADS_FILE = "lung_rads_2022.toml"
 FLEISCHNER_FILE = "fleischner_2017.toml"
 ACTIONABLE_FILE = "actionable_2014.toml"
+TABLE_FILES = (
+    "bi_rads_5.toml",
+    "aaa_acr_2013.toml",
+    "aaa_svs_2018.toml",
+    "ti_rads_2017.toml",
+    "bosniak_2019.toml",
+    "adrenal_acr_2017.toml",
+    "li_rads_ct_mr_2018.toml",
+    "us_li_rads_2017.toml",
+    "pi_rads_2_1.toml",
+    "o_rads_us_2022.toml",
+)
 
 
 @cache
 def bundled_packs() -> Packs:
-    """The packs that come with the product."""
+    """The packs that come with the product. Where several exclude each other, none is in force until the site chooses."""
+    tables = bundled_tables()
     return Packs(
         screening=parse_screening_pack(_bundled(LUNG_RADS_FILE), LUNG_RADS_FILE),
         nodules=parse_nodule_pack(_bundled(FLEISCHNER_FILE), FLEISCHNER_FILE),
         actionable=parse_actionable_policy(_bundled(ACTIONABLE_FILE), ACTIONABLE_FILE),
+        tables=tuple(pack for pack in tables if pack.choice is None),
+        undecided=tuple(pack for pack in tables if pack.choice is not None),
     )
+
+
+@cache
+def bundled_tables() -> tuple[TablePack, ...]:
+    """All table packs that come with the product."""
+    return tuple(parse_table_pack(_bundled(name), name) for name in TABLE_FILES)
 
 
 def parse_screening_pack(toml: str, name: str) -> ScreeningPack:

@@ -25,6 +25,19 @@ def millimetres(quantity: object) -> float | None:
     return size if 0 < size <= MAX_NODULE_MM else None
 
 
+def hounsfield_units(quantity: object) -> float | None:
+    """An attenuation in HU; None for a comparator or another unit."""
+    stated = as_dict(quantity)
+    number = _number(stated.get("value"))
+    unit = text(stated.get("code")) or text(stated.get("unit"))
+    return number if unit in ("[hnsf'U]", "HU") and not stated.get("comparator") else None
+
+
+def whole_number(value: object) -> float | None:
+    """A whole number from zero on, no boolean."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_INTERVAL else None
+
+
 def positive_integer(value: object) -> int | None:
     """A whole number above zero, no boolean."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

@@ -89,8 +89,9 @@ class CategoryRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizeRange:
-    """Millimetres: ``at_least`` <= size, size < ``below``, size <= ``up_to``; an absent bound does not bind."""
+    """``at_least`` <= size, ``above`` < size, size < ``below``, size <= ``up_to``; an absent bound does not bind."""
 
+    above: float | None = None
     at_least: float | None = None
     below: float | None = None
     up_to: float | None = None
@@ -98,7 +99,8 @@ class SizeRange:
     def holds(self, size_mm: float) -> bool:
         """Whether the size lies in the range."""
         return not (
-            (self.at_least is not None and size_mm < self.at_least)
+            (self.above is not None and size_mm <= self.above)
+            or (self.at_least is not None and size_mm < self.at_least)
             or (self.below is not None and size_mm >= self.below)
             or (self.up_to is not None and size_mm > self.up_to)
         )
@@ -191,6 +193,66 @@ class ActionablePolicy:
     rows: tuple[ActionableRow, ...]
 
 
+class Speaks(StrEnum):
+    """When a row is worth a card: a row that asks for nothing is not."""
+
+    ALWAYS = "always"
+    WHEN_DUE = "when-due"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableInput:
+    """An input of a table, in the words that name it when it is missing."""
+
+    name: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableRow:
+    """One row: conditions that must all hold (an absent one does not bind), and what follows."""
+
+    row_id: str
+    categories: frozenset[str]
+    numbers: tuple[tuple[str, SizeRange], ...]
+    words: tuple[tuple[str, str], ...]
+    statement: str
+    steps: tuple[PlannedStep, ...]
+    urgency: Urgency
+    speaks: Speaks
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerivedCategory:
+    """A category that a coded number stands for (TI-RADS points)."""
+
+    category: str
+    number: str
+    range: SizeRange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TablePack:
+    """A guideline as a table. ``reads`` names the assessment; ``choice`` the group of which a site may use only one."""
+
+    info: PackInfo
+    reads: str
+    choice: str | None
+    answers: tuple[tuple[str, str], ...]
+    """Modality family and region of the examinations that answer a follow-up."""
+    answer_words: str
+    inputs: tuple[TableInput, ...]
+    derived: tuple[DerivedCategory, ...]
+    rows: tuple[TableRow, ...]
+
+    @property
+    def asks_category(self) -> bool:
+        """Whether rows depend on a coded category."""
+        return any(row.categories for row in self.rows)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packs:
     """The packs that are in force; a pack that a site switched off is None (or not among the tables)."""
@@ -198,3 +260,6 @@ class Packs:
     screening: ScreeningPack
     nodules: NodulePack
     actionable: ActionablePolicy | None = None
+    tables: tuple[TablePack, ...] = ()
+    undecided: tuple[TablePack, ...] = ()
+    """Packs that exclude each other, where the site has chosen none of them."""

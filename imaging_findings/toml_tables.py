@@ -91,6 +91,10 @@ class TomlTable:
             found.append(TomlTable(item, f"{self._place}.{key}[{name}]", self.problems))
         return found
 
+    def names(self) -> tuple[str, ...]:
+        """All keys, in the order of the file."""
+        return tuple(self._content)
+
     def close(self) -> None:
         """Notes every key that nobody asked for: a misspelt key must not be a silent default."""
         for key in sorted(set(self._content) - self._read):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from imaging_findings.advice import Guidance, NextStep
-from imaging_findings.findings import Finding, Kind
+from imaging_findings.findings import Assessment, Finding, Kind
 from imaging_findings.incidental import describe
 
 
@@ -18,6 +18,8 @@ def title_of(finding: Finding) -> str:
         return f"Lung-RADS {finding.category or 'without coded category'}"
     if finding.kind is Kind.ACTIONABLE:
         return _actionable(finding)
+    if finding.assessment is not None:
+        return _assessed(finding, finding.assessment)
     nodule = finding.nodule
     size = f"{nodule.diameter_mm:g} mm" if nodule.diameter_mm is not None else None
     return " ".join(part for part in (size, nodule.attenuation, "lung nodule") if part)
@@ -35,6 +37,9 @@ def finding_words(finding: Finding, title: str | None = None) -> str:
         modifier = "S" if finding.modifier_s else ""
         stated = f" (stated: {finding.stated})" if finding.stated and not finding.category else ""
         return f"{title_of(finding)}{modifier}{stated}" + (f", {nodule}" if nodule else "")
+    if finding.assessment is not None:
+        stated = f" (stated: {finding.stated})" if finding.stated and not finding.category else ""
+        return f"{title_of(finding)}{stated}"
     if finding.kind is Kind.ACTIONABLE:
         stated_category = finding.actionable.category if finding.actionable else None
         coded = f", coded as ACR category {stated_category} by the reader" if stated_category else ""
@@ -52,6 +57,17 @@ def first_clause(words: str) -> str:
     clause = re.split(r"[:;.](?:\s|$)", words, maxsplit=1)[0]
     # Proper names and abbreviations keep their capital; an ordinary first word gives it up inside the sentence.
     return clause[:1].lower() + clause[1:] if clause[1:2].islower() and not clause.startswith("Fleischner") else clause
+
+
+def _assessed(finding: Finding, assessment: Assessment) -> str:
+    measured = assessment.number("max-diameter")
+    parts = [
+        finding.category,
+        f"{measured:g} mm" if measured is not None else None,
+        f"({assessment.side})" if assessment.side else None,
+    ]
+    known = " ".join(part for part in parts if part)
+    return f"{assessment.title} {known}" if known else f"{assessment.title} without coded category"
 
 
 def _actionable(finding: Finding) -> str:

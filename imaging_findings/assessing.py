@@ -1,0 +1,177 @@
+"""Assessments through the table packs: one guidance for each study and assessment, its most urgent finding first.
+
+No row gives an order: where several examinations would be right (or the category alone does not decide, as in LI-RADS),
+nothing is drafted. An unsigned AI result computes nothing and stands beside the reader's, where there is one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from imaging_findings.advice import Authority, Guidance, Statement, Suppressed
+from imaging_findings.facts import Facts
+from imaging_findings.findings import Author, Finding
+from imaging_findings.follow_up import Answer, Ground, after_history, next_step, with_reader
+from imaging_findings.quotes import quotes_of
+from imaging_findings.repeats import Kind
+from imaging_findings.rules import Packs, Speaks, TablePack, TableRow, Urgency
+from imaging_findings.table_rules import Picked, pick, version_fault
+
+_LOUDNESS = {Urgency.INFO: 0, Urgency.WARNING: 1, Urgency.CRITICAL: 2}
+Spoken = Guidance | Suppressed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    """The findings of one study and assessment, with the packs that read them."""
+
+    facts: Facts
+    today: date
+    day: date | None
+    people: tuple[Finding, ...]
+    machines: tuple[Finding, ...]
+    packs: tuple[TablePack, ...]
+    undecided: tuple[TablePack, ...]
+    """The packs of a choice that the site has not made."""
+
+
+def assessment_guidance(facts: Facts, packs: Packs, today: date) -> list[Spoken]:
+    """What the tables say; assessments that no pack in force reads say nothing."""
+    by_place: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for finding in facts.assessments:
+        if finding.assessment is not None:
+            place = finding.study_reference or f"{finding.study_date or finding.reference}"
+            by_place[place, finding.assessment.name].append(finding)
+    spoken: list[Spoken] = []
+    for (_, name), findings in by_place.items():
+        reading = _reading(name, findings, facts, packs, today)
+        if reading.packs or reading.undecided:
+            spoken.append(_of_reading(reading))
+    return spoken
+
+
+def _reading(name: str, findings: Sequence[Finding], facts: Facts, packs: Packs, today: date) -> _Reading:
+    study = facts.study_of(findings[0])
+    stated = [one.study_date for one in findings if one.study_date]
+    people = [one for one in findings if one.author is Author.PERSON]
+    own = {one for one in people if one.reference.startswith("Observation")}
+    # The report's conclusion code repeats what an Observation of the study says in full.
+    kept = [one for one in people if one in own or not any(one.category == other.category for other in own)]
+    return _Reading(
+        facts=facts,
+        today=today,
+        day=(study.day if study else None) or next(iter(stated), None),
+        people=tuple(kept),
+        machines=tuple(one for one in findings if one.author is Author.AI),
+        packs=tuple(pack for pack in packs.tables if pack.reads == name),
+        undecided=tuple(pack for pack in packs.undecided if pack.reads == name),
+    )
+
+
+def _of_reading(reading: _Reading) -> Spoken:
+    if not reading.people:
+        return _of_ai(reading)
+    spoken = [_of_finding(finding, reading) for finding in reading.people]
+    open_ones = [one for one in spoken if isinstance(one, Guidance)]
+    if not open_ones:
+        return spoken[0]
+    lead = min(open_ones, key=lambda one: (-_LOUDNESS[one.urgency], one.next_step.due.latest if one.next_step else date.max))
+    others = tuple(one for one in reading.people if one is not lead.finding)
+    return replace(lead, others=others, ai=next(iter(reading.machines), None), ai_agrees=_agreement(lead.finding, reading))
+
+
+def _agreement(person: Finding, reading: _Reading) -> bool | None:
+    machine = next(iter(reading.machines), None)
+    return person.category == machine.category if machine and machine.category and person.category else None
+
+
+def _of_finding(finding: Finding, reading: _Reading) -> Spoken:
+    """The row's word, the reader's own before it, and what later studies and orders have made of it."""
+    if not reading.packs:
+        return _of_undecided(finding, reading)
+    pack = reading.packs[0]
+    reports = reading.facts.reports_of(finding)
+    base = replace(
+        _base(finding, reading, pack.info.pack_id),
+        reports=reports,
+        quotes=tuple(quote for report in reports for quote in quotes_of(report)),
+    )
+    fault = version_fault(pack, finding)
+    picked = Picked(missing=(fault,)) if fault else pick(pack, finding)
+    if picked.row is None:
+        notes = (picked.conflict,) if picked.conflict else ()
+        spoken = replace(base, rule_id=f"{pack.info.pack_id}/no-row", missing=picked.missing, notes=notes)
+    else:
+        spoken = _of_row(base, picked.row, pack, reading)
+    ground = Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=_answer(pack))
+    settled = after_history(with_reader(spoken, reading.day), ground)
+    if isinstance(settled, Suppressed) or picked.row is None or finding.recommended:
+        return settled
+    return _unless_silent(settled, picked.row, reading.today)
+
+
+def _of_row(base: Guidance, row: TableRow, pack: TablePack, reading: _Reading) -> Guidance:
+    said = Statement(
+        authority=Authority.GUIDELINE,
+        words=row.statement,
+        pack=pack.info,
+        row=row.row_id,
+        needs_check=row.evidence == "C",
+    )
+    return replace(
+        base,
+        rule_id=f"{pack.info.pack_id}/{row.row_id}",
+        urgency=row.urgency,
+        statements=(said,),
+        next_step=next_step(row.steps, reading.day),
+        missing=("the date of the study",) if row.steps and reading.day is None else (),
+    )
+
+
+def _unless_silent(guidance: Guidance, row: TableRow, today: date) -> Spoken:
+    if row.speaks is Speaks.NEVER:
+        reason = f"nothing is asked for ({guidance.rule_id})"
+        return Suppressed(finding=guidance.finding, reason=reason, by=guidance.rule_id)
+    due = guidance.next_step.due if guidance.next_step else None
+    if row.speaks is Speaks.WHEN_DUE and due and today < due.earliest:
+        return Suppressed(finding=guidance.finding, reason=f"nothing is due before {due.earliest}", by=guidance.rule_id)
+    return guidance
+
+
+def _of_undecided(finding: Finding, reading: _Reading) -> Spoken:
+    """Guidelines that contradict each other: the site chooses one, and until then no interval is computed."""
+    picked = [pick(pack, finding) for pack in reading.undecided]
+    if all(one.row is not None and one.row.speaks is Speaks.NEVER for one in picked):
+        reason = "every guideline that the site could choose asks for nothing"
+        return Suppressed(finding=finding, reason=reason, by=finding.reference)
+    titles = " and ".join(pack.info.title for pack in reading.undecided)
+    choice = reading.undecided[0].choice or reading.undecided[0].reads
+    spoken = replace(
+        _base(finding, reading, f"choice-{choice}"),
+        missing=(f"the site's choice between {titles}", *dict.fromkeys(word for one in picked for word in one.missing)),
+        notes=("This site has not chosen a guideline for this finding, so no interval is computed.",),
+    )
+    ground = Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=_answer(reading.undecided[0]))
+    return after_history(with_reader(spoken, reading.day), ground)
+
+
+def _of_ai(reading: _Reading) -> Guidance:
+    lead = reading.machines[0]
+    return replace(
+        _base(lead, reading, "ai-unsigned"),
+        rule_id=f"ai-unsigned/{lead.assessment.name if lead.assessment else lead.kind}",
+        notes=("No interval is computed from an unsigned AI result.",),
+        others=reading.machines[1:],
+    )
+
+
+def _base(finding: Finding, reading: _Reading, pack_id: str) -> Guidance:
+    study = reading.facts.study_of(finding)
+    return Guidance(rule_id=f"{pack_id}/undecided", finding=finding, study=study, urgency=Urgency.INFO)
+
+
+def _answer(pack: TablePack) -> Answer:
+    return Answer(words=pack.answer_words, kinds=tuple(Kind(family, region) for family, region in pack.answers))
