@@ -11,6 +11,7 @@ from ehr_sandbox.chart_summary import (
     condition_row,
     encounter_row,
     imaging_row,
+    medication_row,
     newest_first,
     observation_row,
     order_row,
@@ -36,6 +37,7 @@ class _SectionQuery:
 _ORDERS = _SectionQuery(key="orders", heading="Orders", resource_type="ServiceRequest", row=order_row)
 _RECORD_SECTIONS = (
     _SectionQuery(key="problems", heading="Problems", resource_type="Condition", row=condition_row),
+    _SectionQuery(key="medications", heading="Medications", resource_type="MedicationRequest", row=medication_row),
     _SectionQuery(key="encounters", heading="Encounters", resource_type="Encounter", row=encounter_row),
     _SectionQuery(key="imaging", heading="Imaging", resource_type="ImagingStudy", row=imaging_row),
     _SectionQuery(key="reports", heading="Reports", resource_type="DiagnosticReport", row=report_row),

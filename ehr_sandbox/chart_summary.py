@@ -136,6 +136,16 @@ def observation_row(observation: Mapping[str, Any]) -> Row:
     )
 
 
+def medication_row(medication: Mapping[str, Any]) -> Row:
+    dosages = tuple(_text(dosage.get("text")) for dosage in _objects(medication.get("dosageInstruction")))
+    return Row(
+        day=_day(medication.get("authoredOn")),
+        title=concept_text(medication.get("medicationCodeableConcept")) or "Medication",
+        facts=tuple(filter(None, dosages)),
+        status=_text(medication.get("status")),
+    )
+
+
 def order_row(order: Mapping[str, Any]) -> Row:
     period = _object(order.get("occurrencePeriod"))
     first = _day(order.get("occurrenceDateTime") or period.get("start"))

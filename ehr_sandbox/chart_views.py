@@ -26,6 +26,7 @@ from ehr_sandbox.chart_web import (
     refuse_foreign_requests,
     text_field,
 )
+from ehr_sandbox.demo_stories import STORIES
 from ehr_sandbox.wire_log import pretty
 
 MAX_SEARCH_CHARACTERS = 100
@@ -104,6 +105,7 @@ class ChartViews:
             opening=opening,
             sections=records.sections(patient_id),
             orders=records.orders(patient_id),
+            story=STORIES.get(patient_id, ""),
             app_launch_url=self._parts.app_launch_url,
             standalone_url=self._parts.standalone_url,
         )

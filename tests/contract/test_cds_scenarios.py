@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from ehr_sandbox.demo_stories import STORIES
 from ehr_sandbox.patients import build_demo
-from ehr_sandbox.patients.stories import STORIES
 from fhir_imaging.store.engine import Store
 from imaging_findings.facts import QUERIES
 from tests.cds_actors import APP, FHIR, NOW, CdsActor, a_bundle, a_cds_service, a_hook, a_store
