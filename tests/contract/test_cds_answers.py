@@ -1,11 +1,9 @@
-"""What every answer of every service must be (R14, R18, R22-R32), and that a wrong one never leaves (R2, cds-resp-1 to -7)."""
+"""What every answer of every service must be (R14, R18, R23-R32), and that a wrong one never leaves (R2, cds-resp-1 to -7)."""
 
 from __future__ import annotations
 
 import copy
 import json
-import statistics
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -260,19 +258,6 @@ def test_r18_the_states_of_a_key_as_the_service_sees_them(cds: CdsActor) -> None
 
     assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 412, 412]
     assert [len(answer.get_json()["cards"]) for answer in answers[:4]] == [1, 1, 0, 0]
-
-
-def test_r22_a_large_prefetch_is_answered_in_the_order_of_500_ms(cds: CdsActor) -> None:
-    """The whole way with JWT, rules and outbound check; the median, since the machine has other work too."""
-    body = a_hook(whole_prefetch(*[a_lung_rads("3", id=f"f{number}", note=[{"text": "x" * 500}]) for number in range(80)]))
-    assert len(json.dumps(body)) > 62_000
-    elapsed = []
-    for _ in range(5):
-        started = time.perf_counter()
-        assert cds.call(body).status_code == 200
-        elapsed.append(time.perf_counter() - started)
-
-    assert statistics.median(elapsed) < 0.5
 
 
 # --- what never leaves

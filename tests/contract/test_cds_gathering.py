@@ -168,7 +168,7 @@ def test_endless_paging_ends(cds: CdsActor, fhir: FakeFhir) -> None:
     assert "Only a part came" in card["detail"]
 
 
-def test_slow_optional_data_is_left_out_after_the_soft_budget(store: Store, tmp_path: Path, fhir: FakeFhir) -> None:
+def test_r22_slow_optional_data_is_left_out_after_the_soft_budget(store: Store, tmp_path: Path, fhir: FakeFhir) -> None:
     hasty = a_cds_service(store, tmp_path, trust={"fhir_servers": (fhir.base,)}, soft_budget_ms=300)
     fhir.slow = {"ServiceRequest": 1.5}
     prefetch = whole_prefetch(a_lung_rads("3"))
@@ -181,7 +181,7 @@ def test_slow_optional_data_is_left_out_after_the_soft_budget(store: Store, tmp_
     assert "**Not available:** open orders." in card["detail"]
 
 
-def test_slow_required_data_is_waited_for_until_the_hard_budget(store: Store, tmp_path: Path, fhir: FakeFhir) -> None:
+def test_r22_slow_required_data_is_waited_for_until_the_hard_budget(store: Store, tmp_path: Path, fhir: FakeFhir) -> None:
     patient = a_cds_service(store, tmp_path, trust={"fhir_servers": (fhir.base,)}, soft_budget_ms=100, hard_budget_ms=3000)
     fhir.slow = {"Observation": 0.6}
 

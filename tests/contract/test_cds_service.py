@@ -325,7 +325,7 @@ def test_optional_data_out_of_reach_is_named_in_the_card(cds: CdsActor) -> None:
     assert "links" not in card, "without the ImagingStudy nobody knows the study's UID"
 
 
-def test_r22_r17_no_token_and_no_patient_in_the_log(cds: CdsActor, caplog: pytest.LogCaptureFixture) -> None:
+def test_r17_no_token_and_no_patient_in_the_log(cds: CdsActor, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     grant = {"access_token": "s3cret-token", "token_type": "Bearer", "expires_in": 300, "scope": "patient/*.rs", "subject": "x"}
     token = cds.ehr.jwt_for(f"{APP}{SERVICE}")
