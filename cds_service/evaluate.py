@@ -10,10 +10,10 @@ from dataclasses import replace
 from cds_service.cards import CardContext, IssuedCard
 from cds_service.definitions import ServiceDefinition, registry
 from cds_service.gather import Budgets, gather
-from cds_service.services import imaging_findings
+from cds_service.services import imaging_findings, order_select, order_sign
 from fhir_imaging.clients.fhir import FhirClient
 
-SERVICES = registry([imaging_findings.SERVICE])
+SERVICES = registry([imaging_findings.SERVICE, order_select.SERVICE, order_sign.SERVICE])
 
 
 def cards_for(

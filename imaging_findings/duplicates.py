@@ -138,7 +138,7 @@ def _advice(
     hidden = max(0, len(shown) - MAX_SHOWN) + max(0, len(waiting) - MAX_SHOWN)
     if hidden:
         lines.append(("Also", f"{hidden} more"))
-    same = next((one for one in ordered if one in chart.drafts and one.code and one.code == order.code), None)
+    same = next((one for one in ordered if one in chart.drafts and one.codes & order.codes), None)
     return OrderAdvice(
         rule_id="orders/O1" if repeats else "orders/O5" if ordered else "orders/O2",
         reason=Reason.DUPLICATE if is_repeat else Reason.RELATED,

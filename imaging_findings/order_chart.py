@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from fhir_imaging.study import patient_id_of
+from fhir_imaging.study import points_to_patient
 from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings import codes
 from imaging_findings.contrast import ContrastFacts
@@ -79,6 +79,8 @@ class ChartMoment:
     patient_id: str
     encounter_id: str | None
     today: date
+    bases: tuple[str, ...] = ()
+    """The FHIR bases whose logical ids are meant: an absolute subject elsewhere is another person."""
 
 
 def read_order_chart(
@@ -89,11 +91,11 @@ def read_order_chart(
     partial: frozenset[str] = frozenset(),
 ) -> OrderChart:
     """The chart in the answers to ``ORDER_QUERIES``, by key; never raises over content."""
-    own = {query.key: _own(resources.get(query.key), query.resource_type, moment.patient_id) for query in ORDER_QUERIES}
+    own = {query.key: _own(resources.get(query.key), query.resource_type, moment) for query in ORDER_QUERIES}
     conditions = [one for one in own["conditions"] if read_condition(one) is not None]
     missing = frozenset(query.key for query in ORDER_QUERIES if resources.get(query.key) is None)
     classes = _encounter_classes(own["encounters"], moment.encounter_id)
-    facts = read_facts(resources, moment.patient_id, partial=partial)
+    facts = read_facts(resources, moment.patient_id, partial=partial, bases=moment.bases)
     gender = next((text(one.get("gender")) for one in own["patient"]), None)
     priors = (read_prior(one) for one in own["studies"])
     return OrderChart(
@@ -123,23 +125,25 @@ def read_order_chart(
     )
 
 
-def _own(resources: Sequence[Mapping[str, Any]] | None, resource_type: str, patient_id: str) -> tuple[Mapping[str, Any], ...]:
+def _own(
+    resources: Sequence[Mapping[str, Any]] | None, resource_type: str, moment: ChartMoment
+) -> tuple[Mapping[str, Any], ...]:
     """The patient's own resources of the type, each once."""
     found: dict[str, Mapping[str, Any]] = {}
     for position, resource in enumerate(resources or ()):
-        if resource.get("resourceType") != resource_type or not _is_own(resource, patient_id):
+        if resource.get("resourceType") != resource_type or not _is_own(resource, moment):
             continue
         reference = reference_of(resource, resource_type)
         found.setdefault(reference if "/" in reference else str(position), resource)
     return tuple(found.values())
 
 
-def _is_own(resource: Mapping[str, Any], patient_id: str) -> bool:
+def _is_own(resource: Mapping[str, Any], moment: ChartMoment) -> bool:
     if resource.get("resourceType") == "Patient":
-        return text(resource.get("id")) == patient_id
+        return text(resource.get("id")) == moment.patient_id
     # AllergyIntolerance says patient where all others say subject.
     subject = as_dict(resource.get("subject")) or as_dict(resource.get("patient"))
-    return patient_id_of(text(subject.get("reference"))) == patient_id
+    return points_to_patient(text(subject.get("reference")), moment.patient_id, moment.bases)
 
 
 def _open_orders(resources: Sequence[Mapping[str, Any]]) -> list[ImagingOrder]:

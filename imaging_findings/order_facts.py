@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from fhir_imaging.study import UnreadableStudy, concept_text, patient_id_of, read_study
+from fhir_imaging.study import UnreadableStudy, concept_text, points_to_patient, read_study
 from fhir_imaging.tolerant import as_dict, dicts, text, texts
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_findings import codes
@@ -34,7 +34,8 @@ class ImagingOrder:
     intent: str
     name: str
     """The examination in words: the table's display where the code is known."""
-    code: str | None
+    codes: frozenset[str]
+    """``system|code`` of what the order states; codes of several systems translate each other."""
     kind: StudyKind
     authored: date | None = None
     planned: date | None = None
@@ -72,14 +73,19 @@ class DraftOrders:
     others: tuple[ImagingOrder, ...] = ()
 
 
-def read_draft_orders(context: Mapping[str, Any], patient_id: str, *, by_selection: bool) -> DraftOrders:
+def read_draft_orders(
+    context: Mapping[str, Any], patient_id: str, *, by_selection: bool, bases: Sequence[str] = ()
+) -> DraftOrders:
     """The imaging orders in ``draftOrders``, in their order. With ``by_selection`` only the ``selections`` are judged.
 
-    Never raises: what is no imaging order, another patient's or an entry of no known shape is left out.
+    ``bases``: the FHIR bases whose logical ids are meant. Never raises: what is no imaging order, another patient's or an
+    entry of no known shape is left out.
     """
     found: dict[str, ImagingOrder] = {}
     for position, resource in enumerate(_resources(context.get("draftOrders"))):
-        order = _read_draft(resource, position, patient_id)
+        subject = text(as_dict(resource.get("subject")).get("reference"))
+        is_own = subject is None or points_to_patient(subject, patient_id, bases)
+        order = _read_draft(resource, position) if is_own else None
         if order is not None:
             found[order.key] = order
     # Public clients name a selection by type and id, by bare id, or by an absolute address (R23).
@@ -97,15 +103,16 @@ def read_imaging_order(resource: Mapping[str, Any], key: str) -> ImagingOrder | 
         return None
     code = as_dict(resource.get("code"))
     stated = codes.codings(code.get("concept") or code)
-    known = next((one for one in stated if (one.system, one.code) in codes.procedures()), None)
-    display = codes.procedures()[(known.system, known.code)].code.display if known else None
+    known = next(
+        (codes.procedures()[key] for key in ((one.system, one.code) for one in stated) if key in codes.procedures()), None
+    )
     period, timing = as_dict(resource.get("occurrencePeriod")), as_dict(resource.get("occurrenceTiming"))
     return ImagingOrder(
         key=key,
         status=text(resource.get("status")) or "unknown",
         intent=text(resource.get("intent")) or "unknown",
-        name=display or concept_text(code) or "an imaging examination",
-        code=known.code if known else None,
+        name=known.code.display if known else concept_text(code) or "an imaging examination",
+        codes=frozenset(f"{one.system}|{one.code}" for one in stated),
         kind=kind,
         authored=day_of(text(resource.get("authoredOn"))),
         planned=day_of(text(resource.get("occurrenceDateTime")) or text(period.get("start"))),
@@ -134,12 +141,9 @@ def read_prior(resource: Mapping[str, Any]) -> PriorStudy | Problem:
     )
 
 
-def _read_draft(resource: Mapping[str, Any], position: int, patient_id: str) -> ImagingOrder | None:
+def _read_draft(resource: Mapping[str, Any], position: int) -> ImagingOrder | None:
     reference = reference_of(resource, "ServiceRequest")
     key = reference if "/" in reference else f"draftOrders entry {position}"
-    subject = text(as_dict(resource.get("subject")).get("reference"))
-    if subject is not None and patient_id_of(subject) != patient_id:
-        return None
     order = read_imaging_order(resource, key)
     return order if order is not None and order.status in OPEN | {"unknown"} else None
 

@@ -19,6 +19,7 @@ from imaging_findings.order_follow_up import OpenFollowUp, follow_up_advice, ful
 from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.pregnancy import pregnancy_advice
 from imaging_findings.rules import Packs, Urgency
+from imaging_findings.study_kinds import Basis
 
 _FOR_EVERY_ORDER = frozenset({"studies", "orders"})
 _FOR_CONTRAST = frozenset({"labs", "medications", "allergies", "conditions"})
@@ -45,7 +46,12 @@ def judge_orders(drafts: DraftOrders, chart: OrderChart, packs: Packs, policy: O
         ]
         advice += [one for one in found if one is not None]
     gap = _not_checked(drafts.judged, chart)
-    return OrderJudgement(advice=(*advice, *gap), suppressed=tuple(suppressed))
+    return OrderJudgement(advice=(*map(_no_louder_than_its_words, advice), *gap), suppressed=tuple(suppressed))
+
+
+def _no_louder_than_its_words(advice: OrderAdvice) -> OrderAdvice:
+    # An order whose kind was read from words may be informed about; words never decide (Gc).
+    return replace(advice, urgency=Urgency.INFO) if advice.order.kind.basis is Basis.WORDS else advice
 
 
 def _open_follow_ups(drafts: DraftOrders, chart: OrderChart, packs: Packs, now: datetime) -> tuple[OpenFollowUp, ...]:

@@ -32,7 +32,13 @@ def a_kind(
 
 
 def an_imaging_order(kind: StudyKind | None = None, **members: Any) -> ImagingOrder:
-    stated = {"key": "ServiceRequest/new", "status": "draft", "intent": "order", "name": "CT Chest", "code": "24627-2"}
+    stated = {
+        "key": "ServiceRequest/new",
+        "status": "draft",
+        "intent": "order",
+        "name": "CT Chest",
+        "codes": frozenset({"24627-2"}),
+    }
     return ImagingOrder(**stated | {"kind": kind or a_kind()} | members)
 
 

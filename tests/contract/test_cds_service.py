@@ -57,7 +57,7 @@ def test_r4_r5_r8_discovery_lists_the_service(cds: CdsActor) -> None:
 
     assert response.status_code == 200
     assert response.mimetype == "application/json"
-    (service,) = response.get_json()["services"]
+    (service,) = [one for one in response.get_json()["services"] if one["id"] == "imaging-findings"]
     assert (service["id"], service["hook"]) == ("imaging-findings", "patient-view")
     first = {"patient", "findings", "reports", "orders", "studies", "smoking", "conditions"}
     assert set(service["prefetch"]) == first | {"communications"}

@@ -1,0 +1,92 @@
+"""Advice about orders into CDS cards: at most a warning, with the prior's images, and never in the way of the order.
+
+Spec: CDS Hooks 2.0 R25-R31, R33; clinical rules O6 and section 4. Links carry DICOM UIDs and nothing of the patient.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from cds_service.cards import NON_ADHERENCE, OVERRIDE_CODES, TOPICS, CardContext, IssuedCard
+from cds_service.wording import SUMMARY_MAX, escaped
+from imaging_findings.codes import concept
+from imaging_findings.order_advice import OrderAdvice, Reason
+from imaging_findings.rules import Urgency
+
+_TOPIC = {
+    Reason.DUPLICATE: "Same examination already done or ordered",
+    Reason.RELATED: "Related examination with another contrast phase",
+    Reason.FOLLOW_UP: "Open follow-up of an imaging finding",
+    Reason.KIDNEY: "Contrast agent and kidney function",
+    Reason.METFORMIN: "Contrast agent and metformin",
+    Reason.REACTION: "Earlier reaction to contrast agent",
+    Reason.PREGNANCY: "Pregnancy and the examination",
+    Reason.NOT_CHECKED: "Data that could not be checked",
+}
+_LOUDNESS = {Urgency.WARNING: 0, Urgency.INFO: 1}
+_MAX_NAME = 50
+_MAX_LINKED_STUDIES = 2
+
+
+def order_cards(advice: tuple[OrderAdvice, ...], context: CardContext) -> tuple[IssuedCard, ...]:
+    """One card for each piece of advice, warnings first, otherwise in the order given."""
+    ordered = sorted(advice, key=lambda one: _LOUDNESS.get(one.urgency, 0))
+    return tuple(IssuedCard(card=_card(one, context), rule_id=one.rule_id) for one in ordered)
+
+
+def _card(advice: OrderAdvice, context: CardContext) -> dict[str, Any]:
+    # Belt and braces: whatever a rule says, an order is informed about and never stopped.
+    urgency = Urgency.WARNING if advice.urgency is Urgency.CRITICAL else advice.urgency
+    lines = [("Order", advice.order.name), *advice.lines]
+    topic = {"system": TOPICS, "code": f"order-{advice.reason}", "display": _TOPIC[advice.reason]}
+    card: dict[str, Any] = {
+        "uuid": context.new_uuid(),
+        "summary": _summary(advice),
+        "indicator": urgency.value,
+        "detail": "\n\n".join(f"**{label}:** {escaped(words)}" for label, words in lines),
+        "source": {"label": "Imaging order check", "topic": topic},
+        "overrideReasons": _override_reasons(),
+    }
+    links = _links(advice, context)
+    if links:
+        card["links"] = links
+    suggestion = _removal(advice, context)
+    if suggestion:
+        card["selectionBehavior"] = "at-most-one"
+        card["suggestions"] = [suggestion]
+    return card
+
+
+def _summary(advice: OrderAdvice) -> str:
+    name = " ".join(advice.order.name.split())
+    name = name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1].rstrip() + "…"
+    words = " ".join(f"{name}: {advice.headline}".split())
+    plain = "".join(mark for mark in words if mark.isprintable())
+    return plain if len(plain) <= SUMMARY_MAX else plain[: SUMMARY_MAX - 1].rstrip() + "…"
+
+
+def _override_reasons() -> list[dict[str, str]]:
+    reasons = (concept(NON_ADHERENCE, code) for code in OVERRIDE_CODES)
+    return [{"system": reason.system, "code": reason.code, "display": reason.display} for reason in reasons]
+
+
+def _links(advice: OrderAdvice, context: CardContext) -> list[dict[str, str]]:
+    links: list[dict[str, str]] = []
+    for study in advice.studies[:_MAX_LINKED_STUDIES]:
+        uid, when = str(study.study_instance_uid), f" of {study.day}" if study.day else ""
+        launch = f"{context.app_url}/launch"
+        links.append({"label": f"Open the images{when}", "url": launch, "type": "smart", "appContext": uid})
+        if context.ehr_name is not None:
+            url = f"{context.app_url}/open/{quote(context.ehr_name, safe='')}/{uid}"
+            links.append({"label": f"Open the images{when} in a new window", "url": url, "type": "absolute"})
+    return links
+
+
+def _removal(advice: OrderAdvice, context: CardContext) -> dict[str, Any] | None:
+    """Taking the second of two drafts of the very same code away again: the one change that is certainly right."""
+    if advice.same_draft is None or not advice.order.has_id or advice.order.status != "draft":
+        return None
+    words = f"Remove the second draft: {advice.order.name}"
+    action = {"type": "delete", "description": words, "resourceId": advice.order.key}
+    return {"label": words, "uuid": context.new_uuid(), "isRecommended": False, "actions": [action]}
