@@ -75,9 +75,10 @@ class BreastPhantom:
     def _texture(self, u: Field, v: Field, view: View, side: int) -> Field:
         """Strands, between -1 and 1: a sum of waves whose directions belong to this breast and view."""
         rng = np.random.default_rng((self.seed, side, ("CC", "MLO").index(view)))
-        total = np.zeros(np.broadcast_shapes(u.shape, v.shape), dtype=np.float32)
+        bend = (1.4 * np.sin(0.07 * u - 0.05 * v)).astype(np.float32)
+        total = np.zeros_like(bend)
         for wavelength in (34.0, 21.0, 13.0, 8.5, 5.5):
             angle, phase = rng.uniform(0, np.pi), rng.uniform(0, 2 * np.pi)
             wave = (2 * np.pi / wavelength) * (np.cos(angle) * u + np.sin(angle) * v) + phase
-            total += np.float32(0.2) * np.sin(wave + 1.4 * np.sin(0.07 * u - 0.05 * v)).astype(np.float32)
+            total += np.float32(0.2) * np.sin(wave.astype(np.float32) + bend)
         return total
