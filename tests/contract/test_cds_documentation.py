@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -15,6 +16,7 @@ from cds_service.settings import ClientAuthentication
 from cds_service.views import create_blueprint, error_surface
 from fhir_imaging import web
 from fhir_imaging.store.engine import Store
+from imaging_findings.packs import bundled_packs
 from tests.cds_actors import APP, EHR, CdsActor, a_cds_service, a_store
 from tests.conftest import CHECKOUT
 
@@ -63,6 +65,9 @@ def test_r40_every_rule_pack_with_version_citation_and_owner(cds: CdsActor) -> N
     shown = page(cds)
     packs = documented_packs()
 
+    in_force = repr(bundled_packs())
+    bundled = [tomllib.loads(path.read_text())["id"] for path in (CHECKOUT / "imaging_findings" / "packs").glob("*.toml")]
+    assert {pack.info.pack_id for pack in packs} == {one for one in bundled if f"pack_id='{one}'" in in_force}
     assert {pack.info.pack_id for pack in packs if pack.rows} >= {"fleischner-2017", "lung-rads-2022"}
     for pack in packs:
         for words in (
