@@ -24,6 +24,7 @@ from imaging_findings.incidental import band_of, exclusions_for, is_fleischner, 
 from imaging_findings.quotes import quotes_of
 from imaging_findings.repeats import CHEST_CT
 from imaging_findings.rules import CategoryRow, NoduleRow, Packs, Urgency
+from imaging_findings.said_in_text import text_guidance
 from imaging_findings.screening import Examination, category_of, row_for
 
 _LOUDNESS = {Urgency.INFO: 0, Urgency.WARNING: 1, Urgency.CRITICAL: 2}
@@ -57,8 +58,10 @@ def judge(facts: Facts, packs: Packs, now: datetime) -> Judgement:
     """All guidance for the patient as of ``now`` (its local date is today), the most urgent and the longest due first."""
     guidance: list[Guidance] = []
     suppressed: list[Suppressed] = []
-    lungs = (after_history(_guidance_for(case), case.ground) for case in _cases(facts, packs, now.date()))
-    for spoken in [*actionable_guidance(facts, packs.actionable, now), *lungs, *assessment_guidance(facts, packs, now.date())]:
+    today = now.date()
+    lungs = (after_history(_guidance_for(case), case.ground) for case in _cases(facts, packs, today))
+    tables, words = assessment_guidance(facts, packs, today), text_guidance(facts, packs, today)
+    for spoken in [*actionable_guidance(facts, packs.actionable, now), *lungs, *tables, *words]:
         if isinstance(spoken, Guidance):
             guidance.append(spoken)
         else:

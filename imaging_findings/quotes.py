@@ -44,12 +44,16 @@ def quotes_of(report: ReportFacts) -> tuple[Quote, ...]:
     )
 
 
+def sentences_of(report: ReportFacts) -> tuple[str, ...]:
+    """The sentences of the conclusion, each bounded in length."""
+    return tuple(_shortened(sentence.strip()) for sentence in _SENTENCE.split(report.conclusion or "") if sentence.strip())
+
+
 def told_in(report: ReportFacts) -> tuple[Quote, ...]:
     """The sentences of the conclusion that tell of a communication that took place."""
-    sentences = _SENTENCE.split(report.conclusion or "")
     return tuple(
-        Quote(_shortened(sentence.strip()), report, ())
-        for sentence in sentences
+        Quote(sentence, report, ())
+        for sentence in sentences_of(report)
         if _TOLD.search(sentence) and not _NOT_TOLD.search(sentence)
     )
 

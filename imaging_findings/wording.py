@@ -18,6 +18,8 @@ def title_of(finding: Finding) -> str:
         return f"Lung-RADS {finding.category or 'without coded category'}"
     if finding.kind is Kind.ACTIONABLE:
         return _actionable(finding)
+    if finding.kind is Kind.TEXT:
+        return finding.stated or "Report"
     if finding.assessment is not None:
         return _assessed(finding, finding.assessment)
     nodule = finding.nodule
@@ -37,6 +39,8 @@ def finding_words(finding: Finding, title: str | None = None) -> str:
         modifier = "S" if finding.modifier_s else ""
         stated = f" (stated: {finding.stated})" if finding.stated and not finding.category else ""
         return f"{title_of(finding)}{modifier}{stated}" + (f", {nodule}" if nodule else "")
+    if finding.kind is Kind.TEXT:
+        return f"{title_of(finding)}, in the report's words"
     if finding.assessment is not None:
         stated = f" (stated: {finding.stated})" if finding.stated and not finding.category else ""
         return f"{title_of(finding)}{stated}"

@@ -1,0 +1,92 @@
+"""Cards that only quote: a category that a report states in words and nobody coded (rule Gc).
+
+They are information, compute no interval and draft no order; a later examination or an open order ends them as any other.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from imaging_findings.advice import Guidance, Suppressed
+from imaging_findings.facts import Facts
+from imaging_findings.findings import Author, Finding, Kind
+from imaging_findings.follow_up import Answer, Ground, after_history
+from imaging_findings.history import ReportFacts, StudyFacts
+from imaging_findings.intervals import add_months
+from imaging_findings.mentions import Mention, mentions_of
+from imaging_findings.quotes import quotes_of
+from imaging_findings.repeats import CHEST_CT
+from imaging_findings.repeats import Kind as Examination
+from imaging_findings.rules import Packs, Urgency
+
+# Older words are history; whoever wants them reads the report.
+MAX_AGE_MONTHS = 24
+HEADLINE = "stated in the report's words only, no interval computed"
+NOTE = "This was read in the report's words. It is quoted, not coded: no interval is computed and no order is drafted."
+
+
+def text_guidance(facts: Facts, packs: Packs, today: date) -> list[Guidance | Suppressed]:
+    """One quoting guidance for each report and system whose category is nowhere coded for the study."""
+    found: list[Guidance | Suppressed] = []
+    for report in facts.reports:
+        for mention in mentions_of(report):
+            answer = _answer(mention, packs)
+            if answer is not None and not _is_coded(mention, report, facts):
+                found.append(_of_mention(mention, facts, answer, today))
+    return found
+
+
+def _of_mention(mention: Mention, facts: Facts, answer: Answer, today: date) -> Guidance | Suppressed:
+    report = mention.quote.report
+    study = _study(report, facts)
+    day = (study.day if study else None) or report.day
+    finding = Finding(
+        reference=report.reference,
+        kind=Kind.TEXT,
+        author=Author.PERSON,
+        signed_by=report.signed_by,
+        study_reference=study.reference if study else None,
+        study_date=day,
+        stated=mention.title,
+    )
+    if mention.is_routine:
+        return Suppressed(finding=finding, reason="the category that the words state asks for nothing", by=report.reference)
+    if day is None or add_months(day, MAX_AGE_MONTHS) < today:
+        return Suppressed(finding=finding, reason=f"the report is older than {MAX_AGE_MONTHS} months", by=report.reference)
+    follow_up = tuple(one for one in quotes_of(report) if one.sentence != mention.quote.sentence)
+    guidance = Guidance(
+        rule_id=f"report-text/{mention.system}",
+        finding=finding,
+        study=study,
+        urgency=Urgency.INFO,
+        headline=HEADLINE,
+        notes=(NOTE,),
+        quotes=(mention.quote, *follow_up),
+        reports=(report,),
+    )
+    return after_history(guidance, Ground(facts=facts, day=day, today=today, answer=answer))
+
+
+def _answer(mention: Mention, packs: Packs) -> Answer | None:
+    """What would answer it; None where the site has switched the system's pack off."""
+    if mention.system == "lung-rads":
+        return Answer(words="chest CT", kinds=(CHEST_CT,))
+    pack = next((one for one in packs.tables if one.reads == mention.system), None)
+    if pack is None:
+        return None
+    return Answer(words=pack.answer_words, kinds=tuple(Examination(family, region) for family, region in pack.answers))
+
+
+def _is_coded(mention: Mention, report: ReportFacts, facts: Facts) -> bool:
+    """Whether a signed finding of the same system stands for the report or its study."""
+    lungs = facts.findings if mention.system == "lung-rads" else ()
+    tables = [one for one in facts.assessments if one.assessment and one.assessment.name == mention.system]
+    coded = [one for one in (*lungs, *tables) if one.author is Author.PERSON]
+    return any(
+        one.study_reference in report.studies or one.reference in report.results or one.reference == report.reference
+        for one in coded
+    )
+
+
+def _study(report: ReportFacts, facts: Facts) -> StudyFacts | None:
+    return next((one for one in facts.studies if one.reference in report.studies), None)
