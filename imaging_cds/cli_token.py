@@ -75,7 +75,10 @@ def _say_what_was_left_out(asked: str, granted: str) -> None:
 
 
 def _lifetime(text: str) -> int:
-    seconds = int(text)
+    try:
+        seconds = int(text)
+    except ValueError:
+        seconds = 0
     if not seconds:
         raise argparse.ArgumentTypeError("say how many seconds, or a negative number for a token that has ended")
     return seconds

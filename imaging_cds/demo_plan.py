@@ -117,8 +117,10 @@ class DemoOptions:
 
 def parse_trusted_issuer(text: str) -> TrustedIssuer:
     """``URL[=client_id]``; ValueError when the URL is none."""
-    url, _, client_id = text.rpartition("=")
-    if not client_id or "/" in client_id:  # a "=" inside the address, as in launchers that carry their options in it
+    url, mark, client_id = text.rpartition("=")
+    if (
+        not mark or not client_id or "/" in client_id
+    ):  # a "=" inside the address, as in launchers that carry their options in it
         url, client_id = text, ""
     origin_of(url)
     return TrustedIssuer(url=url, client_id=client_id or "imaging-cds")
@@ -144,6 +146,8 @@ def _port_problems(options: DemoOptions) -> Iterator[str]:
     if len(set(ports)) != len(ports):
         yield "--port, --ehr-port and --pacs-port must differ."
     yield from (f"port {port} is not between 1 and 65535." for port in ports if not 0 < port < 65536)
+    if options.workers < 1:
+        yield f"--workers: {options.workers} worker processes serve nobody; name at least 1."
 
 
 def _address_problems(options: DemoOptions) -> Iterator[str]:
