@@ -15,7 +15,7 @@ CRITICAL_HOURS = (24, 72)
 def parse_actionable_policy(toml: str, name: str) -> ActionablePolicy:
     """The policy from TOML; PackError lists all faults."""
     top = read_top(toml, name, "actionable")
-    rows = tuple(_row(table) for table in top.tables("finding"))
+    rows = tuple(read_actionable_row(table) for table in top.tables("finding"))
     policy = ActionablePolicy(
         info=read_info(top, code=top.string("code")),
         critical_below_hours=top.integer("critical_below_hours"),
@@ -42,7 +42,8 @@ def _category(table: TomlTable) -> tuple[int, str]:
     return number, statement
 
 
-def _row(table: TomlTable) -> ActionableRow:
+def read_actionable_row(table: TomlTable) -> ActionableRow:
+    """Which category one finding is of."""
     system, code = table.string("system"), table.string("code")
     if (system, code) not in codes.concepts():
         table.fault(f"names {system}|{code}, which is in no checked code table")

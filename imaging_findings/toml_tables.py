@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from imaging_findings.toml_lines import Path, TomlLines
+
 Value = TypeVar("Value")
 
 
@@ -19,7 +21,17 @@ class PackError(ValueError):
 class TomlTable:
     """One table of a pack. What is missing or wrong is noted in ``problems`` and stands as the type's empty value."""
 
-    def __init__(self, content: Mapping[str, Any], place: str, problems: list[str]) -> None:
+    def __init__(
+        self,
+        content: Mapping[str, Any],
+        place: str,
+        problems: list[str],
+        *,
+        lines: TomlLines | None = None,
+        path: Path = (),
+    ) -> None:
+        self._lines = lines
+        self._path = path
         self._content = content
         self._place = place
         self._read: set[str] = set()
@@ -48,6 +60,10 @@ class TomlTable:
             self._fault(key, "must be a whole number")
             return 1
         return value
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        """True or false, with a default."""
+        return self.boolean(key) if key in self._content else default
 
     def boolean(self, key: str) -> bool:
         """True or false; required."""
@@ -78,7 +94,7 @@ class TomlTable:
         if not isinstance(value, dict):
             self._fault(key, "must be a table")
             return None
-        return TomlTable(value, f"{self._place}.{key}", self.problems)
+        return TomlTable(value, f"{self._place}.{key}", self.problems, lines=self._lines, path=(*self._path, key))
 
     def tables(self, key: str) -> list[TomlTable]:
         """An array of tables, each placed by its id or code."""
@@ -88,7 +104,8 @@ class TomlTable:
                 self._fault(key, "must be an array of tables")
                 continue
             name = item.get("id") or item.get("code") or position
-            found.append(TomlTable(item, f"{self._place}.{key}[{name}]", self.problems))
+            place, path = f"{self._place}.{key}[{name}]", (*self._path, key, position)
+            found.append(TomlTable(item, place, self.problems, lines=self._lines, path=path))
         return found
 
     def names(self) -> tuple[str, ...]:
@@ -100,9 +117,10 @@ class TomlTable:
         for key in sorted(set(self._content) - self._read):
             self._fault(key, "is not known")
 
-    def fault(self, message: str) -> None:
-        """Notes a fault of the whole table."""
-        self.problems.append(f"{self._place} {message}")
+    def fault(self, message: str, key: str | None = None) -> None:
+        """Notes a fault of the whole table, or of one of its keys."""
+        place = f"{self._place}.{key}" if key else self._place
+        self.problems.append(f"{self._line(key)}{place} {message}")
 
     def _take(self, key: str, kind: type[Value], default: Value | None, empty: Value) -> Value:
         self._read.add(key)
@@ -118,4 +136,10 @@ class TomlTable:
         return value
 
     def _fault(self, key: str, message: str) -> None:
-        self.problems.append(f"{self._place}.{key} {message}")
+        self.fault(message, key)
+
+    def _line(self, key: str | None) -> str:
+        """``line 12: `` where the lines are known (a site's own file), so that the fault is found where it was written."""
+        path = (*self._path, key) if key else self._path
+        line = self._lines.of(path) if self._lines else None
+        return f"line {line}: " if line else ""

@@ -1,0 +1,50 @@
+"""On which line of a TOML file a table or a key stands, so that a fault can be found where it was written."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+Path = tuple[str | int, ...]
+_HEADER = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
+_KEY = re.compile(r"^\s*([A-Za-z0-9_\-\"'.]+)\s*=")
+
+
+class TomlLines:
+    """Lines by path, such as ``("pack", 0, "row", 1, "statement")``; arrays of tables count from 0."""
+
+    def __init__(self, toml: str) -> None:
+        self._lines: dict[Path, int] = {}
+        counts: Counter[Path] = Counter()
+        latest: dict[Path, Path] = {}
+        here: Path = ()
+        for number, line in enumerate(toml.splitlines(), start=1):
+            header, key = _HEADER.match(line), _KEY.match(line)
+            if header:
+                here = self._enter(header[2], header[1] == "[[", counts, latest)
+                self._lines.setdefault(here, number)
+            elif key:
+                self._lines.setdefault((*here, key[1].strip("\"'")), number)
+
+    def of(self, path: Path) -> int | None:
+        """The line of the path, or of the nearest table around it."""
+        while path and path not in self._lines:
+            path = path[:-1]
+        return self._lines.get(path)
+
+    @staticmethod
+    def _enter(name: str, is_array: bool, counts: Counter[Path], latest: dict[Path, Path]) -> Path:
+        plain: Path = ()
+        here: Path = ()
+        parts = [part.strip().strip("\"'") for part in name.split(".")]
+        for position, part in enumerate(parts):
+            plain, here = (*plain, part), (*here, part)
+            if position < len(parts) - 1 and plain in latest:
+                here = latest[plain]
+        if is_array:
+            parent = here[:-1]
+            index = counts[(*parent, parts[-1])]
+            counts[(*parent, parts[-1])] += 1
+            here = (*here, index)
+            latest[plain] = here
+        return here
