@@ -118,9 +118,8 @@ class DemoOptions:
 def parse_trusted_issuer(text: str) -> TrustedIssuer:
     """``URL[=client_id]``; ValueError when the URL is none."""
     url, mark, client_id = text.rpartition("=")
-    if (
-        not mark or not client_id or "/" in client_id
-    ):  # a "=" inside the address, as in launchers that carry their options in it
+    # A "/" behind it: the "=" is the address's own, as in launchers that carry their options in it.
+    if not mark or not client_id or "/" in client_id:
         url, client_id = text, ""
     origin_of(url)
     return TrustedIssuer(url=url, client_id=client_id or "imaging-cds")
