@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cds_service.wording import detail_of, summary_of
 from imaging_findings.facts import QUERIES, Facts, read_facts
 from imaging_findings.findings import Attenuation, Author, Change, Finding, Kind, Problem, Risk
 from imaging_findings.guidance import judge
 from imaging_findings.observations import read_finding
 from imaging_findings.packs import bundled_packs
+from imaging_findings.rules import Urgency
 from tests.cds_actors import (
     DCM,
     LOINC,
@@ -229,6 +231,7 @@ def test_prefetch_templates_use_plain_tokens_and_each_parameter_once() -> None:
         assert resource_type.partition("/")[0] == query.resource_type
 
 
+OWN = "https://imaging-cds.example/fhir/CodeSystem"
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
@@ -244,6 +247,25 @@ GOOD = [
     a_report("Recommend CT in 6 months."),
     a_condition(SCT, "93880001"),
     an_observation(code=concept(LOINC, "72166-2"), valueCodeableConcept={"text": "Smoker"}),
+    an_observation(code=concept(SCT, "59282003"), issued="2026-11-21T08:00:00Z"),
+    an_observation(
+        code=concept(f"{OWN}/imaging-assessment", "ti-rads"),
+        valueCodeableConcept=concept(f"{OWN}/ti-rads", "TR4", "2017"),
+        component=[
+            millimetres((f"{OWN}/imaging-assessment", "max-diameter"), 12),
+            {"code": concept(f"{OWN}/imaging-assessment", "points"), "valueInteger": 5},
+        ],
+    ),
+    a_report("BI-RADS 3. Discussed with Dr Ward.", issued="2026-11-21T08:00:00Z", conclusionCode=[concept(SCT, "59282003")]),
+    {
+        "resourceType": "Communication",
+        "id": "told",
+        "status": "completed",
+        "subject": {"reference": "Patient/p"},
+        "about": [{"reference": "ImagingStudy/study"}],
+        "sent": "2026-11-21T08:30:00Z",
+        "recipient": [{"display": "Dr Ward"}],
+    },
 ]
 
 
@@ -273,3 +295,6 @@ def test_no_resource_of_any_shape_breaks_the_reader_or_the_rules(resources: list
         if guidance.order is not None:
             assert guidance.finding.author is Author.PERSON
             assert set(guidance.missing) <= {"the patient's risk (low or high)"}
+        assert 0 < len(summary_of(guidance)) <= 139
+        assert detail_of(guidance, facts)
+        assert guidance.urgency is not Urgency.CRITICAL or guidance.finding.author is Author.PERSON
