@@ -47,6 +47,12 @@ class Client:
         # IPv4 by number: resolving "localhost" is not what is measured.
         self._connection = http.client.HTTPConnection("127.0.0.1", parts.port, timeout=TIMEOUT_S)
 
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def send(self, request: Request) -> Answer:
         """The answer; AssertionError when its status is another than expected."""
         answer = self.send_any(request)
@@ -120,16 +126,14 @@ class _Run:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def work(self, base_url: str) -> None:
-        client = Client(base_url)
         try:
-            while self._may_go_on():
-                began = time.perf_counter()
-                self.unit(client)
-                self.durations.append(time.perf_counter() - began)
+            with Client(base_url) as client:
+                while self._may_go_on():
+                    began = time.perf_counter()
+                    self.unit(client)
+                    self.durations.append(time.perf_counter() - began)
         except BaseException as failure:
             self.failures.append(failure)
-        finally:
-            client.close()
 
     def _may_go_on(self) -> bool:
         with self.lock:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -19,7 +20,6 @@ from cds_service.runtime import CdsServices
 from cds_service.settings import CdsSettings, TrustedCdsClient
 from cds_service.validator import faults_of
 from fhir_imaging.store.engine import Store
-from imaging_findings.facts import QUERIES
 from tests.benchmarks.load import Client, Request, Timing, drive, timed
 from tests.benchmarks.report import Report
 from tests.benchmarks.stack import CALLER, PATIENT, Stack
@@ -30,9 +30,7 @@ PATH = f"/cds-services/{SERVICE}"
 BODY_BYTES = 62_000
 SECONDS = 3.0
 SIGNED = 1500
-SCOPE = "patient/Patient.r " + " ".join(
-    f"patient/{name}.rs" for name in ("Observation", "DiagnosticReport", "ServiceRequest", "ImagingStudy", "Condition")
-)
+SCOPE = "patient/*.rs"
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +58,12 @@ def an_old_report(number: int) -> dict[str, Any]:
 
 def fetched(stack: Stack) -> dict[str, Any]:
     """The answers of the sandbox's FHIR server to the service's own prefetch templates."""
-    client = Client(stack.options.ehr_url)
     headers = {"Authorization": f"Bearer {stack.token(SCOPE)}"}
-    found = {}
-    for query in QUERIES:
-        path = f"/fhir/{query.path_for(PATIENT).replace(' ', '%20').replace('|', '%7C')}"
-        found[query.key] = json.loads(client.send(Request(path=path, headers=headers)).body)
-    client.close()
+    found: dict[str, Any] = {}
+    with Client(stack.options.ehr_url) as client:
+        for query in SERVICES[SERVICE].queries:
+            path = quote(f"/fhir/{query.path_for(PATIENT)}", safe="/?=&,:$")
+            found[query.key] = json.loads(client.send(Request(path=path, headers=headers)).body)
     found.setdefault("reports", a_bundle()).setdefault("entry", [])
     return found
 
@@ -112,12 +109,12 @@ def test_card_with_prefetch_beside_a_static_answer(stack: Stack, report: Report,
 
 
 def test_card_without_prefetch(stack: Stack, report: Report) -> None:
-    """R19, R21: the seven questions go to the sandbox's FHIR server, which answers them one core at a time."""
+    """R19, R21: the service's questions go to the sandbox's FHIR server, which answers them one core at a time."""
     token = stack.token(SCOPE)
     grant = {"access_token": token, "token_type": "Bearer", "expires_in": 300, "subject": "imaging-cds", "scope": SCOPE}
     body = hook(fhirServer=stack.fhir_base, fhirAuthorization=grant | {"patient": PATIENT})
     headers = {"Authorization": f"Bearer {token}"}
-    questions = [f"/fhir/{query.path_for(PATIENT).replace('|', '%7C')}" for query in QUERIES]
+    questions = [quote(f"/fhir/{query.path_for(PATIENT)}", safe="/?=&,:$") for query in SERVICES[SERVICE].queries]
 
     def ask(client: Client) -> None:
         for path in questions:

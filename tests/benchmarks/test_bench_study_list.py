@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import urlencode
 
-from imaging_findings.facts import QUERIES
+from fhir_imaging.scopes import parse_scopes
+from smart_app.study_findings import searches_for
 from tests.benchmarks.load import Client, Request, Timing, drive
 from tests.benchmarks.report import Report
 from tests.benchmarks.servers import STUDIES
 from tests.benchmarks.stack import PATIENT, Browser, Stack
 
 SECONDS = 3.0
-SCOPES = " ".join(
-    f"patient/{name}.rs"
-    for name in ("Patient", "ImagingStudy", "DiagnosticReport", "Observation", "ServiceRequest", "Condition")
-)
 QUESTIONS = (
     f"ImagingStudy?patient={PATIENT}&_include=ImagingStudy:endpoint",
     f"DiagnosticReport?patient={PATIENT}",
     f"Patient/{PATIENT}",
-    *(query.path_for(PATIENT) for query in QUERIES if query.key in ("findings", "orders", "smoking", "conditions")),
+    *(f"{one.resource_type}?{urlencode(one.parameters)}" for one in searches_for(PATIENT, parse_scopes("patient/*.rs"))),
 )
 """What one list asks, all at once."""
 
@@ -34,7 +31,7 @@ def list_of(stack: Stack, browser: Browser, launch: str, *, concurrency: int = 1
 
 def asked_directly(base_url: str, token: str) -> Timing:
     headers = {"Authorization": f"Bearer {token}"}
-    paths = [f"/fhir/{quote(one, safe='/?=&,:')}" for one in QUESTIONS]
+    paths = [f"/fhir/{one}" for one in QUESTIONS]
 
     def ask(client: Client) -> None:
         for path in paths:
@@ -45,7 +42,7 @@ def asked_directly(base_url: str, token: str) -> Timing:
 
 def test_study_list(stack: Stack, report: Report) -> None:
     browser = Browser(stack.app_url)
-    token = stack.token(f"{SCOPES} patient/Endpoint.rs")
+    token = stack.token("patient/*.rs")
     base = report.add(
         "list",
         "patient A: its questions asked at the sandbox directly, one after another",
