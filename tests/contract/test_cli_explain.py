@@ -10,8 +10,20 @@ from typing import Any
 
 import pytest
 
+from cds_service.evaluate import SERVICES
 from imaging_cds.cli import main
-from tests.cds_actors import a_bundle, a_hook, a_lung_rads, a_patient, an_order, whole_prefetch
+from tests.cds_actors import (
+    LOINC,
+    a_bundle,
+    a_condition,
+    a_hook,
+    a_lung_rads,
+    a_patient,
+    a_study,
+    an_order,
+    concept,
+    whole_prefetch,
+)
 
 AT = "2026-11-21T09:00:00"
 
@@ -85,6 +97,33 @@ def test_patients_and_proxies_are_told_nothing_and_the_reason_is_given(said: Any
 
 def test_warnings_about_the_request_are_printed(said: Any) -> None:
     assert "warning: ord-1" in said(a_hook(whole_prefetch(), context={"userId": "gp", "patientId": "p"}))
+
+
+def a_signing(**answers: Any) -> dict[str, Any]:
+    """A chest CT being signed 51 days after the one on record."""
+    draft = an_order(id="new", status="draft", code=concept(LOINC, "24627-2"))
+    chart = dict.fromkeys(query.key for query in SERVICES["imaging-order-sign"].queries) | {"patient": a_patient()}
+    context = {"userId": "Practitioner/gp", "patientId": "p", "draftOrders": a_bundle(draft)}
+    return a_hook(chart | {"studies": a_bundle(a_study())} | answers, hook="order-sign", context=context)
+
+
+def test_the_service_is_found_by_the_requests_hook(said: Any) -> None:
+    printed = said(a_signing())
+
+    assert printed.startswith("imaging-order-sign on order-sign, patient p\n")
+    assert "Fired: 1" in printed
+    assert "already imaged on 2026-10-01" in printed
+
+
+def test_a_repeat_that_is_not_told_is_explained(said: Any) -> None:
+    """O4: oncology images often, and knows why."""
+    cancer = a_condition("http://hl7.org/fhir/sid/icd-10", "C50.9")
+
+    printed = said(a_signing(conditions=a_bundle(cancer)))
+
+    assert "Fired: no rule" in printed
+    assert "Silent: 1\n  ServiceRequest/new: " in printed
+    assert "(ImagingStudy/study)" in printed
 
 
 def test_json_for_programs(said: Any) -> None:
