@@ -117,6 +117,7 @@ from imaging_findings.history import (
     read_smoking,
     read_study_facts,
 )
+from imaging_findings.linking import placed, places_of_members
 from imaging_findings.observations import OTHER_PATIENT, read_finding, reference_of
 
 Fact = TypeVar("Fact")
@@ -246,16 +247,20 @@ def read_facts(
 
     told = own("communications", "Communication", read_communication) + own("findings", "Observation", read_section)
     smoking = own("smoking", "Observation", read_smoking)
+    reports = own("reports", "DiagnosticReport", read_report)
+    members = places_of_members(own("findings", "Observation", lambda one: one))
+    stated = [one for many in own("reports", "DiagnosticReport", read_report_assessments) for one in many]
+    assessed = [*own("findings", "Observation", read_assessment), *stated]
+    actionable = own("findings", "Observation", read_actionable) + own("reports", "DiagnosticReport", read_actionable_report)
     return Facts(
         patient=patient,
-        findings=own("findings", "Observation", lambda one: read_finding(one, patient_id)),
-        actionable=own("findings", "Observation", read_actionable) + own("reports", "DiagnosticReport", read_actionable_report),
-        assessments=own("findings", "Observation", read_assessment)
-        + tuple(one for many in own("reports", "DiagnosticReport", read_report_assessments) for one in many),
+        findings=placed(own("findings", "Observation", lambda one: read_finding(one, patient_id)), members, reports),
+        actionable=placed(actionable, members, reports),
+        assessments=placed(assessed, members, reports),
         communications=told,
         studies=own("studies", "ImagingStudy", read_study_facts),
         orders=own("orders", "ServiceRequest", read_order),
-        reports=own("reports", "DiagnosticReport", read_report),
+        reports=reports,
         conditions=own("conditions", "Condition", read_condition),
         smoking=smoking[0] if smoking else None,
         problems=tuple(dict.fromkeys(problems)),
