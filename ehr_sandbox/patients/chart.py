@@ -129,7 +129,7 @@ class Chart:
             "id": f"{self.person.key}-egfr-{days_ago}",
             "status": "final",
             "category": [concept(codings.OBSERVATION_LABORATORY)],
-            "code": concept(codings.EGFR, text="eGFR (CKD-EPI 2021)"),
+            "code": concept(codings.EGFR, text="Estimated GFR (CKD-EPI 2021)"),
             "subject": self.subject,
             "effectiveDateTime": drawn.isoformat(),
             "issued": (drawn + timedelta(hours=4)).isoformat(),

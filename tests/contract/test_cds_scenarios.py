@@ -9,13 +9,16 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
+from cds_service.evaluate import SERVICES
+from cds_service.validator import faults_of
 from ehr_sandbox.demo_stories import STORIES
+from ehr_sandbox.fhir_store import FhirStore
 from ehr_sandbox.patients import build_demo
 from fhir_imaging.store.engine import Store
-from imaging_findings.facts import QUERIES
 from tests.cds_actors import APP, FHIR, NOW, CdsActor, a_bundle, a_cds_service, a_hook, a_store
 from tests.conftest import CHECKOUT
 
@@ -24,11 +27,15 @@ LETTERS = "abcdef"
 
 
 @pytest.fixture(scope="module")
-def charts(tmp_path_factory: pytest.TempPathFactory) -> list[Mapping[str, Any]]:
+def ehr(tmp_path_factory: pytest.TempPathFactory) -> FhirStore:
+    """The demo's records, searched as the sandbox EHR searches them."""
     gateway = f"{APP}/imaging/sandbox/dicom-web/demo"
     directory = tmp_path_factory.mktemp("scenarios")
     demo = build_demo(directory, demo_day=NOW.date(), gateway_address=gateway, fhir_base=FHIR, slices=1)
-    return [entry["resource"] for bundle in demo.bundles for entry in bundle["entry"]]
+    records = FhirStore(directory / "fhir.sqlite3")
+    for bundle in demo.bundles:
+        records.transaction(bundle)
+    return records
 
 
 @pytest.fixture
@@ -38,31 +45,39 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def patient_view(charts: list[Mapping[str, Any]], patient_id: str) -> dict[str, Any]:
-    """The hook request when this chart is opened, with the whole prefetch."""
+def request_for(ehr: FhirStore, patient_id: str, call: Mapping[str, Any]) -> dict[str, Any]:
+    """The hook request with the prefetch that an EHR makes of the service's own templates."""
     prefetch: dict[str, Any] = {}
-    for query in QUERIES:
-        own = [one for one in charts if one["resourceType"] == query.resource_type]
-        if query.resource_type == "Patient":
-            prefetch[query.key] = next(one for one in own if one["id"] == patient_id)
+    for query in SERVICES[call["service"]].queries:
+        path, _, parameters = query.path_for(patient_id).partition("?")
+        if parameters:
+            prefetch[query.key] = a_bundle(*ehr.search(query.resource_type, dict(parse_qsl(parameters))))
         else:
-            prefetch[query.key] = a_bundle(*[one for one in own if one["subject"]["reference"] == f"Patient/{patient_id}"])
-    return a_hook(prefetch, context={"userId": "Practitioner/demo-gp", "patientId": patient_id})
+            prefetch[query.key] = ehr.read(*path.split("/"))
+    context: dict[str, Any] = {"userId": "Practitioner/demo-gp", "patientId": patient_id}
+    if "draft" in call:
+        context["draftOrders"] = a_bundle(ehr.read("ServiceRequest", call["draft"]))
+    return a_hook(prefetch, hook=call["hook"], context=context)
+
+
+def cards_of(cds: CdsActor, request: Mapping[str, Any], service: str) -> list[dict[str, Any]]:
+    answer = cds.call(request, service)
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+    assert faults_of(answer.get_json()) == ()
+    return list(answer.get_json()["cards"])
 
 
 @pytest.mark.parametrize("letter", LETTERS)
-def test_patient_gets_the_cards_of_the_scenario(
-    letter: str, charts: list[Mapping[str, Any]], store: Store, tmp_path: Path
-) -> None:
+def test_patient_gets_the_cards_of_the_scenario(letter: str, ehr: FhirStore, store: Store, tmp_path: Path) -> None:
     scenario = json.loads((SCENARIOS / f"{letter}.json").read_text(encoding="utf-8"))
     cds = a_cds_service(store, tmp_path)
 
     for call in scenario["calls"]:
-        assert_cards(cds, patient_view(charts, scenario["patient"]), call["cards"])
+        cards = cards_of(cds, request_for(ehr, scenario["patient"], call), call["service"])
+        assert_cards(cards, call["cards"])
 
 
-def assert_cards(cds: CdsActor, request: Mapping[str, Any], expected: list[Mapping[str, Any]]) -> None:
-    cards = cds.cards(request)
+def assert_cards(cards: list[dict[str, Any]], expected: list[Mapping[str, Any]]) -> None:
     optional = sum(bool(one.get("may_be_missing")) for one in expected)
 
     assert len(expected) - optional <= len(cards) <= len(expected)
@@ -93,10 +108,10 @@ def test_scenario_gives_request_reason_and_cards_and_the_reason_is_the_chart_s(l
 
 
 def test_every_demo_patient_has_a_story_and_no_card_speaks_of_the_study_of_nobody(
-    charts: list[Mapping[str, Any]], store: Store, tmp_path: Path
+    ehr: FhirStore, store: Store, tmp_path: Path
 ) -> None:
-    cds = a_cds_service(store, tmp_path)
-    patients = {one["id"] for one in charts if one["resourceType"] == "Patient"}
+    call = {"service": "imaging-findings", "hook": "patient-view"}
+    cards = cards_of(a_cds_service(store, tmp_path), request_for(ehr, "demo-f", call), call["service"])
 
-    assert patients == set(STORIES)
-    assert "DEMO-106" not in json.dumps(cds.cards(patient_view(charts, "demo-f")))
+    assert {one["id"] for one in ehr.search("Patient", {})} == set(STORIES)
+    assert "DEMO-106" not in json.dumps(cards)

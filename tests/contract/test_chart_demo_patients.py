@@ -34,7 +34,7 @@ def test_chart_shows_what_order_rules_ask_about(chart: ChartActor) -> None:
     for told in (
         "Metformin 1000 mg, one tablet twice a day",
         "Chronic kidney disease, stage 4",
-        "eGFR (CKD-EPI 2021)",
+        "Estimated GFR (CKD-EPI 2021)",
         "27 mL/min",
     ):
         assert told in page, told
