@@ -1,6 +1,6 @@
 """Firing a hook: the context of each hook, the request of each service, and the guidance that comes back.
 
-Spec: CDS Hooks 2.0 "HTTP Request" (R15, R16) and the hook library (patient-view 1.0).
+Spec: CDS Hooks 2.0 "HTTP Request" (R15, R16, R33) and the hook library (patient-view 1.0, order-sign 1.0).
 """
 
 import uuid
@@ -25,6 +25,7 @@ BASE_SCOPES = {
     "Condition": "rs",
 }
 _MAX_PARALLEL_CALLS = 4
+_MAX_DRAFTS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +73,20 @@ def patient_view_context(moment: ChartMoment) -> dict[str, Any]:
     return context | ({"encounterId": moment.encounter_id} if moment.encounter_id else {})
 
 
+def order_sign_context(moment: ChartMoment, records: PrefetchSource) -> dict[str, Any]:
+    """Context of order-sign 1.0: the patient's draft orders as a Bundle. Raises QueryFailed."""
+    parameters = (("patient", moment.patient_id), ("status", "draft"), ("_count", str(_MAX_DRAFTS)))
+    found = records.search("ServiceRequest", parameters).get("entry", [])
+    entries = [{"resource": one["resource"]} for one in found]
+    drafts = {"resourceType": "Bundle", "type": "collection"} | ({"entry": entries} if entries else {})
+    return patient_view_context(moment) | {"draftOrders": drafts}
+
+
 # Adding a hook is adding its context here; the page fires it by name.
-HOOK_CONTEXTS: Mapping[str, Callable[[ChartMoment], dict[str, Any]]] = {"patient-view": patient_view_context}
+HOOK_CONTEXTS: Mapping[str, Callable[[ChartMoment, PrefetchSource], dict[str, Any]]] = {
+    "patient-view": lambda moment, _: patient_view_context(moment),
+    "order-sign": order_sign_context,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +99,8 @@ class HookFirer:
     fhir_base: str
 
     def fire(self, hook: str, moment: ChartMoment, log: WireLog) -> Guidance:
-        """Asks all services of a hook at once. Raises KeyError for a hook that this EHR does not know."""
-        context = HOOK_CONTEXTS[hook](moment)
+        """Asks all services of a hook at once. Raises KeyError for a hook that this EHR does not know, and QueryFailed."""
+        context = HOOK_CONTEXTS[hook](moment, self.records)
         try:
             services = self.client.services(hook, log)
         except CdsServiceFailure as failure:

@@ -46,11 +46,11 @@ async function attempt(button, work) {
 
 // Guidance
 
-async function loadGuidance() {
+async function loadGuidance(url = chart.dataset.hookUrl) {
   const region = part("guidance");
   region.setAttribute("aria-busy", "true");
   try {
-    const answer = await post(chart.dataset.hookUrl, {});
+    const answer = await post(url, {});
     region.innerHTML = answer.html;
     announce(answer.text);
   } catch (error) {
@@ -111,6 +111,9 @@ part("guidance").addEventListener("submit", (event) => {
   attempt(form.querySelector("button"), () => dismiss(form, form.closest("[data-card]")));
 });
 
+part("check-drafts").addEventListener("click", (event) =>
+  attempt(event.currentTarget, () => loadGuidance(chart.dataset.signingUrl)),
+);
 part("refresh-guidance").addEventListener("click", (event) => attempt(event.currentTarget, loadGuidance));
 
 // Launching apps
