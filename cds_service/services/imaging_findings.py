@@ -1,4 +1,4 @@
-"""``imaging-findings`` on ``patient-view``: actionable lung findings without completed or ordered follow-up."""
+"""``imaging-findings`` on ``patient-view``: critical results, and findings without completed or ordered follow-up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from cds_service.definitions import ServiceDefinition, Silence
 from cds_service.gather import Gathered
 from imaging_findings.facts import QUERIES, Facts, read_facts
 from imaging_findings.guidance import judge
-from imaging_findings.packs import bundled_packs
 
 
 def evaluate(gathered: Gathered, context: CardContext) -> tuple[IssuedCard, ...]:
@@ -15,7 +14,7 @@ def evaluate(gathered: Gathered, context: CardContext) -> tuple[IssuedCard, ...]
     if context.request.user.is_patient_or_proxy:
         return ()
     facts = _facts(gathered, context)
-    judgement = judge(facts, bundled_packs(), context.now)
+    judgement = judge(facts, context.packs, context.now)
     cards = tuple(card_for(guidance, facts, context) for guidance in judgement.guidance)
     unread = any(problem.reference.startswith("Observation") for problem in judgement.problems)
     if not cards and (unread or "findings" in facts.partial):
@@ -26,7 +25,7 @@ def evaluate(gathered: Gathered, context: CardContext) -> tuple[IssuedCard, ...]
 def silences(gathered: Gathered, context: CardContext) -> tuple[Silence, ...]:
     """Findings whose follow-up is already done or ordered, and resources that could not be used."""
     facts = _facts(gathered, context)
-    judgement = judge(facts, bundled_packs(), context.now)
+    judgement = judge(facts, context.packs, context.now)
     answered = [Silence(about=one.finding.reference, reason=one.reason, by=one.by) for one in judgement.suppressed]
     return (*answered, *(Silence(about=one.reference, reason=one.reason) for one in judgement.problems))
 
@@ -45,8 +44,10 @@ SERVICE = ServiceDefinition(
     hook="patient-view",
     title="Imaging findings",
     description=(
-        "Coded lung findings (Lung-RADS v2022, Fleischner 2017) whose follow-up is neither done nor ordered, and unsigned AI "
-        "results, each with its evidence, a draft order where one is right, and links that open the images."
+        "Imaging findings whose follow-up is neither done nor ordered (lung by Lung-RADS v2022 and Fleischner 2017; breast, "
+        "liver, thyroid, prostate, ovary, kidney, adrenal gland and aorta by their tables), critical results with what is on "
+        "record of their communication, and unsigned AI results, each with its evidence, a draft order where one is right, "
+        "and links that open the images."
     ),
     usage_requirements=(
         f"Required data: {_REQUIRED} (by prefetch or by fhirServer with fhirAuthorization; otherwise the answer is 412). "

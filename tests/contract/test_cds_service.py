@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from fhir_imaging import web
 from fhir_imaging.store.engine import Store
 from tests.cds_actors import (
     APP,
+    NOW,
+    SCT,
     STUDY_UID,
     CdsActor,
     a_bundle,
@@ -29,7 +32,9 @@ from tests.cds_actors import (
     a_report,
     a_store,
     an_ai_lung_rads,
+    an_observation,
     an_order,
+    concept,
     nodule_components,
     whole_prefetch,
 )
@@ -349,3 +354,18 @@ def test_an_answer_that_is_not_valid_is_an_error_and_no_silence(cds: CdsActor) -
 
     assert response.status_code == 500
     assert outcome(response)["severity"] == "error"
+
+
+def test_patient_e_embolism_without_recorded_communication_is_the_one_critical_card(cds: CdsActor) -> None:
+    """Clinical rules 3.4: critical, supplementary, with the images and without an order."""
+    issued = (NOW - timedelta(hours=2)).isoformat()
+    coded = [concept("http://radlex.org", "RID49480")]
+    embolism = an_observation(code=concept(SCT, "59282003"), issued=issued, interpretation=coded)
+    (card,) = cds.cards(a_hook(whole_prefetch(embolism)))
+
+    assert card["indicator"] == "critical"
+    assert "no documented communication found" in card["summary"]
+    assert "it has told nobody" in card["detail"]
+    assert card["source"]["topic"]["code"] == "critical-result"
+    assert {link["type"] for link in card["links"]} == {"smart", "absolute"}
+    assert "suggestions" not in card
