@@ -103,7 +103,7 @@ def machine() -> dict[str, str]:
         "measured": f"{datetime.now(UTC):%Y-%m-%d}",
         "processor": f"{os.cpu_count()} shared cores, {_processor()}",
         "system": f"{platform.system()} {platform.release().split('-')[0]}, loopback; load generator on the same cores",
-        "load before": f"{os.getloadavg()[0]:.1f} (1-minute average when the report was written)",
+        "load": f"{os.getloadavg()[0]:.1f} (1-minute average at the end, the run itself included)",
         "python": platform.python_version(),
         "libraries": libraries,
         "server": "gunicorn gthread, 2 workers of 12 threads (application); 1 worker each for sandbox EHR and sandbox PACS",
