@@ -11,7 +11,6 @@ from imaging_findings.order_chart import ORDER_QUERIES, ChartMoment, read_order_
 from imaging_findings.order_facts import read_draft_orders
 from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.orders import judge_orders
-from imaging_findings.packs import bundled_packs
 
 SELECT = "order-select"
 _OPTIONAL = ", ".join(query.key for query in ORDER_QUERIES if not query.required)
@@ -26,7 +25,7 @@ def judge_request(gathered: Gathered, context: CardContext, policy: OrderPolicy)
         patient_id=request.patient_id, encounter_id=request.encounter_id, today=context.now.date(), bases=bases
     )
     chart = read_order_chart(gathered.resources, moment, policy, partial=gathered.partial)
-    return judge_orders(drafts, chart, bundled_packs(), policy, context.now)
+    return judge_orders(drafts, chart, context.packs, policy, context.now)
 
 
 def evaluate(gathered: Gathered, context: CardContext) -> tuple[IssuedCard, ...]:
