@@ -20,21 +20,18 @@ from imaging_findings.study_names import SIDE_WORDS, words_of
 _JOINERS = frozenset({"and", "und", "et", "y", "e", "with", "mit"})
 _LONGEST = 4
 # Examinations of several parts at once have a code of their own.
-_TOGETHER = {
-    frozenset(parts.split()): term
-    for parts, term in {
-        "ABDOMEN PELVIS": "ABDOMENPELVIS",
-        "CHEST ABDOMEN": "CHESTABDOMEN",
-        "CHEST ABDOMEN PELVIS": "CHESTABDPELVIS",
-        "CHEST ABDOMENPELVIS": "CHESTABDPELVIS",
-        "HEAD NECK": "HEADNECK",
-        "NECK CHEST": "NECKCHEST",
-        "NECK CHEST ABDOMEN": "NECKCHESTABDOMEN",
-        "NECK CHEST ABDOMEN PELVIS": "NECKCHESTABDPELV",
-        "CSPINE TSPINE": "CTSPINE",
-        "TSPINE LSPINE": "TLSPINE",
-    }.items()
+_PARTS_OF = {
+    "ABDOMENPELVIS": ("ABDOMEN", "PELVIS"),
+    "CHESTABDOMEN": ("CHEST", "ABDOMEN"),
+    "CHESTABDPELVIS": ("CHEST", "ABDOMEN", "PELVIS"),
+    "HEADNECK": ("HEAD", "NECK"),
+    "NECKCHEST": ("NECK", "CHEST"),
+    "NECKCHESTABDOMEN": ("NECK", "CHEST", "ABDOMEN"),
+    "NECKCHESTABDPELV": ("NECK", "CHEST", "ABDOMEN", "PELVIS"),
+    "CTSPINE": ("CSPINE", "TSPINE"),
+    "TLSPINE": ("TSPINE", "LSPINE"),
 }
+_TOGETHER = {frozenset(parts): term for term, parts in _PARTS_OF.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +46,12 @@ class BodyPart:
 
 def body_parts_of(stated: str) -> tuple[BodyPart, ...]:
     """The body parts that the words name, one combined part where there is a code for it; empty unless every word is known."""
-    words = [word for word in words_of(stated) if word not in SIDE_WORDS and word not in ("l", "r")]
-    terms = _terms(words)
-    if not terms:
-        return ()
-    together = _TOGETHER.get(frozenset("CHEST" if term == "THORAX" else term for term in terms))
-    return tuple(body_parts()[term] for term in ([together] if together else terms))
+    words = list(words_of(stated))
+    # "L spine" is no left one.
+    terms = _terms(words) or _terms([word for word in words if word not in SIDE_WORDS])
+    single = [part for term in terms for part in _PARTS_OF.get(term, ("CHEST" if term == "THORAX" else term,))]
+    together = _TOGETHER.get(frozenset(single))
+    return tuple(body_parts()[term] for term in ([together] if together else dict.fromkeys(terms)))
 
 
 def regions_of_body_parts(stated: Iterable[str]) -> frozenset[str]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from itertools import pairwise
+from itertools import takewhile
 
 from imaging_findings.code_tables import rows
 
@@ -76,9 +76,9 @@ _LONGEST_PHRASE = 7
 
 # The longer words come first in a name: "CT angiogram" is CT, "PET CT" is nuclear medicine with a CT beside it.
 _MODALITY_OF = {
-    "CT": "ct cta ldct cat tdm tac scanner computertomographie computed",
+    "CT": "ct cta ldct cat tdm tac tc scanner computertomographie computed",
     "MR": "mr mra mri mrt mrv mrcp irm magnetic kernspin kernspintomographie",
-    "XR": "xr cr dx xray radiograph radiography rontgen roentgen radiographie radiografia",
+    "XR": "xr rx cxr ro cr dx xray radiograph radiography rontgen roentgen radiographie radiografia",
     "RF": "rf fluoroscopy fluoro durchleuchtung",
     "XA": "rfa xa",
     "US": "us ultrasound sono sonogram sonography sonographie echographie ecografia doppler duplex echocardiogram"
@@ -90,12 +90,12 @@ _MODALITY_OF = {
 }
 _MODALITIES = {word: modality for modality, words in _MODALITY_OF.items() for word in words.split()}
 # These words have other meanings in a sentence (patient, diagnosis, Mr) and count only where a modality stands: first.
-_ONLY_FIRST = frozenset({"pt", "mr", "cr", "dx", "us", "cat", "scanner"})
+_ONLY_FIRST = frozenset({"pt", "mr", "cr", "dx", "us", "cat", "scanner", "tc", "ro"})
 _FIRST_OF_ALL = ("PT", "NM", "MG", "DXA")
 
 _SIDES = {
-    Side.LEFT: "left lt links linkes linke gauche izquierdo izquierda",
-    Side.RIGHT: "right rt rechts rechtes rechte droit droite derecho derecha",
+    Side.LEFT: "left lt l links linkes linke gauche izquierdo izquierda",
+    Side.RIGHT: "right rt r rechts rechtes rechte droit droite derecho derecha",
     Side.BOTH: "bilateral both bilat beidseits bds bilateral bilaterales",
 }
 SIDE_WORDS = {word: side for side, words in _SIDES.items() for word in words.split()}
@@ -160,13 +160,15 @@ def read_name(name: str) -> NameReading:
         regions=regions,
         contrast=_contrast(words),
         side=_side(rest) if regions & PAIRED else Side.UNSTATED,
-        purpose=_purpose(words),
+        purpose=_purpose(words, modality),
     )
 
 
 def widened(regions: frozenset[str], modalities: frozenset[str]) -> frozenset[str]:
-    """The whole body in cross-section holds the chest; a bone scan or a skeletal survey of it does not repeat a chest X-ray."""
-    return regions | _WHOLE_BODY if "whole-body" in regions and modalities & {"CT", "MR", "PT"} else regions
+    """The whole body in cross-section is its parts; a bone scan or a skeletal survey of it does not repeat a chest X-ray."""
+    if "whole-body" in regions and modalities & {"CT", "MR", "PT"}:
+        return regions - {"whole-body"} | _WHOLE_BODY
+    return regions
 
 
 def regions_named(name: str) -> frozenset[str]:
@@ -180,6 +182,9 @@ def words_of(name: str) -> tuple[str, ...]:
     plain = "".join(letter for letter in folded if not unicodedata.combining(letter))
     plain = re.sub(r"\bw\s*/\s*o\b", " wo ", plain)
     plain = re.sub(r"\bw\s*/", " w ", plain)
+    plain = re.sub(r"\bwwo\b", " w wo contrast ", plain)
+    # "Rule out" is no right side.
+    plain = re.sub(r"\br\s*/\s*o\b", " ", plain)
     plain = re.sub(r"\bnon[\s-]contrast\b", " noncontrast ", plain)
     plain = re.sub(r"\bx[\s-]ray\b", " xray ", plain)
     # French says "with injection" and means contrast agent; elsewhere an injection is an intervention.
@@ -250,7 +255,8 @@ def _contrast(words: Sequence[str]) -> Contrast:
     if elsewhere:
         return Contrast.OTHER_ROUTE
     # An angiogram by CT shows vessels by contrast agent, whether or not the name says so.
-    return Contrast.WITH if "cta" in words or _follows(words, "ct", "angiogram") else Contrast.UNKNOWN
+    is_angiogram = "cta" in words or ("ct" in words and bool({"angiogram", "angiography"} & set(words)))
+    return Contrast.WITH if is_angiogram else Contrast.UNKNOWN
 
 
 def _lacks(words: Sequence[str], place: int, agents: Sequence[int]) -> bool:
@@ -265,13 +271,10 @@ def _is_elsewhere(words: Sequence[str], place: int, agents: Sequence[int]) -> bo
     agent = next((one for one in agents if place < one), None)
     if agent is None:
         return False
-    around = [*words[place + 1 : agent], *words[agent + 1 : agent + 3]]
+    after = takewhile(lambda word: word not in _WITH | _WITHOUT, words[agent + 1 : agent + 3])
+    around = [*words[place + 1 : agent], *after]
     routes = [word for word in around if word in _VESSEL_ROUTES | _OTHER_ROUTES]
     return bool(routes) and not set(routes) & _VESSEL_ROUTES
-
-
-def _follows(words: Sequence[str], first: str, second: str) -> bool:
-    return (first, second) in pairwise(words)
 
 
 def _side(words: Sequence[str]) -> Side:
@@ -281,7 +284,8 @@ def _side(words: Sequence[str]) -> Side:
     return next(iter(found), Side.UNSTATED)
 
 
-def _purpose(words: Sequence[str]) -> Purpose:
-    if _INTERVENTION & set(words):
+def _purpose(words: Sequence[str], modality: str | None) -> Purpose:
+    # LOINC names the everyday PET/CT "guidance for localization of tumor".
+    if _INTERVENTION & set(words) and modality != "PT":
         return Purpose.INTERVENTION
     return Purpose.SCREENING if _SCREENING & set(words) else Purpose.DIAGNOSTIC
