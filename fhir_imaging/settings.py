@@ -29,7 +29,8 @@ class Ownership(StrEnum):
 
 DEFAULT_SCOPES = (
     "openid fhirUser online_access patient/Patient.r patient/ImagingStudy.rs patient/Endpoint.rs "
-    "patient/DiagnosticReport.rs patient/Observation.rs patient/ServiceRequest.rs patient/Condition.rs"
+    "patient/DiagnosticReport.rs patient/Observation.rs patient/ServiceRequest.rs patient/Condition.rs "
+    "patient/Communication.rs"
 )
 
 
