@@ -12,6 +12,7 @@ from cds_service.cards import NON_ADHERENCE, OVERRIDE_CODES, TOPICS, CardContext
 from cds_service.wording import SUMMARY_MAX, escaped
 from imaging_findings.codes import concept
 from imaging_findings.order_advice import OrderAdvice, Reason
+from imaging_findings.order_sources import SOURCES
 from imaging_findings.rules import Urgency
 
 _TOPIC = {
@@ -38,7 +39,8 @@ def order_cards(advice: tuple[OrderAdvice, ...], context: CardContext) -> tuple[
 def _card(advice: OrderAdvice, context: CardContext) -> dict[str, Any]:
     # Belt and braces: whatever a rule says, an order is informed about and never stopped.
     urgency = Urgency.WARNING if advice.urgency is Urgency.CRITICAL else advice.urgency
-    lines = [("Order", advice.order.name), *advice.lines]
+    source = SOURCES.get(advice.reason)
+    lines = [("Order", advice.order.name), *advice.lines, *([("Rules", source.words)] if source else [])]
     topic = {"system": TOPICS, "code": f"order-{advice.reason}", "display": _TOPIC[advice.reason]}
     card: dict[str, Any] = {
         "uuid": context.new_uuid(),

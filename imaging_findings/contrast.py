@@ -20,7 +20,6 @@ SEVERE_BELOW = 30.0
 MODERATE_BELOW = 45.0
 _IODINATED = frozenset({"CT", "XA", "XR"})
 _ARTERIAL = re.compile(r"\b(IA|arter(?:y|ies|ial)|aorta)\b", re.IGNORECASE)
-_SOURCE = ("Source", "ACR–NKF consensus statements on intravenous contrast and kidney disease")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +68,6 @@ def _iodinated(order: ImagingOrder, facts: ContrastFacts, policy: OrderPolicy, t
                 "Highest-risk group: prophylactic intravenous saline is indicated. "
                 "Do not withhold a necessary examination for this alone.",
             ),
-            _SOURCE,
         ]
         told = f"eGFR {egfr.words} ({egfr.day})" if egfr and severe else "acute kidney injury"
         headline = f"iodinated contrast with {told}"
@@ -83,9 +81,7 @@ def _iodinated(order: ImagingOrder, facts: ContrastFacts, policy: OrderPolicy, t
     if egfr.is_at_least(SEVERE_BELOW) and egfr.is_below(MODERATE_BELOW):
         advice = "eGFR 30–44: prophylaxis is an individual decision, only where other high risk is present."
         headline = f"iodinated contrast with eGFR {egfr.words} ({egfr.day})"
-        return _advice(
-            "contrast/N2", Reason.KIDNEY, order, Urgency.INFO, headline, [*_egfr_lines(egfr), ("Advice", advice), _SOURCE]
-        )
+        return _advice("contrast/N2", Reason.KIDNEY, order, Urgency.INFO, headline, [*_egfr_lines(egfr), ("Advice", advice)])
     missing = ("Missing", "an eGFR as a number: this one tells no class, so no advice is computed")
     headline = f"iodinated contrast; the latest eGFR is no plain number ({egfr.words}, {egfr.day})"
     return _advice("contrast/egfr-unclear", Reason.KIDNEY, order, Urgency.INFO, headline, [*_egfr_lines(egfr), missing])
@@ -105,7 +101,7 @@ def _no_egfr(order: ImagingOrder, facts: ContrastFacts, policy: OrderPolicy) -> 
     else:
         headline = f"iodinated contrast; no eGFR found in the last {days} days"
         lines += [("Last known", f"{facts.egfr.words} on {facts.egfr.day}")] if facts.egfr else []
-    return _advice("contrast/N6", Reason.KIDNEY, order, Urgency.INFO, headline, [*lines, _SOURCE])
+    return _advice("contrast/N6", Reason.KIDNEY, order, Urgency.INFO, headline, [*lines])
 
 
 def _metformin(order: ImagingOrder, facts: ContrastFacts, policy: OrderPolicy, today: date) -> OrderAdvice | None:
@@ -122,7 +118,7 @@ def _metformin(order: ImagingOrder, facts: ContrastFacts, policy: OrderPolicy, t
         *(["arterial catheter study"] if arterial else []),
     ]
     advice = "Hold metformin at or before the examination and for 48 hours; restart after kidney function was checked again."
-    lines = [("Medication", facts.metformin), ("Because of", ", ".join(why)), ("Advice", advice), _SOURCE]
+    lines = [("Medication", facts.metformin), ("Because of", ", ".join(why)), ("Advice", advice)]
     headline = f"hold metformin for iodinated contrast: {', '.join(why)}"
     return _advice("contrast/N4", Reason.METFORMIN, order, Urgency.WARNING, headline, lines)
 
