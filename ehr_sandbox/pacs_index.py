@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ehr_sandbox import pacs_entities
+from ehr_sandbox.database import snapshot, write_transaction
 from ehr_sandbox.pacs_header import InstanceHeader, UnreadableInstance, read_header
 
 SCHEMA_VERSION = 1
@@ -85,21 +86,14 @@ class PacsIndex:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that sees one state of the archive for as long as it is used."""
-        with closing(self._connect()) as connection:
-            connection.execute("BEGIN")
+        with closing(self._connect()) as connection, snapshot(connection):
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A connection in one write transaction: committed at the end, rolled back by an exception."""
-        with closing(self._connect()) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+        with closing(self._connect()) as connection, write_transaction(connection):
+            yield connection
 
     def import_directory(self, directory: Path) -> ImportOutcome:
         """Indexes the Part-10 files below a directory in place, reading their headers only.

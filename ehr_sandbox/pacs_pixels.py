@@ -84,13 +84,6 @@ def frame_array(instance: InstanceFile, number: int) -> NDArray[np.generic]:
         raise UndecodableFrame("the frame cannot be decoded") from error
 
 
-def stored_value(instance: InstanceFile, pixels: PixelLayout) -> Iterator[bytes]:
-    """The native pixel value of the file in pieces, when it is stored with a known length."""
-    if pixels.value_offset is None or pixels.value_length is None:
-        raise UndecodableFrame("the value has no known length")
-    yield from file_pieces(instance, pixels.value_offset, pixels.value_length)
-
-
 def file_pieces(instance: InstanceFile, start: int = 0, length: int | None = None) -> Iterator[bytes]:
     """A range of the stored file in pieces; to its end when no length is given."""
     left = instance.size - start if length is None else length

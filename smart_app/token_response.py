@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_imaging.tolerant import as_list, text
-from fhir_imaging.uids import StudyInstanceUID, from_urn, is_uid, study_uid
+from fhir_imaging.uids import from_urn, is_uid
 
 _FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 _RESOURCE_PATH = re.compile(
@@ -89,11 +89,6 @@ def read_app_context(value: object) -> NamedStudy | None:
     return NamedStudy(
         study_instance_uid=match["study"], series_instance_uid=match["series"], sop_instance_uid=match["instance"]
     )
-
-
-def study_path(named: NamedStudy) -> StudyInstanceUID | None:
-    """The Study Instance UID, where the launch named the study by UID."""
-    return study_uid(named.study_instance_uid) if named.study_instance_uid else None
 
 
 def _of_fhir_context(entry: object) -> NamedStudy | None:

@@ -120,11 +120,6 @@ def _json_object(response: requests.Response) -> dict[str, Any]:
     return parsed
 
 
-def read_bundle(bundle: Mapping[str, Any], base_url: str) -> SearchPage:
-    """A searchset Bundle taken apart; entries that are no resources are left out."""
-    return _page(bundle, base_url)
-
-
 def _page(bundle: Mapping[str, Any], base_url: str) -> SearchPage:
     # A 200 with a bare OperationOutcome is seen in the wild: taken for an empty list it would hide a failure.
     if bundle.get("resourceType") != "Bundle":
