@@ -36,6 +36,13 @@ def instance_of(study: str, series: int = 1, number: int = 1) -> str:
     return f"{study}.{series}.{number}"
 
 
+INSTANCE = f"/studies/{STUDY_A}/series/{series_of(STUDY_A)}/instances/{instance_of(STUDY_A)}"
+FRAME = f"{INSTANCE}/frames/1"
+BULK = f"{INSTANCE}/bulkdata/7FE00010"
+SMALL_BODY = 64 * 1024
+"""Where the gateway under test begins to stream instead of reading whole."""
+
+
 def as_jwk(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, kid: str) -> dict[str, Any]:
     """The public half, as a key server publishes it."""
     if isinstance(key, rsa.RSAPrivateKey):

@@ -9,19 +9,23 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from flask import Response
 
 from tests.security.gateway_actors import World, a_world
-from tests.security.gateway_stubs import METADATA, STUDY_A, dicom_json, instance_of, multipart, only_for, series_of
-
-INSTANCE = f"/studies/{STUDY_A}/series/{series_of(STUDY_A)}/instances/{instance_of(STUDY_A)}"
-FRAME = f"{INSTANCE}/frames/1"
-BULK = f"{INSTANCE}/bulkdata/7FE00010"
-SMALL_BODY = 64 * 1024
+from tests.security.gateway_stubs import (
+    BULK,
+    FRAME,
+    INSTANCE,
+    METADATA,
+    SMALL_BODY,
+    STUDY_A,
+    dicom_json,
+    multipart,
+    only_for,
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +38,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def world(running: World) -> World:
     running.start_anew()
     return running
-
-
-def urls_in(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        return [url for item in value.values() for url in urls_in(item)]
-    if isinstance(value, list):
-        return [url for item in value for url in urls_in(item)]
-    return [value] if isinstance(value, str) and ("://" in value or "/studies/" in value) else []
 
 
 # Group 18: redirects and errors

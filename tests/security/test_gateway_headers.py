@@ -6,19 +6,24 @@ import base64
 import logging
 import threading
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from flask import Response
 
 from tests.security.gateway_actors import VIEWER_ORIGIN, World, a_world
-from tests.security.gateway_stubs import METADATA, PACS_PASSWORD, STUDY_A, STUDY_B, instance_of, multipart, only_for, series_of
-
-INSTANCE = f"/studies/{STUDY_A}/series/{series_of(STUDY_A)}/instances/{instance_of(STUDY_A)}"
-FRAME = f"{INSTANCE}/frames/1"
-BULK = f"{INSTANCE}/bulkdata/7FE00010"
-SMALL_BODY = 64 * 1024
+from tests.security.gateway_stubs import (
+    BULK,
+    FRAME,
+    INSTANCE,
+    METADATA,
+    PACS_PASSWORD,
+    SMALL_BODY,
+    STUDY_A,
+    STUDY_B,
+    multipart,
+    only_for,
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +36,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def world(running: World) -> World:
     running.start_anew()
     return running
-
-
-def urls_in(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        return [url for item in value.values() for url in urls_in(item)]
-    if isinstance(value, list):
-        return [url for item in value for url in urls_in(item)]
-    return [value] if isinstance(value, str) and ("://" in value or "/studies/" in value) else []
 
 
 # Group 20: separation of credentials and headers

@@ -9,12 +9,18 @@ import pytest
 from flask import Response
 
 from tests.security.gateway_actors import World, a_world
-from tests.security.gateway_stubs import METADATA, STUDY_A, STUDY_B, dicom_json, instance_of, multipart, only_for, series_of
-
-INSTANCE = f"/studies/{STUDY_A}/series/{series_of(STUDY_A)}/instances/{instance_of(STUDY_A)}"
-FRAME = f"{INSTANCE}/frames/1"
-BULK = f"{INSTANCE}/bulkdata/7FE00010"
-SMALL_BODY = 64 * 1024
+from tests.security.gateway_stubs import (
+    FRAME,
+    INSTANCE,
+    METADATA,
+    SMALL_BODY,
+    STUDY_A,
+    STUDY_B,
+    dicom_json,
+    multipart,
+    only_for,
+    series_of,
+)
 
 
 @pytest.fixture(scope="module")
