@@ -80,6 +80,7 @@ def running_demo(directory: Path, viewer_dir: Path, *more: str) -> Iterator[Demo
 
 def _wait_until_up(demo: Demo, process: subprocess.Popen[bytes], output: Any) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
+    urls = (f"{demo.app_url}/readyz", f"{demo.ehr_url}/fhir/metadata", f"{demo.pacs_url}/studies?limit=1")
     with requests.Session() as session:
         session.trust_env = False
         while time.monotonic() < deadline:
@@ -87,7 +88,8 @@ def _wait_until_up(demo: Demo, process: subprocess.Popen[bytes], output: Any) ->
                 output.seek(0)
                 raise AssertionError(f"the demo ended: {output.read()}")
             try:
-                if session.get(f"{demo.app_url}/readyz", timeout=2).ok:
+                # The three servers come up in any order.
+                if all(session.get(url, timeout=2).ok for url in urls):
                     return
             except requests.RequestException:
                 pass
