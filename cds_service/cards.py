@@ -19,8 +19,8 @@ from imaging_findings.advice import Guidance, OrderProposal
 from imaging_findings.codes import concept
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, ImageSelection, Kind
-from imaging_findings.packs import bundled_packs
-from imaging_findings.rules import Packs, Urgency
+from imaging_findings.rules import Urgency
+from imaging_findings.site_policy import SitePolicy, product_policy
 
 TOPICS = "https://imaging-cds.example/fhir/CodeSystem/card-topic"
 NON_ADHERENCE = "http://terminology.hl7.org/CodeSystem/non-adherence-reason-codes"
@@ -50,8 +50,8 @@ class CardContext:
     ehr_name: str | None
     now: datetime
     new_uuid: Callable[[], str]
-    packs: Packs = field(default_factory=bundled_packs)
-    """The rule packs in force; those of the product unless the site has said otherwise."""
+    policy: SitePolicy = field(default_factory=product_policy)
+    """The rules in force; those of the product unless the site has said otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

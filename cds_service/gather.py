@@ -86,7 +86,7 @@ def gather(request: HookRequest, queries: Sequence[FactQuery], client: FhirClien
     open_queries = [query for query in queries if client and _is_worth_fetching(query, values[query.key])]
     reach = {query.key: coverage(request, query) for query in open_queries}
     allowed = [query for query in open_queries if reach[query.key] is not Coverage.NONE]
-    fetched = _fetch_all(client, allowed, values, request.patient_id, budgets) if client and allowed else {}
+    fetched = _fetch_all(client, allowed, values, request, budgets) if client and allowed else {}
     for query in open_queries:
         fetched |= _as_granted(query, reach[query.key], values[query.key], fetched.get(query.key))
     gathered = _merged(queries, values, fetched, has_access=client is not None)
@@ -116,7 +116,7 @@ def _fetch_all(
     client: FhirClient,
     queries: Sequence[FactQuery],
     values: Mapping[str, PrefetchValue],
-    patient_id: str,
+    request: HookRequest,
     budgets: Budgets,
 ) -> dict[str, _Fetched]:
     started = time.monotonic()
@@ -124,7 +124,7 @@ def _fetch_all(
     pool = ThreadPoolExecutor(max_workers=len(queries), thread_name_prefix="gather")
     try:
         futures: dict[str, Future[_Fetched]] = {
-            query.key: pool.submit(_fetch, client, query, values[query.key], patient_id, (hard, budgets.max_pages))
+            query.key: pool.submit(_fetch, client, query, values[query.key], _path(query, request), (hard, budgets.max_pages))
             for query in queries
         }
         required = [futures[query.key] for query in queries if query.required]
@@ -135,14 +135,14 @@ def _fetch_all(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _fetch(client: FhirClient, query: FactQuery, value: PrefetchValue, patient_id: str, limits: tuple[float, int]) -> _Fetched:
+def _fetch(client: FhirClient, query: FactQuery, value: PrefetchValue, path: str, limits: tuple[float, int]) -> _Fetched:
     """One query's resources; a failure becomes a reason in words that name no patient."""
     deadline, max_pages = limits
     found: list[Mapping[str, Any]] = list(value.resources) if value.next_url else []
     try:
         if "?" not in query.template:
-            return _Fetched(resources=_read(client, query, patient_id, deadline), complete=True)
-        page = _first_page(client, query, value, patient_id, deadline)
+            return _Fetched(resources=_read(client, query, path, deadline), complete=True)
+        page = _first_page(client, query, value, path, deadline)
         for further in range(max_pages, 0, -1):
             found += [one for one in page.matches if one.get("resourceType") == query.resource_type]
             if any(is_error(outcome) for outcome in page.outcomes):
@@ -165,8 +165,8 @@ def _broken_off(value: PrefetchValue, found: list[Mapping[str, Any]], reason: st
     return _Fetched(resources=tuple(found) if found or value.next_url else None, complete=False, reason=reason)
 
 
-def _read(client: FhirClient, query: FactQuery, patient_id: str, deadline: float) -> tuple[Mapping[str, Any], ...]:
-    resource_id = query.path_for(patient_id).partition("/")[2]
+def _read(client: FhirClient, query: FactQuery, path: str, deadline: float) -> tuple[Mapping[str, Any], ...]:
+    resource_id = path.partition("/")[2]
     try:
         resource = client.read(query.resource_type, resource_id, timeout_s=_left(deadline))
     except NotFound as exc:
@@ -176,11 +176,15 @@ def _read(client: FhirClient, query: FactQuery, patient_id: str, deadline: float
     return (resource,)
 
 
-def _first_page(client: FhirClient, query: FactQuery, value: PrefetchValue, patient_id: str, deadline: float) -> SearchPage:
+def _first_page(client: FhirClient, query: FactQuery, value: PrefetchValue, path: str, deadline: float) -> SearchPage:
     if value.next_url:
         return client.follow(urljoin(client.base_url + "/", value.next_url), timeout_s=_left(deadline))
-    _, _, parameters = query.path_for(patient_id).partition("?")
+    _, _, parameters = path.partition("?")
     return client.search(query.resource_type, parse_qsl(parameters), timeout_s=_left(deadline))
+
+
+def _path(query: FactQuery, request: HookRequest) -> str:
+    return query.path_for(request.patient_id, request.encounter_id or "")
 
 
 def _left(deadline: float) -> float:

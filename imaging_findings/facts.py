@@ -123,6 +123,7 @@ from imaging_findings.observations import OTHER_PATIENT, read_finding, reference
 Fact = TypeVar("Fact")
 
 PATIENT_ID_TOKEN = "{{context.patientId}}"  # noqa: S105 - a CDS Hooks prefetch token, not a secret
+ENCOUNTER_ID_TOKEN = "{{context.encounterId}}"  # noqa: S105
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +139,9 @@ class FactQuery:
     required: bool
     meaning: str
 
-    def path_for(self, patient_id: str) -> str:
-        """The template with the patient's logical id filled in; the caller has checked the id's grammar."""
-        return self.template.replace(PATIENT_ID_TOKEN, patient_id)
+    def path_for(self, patient_id: str, encounter_id: str = "") -> str:
+        """The template with the logical ids filled in; the caller has checked their grammar."""
+        return self.template.replace(PATIENT_ID_TOKEN, patient_id).replace(ENCOUNTER_ID_TOKEN, encounter_id)
 
 
 _PATIENT = f"patient={PATIENT_ID_TOKEN}"

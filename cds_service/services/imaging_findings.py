@@ -14,7 +14,7 @@ def evaluate(gathered: Gathered, context: CardContext) -> tuple[IssuedCard, ...]
     if context.request.user.is_patient_or_proxy:
         return ()
     facts = _facts(gathered, context)
-    judgement = judge(facts, context.packs, context.now)
+    judgement = judge(facts, context.policy.packs, context.now)
     cards = tuple(card_for(guidance, facts, context) for guidance in judgement.guidance)
     unread = any(problem.reference.startswith("Observation") for problem in judgement.problems)
     if not cards and (unread or "findings" in facts.partial):
@@ -25,7 +25,7 @@ def evaluate(gathered: Gathered, context: CardContext) -> tuple[IssuedCard, ...]
 def silences(gathered: Gathered, context: CardContext) -> tuple[Silence, ...]:
     """Findings whose follow-up is already done or ordered, and resources that could not be used."""
     facts = _facts(gathered, context)
-    judgement = judge(facts, context.packs, context.now)
+    judgement = judge(facts, context.policy.packs, context.now)
     answered = [Silence(about=one.finding.reference, reason=one.reason, by=one.by) for one in judgement.suppressed]
     return (*answered, *(Silence(about=one.reference, reason=one.reason) for one in judgement.problems))
 

@@ -9,35 +9,34 @@ from cds_service.order_cards import order_cards
 from imaging_findings.order_advice import OrderJudgement
 from imaging_findings.order_chart import ORDER_QUERIES, ChartMoment, read_order_chart
 from imaging_findings.order_facts import read_draft_orders
-from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.orders import judge_orders
 
 SELECT = "order-select"
 _OPTIONAL = ", ".join(query.key for query in ORDER_QUERIES if not query.required)
 
 
-def judge_request(gathered: Gathered, context: CardContext, policy: OrderPolicy) -> OrderJudgement:
+def judge_request(gathered: Gathered, context: CardContext) -> OrderJudgement:
     """What the rules say about the request's orders, with what was suppressed."""
-    request = context.request
+    request, policy = context.request, context.policy
     bases = (request.fhir_server,) if request.fhir_server else ()
     drafts = read_draft_orders(request.context, request.patient_id, by_selection=request.hook == SELECT, bases=bases)
     moment = ChartMoment(
         patient_id=request.patient_id, encounter_id=request.encounter_id, today=context.now.date(), bases=bases
     )
-    chart = read_order_chart(gathered.resources, moment, policy, partial=gathered.partial)
-    return judge_orders(drafts, chart, context.packs, policy, context.now)
+    chart = read_order_chart(gathered.resources, moment, policy.orders, partial=gathered.partial)
+    return judge_orders(drafts, chart, policy.packs, policy.orders, context.now)
 
 
 def evaluate(gathered: Gathered, context: CardContext) -> tuple[IssuedCard, ...]:
     """The cards for the orders being placed; none for a patient or proxy."""
     if context.request.user.is_patient_or_proxy:
         return ()
-    return order_cards(judge_request(gathered, context, OrderPolicy()).advice, context)
+    return order_cards(judge_request(gathered, context).advice, context)
 
 
 def silences(gathered: Gathered, context: CardContext) -> tuple[Silence, ...]:
     """Repeats that are not told, and why (O4)."""
-    suppressed = judge_request(gathered, context, OrderPolicy()).suppressed
+    suppressed = judge_request(gathered, context).suppressed
     return tuple(Silence(about=one.order.key, reason=one.reason, by=one.by) for one in suppressed)
 
 

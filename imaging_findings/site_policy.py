@@ -1,0 +1,24 @@
+"""All that a site decides about the rules, in one value: the packs in force and the checks at order time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+
+from imaging_findings.order_policy import OrderPolicy
+from imaging_findings.packs import bundled_packs
+from imaging_findings.rules import Packs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SitePolicy:
+    """What holds at one site; ``product_policy()`` where the site has said nothing."""
+
+    packs: Packs
+    orders: OrderPolicy = field(default_factory=OrderPolicy)
+
+
+@cache
+def product_policy() -> SitePolicy:
+    """The product's own packs and windows."""
+    return SitePolicy(packs=bundled_packs())
