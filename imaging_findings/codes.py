@@ -147,4 +147,24 @@ SOLID_PART_DIAMETER = Code(NODULE, "solid-part-diameter", "Diameter of the solid
 MALIGNANCY_RISK = Code(NODULE, "malignancy-risk", "Risk of malignancy")
 CHANGE = Code(NODULE, "change", "Change since the previous examination")
 PREVIOUS_DIAMETER = Code(NODULE, "previous-diameter", "Diameter at the previous examination")
+PREVIOUS_CATEGORY = Code(NODULE, "previous-category", "Lung-RADS category of the previous examination")
+PREVIOUS_EXAMINATION = Code(NODULE, "previous-examination-date", "Date of the previous examination's images")
+NODULE_FEATURE = Code(NODULE, "feature", "Feature of the nodule or the examination")
+# The values of NODULE_FEATURE: what the screening table asks for beside type, size and change.
+NODULE_FEATURES = frozenset(
+    {
+        "benign",
+        "prior-being-located",
+        "not-evaluable",
+        "inflammatory",
+        "juxtapleural-typical",
+        "airway-subsegmental",
+        "airway-segmental",
+        "persistent-airway",
+        "atypical-cyst",
+        "growing-cyst",
+        "slow-growth-over-several-examinations",
+        "additional-suspicious",
+    }
+)
 LUNG_RADS_MODIFIER_S = Code(LUNG_RADS, "S", "Modifier S: other significant finding")

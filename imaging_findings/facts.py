@@ -27,6 +27,9 @@ engine). Readers are tolerant: an odd resource becomes a ``Problem``, never an e
     code                 http://snomed.info/sct | 1362105002
     valueCodeableConcept https://imaging-cds.example/fhir/CodeSystem/lung-rads | version "2022" | 0 1 2 3 4A 4B 4X
     component[]          (optional) the most suspicious nodule, with the component codes of (b)
+    component[]          (optional, for stepped management) {nodule}|previous-category: category and version of the examination
+                         before, as above; {nodule}|previous-examination-date: valueDateTime of its images
+    component[]          (optional, one each) {nodule}|feature: valueCodeableConcept {nodule}|a word of codes.NODULE_FEATURES
     component[]          (optional) modifier S: code of the same system | S, valueBoolean true
 
 ``version`` is required: without it no interval is computed.

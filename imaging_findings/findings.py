@@ -70,6 +70,20 @@ class Nodule:
     risk: Risk | None = None
     change: Change | None = None
     previous_mm: float | None = None
+    features: frozenset[str] = frozenset()
+    """What the reader coded of ``codes.NODULE_FEATURES`` (``airway-segmental``); only a coded feature counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviousExamination:
+    """What the reader coded of the screening examination before this one; at least one of category and day."""
+
+    category: str | None = None
+    """Lung-RADS category; None where it is missing, or where two codes contradict each other."""
+    version: str | None = None
+    """The version in which that category was given; None where it is not stated."""
+    day: date | None = None
+    """When its images were taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +156,8 @@ class Finding:
     """The value in the source's own words; quoted, never computed from."""
     modifier_s: bool = False
     nodule: Nodule = field(default_factory=Nodule)
+    previous: PreviousExamination | None = None
+    """The screening examination before this one: what stepped management starts from."""
     selection: ImageSelection | None = None
     recommended: Recommendation | None = None
     issued: datetime | None = None

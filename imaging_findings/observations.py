@@ -23,6 +23,7 @@ from imaging_findings.findings import (
     ImageSelection,
     Kind,
     Nodule,
+    PreviousExamination,
     Problem,
     Recommendation,
     Risk,
@@ -61,6 +62,7 @@ def read_finding(resource: Mapping[str, Any], patient_id: str) -> Finding | Prob
         stated=text(as_dict(resource.get("valueCodeableConcept")).get("text")) or text(resource.get("valueString")),
         modifier_s=components.value(codes.LUNG_RADS_MODIFIER_S).get("valueBoolean") is True,
         nodule=_nodule(resource, components),
+        previous=_previous(components) if kind is Kind.LUNG_RADS else None,
         selection=selection_of(resource),
         recommended=recommendation_of(components),
         issued=moment_of(text(resource.get("issued"))),
@@ -106,7 +108,11 @@ class Components:
 
     def value(self, code: Code) -> Mapping[str, Any]:
         """The component with this code; an empty one where it is missing."""
-        return next((one for one in self._components if codes.find(one.get("code"), code)), {})
+        return next(iter(self.values(code)), {})
+
+    def values(self, code: Code) -> tuple[Mapping[str, Any], ...]:
+        """All components with this code: a feature may be stated with several."""
+        return tuple(one for one in self._components if codes.find(one.get("code"), code))
 
     def millimetres(self, code: Code) -> float | None:
         """The component's quantity in mm."""
@@ -177,7 +183,24 @@ def _nodule(resource: Mapping[str, Any], components: Components) -> Nodule:
         risk=_risk(components.coded(codes.MALIGNANCY_RISK)),
         change=_own_choice(components.coded(codes.CHANGE), Change),
         previous_mm=components.millimetres(codes.PREVIOUS_DIAMETER),
+        features=_features(components),
     )
+
+
+def _features(components: Components) -> frozenset[str]:
+    """The coded features; a word that the table does not know is none."""
+    stated = [
+        code for one in components.values(codes.NODULE_FEATURE) for code in codes.codings(one.get("valueCodeableConcept"))
+    ]
+    return frozenset(one.code for one in stated if one.system == codes.NODULE and one.code in codes.NODULE_FEATURES)
+
+
+def _previous(components: Components) -> PreviousExamination | None:
+    coded = [one for one in components.coded(codes.PREVIOUS_CATEGORY) if one.system == codes.LUNG_RADS]
+    stated = {(one.code, one.version) for one in coded if one.code in LUNG_RADS_CATEGORIES}
+    category, version = next(iter(stated)) if len(stated) == 1 else (None, None)
+    day = day_of(text(components.value(codes.PREVIOUS_EXAMINATION).get("valueDateTime")))
+    return PreviousExamination(category=category, version=version, day=day) if category or day else None
 
 
 def _diameter(components: Components) -> float | None:
