@@ -7,6 +7,7 @@ A pair of sides ("right BI-RADS 2, left BI-RADS 4") is one mention with both. Sp
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from imaging_findings.history import ReportFacts
@@ -32,6 +33,19 @@ PATTERNS: dict[str, re.Pattern[str]] = {
     "pi-rads": re.compile(_after(r"pi[\s-]?rads", r"[1-5]"), re.IGNORECASE),
     "o-rads-us": re.compile(_after(r"o[\s-]rads(?:\sUS)?", r"[0-5]"), re.IGNORECASE),
     "bosniak": re.compile(_after(r"bosniak", r"IIF|III|II|IV|I|2F|[1-4]"), re.IGNORECASE),
+}
+# Nothing in a text without one of these, in folded case, can match the pattern. Most reports name no system, and looking for a
+# plain piece of text costs a hundredth of the pattern. No "i" is in them, since patterns also take the dotless one for it.
+_PIECES = ("rads", "bosn", "lr-")
+_TR = re.compile(r"tr-?[1-5]")
+_NEEDS: dict[str, frozenset[str]] = {
+    "lung-rads": frozenset({"rads"}),
+    "bi-rads": frozenset({"rads"}),
+    "li-rads-ct-mr": frozenset({"rads", "lr-"}),
+    "ti-rads": frozenset({"rads", "tr"}),
+    "pi-rads": frozenset({"rads"}),
+    "o-rads-us": frozenset({"rads"}),
+    "bosniak": frozenset({"bosn"}),
 }
 NAMES = {
     "lung-rads": "Lung-RADS",
@@ -90,12 +104,30 @@ class Mention:
 
 def mentions_of(report: ReportFacts) -> tuple[Mention, ...]:
     """What the conclusion's words state, at most one mention for each system: the last, which is the impression's."""
+    systems = systems_named(report.conclusion or "")
+    return mentions_among(report, systems) if systems else ()
+
+
+def systems_named(words: str) -> tuple[str, ...]:
+    """The systems that the words may name: every one whose pattern matches them, and now and then one more."""
+    folded = words.casefold()
+    found = [piece for piece in _PIECES if piece in folded]
+    if _TR.search(folded):
+        found.append("tr")
+    return tuple(system for system, needs in _NEEDS.items() if not needs.isdisjoint(found)) if found else ()
+
+
+def mentions_among(report: ReportFacts, systems: Iterable[str]) -> tuple[Mention, ...]:
+    """As ``mentions_of``, looking for these systems."""
     found: list[Mention] = []
-    for system, pattern in PATTERNS.items():
+    sentences: tuple[str, ...] | None = None
+    for system in systems:
+        pattern = PATTERNS[system]
         stated = {_category(match) for match in pattern.finditer(report.conclusion or "")}
         if not stated or len(stated) >= _TEMPLATE_FROM:
             continue
-        said = [one for sentence in sentences_of(report) if (one := _mention(system, pattern, sentence, report))]
+        sentences = sentences_of(report) if sentences is None else sentences
+        said = [one for sentence in sentences if (one := _mention(system, pattern, sentence, report))]
         found += said[-1:]
     return tuple(found)
 

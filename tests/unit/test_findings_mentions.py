@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cds_service.wording import detail_of, summary_of
 from imaging_findings.advice import Judgement
 from imaging_findings.facts import Facts, read_facts
 from imaging_findings.guidance import judge
 from imaging_findings.history import ReportFacts
-from imaging_findings.mentions import mentions_of
+from imaging_findings.mentions import PATTERNS, mentions_among, mentions_of, systems_named
 from imaging_findings.packs import bundled_packs
 from imaging_findings.rules import Urgency
 from tests.cds_actors import DCM, NOW, a_lung_rads, a_patient, a_report, a_study
@@ -21,8 +23,8 @@ Resource = Mapping[str, Any]
 MAMMOGRAM = a_study(modality=[{"system": DCM, "code": "MG"}], series=[])
 
 
-def stated(words: str) -> list[str]:
-    report = ReportFacts(
+def a_report_saying(words: str) -> ReportFacts:
+    return ReportFacts(
         reference="DiagnosticReport/r",
         day=None,
         signed_by=None,
@@ -30,7 +32,10 @@ def stated(words: str) -> list[str]:
         studies=frozenset(),
         results=frozenset(),
     )
-    return [mention.title for mention in mentions_of(report)]
+
+
+def stated(words: str) -> list[str]:
+    return [mention.title for mention in mentions_of(a_report_saying(words))]
 
 
 @pytest.mark.parametrize(
@@ -132,3 +137,71 @@ def test_routine_and_old_words_make_no_card() -> None:
 
 def test_unsigned_reports_are_not_quoted() -> None:
     assert judged(facts_with("BI-RADS 3.", status="preliminary")).guidance == ()
+
+
+# Pieces of which reports and their odd cousins are made; the last ones are letters that patterns take for s, k and i.
+_PIECES = [
+    *(
+        "Lung",
+        "BI",
+        "LI",
+        "TI",
+        "PI",
+        "O",
+        "ACR",
+        "RADS",
+        "-RADS",
+        "rads",
+        "Bosniak",
+        "bosniak",
+        "LR-",
+        "LR",
+        "TR",
+        "TR-",
+        "tr",
+    ),
+    *(
+        " ",
+        "-",
+        "\n",
+        ". ",
+        ", ",
+        ": ",
+        "(",
+        ")",
+        "/",
+        " to ",
+        "0",
+        "1",
+        "2",
+        "3",
+        "4A",
+        "4B",
+        "5",
+        "6",
+        "II",
+        "IIF",
+        "IV",
+        "S",
+    ),
+    *("v2022", "2021", "category", "right", "left", "prior ", "No ", "if ", "mm", "contrast", "ſ", "RADſ", "ı", "İ", "K", "ß"),
+]
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=12).map("".join))
+def test_looking_for_plain_pieces_first_misses_no_pattern_and_no_mention(words: str) -> None:
+    report = a_report_saying(words)
+
+    assert {system for system, pattern in PATTERNS.items() if pattern.search(words)} <= set(systems_named(words))
+    assert mentions_of(report) == mentions_among(report, PATTERNS)
+
+
+@given(
+    st.text(max_size=40),
+    st.sampled_from(["RADS 3", "LR-4", "TR5", "Bosniak III", "BOſNIAK III", "bı-raDſ 4", ""]),
+    st.text(max_size=9),
+)
+def test_no_surrounding_text_hides_a_system(before: str, name: str, after: str) -> None:
+    words = f"{before} {name} {after}"
+
+    assert {system for system, pattern in PATTERNS.items() if pattern.search(words)} <= set(systems_named(words))
