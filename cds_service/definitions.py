@@ -8,6 +8,7 @@ from typing import Any
 
 from cds_service.cards import CardContext, IssuedCard
 from cds_service.gather import Gathered
+from cds_service.protocol import HookRequest, HookShape, parse_request
 from cds_service.settings import CdsHooksVersion
 from imaging_findings.facts import FactQuery
 
@@ -35,6 +36,10 @@ class Silence:
     """Reference of what answers it, where something does."""
 
 
+def _nothing_to_check(_request: HookRequest) -> None:
+    return None
+
+
 def _nothing_kept(_gathered: Gathered, _context: CardContext) -> tuple[Silence, ...]:
     return ()
 
@@ -55,6 +60,23 @@ class ServiceDefinition:
     """Pure: the cards for what was gathered; each service reads the facts that its own queries ask for."""
     silences: Callable[[Gathered, CardContext], tuple[Silence, ...]] = _nothing_kept
     """Pure: what was left out of the same cards and why, for ``imaging-cds explain``."""
+    hook_aliases: tuple[str, ...] = ()
+    """Other names under which a request may state the hook; discovery lists ``hook`` alone."""
+    needs_user: bool = True
+    """Whether the hook's context requires ``userId``; a hook of our own may be fired by a system."""
+    needs_encounter: bool = False
+    """Whether the hook's context requires ``encounterId``."""
+    check: Callable[[HookRequest], None] = _nothing_to_check
+    """Pure: InvalidRequest for what the hook adds to the context, before anything is fetched."""
+
+    def request_in(self, body: object) -> HookRequest:
+        """The request in a parsed JSON body; InvalidRequest names the member that is wrong (R15)."""
+        shape = HookShape(
+            hook=self.hook, aliases=self.hook_aliases, needs_user=self.needs_user, needs_encounter=self.needs_encounter
+        )
+        request = parse_request(body, hook=shape)
+        self.check(request)
+        return request
 
     def discovery_entry(self, specification: CdsHooksVersion = CdsHooksVersion.V2) -> dict[str, Any]:
         """The service as discovery lists it (R5); by the 3.0 release also with the versions it follows (R6)."""

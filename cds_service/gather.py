@@ -20,7 +20,7 @@ from fhir_imaging.clients.fhir import FhirClient, SearchPage
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import ImagingError, NotFound, PrefetchUnavailable, UpstreamTimeout
 from fhir_imaging.scopes import ScopeContext
-from imaging_findings.facts import FactQuery
+from imaging_findings.facts import ENCOUNTER_ID_TOKEN, FactQuery
 
 _LEAST_TIMEOUT_S = 0.05
 
@@ -83,18 +83,32 @@ def coverage(request: HookRequest, query: FactQuery) -> Coverage:
 def gather(request: HookRequest, queries: Sequence[FactQuery], client: FhirClient | None, budgets: Budgets) -> Gathered:
     """All that can be had for the queries. PrefetchUnavailable (412) names the required keys that cannot."""
     values = {query.key: classify(query, request.prefetch, request.patient_id) for query in queries}
-    open_queries = [query for query in queries if client and _is_worth_fetching(query, values[query.key])]
+    open_queries = [
+        query
+        for query in queries
+        if client and _is_worth_fetching(query, values[query.key]) and not _names_no_encounter(query, request)
+    ]
     reach = {query.key: coverage(request, query) for query in open_queries}
     allowed = [query for query in open_queries if reach[query.key] is not Coverage.NONE]
     fetched = _fetch_all(client, allowed, values, request, budgets) if client and allowed else {}
     for query in open_queries:
         fetched |= _as_granted(query, reach[query.key], values[query.key], fetched.get(query.key))
-    gathered = _merged(queries, values, fetched, has_access=client is not None)
-    missing = [query.key for query in queries if query.required and gathered.resources[query.key] is None]
+    gathered = _merged(queries, values, fetched, {query.key: _why_missing(query, values, request, client) for query in queries})
+    missing = [query for query in queries if query.required and gathered.resources[query.key] is None]
     if missing:
-        told = "; ".join(f"{key}: {gathered.reasons[key]}" for key in missing)
-        raise PrefetchUnavailable(f"Required prefetch data is missing. {told}.", keys=",".join(missing))
+        told = "; ".join(_how_to_supply(query, gathered.reasons[query.key]) for query in missing)
+        keys = ",".join(query.key for query in missing)
+        raise PrefetchUnavailable(f"Required prefetch data is missing. {told}.", keys=keys)
     return gathered
+
+
+def _how_to_supply(query: FactQuery, reason: str) -> str:
+    """One missing key for the 412: what became of it, and the two ways in which the client can mend it."""
+    needed = f"patient/{query.resource_type}.{'s' if '?' in query.template else 'r'}"
+    return (
+        f"{query.key}: {reason} - send prefetch.{query.key} by the template that discovery lists, "
+        f"or fhirServer with a fhirAuthorization whose scope has {needed}"
+    )
 
 
 def _as_granted(query: FactQuery, reach: Coverage, value: PrefetchValue, came: _Fetched | None) -> dict[str, _Fetched]:
@@ -105,6 +119,11 @@ def _as_granted(query: FactQuery, reach: Coverage, value: PrefetchValue, came: _
     if reach is Coverage.PART and came is not None and came.complete:
         return {query.key: replace(came, complete=False, reason="the token's scope covers only a part")}
     return {}
+
+
+def _names_no_encounter(query: FactQuery, request: HookRequest) -> bool:
+    """Whether the query is about an encounter that the request does not name: with an empty id it would ask for all of them."""
+    return ENCOUNTER_ID_TOKEN in query.template and request.encounter_id is None
 
 
 def _is_worth_fetching(query: FactQuery, value: PrefetchValue) -> bool:
@@ -195,8 +214,7 @@ def _merged(
     queries: Sequence[FactQuery],
     values: Mapping[str, PrefetchValue],
     fetched: Mapping[str, _Fetched],
-    *,
-    has_access: bool,
+    otherwise: Mapping[str, str],
 ) -> Gathered:
     resources: dict[str, Sequence[Mapping[str, Any]] | None] = {}
     partial: set[str] = set()
@@ -212,7 +230,7 @@ def _merged(
         else:
             # The first page, or what stood beside an error, is a part; nothing is nothing.
             resources[query.key] = value.resources or None
-            complete, reason = False, _why_missing(value, has_access=has_access)
+            complete, reason = False, otherwise[query.key]
         if not complete:
             reasons[query.key] = reason
             if resources[query.key] is not None:
@@ -220,10 +238,13 @@ def _merged(
     return Gathered(resources=resources, partial=frozenset(partial), reasons=reasons)
 
 
-def _why_missing(value: PrefetchValue, *, has_access: bool) -> str:
+def _why_missing(query: FactQuery, values: Mapping[str, PrefetchValue], request: HookRequest, client: FhirClient | None) -> str:
+    value = values[query.key]
     if value.state is PrefetchState.FAILED:
         return "the client's own query failed"
-    if not has_access:
+    if _names_no_encounter(query, request):
+        return "the request names no encounter (context.encounterId)"
+    if client is None:
         wrong = "the prefetch holds something else" if value.state is PrefetchState.MISMATCHED else "not in the prefetch"
         return f"{wrong}, and there is no access to a configured FHIR server"
     return "it did not come in time"

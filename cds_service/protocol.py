@@ -48,6 +48,11 @@ class HookUser:
     resource_id: str
 
     @property
+    def is_nobody(self) -> bool:
+        """Whether a system fired the hook by itself, where the hook allows that."""
+        return not self.resource_id
+
+    @property
     def is_patient_or_proxy(self) -> bool:
         """Whether clinician cards and unsigned AI results are none of this user's business.
 
@@ -59,6 +64,9 @@ class HookUser:
     def reference(self) -> str | None:
         """``Type/id`` where the type is known."""
         return f"{self.resource_type}/{self.resource_id}" if self.resource_type else None
+
+
+NOBODY = HookUser(resource_type=None, resource_id="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,35 +87,58 @@ class HookRequest:
     """What the client got wrong without harm, by the id of the rule; no values, so that it can be logged."""
 
 
-def parse_request(body: object, *, hook: str) -> HookRequest:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookShape:
+    """What a service's hook is called, and which of the shared context fields it requires beside ``patientId``."""
+
+    hook: str
+    aliases: tuple[str, ...] = ()
+    """Other names under which a request may state the hook."""
+    needs_user: bool = True
+    needs_encounter: bool = False
+
+
+def parse_request(body: object, *, hook: str | HookShape) -> HookRequest:
     """The request in a parsed JSON body for a service of ``hook``; InvalidRequest names the member that is wrong.
 
     Unknown members and extensions are left alone (R3).
     """
+    shape = hook if isinstance(hook, HookShape) else HookShape(hook=hook)
     if not isinstance(body, dict):
         raise InvalidRequest("The body must be a JSON object.")
     sent_hook = _string(body, "hook")
-    if sent_hook != hook:
-        raise InvalidRequest(f"hook: this service answers {hook}.")
+    if sent_hook not in (shape.hook, *shape.aliases):
+        raise InvalidRequest(f"hook: this service answers {shape.hook}.")
     context = body.get("context")
     if not isinstance(context, dict):
         raise InvalidRequest("context: must be an object.")
     patient_id = _logical_id(_string(context, "patientId", "context."), "Patient", "context.patientId")
     fhir_server, authorization = _access(body, patient_id)
-    encounter = text(context.get("encounterId"))
-    user = _user(_string(context, "userId", "context."))
+    user = _user_of(context, shape)
     return HookRequest(
-        hook=hook,
+        hook=shape.hook,
         hook_instance=_hook_instance(_string(body, "hookInstance")),
         patient_id=patient_id,
         user=user,
-        encounter_id=_logical_id(encounter, "Encounter", "context.encounterId") if encounter else None,
+        encounter_id=_encounter_of(context, shape),
         fhir_server=fhir_server,
         authorization=authorization,
         prefetch=_prefetch(body.get("prefetch")),
         context=context,
         warnings=tuple(_warnings(user, authorization)),
     )
+
+
+def _user_of(context: Mapping[str, Any], shape: HookShape) -> HookUser:
+    # A user that is stated must be readable, also where nobody needs to be: who asks decides what may be told.
+    if not shape.needs_user and context.get("userId") is None:
+        return NOBODY
+    return _user(_string(context, "userId", "context."))
+
+
+def _encounter_of(context: Mapping[str, Any], shape: HookShape) -> str | None:
+    stated = _string(context, "encounterId", "context.") if shape.needs_encounter else text(context.get("encounterId"))
+    return _logical_id(stated, "Encounter", "context.encounterId") if stated else None
 
 
 def _string(container: Mapping[str, Any], name: str, where: str = "") -> str:
@@ -133,7 +164,8 @@ def _logical_id(stated: str, resource_type: str, where: str) -> str:
 
 
 def _user(stated: str) -> HookUser:
-    segments = stated.rstrip("/").split("/")
+    # "Patient/" is no clinician called Patient.
+    segments = stated.split("/")
     resource_type = segments[-2] if len(segments) > 1 else None
     if not _FHIR_ID.fullmatch(segments[-1]) or (resource_type is not None and not resource_type.isalpha()):
         raise InvalidRequest("context.userId: must be a reference such as Practitioner/1.")
@@ -172,7 +204,7 @@ def _lifetime(stated: object) -> int:
 
 
 def _warnings(user: HookUser, authorization: FhirAuthorization | None) -> Iterator[str]:
-    if user.resource_type is None:
+    if user.resource_type is None and not user.is_nobody:
         yield "ord-1: context.userId is not of the form Type/id"
     if (
         authorization

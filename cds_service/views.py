@@ -19,7 +19,7 @@ from cds_service.documentation import documented_packs, documented_services
 from cds_service.evaluate import SERVICES, at_most, cards_for
 from cds_service.feedback import parse_feedback
 from cds_service.gather import fhir_client_for
-from cds_service.protocol import HookRequest, parse_request
+from cds_service.protocol import HookRequest
 from cds_service.runtime import CdsServices
 from cds_service.validator import faults_of
 from fhir_imaging.errors import ImagingError, NotFound
@@ -46,15 +46,13 @@ def create_blueprint(services: CdsServices, offered: Mapping[str, ServiceDefinit
     @blueprint.get(PREFIX, strict_slashes=False)
     def discovery() -> Response:
         _caller(services)
-        return jsonify(
-            {"services": [service.discovery_entry(services.settings.specification) for service in SERVICES.values()]}
-        )
+        return jsonify({"services": [service.discovery_entry(services.settings.specification) for service in offered.values()]})
 
     @blueprint.post(f"{PREFIX}/<service_id>")
     def call(service_id: str) -> Response:
         caller = _caller(services)
         service = _service(offered, service_id)
-        hook_request = parse_request(json_body(request, services.settings.max_body_bytes), hook=service.hook)
+        hook_request = service.request_in(json_body(request, services.settings.max_body_bytes))
         for warning in hook_request.warnings:
             log.warning("%s: a request to %s: %s", request_reference(), service_id, warning)
         cards = _cards(services, service, hook_request, caller)

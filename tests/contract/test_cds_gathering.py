@@ -13,7 +13,13 @@ from typing import Any
 import pytest
 from flask import Flask, Response, request
 
+from cds_service.gather import Budgets, Gathered, gather
+from cds_service.protocol import parse_request
+from fhir_imaging.clients.fhir import FhirClient
+from fhir_imaging.clients.http import OutboundSession
+from fhir_imaging.errors import PrefetchUnavailable
 from fhir_imaging.store.engine import Store
+from imaging_findings.facts import ENCOUNTER_ID_TOKEN, FactQuery
 from tests.cds_actors import (
     CdsActor,
     a_bundle,
@@ -317,3 +323,47 @@ def test_r17_cds_r_2_the_warning_in_the_log_holds_no_patient_and_no_token(
     assert "cds-r-2: fhirAuthorization has a patient/ scope and no patient" in caplog.text
     assert TOKEN not in caplog.text
     assert "demo-secret" not in caplog.text
+
+
+# --- an encounter that the request does not name (R19)
+
+
+ENCOUNTER_QUERY = FactQuery("stay", "Encounter", f"Encounter/{ENCOUNTER_ID_TOKEN}", False, "the stay")
+ENCOUNTER_SEARCH = FactQuery(
+    "during", "DiagnosticReport", f"DiagnosticReport?encounter={ENCOUNTER_ID_TOKEN}", True, "reports of the stay"
+)
+
+
+def asked_of(fhir: FakeFhir, query: FactQuery, encounter: str | None) -> Gathered:
+    context = {"userId": "Practitioner/gp", "patientId": "p"} | ({"encounterId": encounter} if encounter else {})
+    request = parse_request(granted(fhir.base) | {"context": context}, hook="patient-view")
+    client = FhirClient(fhir.base, OutboundSession([fhir.base], retries=0), access_token=TOKEN)
+    return gather(request, (query,), client, Budgets(soft_ms=1500, hard_ms=3000, max_pages=2))
+
+
+def test_r19_an_encounter_that_is_not_named_is_never_asked_for_with_an_empty_id(fhir: FakeFhir) -> None:
+    """``DiagnosticReport?encounter=`` would be every report of the patient, and ``Encounter/`` a search."""
+    gathered = asked_of(fhir, ENCOUNTER_QUERY, None)
+
+    assert fhir.asked == []
+    assert gathered.resources["stay"] is None
+    assert gathered.reasons["stay"] == "the request names no encounter (context.encounterId)"
+    with pytest.raises(PrefetchUnavailable, match=r"during: the request names no encounter"):
+        asked_of(fhir, ENCOUNTER_SEARCH, None)
+    assert fhir.asked == []
+
+
+def test_r19_an_encounter_that_is_named_is_asked_for(fhir: FakeFhir) -> None:
+    fhir.answers["Encounter/e"] = {"resourceType": "Encounter", "id": "e"}
+
+    assert asked_of(fhir, ENCOUNTER_QUERY, "e").resources["stay"] == ({"resourceType": "Encounter", "id": "e"},)
+    assert asked_of(fhir, ENCOUNTER_SEARCH, "Encounter/e").resources["during"] == ()
+    assert fhir.asked == ["Encounter/e", "DiagnosticReport?encounter=e"]
+
+
+def test_r20_the_412_says_for_each_key_how_to_supply_it(cds: CdsActor, fhir: FakeFhir) -> None:
+    told = json.loads(cds.call(a_hook({}, fhirServer=fhir.base)).get_data())["issue"][0]["diagnostics"]
+
+    for key, scope in (("patient", "patient/Patient.r"), ("findings", "patient/Observation.s")):
+        assert f"send prefetch.{key} by the template that discovery lists, or fhirServer with a fhirAuthorization" in told
+        assert f"whose scope has {scope}" in told

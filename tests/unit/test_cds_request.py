@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cds_service.prefetch import PrefetchState, classify
-from cds_service.protocol import parse_request
+from cds_service.protocol import HookShape, parse_request
 from fhir_imaging.errors import InvalidRequest
 from imaging_findings.facts import QUERIES
 from tests.cds_actors import a_bundle, a_hook, a_lung_rads, a_patient
@@ -160,3 +160,46 @@ def test_r18_each_prefetch_state(prefetch: dict[str, Any], state: PrefetchState,
 
 def test_another_patient_in_prefetch_is_not_used() -> None:
     assert classify(PATIENT, {"patient": a_patient("other")}, "p").state is PrefetchState.MISMATCHED
+
+
+# --- what a hook may ask beside patientId
+
+
+SYSTEM_FIRED = HookShape(hook="org.example.done", aliases=("done",), needs_user=False)
+
+
+def test_an_alias_is_read_as_the_hook_itself() -> None:
+    request = parse_request(a_hook(hook="done"), hook=SYSTEM_FIRED)
+
+    assert request.hook == "org.example.done"
+    with pytest.raises(InvalidRequest, match=r"^hook: this service answers org\.example\.done\.$"):
+        parse_request(a_hook(hook="finished"), hook=SYSTEM_FIRED)
+
+
+def test_a_system_may_fire_a_hook_that_needs_no_user() -> None:
+    request = parse_request(a_hook(hook="done", context={"patientId": "p"}), hook=SYSTEM_FIRED)
+
+    assert request.user.is_nobody
+    assert request.user.reference is None
+    assert not request.user.is_patient_or_proxy
+    assert request.warnings == ()
+
+
+@pytest.mark.parametrize("user", ["", " ", 1, [], "a b", "Practitioner/"])
+def test_a_user_that_is_stated_must_be_readable_even_then(user: object) -> None:
+    with pytest.raises(InvalidRequest, match=r"^context\.userId:"):
+        parse_request(a_hook(hook="done", context={"patientId": "p", "userId": user}), hook=SYSTEM_FIRED)
+
+
+def test_a_patient_is_known_as_such_even_then() -> None:
+    stated = {"patientId": "p", "userId": "Patient/p"}
+
+    assert parse_request(a_hook(hook="done", context=stated), hook=SYSTEM_FIRED).user.is_patient_or_proxy
+
+
+def test_r15_an_encounter_that_the_hook_requires_is_asked_for() -> None:
+    shape = HookShape(hook="encounter-discharge", needs_encounter=True)
+
+    assert parse_request(a_hook(hook=shape.hook), hook=shape).encounter_id == "e"
+    with pytest.raises(InvalidRequest, match=r"^context\.encounterId: must be given"):
+        parse_request(a_hook(hook=shape.hook, context=context()), hook=shape)
