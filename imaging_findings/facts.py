@@ -97,9 +97,9 @@ Fleischner).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from imaging_findings.actionable_reading import read_actionable, read_actionable_report
 from imaging_findings.assessment_codes import ASSESSMENT, TITLES
@@ -112,7 +112,6 @@ from imaging_findings.history import (
     PatientFacts,
     ReportFacts,
     StudyFacts,
-    is_of_patient,
     read_condition,
     read_order,
     read_patient,
@@ -121,9 +120,8 @@ from imaging_findings.history import (
     read_study_facts,
 )
 from imaging_findings.linking import placed, places_of_members
-from imaging_findings.observations import OTHER_PATIENT, read_finding, reference_of
-
-Fact = TypeVar("Fact")
+from imaging_findings.observations import read_finding
+from imaging_findings.own_resources import Owner, own_resources, read_each
 
 PATIENT_ID_TOKEN = "{{context.patientId}}"  # noqa: S105 - a CDS Hooks prefetch token, not a secret
 ENCOUNTER_ID_TOKEN = "{{context.encounterId}}"  # noqa: S105
@@ -240,32 +238,39 @@ def read_facts(
     problems: list[Problem] = []
     patient = PatientFacts(patient_id=patient_id)
     for resource in _of(resources, "patient"):
-        read = read_patient(resource, patient_id)
-        if isinstance(read, Problem):
-            problems.append(read)
+        found = read_patient(resource, patient_id)
+        if isinstance(found, Problem):
+            problems.append(found)
         else:
-            patient = read
+            patient = found
 
-    def own(key: str, resource_type: str, reader: Callable[[Mapping[str, Any]], Fact | Problem | None]) -> tuple[Fact, ...]:
-        return _read_all(_of(resources, key), (resource_type, patient_id, bases), reader, problems)
+    def own(key: str, resource_type: str) -> Iterator[Mapping[str, Any]]:
+        return own_resources(_of(resources, key), Owner(resource_type, patient_id, bases), problems)
 
-    told = own("communications", "Communication", read_communication) + own("findings", "Observation", read_section)
-    smoking = own("smoking", "Observation", read_smoking)
-    reports = own("reports", "DiagnosticReport", read_report)
-    members = places_of_members(own("findings", "Observation", lambda one: one))
-    stated = [one for many in own("reports", "DiagnosticReport", read_report_assessments) for one in many]
-    assessed = [*own("findings", "Observation", read_assessment), *stated]
-    actionable = own("findings", "Observation", read_actionable) + own("reports", "DiagnosticReport", read_actionable_report)
+    told = read_each(own("communications", "Communication"), read_communication, problems)
+    observations = list(own("findings", "Observation"))
+    told += read_each(observations, read_section, problems)
+    smoking = read_each(own("smoking", "Observation"), read_smoking, problems)
+    sent_reports = list(own("reports", "DiagnosticReport"))
+    reports = read_each(sent_reports, read_report, problems)
+    members = places_of_members(observations)
+    # Most reports code no conclusion, and there may be many.
+    concluded = [one for one in sent_reports if one.get("conclusionCode")]
+    assessed = read_each(observations, read_assessment, problems)
+    assessed += [one for many in map(read_report_assessments, concluded) for one in many]
+    actionable = read_each(observations, read_actionable, problems)
+    actionable += read_each(concluded, read_actionable_report, problems)
+    findings = read_each(observations, lambda one: read_finding(one, patient_id), problems)
     return Facts(
         patient=patient,
-        findings=placed(own("findings", "Observation", lambda one: read_finding(one, patient_id)), members, reports),
+        findings=placed(findings, members, reports),
         actionable=placed(actionable, members, reports),
         assessments=placed(assessed, members, reports),
-        communications=told,
-        studies=own("studies", "ImagingStudy", read_study_facts),
-        orders=own("orders", "ServiceRequest", read_order),
-        reports=reports,
-        conditions=own("conditions", "Condition", read_condition),
+        communications=tuple(told),
+        studies=tuple(read_each(own("studies", "ImagingStudy"), read_study_facts, problems)),
+        orders=tuple(read_each(own("orders", "ServiceRequest"), read_order, problems)),
+        reports=tuple(reports),
+        conditions=tuple(read_each(own("conditions", "Condition"), read_condition, problems)),
         smoking=smoking[0] if smoking else None,
         problems=tuple(dict.fromkeys(problems)),
         unavailable=frozenset(query.key for query in QUERIES if resources.get(query.key) is None),
@@ -275,29 +280,3 @@ def read_facts(
 
 def _of(resources: Mapping[str, Sequence[Mapping[str, Any]] | None], key: str) -> Sequence[Mapping[str, Any]]:
     return resources.get(key) or ()
-
-
-def _read_all(
-    resources: Sequence[Mapping[str, Any]],
-    whose: tuple[str, str, Collection[str]],
-    reader: Callable[[Mapping[str, Any]], Fact | Problem | None],
-    problems: list[Problem],
-) -> tuple[Fact, ...]:
-    resource_type, patient_id, bases = whose
-    facts: list[Fact] = []
-    seen: set[str] = set()
-    for resource in resources:
-        reference = reference_of(resource, resource_type)
-        if resource.get("resourceType") != resource_type or reference in seen:
-            continue
-        if reference != resource_type:
-            seen.add(reference)
-        if not is_of_patient(resource, patient_id, bases):
-            problems.append(Problem(reference, OTHER_PATIENT))
-            continue
-        read = reader(resource)
-        if isinstance(read, Problem):
-            problems.append(read)
-        elif read is not None:
-            facts.append(read)
-    return tuple(facts)
