@@ -1,4 +1,4 @@
-# The verbs of this project, the same on a laptop and in CI: demo, check, test, bench.
+# The verbs of this project, the same on a laptop and in CI: demo, check, test, bench, mutants.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,12 +7,13 @@ ARGS ?=
 
 DEMO_ARGS := $(if $(PORT),--port $(PORT)) $(if $(EHR_PORT),--ehr-port $(EHR_PORT)) $(if $(PACS_PORT),--pacs-port $(PACS_PORT)) $(ARGS)
 
-.PHONY: help demo check test bench viewer clean
+.PHONY: help demo check test bench mutants viewer clean
 help:
 	@echo "make demo    start the app, a sandbox EHR and a sandbox PACS on this machine (ARGS=\"--reset\" and so on)"
 	@echo "make check   formatting, lint, types, import rules"
 	@echo "make test    all tests"
 	@echo "make bench   benchmarks"
+	@echo "make mutants break one thing at a time in a copy and show which test turns red (ARGS=\"--only R38 F2\")"
 
 demo: $(VENV)/.demo
 	@$(BIN)/python -m imaging_cds demo $(DEMO_ARGS)
@@ -28,6 +29,9 @@ test: $(VENV)/.dev viewer
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/benchmarks --benchmarks $(ARGS)
+
+mutants: $(VENV)/.dev
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 # The viewer is optional for the unit tests: without npm its tests skip and say how to get it.
 viewer: $(VENV)/.dev
