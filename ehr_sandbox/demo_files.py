@@ -27,8 +27,10 @@ from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from ehr_sandbox.demo_ct import ct_header
+from ehr_sandbox.demo_dx import dx_header
 from ehr_sandbox.demo_mammogram import DemoMammogram
 from ehr_sandbox.demo_mg import mg_header
+from ehr_sandbox.demo_radiograph import DemoRadiograph
 from ehr_sandbox.demo_sr import ai_report
 from ehr_sandbox.demo_study import DemoCalendar, DemoCt, DemoCtScan, DemoExamination
 from ehr_sandbox.phantom_scan import LOWEST_HU
@@ -200,6 +202,8 @@ def header_of(examination: DemoExamination, calendar: DemoCalendar, index: int) 
             return ct_header(examination, calendar, index)
         case DemoMammogram():
             return mg_header(examination, calendar, index)
+        case DemoRadiograph():
+            return dx_header(examination, calendar, index)
     raise TypeError(type(examination).__name__)
 
 
@@ -210,6 +214,8 @@ def _stored(examination: DemoExamination, index: int) -> NDArray[np.uint16]:
             return (examination.phantom.render(index).astype(np.int32) - LOWEST_HU).astype("<u2")
         case DemoMammogram():
             return examination.phantom.render(*examination.projections[index]).astype("<u2")
+        case DemoRadiograph():
+            return examination.phantom.render().astype("<u2")
     raise TypeError(type(examination).__name__)
 
 

@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 
 from ehr_sandbox.phantom import ChestPhantom
 from ehr_sandbox.phantom_breast import BreastPhantom
+from ehr_sandbox.phantom_radiograph import ChestRadiographPhantom
 from ehr_sandbox.phantom_scan import CtPhantom
 
 MRN_SYSTEM = "https://imaging-cds.example/demo/mrn"
@@ -109,7 +110,7 @@ class DemoExamination(ABC):
     accession: str
     description: str
     procedure: Coding
-    phantom: CtPhantom | BreastPhantom
+    phantom: CtPhantom | BreastPhantom | ChestRadiographPhantom
     transfer_syntax: str
     minutes_to_report: int = 200
     patient_id: str | None = None

@@ -43,8 +43,8 @@ class Chart:
             "managingOrganization": ORGANIZATION,
         }
 
-    def encounter(self, reason: str, setting: Coding = codings.AMBULATORY) -> Json:
-        """The visit of the demo day, in which the chart is opened. Known to the day: an hour might still be to come."""
+    def encounter(self, reason: str, setting: Coding = codings.AMBULATORY, *, days_ago: int = 0) -> Json:
+        """The visit in which the chart is opened, begun so many days ago. Known to the day: an hour might still be to come."""
         return {
             "resourceType": "Encounter",
             "id": f"{self.person.key}-encounter",
@@ -52,7 +52,7 @@ class Chart:
             "class": coding(setting),
             "subject": self.subject,
             "participant": [{"individual": GENERALIST}],
-            "period": {"start": self.calendar.demo_day.isoformat()},
+            "period": {"start": (self.calendar.demo_day - timedelta(days=days_ago)).isoformat()},
             "reasonCode": [{"text": reason}],
             "serviceProvider": ORGANIZATION,
         }
@@ -89,6 +89,18 @@ class Chart:
             "requester": GENERALIST,
             "performer": [ORGANIZATION],
             "reasonCode": [{"text": reason}],
+        }
+
+    def in_visit(self, resource: Json) -> Json:
+        """The same resource, made in the visit in which the chart is opened."""
+        return resource | {"encounter": reference(f"Encounter/{self.person.key}-encounter")}
+
+    def open_order(self, name: str, procedure: Coding, reason: str, *, days_ago: int) -> Json:
+        """A signed order that nobody has given a date yet."""
+        return self.draft_order(name, procedure, reason) | {
+            "status": "active",
+            "authoredOn": self.calendar.at(days_ago, time(9, 20)).isoformat(),
+            "performer": [ORGANIZATION],
         }
 
     def draft_order(self, name: str, procedure: Coding, reason: str) -> Json:

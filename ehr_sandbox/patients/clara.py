@@ -1,6 +1,7 @@
 """Patient C, Clara Synthetic, 58, smokes: an incidental solid nodule of 7 mm that nobody followed up.
 
 CT 240 days ago after a fall, stored as JPEG-LS lossless: the CT of months 6 to 12 is due and not ordered.
+5 days ago a chest radiograph was ordered for a cough; it has no date yet.
 """
 
 from datetime import time
@@ -67,6 +68,7 @@ def clara_resources(calendar: DemoCalendar, current: DemoCt) -> list[Json]:
         chart.order(current, _REASON, days_before=0),
         chart.imaging_study(current, _REASON),
         nodule,
+        chart.open_order("xr-order", codings.CHEST_XRAY, "Cough for three weeks", days_ago=5),
         chart.report(
             current,
             text=_TEXT,

@@ -21,6 +21,8 @@ PULMONARY_ANGIOGRAM = Coding(
 )
 SCREENING_MAMMOGRAM = Coding(system=_LOINC, code="26175-0", display="MG Breast - bilateral Screening", dicom_scheme="LN")
 DIAGNOSTIC_MAMMOGRAM = Coding(system=_LOINC, code="26346-7", display="MG Breast - bilateral Diagnostic", dicom_scheme="LN")
+CHEST_XRAY_IN_BED = Coding(system=_LOINC, code="36572-6", display="XR Chest AP", dicom_scheme="LN")
+CHEST_XRAY = Coding(system=_LOINC, code="24648-8", display="XR Chest PA upright", dicom_scheme="LN")
 CHEST_CT = Coding(system=_LOINC, code="29252-4", display="CT Chest WO contrast", dicom_scheme="LN")
 
 ABDOMEN_AND_PELVIS = Coding(system=_SCT, code="818982008", display="Abdomen and pelvis")
@@ -75,7 +77,8 @@ NEVER_SMOKED = Coding(system=_SCT, code="266919005", display="Never smoked tobac
 CT = Coding(system=_DCM, code="CT", display="Computed Tomography")
 SR = Coding(system=_DCM, code="SR", display="Structured Report Document")
 MG = Coding(system=_DCM, code="MG", display="Mammography")
-MODALITIES = {one.code: one for one in (CT, MG)}
+DX = Coding(system=_DCM, code="DX", display="Digital Radiography")
+MODALITIES = {one.code: one for one in (CT, DX, MG)}
 STUDY_PAYLOAD = Coding(system=_DCM, code="113014", display="Study")
 RADIOLOGY = Coding(system=f"{_TERMINOLOGY}/v2-0074", code="RAD", display="Radiology")
 LOINC_RADIOLOGY = Coding(system=_LOINC, code="LP29684-5", display="Radiology")

@@ -17,7 +17,7 @@ _PATIENTS: Mapping[str, tuple[_Writer, tuple[DemoExamination, ...]]] = {
     bruno.BRUNO.key: (bruno.bruno_resources, (bruno.CURRENT,)),
     clara.CLARA.key: (clara.clara_resources, (clara.CURRENT,)),
     dario.DARIO.key: (dario.dario_resources, (dario.PRIOR,)),
-    elsa.ELSA.key: (elsa.elsa_resources, (elsa.CURRENT,)),
+    elsa.ELSA.key: (elsa.elsa_resources, (elsa.CURRENT, elsa.UNREAD)),
     fiona.FIONA.key: (fiona.fiona_resources, (fiona.PRIOR, fiona.CURRENT)),
 }
 # In the archive under a PatientID that no chart knows.

@@ -1,12 +1,14 @@
 """Patient E, Elsa Synthetic, 54: a pulmonary embolism in a report of last night, and nothing says that anybody was told.
 
-CT pulmonary angiogram in the first hour of the demo day (UTC+1), signed at 00:00 UTC: less than 24 hours old all day.
+She came to the emergency department the evening before. Chest radiograph in bed at 22:40, which nobody has reported; CT
+pulmonary angiogram in the first hour of the demo day (UTC+1), signed at 00:00 UTC: less than 24 hours old all day.
 """
 
 from datetime import time
 
 from pydicom.uid import ExplicitVRLittleEndian
 
+from ehr_sandbox.demo_radiograph import DemoRadiograph
 from ehr_sandbox.demo_study import SOFT_TISSUE, DemoCalendar, DemoCtScan, DemoDisplay, DemoDose, DemoPerson
 from ehr_sandbox.patients import codings
 from ehr_sandbox.patients.chart import Chart
@@ -14,6 +16,7 @@ from ehr_sandbox.patients.elements import Json
 from ehr_sandbox.patients.findings import actionable_finding
 from ehr_sandbox.phantom import AngiogramPhantom, Embolus
 from ehr_sandbox.phantom_grid import VolumeGrid
+from ehr_sandbox.phantom_radiograph import ChestRadiographPhantom
 from ehr_sandbox.phantom_torso import Habitus
 
 ELSA = DemoPerson(
@@ -54,6 +57,17 @@ CURRENT = DemoCtScan(
     windows=(DemoDisplay(name="PULMONARY ARTERIES", centre=150, width=700), SOFT_TISSUE),
     focus="Slice through the embolus",
 )
+UNREAD = DemoRadiograph(
+    key="demo-e-dx-current",
+    person=ELSA,
+    days_ago=1,
+    clock=time(22, 40),
+    accession="DEMO-1005-2",
+    description="CHEST RADIOGRAPH IN BED",
+    procedure=codings.CHEST_XRAY_IN_BED,
+    phantom=ChestRadiographPhantom(chest=CURRENT.phantom, noise_seed=502),
+    transfer_syntax=ExplicitVRLittleEndian,
+)
 _TEXT = """CT PULMONARY ANGIOGRAM
 
 Findings: Filling defect in the right main pulmonary artery that extends into the interlobar artery. Left pulmonary arteries
@@ -63,22 +77,29 @@ Impression: Acute pulmonary embolism on the right.
 """
 
 
-def elsa_resources(calendar: DemoCalendar, current: DemoCtScan) -> list[Json]:
-    """Her chart, with the examination as it was made (a test may have shortened it)."""
+def elsa_resources(calendar: DemoCalendar, current: DemoCtScan, unread: DemoRadiograph) -> list[Json]:
+    """Her chart, with the examinations as they were made (a test may have shortened them)."""
     chart = Chart(person=ELSA, calendar=calendar)
     codes = (codings.PULMONARY_EMBOLISM, codings.ACTIONABLE_IN_MINUTES)
     embolism = actionable_finding(chart, current, *codes, site=codings.RIGHT_PULMONARY_ARTERY)
     return [
         chart.patient(),
-        chart.encounter("Shortness of breath", codings.EMERGENCY),
-        chart.order(current, _REASON, days_before=0),
-        chart.imaging_study(current, _REASON),
+        chart.encounter("Shortness of breath", codings.EMERGENCY, days_ago=1),
+        *(chart.in_visit(chart.order(one, _REASON, days_before=0)) for one in (unread, current)),
+        chart.in_visit(_not_interpreted(chart.imaging_study(unread, _REASON))),
+        chart.in_visit(chart.imaging_study(current, _REASON)),
         embolism,
-        chart.report(
-            current,
-            text=_TEXT,
-            conclusion="Acute pulmonary embolism in the right main and interlobar pulmonary artery.",
-            results=[embolism],
-            conclusion_codes=codes,
+        chart.in_visit(
+            chart.report(
+                current,
+                text=_TEXT,
+                conclusion="Acute pulmonary embolism in the right main and interlobar pulmonary artery.",
+                results=[embolism],
+                conclusion_codes=codes,
+            )
         ),
     ]
+
+
+def _not_interpreted(study: Json) -> Json:
+    return {name: value for name, value in study.items() if name != "interpreter"}

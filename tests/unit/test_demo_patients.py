@@ -33,6 +33,7 @@ CT_STUDIES = {
     "demo-e-ct-current": ExplicitVRLittleEndian,
 }
 MAMMOGRAPHIES = ["demo-f-mg-prior", "demo-f-mg-current"]
+RADIOGRAPH = "demo-e-dx-current"
 
 # Type 1 of the CT Image IOD and of the modules that it mandates (PS3.3 §A.3): present and not empty.
 TYPE_1 = """SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID Modality FrameOfReferenceUID ImageType
@@ -45,6 +46,12 @@ MG_TYPE_1 = """SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID Mod
     PixelIntensityRelationship PixelIntensityRelationshipSign RescaleIntercept RescaleSlope RescaleType
     PresentationLUTShape LossyImageCompression BurnedInAnnotation WindowCenter WindowWidth PatientOrientation
     BreastImplantPresent InstanceNumber RequestAttributesSequence PixelData"""
+# The same of the Digital X-Ray Image IOD, for presentation (PS3.3 §A.26).
+DX_TYPE_1 = """SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID Modality PresentationIntentType ImageType
+    ImageLaterality ImagerPixelSpacing AnatomicRegionSequence DetectorType SamplesPerPixel PhotometricInterpretation Rows
+    Columns BitsAllocated BitsStored HighBit PixelRepresentation PixelIntensityRelationship PixelIntensityRelationshipSign
+    RescaleIntercept RescaleSlope RescaleType PresentationLUTShape LossyImageCompression BurnedInAnnotation WindowCenter
+    WindowWidth PatientOrientation InstanceNumber RequestAttributesSequence PixelData"""
 # Type 2: present.
 TYPE_2 = """PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime ReferringPhysicianName StudyID
     AccessionNumber SeriesNumber PositionReferenceIndicator Manufacturer InstanceNumber SliceThickness KVP
@@ -136,7 +143,7 @@ def _moments(value: Any, where: str) -> Iterator[tuple[str, date | datetime]]:
         yield where, datetime.fromisoformat(value) if "T" in value else date.fromisoformat(value)
 
 
-@pytest.mark.parametrize("study", [*CT_STUDIES, *MAMMOGRAPHIES])
+@pytest.mark.parametrize("study", [*CT_STUDIES, *MAMMOGRAPHIES, RADIOGRAPH])
 def test_imaging_study_says_what_the_files_say(demo: DemoData, dicom_dir: Path, study: str) -> None:
     resource = by_id(demo, "ImagingStudy", study)
     files = [pydicom.dcmread(path, stop_before_pixels=True) for path in (dicom_dir / study).glob("*.dcm")]
@@ -191,6 +198,19 @@ def test_mammograms_are_complete_and_name_side_and_view(demo: DemoData, dicom_di
         # The breast lies at the chest wall: at the right edge of a right breast's image.
         nipple, wall = image.pixel_array[:, :20].mean(), image.pixel_array[:, -20:].mean()
         assert (nipple < wall) == (image.ImageLaterality == "R")
+
+
+def test_radiograph_is_complete_and_its_lungs_are_darker_than_the_spine(demo: DemoData, dicom_dir: Path) -> None:
+    (image,) = images(dicom_dir, RADIOGRAPH)
+    pixels = image.pixel_array
+    middle, lung = pixels.shape[1] // 2, round(0.28 * pixels.shape[1])
+    chest = slice(round(0.4 * pixels.shape[0]), round(0.6 * pixels.shape[0]))
+
+    assert all(image.get(keyword) not in (None, "") for keyword in DX_TYPE_1.split())
+    assert (image.ViewPosition, image.PatientOrientation) == ("AP", ["L", "F"])
+    assert pixels.shape == (image.Rows, image.Columns)
+    assert pixels.max() < 4096
+    assert pixels[chest, middle].mean() > 2 * pixels[chest, lung].mean()
 
 
 def test_slices_lie_evenly_below_each_other_in_one_frame_of_reference(demo: DemoData, dicom_dir: Path) -> None:
@@ -270,6 +290,23 @@ def test_story_e_embolism_is_signed_within_24_hours_all_day_long_and_nobody_is_o
     assert coded == {"59282003", "RID49480"}
     assert finding["interpretation"][0]["coding"][0]["code"] == "RID49480"
     assert not [one for one in resources(demo) if one["resourceType"] == "Communication"]
+
+
+def test_story_e_radiograph_of_the_same_visit_is_not_reported(demo: DemoData) -> None:
+    study, visit = by_id(demo, "ImagingStudy", RADIOGRAPH), by_id(demo, "Encounter", "demo-e-encounter")
+    naming = [one for one in resources(demo) if one["resourceType"] == "DiagnosticReport" and RADIOGRAPH in str(one)]
+
+    assert naming == []
+    assert "interpreter" not in study
+    assert study["encounter"]["reference"] == "Encounter/demo-e-encounter"
+    assert (visit["status"], visit["period"]["start"]) == ("in-progress", "2026-11-20")
+
+
+def test_story_c_has_an_order_that_can_be_booked_and_does_not_answer_her_follow_up(demo: DemoData) -> None:
+    order = by_id(demo, "ServiceRequest", "demo-c-xr-order")
+
+    assert (order["status"], order["code"]["coding"][0]["display"]) == ("active", "XR Chest PA upright")
+    assert "occurrenceDateTime" not in order
 
 
 def test_story_f_category_stands_in_words_only(demo: DemoData) -> None:

@@ -1,9 +1,11 @@
 """Phantoms of the abdomen and of the breast: tissues where they belong, the same on every run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from ehr_sandbox.patients import dario, fiona
+from ehr_sandbox.patients import dario, elsa, fiona
 from ehr_sandbox.phantom_belly import AbdomenPhantom
 from ehr_sandbox.phantom_breast import BreastPhantom, Mass
 from ehr_sandbox.phantom_scan import Slice
@@ -68,3 +70,14 @@ def test_one_woman_keeps_her_breasts_from_year_to_year() -> None:
 
     assert np.corrcoef(before.ravel(), now.ravel())[0, 1] > 0.99
     assert (before != now).any()
+
+
+def test_radiograph_shows_lungs_dark_spine_and_belly_bright_and_is_the_same_every_time() -> None:
+    phantom = replace(elsa.UNREAD.phantom, levels=30, columns_sampled=64, depths=24, rows=210, columns=250)
+    seen = phantom.render()
+    lung, spine, belly = seen[100, 60:80].mean(), seen[150, 122:128].mean(), seen[195, 50:80].mean()
+
+    assert seen.shape == (210, 250)
+    assert seen.max() <= 4095
+    assert lung < 1500 < belly < spine
+    assert np.array_equal(seen, phantom.render())
