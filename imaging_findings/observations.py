@@ -104,15 +104,19 @@ class Components:
     """The components of an Observation, found by code."""
 
     def __init__(self, resource: Mapping[str, Any]) -> None:
-        self._components = dicts(resource.get("component"))
+        self._by_code: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+        for component in dicts(resource.get("component")):
+            for key in {(one.system, one.code) for one in codes.codings(component.get("code"))}:
+                self._by_code.setdefault(key, []).append(component)
 
     def value(self, code: Code) -> Mapping[str, Any]:
         """The component with this code; an empty one where it is missing."""
-        return next(iter(self.values(code)), {})
+        found = self._by_code.get((code.system, code.code))
+        return found[0] if found else {}
 
     def values(self, code: Code) -> tuple[Mapping[str, Any], ...]:
         """All components with this code: a feature may be stated with several."""
-        return tuple(one for one in self._components if codes.find(one.get("code"), code))
+        return tuple(self._by_code.get((code.system, code.code), ()))
 
     def millimetres(self, code: Code) -> float | None:
         """The component's quantity in mm."""
