@@ -66,6 +66,8 @@ class ServiceDefinition:
     """Whether the hook's context requires ``userId``; a hook of our own may be fired by a system."""
     needs_encounter: bool = False
     """Whether the hook's context requires ``encounterId``."""
+    hook_context: tuple[tuple[str, str], ...] = ()
+    """The context's fields with their meaning, where no published definition of the hook tells them."""
     check: Callable[[HookRequest], None] = _nothing_to_check
     """Pure: InvalidRequest for what the hook adds to the context, before anything is fetched."""
 

@@ -5,15 +5,26 @@ The service is picked by its id in the URL, never by the hook's name. ``cards: [
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from cds_service.cards import CardContext, IssuedCard
 from cds_service.definitions import ServiceDefinition, registry
 from cds_service.gather import Budgets, gather
-from cds_service.services import imaging_findings, order_select, order_sign
+from cds_service.services import imaging_findings, imaging_study_complete, order_select, order_sign
+from cds_service.settings import STUDY_COMPLETE_HOOK
 from fhir_imaging.clients.fhir import FhirClient
 
-SERVICES = registry([imaging_findings.SERVICE, order_select.SERVICE, order_sign.SERVICE])
+_ON_STANDARD_HOOKS = (imaging_findings.SERVICE, order_select.SERVICE, order_sign.SERVICE)
+
+
+def services_on(study_complete_hook: str = STUDY_COMPLETE_HOOK) -> Mapping[str, ServiceDefinition]:
+    """All services by id, at a site that calls its own hook ``study_complete_hook``."""
+    return registry([*_ON_STANDARD_HOOKS, imaging_study_complete.service(study_complete_hook)])
+
+
+SERVICES = services_on()
+"""The services where the site has said nothing of its own."""
 
 
 def cards_for(

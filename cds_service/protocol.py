@@ -15,7 +15,7 @@ from fhir_imaging.errors import InvalidRequest
 from fhir_imaging.scopes import GrantedScopes, ScopeContext, parse_scopes
 from fhir_imaging.tolerant import as_dict, text
 
-_FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
+FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 # RFC 6750 b64token: what is no token must not become a header.
 _BEARER_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.ASCII)
 CLINICIAN_ROLES = frozenset({"Practitioner", "PractitionerRole"})
@@ -158,7 +158,7 @@ def _hook_instance(stated: str) -> str:
 def _logical_id(stated: str, resource_type: str, where: str) -> str:
     # Public fixtures send Patient/x and Encounter/x where the bare id is meant (R23).
     bare = stated.removeprefix(f"{resource_type}/")
-    if not _FHIR_ID.fullmatch(bare):
+    if not FHIR_ID.fullmatch(bare):
         raise InvalidRequest(f"{where}: must be a FHIR id.")
     return bare
 
@@ -167,7 +167,7 @@ def _user(stated: str) -> HookUser:
     # "Patient/" is no clinician called Patient.
     segments = stated.split("/")
     resource_type = segments[-2] if len(segments) > 1 else None
-    if not _FHIR_ID.fullmatch(segments[-1]) or (resource_type is not None and not resource_type.isalpha()):
+    if not FHIR_ID.fullmatch(segments[-1]) or (resource_type is not None and not resource_type.isalpha()):
         raise InvalidRequest("context.userId: must be a reference such as Practitioner/1.")
     return HookUser(resource_type=resource_type, resource_id=segments[-1])
 

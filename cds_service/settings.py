@@ -14,6 +14,10 @@ from fhir_imaging.settings import origin_of
 ASYMMETRIC_ALGORITHMS = ("ES256", "ES384", "ES512", "RS256", "RS384", "RS512")
 
 
+STUDY_COMPLETE_HOOK = "org.imaging-cds.imaging-study-complete"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_REVERSE_DOMAIN = re.compile(rf"[A-Za-z]{{2,63}}(?:\.{_LABEL}){{2,}}", re.ASCII)
+_MAX_HOOK_NAME = 128
 _HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}", re.ASCII)
 
 
@@ -83,6 +87,8 @@ class CdsSettings:
     """Whether callers must prove themselves by a JWT; ``off`` lets anyone call."""
     specification: CdsHooksVersion = CdsHooksVersion.V2
     """CDS Hooks release of the discovery; ``3.0`` adds ``version`` and ``hookVersion`` to each service."""
+    study_complete_hook: str = STUDY_COMPLETE_HOOK
+    """Hook of the service ``imaging-study-complete``, which is no standard one: a name in reverse domain form."""
     certificate_header: str | None = None
     """Header in which a TLS-ending proxy names the client certificate that it verified; None = nobody's certificate counts."""
     certificate_proxies: tuple[str, ...] = ()
@@ -117,6 +123,8 @@ class CdsSettings:
             if url.endswith("/"):
                 raise ValueError(f"{url} must not end with a slash")
         self._check_certificates()
+        if len(self.study_complete_hook) > _MAX_HOOK_NAME or not _REVERSE_DOMAIN.fullmatch(self.study_complete_hook):
+            raise ValueError("study_complete_hook must be a name in reverse domain form, such as org.example.study-complete")
         issuers = [client.iss for client in self.trusted_clients]
         if len(set(issuers)) != len(issuers):
             raise ValueError("two trusted clients have the same iss")

@@ -16,7 +16,7 @@ from cds_service.certificates import StatedCertificate
 from cds_service.client_auth import CallingClient
 from cds_service.definitions import ServiceDefinition
 from cds_service.documentation import documented_packs, documented_services
-from cds_service.evaluate import SERVICES, at_most, cards_for
+from cds_service.evaluate import at_most, cards_for, services_on
 from cds_service.feedback import parse_feedback
 from cds_service.gather import fhir_client_for
 from cds_service.protocol import HookRequest
@@ -31,8 +31,9 @@ PREFIX = "/cds-services"
 DOCUMENTATION = "/cds-documentation"
 
 
-def create_blueprint(services: CdsServices, offered: Mapping[str, ServiceDefinition] = SERVICES) -> Blueprint:
-    """The routes of the ``offered`` services by id; the composition root also installs ``error_surface(services)``."""
+def create_blueprint(services: CdsServices, offered: Mapping[str, ServiceDefinition] | None = None) -> Blueprint:
+    """The routes of the ``offered`` services by id (None = all); the composition root also installs ``error_surface``."""
+    offered = services_on(services.settings.study_complete_hook) if offered is None else offered
     blueprint = Blueprint("cds_service", __name__)
 
     @blueprint.before_request

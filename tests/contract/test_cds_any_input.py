@@ -17,6 +17,7 @@ from cds_service.settings import ClientAuthentication
 from cds_service.validator import faults_of
 from fhir_imaging.store.engine import Store
 from tests.cds_actors import (
+    STUDY_UID,
     CdsActor,
     a_bundle,
     a_cds_service,
@@ -50,7 +51,8 @@ def a_rich_request() -> dict[str, Any]:
         conditions=a_bundle(a_condition("http://snomed.info/sct", "363346000")),
     )
     drafts = {"resourceType": "Bundle", "entry": [{"resource": an_order(status="draft")}]}
-    context = {"userId": "Practitioner/gp", "patientId": "p", "draftOrders": drafts, "selections": ["ServiceRequest/order"]}
+    context = {"userId": "Practitioner/gp", "patientId": "p", "encounterId": "e", "draftOrders": drafts}
+    context |= {"selections": ["ServiceRequest/order"], "study": "ImagingStudy/study", "studyInstanceUid": STUDY_UID}
     grant = {"access_token": "t", "token_type": "Bearer", "expires_in": 300, "scope": "patient/*.rs", "subject": "x"}
     return a_hook(prefetch, context=context, fhirAuthorization=grant)
 
