@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
 
 from cds_service.definitions import HOOK_VERSIONS, ServiceDefinition
 from imaging_findings.facts import FactQuery
 from imaging_findings.packs import bundled_packs
-from imaging_findings.rules import PackInfo
+from imaging_findings.rules import PackInfo, Packs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +46,9 @@ def documented_services(services: Iterable[ServiceDefinition]) -> tuple[Document
     )
 
 
-@cache
-def documented_packs() -> tuple[DocumentedPack, ...]:
-    """The rule packs in force, by title."""
-    return tuple(sorted(_packs_in(bundled_packs()), key=lambda pack: pack.info.title))
+def documented_packs(packs: Packs | None = None) -> tuple[DocumentedPack, ...]:
+    """The rule packs of a site, by title; None = the product's own."""
+    return tuple(sorted(_packs_in(packs or bundled_packs()), key=lambda pack: pack.info.title))
 
 
 def _packs_in(value: object) -> Iterator[DocumentedPack]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cds_service.client_auth import CallingClient, ClientAuthenticator
@@ -16,6 +16,7 @@ from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.settings import EhrSettings, find_ehr_by_iss
 from fhir_imaging.store.engine import Store
 from fhir_imaging.store.replay import ReplayMemory
+from imaging_findings.site_policy import SitePolicy, product_policy
 
 
 def utc_now() -> datetime:
@@ -39,6 +40,8 @@ class CdsServices:
     outbound: OutboundSession
     clock: Callable[[], datetime] = utc_now
     new_uuid: Callable[[], str] = random_uuid
+    policy: SitePolicy = field(default_factory=product_policy)
+    """The rules in force at this site."""
 
     @classmethod
     def assemble(
@@ -48,10 +51,11 @@ class CdsServices:
         store: Store,
         *,
         clock: Callable[[], datetime] = utc_now,
+        policy: SitePolicy | None = None,
     ) -> CdsServices:
         """The services with real clients that may reach the configured key and FHIR servers and nobody else.
 
-        ConfigurationError when a client's key file cannot be read.
+        ``policy`` None = the product's own rules. ConfigurationError when a client's key file cannot be read.
         """
         fhir_servers = [server for client in settings.trusted_clients for server in client.fhir_servers]
         # A GET is not repeated: the budgets are shorter than any sensible wait.
@@ -65,6 +69,7 @@ class CdsServices:
             feedback=FeedbackStore(store, retention_days=settings.feedback_retention_days),
             outbound=outbound,
             clock=clock,
+            policy=policy or product_policy(),
         )
 
     def now(self) -> int:

@@ -83,7 +83,7 @@ def _page_for_people(services: CdsServices, offered: Mapping[str, ServiceDefinit
         base=services.settings.public_base_url,
         settings=services.settings,
         services=documented_services(offered.values()),
-        packs=documented_packs(),
+        packs=documented_packs(services.policy.packs),
     )
     response = Response(page, mimetype="text/html")
     response.headers["Content-Security-Policy"] = ERROR_PAGE_POLICY
@@ -141,6 +141,7 @@ def _cards(
         ehr_name=services.ehr_name(hook_request.fhir_server),
         now=services.clock(),
         new_uuid=services.new_uuid,
+        policy=services.policy,
     )
     client = fhir_client_for(hook_request, services.allowed_fhir_servers(caller), services.outbound)
     return at_most(cards_for(service, context, client, services.budgets), services.settings.max_cards)

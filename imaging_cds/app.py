@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from flask import Flask
@@ -16,17 +17,30 @@ from fhir_imaging.store.engine import Store
 from fhir_imaging.web import ErrorSurface
 from imaging_cds import health
 from imaging_cds.settings import ApplicationSettings, Component
+from imaging_cds.site_rules import site_policy
+from imaging_findings.site_policy import SitePolicy
 from imaging_server.services import build_services
 from smart_app.services import SmartAppServices
 
 _HERE = Path(__file__).parent
 
 
-def create_app(settings: ApplicationSettings) -> Flask:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What every component of one application shares."""
+
+    settings: ApplicationSettings
+    store: Store
+    policy: SitePolicy
+
+
+def create_app(settings: ApplicationSettings, policy: SitePolicy | None = None) -> Flask:
     """The application of one worker. Make it after the fork; nothing of it is shared between processes but the database.
 
-    ConfigurationError when the database is not of this version or a component's settings cannot work.
+    ``policy`` are the site's rules where they have been read already, so that all workers judge alike.
+    ConfigurationError when the database is not of this version, or settings or the site's rules cannot work.
     """
+    policy = policy or site_policy(settings.rules)
     app = Flask("imaging_cds", template_folder=str(_folder("templates")), static_folder=str(_folder("static")))
     if settings.server.trusted_proxies:
         count = settings.server.trusted_proxies
@@ -34,19 +48,22 @@ def create_app(settings: ApplicationSettings) -> Flask:
     store = Store.open(settings.state)
     store.check_migrated()
     app.register_blueprint(health.create_blueprint(store))
-    surfaces = [surface for component in settings.components for surface in _register(app, component, settings, store)]
+    parts = _Parts(settings=settings, store=store, policy=policy)
+    surfaces = [surface for component in settings.components for surface in _register(app, component, parts)]
     web.install(app, surfaces)
     return app
 
 
-def _register(app: Flask, component: Component, settings: ApplicationSettings, store: Store) -> list[ErrorSurface]:
+def _register(app: Flask, component: Component, parts: _Parts) -> list[ErrorSurface]:
     """Registers one component's routes and says how it tells its callers of errors."""
+    settings, store, policy = parts.settings, parts.store, parts.policy
     if component is Component.CDS_SERVICE:
-        cds = CdsServices.assemble(settings.cds, settings.ehr, store)
+        cds = CdsServices.assemble(settings.cds, settings.ehr, store, policy=policy)
         app.register_blueprint(cds_service.views.create_blueprint(cds))
         return [cds_service.views.error_surface(cds)]
     if component is Component.SMART_APP:
-        smart = SmartAppServices.assemble(settings.smart_app, settings.ehr, store, state_dir=settings.state.state_dir)
+        state_dir = settings.state.state_dir
+        smart = SmartAppServices.assemble(settings.smart_app, settings.ehr, store, state_dir=state_dir, policy=policy)
         app.register_blueprint(smart_app.views.create_blueprint(smart))
         return []  # people: HTML pages, the default
     imaging = build_services(settings.imaging_server, settings.ehr, settings.pacs, store=store)

@@ -19,6 +19,7 @@ from imaging_cds.logs import configure_logging
 from imaging_cds.server import serve
 from imaging_cds.settings import CONFIG_VARIABLE, ApplicationSettings, load
 from imaging_cds.settings_table import as_markdown, describe
+from imaging_cds.site_rules import site_policy
 
 DEMO_CONFIG = DEFAULT_DIRECTORY / "app.toml"
 
@@ -28,7 +29,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     for name, run, text in (
         ("serve", _serve, "serve the application"),
         ("migrate", _migrate, "bring the database to this version"),
-        ("config", _config, "print the effective settings, secrets hidden"),
+        ("config", _config, "check the settings with the site's rules, and print the effective settings, secrets hidden"),
     ):
         command = commands.add_parser(name, help=text)
         add_config_argument(command)
@@ -61,9 +62,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     from imaging_cds.app import create_app  # the other commands answer at once without it
 
     settings = settings_of(arguments)
+    policy = site_policy(settings.rules)  # before the fork: a fault is told once, and all workers judge alike
     _migrated(settings)
     configure_logging()
-    serve(lambda: create_app(settings), settings.server)
+    serve(lambda: create_app(settings, policy), settings.server)
     return 0
 
 
@@ -84,7 +86,9 @@ def _config(arguments: argparse.Namespace) -> int:
     if arguments.describe:
         sys.stdout.write(as_markdown(describe()))
         return 0
-    sys.stdout.write(tomli_w.dumps(printable(settings_of(arguments))))
+    settings = settings_of(arguments)
+    site_policy(settings.rules)  # what would stop the start is told here too
+    sys.stdout.write(tomli_w.dumps(printable(settings)))
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import EhrSettings, PacsSettings, StateSettings, is_loopback, origin_of
 from imaging_cds.server import ServerSettings
 from imaging_cds.settings_reader import build, overlay
+from imaging_findings.rule_settings import RuleSettings
 from imaging_server.settings import ImagingServerSettings
 from smart_app.settings import SmartAppSettings
 
@@ -47,18 +48,20 @@ class ApplicationSettings:
     """Plain http to servers that are not on this machine. Say it only for a network that you trust."""
     viewer_dir: Path | None = None
     """The installed OHIF files; without them the study list works and the viewer page says that no viewer is installed."""
+    rules: RuleSettings = field(default_factory=RuleSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
 
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> ApplicationSettings:
     """The settings in a TOML file, with ``IMAGING_CDS__…`` variables over them. ConfigurationError lists every fault."""
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
         raise ConfigurationError([f"{path} cannot be read: {exc.strerror}."]) from exc
-    except tomllib.TOMLDecodeError as exc:
+    except (UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as exc:
         raise ConfigurationError([f"{path} is not TOML: {exc}."]) from exc
-    return from_table(overlay(table, os.environ if environment is None else environment))
+    settings = from_table(overlay(table, os.environ if environment is None else environment))
+    return replace(settings, rules=settings.rules.beside(path.parent))
 
 
 def from_table(table: Mapping[str, Any]) -> ApplicationSettings:

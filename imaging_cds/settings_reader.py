@@ -113,10 +113,13 @@ def _scalar(hint: Any, given: Any, where: str, problems: list[str]) -> Any:
         return given.lower() == "true"
     if hint in (int, float) and isinstance(given, str | int | float) and not isinstance(given, bool):
         try:
-            return hint(given)
-        except ValueError:
+            number = hint(given)
+        except (ValueError, OverflowError):
             problems.append(f"{where}: must be a number.")
             return None
+        if isinstance(given, float) and number != given:
+            problems.append(f"{where}: must be {_word(hint)}.")
+        return number
     if isinstance(given, hint):
         return given
     problems.append(f"{where}: must be {_word(hint)}.")

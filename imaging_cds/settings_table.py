@@ -140,7 +140,9 @@ def _default(one: Field[Any], prefix: str) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return ", ".join(f"`{item}`" for item in value) or "none"
-    return "none" if value in ("", {}) else f"`{value}`"
+    if isinstance(value, Mapping):
+        return ", ".join(f"`{name} = {item}`" for name, item in value.items()) or "none"
+    return "none" if value == "" else f"`{value}`"
 
 
 def _section_markdown(section: DescribedSection) -> str:

@@ -1,4 +1,4 @@
-"""All that a site decides about the rules, in one value: the packs in force and the checks at order time."""
+"""All that a site decides about the rules, in one value: the packs in force, its own codes, and the checks at order time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cache
 from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.packs import bundled_packs
 from imaging_findings.rules import Packs
+from imaging_findings.study_table import SiteStudies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +17,8 @@ class SitePolicy:
 
     packs: Packs
     orders: OrderPolicy = field(default_factory=OrderPolicy)
+    studies: SiteStudies = field(default_factory=dict)
+    """The site's own examination codes, which come before LOINC and CPT."""
 
 
 @cache

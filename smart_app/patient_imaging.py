@@ -104,7 +104,7 @@ def _look_up(services: SmartAppServices, live: LiveSession, study: StudyInstance
     )
     studies = build_study_list(records.studies, records.reports or (), context)
     speaks = study is None and is_for_clinicians(session.user)
-    lines = highlights(records, studies.rows, context, services.clock()) if speaks else NO_HIGHLIGHTS
+    lines = highlights(records, studies.rows, context, services.clock(), services.policy) if speaks else NO_HIGHLIGHTS
     return PatientImaging(
         ehr=ehr,
         session=session,

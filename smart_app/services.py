@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadata, SmartMetadataClient
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.store.engine import Store
+from imaging_findings.site_policy import SitePolicy, product_policy
 from smart_app.client_keys import ClientKeys
 from smart_app.identity import IdentityVerifier
 from smart_app.sessions import ActiveSessions, OpenedStudies, PendingLaunches, WindowTickets
@@ -38,6 +39,8 @@ class SmartAppServices:
     keys: ClientKeys
     clock: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
+    policy: SitePolicy = field(default_factory=product_policy)
+    """The rules in force at this site: those of the cards."""
 
     @classmethod
     def assemble(
@@ -48,8 +51,9 @@ class SmartAppServices:
         *,
         state_dir: Path,
         clock: Callable[[], datetime] = utc_now,
+        policy: SitePolicy | None = None,
     ) -> SmartAppServices:
-        """The services with real clients that may reach the configured EHRs and nobody else."""
+        """The services with real clients that may reach the configured EHRs and nobody else; ``policy`` as of the cards."""
         outbound = OutboundSession(outbound_origins(ehrs, settings.origin))
         return cls(
             settings=settings,
@@ -60,6 +64,7 @@ class SmartAppServices:
             identity=IdentityVerifier(outbound),
             keys=ClientKeys.of(state_dir),
             clock=clock,
+            policy=policy or product_policy(),
         )
 
     def now(self) -> int:

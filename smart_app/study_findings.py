@@ -17,7 +17,7 @@ from imaging_findings.advice import Guidance
 from imaging_findings.facts import QUERIES, Facts, read_facts
 from imaging_findings.findings import Author, Finding
 from imaging_findings.guidance import judge
-from imaging_findings.packs import bundled_packs
+from imaging_findings.site_policy import SitePolicy
 from imaging_findings.wording import headline_title, step_words, title_of
 from smart_app.study_list import ListContext, StudyRow
 from smart_app.study_search import GatheredRecords, SearchWanted
@@ -72,12 +72,14 @@ def searches_for(patient_id: str, granted: GrantedScopes) -> tuple[SearchWanted,
     )
 
 
-def highlights(records: GatheredRecords, rows: Sequence[StudyRow], context: ListContext, now: datetime) -> StudyHighlights:
-    """The judgement on this patient as of ``now``, as lines beside the studies it is about."""
+def highlights(
+    records: GatheredRecords, rows: Sequence[StudyRow], context: ListContext, now: datetime, policy: SitePolicy
+) -> StudyHighlights:
+    """The judgement on this patient as of ``now`` by the site's rules, as lines beside the studies it is about."""
     facts = read_facts(_resources(records), context.patient_id, bases=context.patient_bases)
     by_resource = {f"ImagingStudy/{row.resource_id}": row.study_instance_uid for row in rows if row.resource_id}
     found: dict[str, list[Highlight]] = {}
-    for guidance in judge(facts, bundled_packs(), now).guidance:
+    for guidance in judge(facts, policy.packs, now).guidance:
         uid = by_resource.get(guidance.finding.study_reference or "")
         if uid is not None:
             found.setdefault(uid, []).extend(_lines(guidance, facts))

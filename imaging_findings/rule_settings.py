@@ -1,0 +1,105 @@
+"""What an installation says about the rules: which files hold the site's packs and codes, and the windows at order time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from imaging_findings.intervals import Interval, Unit
+from imaging_findings.modalities import family_of
+from imaging_findings.order_policy import LOOKBACK, OrderPolicy
+
+NO_LOOKBACK = "none"
+# Long enough for every examination that is repeated by plan, and short enough for the calendar.
+_LONGEST_YEARS = 20
+_PER_YEAR = {Unit.DAY: 366, Unit.WEEK: 53, Unit.MONTH: 12, Unit.YEAR: 1}
+_WINDOW = re.compile(r"(\d{1,4}) ?(d|wk|mo|a)", re.ASCII)
+_AGES = (0, 130)
+_DAYS = (0, 3660)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleSettings:
+    """What the site decides about the rules of the cards and of the study list; relative paths start at the settings file."""
+
+    packs: Path | None = None
+    """The site's own TOML of rule packs: packs on and off, owners, and rows that differ (docs/rules.md)."""
+    study_codes: Path | None = None
+    """The site's own CSV of examination codes with their modality, regions, contrast, side and purpose (docs/rules.md)."""
+    lookback: Mapping[str, str] = field(default_factory=lambda: {family: _written(one) for family, one in LOOKBACK.items()})
+    """How long an examination counts as recent, by modality family, in `d`, `wk`, `mo` or `a`, or `none`; families that are not named keep the default."""  # noqa: E501 - one sentence of the settings table
+    egfr_window_inpatient_days: int = 30
+    """How old an eGFR may be for an inpatient."""
+    egfr_window_outpatient_days: int = 90
+    """How old an eGFR may be for everybody else."""
+    diabetes_is_a_kidney_risk: bool = False
+    """Whether diabetes alone makes a missing eGFR worth a word."""
+    pregnancy_youngest_years: int = 12
+    """From which age on pregnancy is asked about."""
+    pregnancy_oldest_years: int = 50
+    """Until which age pregnancy is asked about."""
+    pregnancy_status_window_days: int = 30
+    """How long a recorded "not pregnant" or a negative test holds."""
+    pregnancy_longest_days: int = 294
+    """How long a recorded pregnancy holds, unless something later says otherwise."""
+    follow_up_early_days: int = 14
+    """How many days before its due date a follow-up still counts as on time."""
+
+    def __post_init__(self) -> None:
+        """ValueError for windows, ages and families that cannot be meant."""
+        for family, words in self.lookback.items():
+            if family_of(family) != family.upper():
+                raise ValueError(f"lookback: {family} is no modality family")
+            _window(words)
+        youngest, oldest = self.pregnancy_youngest_years, self.pregnancy_oldest_years
+        if not _AGES[0] <= youngest <= oldest <= _AGES[1]:
+            raise ValueError(f"the ages {youngest} to {oldest} for pregnancy are not ascending within 0 to 130")
+        windows = {
+            "egfr_window_inpatient_days": self.egfr_window_inpatient_days,
+            "egfr_window_outpatient_days": self.egfr_window_outpatient_days,
+            "pregnancy_status_window_days": self.pregnancy_status_window_days,
+            "pregnancy_longest_days": self.pregnancy_longest_days,
+            "follow_up_early_days": self.follow_up_early_days,
+        }
+        for name, days in windows.items():
+            if not _DAYS[0] <= days <= _DAYS[1]:
+                raise ValueError(f"{name} is {days}, which is not {_DAYS[0]} to {_DAYS[1]}")
+
+    def beside(self, folder: Path) -> RuleSettings:
+        """The same with relative paths taken from ``folder``: a site's files stand beside its settings."""
+        packs = folder / self.packs if self.packs else None
+        return replace(self, packs=packs, study_codes=folder / self.study_codes if self.study_codes else None)
+
+    @property
+    def orders(self) -> OrderPolicy:
+        """The windows and limits of the checks at order time."""
+        stated = {family.upper(): _window(words) for family, words in self.lookback.items()}
+        lookback = {family: window for family, window in {**LOOKBACK, **stated}.items() if window is not None}
+        return OrderPolicy(
+            lookback=lookback,
+            egfr_window_inpatient_days=self.egfr_window_inpatient_days,
+            egfr_window_outpatient_days=self.egfr_window_outpatient_days,
+            diabetes_is_a_kidney_risk=self.diabetes_is_a_kidney_risk,
+            pregnancy_youngest_years=self.pregnancy_youngest_years,
+            pregnancy_oldest_years=self.pregnancy_oldest_years,
+            pregnancy_status_window_days=self.pregnancy_status_window_days,
+            pregnancy_longest_days=self.pregnancy_longest_days,
+            follow_up_early_days=self.follow_up_early_days,
+        )
+
+
+def _written(interval: Interval) -> str:
+    return f"{interval.high} {interval.unit}"
+
+
+def _window(words: str) -> Interval | None:
+    """``90 d``, ``11 mo``; None for ``none``; ValueError for anything else."""
+    if words.strip() == NO_LOOKBACK:
+        return None
+    match = _WINDOW.fullmatch(words.strip())
+    if match is None or not 0 < int(match[1]) <= _LONGEST_YEARS * _PER_YEAR[Unit(match[2])]:
+        raise ValueError(f'lookback: {words!r} is no window such as "90 d", "12 wk", "11 mo", "2 a" or "{NO_LOOKBACK}"')
+    amount = int(match[1])
+    return Interval(amount, amount, Unit(match[2]))
