@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from cds_service.cards import NON_ADHERENCE, OVERRIDE_CODES, TOPICS, CardContext, IssuedCard
 from cds_service.wording import SUMMARY_MAX, escaped
+from imaging_findings.code_replacement import with_code_replaced
 from imaging_findings.codes import concept
 from imaging_findings.order_advice import OrderAdvice, Reason
 from imaging_findings.order_sources import SOURCES
@@ -23,6 +24,7 @@ _TOPIC = {
     Reason.METFORMIN: "Contrast agent and metformin",
     Reason.REACTION: "Earlier reaction to contrast agent",
     Reason.PREGNANCY: "Pregnancy and the examination",
+    Reason.CODE: "A better-fitting code for the order",
     Reason.NOT_CHECKED: "Data that could not be checked",
 }
 _LOUDNESS = {Urgency.WARNING: 0, Urgency.INFO: 1}
@@ -40,7 +42,7 @@ def _card(advice: OrderAdvice, context: CardContext) -> dict[str, Any]:
     # Belt and braces: whatever a rule says, an order is informed about and never stopped.
     urgency = Urgency.WARNING if advice.urgency is Urgency.CRITICAL else advice.urgency
     source = SOURCES.get(advice.reason)
-    lines = [("Order", advice.order.name), *advice.lines, *([("Rules", source.words)] if source else [])]
+    lines = [_orders(advice), *advice.lines, *([("Rules", source.words)] if source else [])]
     topic = {"system": TOPICS, "code": f"order-{advice.reason}", "display": _TOPIC[advice.reason]}
     card: dict[str, Any] = {
         "uuid": context.new_uuid(),
@@ -53,7 +55,7 @@ def _card(advice: OrderAdvice, context: CardContext) -> dict[str, Any]:
     links = _links(advice, context)
     if links:
         card["links"] = links
-    suggestion = _removal(advice, context)
+    suggestion = _removal(advice, context) or _other_code(advice, context)
     if suggestion:
         card["selectionBehavior"] = "at-most-one"
         card["suggestions"] = [suggestion]
@@ -61,11 +63,25 @@ def _card(advice: OrderAdvice, context: CardContext) -> dict[str, Any]:
 
 
 def _summary(advice: OrderAdvice) -> str:
-    name = " ".join(advice.order.name.split())
-    name = name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1].rstrip() + "…"
-    words = " ".join(f"{name}: {advice.headline}".split())
+    words = " ".join(f"{_named(advice)}: {advice.headline}".split())
     plain = "".join(mark for mark in words if mark.isprintable())
     return plain if len(plain) <= SUMMARY_MAX else plain[: SUMMARY_MAX - 1].rstrip() + "…"
+
+
+def _named(advice: OrderAdvice) -> str:
+    """The order, two orders, or how many there are, short enough to leave room for what is said of them."""
+    names = list(dict.fromkeys(" ".join(one.name.split()) for one in (advice.order, *advice.also)))
+    count = 1 + len(advice.also)
+    if count > 2 or (count == 2 and len(names) == 2 and sum(map(len, names)) > _MAX_NAME):
+        return f"{count} orders"
+    shown = " and ".join(names)
+    shown = shown if len(shown) <= _MAX_NAME + 5 else shown[: _MAX_NAME - 1].rstrip() + "…"
+    return f"{shown} ({count} orders)" if count > len(names) else shown
+
+
+def _orders(advice: OrderAdvice) -> tuple[str, str]:
+    names = [one.name for one in (advice.order, *advice.also)]
+    return ("Order" if len(names) == 1 else "Orders", "; ".join(names))
 
 
 def _override_reasons() -> list[dict[str, str]]:
@@ -92,3 +108,14 @@ def _removal(advice: OrderAdvice, context: CardContext) -> dict[str, Any] | None
     words = f"Remove the second draft: {advice.order.name}"
     action = {"type": "delete", "description": words, "resourceId": advice.order.key}
     return {"label": words, "uuid": context.new_uuid(), "isRecommended": False, "actions": [action]}
+
+
+def _other_code(advice: OrderAdvice, context: CardContext) -> dict[str, Any] | None:
+    """The draft with its code replaced, whole as it was sent (R29); a draft without id cannot be named by an action."""
+    resource = with_code_replaced(advice.order, advice.better) if advice.better is not None else None
+    if advice.better is None or resource is None:
+        return None
+    words = f"Change the code of the draft to {advice.better.code.display} ({advice.better.code.code})"
+    action = {"type": "update", "description": words, "resource": resource}
+    recommended = advice.better.is_recommended
+    return {"label": words, "uuid": context.new_uuid(), "isRecommended": recommended, "actions": [action]}

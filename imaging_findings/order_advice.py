@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from imaging_findings.codes import Code
 from imaging_findings.order_facts import ImagingOrder, PriorStudy
 from imaging_findings.rules import Urgency
 
@@ -19,7 +20,18 @@ class Reason(StrEnum):
     METFORMIN = "metformin"
     REACTION = "contrast-reaction"
     PREGNANCY = "pregnancy"
+    CODE = "code"
     NOT_CHECKED = "not-checked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BetterCode:
+    """A code that says better what the order means, and the one that it would replace."""
+
+    code: Code
+    replaces: Code
+    is_recommended: bool
+    """False wherever the choice between the two is a clinical one (contrast agent)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +51,10 @@ class OrderAdvice:
     """Studies whose images are worth opening, the latest first."""
     same_draft: ImagingOrder | None = None
     """A draft of the very same code in the same request, which can be removed."""
+    better: BetterCode | None = None
+    """Another code for the order, where one certainly fits better."""
+    also: tuple[ImagingOrder, ...] = ()
+    """Further orders of the same request for which the very same holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

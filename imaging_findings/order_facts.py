@@ -7,7 +7,7 @@ only when its code is a known examination. Every order and study has its ``Study
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -15,13 +15,19 @@ from fhir_imaging.study import UnreadableStudy, concept_text, points_to_patient,
 from fhir_imaging.tolerant import as_dict, dicts, text, texts
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_findings import codes
+from imaging_findings.codes import Code
 from imaging_findings.findings import Problem
 from imaging_findings.observations import day_of, reference_of
-from imaging_findings.study_kinds import StudyKind, kind_of_order, kind_of_study
+from imaging_findings.study_kinds import Contrast, StudyKind, kind_of_order, kind_of_study, study_kind_of
+from imaging_findings.study_table import study_codes
 
 # Statuses of an order that somebody may still sign or change; a revised order keeps its own (R33).
 OPEN = frozenset({"draft", "active", "on-hold"})
-_CITING = ("reasonReference", "supportingInfo", "basedOn", "replaces")
+# v3 ParticipationType: referrer, verifier, consultant, author.
+_NOT_PERFORMING = frozenset({"REF", "VRF", "CON", "AUT"})
+_REPEATING = ("frequency", "period", "dayOfWeek", "timeOfDay", "when", "countMax")
+_REASONS = ("reasonReference", "reason")
+_CITING = (*_REASONS, "supportingInfo", "basedOn", "replaces")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +48,12 @@ class ImagingOrder:
     """The first day of its occurrence, where it names one."""
     cites: frozenset[str] = frozenset()
     """``Type/id`` of everything that it gives as reason, support, basis or predecessor."""
+    reasons: frozenset[str] = frozenset()
+    """``Type/id`` of what it gives as its reason alone."""
     is_serial: bool = False
     """Whether its timing repeats it."""
+    sent: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The resource itself, for an action that hands it back changed; never shown or logged."""
 
     @property
     def has_id(self) -> bool:
@@ -103,21 +113,21 @@ def read_imaging_order(resource: Mapping[str, Any], key: str) -> ImagingOrder | 
         return None
     code = as_dict(resource.get("code"))
     stated = codes.codings(code.get("concept") or code)
-    known = next(
-        (codes.procedures()[key] for key in ((one.system, one.code) for one in stated) if key in codes.procedures()), None
-    )
+    known = next((one for one in study_codes(stated) if one.code.display), None)
     period, timing = as_dict(resource.get("occurrencePeriod")), as_dict(resource.get("occurrenceTiming"))
     return ImagingOrder(
         key=key,
         status=text(resource.get("status")) or "unknown",
         intent=text(resource.get("intent")) or "unknown",
-        name=known.code.display if known else concept_text(code) or "an imaging examination",
+        name=known.code.display if known else concept_text(code.get("concept") or code) or _name_of(kind),
         codes=frozenset(f"{one.system}|{one.code}" for one in stated),
-        kind=kind,
+        kind=_with_phase(kind, stated),
         authored=day_of(text(resource.get("authoredOn"))),
         planned=day_of(text(resource.get("occurrenceDateTime")) or text(period.get("start"))),
         cites=frozenset(one for name in _CITING for one in _references(resource.get(name))),
-        is_serial=bool(as_dict(timing.get("repeat")) or len(texts(timing.get("event"))) > 1),
+        reasons=frozenset(one for name in _REASONS for one in _references(resource.get(name))),
+        is_serial=_is_serial(timing),
+        sent=resource,
     )
 
 
@@ -157,13 +167,43 @@ def _resources(bundle: object) -> Sequence[Mapping[str, Any]]:
     return [as_dict(entry.get("resource")) or entry for entry in entries]
 
 
+def _name_of(kind: StudyKind) -> str:
+    """An examination that is known by its number alone (CPT)."""
+    regions = " and ".join(sorted(kind.regions)) or "unstated region"
+    contrast = {Contrast.WITH: " with contrast", Contrast.WITHOUT: " without contrast"}.get(kind.contrast, "")
+    return f"{'/'.join(sorted(kind.families))} of {regions}{contrast}"
+
+
+def _with_phase(kind: StudyKind, stated: Sequence[Code]) -> StudyKind:
+    """The contrast phase that another of the order's codes names, where the deciding one leaves it open."""
+    if kind.contrast is not Contrast.UNKNOWN:
+        return kind
+    others = [study_kind_of(stated=(one,)) for one in stated]
+    phases = {one.contrast for one in others if one.overlaps(kind)} - {Contrast.UNKNOWN}
+    return replace(kind, contrast=phases.pop()) if len(phases) == 1 else kind
+
+
+def _is_serial(timing: Mapping[str, Any]) -> bool:
+    """Whether a Timing means more than one examination; bounds alone, or a count of one, do not."""
+    repeat = as_dict(timing.get("repeat"))
+    if isinstance(repeat.get("count"), int):
+        return repeat["count"] > 1 or bool(repeat.get("countMax"))
+    return any(repeat.get(name) for name in _REPEATING) or len(texts(timing.get("event"))) > 1
+
+
 def _references(value: object) -> list[str]:
-    """``Type/id`` of every literal reference in an array of References."""
-    found = (text(one.get("reference")) for one in dicts(value))
+    """``Type/id`` of every literal reference in an array of References, or of CodeableReferences of R5."""
+    found = (text(one.get("reference")) or text(as_dict(one.get("reference")).get("reference")) for one in dicts(value))
     return ["/".join(reference.split("/_history")[0].split("/")[-2:]) for reference in found if reference and "/" in reference]
 
 
 def _performer(resource: Mapping[str, Any]) -> str | None:
-    actors = [as_dict(one.get("actor")) for series in dicts(resource.get("series")) for one in dicts(series.get("performer"))]
-    others = [as_dict(resource.get("location")), *dicts(resource.get("interpreter"))]
-    return next((name for name in (text(one.get("display")) for one in [*actors, *others]) if name), None)
+    """Who made the images; whoever read them (``interpreter``) or asked for them stands elsewhere."""
+    stated = [one for series in dicts(resource.get("series")) for one in dicts(series.get("performer"))]
+    actors = [as_dict(one.get("actor")) for one in stated if not _NOT_PERFORMING & _functions(one)]
+    named = (text(one.get("display")) for one in [*actors, as_dict(resource.get("location"))])
+    return next((name for name in named if name), None)
+
+
+def _functions(performer: Mapping[str, Any]) -> set[str]:
+    return {one.code for one in codes.codings(performer.get("function"))}

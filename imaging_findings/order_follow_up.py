@@ -48,9 +48,9 @@ def follow_up_advice(
     order: ImagingOrder, follow_ups: Sequence[OpenFollowUp], studies: Sequence[PriorStudy], policy: OrderPolicy, today: date
 ) -> OrderAdvice | None:
     """What the order means for the open follow-ups: for the one that it fits, or the one that it does not replace."""
-    fitting = [one for one in follow_ups if one.wanted.overlaps(order.kind)]
-    if fitting:
-        return _fitting(order, min(fitting, key=lambda one: one.due.latest), studies, policy, today)
+    fitting = fitting_follow_up(order, follow_ups)
+    if fitting is not None:
+        return _fitting(order, fitting, studies, policy, today)
     soon = today + _SOON
     near = [one for one in follow_ups if one.wanted.regions & order.kind.regions and one.due.earliest <= soon]
     if not near:
@@ -61,12 +61,21 @@ def follow_up_advice(
     return _advice("orders/follow-up-wrong-examination", order, Urgency.INFO, headline, lines, _seen_on(first, studies))
 
 
-def fulfils(order: ImagingOrder, follow_up: OpenFollowUp, policy: OrderPolicy, today: date) -> bool:
-    """Whether the order is the right examination in the right time; an undated order counts for today."""
+def fitting_follow_up(order: ImagingOrder, follow_ups: Sequence[OpenFollowUp]) -> OpenFollowUp | None:
+    """The first due of the open follow-ups that the order answers in modality and region."""
+    fitting = [one for one in follow_ups if one.wanted.overlaps(order.kind)]
+    return min(fitting, key=lambda one: one.due.latest, default=None)
+
+
+def answers_in_time(order: ImagingOrder, follow_up: OpenFollowUp, policy: OrderPolicy, today: date) -> bool:
+    """Whether the order is the right kind of examination in the right time; an undated order counts for today.
+
+    Another contrast phase than the follow-up asks for is said beside it; the study that asks for it is no repeat's prior.
+    """
     day = order.planned or today
     in_time = follow_up.due.earliest - timedelta(days=policy.follow_up_early_days) <= day
     on_time = order.planned is None or order.planned <= follow_up.due.latest
-    return follow_up.wanted.overlaps(order.kind) and not _is_other_contrast(order, follow_up) and in_time and on_time
+    return follow_up.wanted.overlaps(order.kind) and in_time and on_time
 
 
 def _fitting(

@@ -36,6 +36,7 @@ _CONTRAST = RuleSource(
     citation="ACR–NKF consensus statements on intravenous contrast and kidney disease (2020); ACR Contrast Manual 2021",
 )
 _PREGNANCY = RuleSource(version="1", citation="Local rule without a published source", needs_check=True)
+_CODES = RuleSource(version="1", citation="LOINC names of imaging examinations, and the order code of the follow-up's own row")
 
 SOURCES: Mapping[Reason, RuleSource] = MappingProxyType(
     {
@@ -45,5 +46,6 @@ SOURCES: Mapping[Reason, RuleSource] = MappingProxyType(
         Reason.METFORMIN: _CONTRAST,
         Reason.REACTION: _CONTRAST,
         Reason.PREGNANCY: _PREGNANCY,
+        Reason.CODE: _CODES,
     }
 )

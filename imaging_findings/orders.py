@@ -9,18 +9,28 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
 
+from imaging_findings.better_code import Circumstances, better_code_advice
+from imaging_findings.better_code import Verdict as CodeVerdict
 from imaging_findings.contrast import contrast_advice
 from imaging_findings.duplicates import Chart, find_repeats
 from imaging_findings.guidance import judge
 from imaging_findings.order_advice import OrderAdvice, OrderJudgement, Reason, SuppressedAdvice
 from imaging_findings.order_chart import ORDER_QUERIES, OrderChart
 from imaging_findings.order_facts import DraftOrders, ImagingOrder
-from imaging_findings.order_follow_up import OpenFollowUp, follow_up_advice, fulfils, open_follow_ups
+from imaging_findings.order_follow_up import (
+    OpenFollowUp,
+    answers_in_time,
+    fitting_follow_up,
+    follow_up_advice,
+    open_follow_ups,
+)
+from imaging_findings.order_merging import merged
 from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.pregnancy import pregnancy_advice
 from imaging_findings.rules import Packs, Urgency
 from imaging_findings.study_kinds import Basis
 
+Known = tuple[Sequence[OpenFollowUp], OrderPolicy, date]
 _FOR_EVERY_ORDER = frozenset({"studies", "orders"})
 _FOR_CONTRAST = frozenset({"labs", "medications", "allergies", "conditions"})
 
@@ -34,19 +44,34 @@ def judge_orders(drafts: DraftOrders, chart: OrderChart, packs: Packs, policy: O
     advice: list[OrderAdvice] = []
     suppressed: list[SuppressedAdvice] = []
     for position, order in enumerate(drafts.judged):
-        repeats, quiet = find_repeats(
-            order, _around(order, position, drafts, chart, (follow_ups, policy, today)), policy, today
-        )
-        advice += repeats
-        suppressed += quiet
+        known = (follow_ups, policy, today)
+        repeats, quiet = find_repeats(order, _around(order, position, drafts, chart, known), policy, today)
+        about_code, unsaid = _about_code(order, chart, known, is_repeat=any(one.reason is Reason.DUPLICATE for one in repeats))
         found = [
-            follow_up_advice(order, follow_ups, chart.studies, policy, today),
+            *repeats,
+            *_one_of(follow_up_advice(order, follow_ups, chart.studies, policy, today), about_code),
             *contrast_advice(order, chart.contrast, policy, today),
             pregnancy_advice(order, chart.pregnancy, policy, today),
         ]
         advice += [one for one in found if one is not None]
+        suppressed += (*quiet, *unsaid)
     gap = _not_checked(drafts.judged, chart)
-    return OrderJudgement(advice=(*map(_no_louder_than_its_words, advice), *gap), suppressed=tuple(suppressed))
+    told = merged(tuple(map(_no_louder_than_its_words, advice)))
+    return OrderJudgement(advice=(*told, *gap), suppressed=tuple(suppressed))
+
+
+def _about_code(order: ImagingOrder, chart: OrderChart, known: Known, *, is_repeat: bool) -> CodeVerdict:
+    follow_ups, policy, today = known
+    answered = [one for one in follow_ups if answers_in_time(order, one, policy, today)]
+    around = Circumstances(is_repeat=is_repeat, is_emergency=chart.is_emergency, cancer=chart.cancer)
+    return better_code_advice(order, fitting_follow_up(order, answered), around)
+
+
+def _one_of(follow_up: OrderAdvice | None, about_code: OrderAdvice | None) -> tuple[OrderAdvice | None, ...]:
+    """The follow-up's code is said within the follow-up's own card, never beside it."""
+    if follow_up is None or about_code is None or about_code.rule_id != "orders/code-follow-up":
+        return follow_up, about_code
+    return (replace(follow_up, lines=(*follow_up.lines, *about_code.lines), better=about_code.better),)
 
 
 def _no_louder_than_its_words(advice: OrderAdvice) -> OrderAdvice:
@@ -66,12 +91,13 @@ def _around(
     position: int,
     drafts: DraftOrders,
     chart: OrderChart,
-    known: tuple[Sequence[OpenFollowUp], OrderPolicy, date],
+    known: Known,
 ) -> Chart:
     """The chart for one order: of two judged drafts that repeat each other only the later one is told."""
     follow_ups, policy, today = known
     own = {one.key for one in (*drafts.judged, *drafts.others)}
-    answered = {one.guidance.study.reference for one in follow_ups if one.guidance.study and fulfils(order, one, policy, today)}
+    asking = (one for one in follow_ups if answers_in_time(order, one, policy, today))
+    answered = {one.guidance.study.reference for one in asking if one.guidance.study}
     return Chart(
         studies=chart.studies,
         orders=tuple(one for one in chart.orders if one.key not in own),

@@ -16,6 +16,7 @@ from functools import cache
 from itertools import takewhile
 
 from imaging_findings.code_tables import rows
+from imaging_findings.modalities import family_of
 
 
 class Contrast(StrEnum):
@@ -91,6 +92,7 @@ _MODALITY_OF = {
 _MODALITIES = {word: modality for modality, words in _MODALITY_OF.items() for word in words.split()}
 # These words have other meanings in a sentence (patient, diagnosis, Mr) and count only where a modality stands: first.
 _ONLY_FIRST = frozenset({"pt", "mr", "cr", "dx", "us", "cat", "scanner", "tc", "ro"})
+_VAGUE = _ONLY_FIRST - {"mr", "us"}
 _FIRST_OF_ALL = ("PT", "NM", "MG", "DXA")
 
 _SIDES = {
@@ -169,6 +171,19 @@ def widened(regions: frozenset[str], modalities: frozenset[str]) -> frozenset[st
     if "whole-body" in regions and modalities & {"CT", "MR", "PT"}:
         return regions - {"whole-body"} | _WHOLE_BODY
     return regions
+
+
+def families_named(name: str) -> frozenset[str]:
+    """The modality families of all words of a name that could be a modality, also where they may mean something else."""
+    found = (family_of(_MODALITIES[word]) for word in words_of(name) if word in _MODALITIES)
+    return frozenset(family for family in found if family)
+
+
+def family_said(name: str) -> str | None:
+    """The family that a name certainly speaks of; None where it names none, or only by a word with another meaning (dx)."""
+    words = words_of(name)
+    sure = [word for place, word in enumerate(words) if word in _MODALITIES and (word not in _ONLY_FIRST or place == 0)]
+    return family_of(_modality(words) or "") if any(word not in _VAGUE for word in sure) else None
 
 
 def regions_named(name: str) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""What both order services say: repeats, open follow-ups, contrast, pregnancy, for the imaging orders being placed (R33)."""
+"""What both order services say of the imaging orders being placed: repeats, follow-ups, contrast, pregnancy, codes (R33)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def evaluate(gathered: Gathered, context: CardContext) -> tuple[IssuedCard, ...]
 
 
 def silences(gathered: Gathered, context: CardContext) -> tuple[Silence, ...]:
-    """Repeats that are not told, and why (O4)."""
+    """Repeats (O4) and other codes that are not told, and why."""
     suppressed = judge_request(gathered, context).suppressed
     return tuple(Silence(about=one.order.key, reason=one.reason, by=one.by) for one in suppressed)
 
@@ -48,7 +48,8 @@ def order_service(*, hook: str, title: str, judged: str) -> ServiceDefinition:
         title=title,
         description=(
             "Same or overlapping imaging already done or ordered, with its report and images; open follow-ups that the "
-            "order fulfils or misses; contrast agent with kidney function, metformin and earlier reactions; pregnancy. "
+            "order fulfils or misses; contrast agent with kidney function, metformin and earlier reactions; pregnancy; a "
+            "code of the same family that fits better. "
             f"{judged} It informs and never stops an order; it emits no appropriateness scores."
         ),
         usage_requirements=(

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cds_service.validator import faults_of
 from fhir_imaging.store.engine import Store
 from imaging_findings.order_chart import ORDER_QUERIES
 from tests.cds_actors import (
@@ -20,7 +19,6 @@ from tests.cds_actors import (
     a_bundle,
     a_cds_service,
     a_condition,
-    a_hook,
     a_nodule,
     a_patient,
     a_report,
@@ -30,10 +28,10 @@ from tests.cds_actors import (
     concept,
 )
 from tests.order_actors import a_metformin, an_allergy, an_egfr
+from tests.order_cases import CT_PLAIN, a_chart, a_draft, cards_of, selecting, signing, topics
 
 CT_WITH = "24628-0"
 CT_WITHOUT = "29252-4"
-CT_PLAIN = "24627-2"
 
 
 @pytest.fixture(scope="module")
@@ -46,41 +44,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def cds(store: Store, tmp_path_factory: pytest.TempPathFactory) -> CdsActor:
     return a_cds_service(store, tmp_path_factory.mktemp("keys"))
-
-
-def a_draft(loinc: str = CT_PLAIN, **members: Any) -> dict[str, Any]:
-    draft = an_order(id="new", status="draft", code=concept(LOINC, loinc))
-    del draft["authoredOn"]
-    return draft | members
-
-
-def a_chart(**answers: Any) -> dict[str, Any]:
-    """A prefetch with every key answered: nothing on record unless said."""
-    empty: dict[str, Any] = {query.key: None for query in ORDER_QUERIES}
-    return empty | {"patient": a_patient() | {"gender": "male"}} | answers
-
-
-def signing(*drafts: Any, chart: dict[str, Any] | None = None, **members: Any) -> dict[str, Any]:
-    context = {"userId": "Practitioner/gp", "patientId": "p", "draftOrders": a_bundle(*drafts)}
-    return a_hook(a_chart() if chart is None else chart, hook="order-sign", context=context | members)
-
-
-def selecting(*drafts: Any, selections: Any = None, chart: dict[str, Any] | None = None) -> dict[str, Any]:
-    chosen = ["ServiceRequest/new"] if selections is None else selections
-    return signing(*drafts, chart=chart, selections=chosen) | {"hook": "order-select"}
-
-
-def cards_of(cds: CdsActor, body: dict[str, Any]) -> list[dict[str, Any]]:
-    response = cds.call(body, f"imaging-{body['hook']}")
-    assert response.status_code == 200, response.get_data(as_text=True)
-    answer = response.get_json()
-    assert faults_of(answer) == ()
-    cards: list[dict[str, Any]] = answer["cards"]
-    return cards
-
-
-def topics(cards: list[dict[str, Any]]) -> list[str]:
-    return [str(card["source"]["topic"]["code"]) for card in cards]
 
 
 REPEATED = a_chart(studies=a_bundle(a_study()), reports=a_bundle(a_report("No nodule.")))

@@ -1,0 +1,69 @@
+"""A draft ServiceRequest with another code in the old one's place, for an ``update`` action (CDS Hooks R29)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fhir_imaging.tolerant import as_dict, dicts, text
+from imaging_findings import codes
+from imaging_findings.codes import Code
+from imaging_findings.order_advice import BetterCode
+from imaging_findings.order_facts import ImagingOrder
+from imaging_findings.study_names import read_name
+from imaging_findings.study_table import study_codes
+
+_EMPTY: tuple[object, ...] = (None, "", [], {})
+
+
+def with_code_replaced(order: ImagingOrder, better: BetterCode) -> dict[str, Any] | None:
+    """The whole ServiceRequest as it was sent, its code replaced; None where it cannot be handed back safely.
+
+    Empty members, which no resource may have, are left out. The code's text stays where it says the same examination, and
+    becomes the new code's name where it does not.
+    """
+    if not order.has_id or order.status != "draft" or _has_gap(order.sent):
+        return None
+    whole = _without_empty(order.sent)
+    stated = as_dict(whole.get("code"))
+    concept = as_dict(stated.get("concept")) or stated
+    new = {"system": better.code.system, "code": better.code.code, "display": better.code.display}
+    coding = [new if _is_coding_of(one, better.replaces) else dict(one) for one in dicts(concept.get("coding"))]
+    if new not in coding:
+        return None
+    replaced = dict(concept) | {"coding": coding}
+    words = text(concept.get("text"))
+    if words is not None and not _says(words, better.code):
+        replaced["text"] = better.code.display
+    return whole | {"code": dict(stated) | {"concept": replaced} if "concept" in stated else replaced}
+
+
+def _says(words: str, code: Code) -> bool:
+    study, reading = next(iter(study_codes([code])), None), read_name(words)
+    if study is None or study.purpose is not reading.purpose:
+        return False
+    return (study.modality, study.regions, study.contrast) == (reading.modality, reading.regions, reading.contrast)
+
+
+def _is_coding_of(coding: Mapping[str, Any], code: Code) -> bool:
+    return any(one.is_same(code) for one in codes.codings(coding))
+
+
+def _has_gap(value: object) -> bool:
+    """Whether an array holds a null, which lines it up with its extensions: taking it out would shift them."""
+    if isinstance(value, Mapping):
+        return any(map(_has_gap, value.values()))
+    return isinstance(value, list) and any(one is None or _has_gap(one) for one in value)
+
+
+def _without_empty(value: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: _pruned(member) for name, member in value.items()}
+    return {name: member for name, member in kept.items() if member not in _EMPTY}
+
+
+def _pruned(value: object) -> object:
+    if isinstance(value, Mapping):
+        return _without_empty(value)
+    if isinstance(value, list):
+        return [member for member in map(_pruned, value) if member not in _EMPTY]
+    return value

@@ -1,0 +1,54 @@
+"""What holds for several orders of one request is said once, naming them all (clinical rules, section 4: no alert fatigue)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+
+from imaging_findings.order_advice import OrderAdvice, Reason
+from imaging_findings.rules import Urgency
+
+_LOUDNESS = {Urgency.INFO: 0, Urgency.WARNING: 1, Urgency.CRITICAL: 2}
+_ABOUT_PRIORS = frozenset({Reason.DUPLICATE, Reason.RELATED})
+
+
+def merged(advice: Sequence[OrderAdvice]) -> tuple[OrderAdvice, ...]:
+    """The advice, that of one rule with one content put together, each at the place of its first.
+
+    What offers a change of one order (taking a second draft away, another code) stays with that order alone.
+    """
+    groups: dict[Hashable, list[OrderAdvice]] = {}
+    for position, one in enumerate(advice):
+        is_own = one.same_draft is not None or one.better is not None
+        groups.setdefault(position if is_own else _content(one), []).append(one)
+    return tuple(_together(group) for group in groups.values())
+
+
+def _content(advice: OrderAdvice) -> Hashable:
+    if advice.reason in _ABOUT_PRIORS and advice.studies:
+        # Priors of one day are one visit, however many studies and series it was stored as.
+        return advice.rule_id, advice.studies[0].day
+    return advice.rule_id, advice.headline, advice.lines
+
+
+def _together(group: Sequence[OrderAdvice]) -> OrderAdvice:
+    first = group[0]
+    if len(group) == 1:
+        return first
+    studies = tuple({str(one.study_instance_uid): one for advice in group for one in advice.studies}.values())
+    is_one = all(one.headline == first.headline for one in group)
+    return replace(
+        first,
+        urgency=max((one.urgency for one in group), key=_LOUDNESS.__getitem__),
+        headline=first.headline if is_one else _headline(first),
+        lines=tuple(dict.fromkeys(line for advice in group for line in advice.lines)),
+        studies=studies,
+        also=tuple(one.order for one in group[1:]),
+    )
+
+
+def _headline(first: OrderAdvice) -> str:
+    day = first.studies[0].day
+    if first.reason is Reason.DUPLICATE:
+        return f"same regions already imaged on {day}"
+    return f"related studies on {day} with another contrast phase"
