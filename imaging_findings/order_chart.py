@@ -97,10 +97,9 @@ def read_order_chart(
     classes = _encounter_classes(own["encounters"], moment.encounter_id)
     facts = read_facts(resources, moment.patient_id, partial=partial, bases=moment.bases)
     gender = next((text(one.get("gender")) for one in own["patient"]), None)
-    priors = (read_prior(one) for one in own["studies"])
     return OrderChart(
         facts=facts,
-        studies=tuple(one for one in priors if not isinstance(one, Problem)),
+        studies=_priors(own["studies"]),
         orders=tuple(_open_orders(own["orders"])),
         contrast=ContrastFacts(
             egfr=latest_egfr(own["labs"], moment.today),
@@ -144,6 +143,18 @@ def _is_own(resource: Mapping[str, Any], moment: ChartMoment) -> bool:
     # AllergyIntolerance says patient where all others say subject.
     subject = as_dict(resource.get("subject")) or as_dict(resource.get("patient"))
     return points_to_patient(text(subject.get("reference")), moment.patient_id, moment.bases)
+
+
+def _priors(resources: Sequence[Mapping[str, Any]]) -> tuple[PriorStudy, ...]:
+    """Each study once: two systems may both have stored it, and then the one whose images are there counts."""
+    found: dict[str, PriorStudy] = {}
+    for prior in (read_prior(one) for one in resources):
+        if isinstance(prior, Problem):
+            continue
+        known = found.get(str(prior.study_instance_uid))
+        if known is None or (known.status != "available" and prior.status == "available"):
+            found[str(prior.study_instance_uid)] = prior
+    return tuple(found.values())
 
 
 def _open_orders(resources: Sequence[Mapping[str, Any]]) -> list[ImagingOrder]:
