@@ -18,6 +18,9 @@ from fhir_imaging.uids import DICOM_UID_SYSTEM, StudyInstanceUID, from_urn, stud
 # Acquisition modalities come first in lists; these describe or mark images that others acquired.
 DERIVED_MODALITIES = frozenset({"SR", "PR", "KO", "SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "DOC", "OT", "REG", "FID", "AU"})
 
+# A year or a month, by its length, up to the first day of it.
+_PADDING = {4: "-01-01", 7: "-01"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
@@ -125,9 +128,9 @@ def parse_datetime(stated: str | None) -> datetime | None:
     """
     if not stated:
         return None
-    padded = {4: f"{stated}-01-01", 7: f"{stated}-01"}.get(len(stated), stated)
+    padding = _PADDING.get(len(stated), "")
     try:
-        return datetime.fromisoformat(padded)
+        return datetime.fromisoformat(stated + padding)
     except ValueError:
         return None
 

@@ -18,7 +18,7 @@ def as_list(value: object) -> list[Any]:
 
 def dicts(value: object) -> list[Mapping[str, Any]]:
     """The objects of an array; everything else in it is left out."""
-    return [item for item in as_list(value) if isinstance(item, dict)]
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def text(value: object) -> str | None:

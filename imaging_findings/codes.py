@@ -98,6 +98,8 @@ def concept(system: str, code: str) -> Code:
 def codings(value: object) -> tuple[Code, ...]:
     """The Codings of a CodeableConcept (or one bare Coding) that have a system and a code; empty ones are left out."""
     stated = as_dict(value)
+    if not stated:
+        return ()
     found: list[Code] = []
     for coding in dicts(stated.get("coding")) or [stated]:
         system, code = text(coding.get("system")), text(coding.get("code"))

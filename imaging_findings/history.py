@@ -147,14 +147,15 @@ def read_report(resource: Mapping[str, Any]) -> ReportFacts | None:
     if resource.get("resourceType") != "DiagnosticReport" or not isinstance(status, str) or status not in SIGNED:
         return None
     signers = dicts(resource.get("resultsInterpreter")) or dicts(resource.get("performer"))
+    issued = text(resource.get("issued"))
     return ReportFacts(
         reference=reference_of(resource, "DiagnosticReport"),
-        day=day_of(text(resource.get("issued")) or text(resource.get("effectiveDateTime"))),
-        signed_by=", ".join(name for name in (text(one.get("display")) for one in signers) if name) or None,
+        day=day_of(issued or text(resource.get("effectiveDateTime"))),
+        signed_by=", ".join([name for one in signers if (name := text(one.get("display")))]) or None,
         conclusion=text(resource.get("conclusion")),
         studies=_relative_references(resource.get("imagingStudy"), "ImagingStudy"),
         results=_relative_references(resource.get("result"), "Observation"),
-        issued=moment_of(text(resource.get("issued"))),
+        issued=moment_of(issued),
     )
 
 
@@ -188,5 +189,5 @@ def _study_codes(resource: Mapping[str, Any]) -> list[Code]:
 
 
 def _relative_references(value: object, resource_type: str) -> frozenset[str]:
-    found = (relative_reference(text(one.get("reference")), resource_type) for one in dicts(value))
-    return frozenset(reference for reference in found if reference)
+    found = [relative_reference(text(one.get("reference")), resource_type) for one in dicts(value)]
+    return frozenset(reference for reference in found if reference) if found else frozenset()

@@ -74,14 +74,19 @@ def day_of(stated: str | None) -> date | None:
 
     Years outside 1900 to 2200 are typing errors (and would leave the calendar when an interval is added).
     """
-    moment = parse_datetime(stated) if stated and len(stated) >= len("2026-01-01") else None
-    return moment.date() if moment is not None and 1900 <= moment.year <= 2200 else None
+    moment = _exact_to_the_day(stated)
+    return moment.date() if moment is not None else None
 
 
 def moment_of(stated: str | None) -> datetime | None:
     """The moment of a FHIR dateTime or instant with a time and its zone; None for anything less exact."""
-    moment = parse_datetime(stated) if stated and "T" in stated and day_of(stated) else None
+    moment = _exact_to_the_day(stated) if stated and "T" in stated else None
     return moment if moment is not None and moment.tzinfo is not None else None
+
+
+def _exact_to_the_day(stated: str | None) -> datetime | None:
+    moment = parse_datetime(stated) if stated and len(stated) >= len("2026-01-01") else None
+    return moment if moment is not None and 1900 <= moment.year <= 2200 else None
 
 
 def reference_of(resource: Mapping[str, Any], resource_type: str) -> str:
