@@ -7,13 +7,14 @@ ARGS ?=
 
 DEMO_ARGS := $(if $(PORT),--port $(PORT)) $(if $(EHR_PORT),--ehr-port $(EHR_PORT)) $(if $(PACS_PORT),--pacs-port $(PACS_PORT)) $(ARGS)
 
-.PHONY: help demo check test bench mutants viewer clean
+.PHONY: help demo check test bench mutants conformance viewer clean
 help:
 	@echo "make demo    start the app, a sandbox EHR and a sandbox PACS on this machine (ARGS=\"--reset\" and so on)"
 	@echo "make check   formatting, lint, types, import rules"
 	@echo "make test    all tests"
 	@echo "make bench   benchmarks"
 	@echo "make mutants break one thing at a time in a copy and show which test turns red (ARGS=\"--only R38 F2\")"
+	@echo "make conformance  write docs/conformance.md anew"
 
 demo: $(VENV)/.demo
 	@$(BIN)/python -m imaging_cds demo $(DEMO_ARGS)
@@ -32,6 +33,10 @@ bench: $(VENV)/.dev
 
 mutants: $(VENV)/.dev
 	@$(BIN)/python -m tests.mutants $(ARGS)
+
+# docs/conformance.md from docs/conformance.toml and from what the tests cite.
+conformance: $(VENV)/.dev
+	@$(BIN)/python -m tests.conformance
 
 # The viewer is optional for the unit tests: without npm its tests skip and say how to get it.
 viewer: $(VENV)/.dev

@@ -40,6 +40,7 @@ def preflight(cds: CdsActor, path: str, origin: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_preflight_is_answered_before_authentication(cds: CdsActor, path: str) -> None:
+    """R39: a preflight carries no JWT."""
     headers = preflight(cds, path, EHR)
 
     assert headers["Access-Control-Allow-Origin"] == EHR

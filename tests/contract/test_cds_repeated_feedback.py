@@ -23,7 +23,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def test_r34_a_report_that_comes_again_a_minute_later_counts_once(store: Store, tmp_path: Path) -> None:
-    """A client batches what it has not seen answered, so the same entry comes with the next batch."""
+    """A client batches what it has not seen answered, so the same entry comes with the next batch, to the address of R8."""
     cds = a_cds_service(store, tmp_path)
     (card,) = cds.cards(a_hook(whole_prefetch(a_lung_rads("3"))))
     entry = {"card": card["uuid"], "outcome": "overridden", "outcomeTimestamp": "2026-11-21T09:00:30Z"}

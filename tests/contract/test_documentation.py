@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from imaging_cds.settings_table import as_markdown, describe
+from tests import conformance
+from tests.citations import CLINICAL, HOOKS, INVARIANTS
 
 CHECKOUT = Path(__file__).parent.parent.parent
 README = (CHECKOUT / "README.md").read_text()
@@ -17,7 +19,9 @@ SETTINGS_BEGIN, SETTINGS_END = "<!-- settings: generated -->", "<!-- settings: e
 
 # Every id of the requirement references, by the heading under which it stands.
 IDS = {
-    "CDS Hooks 2.0": [f"R{number}" for number in range(1, 41)],
+    "CDS Hooks 2.0": list(HOOKS),
+    "CDS Hooks 2.0: HL7's invariants": list(INVARIANTS),
+    "Clinical rules": list(CLINICAL),
     "SMART App Launch 2.2: the app": [f"A{number}" for number in range(1, 45)],
     "SMART App Launch 2.2: the sandbox EHR": [f"S{number}" for number in range(1, 12)],
     "SMART Imaging Access 0.1.0 (Argonaut draft)": [
@@ -49,6 +53,23 @@ def test_every_requirement_stands_once_in_its_table(heading: str) -> None:
 
     assert list(ids) == IDS[heading]
     assert set(ids.values()) == {1}
+
+
+def test_the_conformance_page_is_what_its_source_and_the_tests_say() -> None:
+    """When this fails: run ``make conformance`` and commit what it writes."""
+    introduction, sections = conformance.read()
+
+    assert list(conformance.faults(sections)) == []
+    assert conformance.page(introduction, sections) == CONFORMANCE
+
+
+def test_no_row_claims_to_be_done_without_a_test_that_cites_its_id() -> None:
+    _, sections = conformance.read()
+    cited = [section for section in sections if section.citations]
+
+    assert [section.heading for section in cited] == list(IDS)[:3]
+    for section in cited:
+        assert [row.requirement for row in section.rows if row.kind == "implemented" and not row.tests] == []
 
 
 def test_every_row_says_how_far_it_is_and_which_tests_show_it() -> None:

@@ -181,6 +181,7 @@ def test_broken_answer_is_an_upstream_error(answer: bytes) -> None:
 
 
 def test_request_line_and_headers_are_ours_alone() -> None:
+    """X10: the path begins with the root that is configured, whatever an archive's default is."""
     asked = UpstreamRequest(
         resource=a_resource("/studies/2.25.1/series/2.25.2/instances/2.25.3/frames/1,2"),
         accept="*/*",

@@ -106,6 +106,7 @@ def test_instance_uid_of_another_study_is_a_duplicate_and_leaves_the_first_alone
     ],
 )
 def test_10_5_3_1_other_media_type_is_415(pacs: RunningPacs, content_type: str) -> None:
+    """X12: a bare DICOM file is no STOW request."""
     answer = store(pacs, body_of(file_bytes(Slice().dataset())), content_type=content_type)
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (415, "application/problem+json")

@@ -34,6 +34,7 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPacs]:
 
 
 def test_study_then_series_then_metadata_then_frames(pacs: RunningPacs) -> None:
+    """X15: the modalities of a study are an array."""
     (study,) = pacs.get(f"/studies?StudyInstanceUID={STUDY_A}&limit=101&offset=0&fuzzymatching=false").json()
     series = pacs.get(f"/studies/{STUDY_A}/series").json()
     metadata = pacs.get(f"/studies/{STUDY_A}/series/{series[0]['0020000E']['Value'][0]}/metadata").json()

@@ -58,6 +58,7 @@ def test_routes_under_test_are_all_routes_of_the_application(world: World) -> No
 @every_route
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_token_of_patient_a_opens_nothing_of_patient_b(world: World, route: Route, method: str) -> None:
+    """T10, at every route."""
     headers = {"Authorization": f"Bearer {world.north.token('pat-a')}"}
 
     answer = world.send(method, world.root + path_of(route, STUDY_B), headers)
@@ -133,7 +134,7 @@ def test_archive_that_ignores_the_study_in_the_path_does_not_place_series_of_b_u
 
 
 def test_same_patient_id_at_two_ehrs_stays_two_patients(world: World) -> None:
-    """Group 8: pat-a of south owns nothing here, whatever pat-a of north owns."""
+    """Group 8, X14: pat-a of south owns nothing here, whatever pat-a of north owns."""
     world.south.studies.clear()
     token = "opaque-token-of-south"
     world.south.introspected[token] = {**world.south.claims("pat-a"), "active": True}

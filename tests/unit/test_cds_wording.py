@@ -17,6 +17,7 @@ from tests.cds_actors import NOW, a_lung_rads, a_patient, a_report, a_study, an_
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=600))
 def test_escaped_text_holds_no_html_and_no_line_break(words: str) -> None:
+    """R25: markdown without HTML."""
     safe = escaped(words)
 
     assert not re.search(r"[<>\r\n]", safe)

@@ -75,6 +75,7 @@ def test_sizes_are_rounded_to_whole_millimetres(mm: float, row: str) -> None:
 
 @pytest.mark.parametrize("mm", [5.5, 8.5])
 def test_a_size_on_an_edge_waits_for_the_owners_decision(mm: float) -> None:
+    """T2 for F1 to F7, which share the bands."""
     nodule = Nodule(attenuation=SOLID, diameter_mm=mm, count=1, risk=HIGH)
 
     undecided = rows_for(PACK, nodule)

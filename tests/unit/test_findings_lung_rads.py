@@ -80,6 +80,7 @@ def test_short_term_follow_up_is_ordered_with_low_dose(code: str) -> None:
     ],
 )
 def test_solid_nodule_boundaries(change: Change, mm: float, expected: str) -> None:
+    """T2, for the rows L2, L3, L4A and L4B."""
     assert category(Examination(nodule=Nodule(attenuation=SOLID, diameter_mm=mm, change=change))) == expected
 
 
@@ -100,6 +101,7 @@ def test_solid_nodule_boundaries(change: Change, mm: float, expected: str) -> No
     ],
 )
 def test_part_solid_nodule_boundaries(change: Change, mm: float, solid_part: float | None, expected: str | None) -> None:
+    """T2, for the rows L2, L3, L4A and L4B."""
     nodule = Nodule(attenuation=PART, diameter_mm=mm, solid_part_mm=solid_part, change=change)
 
     assert category(Examination(nodule=nodule)) == expected
@@ -117,6 +119,7 @@ def test_part_solid_nodule_boundaries(change: Change, mm: float, solid_part: flo
     ],
 )
 def test_ground_glass_nodule_boundaries(change: Change, mm: float, expected: str | None) -> None:
+    """T2, for the rows L2 and L3."""
     assert category(Examination(nodule=Nodule(attenuation=GROUND_GLASS, diameter_mm=mm, change=change))) == expected
 
 

@@ -200,6 +200,7 @@ def test_y3_us_li_rads(category: str) -> None:
     ],
 )
 def test_y4_ti_rads_sizes(category: str, mm: float, row: str) -> None:
+    """T2."""
     assert row_of(an_assessment("ti-rads", category, quantity("max-diameter", mm))) == row
     assert row_of(an_assessment("ti-rads", category, quantity("max-diameter", round(mm / 10, 2), "cm"))) == row
 
@@ -321,6 +322,7 @@ def an_adrenal(mm: float | None, hu: float | None = 30, *, fat: bool = False, **
     ],
 )
 def test_y8_adrenal(finding: Resource, row: str) -> None:
+    """T2."""
     assert row_of(finding) == row
 
 
@@ -352,6 +354,7 @@ def an_aorta(mm: float, **members: Any) -> dict[str, Any]:
     ],
 )
 def test_y10_aorta_of_acr(mm: float, row: str, due: str | None) -> None:
+    """T2."""
     packs = chosen("aaa-acr-2013")
 
     assert row_of(an_aorta(mm), packs) == row
@@ -375,6 +378,7 @@ def test_y10_aorta_of_acr(mm: float, row: str, due: str | None) -> None:
     ],
 )
 def test_y11_aorta_of_svs(mm: float, row: str, due: str | None) -> None:
+    """T2."""
     packs = chosen("aaa-svs-2018")
 
     assert row_of(an_aorta(mm), packs) == row

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from tests.citations import REFERENCES, citations
 from tests.conftest import CHECKOUT
 from tests.mutants.guard import foreign_modules
 from tests.mutants.table import Mutation, faults, mutations
@@ -38,10 +39,17 @@ def test_each_mutation_fits_the_code_and_names_tests_that_exist() -> None:
     assert list(faults(TABLE)) == []
 
 
+def test_each_id_is_a_requirement_and_one_of_its_tests_cites_it() -> None:
+    cited = {one: tests for reference in REFERENCES for one, tests in citations(reference).items()}
+
+    assert {mutation.requirement for mutation in TABLE} - set(cited) == set()
+    assert [one for one in TABLE if not set(one.tests) & set(cited[one.requirement])] == []
+
+
 def test_the_table_covers_what_it_promises() -> None:
     ids = {mutation.requirement for mutation in TABLE}
 
-    assert len(ids) >= 40
+    assert len(ids) >= 100
     assert {one for one in ids if one.startswith("cds-")} >= {"cds-r-1", "cds-resp-6", "cds-fb-2"}
     assert len({(mutation.file, mutation.old, mutation.new) for mutation in TABLE}) == len(TABLE)
 

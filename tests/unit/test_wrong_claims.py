@@ -82,6 +82,13 @@ def test_x25_metformin_alone_holds_nothing_back(value: float) -> None:
     assert "contrast/N4" not in rules
 
 
+def test_x25_nobody_is_asked_for_an_egfr_without_a_risk_factor() -> None:
+    """Neither age nor hypertension is one: nothing else is known of this patient."""
+    order = an_imaging_order(a_kind("CT", "abdomen", contrast=Contrast.WITH))
+
+    assert contrast_advice(order, ContrastFacts(), OrderPolicy(), TODAY) == ()
+
+
 def test_y9_no_pack_computes_anything_for_a_cyst_of_the_pancreas() -> None:
     """Its table is a tree of age and size that was not opened: what the report says is all that is shown."""
     read = {pack.reads for pack in (*bundled_packs().tables, *bundled_tables())}
