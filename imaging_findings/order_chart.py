@@ -5,6 +5,7 @@ Nothing but the Patient is required: what did not come is named, so that silence
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -17,16 +18,23 @@ from imaging_findings.contrast import ContrastFacts
 from imaging_findings.facts import PATIENT_ID_TOKEN, QUERIES, FactQuery, Facts, read_facts
 from imaging_findings.findings import Problem
 from imaging_findings.history import read_condition
+from imaging_findings.medications import takes_metformin
 from imaging_findings.observations import reference_of
 from imaging_findings.order_facts import OPEN, ImagingOrder, PriorStudy, read_imaging_order, read_prior
 from imaging_findings.order_policy import OrderPolicy
-from imaging_findings.patient_facts import contrast_reactions, latest_egfr, pregnancy_records, takes_metformin
+from imaging_findings.patient_facts import contrast_reactions, latest_egfr, pregnancy_records
 from imaging_findings.pregnancy import PregnancyFacts
 from imaging_findings.value_sets import value_set, words_of
 
 _PATIENT = f"patient={PATIENT_ID_TOKEN}"
 _INPATIENT = frozenset({"IMP", "ACUTE", "NONAC"})
 _EMERGENCY = "EMER"
+# v3 RoleCode of a Location: intensive care (adult, paediatric, neonatal), emergency room, emergency trauma unit.
+_SERIAL_WARDS = frozenset({"ICU", "PEDICU", "PEDNICU", "ER", "ETU"})
+_SERIAL_WARD = re.compile(
+    r"\b([NPSM]?ICU|intensive care|critical care|trauma|intensivstation|schockraum|réanimation|cuidados intensivos)\b",
+    re.IGNORECASE,
+)
 
 
 def _tokens(*sets: str) -> str:
@@ -52,6 +60,13 @@ ORDER_QUERIES: tuple[FactQuery, ...] = (
         False,
         "current medications",
     ),
+    FactQuery(
+        "medication-statements",
+        "MedicationStatement",
+        f"MedicationStatement?{_PATIENT}&status=active,intended,on-hold,unknown&_count=100",
+        False,
+        "medications as reported",
+    ),
     FactQuery("allergies", "AllergyIntolerance", f"AllergyIntolerance?{_PATIENT}&_count=100", False, "allergies and reactions"),
     FactQuery("encounters", "Encounter", f"Encounter?{_PATIENT}&status=in-progress&_count=10", False, "the current encounter"),
 )
@@ -68,6 +83,7 @@ class OrderChart:
     pregnancy: PregnancyFacts
     cancer: str | None = None
     is_emergency: bool = False
+    """Emergency, trauma or intensive care: films are serial there, and codes are nobody's concern."""
     not_available: frozenset[str] = frozenset()
     partial: frozenset[str] = frozenset()
 
@@ -106,7 +122,7 @@ def read_order_chart(
             acute_kidney_injury=_condition("acute-kidney-injury", conditions),
             dialysis=_condition("dialysis", conditions),
             kidney_risks=_kidney_risks(conditions, policy),
-            metformin=takes_metformin(own["medications"]),
+            metformin=takes_metformin((*own["medications"], *own["medication-statements"]), moment.today),
             reactions=contrast_reactions(own["allergies"]),
             is_inpatient=bool(classes & _INPATIENT),
             not_available=missing | partial,
@@ -118,7 +134,7 @@ def read_order_chart(
             not_available="pregnancy" in missing,
         ),
         cancer=_condition("cancer", conditions),
-        is_emergency=_EMERGENCY in classes,
+        is_emergency=_EMERGENCY in classes or any(map(_is_on_serial_ward, _meant(own["encounters"], moment.encounter_id))),
         not_available=missing,
         partial=partial,
     )
@@ -174,10 +190,28 @@ def _kidney_risks(conditions: Sequence[Mapping[str, Any]], policy: OrderPolicy) 
 
 
 def _encounter_classes(encounters: Sequence[Mapping[str, Any]], encounter_id: str | None) -> frozenset[str]:
-    """Class codes of the hook's encounter; of every current one where the hook names none. R5 has a list of concepts."""
+    """Class codes of the encounter that is meant. R5 has a list of concepts."""
     found: set[str] = set()
-    for encounter in encounters:
-        if encounter_id is None or text(encounter.get("id")) == encounter_id:
-            stated = [as_dict(encounter.get("class")), *dicts(encounter.get("class"))]
-            found |= {code.code for one in stated for code in codes.codings(one)}
+    for encounter in _meant(encounters, encounter_id):
+        stated = [as_dict(encounter.get("class")), *dicts(encounter.get("class"))]
+        found |= {code.code for one in stated for code in codes.codings(one)}
     return frozenset(found)
+
+
+def _meant(encounters: Sequence[Mapping[str, Any]], encounter_id: str | None) -> list[Mapping[str, Any]]:
+    """The hook's encounter; every current one where the hook names none."""
+    return [one for one in encounters if encounter_id is None or text(one.get("id")) == encounter_id]
+
+
+def _is_on_serial_ward(encounter: Mapping[str, Any]) -> bool:
+    """Whether the encounter's present location is intensive care or trauma, by its type or, where that is missing, by name."""
+    here = [one for one in dicts(encounter.get("location")) if text(one.get("status")) in (None, "active")]
+    names = [text(as_dict(one.get("location")).get("display")) or "" for one in here]
+    kinds = {
+        code.code
+        for place in dicts(encounter.get("contained"))
+        if any(text(as_dict(one.get("location")).get("reference")) == f"#{text(place.get('id'))}" for one in here)
+        for kind in dicts(place.get("type"))
+        for code in codes.codings(kind)
+    }
+    return bool(kinds & _SERIAL_WARDS) or any(_SERIAL_WARD.search(name) for name in names)

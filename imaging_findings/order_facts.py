@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from fhir_imaging.study import UnreadableStudy, concept_text, points_to_patient, read_study
+from fhir_imaging.study import UnreadableStudy, points_to_patient, read_study
 from fhir_imaging.tolerant import as_dict, dicts, text, texts
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_findings import codes
@@ -20,6 +20,7 @@ from imaging_findings.findings import Problem
 from imaging_findings.observations import day_of, reference_of
 from imaging_findings.study_kinds import Contrast, StudyKind, kind_of_order, kind_of_study, study_kind_of
 from imaging_findings.study_table import study_codes
+from imaging_findings.value_sets import words_of
 
 # Statuses of an order that somebody may still sign or change; a revised order keeps its own (R33).
 OPEN = frozenset({"draft", "active", "on-hold"})
@@ -119,7 +120,9 @@ def read_imaging_order(resource: Mapping[str, Any], key: str) -> ImagingOrder | 
         key=key,
         status=text(resource.get("status")) or "unknown",
         intent=text(resource.get("intent")) or "unknown",
-        name=known.code.display if known else concept_text(code.get("concept") or code) or _name_of(kind),
+        name=known.code.display
+        if known
+        else next(iter(words_of(as_dict(code.get("concept")) or code)), None) or _name_of(kind),
         codes=frozenset(f"{one.system}|{one.code}" for one in stated),
         kind=_with_phase(kind, stated),
         authored=day_of(text(resource.get("authoredOn"))),

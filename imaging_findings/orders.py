@@ -32,6 +32,7 @@ from imaging_findings.study_kinds import Basis
 
 Known = tuple[Sequence[OpenFollowUp], OrderPolicy, date]
 _FOR_EVERY_ORDER = frozenset({"studies", "orders"})
+# Reported medications only complete the ordered ones; many systems have none, and that alone is worth no word.
 _FOR_CONTRAST = frozenset({"labs", "medications", "allergies", "conditions"})
 
 

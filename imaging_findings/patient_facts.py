@@ -20,7 +20,6 @@ _GFR_UNITS = frozenset({"mL/min", "mL/min/{1.73_m2}", "mL/min/1.73m2", "mL/min/1
 _COMPARED = re.compile(r"\s*(<=|>=|<|>)\s*(\d{1,3}(?:\.\d+)?)\s*(?:mL/min.*)?", re.IGNORECASE | re.DOTALL)
 _GONE_ALLERGY = frozenset({"inactive", "resolved"})
 _REFUTED = frozenset({"refuted", "entered-in-error"})
-_TAKING = frozenset({None, "active", "on-hold", "unknown"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,18 +83,6 @@ def latest_egfr(resources: Sequence[Mapping[str, Any]], today: date) -> Egfr | N
         if egfr is not None and moment is not None and egfr.day <= today:
             found.append((moment, -(egfr.value if egfr.value is not None else egfr.bound or 0.0), egfr))
     return max(found, key=lambda one: one[:2])[2] if found else None
-
-
-def takes_metformin(resources: Sequence[Mapping[str, Any]]) -> str | None:
-    """The name of a current medication that is metformin, by code or by its own name."""
-    for resource in resources:
-        if text(resource.get("status")) not in _TAKING or resource.get("doNotPerform") is True:
-            continue
-        concepts = [resource.get("medicationCodeableConcept"), *(one.get("code") for one in dicts(resource.get("contained")))]
-        found = next((one for one in concepts if value_set("metformin").matches(one)), None)
-        if found is not None:
-            return _words(found)
-    return None
 
 
 def contrast_reactions(resources: Sequence[Mapping[str, Any]]) -> tuple[ContrastReaction, ...]:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from imaging_findings.contrast import ContrastFacts, contrast_advice
+from imaging_findings.medications import takes_metformin
 from imaging_findings.order_policy import OrderPolicy
-from imaging_findings.patient_facts import contrast_reactions, latest_egfr, takes_metformin
+from imaging_findings.patient_facts import contrast_reactions, latest_egfr
 from imaging_findings.rules import Urgency
 from imaging_findings.study_kinds import Contrast, StudyKind
 from tests.cds_actors import SCT, concept
@@ -190,7 +191,7 @@ def test_n4_an_arterial_catheter_study_is_enough() -> None:
     ],
 )
 def test_metformin_by_code_or_by_its_own_name(members: dict[str, Any], taken: bool) -> None:
-    assert (takes_metformin([a_metformin(**members)]) is not None) is taken
+    assert (takes_metformin([a_metformin(**members)], TODAY) is not None) is taken
 
 
 @pytest.mark.parametrize(("value", "speaks"), [(29, True), (30, False)])

@@ -85,6 +85,117 @@ def test_o6_the_performer_of_a_prior() -> None:
     assert study.performer == "Synthetic Radiology"
 
 
+@pytest.mark.parametrize("function", ["REF", "VRF", "CON", "AUT"])
+def test_o6_who_asked_for_or_read_the_images_did_not_perform_them(function: str) -> None:
+    system = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
+    other = {"function": concept(system, function), "actor": {"display": "Dr Else"}}
+    series = {"uid": "2.25.1", "modality": {"code": "CT"}, "performer": [other]}
+
+    study = read_prior(a_study(series=[series], interpreter=[{"display": "Dr Reader"}]))
+    performed = read_prior(a_study(series=[series | {"performer": [other, {"actor": {"display": "Synthetic Radiology"}}]}]))
+
+    assert isinstance(study, PriorStudy)
+    assert study.performer is None, "the report says who read them"
+    assert isinstance(performed, PriorStudy)
+    assert performed.performer == "Synthetic Radiology"
+
+
+@pytest.mark.parametrize(
+    ("timing", "serial"),
+    [
+        ({"repeat": {"frequency": 1, "period": 1, "periodUnit": "d"}}, True),
+        ({"repeat": {"count": 2}}, True),
+        ({"repeat": {"count": 1}}, False),
+        ({"repeat": {"count": 1, "countMax": 4}}, True),
+        ({"repeat": {"dayOfWeek": ["mon"]}}, True),
+        ({"repeat": {"boundsPeriod": {"start": "2026-12-01"}}}, False),
+        ({"repeat": {}}, False),
+        ({"event": ["2026-12-01"]}, False),
+        ({"event": ["2026-12-01", "2026-12-02"]}, True),
+        (None, False),
+    ],
+)
+def test_o4_an_order_is_serial_when_its_timing_repeats_it(timing: Any, serial: bool) -> None:
+    context = {"draftOrders": {"entry": [{"resource": an_order(occurrenceTiming=timing)}]}}
+
+    (order,) = read_draft_orders(context, "p", by_selection=False).judged
+
+    assert order.is_serial is serial
+
+
+def a_ward(**members: Any) -> dict[str, Any]:
+    place = {
+        "resourceType": "Location",
+        "id": "w",
+        "type": [concept("http://terminology.hl7.org/CodeSystem/v3-RoleCode", "ICU")],
+    }
+    return an_encounter("IMP") | {"location": [{"location": {"reference": "#w"}}], "contained": [place]} | members
+
+
+@pytest.mark.parametrize(
+    ("members", "serial"),
+    [
+        ({}, True),
+        ({"contained": [], "location": [{"location": {"display": "Surgical ICU 2"}}]}, True),
+        ({"contained": [], "location": [{"location": {"display": "Trauma bay"}, "status": "active"}]}, True),
+        ({"contained": [], "location": [{"location": {"display": "Intensivstation"}}]}, True),
+        ({"contained": [], "location": [{"location": {"display": "Ward 7"}}]}, False),
+        ({"location": [{"location": {"reference": "#w"}, "status": "completed"}]}, False),
+        ({"location": [{"location": {"reference": "#else"}}]}, False),
+        ({"location": "ICU"}, False),
+    ],
+)
+def test_o4_intensive_care_and_trauma_wards_make_serial_films(members: dict[str, Any], serial: bool) -> None:
+    assert a_chart(encounters=[a_ward(**members)]).is_emergency is serial
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "quiet"),
+    [
+        ("C50.9", "active", True),
+        ("C97", "recurrence", True),
+        ("C50.9", "relapse", True),
+        ("C50.9", "remission", False),
+        ("C50.9", "resolved", False),
+        ("C50.9", "inactive", False),
+        ("D05.1", "active", False),
+        ("D48.6", "active", False),
+        ("Z85.3", "active", False),
+        ("Z80.3", "active", False),
+    ],
+)
+def test_o4_oncology_is_an_active_malignancy(code: str, status: str, quiet: bool) -> None:
+    clinical = concept("http://terminology.hl7.org/CodeSystem/condition-clinical", status)
+    condition = a_condition("http://hl7.org/fhir/sid/icd-10", code, clinicalStatus=clinical)
+
+    assert (a_chart(conditions=[condition]).cancer is not None) is quiet
+
+
+def test_a_study_that_two_systems_have_stored_counts_once() -> None:
+    twice = [a_study(id="a", status="registered"), a_study(id="b"), a_study(id="c", status="unknown")]
+
+    (study,) = a_chart(studies=twice).studies
+
+    assert (study.reference, study.status) == ("ImagingStudy/b", "available")
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        (concept("http://www.ama-assn.org/go/cpt", "71260"), "CT of chest with contrast"),
+        (concept("http://www.ama-assn.org/go/cpt", "71250") | {"text": "CT thorax"}, "CT thorax"),
+        (concept(LOINC, "36813-4"), "CT Abdomen and Pelvis W contrast IV"),
+        ({"concept": concept(LOINC, "24627-2")}, "CT Chest"),
+    ],
+)
+def test_an_order_is_named_by_its_table_its_words_or_its_kind(code: Any, name: str) -> None:
+    context = {"draftOrders": {"entry": [{"resource": an_order(code=code)}]}}
+
+    (order,) = read_draft_orders(context, "p", by_selection=False).judged
+
+    assert order.name == name
+
+
 @pytest.mark.parametrize(
     ("encounters", "named", "inpatient", "emergency"),
     [
