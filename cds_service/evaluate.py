@@ -14,13 +14,17 @@ from cds_service.gather import Budgets, gather
 from cds_service.services import imaging_findings, imaging_study_complete, order_select, order_sign
 from cds_service.settings import STUDY_COMPLETE_HOOK
 from fhir_imaging.clients.fhir import FhirClient
+from imaging_findings.release import ReleaseRule
 
-_ON_STANDARD_HOOKS = (imaging_findings.SERVICE, order_select.SERVICE, order_sign.SERVICE)
+_FOR_CLINICIANS = (order_select.SERVICE, order_sign.SERVICE)
 
 
-def services_on(study_complete_hook: str = STUDY_COMPLETE_HOOK) -> Mapping[str, ServiceDefinition]:
-    """All services by id, at a site that calls its own hook ``study_complete_hook``."""
-    return registry([*_ON_STANDARD_HOOKS, imaging_study_complete.service(study_complete_hook)])
+def services_on(
+    study_complete_hook: str = STUDY_COMPLETE_HOOK, *, release: ReleaseRule | None = None
+) -> Mapping[str, ServiceDefinition]:
+    """All services by id, at a site that calls its own hook ``study_complete_hook``; ``release`` None = nothing to patients."""
+    findings = imaging_findings.service(release or ReleaseRule())
+    return registry([findings, *_FOR_CLINICIANS, imaging_study_complete.service(study_complete_hook)])
 
 
 SERVICES = services_on()
@@ -31,9 +35,10 @@ def cards_for(
     service: ServiceDefinition, context: CardContext, client: FhirClient | None, budgets: Budgets
 ) -> tuple[IssuedCard, ...]:
     """The service's cards. PrefetchUnavailable when required data is out of reach."""
-    if context.request.user.is_patient_or_proxy and not service.serves_patients:
+    request = context.request
+    if request.user.is_patient_or_proxy and not (service.serves_patients and request.is_by_own_patient):
         return ()
-    return service.evaluate(gather(context.request, service.queries, client, budgets), context)
+    return service.evaluate(gather(request, service.queries, client, budgets), context)
 
 
 def at_most(cards: tuple[IssuedCard, ...], limit: int) -> tuple[IssuedCard, ...]:

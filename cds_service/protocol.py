@@ -46,6 +46,8 @@ class HookUser:
 
     resource_type: str | None
     resource_id: str
+    server: str | None = None
+    """The FHIR base of an absolute reference."""
 
     @property
     def is_nobody(self) -> bool:
@@ -85,6 +87,18 @@ class HookRequest:
     """The whole context as sent: what the hook adds (``draftOrders``, ``selections``) is its service's to read."""
     warnings: tuple[str, ...] = ()
     """What the client got wrong without harm, by the id of the rule; no values, so that it can be logged."""
+
+    @property
+    def is_by_own_patient(self) -> bool:
+        """Whether the user is the patient of this chart, or a related person to whom the EHR has opened it.
+
+        The same logical id on another server, or another Patient's, is a stranger.
+        """
+        own_server = self.fhir_server.rstrip("/") if self.fhir_server else None
+        if self.user.server not in (None, own_server):
+            return False
+        is_patient = self.user.resource_type == "Patient" and self.user.resource_id == self.patient_id
+        return is_patient or self.user.resource_type == "RelatedPerson"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +183,7 @@ def _user(stated: str) -> HookUser:
     resource_type = segments[-2] if len(segments) > 1 else None
     if not FHIR_ID.fullmatch(segments[-1]) or (resource_type is not None and not resource_type.isalpha()):
         raise InvalidRequest("context.userId: must be a reference such as Practitioner/1.")
-    return HookUser(resource_type=resource_type, resource_id=segments[-1])
+    return HookUser(resource_type=resource_type, resource_id=segments[-1], server="/".join(segments[:-2]) or None)
 
 
 def _access(body: Mapping[str, Any], patient_id: str) -> tuple[str | None, FhirAuthorization | None]:

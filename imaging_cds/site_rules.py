@@ -21,7 +21,7 @@ def site_policy(settings: RuleSettings) -> SitePolicy:
     studies = {} if settings.study_codes is None else _studies(settings.study_codes, problems)
     if problems:
         raise ConfigurationError(problems)
-    return SitePolicy(packs=packs, orders=settings.orders, studies=studies)
+    return SitePolicy(packs=packs, orders=settings.orders, studies=studies, release=settings.release)
 
 
 def _packs(path: Path, problems: list[str]) -> Packs:

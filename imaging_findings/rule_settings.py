@@ -10,6 +10,7 @@ from pathlib import Path
 from imaging_findings.intervals import Interval, Unit
 from imaging_findings.modalities import family_of
 from imaging_findings.order_policy import LOOKBACK, OrderPolicy
+from imaging_findings.release import PatientResults, ReleaseRule
 
 NO_LOOKBACK = "none"
 # Long enough for every examination that is repeated by plan, and short enough for the calendar.
@@ -46,6 +47,12 @@ class RuleSettings:
     """How long a recorded pregnancy holds, unless something later says otherwise."""
     follow_up_early_days: int = 14
     """How many days before its due date a follow-up still counts as on time."""
+    patient_results: PatientResults = PatientResults.NEVER
+    """What a user who is the patient gets: `never` a card, or the dated follow-ups of `released` reports in plain words."""
+    release_after_hours: int = 72
+    """Hours from the signing of a report until a patient may be told of its follow-up."""
+    patient_image_links: bool = False
+    """Whether such a card links to the viewer."""
 
     def __post_init__(self) -> None:
         """ValueError for windows, ages and families that cannot be meant."""
@@ -66,11 +73,21 @@ class RuleSettings:
         for name, days in windows.items():
             if not _DAYS[0] <= days <= _DAYS[1]:
                 raise ValueError(f"{name} is {days}, which is not {_DAYS[0]} to {_DAYS[1]}")
+        _ = self.release  # checks its own hours
 
     def beside(self, folder: Path) -> RuleSettings:
         """The same with relative paths taken from ``folder``: a site's files stand beside its settings."""
         packs = folder / self.packs if self.packs else None
         return replace(self, packs=packs, study_codes=folder / self.study_codes if self.study_codes else None)
+
+    @property
+    def release(self) -> ReleaseRule:
+        """What users who are the patient or a related person may be told. ValueError for hours that cannot be meant."""
+        return ReleaseRule(
+            patient_results=self.patient_results,
+            release_after_hours=self.release_after_hours,
+            image_links=self.patient_image_links,
+        )
 
     @property
     def orders(self) -> OrderPolicy:

@@ -7,6 +7,7 @@ from functools import cache
 
 from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.packs import bundled_packs
+from imaging_findings.release import ReleaseRule
 from imaging_findings.rules import Packs
 from imaging_findings.study_table import SiteStudies
 
@@ -19,6 +20,8 @@ class SitePolicy:
     orders: OrderPolicy = field(default_factory=OrderPolicy)
     studies: SiteStudies = field(default_factory=dict)
     """The site's own examination codes, which come before LOINC and CPT."""
+    release: ReleaseRule = field(default_factory=ReleaseRule)
+    """What users who are the patient or a related person may be told."""
 
 
 @cache
