@@ -180,6 +180,34 @@ def test_the_migration_makes_the_tables_that_the_code_describes(store: Store) ->
     assert made == described
 
 
+def test_the_migration_makes_the_indexes_that_the_code_describes_and_retention_uses_them(store: Store) -> None:
+    tables = (feedback_store.issued_card, feedback_store.card_feedback)
+    described = {index.name for table in tables for index in table.indexes}
+    with store.read() as connection:
+        made = {index["name"] for table in tables for index in inspect(connection).get_indexes(table.name)}
+        plan = connection.exec_driver_sql("EXPLAIN QUERY PLAN DELETE FROM cds_issued_card WHERE issued_at < 1").all()
+
+    assert made == described
+    assert any("ix_cds_issued_card_issued_at" in str(step) for step in plan)
+
+
+def test_all_cards_of_an_answer_are_noted_with_their_rules(store: Store, tmp_path: Path) -> None:
+    feedback = a_cds_service(store, tmp_path).services.feedback
+    rules = ["pack/a", "pack/b", "pack/a"]
+    cards = [
+        IssuedCard(card={"uuid": f"CARD-{number}", "indicator": "info"}, rule_id=rule) for number, rule in enumerate(rules)
+    ]
+
+    feedback.remember(cards, service_id="s", client="https://ehr.example.org", now=5)
+    feedback.remember([], service_id="s", client=None, now=6)
+
+    with store.read() as connection:
+        noted = connection.execute(feedback_store.issued_card.select().order_by(feedback_store.issued_card.c.card_uuid)).all()
+    assert [tuple(row) for row in noted] == [
+        (f"card-{number}", "s", rule, "info", "https://ehr.example.org", 5) for number, rule in enumerate(rules)
+    ]
+
+
 def test_counts_can_be_limited_in_time(cds: CdsActor) -> None:
     cds.cards(a_hook(whole_prefetch(a_lung_rads("3"))))
     now = cds.services.now()
