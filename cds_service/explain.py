@@ -94,7 +94,7 @@ def _key(query: FactQuery, request: HookRequest, gathered: Gathered) -> KeyRead:
     return KeyRead(
         key=query.key,
         required=query.required,
-        state=classify(query, request.prefetch, request.patient_id).state.value,
+        state=classify(query, request.prefetch, request.patient_id, request.encounter_id).state.value,
         resources=len(gathered.resources[query.key] or ()),
         missing=gathered.reasons.get(query.key),
     )

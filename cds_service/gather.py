@@ -82,7 +82,7 @@ def coverage(request: HookRequest, query: FactQuery) -> Coverage:
 
 def gather(request: HookRequest, queries: Sequence[FactQuery], client: FhirClient | None, budgets: Budgets) -> Gathered:
     """All that can be had for the queries. PrefetchUnavailable (412) names the required keys that cannot."""
-    values = {query.key: classify(query, request.prefetch, request.patient_id) for query in queries}
+    values = {query.key: classify(query, request.prefetch, request.patient_id, request.encounter_id) for query in queries}
     open_queries = [
         query
         for query in queries

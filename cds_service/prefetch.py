@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from fhir_imaging.study import patient_id_of
 from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings.facts import FactQuery
 
@@ -43,8 +44,8 @@ class PrefetchValue:
         return self.state in (PrefetchState.PRESENT, PrefetchState.EMPTY)
 
 
-def classify(query: FactQuery, prefetch: Mapping[str, Any], patient_id: str) -> PrefetchValue:
-    """What the request's prefetch says for one query."""
+def classify(query: FactQuery, prefetch: Mapping[str, Any], patient_id: str, encounter_id: str | None = None) -> PrefetchValue:
+    """What the request's prefetch says for one query; ids are those of the context."""
     if query.key not in prefetch:
         return PrefetchValue(state=PrefetchState.ABSENT)
     value = _unwrapped(prefetch[query.key])
@@ -56,9 +57,19 @@ def classify(query: FactQuery, prefetch: Mapping[str, Any], patient_id: str) -> 
         return PrefetchValue(state=PrefetchState.FAILED)
     if kind == "Bundle":
         return read_entries(query, resource)
-    if kind != query.resource_type or (kind == "Patient" and text(resource.get("id")) != patient_id):
+    if kind != query.resource_type or not _is_the_contexts(resource, patient_id, encounter_id):
         return PrefetchValue(state=PrefetchState.MISMATCHED)
     return PrefetchValue(state=PrefetchState.PRESENT, resources=(resource,))
+
+
+def _is_the_contexts(resource: Mapping[str, Any], patient_id: str, encounter_id: str | None) -> bool:
+    """Whether what a read answered is the context's own patient or encounter; an encounter may leave out its subject."""
+    if resource.get("resourceType") == "Patient":
+        return text(resource.get("id")) == patient_id
+    if resource.get("resourceType") == "Encounter":
+        stated = patient_id_of(text(as_dict(resource.get("subject")).get("reference")))
+        return text(resource.get("id")) == (encounter_id or text(resource.get("id"))) and stated in (None, patient_id)
+    return True
 
 
 def read_entries(query: FactQuery, bundle: Mapping[str, Any]) -> PrefetchValue:

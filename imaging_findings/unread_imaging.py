@@ -1,0 +1,224 @@
+"""Imaging of a stay that nobody has reported, or only in a preliminary way, when the patient leaves.
+
+- **Unread**: an available study that no report names. **Preliminary**: only ``registered``, ``partial`` or ``preliminary``
+  reports name it. Cancelled and erroneous studies and reports never count, nor do studies that hold no images of their own
+  (SR, PR, KO …).
+- Reports that could not be looked up (or only in part), and a report of unknown status, are never read as "unread": the
+  study is then told as *could not be checked* (T11).
+- Examinations that a site's radiology never reports are its policy: fluoroscopy and angiography, images that guide a
+  biopsy, ultrasound at the bedside.
+- ``warning`` where a study of this stay is unread; ``info`` where all have at least a preliminary report, and where it is
+  not known whether a study belongs to the stay.
+
+No source states these rules: they need a clinician's word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+
+from fhir_imaging.study import DERIVED_MODALITIES, UnreadableStudy, read_study
+from fhir_imaging.tolerant import dicts, text
+from imaging_findings.findings import Problem
+from imaging_findings.observations import reference_of
+from imaging_findings.order_facts import PriorStudy, read_prior
+from imaging_findings.report_states import (
+    AnyReport,
+    ReportState,
+    StudyNames,
+    accessions_of,
+    is_about,
+    references_in,
+)
+from imaging_findings.rules import Urgency
+from imaging_findings.stays import Belonging, Placed, Stay, When, belonging, encounter_of, when
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadPolicy:
+    """Which examinations a site's radiology reports, and how far back an unplaced study is worth a word."""
+
+    families: frozenset[str] = frozenset({"CT", "MR", "XR", "US", "NM", "MG", "DXA"})
+    """Families that are reported; angiography (``XA``) is the operator's own record unless a site says otherwise."""
+    unreported_modalities: frozenset[str] = frozenset({"RF", "XA"})
+    """DICOM modalities without a report of their own, where a study has nothing else: fluoroscopy during an operation."""
+    unreported_words: tuple[str, ...] = ("point of care", "point-of-care", "pocus", "intraoperative", "c-arm")
+    """What a study description holds, in small letters, where nobody will report it."""
+    reports_interventions: bool = False
+    """Whether images that guide a biopsy or a drainage get a radiology report."""
+    unplaced_look_back_days: int = 30
+    """How old a study may be that cannot be placed for want of the encounter's dates."""
+
+
+class Reading(StrEnum):
+    """How far the reading of a study has come."""
+
+    UNREAD = "unread"
+    PRELIMINARY = "preliminary"
+    NOT_CHECKED = "not-checked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyOfPatient:
+    """One study with everything that places it and that reports may call it by."""
+
+    prior: PriorStudy
+    modalities: tuple[str, ...]
+    placed: Placed
+    names: StudyNames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenReading:
+    """A study that is not (known to be) read. ``why`` says what could not be checked."""
+
+    study: StudyOfPatient
+    reading: Reading
+    belonging: Belonging
+    report: AnyReport | None = None
+    why: str | None = None
+
+    @property
+    def since(self) -> When | None:
+        """Since when it waits: its preliminary report, otherwise the examination itself."""
+        day = self.report.day if self.report else None
+        return When(day) if day else self.study.placed.begun
+
+
+@dataclass(frozen=True, slots=True)
+class QuietStudy:
+    """A study about which nothing is said, and why."""
+
+    reference: str
+    reason: str
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """All studies of a patient, sorted: what waits, what nobody can place, and what is in order. Latest first."""
+
+    waiting: tuple[OpenReading, ...] = ()
+    """Of this stay: unread before preliminary."""
+    unplaced: tuple[OpenReading, ...] = ()
+    """Unread or preliminary, and not known to be of this stay."""
+    not_checked: tuple[OpenReading, ...] = ()
+    quiet: tuple[QuietStudy, ...] = ()
+
+    @property
+    def urgency(self) -> Urgency:
+        """A warning where a study of the stay is unread."""
+        unread = any(one.reading is Reading.UNREAD for one in self.waiting)
+        return Urgency.WARNING if unread else Urgency.INFO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportsOnRecord:
+    """The patient's reports; ``looked_up`` False or ``whole`` False = a missing one proves nothing."""
+
+    reports: tuple[AnyReport, ...] = ()
+    looked_up: bool = True
+    whole: bool = True
+
+
+def read_patient_study(resource: Mapping[str, Any], findings: Mapping[str, frozenset[str]]) -> StudyOfPatient | Problem:
+    """One ImagingStudy of any version; ``findings`` are Observations by the study that they were seen on."""
+    prior, study = read_prior(resource), read_study(resource)
+    if isinstance(prior, Problem) or isinstance(study, UnreadableStudy):
+        return prior if isinstance(prior, Problem) else Problem(reference_of(resource, "ImagingStudy"), "it cannot be read")
+    orders = references_in(dicts(resource.get("basedOn")), "ServiceRequest")
+    return StudyOfPatient(
+        prior=prior,
+        modalities=study.modalities,
+        placed=Placed(encounter=encounter_of(resource), orders=orders, begun=when(text(resource.get("started")))),
+        names=StudyNames(
+            reference=prior.reference,
+            uid=str(prior.study_instance_uid),
+            orders=orders,
+            accessions=accessions_of(resource),
+            findings=findings.get(prior.reference, frozenset()),
+        ),
+    )
+
+
+def judge_readings(
+    studies: Sequence[StudyOfPatient], stay: Stay, on_record: ReportsOnRecord, policy: UnreadPolicy, now: datetime
+) -> Readings:
+    """Which studies wait for their report as of ``now`` (its local date is today)."""
+    waiting: list[OpenReading] = []
+    unplaced: list[OpenReading] = []
+    not_checked: list[OpenReading] = []
+    quiet: list[QuietStudy] = []
+    for study in sorted(studies, key=_day, reverse=True):
+        found = _reading_of(study, stay, on_record, policy, now.date())
+        if isinstance(found, QuietStudy):
+            quiet.append(found)
+        elif found.reading is Reading.NOT_CHECKED:
+            not_checked.append(found)
+        else:
+            (waiting if found.belonging.is_of_stay else unplaced).append(found)
+    waiting.sort(key=lambda one: one.reading is not Reading.UNREAD)
+    return Readings(waiting=tuple(waiting), unplaced=tuple(unplaced), not_checked=tuple(not_checked), quiet=tuple(quiet))
+
+
+def studies_of_stay(studies: Sequence[StudyOfPatient], stay: Stay, policy: UnreadPolicy, today: date) -> frozenset[str]:
+    """``ImagingStudy/{id}`` of everything that is known to belong to the stay, read or not."""
+    return frozenset(
+        one.prior.reference for one in studies if belonging(one.placed, stay, today, policy.unplaced_look_back_days).is_of_stay
+    )
+
+
+def _reading_of(
+    study: StudyOfPatient, stay: Stay, on_record: ReportsOnRecord, policy: UnreadPolicy, today: date
+) -> OpenReading | QuietStudy:
+    reference = study.prior.reference
+    place = belonging(study.placed, stay, today, policy.unplaced_look_back_days)
+    silent = _why_never_reported(study, policy)
+    if silent is None and not (place.is_of_stay or place.is_open):
+        silent = place.value
+    if silent is not None:
+        return QuietStudy(reference, silent)
+    naming = [one for one in on_record.reports if is_about(one, study.names)]
+    signed = next((one for one in naming if one.state is ReportState.SIGNED), None)
+    if signed is not None:
+        return QuietStudy(reference, f"it has a signed report ({signed.status})", signed.reference)
+    why = _why_unclear(naming, on_record)
+    if why is not None:
+        return OpenReading(study=study, reading=Reading.NOT_CHECKED, belonging=place, why=why)
+    begun = max(naming, key=lambda one: one.day or date.min, default=None)
+    reading = Reading.PRELIMINARY if begun else Reading.UNREAD
+    return OpenReading(study=study, reading=reading, belonging=place, report=begun)
+
+
+def _why_never_reported(study: StudyOfPatient, policy: UnreadPolicy) -> str | None:
+    """Why nobody will report (or has) this study; None where a report is to be expected."""
+    prior, modalities = study.prior, frozenset(study.modalities)
+    if prior.status != "available":
+        return f"its status is {prior.status}"
+    if modalities and modalities <= DERIVED_MODALITIES:
+        return "it holds no images of its own"
+    if modalities - DERIVED_MODALITIES and modalities - DERIVED_MODALITIES <= policy.unreported_modalities:
+        return "examinations of this modality are not reported here"
+    if not prior.kind.families & policy.families:
+        return "it is no examination that radiology is known to report here"
+    if prior.kind.is_intervention and not policy.reports_interventions:
+        return "its images guided an intervention"
+    name = prior.name.lower()
+    return next((f"its description says {words}" for words in policy.unreported_words if words in name), None)
+
+
+def _why_unclear(naming: Collection[AnyReport], on_record: ReportsOnRecord) -> str | None:
+    if not on_record.looked_up:
+        return "reports could not be looked up"
+    unknown = next((one for one in naming if one.state is ReportState.UNKNOWN), None)
+    if unknown is not None:
+        return f"the status of {unknown.reference} is {unknown.status}"
+    return None if on_record.whole else "only a part of the reports came"
+
+
+def _day(study: StudyOfPatient) -> date:
+    return study.placed.begun.day if study.placed.begun else date.min
