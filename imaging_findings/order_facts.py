@@ -26,6 +26,11 @@ from imaging_findings.value_sets import words_of
 OPEN = frozenset({"draft", "active", "on-hold"})
 # v3 ParticipationType: referrer, verifier, consultant, author.
 _NOT_PERFORMING = frozenset({"REF", "VRF", "CON", "AUT"})
+_PHASES = {
+    Contrast.WITH: " with contrast",
+    Contrast.WITHOUT: " without contrast",
+    Contrast.BOTH: " without and with contrast",
+}
 _REPEATING = ("frequency", "period", "dayOfWeek", "timeOfDay", "when", "countMax")
 _REASONS = ("reasonReference", "reason")
 _CITING = (*_REASONS, "supportingInfo", "basedOn", "replaces")
@@ -173,8 +178,7 @@ def _resources(bundle: object) -> Sequence[Mapping[str, Any]]:
 def _name_of(kind: StudyKind) -> str:
     """An examination that is known by its number alone (CPT)."""
     regions = " and ".join(sorted(kind.regions)) or "unstated region"
-    contrast = {Contrast.WITH: " with contrast", Contrast.WITHOUT: " without contrast"}.get(kind.contrast, "")
-    return f"{'/'.join(sorted(kind.families))} of {regions}{contrast}"
+    return f"{'/'.join(sorted(kind.families))} of {regions}{_PHASES.get(kind.contrast, '')}"
 
 
 def _with_phase(kind: StudyKind, stated: Sequence[Code]) -> StudyKind:
