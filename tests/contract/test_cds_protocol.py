@@ -38,6 +38,7 @@ def discovered(cds: CdsActor) -> list[dict[str, Any]]:
     services: list[dict[str, Any]] = cds.client.get("/cds-services", headers={"Authorization": f"Bearer {token}"}).get_json()[
         "services"
     ]
+    assert len(services) == len(SERVICES)
     return services
 
 

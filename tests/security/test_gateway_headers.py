@@ -62,6 +62,7 @@ def test_archive_sees_its_own_credential_and_nothing_of_the_caller(world: World)
     world.get(METADATA, token, **headers)
 
     expected = "Basic " + base64.b64encode(f"gateway:{PACS_PASSWORD}".encode()).decode()
+    assert world.pacs.asked != []
     for asked in world.pacs.asked:
         assert asked.headers["Authorization"] == expected
         assert asked.headers["Host"] == urlsplit(world.pacs.base).netloc

@@ -57,5 +57,6 @@ def test_the_longest_summary_is_cut_at_139_characters() -> None:
     findings = [a_lung_rads("0"), an_ai_lung_rads("4B", device={"display": long_name})]
     facts = read_facts({"patient": [a_patient()], "findings": findings, "studies": [a_study()]}, "p")
 
-    for guidance in judge(facts, bundled_packs(), NOW).guidance:
-        assert 0 < len(summary_of(guidance)) <= 139
+    (guidance,) = judge(facts, bundled_packs(), NOW).guidance
+
+    assert 0 < len(summary_of(guidance)) <= 139

@@ -77,9 +77,10 @@ def test_patient_a_gets_a_warning_for_4b_beside_the_disagreeing_ai_and_no_order(
 
 
 def test_patient_b_needs_no_routine_follow_up() -> None:
-    guidance = judge(facts_of("demo-b"), bundled_packs(), NOW).guidance
+    (guidance,) = judge(facts_of("demo-b"), bundled_packs(), NOW).guidance
 
-    assert all(one.urgency is Urgency.INFO and one.order is None for one in guidance)
+    assert (guidance.rule_id, guidance.urgency) == ("fleischner-2017/F1-lt6", Urgency.INFO)
+    assert (guidance.next_step, guidance.order) == (None, None)
 
 
 def test_patient_c_is_due_for_the_ct_of_6_to_12_months() -> None:
