@@ -9,10 +9,14 @@ from flask import Blueprint
 from ehr_sandbox.authorization import Authorization, UnknownClient
 from ehr_sandbox.cds_keys import ClientIdentity, load_or_make_key
 from ehr_sandbox.chart_actions import CardDesk
-from ehr_sandbox.chart_hooks import ChartMoment, FhirGrant, HookFirer
+from ehr_sandbox.chart_bookings import BookingDesk
+from ehr_sandbox.chart_contexts import ChartMoment
+from ehr_sandbox.chart_hooks import FhirGrant, HookFirer
 from ehr_sandbox.chart_launch import ChartLaunch, LaunchDesk
+from ehr_sandbox.chart_order_desk import OrderDesk
+from ehr_sandbox.chart_parts import ChartParts
 from ehr_sandbox.chart_records import ChartRecords
-from ehr_sandbox.chart_views import ChartParts, ChartViews
+from ehr_sandbox.chart_views import ChartViews
 from ehr_sandbox.hook_client import HookClient
 from ehr_sandbox.oauth_context import LaunchContext
 from ehr_sandbox.services import SandboxServices
@@ -55,6 +59,8 @@ def create_chart_blueprint(
         records=records,
         firer=firer,
         desk=CardDesk(client=client, orders=records, fhir_base=settings.fhir_base, clock=clock),
+        orders=OrderDesk(records=records, user=settings.default_user, clock=clock),
+        bookings=BookingDesk(records=records, clock=clock),
         launches=LaunchDesk(clients=settings.clients, fhir_base=settings.fhir_base, issue=_launch_issuer(authorization)),
         key=key,
         clock=clock,

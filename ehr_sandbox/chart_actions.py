@@ -1,14 +1,14 @@
 """What the clinician does with a card: takes a suggestion, or sets the card aside. Each is told to the service."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from ehr_sandbox.cards import DrawnCard
 from ehr_sandbox.chart_feedback import accepted_entry, overridden_entry
-from ehr_sandbox.chart_openings import ChartOpening, UnknownCard
-from ehr_sandbox.chart_orders import OrderContext, Refused, plan_actions
+from ehr_sandbox.chart_openings import CardState, ChartOpening, UnknownCard
+from ehr_sandbox.chart_orders import Accepted, OrderContext, Refused, plan_actions, removing_entry
 from ehr_sandbox.chart_prefetch import QueryFailed
 from ehr_sandbox.hook_client import CdsServiceFailure, HookClient
 
@@ -16,7 +16,9 @@ MAX_COMMENT_CHARACTERS = 1000
 
 
 class OrderBook(Protocol):
-    """Where draft orders are kept. `transact` raises QueryFailed and then has stored nothing."""
+    """Where orders are kept. `transact` raises QueryFailed and then has stored nothing."""
+
+    def stored(self, reference: str) -> dict[str, Any] | None: ...
 
     def owner_of(self, reference: str) -> str | None: ...
 
@@ -25,10 +27,14 @@ class OrderBook(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a click, in words for the clinician. `was_done` is false when it was refused."""
+    """What became of a click, in words for the clinician. `was_done` is false when it was refused.
+
+    `changes_form`: the unsaved order in the form is another one now, or none.
+    """
 
     was_done: bool
     text: str
+    changes_form: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,20 +55,43 @@ class CardDesk:
             if position in state.accepted or state.takes_no_more:
                 return Outcome(was_done=False, text="This was accepted already.")
             suggestion = state.card.suggestions[position]
-            context = OrderContext(patient_id=opening.patient_id, fhir_base=self.fhir_base, owner_of=self.orders.owner_of)
             try:
-                planned = plan_actions(suggestion.actions, context)
+                planned = plan_actions(suggestion.actions, self._context(opening, state))
                 if isinstance(planned, Refused):
                     return Outcome(was_done=False, text=" ".join(("Not accepted.", *planned.reasons)))
-                self.orders.transact(planned.transaction)
+                changes_form = self._carry_out(planned, opening)
             except QueryFailed as failure:
                 return Outcome(was_done=False, text=f"The order could not be stored: {failure}.")
             state.accepted.add(position)
-        done = "Draft order created; it is not active until it is signed."
-        if not (state.card.uuid and suggestion.uuid):
-            return Outcome(was_done=True, text=done)
-        entry = accepted_entry(state.card.uuid, suggestion.uuid, self.clock())
-        return Outcome(was_done=True, text=done + self._tell(opening, state.card, entry))
+        done = _done_text({action["type"] for action in suggestion.actions}, changes_form)
+        if state.card.uuid and suggestion.uuid:
+            entry = accepted_entry(state.card.uuid, suggestion.uuid, self.clock())
+            done += self._tell(opening, state.card, entry)
+        return Outcome(was_done=True, text=done, changes_form=changes_form)
+
+    def _context(self, opening: ChartOpening, state: CardState) -> OrderContext:
+        composition = opening.composition
+        return OrderContext(
+            patient_id=opening.patient_id,
+            fhir_base=self.fhir_base,
+            owner_of=self.orders.owner_of,
+            stored=self.orders.stored,
+            composed=composition.order if composition else None,
+            sent=state.sent,
+        )
+
+    def _carry_out(self, planned: Accepted, opening: ChartOpening) -> bool:
+        """Stores what is to be stored, then changes the form; whether the form has changed. Raises QueryFailed."""
+        composition, entries = opening.composition, list(planned.transaction.get("entry", ()))
+        if planned.drops_composed and composition and composition.stored:
+            entries.append(removing_entry(composition.stored))
+        if entries:
+            self.orders.transact(planned.transaction | {"entry": entries})
+        if planned.drops_composed or composition is None:
+            opening.composition = None
+        elif planned.composed is not None:
+            opening.composition = replace(composition, original=planned.composed, order=planned.composed)
+        return planned.drops_composed or planned.composed is not None
 
     def dismiss(self, opening: ChartOpening, card_key: str, reason_position: int | None, comment: str) -> Outcome:
         """Takes a card off the screen. `reason_position` counts in the card's own reasons. Raises UnknownCard."""
@@ -71,7 +100,7 @@ class CardDesk:
             reasons = state.card.override_reasons
             if reason_position is not None and not 0 <= reason_position < len(reasons):
                 raise UnknownCard
-            state.is_dismissed = True
+            opening.dismiss(state)
         reason = None if reason_position is None else reasons[reason_position]
         done = f"Dismissed: {reason.display}." if reason else "Dismissed."
         if not state.card.uuid:
@@ -86,3 +115,13 @@ class CardDesk:
         except CdsServiceFailure as failure:
             return f" {card.service_title} could not be told: it {failure}."
         return ""
+
+
+def _done_text(kinds: set[str], changes_form: bool) -> str:
+    if changes_form:
+        return "The order in the form was taken away." if "delete" in kinds else "The order in the form was changed."
+    if kinds == {"create"}:
+        return "Draft order created; it is not active until it is signed."
+    if kinds == {"delete"}:
+        return "Draft order removed."
+    return "Draft order changed; it is not active until it is signed."

@@ -1,6 +1,6 @@
-"""Firing a hook: the context of each hook, the request of each service, and the guidance that comes back.
+"""Firing a hook: the request of each service that listens, and the guidance that comes back.
 
-Spec: CDS Hooks 2.0 "HTTP Request" (R15, R16, R33) and the hook library (patient-view 1.0, order-sign 1.0).
+Spec: CDS Hooks 2.0 "HTTP Request" (R15, R16).
 """
 
 import uuid
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ehr_sandbox.cards import DrawnCard, by_urgency, draw_card
+from ehr_sandbox.chart_contexts import ChartMoment
 from ehr_sandbox.chart_prefetch import PrefetchSource, gather_prefetch, prefetch_tokens, resource_types
 from ehr_sandbox.hook_client import CdsService, CdsServiceFailure, HookClient
 from ehr_sandbox.wire_log import WireLog
@@ -25,16 +26,6 @@ BASE_SCOPES = {
     "Condition": "rs",
 }
 _MAX_PARALLEL_CALLS = 4
-_MAX_DRAFTS = 50
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChartMoment:
-    """Who looks at whose chart. `user` is a relative reference; ids are bare."""
-
-    user: str
-    patient_id: str
-    encounter_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,28 +58,6 @@ class Guidance:
     notes: tuple[ServiceNote, ...]
 
 
-def patient_view_context(moment: ChartMoment) -> dict[str, Any]:
-    """Context of patient-view 1.0: userId and patientId, encounterId when there is one."""
-    context = {"userId": moment.user, "patientId": moment.patient_id}
-    return context | ({"encounterId": moment.encounter_id} if moment.encounter_id else {})
-
-
-def order_sign_context(moment: ChartMoment, records: PrefetchSource) -> dict[str, Any]:
-    """Context of order-sign 1.0: the patient's draft orders as a Bundle. Raises QueryFailed."""
-    parameters = (("patient", moment.patient_id), ("status", "draft"), ("_count", str(_MAX_DRAFTS)))
-    found = records.search("ServiceRequest", parameters).get("entry", [])
-    entries = [{"resource": one["resource"]} for one in found]
-    drafts = {"resourceType": "Bundle", "type": "collection"} | ({"entry": entries} if entries else {})
-    return patient_view_context(moment) | {"draftOrders": drafts}
-
-
-# Adding a hook is adding its context here; the page fires it by name.
-HOOK_CONTEXTS: Mapping[str, Callable[[ChartMoment, PrefetchSource], dict[str, Any]]] = {
-    "patient-view": lambda moment, _: patient_view_context(moment),
-    "order-sign": order_sign_context,
-}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HookFirer:
     """Fires hooks for opened charts: every service that listens is asked, none can hold up or break another."""
@@ -98,11 +67,10 @@ class HookFirer:
     grant: Granter
     fhir_base: str
 
-    def fire(self, hook: str, moment: ChartMoment, log: WireLog) -> Guidance:
-        """Asks all services of a hook at once. Raises KeyError for a hook that this EHR does not know, and QueryFailed."""
-        context = HOOK_CONTEXTS[hook](moment, self.records)
+    def fire(self, listens: Callable[[str], bool], context: Mapping[str, Any], moment: ChartMoment, log: WireLog) -> Guidance:
+        """Asks all services whose hook is meant, at once. Raises QueryFailed."""
         try:
-            services = self.client.services(hook, log)
+            services = self.client.services(listens, log)
         except CdsServiceFailure as failure:
             note = ServiceNote(service_title="The guidance service", text=str(failure))
             return Guidance(cards=(), notes=(note,))

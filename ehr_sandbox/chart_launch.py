@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from ehr_sandbox.chart_hooks import ChartMoment
+from ehr_sandbox.chart_contexts import ChartMoment
 from ehr_sandbox.settings import RegisteredClient, origin_of
 
 

@@ -1,13 +1,15 @@
 """The chart's access to the FHIR records, in process and as the user, who may see every patient of this EHR."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ehr_sandbox.chart_prefetch import QueryFailed
 from ehr_sandbox.chart_summary import (
     Row,
     Section,
+    appointment_row,
+    booked_days,
     condition_row,
     encounter_row,
     imaging_row,
@@ -35,10 +37,12 @@ class _SectionQuery:
 
 
 _ORDERS = _SectionQuery(key="orders", heading="Orders", resource_type="ServiceRequest", row=order_row)
+_APPOINTMENTS = _SectionQuery(key="appointments", heading="Appointments", resource_type="Appointment", row=appointment_row)
 _RECORD_SECTIONS = (
     _SectionQuery(key="problems", heading="Problems", resource_type="Condition", row=condition_row),
     _SectionQuery(key="medications", heading="Medications", resource_type="MedicationRequest", row=medication_row),
     _SectionQuery(key="encounters", heading="Encounters", resource_type="Encounter", row=encounter_row),
+    _APPOINTMENTS,
     _SectionQuery(key="imaging", heading="Imaging", resource_type="ImagingStudy", row=imaging_row),
     _SectionQuery(key="reports", heading="Reports", resource_type="DiagnosticReport", row=report_row),
     _SectionQuery(key="results", heading="Results", resource_type="Observation", row=observation_row),
@@ -47,9 +51,14 @@ _RECORD_SECTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class ChartRecords:
-    """Reads for prefetch and for the page, and the one write that the chart makes: draft orders."""
+    """Reads for prefetch and for the page, and the writes that the chart makes: orders and appointments."""
 
     store: FhirRecords
+
+    @property
+    def fhir_base(self) -> str:
+        """The address under which others know these records."""
+        return self.store.backend.base_url
 
     def read(self, resource_type: str, resource_id: str) -> dict[str, Any] | None:
         """The resource, or None when there is none. Raises QueryFailed."""
@@ -57,6 +66,11 @@ class ChartRecords:
             return self.store.read(resource_type, resource_id)
         except FhirFault as fault:
             raise QueryFailed(fault.diagnostics) from fault
+
+    def stored(self, reference: str) -> dict[str, Any] | None:
+        """The resource of a relative reference, or None when there is none. Raises QueryFailed."""
+        resource_type, _, resource_id = reference.partition("/")
+        return self.read(resource_type, resource_id)
 
     def search(self, resource_type: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]:
         """The first page of a search as a Bundle; an unknown parameter fails rather than widens. Raises QueryFailed."""
@@ -106,8 +120,29 @@ class ChartRecords:
         return tuple(self._section(query, patient_id) for query in _RECORD_SECTIONS)
 
     def orders(self, patient_id: str) -> Section:
-        """The patient's orders, drafts among them."""
-        return self._section(_ORDERS, patient_id)
+        """The patient's orders, drafts among them, each with the day that is booked for it."""
+        section = self._section(_ORDERS, patient_id)
+        try:
+            days = booked_days(self.appointments(patient_id))
+        except QueryFailed:
+            return section
+        return replace(section, rows=tuple(replace(row, booked=days.get(row.order_id, "")) for row in section.rows))
+
+    def appointments_section(self, patient_id: str) -> Section:
+        """The patient's appointments."""
+        return self._section(_APPOINTMENTS, patient_id)
+
+    def draft_orders(self, patient_id: str) -> list[dict[str, Any]]:
+        """The patient's unsigned orders. Raises QueryFailed."""
+        return self._resources("ServiceRequest", (("patient", patient_id), ("status", "draft"), ("_count", str(_MAX_ROWS))))
+
+    def appointments(self, patient_id: str) -> list[dict[str, Any]]:
+        """The patient's appointments, past ones among them. Raises QueryFailed."""
+        return self._resources("Appointment", (("patient", patient_id), ("_count", str(_MAX_ROWS))))
+
+    def conditions(self, patient_id: str) -> list[dict[str, Any]]:
+        """The patient's problems, for choosing the reason of an order. Raises QueryFailed."""
+        return self._resources("Condition", (("patient", patient_id), ("_count", str(_MAX_ROWS))))
 
     def _section(self, query: _SectionQuery, patient_id: str) -> Section:
         parameters = (("patient", patient_id), ("_count", str(_MAX_ROWS)))

@@ -7,6 +7,8 @@ from typing import Any
 
 _SEXES = {"male": "Male", "female": "Female", "other": "Other", "unknown": "Unknown sex"}
 _MRN_TYPE = "MR"
+# An appointment of one of these statuses holds no place for its order any more.
+_LAPSED = frozenset({"cancelled", "noshow", "entered-in-error"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,8 @@ class Banner:
 class Row:
     """One line of a chart section. `day` is a FHIR date (YYYY-MM-DD, shorter if the record is).
 
-    `study_id` is the id of an ImagingStudy whose images can be opened from the line.
+    `study_id` is the id of an ImagingStudy whose images can be opened from the line, `order_id` that of a ServiceRequest
+    with which something can be done from the line, and `booked` the day for which that order is booked.
     """
 
     day: str
@@ -35,6 +38,8 @@ class Row:
     status: str
     text: str = ""
     study_id: str = ""
+    order_id: str = ""
+    booked: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +164,29 @@ def order_row(order: Mapping[str, Any]) -> Row:
         facts=tuple(filter(None, (wanted, *reasons))),
         status=_text(order.get("status")),
         text="\n".join(filter(None, notes)),
+        order_id=_text(order.get("id")),
     )
+
+
+def appointment_row(appointment: Mapping[str, Any]) -> Row:
+    kinds = [concept_text(kind) for kind in _objects(appointment.get("serviceType"))]
+    start = _text(appointment.get("start"))
+    return Row(
+        day=_day(start),
+        title=_text(appointment.get("description")) or next(filter(None, kinds), "") or "Appointment",
+        facts=(f"{start[11:16]} UTC",) if start[10:11] == "T" and start.endswith("Z") else (),
+        status=_text(appointment.get("status")),
+    )
+
+
+def booked_days(appointments: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Ids of orders with an appointment that stands → the day of the appointment."""
+    days: dict[str, str] = {}
+    for appointment in appointments:
+        for basis in _objects(appointment.get("basedOn")):
+            if appointment.get("status") not in _LAPSED:
+                days[_text(basis.get("reference")).rpartition("/")[2]] = _day(appointment.get("start")) or "a day not set"
+    return days
 
 
 def current_encounter(encounters: Iterable[Mapping[str, Any]]) -> str | None:

@@ -1,22 +1,21 @@
 """The chart over HTTP: pages, the fragments that they load, and the posts of their buttons."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from ehr_sandbox.cards import DrawnCard
-from ehr_sandbox.cds_keys import CdsClientKey
-from ehr_sandbox.chart_actions import CardDesk, Outcome
-from ehr_sandbox.chart_hooks import HOOK_CONTEXTS, ChartMoment, HookFirer
-from ehr_sandbox.chart_launch import ChartLaunch, LaunchDesk, NotRegistered
-from ehr_sandbox.chart_openings import ChartOpening, ChartOpenings, UnknownCard, UnknownOpening
+from ehr_sandbox.chart_actions import Outcome
+from ehr_sandbox.chart_contexts import patient_view_context
+from ehr_sandbox.chart_launch import ChartLaunch, NotRegistered
+from ehr_sandbox.chart_openings import ChartOpening, Place, UnknownCard, UnknownOpening
+from ehr_sandbox.chart_order_desk import NotPossible
+from ehr_sandbox.chart_order_views import OrderViews
+from ehr_sandbox.chart_parts import ChartParts, Firing, fired, hook_is
 from ehr_sandbox.chart_prefetch import QueryFailed
-from ehr_sandbox.chart_records import ChartRecords
 from ehr_sandbox.chart_summary import current_encounter, read_banner
+from ehr_sandbox.chart_visit_views import VisitViews
 from ehr_sandbox.chart_web import (
     add_security_headers,
     content_security_policy,
@@ -30,23 +29,6 @@ from ehr_sandbox.demo_stories import STORIES
 from ehr_sandbox.wire_log import pretty
 
 MAX_SEARCH_CHARACTERS = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChartParts:
-    """Everything that the chart's pages work with. `clock` gives aware UTC time; `user` is a relative reference."""
-
-    base_url: str
-    app_launch_url: str
-    standalone_url: str
-    user: str
-    records: ChartRecords
-    firer: HookFirer
-    desk: CardDesk
-    launches: LaunchDesk
-    key: CdsClientKey
-    clock: Callable[[], datetime]
-    openings: ChartOpenings = field(default_factory=ChartOpenings)
 
 
 class ChartViews:
@@ -69,8 +51,7 @@ class ChartViews:
             ("/", "GET", self.patients),
             ("/", "POST", self.search_patients),
             ("/patients/<patient_id>", "GET", self.open_chart),
-            ("/patients/<patient_id>/orders", "GET", self.orders),
-            ("/patients/<patient_id>/hooks/<hook>", "POST", self.fire_hook),
+            ("/patients/<patient_id>/hooks/patient-view", "POST", self.fire_patient_view),
             ("/patients/<patient_id>/cards/accept", "POST", self.accept),
             ("/patients/<patient_id>/cards/dismiss", "POST", self.dismiss),
             ("/patients/<patient_id>/launches", "POST", self.launch),
@@ -78,8 +59,11 @@ class ChartViews:
             ("/cds-client/jwks.json", "GET", self.jwks),
         ):
             chart.add_url_rule(rule, view_func=view, methods=[method])
+        for rule, method, work in (*OrderViews(self._parts).routes(), *VisitViews(self._parts).routes()):
+            chart.add_url_rule(rule, view_func=work, methods=[method])
         chart.register_error_handler(UnknownOpening, _gone)
         chart.register_error_handler(UnknownCard, _answered_already)
+        chart.register_error_handler(NotPossible, _not_possible)
         chart.register_error_handler(QueryFailed, _unreadable)
         chart.register_error_handler(HTTPException, _refused)
         return chart
@@ -110,28 +94,22 @@ class ChartViews:
             standalone_url=self._parts.standalone_url,
         )
 
-    def orders(self, patient_id: str) -> str:
-        return render_template("chart/section.html", section=self._parts.records.orders(patient_id))
-
-    def fire_hook(self, patient_id: str, hook: str) -> Response:
-        """Fires a hook for an opened chart and answers with the cards drawn."""
-        opening = self._opening(read_json_object(), patient_id)
-        if hook not in HOOK_CONTEXTS:
-            abort(404, "This EHR does not fire that hook.")
-        guidance = self._parts.firer.fire(hook, self._moment(opening), opening.log)
-        states = opening.show(guidance.cards)
-        html = render_template("chart/guidance.html", states=states, notes=guidance.notes)
-        return jsonify(html=html, text=_counted(guidance.cards))
+    def fire_patient_view(self, patient_id: str) -> Response:
+        """Fires patient-view for an opened chart."""
+        opening = self._parts.opening(read_json_object(), patient_id)
+        context = patient_view_context(self._parts.moment(opening))
+        firing = Firing(listens=hook_is("patient-view"), context=context, place=Place.GUIDANCE, subject="patient")
+        return fired(self._parts, opening, firing)
 
     def accept(self, patient_id: str) -> Response:
         fields = read_json_object()
-        opening, key = self._opening(fields, patient_id), text_field(fields, "card")
+        opening, key = self._parts.opening(fields, patient_id), text_field(fields, "card")
         outcome = self._parts.desk.accept(opening, key, position_field(fields, "suggestion"))
         return self._answered(opening, key, outcome)
 
     def dismiss(self, patient_id: str) -> Response:
         fields = read_json_object()
-        opening, key = self._opening(fields, patient_id), text_field(fields, "card")
+        opening, key = self._parts.opening(fields, patient_id), text_field(fields, "card")
         reason = position_field(fields, "reason") if "reason" in fields else None
         outcome = self._parts.desk.dismiss(opening, key, reason, text_field(fields, "comment"))
         return self._answered(opening, key, outcome)
@@ -139,8 +117,8 @@ class ChartViews:
     def launch(self, patient_id: str) -> Response:
         """Registers a launch and answers with its URL: of a card's smart link, or of the imaging app."""
         fields = read_json_object()
-        opening = self._opening(fields, patient_id)
-        url, launch = self._parts.app_launch_url, ChartLaunch(moment=self._moment(opening))
+        opening = self._parts.opening(fields, patient_id)
+        url, launch = self._parts.app_launch_url, ChartLaunch(moment=self._parts.moment(opening))
         if "card" in fields:
             links = opening.card(text_field(fields, "card")).card.links
             position = position_field(fields, "link")
@@ -171,34 +149,18 @@ class ChartViews:
         banners = [read_banner(patient, today) for patient in self._parts.records.patients(words)]
         return render_template("chart/patients.html", banners=banners, words=words)
 
-    def _opening(self, fields: dict[str, Any], patient_id: str) -> ChartOpening:
-        return self._parts.openings.find(text_field(fields, "opening"), patient_id)
-
     def _own_study(self, patient_id: str, study_id: str) -> str:
         if self._parts.records.owner_of(f"ImagingStudy/{study_id}") != patient_id:
             abort(404, "This imaging study is not in the patient's record.")
         return study_id
 
-    def _moment(self, opening: ChartOpening) -> ChartMoment:
-        return ChartMoment(user=self._parts.user, patient_id=opening.patient_id, encounter_id=opening.encounter_id)
-
     def _answered(self, opening: ChartOpening, key: str, outcome: Outcome) -> Response:
-        html = render_template("chart/card.html", state=opening.states[key], outcome=outcome)
-        return jsonify(html=html, text=outcome.text, done=outcome.was_done)
+        html = render_template("chart/card.html", state=opening.state(key), outcome=outcome)
+        form = "" if not outcome.changes_form else "changed" if opening.composition else "gone"
+        return jsonify(html=html, text=outcome.text, done=outcome.was_done, form=form)
 
     def _template_values(self) -> dict[str, Any]:
         return {"static_version": self._static_version, "may_launch": self._parts.launches.may_launch}
-
-
-def _counted(cards: tuple[DrawnCard, ...]) -> str:
-    """What a screen reader says once the guidance has come."""
-    if not cards:
-        return "No guidance for this patient."
-    counts = {label: 0 for label in dict.fromkeys(card.indicator_label.lower() for card in cards)}
-    for card in cards:
-        counts[card.indicator_label.lower()] += 1
-    kinds = ", ".join(f"{count} {label}" for label, count in counts.items())
-    return f"{len(cards)} guidance {'card' if len(cards) == 1 else 'cards'}: {kinds}."
 
 
 def _gone(_: UnknownOpening) -> tuple[Response, int]:
@@ -207,6 +169,10 @@ def _gone(_: UnknownOpening) -> tuple[Response, int]:
 
 def _answered_already(_: UnknownCard) -> tuple[Response, int]:
     return jsonify(text="This card is no longer shown. Refresh the guidance."), 409
+
+
+def _not_possible(refusal: NotPossible) -> tuple[Response, int]:
+    return jsonify(text=str(refusal)), 409
 
 
 def _unreadable(_: QueryFailed) -> tuple[Any, int]:

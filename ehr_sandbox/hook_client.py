@@ -82,15 +82,15 @@ class HookClient:
     _kept: tuple[float, tuple[CdsService, ...]] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def services(self, hook: str, log: WireLog) -> tuple[CdsService, ...]:
-        """The services that listen to a hook, from a discovery not older than DISCOVERY_KEPT_S.
+    def services(self, listens: Callable[[str], bool], log: WireLog) -> tuple[CdsService, ...]:
+        """The services whose hook is one that is meant, from a discovery not older than DISCOVERY_KEPT_S.
 
         Raises CdsServiceFailure when discovery cannot be had.
         """
         with self._lock:
             if self._kept is None or time.monotonic() - self._kept[0] > DISCOVERY_KEPT_S:
                 self._kept = (time.monotonic(), self._discover(log))
-            return tuple(service for service in self._kept[1] if service.hook == hook)
+            return tuple(service for service in self._kept[1] if listens(service.hook))
 
     def forget_discovery(self) -> None:
         """The next call asks the discovery endpoint again."""

@@ -18,6 +18,13 @@ from ehr_sandbox.settings import RegisteredClient, SandboxSettings
 from tests.conftest import free_port_number, serving
 
 SERVICE_ID = "imaging-findings"
+OTHER_SERVICES = {
+    "other": "order-sign",
+    "order-select": "order-select",
+    "discharge": "encounter-discharge",
+    "appointment": "appointment-book",
+    "study-complete": "org.example.imaging-study-complete",
+}
 PREFETCH = {
     "patient": "Patient/{{context.patientId}}",
     "reports": "DiagnosticReport?patient={{context.patientId}}&_sort=-date&_count=50",
@@ -39,10 +46,14 @@ class Asked:
 
 @dataclass(slots=True)
 class FakeCdsService:
-    """One patient-view service. What it answers may be changed at any time by the test."""
+    """One service for each hook that the chart fires. What they answer may be changed at any time by the test.
+
+    `response` is what each says; `responses` holds, by service id, what one says instead.
+    """
 
     base_url: str
     response: Any = field(default_factory=lambda: {"cards": []})
+    responses: dict[str, Any] = field(default_factory=dict)
     status: int = 200
     delay_s: float = 0.0
     discovery: Any = None
@@ -70,6 +81,10 @@ class FakeCdsService:
     def calls(self) -> list[Asked]:
         return [asked for asked in self.asked if asked.path == f"/cds-services/{SERVICE_ID}"]
 
+    def contexts(self, service_id: str) -> list[dict[str, Any]]:
+        """The context of every call of one service."""
+        return [asked.body["context"] for asked in self.asked if asked.path == f"/cds-services/{service_id}"]
+
     def feedback(self) -> list[dict[str, Any]]:
         posts = [asked for asked in self.asked if asked.path.endswith("/feedback")]
         return [entry for post in posts for entry in post.body["feedback"]]
@@ -78,14 +93,15 @@ class FakeCdsService:
         self._note()
         listed = {"hook": "patient-view", "id": SERVICE_ID, "title": "Imaging findings", "description": "d"}
         listed["prefetch"] = PREFETCH
-        other = {"hook": "order-sign", "id": "other", "description": "d"}
-        document = {"services": [listed, other]} if self.discovery is None else self.discovery
+        others = [{"hook": hook, "id": service_id, "description": "d"} for service_id, hook in OTHER_SERVICES.items()]
+        document = {"services": [listed, *others]} if self.discovery is None else self.discovery
         return jsonify(document), self.discovery_status
 
     def _answer(self, service_id: str) -> tuple[Response, int]:
         self._note()
         time.sleep(self.delay_s)
-        return jsonify(request.get_json() if self.echoes_request else self.response), self.status
+        answer = self.responses.get(service_id, self.response)
+        return jsonify(request.get_json() if self.echoes_request else answer), self.status
 
     def _feedback(self, service_id: str) -> tuple[Response, int]:
         self._note()
@@ -173,11 +189,18 @@ SEED = [
         "id": "demo-a-ct",
         "status": "available",
         "subject": {"reference": "Patient/demo-a"},
+        "identifier": [{"system": "urn:dicom:uid", "value": "urn:oid:2.25.1001"}],
         "started": "2026-05-03T08:00:00Z",
         "description": "CT chest",
         "numberOfSeries": 2,
         "numberOfInstances": 121,
         "modality": [{"system": "http://dicom.nema.org/resources/ontology/DCM", "code": "CT"}],
+    },
+    {
+        "resourceType": "Condition",
+        "id": "demo-b-asthma",
+        "code": {"text": "Asthma"},
+        "subject": {"reference": "Patient/demo-b"},
     },
     {
         "resourceType": "ImagingStudy",
@@ -209,8 +232,10 @@ class ChartActor:
 
     def forgets_everything(self) -> None:
         """Back to how it began: no orders, and a CDS service with nothing to say that was never asked."""
-        for order in self.services.store.search("ServiceRequest", {"patient": "demo-a"}):
-            self.services.store.delete("ServiceRequest", order["id"])
+        for resource_type in ("ServiceRequest", "Appointment"):
+            for resource in self.services.store.search(resource_type, {"patient": "demo-a"}):
+                self.services.store.delete(resource_type, resource["id"])
+        self.cds.responses.clear()
         self.cds.response, self.cds.status, self.cds.feedback_status = {"cards": []}, 200, 200
         self.cds.delay_s, self.cds.echoes_request = 0.0, False
         self.cds.asked.clear()

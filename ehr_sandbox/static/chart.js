@@ -1,56 +1,16 @@
 // The chart page: loads guidance once the chart is painted, and posts what is clicked. The server draws every card;
 // this script only names cards by their key and never sees an action, an appContext or a token.
 
-const chart = document.querySelector("[data-chart]");
-const part = (id) => document.getElementById(id);
-
-class Refusal extends Error {}
-
-async function post(url, fields) {
-  let response;
-  try {
-    response = await fetch(url, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ opening: chart.dataset.opening, ...fields }),
-    });
-  } catch {
-    throw new Refusal("The EHR cannot be reached.");
-  }
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Refusal(answer.text || `The EHR answered with status ${response.status}.`);
-  return answer;
-}
-
-function announce(text) {
-  part("announcement").textContent = text;
-}
-
-function showFailure(text) {
-  part("failure").textContent = text;
-  part("failure").hidden = !text;
-}
-
-async function attempt(button, work) {
-  showFailure("");
-  if (button) button.disabled = true;
-  try {
-    await work();
-  } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-    showFailure(error.message);
-  } finally {
-    if (button?.isConnected) button.disabled = false;
-  }
-}
+import { Refusal, announce, attempt, chart, loadInto, loadOrders, loadWire, part, post } from "./chart-web.js";
+import { afterAccept, listensToWork } from "./chart-work.js";
 
 // Guidance
 
-async function loadGuidance(url = chart.dataset.hookUrl) {
+async function loadGuidance() {
   const region = part("guidance");
   region.setAttribute("aria-busy", "true");
   try {
-    const answer = await post(url, {});
+    const answer = await post(chart.dataset.hookUrl, {});
     region.innerHTML = answer.html;
     announce(answer.text);
   } catch (error) {
@@ -73,8 +33,8 @@ async function accept(button, card) {
     card: card.dataset.card,
     suggestion: Number(button.dataset.accept),
   });
-  replaceCard(card, answer);
-  if (answer.done) await loadInto(part("orders"), chart.dataset.ordersUrl);
+  if (answer.done) await loadOrders();
+  if (!answer.done || !part("work-cards").contains(card) || !(await afterAccept(answer))) replaceCard(card, answer);
   await loadWire();
 }
 
@@ -86,34 +46,23 @@ async function dismiss(form, card) {
   await loadWire();
 }
 
-async function loadInto(element, url) {
-  const response = await fetch(url).catch(() => null);
-  if (response?.ok) element.innerHTML = await response.text();
+for (const region of [part("guidance"), part("work-cards")]) {
+  region.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    const card = event.target.closest("[data-card]");
+    if (!button || !card) return;
+    if (button.dataset.accept) attempt(button, () => accept(button, card));
+    if (button.dataset.launch) {
+      launch(button, { card: card.dataset.card, link: Number(button.dataset.launch) }, button.textContent.trim());
+    }
+  });
+  region.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const form = event.target;
+    attempt(form.querySelector("button"), () => dismiss(form, form.closest("[data-card]")));
+  });
 }
 
-async function loadWire() {
-  if (part("developer").open) await loadInto(part("wire"), chart.dataset.wireUrl);
-}
-
-part("guidance").addEventListener("click", (event) => {
-  const button = event.target.closest("button");
-  const card = event.target.closest("[data-card]");
-  if (!button || !card) return;
-  if (button.dataset.accept) attempt(button, () => accept(button, card));
-  if (button.dataset.launch) {
-    launch(button, { card: card.dataset.card, link: Number(button.dataset.launch) }, button.textContent.trim());
-  }
-});
-
-part("guidance").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const form = event.target;
-  attempt(form.querySelector("button"), () => dismiss(form, form.closest("[data-card]")));
-});
-
-part("check-drafts").addEventListener("click", (event) =>
-  attempt(event.currentTarget, () => loadGuidance(chart.dataset.signingUrl)),
-);
 part("refresh-guidance").addEventListener("click", (event) => attempt(event.currentTarget, loadGuidance));
 
 // Launching apps
@@ -220,4 +169,5 @@ part("make-launch").addEventListener("click", (event) => {
 });
 
 restorePlace();
+listensToWork();
 loadGuidance();

@@ -1,16 +1,28 @@
-"""The chart's button that checks draft orders before signing, in Chromium."""
+"""Order entry in Chromium: advice beside the form while it is filled in, and once more before the signature."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.chart_actors import ChartActor, a_card, a_chart
+from tests.chart_actors import ChartActor, a_card, a_chart, a_suggesting_card, a_suggestion
 
 pytestmark = pytest.mark.browser
+
+REASON = {"system": "https://imaging-cds.example/reasons", "code": "declined", "display": "Patient declined"}
+BETTER = {"coding": [{"system": "http://loinc.org", "code": "29252-4"}], "text": "CT Chest WO contrast"}
+
+
+@pytest.fixture(scope="module")
+def browser(chromium_path: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium_path, headless=True, args=["--no-sandbox"])
+        yield launched
+        launched.close()
 
 
 @pytest.fixture
@@ -19,25 +31,175 @@ def chart(tmp_path: Path) -> Iterator[ChartActor]:
         yield actor
 
 
-def test_checking_the_drafts_draws_the_cards_and_a_refresh_takes_them_back(chart: ChartActor, chromium_path: str) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path, headless=True, args=["--no-sandbox"])
-        page = browser.new_page()
+@pytest.fixture
+def page(browser: Browser, chart: ChartActor) -> Iterator[Page]:
+    """Patient A's chart. An answer of 409 is logged by the browser itself; every other trouble fails the test."""
+    with browser.new_context(viewport={"width": 1400, "height": 900}) as context:
+        opened = context.new_page()
         troubles: list[str] = []
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
-        page.goto(f"{chart.ehr}/patients/demo-a")
-        expect(page.get_by_text("No guidance for this patient.").first).to_be_visible()
+        opened.on("pageerror", lambda error: troubles.append(str(error)))
+        opened.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+        opened.goto(f"{chart.ehr}/patients/demo-a")
+        expect(opened.get_by_text("No guidance for this patient.").first).to_be_visible()
+        yield opened
+        assert [trouble for trouble in troubles if "409" not in trouble] == []
 
-        chart.cds.response = {"cards": [a_card(summary="Same region already imaged on 3 May")]}
-        page.get_by_role("button", name="Check draft orders").click()
-        expect(page.get_by_text("Same region already imaged on 3 May")).to_be_visible()
 
-        chart.cds.response = {"cards": []}
-        page.get_by_role("button", name="Refresh").first.click()
-        expect(page.get_by_text("Same region already imaged on 3 May")).to_have_count(0)
-        browser.close()
+def chosen(page: Page, examination: str) -> None:
+    page.get_by_role("button", name="New imaging order").click()
+    page.get_by_label("Examination").select_option(label=examination)
 
-    assert troubles == []
+
+def a_stored_order(chart: ChartActor, status: str) -> None:
+    order: dict[str, Any] = {
+        "resourceType": "ServiceRequest",
+        "id": "stored",
+        "status": status,
+        "intent": "order",
+        "subject": {"reference": "Patient/demo-a"},
+        "code": BETTER,
+    }
+    chart.services.store.put(order)
+
+
+def test_signing_draws_the_cards_and_the_guidance_stays(page: Page, chart: ChartActor) -> None:
+    a_stored_order(chart, "draft")
+    page.reload()
+    chart.cds.responses["other"] = {"cards": [a_card(summary="Same region already imaged on 3 May")]}
+
+    page.get_by_role("button", name="Sign 1 draft").click()
+
+    expect(page.get_by_text("Same region already imaged on 3 May")).to_be_visible()
+    expect(page.locator("#guidance").get_by_text("No guidance for this patient.")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("1 guidance card: 1 warning.")
+    page.get_by_role("button", name="Sign 1 order anyway").click()
+    expect(page.locator("#orders .status")).to_have_text("active")
+    expect(page.locator("#work")).to_be_hidden()
     hooks = [asked.body["hook"] for asked in chart.cds.asked if asked.body]
-    assert hooks == ["patient-view", "order-sign", "patient-view"]
+    assert hooks == ["patient-view", "patient-view", "order-sign"]
+
+
+def test_composing_a_better_code_is_taken_another_card_dismissed_and_the_order_signed(page: Page, chart: ChartActor) -> None:
+    chosen(page, "CT Chest")
+    page.get_by_label("Reason in words").fill("Cough for six weeks")
+    expect(page.locator("#work-cards").get_by_text("No guidance for this order.")).to_be_visible()
+    draft = chart.cds.contexts("order-select")[-1]["draftOrders"]["entry"][0]["resource"]
+    assert draft["reasonCode"] == [{"text": "Cough for six weeks"}]
+    update = {"type": "update", "description": "Order CT Chest WO contrast", "resource": draft | {"code": BETTER}}
+    better = a_suggesting_card(
+        a_suggestion(label="Order it without contrast", actions=[update]), summary="CT Chest leaves the contrast open"
+    )
+    repeat = a_card(uuid="b", summary="CT chest of 3 May answers this", overrideReasons=[REASON])
+    chart.cds.responses["order-select"] = {"cards": [better, repeat]}
+
+    page.get_by_label("Urgency").select_option("asap")
+    page.get_by_role("button", name="Order it without contrast").click()
+    chart.cds.responses["order-select"] = {"cards": [repeat]}
+
+    expect(page.locator("#work-notice")).to_have_text("The order in the form was changed.")
+    expect(page.locator("#work-notice")).to_be_focused()
+    expect(page.get_by_label("Examination")).to_have_value("29252-4")
+    expect(page.get_by_label("Reason in words")).to_have_value("Cough for six weeks")
+    card = page.locator("#work-cards .card", has_text="CT chest of 3 May answers this")
+    card.get_by_text("Dismiss", exact=True).click()
+    card.get_by_label("Reason").select_option("Patient declined")
+    card.get_by_role("button", name="Dismiss this card").click()
+    expect(page.get_by_text("Dismissed: Patient declined.").first).to_be_visible()
+    page.get_by_label("Urgency").select_option("urgent")
+    expect(page.locator("#work-cards").get_by_text("No guidance for this order.")).to_be_visible()
+
+    page.get_by_role("button", name="Save and sign…").click()
+    page.get_by_role("button", name="Sign 1 order", exact=True).click()
+
+    expect(page.locator("#orders .status")).to_have_text("active")
+    (order,) = chart.services.store.search("ServiceRequest", {"patient": "demo-a"})
+    assert (order["id"], order["status"], order["code"], order["priority"]) == (draft["id"], "active", BETTER, "urgent")
+    assert [entry["outcome"] for entry in chart.cds.feedback()] == ["accepted", "overridden"]
+
+
+def test_typing_asks_once_and_the_last_state_is_what_is_asked(page: Page, chart: ChartActor) -> None:
+    chosen(page, "CT Chest")
+    page.get_by_label("Reason in words").press_sequentially("Cough", delay=20)
+    expect(page.locator("#work-cards").get_by_text("No guidance for this order.")).to_be_visible()
+    expect(page.locator("#work-state")).to_be_empty()
+
+    reasons = [
+        context["draftOrders"]["entry"][0]["resource"].get("reasonCode") for context in chart.cds.contexts("order-select")
+    ]
+    assert reasons[-1] == [{"text": "Cough"}]
+    assert len(reasons) <= 2
+
+
+def test_keyboard_alone_composes_escapes_and_continues(page: Page, chart: ChartActor) -> None:
+    button = page.get_by_role("button", name="New imaging order")
+    button.press("Enter")
+    expect(page.get_by_label("Examination")).to_be_focused()
+    page.get_by_label("Examination").select_option(label="US Abdomen")
+    page.get_by_label("Reason in words").fill("Pain")
+    page.keyboard.press("Escape")
+
+    expect(page.locator("#work")).to_be_hidden()
+    button = page.get_by_role("button", name="Continue order")
+    expect(button).to_be_focused()
+    button.press("Enter")
+    expect(page.get_by_label("Reason in words")).to_have_value("Pain")
+    page.get_by_role("button", name="Save as draft").press("Enter")
+    expect(page.locator("#orders .status-draft")).to_have_text("draft")
+    expect(page.get_by_role("button", name="New imaging order")).to_be_focused()
+    expect(page.get_by_role("status")).to_have_text("Saved as a draft; it is not active until it is signed.")
+
+
+def test_draft_is_removed_at_the_second_click(page: Page, chart: ChartActor) -> None:
+    a_stored_order(chart, "draft")
+    page.reload()
+
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Really remove?").click()
+
+    expect(page.locator("#orders").get_by_text("None recorded.")).to_be_visible()
+    expect(page.get_by_role("button", name="New imaging order")).to_be_focused()
+
+
+def test_booking_asks_for_the_day_and_books_it(page: Page, chart: ChartActor) -> None:
+    a_stored_order(chart, "active")
+    page.reload()
+    chart.cds.responses["appointment"] = {"cards": [a_card(summary="Six weeks too early")]}
+
+    page.get_by_role("button", name="Book of CT Chest WO contrast").click()
+    expect(page.get_by_label("Day")).to_be_focused()
+    page.get_by_label("Day").fill("2999-03-04")
+    expect(page.locator("#work-cards").get_by_text("Six weeks too early")).to_be_visible()
+    page.get_by_role("button", name="Book anyway").click()
+
+    expect(page.locator("#orders").get_by_text("booked for 2999-03-04")).to_be_visible()
+    expect(page.locator("#appointments .status")).to_have_text("booked")
+
+
+def test_discharge_and_completed_study_draw_their_cards(page: Page, chart: ChartActor) -> None:
+    chart.cds.responses["discharge"] = {"cards": [a_card(summary="CT of today is not read yet")]}
+    chart.cds.responses["study-complete"] = {"cards": [a_card(summary="AI result for this study")]}
+
+    page.get_by_role("button", name="Prepare discharge").click()
+    expect(page.locator("#work-cards").get_by_text("CT of today is not read yet")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Announce as complete").click()
+    expect(page.locator("#work-cards").get_by_text("AI result for this study")).to_be_visible()
+    expect(page.locator("#work-cards").get_by_text("CT of today is not read yet")).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_the_form_does_not_move_when_advice_comes_and_nothing_overflows(
+    browser: Browser, chart: ChartActor, width: int
+) -> None:
+    chart.cds.responses["order-select"] = {"cards": [a_card(uuid=str(n), summary="x" * 139) for n in range(3)]}
+    with browser.new_context(viewport={"width": width, "height": 900}) as context:
+        page = context.new_page()
+        page.goto(f"{chart.ehr}/patients/demo-a")
+        expect(page.locator("#guidance")).to_have_attribute("aria-busy", "false")
+        chosen(page, "CT Chest")
+        before = page.locator("#order-form").bounding_box()
+
+        expect(page.locator("#work-cards h3")).to_have_count(3)
+
+        assert page.locator("#order-form").bounding_box() == before
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -54,8 +54,64 @@ def test_the_cards_of_order_sign_are_drawn(chart: ChartActor) -> None:
     assert "Same region already imaged" in html
 
 
-def test_the_page_has_a_button_that_checks_the_drafts(chart: ChartActor) -> None:
+def test_the_page_has_a_button_for_signing_the_drafts(chart: ChartActor) -> None:
+    chart.services.store.put(an_order("draft", "draft"))
+
     page = chart.http.get(f"{chart.ehr}/patients/demo-a", timeout=10).text
 
-    assert 'id="check-drafts"' in page
-    assert f'data-signing-url="{SIGNING}"' in page
+    assert 'data-work="signing">Sign 1 draft</button>' in page
+    listed = chart.posts("/patients/demo-a/work/signing", {"opening": chart.opens()}).json()["html"]
+    assert 'data-hook="order-sign"' in listed
+    assert "Orders to be signed" in listed
+
+
+def signed(chart: ChartActor, opening: str) -> tuple[int, str]:
+    answer = chart.posts("/patients/demo-a/orders/sign", {"opening": opening})
+    return answer.status_code, answer.json()["text"]
+
+
+def statuses(chart: ChartActor) -> dict[str, str]:
+    return {order["id"]: order["status"] for order in chart.services.store.search("ServiceRequest", {})}
+
+
+def test_signature_makes_the_checked_drafts_active_whatever_the_cards_say(chart: ChartActor) -> None:
+    for order in (an_order("one", "draft"), an_order("two", "draft"), an_order("stranger", "draft", "demo-b")):
+        chart.services.store.put(order)
+    chart.cds.responses["other"] = {"cards": [a_card(indicator="critical")]}
+    opening = chart.opens()
+    chart.posts(SIGNING, {"opening": opening})
+
+    answer = signed(chart, opening)
+
+    assert answer == (200, "2 orders signed.")
+    assert statuses(chart) == {"one": "active", "two": "active", "stranger": "draft"}
+    order = chart.services.store.read("ServiceRequest", "one")
+    assert order is not None
+    assert order["requester"] == {"reference": "Practitioner/demo-gp"}
+    assert order["authoredOn"].endswith("Z")
+
+
+def test_order_can_be_signed_when_the_service_is_down(chart: ChartActor) -> None:
+    chart.services.store.put(an_order("one", "draft"))
+    chart.cds.status = 500
+    opening = chart.opens()
+    chart.posts(SIGNING, {"opening": opening})
+
+    assert signed(chart, opening) == (200, "1 order signed.")
+
+
+@pytest.mark.parametrize("later", [an_order("one", "draft") | {"priority": "stat"}, an_order("another", "draft")])
+def test_drafts_that_were_not_checked_are_not_signed(chart: ChartActor, later: dict[str, Any]) -> None:
+    chart.services.store.put(an_order("one", "draft"))
+    opening = chart.opens()
+    chart.posts(SIGNING, {"opening": opening})
+    chart.services.store.put(later)
+
+    status, text = signed(chart, opening)
+
+    assert (status, text) == (409, "The draft orders have changed since they were checked. Check them again.")
+    assert set(statuses(chart).values()) == {"draft"}
+
+
+def test_nothing_is_signed_without_drafts(chart: ChartActor) -> None:
+    assert signed(chart, chart.opens()) == (409, "There is no draft order to sign.")
