@@ -30,6 +30,7 @@ from imaging_findings.observations import (
     day_of,
     moment_of,
     recommendation_of,
+    recommended_in,
     reference_of,
     selection_of,
     signed_by_of,
@@ -60,7 +61,7 @@ def read_assessment(resource: Mapping[str, Any]) -> Finding | None:
         scheme=_scheme(name, value, [*codes.codings(resource.get("method")), *_component_values(resource)]),
         stated=text(stated.get("text")) or text(resource.get("valueString")),
         selection=selection_of(resource),
-        recommended=recommendation_of(components),
+        recommended=recommendation_of(components) or recommended_in(value),
         issued=moment_of(text(resource.get("issued"))),
         assessment=Assessment(
             name=name,
@@ -93,6 +94,7 @@ def read_report_assessments(resource: Mapping[str, Any]) -> tuple[Finding, ...]:
             category=_category(name, stated),
             scheme=_scheme(name, stated, ()),
             issued=report.issued,
+            recommended=recommended_in(stated),
             assessment=Assessment(name=name, title=TITLES[name]),
         )
         found.append(finding)
@@ -100,10 +102,15 @@ def read_report_assessments(resource: Mapping[str, Any]) -> tuple[Finding, ...]:
 
 
 def _name(code: Iterable[Code], value: Iterable[Code]) -> str | None:
-    named = [one.code for one in code if one.system == ASSESSMENT and one.code in TITLES]
+    stated = tuple(code)
+    named = [one.code for one in stated if one.system == ASSESSMENT and one.code in TITLES]
+    if any(one.is_same(codes.FOLLOW_UP) for one in stated) and recommended_in(tuple(value)):
+        named.append("breast-recommendation")
     named += [SYSTEMS[one.system] for one in value if one.system in SYSTEMS]
     named += [CODED_CATEGORIES[key][0] for one in value if (key := (one.system, one.code)) in CODED_CATEGORIES]
-    return named[0] if len(set(named)) == 1 else None
+    # A category and what is recommended for it may stand together; the recommendation is then the category's.
+    names = {one for one in named if one != "breast-recommendation"} or set(named)
+    return names.pop() if len(names) == 1 else None
 
 
 def _category(name: str, value: Iterable[Code]) -> str | None:

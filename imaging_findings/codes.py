@@ -65,7 +65,7 @@ class BodySite:
 @cache
 def concepts() -> Mapping[tuple[str, str], Code]:
     """All concepts of the tables by (system, code)."""
-    plain = {(row["system"], row["code"]): _code(row) for row in _rows("concepts.csv")}
+    plain = {(row["system"], row["code"]): _code(row) for row in [*_rows("dicom_assessments.csv"), *_rows("concepts.csv")]}
     return plain | {key: one.code for key, one in procedures().items()} | {key: one.code for key, one in body_sites().items()}
 
 
@@ -85,6 +85,13 @@ def body_sites() -> Mapping[tuple[str, str], BodySite]:
         (row["system"], row["code"]): BodySite(_code(row), frozenset(row["regions"].split()), row["organ"])
         for row in _rows("body_sites.csv")
     }
+
+
+@cache
+def codes_of_cid(cid: int) -> dict[tuple[str, str], Code]:
+    """The members of a PS3.16 context group that is carried (CAD-RADS 3020 and 3021, breast recommendations 6028 and 6029)."""
+    rows = [row for row in _rows("dicom_assessments.csv") if str(cid) in row["cids"].split()]
+    return {(row["system"], row["code"]): _code(row) for row in rows}
 
 
 def concept(system: str, code: str) -> Code:
@@ -139,6 +146,9 @@ NUMBER_OF_LESIONS = concept(SNOMED, "246206008")
 LOW_RISK = concept(SNOMED, "75976002")
 HIGH_RISK = concept(SNOMED, "15508007")
 GROUND_GLASS = concept(DCM, "112120")
+FOLLOW_UP = concept(DCM, "111053")
+NORMAL_INTERVAL = concept(DCM, "111140")
+SHORT_INTERVAL = concept(DCM, "111142")
 FOLLOW_UP_DATE = concept(DCM, "111054")
 FOLLOW_UP_INTERVAL = concept(DCM, "111055")
 SMOKING_STATUS = concept(LOINC, "72166-2")

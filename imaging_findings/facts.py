@@ -85,6 +85,9 @@ Observation or the ImagingStudy; or a signed Observation LOINC 73568-8 with valu
                          |at-risk, |macroscopic-fat, |stable-one-year, |cancer-history, |symptomatic valueBoolean;
                          |lesion valueCodeableConcept {assessment}|haemorrhagic-cyst; laterality as coded value
 
+Echoed as the reader's word, with no rule behind them: {assessment}|cad-rads with a value of CID 3020 or 3021; DCM 111053
+*Recommended Follow-up* with a value of CID 6028 or 6029, as a component of a BI-RADS result or as an Observation of its own.
+
 ``{assessment}`` = ``https://imaging-cds.example/fhir/CodeSystem/imaging-assessment``. ``DiagnosticReport.conclusionCode`` may
 state the same categories.
 
@@ -154,7 +157,8 @@ QUERIES: tuple[FactQuery, ...] = (
         "Observation",
         f"Observation?{_PATIENT}&code=http://snomed.info/sct|1362105002,http://snomed.info/sct|27925004,"
         "http://snomed.info/sct|427359005,http://snomed.info/sct|59282003,http://snomed.info/sct|36118008,"
-        "http://snomed.info/sct|1386000,http://dicom.nema.org/resources/ontology/DCM|121071,http://loinc.org|73568-8,"
+        "http://snomed.info/sct|1386000,http://dicom.nema.org/resources/ontology/DCM|121071,"
+        "http://dicom.nema.org/resources/ontology/DCM|111053,http://loinc.org|73568-8,"
         f"{','.join(f'{ASSESSMENT}|{name}' for name in TITLES)}&_sort=-date&_count=100",
         True,
         "coded imaging findings",

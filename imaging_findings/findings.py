@@ -102,10 +102,20 @@ class ImageSelection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
-    """What the reader coded as follow-up (DCM 111054, 111055); at least one of the two."""
+    """What the reader coded as follow-up (DCM 111053, 111054, 111055); at least one of the three."""
 
     interval: Interval | None = None
     due: date | None = None
+    words: str | None = None
+    """The coded recommendation's own name (DCM 111053 with CID 6028 or 6029)."""
+
+    @property
+    def sentence(self) -> str:
+        """The recommendation in one sentence."""
+        if self.words is not None:
+            when = f", at {self.interval}" if self.interval and str(self.interval.high) not in self.words else ""
+            return f"“{self.words}”{when}{f', on {self.due}' if self.due else ''}, as the reader coded it."
+        return f"Follow-up {f'at {self.interval}' if self.interval else f'on {self.due}'}, as the reader recommended."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,14 +51,13 @@ def with_reader(guidance: Guidance, day: date | None) -> Guidance:
     if coded is not None:
         due = coded.interval.due(day) if coded.interval and day else None
         due = due or (DueWindow(coded.due, coded.due) if coded.due else None)
-        when = f"at {coded.interval}" if coded.interval else f"on {coded.due}"
-        said = Statement(authority=Authority.READER, words=f"Follow-up {when}, as the reader recommended.")
+        said = Statement(authority=Authority.READER, words=coded.sentence)
         examination = guideline.examination if guideline else "follow-up imaging"
         guidance = replace(
             guidance,
             statements=(said, *guidance.statements),
             next_step=NextStep(examination=examination, due=due) if due else guideline,
-            urgency=guidance.urgency if guideline else Urgency.WARNING,
+            urgency=guidance.urgency if guideline or due is None else Urgency.WARNING,
             order=replace(guidance.order, due=due) if guidance.order and due else guidance.order,
         )
         reader_windows = [due] if due else []

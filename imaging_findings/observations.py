@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, TypeVar
 
@@ -28,12 +29,14 @@ from imaging_findings.findings import (
     Recommendation,
     Risk,
 )
-from imaging_findings.intervals import Interval
+from imaging_findings.intervals import Interval, Unit
 from imaging_findings.quantities import interval_in, millimetres, positive_integer
 from imaging_findings.regions import is_in_lung
 
 _FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 OTHER_PATIENT = "it belongs to another patient, or to none"
+# DCM 111142 says so in its name: follow-up at short interval (1-11 months).
+SHORT_INTERVAL = Interval(1, 11, Unit.MONTH)
 SIGNED = frozenset({"final", "amended", "corrected"})
 LUNG_RADS_CATEGORIES = ("0", "1", "2", "3", "4A", "4B", "4X")
 Choice = TypeVar("Choice", Attenuation, Change)
@@ -243,7 +246,21 @@ def recommendation_of(components: Components) -> Recommendation | None:
     """What the reader coded as follow-up."""
     interval: Interval | None = interval_in(components.value(codes.FOLLOW_UP_INTERVAL))
     due = day_of(text(components.value(codes.FOLLOW_UP_DATE).get("valueDateTime")))
-    return Recommendation(interval=interval, due=due) if interval or due else None
+    coded = recommended_in(components.coded(codes.FOLLOW_UP))
+    if coded is None:
+        return Recommendation(interval=interval, due=due) if interval or due else None
+    return replace(coded, interval=interval or (None if due else coded.interval), due=due)
+
+
+def recommended_in(stated: tuple[Code, ...]) -> Recommendation | None:
+    """The recommendation that codes of CID 6028 or 6029 state; "normal interval" asks for nothing beyond the category's row."""
+    known = codes.codes_of_cid(6028) | codes.codes_of_cid(6029)
+    found = [known[key] for key in ((one.system, one.code) for one in stated) if key in known]
+    asking = [one for one in found if not one.is_same(codes.NORMAL_INTERVAL)]
+    if not asking or len(asking) < len(found):
+        return None
+    interval = SHORT_INTERVAL if any(one.is_same(codes.SHORT_INTERVAL) for one in asking) else None
+    return Recommendation(interval=interval, words="; ".join(one.display for one in asking))
 
 
 def selection_of(resource: Mapping[str, Any]) -> ImageSelection | None:

@@ -2,6 +2,7 @@
 
 python imaging_findings/tables/derive.py loinc LOINC_StudyDescription.csv > imaging_findings/tables/loinc_studies.csv
 python imaging_findings/tables/derive.py body-parts anatomic_regions.json > imaging_findings/tables/body_parts.csv
+python imaging_findings/tables/derive.py assessments > imaging_findings/tables/dicom_assessments.csv
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
+from imaging_findings.codes import DCM, SNOMED
 from imaging_findings.study_names import NameReading, Side, read_name, regions_named
 
 LOINC_HEADER = """\
@@ -28,6 +31,14 @@ BODY_PARTS_HEADER = """\
 # NOTICE: SNOMED CT content, used as DICOM PS3.16 publishes it by its agreement with SNOMED International (copyright SNOMED
 # International); other use may need a licence of your country's release centre.
 """
+ASSESSMENTS_HEADER = """\
+# What a reader may code as CAD-RADS category (CID 3020, 3021) or as recommended follow-up of breast imaging (CID 6028, 6029).
+# Source: DICOM PS3.16 as shipped by pydicom 3, code and display as given. CAD-RADS and BI-RADS are trademarks of the ACR.
+# NOTICE: SNOMED CT content, used as DICOM PS3.16 publishes it by its agreement with SNOMED International (copyright SNOMED
+# International); other use may need a licence of your country's release centre.
+"""
+ASSESSMENT_CIDS = (3020, 3021, 6028, 6029)
+_SYSTEMS = {"DCM": DCM, "SCT": SNOMED}
 # Where the display of a term alone does not say where it lies.
 _REGIONS_OF_TERM = {
     "BACK": "cervical-spine lumbar-spine thoracic-spine",
@@ -78,9 +89,32 @@ def body_part_rows(source: Path) -> Iterator[list[str]]:
         yield [term, code, display, "yes" if is_paired else "", regions]
 
 
+def assessment_rows() -> Iterator[list[str]]:
+    """One row per code of the context groups, with the groups that hold it."""
+    # pydicom's own tables; only the derivation and the tests need it.
+    from pydicom.sr._cid_dict import cid_concepts
+    from pydicom.sr._concepts_dict import concepts
+
+    for scheme, system in _SYSTEMS.items():
+        wanted = {keyword for cid in ASSESSMENT_CIDS for keyword in cid_concepts[cid].get(scheme, [])}
+        tabled = cast("dict[str, dict[str, tuple[str, list[int]]]]", concepts[scheme])
+        known = {code: row for word in wanted for code, row in tabled[word].items()}
+        for code, (display, cids) in sorted(known.items(), key=lambda one: int(one[0])):
+            held = [str(cid) for cid in sorted(cids) if cid in ASSESSMENT_CIDS]
+            if held:
+                yield [system, code, display, " ".join(held)]
+
+
 def main() -> None:
     """Write the table that the first argument names."""
-    table, source = sys.argv[1], Path(sys.argv[2])
+    table = sys.argv[1]
+    if table == "assessments":
+        sys.stdout.write(ASSESSMENTS_HEADER)
+        rows = csv.writer(sys.stdout, lineterminator="\n")
+        rows.writerow(["system", "code", "display", "cids"])
+        rows.writerows(assessment_rows())
+        return
+    source = Path(sys.argv[2])
     is_loinc = table == "loinc"
     sys.stdout.write(LOINC_HEADER if is_loinc else BODY_PARTS_HEADER)
     writer = csv.writer(sys.stdout, lineterminator="\n")
