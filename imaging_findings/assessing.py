@@ -15,6 +15,8 @@ from imaging_findings.advice import Authority, Guidance, Statement, Suppressed
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding
 from imaging_findings.follow_up import Answer, Ground, after_history, next_step, with_reader
+from imaging_findings.no_guideline import unless_nothing_is_said, without_guideline
+from imaging_findings.packs import bundled_tables
 from imaging_findings.quotes import quotes_of
 from imaging_findings.repeats import Kind
 from imaging_findings.rules import Packs, Speaks, TablePack, TableRow, Urgency
@@ -39,7 +41,7 @@ class _Reading:
 
 
 def assessment_guidance(facts: Facts, packs: Packs, today: date) -> list[Spoken]:
-    """What the tables say; assessments that no pack in force reads say nothing."""
+    """What the tables say; of an assessment that no pack in force reads, only what the reader or an AI said."""
     by_place: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for finding in facts.assessments:
         if finding.assessment is not None:
@@ -47,9 +49,7 @@ def assessment_guidance(facts: Facts, packs: Packs, today: date) -> list[Spoken]
             by_place[place, finding.assessment.name].append(finding)
     spoken: list[Spoken] = []
     for (_, name), findings in by_place.items():
-        reading = _reading(name, findings, facts, packs, today)
-        if reading.packs or reading.undecided:
-            spoken.append(_of_reading(reading))
+        spoken.append(_of_reading(_reading(name, findings, facts, packs, today)))
     return spoken
 
 
@@ -80,7 +80,8 @@ def _of_reading(reading: _Reading) -> Spoken:
         return spoken[0]
     lead = min(open_ones, key=lambda one: (-_LOUDNESS[one.urgency], one.next_step.due.latest if one.next_step else date.max))
     others = tuple(one for one in reading.people if one is not lead.finding)
-    return replace(lead, others=others, ai=next(iter(reading.machines), None), ai_agrees=_agreement(lead.finding, reading))
+    whole = replace(lead, others=others, ai=next(iter(reading.machines), None), ai_agrees=_agreement(lead.finding, reading))
+    return whole if reading.packs or reading.undecided else unless_nothing_is_said(whole)
 
 
 def _agreement(person: Finding, reading: _Reading) -> bool | None:
@@ -90,15 +91,12 @@ def _agreement(person: Finding, reading: _Reading) -> bool | None:
 
 def _of_finding(finding: Finding, reading: _Reading) -> Spoken:
     """The row's word, the reader's own before it, and what later studies and orders have made of it."""
-    if not reading.packs:
+    if reading.undecided and not reading.packs:
         return _of_undecided(finding, reading)
+    if not reading.packs:
+        return _of_unread(finding, reading)
     pack = reading.packs[0]
-    reports = reading.facts.reports_of(finding)
-    base = replace(
-        _base(finding, reading, pack.info.pack_id),
-        reports=reports,
-        quotes=tuple(quote for report in reports for quote in quotes_of(report)),
-    )
+    base = _with_reports(_base(finding, reading, pack.info.pack_id), reading)
     fault = version_fault(pack, finding)
     picked = Picked(missing=(fault,)) if fault else pick(pack, finding)
     if picked.row is None:
@@ -156,6 +154,23 @@ def _of_undecided(finding: Finding, reading: _Reading) -> Spoken:
     )
     ground = Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=_answer(reading.undecided[0]))
     return after_history(with_reader(spoken, reading.day), ground)
+
+
+def _of_unread(finding: Finding, reading: _Reading) -> Spoken:
+    """The site has switched the table off: the reader's own recommendation stays, until it is answered."""
+    title = finding.assessment.title if finding.assessment else "this finding"
+    spoken = _with_reports(without_guideline(finding, reading.facts.study_of(finding), title), reading)
+    tables = [pack for pack in bundled_tables() if finding.assessment and pack.reads == finding.assessment.name]
+    answer = _answer(tables[0]) if tables else Answer(words="examination")
+    return after_history(
+        with_reader(spoken, reading.day), Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=answer)
+    )
+
+
+def _with_reports(guidance: Guidance, reading: _Reading) -> Guidance:
+    reports = reading.facts.reports_of(guidance.finding)
+    quotes = tuple(quote for report in reports for quote in quotes_of(report))
+    return replace(guidance, reports=reports, quotes=quotes)
 
 
 def _of_ai(reading: _Reading) -> Guidance:

@@ -21,11 +21,12 @@ from imaging_findings.findings import Author, Finding, Kind
 from imaging_findings.follow_up import Answer, Ground, after_history, next_step, with_reader
 from imaging_findings.history import StudyFacts
 from imaging_findings.incidental import band_of, exclusions_for, is_fleischner, rows_for
+from imaging_findings.no_guideline import unless_nothing_is_said, without_guideline
 from imaging_findings.quotes import quotes_of
 from imaging_findings.repeats import CHEST_CT
-from imaging_findings.rules import CategoryRow, NoduleRow, Packs, Urgency
+from imaging_findings.rules import CategoryRow, NodulePack, NoduleRow, Packs, ScreeningPack, Urgency
 from imaging_findings.said_in_text import text_guidance
-from imaging_findings.screening import Examination, category_of, row_for
+from imaging_findings.screening import category_of, examination_of, row_for
 
 _LOUDNESS = {Urgency.INFO: 0, Urgency.WARNING: 1, Urgency.CRITICAL: 2}
 # The exam's category is that of its most suspicious nodule; 0 (incomplete) outranks the two negative ones.
@@ -59,7 +60,7 @@ def judge(facts: Facts, packs: Packs, now: datetime) -> Judgement:
     guidance: list[Guidance] = []
     suppressed: list[Suppressed] = []
     today = now.date()
-    lungs = (after_history(_guidance_for(case), case.ground) for case in _cases(facts, packs, today))
+    lungs = [_spoken(case) for case in _cases(facts, packs, today)]
     tables, words = assessment_guidance(facts, packs, today), text_guidance(facts, packs, today)
     for spoken in [*actionable_guidance(facts, packs.actionable, now), *lungs, *tables, *words]:
         if isinstance(spoken, Guidance):
@@ -97,11 +98,17 @@ def _cases(facts: Facts, packs: Packs, today: date) -> list[_Case]:
     return cases
 
 
-def _guidance_for(case: _Case) -> Guidance:
+def _spoken(case: _Case) -> Guidance | Suppressed:
+    """One study's word, and what later studies and orders have made of it."""
+    spoken = _guidance_for(case)
+    return after_history(spoken, case.ground) if isinstance(spoken, Guidance) else spoken
+
+
+def _guidance_for(case: _Case) -> Guidance | Suppressed:
     screened = [one for one in case.people if one.kind is Kind.LUNG_RADS]
     if screened:
         lead = max(screened, key=_suspicion)
-        spoken = _of_category(lead, case)
+        spoken = _of_category(lead, case.packs.screening, case)
     elif case.people:
         spoken = _of_nodules(case)
     else:
@@ -112,24 +119,31 @@ def _guidance_for(case: _Case) -> Guidance:
         reports=case.facts.reports_of(lead),
         quotes=tuple(quote for report in case.facts.reports_of(lead) for quote in quotes_of(report)),
     )
-    return _with_ai(with_reader(spoken, case.day), case) if lead.author is Author.PERSON else spoken
+    if lead.author is not Author.PERSON:
+        return spoken
+    whole = _with_ai(with_reader(spoken, case.day), case)
+    in_force = case.packs.screening if screened else case.packs.nodules
+    return whole if in_force else unless_nothing_is_said(whole)
 
 
 def _suspicion(finding: Finding) -> int:
     return _SUSPICION.index(finding.category) if finding.category in _SUSPICION else -1
 
 
-def _of_category(finding: Finding, case: _Case) -> Guidance:
-    pack = case.packs.screening
+def _of_category(finding: Finding, pack: ScreeningPack | None, case: _Case) -> Guidance:
+    others = tuple(one for one in case.people if one is not finding)
+    if pack is None:
+        base = without_guideline(finding, case.study, "Lung-RADS")
+        return replace(base, notes=(*base.notes, *_modifier_notes(finding)), others=others)
     row = row_for(pack, finding.category, finding.scheme.version if finding.scheme else None)
-    notes = _category_notes(finding, case)
+    notes = (*_modifier_notes(finding), *_category_notes(finding, pack, case))
     base = Guidance(
         rule_id=f"{pack.info.pack_id}/{finding.category or 'uncoded'}",
         finding=finding,
         study=case.study,
         urgency=Urgency.INFO,
         notes=notes,
-        others=tuple(one for one in case.people if one is not finding),
+        others=others,
     )
     if isinstance(row, str):
         known = pack.categories.get(finding.category or "")
@@ -153,14 +167,24 @@ def _category_order(row: CategoryRow, day: date | None) -> OrderProposal | None:
     return OrderProposal(code=row.order.code, note=row.order.note, due=step.due) if row.order and step else None
 
 
-def _category_notes(finding: Finding, case: _Case) -> tuple[str, ...]:
+def _modifier_notes(finding: Finding) -> tuple[str, ...]:
     notes: list[str] = []
     if finding.modifier_s:
         notes.append("Modifier S: another significant finding was reported; it needs what that finding needs.")
-    measured = category_of(case.packs.screening, Examination(nodule=finding.nodule))
-    if measured and finding.category and measured.category != finding.category and finding.category != "4X":
-        notes.append(f"The coded measurements alone would fit category {measured.category} of the table.")
     return tuple(notes)
+
+
+def _category_notes(finding: Finding, pack: ScreeningPack, case: _Case) -> tuple[str, ...]:
+    """The table's category beside the coded one, where they differ; an added suspicion (4X) is the reader's to see."""
+    if finding.category is None or finding.category == "4X":
+        return ()
+    met = category_of(pack, examination_of(finding, case.day, pack))
+    if met is None or met.category == finding.category:
+        return ()
+    if met.previous_category is not None:
+        before = f"Category {met.previous_category} at the examination before and no growth since"
+        return (f"{before} would fit category {met.category} of the table (stepped management).",)
+    return (f"The coded measurements alone would fit category {met.category} of the table.",)
 
 
 def _of_nodules(case: _Case) -> Guidance:
@@ -170,13 +194,15 @@ def _of_nodules(case: _Case) -> Guidance:
     for finding in case.people:
         stated = finding.nodule.count
         count = max(stated or 0, total) if stated is not None or total > 1 else None
-        spoken.append(_of_nodule(replace(finding, nodule=replace(finding.nodule, count=count)), case))
+        counted = replace(finding, nodule=replace(finding.nodule, count=count))
+        spoken.append(_of_nodule(counted, case.packs.nodules, case))
     lead = min(spoken, key=lambda one: (*_order(one)[:2], -(one.finding.nodule.diameter_mm or 0)))
     return replace(lead, others=tuple(one.finding for one in spoken if one is not lead))
 
 
-def _of_nodule(finding: Finding, case: _Case) -> Guidance:
-    pack = case.packs.nodules
+def _of_nodule(finding: Finding, pack: NodulePack | None, case: _Case) -> Guidance:
+    if pack is None:
+        return without_guideline(finding, case.study, "incidental lung nodules")
     base = Guidance(rule_id=f"{pack.info.pack_id}/no-row", finding=finding, study=case.study, urgency=Urgency.INFO)
     unnamed = is_fleischner(pack, finding)
     applies = exclusions_for(pack, case.facts, case.day, screening=case.screening)
@@ -191,12 +217,11 @@ def _of_nodule(finding: Finding, case: _Case) -> Guidance:
     missing = tuple(dict.fromkeys([*([unnamed] if unnamed else []), *applies.missing, *found.missing]))
     if unnamed or applies.missing or not found.rows:
         return replace(base, missing=missing)
-    return _of_rows(base, found.rows, missing, case)
+    return _of_rows(replace(base, missing=missing), found.rows, pack, case)
 
 
-def _of_rows(base: Guidance, rows: Sequence[NoduleRow], missing: tuple[str, ...], case: _Case) -> Guidance:
+def _of_rows(base: Guidance, rows: Sequence[NoduleRow], pack: NodulePack, case: _Case) -> Guidance:
     """One row, or both where the risk is unknown: then only a first step that both share is a step."""
-    pack = case.packs.nodules
     words = {
         row.row_id: f"{row.risk.value.capitalize()} risk: {row.statement}" if len(rows) > 1 and row.risk else row.statement
         for row in rows
@@ -220,14 +245,13 @@ def _of_rows(base: Guidance, rows: Sequence[NoduleRow], missing: tuple[str, ...]
         ),
         next_step=step,
         order=OrderProposal(code=pack.order.code, note=pack.order.note, due=step.due) if step and step.firm else None,
-        missing=missing,
     )
 
 
 def _of_ai(case: _Case) -> Guidance:
     """An AI result nobody has signed: shown as such, without interval and order; at most a warning."""
     lead = max(case.machines, key=lambda one: (_suspicion(one), one.nodule.diameter_mm or 0))
-    known = case.packs.screening.categories.get(lead.category or "")
+    known = case.packs.screening.categories.get(lead.category or "") if case.packs.screening else None
     return Guidance(
         rule_id=f"ai-unsigned/{lead.kind}",
         finding=lead,
@@ -251,9 +275,10 @@ def _with_ai(guidance: Guidance, case: _Case) -> Guidance:
 def _agree(person: Finding, machine: Finding, packs: Packs) -> bool | None:
     if person.kind is Kind.LUNG_RADS:
         return person.category == machine.category if person.category and machine.category else None
-    pairs = [
-        (person.nodule.attenuation, machine.nodule.attenuation),
-        (band_of(packs.nodules, person.nodule.diameter_mm), band_of(packs.nodules, machine.nodule.diameter_mm)),
-    ]
-    known = [one == other for one, other in pairs if one and other]
+    kinds = (person.nodule.attenuation, machine.nodule.attenuation)
+    if packs.nodules is None:
+        # Without the table nobody has said which sizes are the same; types that differ do differ.
+        return False if all(kinds) and kinds[0] is not kinds[1] else None
+    sizes = (band_of(packs.nodules, person.nodule.diameter_mm), band_of(packs.nodules, machine.nodule.diameter_mm))
+    known = [one == other for one, other in (kinds, sizes) if one and other]
     return all(known) if known else None

@@ -68,6 +68,12 @@ def add_months(start: date, months: int) -> date:
     return date(year, month + 1, min(start.day, calendar.monthrange(year, month + 1)[1]))
 
 
+def whole_months(start: date, end: date) -> int:
+    """Completed calendar months between two days: 31 August to 28 February is six, as the follow-up then is due."""
+    months = (end.year - start.year) * 12 + end.month - start.month
+    return months if add_months(start, months) <= end else months - 1
+
+
 def _add(start: date, amount: int, unit: Unit) -> date:
     if unit is Unit.MONTH:
         return add_months(start, amount)

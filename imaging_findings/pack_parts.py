@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import TypeVar
 
@@ -10,18 +11,18 @@ from imaging_findings import codes
 from imaging_findings.codes import Code
 from imaging_findings.intervals import Interval, Unit
 from imaging_findings.rules import OrderCode, PackInfo, PlannedStep, SizeRange, Strength
-from imaging_findings.toml_tables import PackError, TomlTable
+from imaging_findings.toml_lines import TomlLines
+from imaging_findings.toml_tables import PackError, TomlTable, read_toml
 
 Member = TypeVar("Member", bound=StrEnum)
+Row = TypeVar("Row")
+# Guidelines plan in days to years; what is beyond is a typing error, and may be beyond the calendar.
+_LONGEST = {Unit.DAY: 3660, Unit.WEEK: 520, Unit.MONTH: 240, Unit.YEAR: 20}
 
 
 def read_top(toml: str, name: str, kind: str) -> TomlTable:
     """The whole pack as a table; PackError when it is no TOML."""
-    try:
-        content = tomllib.loads(toml)
-    except tomllib.TOMLDecodeError as exc:
-        raise PackError([f"{name}: {exc}"]) from exc
-    top = TomlTable(content, name, [])
+    top = TomlTable(read_toml(toml, name), name, [], lines=TomlLines(toml))
     top.choice("kind", (kind,))
     return top
 
@@ -45,11 +46,14 @@ def read_step(table: TomlTable) -> PlannedStep:
     if not 0 < low <= high:
         table.fault(f"has the interval {low} to {high}, which is not positive and ascending")
         low = high = 1
+    if high > _LONGEST[unit]:
+        table.fault(f"has the interval {low} to {high} {unit}, which is longer than {_LONGEST[unit]} {unit}")
+        low = high = 1
     step = PlannedStep(
         examination=table.string("examination"),
         interval=Interval(low, high, unit),
         strength=Strength(table.choice("strength", tuple(Strength), default=Strength.RECOMMENDED)),
-        until_years=table.integer("until_years", default=0) or None,
+        until_years=table.integer("until_years", default=0, within=(0, _LONGEST[Unit.YEAR])) or None,
     )
     table.close()
     return step
@@ -82,6 +86,9 @@ def read_range(table: TomlTable | None) -> SizeRange | None:
         below=table.number("below"),
         up_to=table.number("up_to"),
     )
+    low, high = found.at_least if found.above is None else found.above, found.below if found.up_to is None else found.up_to
+    if low is not None and high is not None and low > high:
+        table.fault("holds for no size: its lower bound is above its upper one")
     table.close()
     return found
 
@@ -93,6 +100,18 @@ def read_member(choice: type[Member], word: str, table: TomlTable) -> Member:
     except ValueError:
         table.fault(f"has {word!r}, which is not one of {', '.join(choice)}")
         return next(iter(choice))
+
+
+def owned(info: PackInfo, owner: str) -> PackInfo:
+    """The pack's head with the site's clinical owner, where it names one."""
+    return replace(info, clinical_owner=owner) if owner else info
+
+
+def with_rows(rows: Sequence[Row], stated: Sequence[Row], row_id: Callable[[Row], str]) -> tuple[Row, ...]:
+    """The rows with a site's own: one of a known id takes its place, a new one stands before the others."""
+    own = {row_id(row): row for row in stated}
+    known = {row_id(row) for row in rows}
+    return (*(row for row in stated if row_id(row) not in known), *(own.get(row_id(row), row) for row in rows))
 
 
 def refuse_duplicates(ids: list[str], top: TomlTable) -> None:

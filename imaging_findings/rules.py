@@ -257,8 +257,8 @@ class TablePack:
 class Packs:
     """The packs that are in force; a pack that a site switched off is None (or not among the tables)."""
 
-    screening: ScreeningPack
-    nodules: NodulePack
+    screening: ScreeningPack | None
+    nodules: NodulePack | None
     actionable: ActionablePolicy | None = None
     tables: tuple[TablePack, ...] = ()
     undecided: tuple[TablePack, ...] = ()

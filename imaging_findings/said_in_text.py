@@ -69,7 +69,7 @@ def _of_mention(mention: Mention, facts: Facts, answer: Answer, today: date) -> 
 
 def _answer(mention: Mention, packs: Packs) -> Answer | None:
     """What would answer it; None where the site has switched the system's pack off."""
-    if mention.system == "lung-rads":
+    if mention.system == "lung-rads" and packs.screening is not None:
         return Answer(words="chest CT", kinds=(CHEST_CT,))
     pack = next((one for one in packs.tables if one.reads == mention.system), None)
     if pack is None:

@@ -6,11 +6,11 @@ A category is never computed for a recommendation (rule Gc): the measurements on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
-from imaging_findings.findings import Change, Nodule
-from imaging_findings.intervals import add_months
+from imaging_findings.findings import Change, Finding, Nodule
+from imaging_findings.intervals import add_months, whole_months
 from imaging_findings.rules import CategoryRow, ScreeningPack, SizeRange, Trigger
 
 
@@ -22,6 +22,26 @@ class Examination:
     features: frozenset[str] = frozenset()
     previous_category: str | None = None
     months_since_previous: int | None = None
+
+
+def examination_of(finding: Finding, day: date | None, pack: ScreeningPack) -> Examination:
+    """What the table asks for, as far as it is coded. ``day`` is that of the images.
+
+    The reader's own word on growth stands; where it is missing, the two sizes tell, if the days are known. The category before
+    counts only in the pack's own version (rule Gb: other versions mean something else by the same number).
+    """
+    nodule, before = finding.nodule, finding.previous
+    earlier = before.day if before else None
+    months = whole_months(earlier, day) if earlier and day and earlier < day else None
+    if nodule.change is None and nodule.previous_mm is not None and nodule.diameter_mm is not None and earlier and day:
+        change = change_between(pack, {earlier: nodule.previous_mm}, (day, nodule.diameter_mm))
+        nodule = replace(nodule, change=change)
+    return Examination(
+        nodule=nodule,
+        features=nodule.features,
+        previous_category=before.category if before and before.version == pack.info.guideline.version else None,
+        months_since_previous=months,
+    )
 
 
 def row_for(pack: ScreeningPack, category: str | None, version: str | None) -> CategoryRow | str:

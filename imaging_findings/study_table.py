@@ -72,13 +72,15 @@ def read_site_studies(content: str, file: str) -> SiteStudies:
 
     Raises SiteTableError that names ``file`` and the line of every fault.
     """
-    numbered = [(number, line) for number, line in enumerate(content.splitlines(), 1) if line.strip() and line[0] != "#"]
-    if not numbered or tuple(next(csv.reader([numbered[0][1]]))) != _SITE_COLUMNS:
-        raise SiteTableError((f"{file}: the first line must name the columns {','.join(_SITE_COLUMNS)}",))
+    lines = content.replace("\r\n", "\n").split("\n")
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and line[0] != "#"]
+    first, head = numbered[0] if numbered else (1, "")
+    if tuple(_fields(head)) != _SITE_COLUMNS:
+        raise SiteTableError((f"{file}, line {first}: the first line must name the columns {','.join(_SITE_COLUMNS)}",))
     found: dict[tuple[str, str], StudyCode] = {}
     problems: list[str] = []
     for number, line in numbered[1:]:
-        values = next(csv.reader([line]))
+        values = _fields(line)
         fault = _fault_of(values)
         if fault:
             problems.append(f"{file}, line {number}: {fault}")
@@ -150,6 +152,14 @@ def _study(code: Code, derived: list[str]) -> StudyCode:
 def _normal(code: Code) -> Code:
     system = code.system.strip().rstrip("/")
     return replace(code, system=_SYSTEM_OF.get(system, system))
+
+
+def _fields(line: str) -> list[str]:
+    """The fields of one line; none where it cannot be taken apart."""
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:
+        return []
 
 
 def _fault_of(values: list[str]) -> str | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import re
+import tomllib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from imaging_findings.toml_lines import Path, TomlLines
 
 Value = TypeVar("Value")
+_LARGEST = 1_000_000
 
 
 class PackError(ValueError):
@@ -16,6 +20,18 @@ class PackError(ValueError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
+
+
+def read_toml(toml: str, name: str) -> dict[str, Any]:
+    """The content of the file ``name``; PackError with its line where it is no TOML."""
+    try:
+        return tomllib.loads(toml)
+    except RecursionError as exc:
+        raise PackError([f"line 1: {name} is nested too deeply"]) from exc
+    except ValueError as exc:  # beside TOMLDecodeError: a number of thousands of digits
+        stated = re.search(r"line (\d+)", str(exc))
+        line = stated[1] if stated else toml.count("\n") + 1
+        raise PackError([f"line {line}: {name}: {exc}"]) from exc
 
 
 class TomlTable:
@@ -48,17 +64,25 @@ class TomlTable:
         """A number (bounds are optional everywhere)."""
         value = self._content.get(key, default)
         self._read.add(key)
-        if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-            return None if value is None else float(value)
-        self._fault(key, "must be a number")
-        return None
+        if value is None:
+            return None
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            self._fault(key, "must be a number")
+            return None
+        if not (math.isfinite(value) and abs(value) <= _LARGEST):
+            self._fault(key, f"must be a number up to {_LARGEST}")
+            return None
+        return float(value)
 
-    def integer(self, key: str, default: int | None = None) -> int:
-        """A whole number; required unless a default is given."""
+    def integer(self, key: str, default: int | None = None, within: tuple[int, int] | None = None) -> int:
+        """A whole number, within its bounds; required unless a default is given."""
         value = self._take(key, int, default, 1)
         if isinstance(value, bool):
             self._fault(key, "must be a whole number")
             return 1
+        if within is not None and key in self._content and not within[0] <= value <= within[1]:
+            self._fault(key, f"is {value}, which is not {within[0]} to {within[1]}")
+            return within[0]
         return value
 
     def flag(self, key: str, *, default: bool) -> bool:
@@ -103,7 +127,8 @@ class TomlTable:
             if not isinstance(item, dict):
                 self._fault(key, "must be an array of tables")
                 continue
-            name = item.get("id") or item.get("code") or position
+            named = [item[one] for one in ("id", "code") if isinstance(item.get(one), str) and item[one]]
+            name = named[0] if named else position
             place, path = f"{self._place}.{key}[{name}]", (*self._path, key, position)
             found.append(TomlTable(item, place, self.problems, lines=self._lines, path=path))
         return found
@@ -142,4 +167,4 @@ class TomlTable:
         """``line 12: `` where the lines are known (a site's own file), so that the fault is found where it was written."""
         path = (*self._path, key) if key else self._path
         line = self._lines.of(path) if self._lines else None
-        return f"line {line}: " if line else ""
+        return f"line {line or 1}: " if self._lines else ""
