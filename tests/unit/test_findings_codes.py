@@ -14,6 +14,7 @@ from imaging_findings.body_parts import body_parts
 from imaging_findings.packs import bundled_packs
 from imaging_findings.study_names import Contrast
 from imaging_findings.study_table import loinc_lines, study_codes
+from tests.code_digits import is_loinc, is_snomed
 from tests.conftest import CHECKOUT
 
 PACKAGES = (
@@ -41,54 +42,26 @@ def _literals(path: Path) -> list[str]:
     return [double or single for double, single in _STRING.findall(path.read_text(encoding="utf-8"))]
 
 
-def _is_loinc(code: str) -> bool:
-    """LOINC's mod-10 check digit, which tells a code from a page range such as 228-3."""
-    digits, _, check = code.partition("-")
-    odd = "".join(reversed(digits))[::2]
-    doubled = str(int(odd) * 2)
-    even = "".join(reversed(digits))[1::2]
-    total = sum(int(digit) for digit in even + doubled)
-    return (10 - total % 10) % 10 == int(check)
-
-
-def _is_snomed(code: str) -> bool:
-    """SNOMED's Verhoeff check digit and partition (concepts: 00 or 10)."""
-    permutation = [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 5, 7, 6, 2, 8, 3, 0, 9, 4]]
-    while len(permutation) < 8:
-        permutation.append([permutation[1][digit] for digit in permutation[-1]])
-    check = 0
-    for position, digit in enumerate(reversed(code)):
-        check = _multiplied(check, permutation[position % 8][int(digit)])
-    return check == 0 and code[-3:-1] in ("00", "10")
-
-
-def _multiplied(one: int, other: int) -> int:
-    """The dihedral group of the pentagon."""
-    if one < 5:
-        return (one + other) % 5 if other < 5 else (one + other) % 5 + 5
-    return (one - other) % 5 + 5 if other < 5 else (one - other) % 5
-
-
-def _known_codes() -> set[str]:
+def known_codes() -> set[str]:
     ours = {code for _, code in codes.concepts()} | set(loinc_lines()) | {part.code.code for part in body_parts().values()}
     standard = {code for scheme in ("SCT", "DCM", "LN") for found in pydicom_concepts[scheme].values() for code in found}
     return ours | standard
 
 
 def test_check_digits_tell_codes_from_other_numbers() -> None:
-    assert _is_loinc("29252-4")
-    assert not _is_loinc("29252-5")
-    assert _is_snomed("1362105002")
-    assert not _is_snomed("1362105003")
+    assert is_loinc("29252-4")
+    assert not is_loinc("29252-5")
+    assert is_snomed("1362105002")
+    assert not is_snomed("1362105003")
 
 
 def test_t1_every_code_literal_is_in_a_checked_table() -> None:
-    known = _known_codes()
+    known = known_codes()
     unknown: list[str] = []
     for path in _source_files():
         for literal in _literals(path):
-            stated = {code for code in _LOINC.findall(literal) if len(code) >= 6 and _is_loinc(code)}
-            stated |= {code for code in _SNOMED.findall(literal) if _is_snomed(code)}
+            stated = {code for code in _LOINC.findall(literal) if len(code) >= 6 and is_loinc(code)}
+            stated |= {code for code in _SNOMED.findall(literal) if is_snomed(code)}
             stated |= set(_DCM.findall(literal)) if len(literal) == 6 else set()
             unknown += [f"{path.relative_to(CHECKOUT)}: {code}" for code in sorted(stated - known)]
 
