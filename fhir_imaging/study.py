@@ -91,17 +91,26 @@ def points_to_patient(reference: str | None, patient_id: str, bases: Iterable[st
     return stated == f"Patient/{patient_id}" or any(stated == f"{base.rstrip('/')}/Patient/{patient_id}" for base in bases)
 
 
+def read_study_uid(resource: Mapping[str, Any]) -> StudyInstanceUID | UnreadableStudy:
+    """The Study Instance UID of an ImagingStudy resource, where there is one and no second one."""
+    uids = {uid for uid in map(_identifier_uid, dicts(resource.get("identifier"))) if uid}
+    if len(uids) == 1:
+        return study_uid(uids.pop())
+    found = "no Study Instance UID" if not uids else "more than one Study Instance UID"
+    problem = f"The ImagingStudy has {found} (identifier of system {DICOM_UID_SYSTEM})."
+    return UnreadableStudy(text(resource.get("id")), problem)
+
+
 def read_study(resource: Mapping[str, Any]) -> ImagingStudy | UnreadableStudy:
     """The study in an ImagingStudy resource of any version."""
     resource_id = text(resource.get("id"))
-    uids = {uid for uid in map(_identifier_uid, dicts(resource.get("identifier"))) if uid}
-    if len(uids) != 1:
-        found = "no Study Instance UID" if not uids else "more than one Study Instance UID"
-        return UnreadableStudy(resource_id, f"The ImagingStudy has {found} (identifier of system {DICOM_UID_SYSTEM}).")
+    uid = read_study_uid(resource)
+    if isinstance(uid, UnreadableStudy):
+        return uid
     series = tuple(one for one in map(_series, dicts(resource.get("series"))) if one)
     started_text = text(resource.get("started"))
     return ImagingStudy(
-        study_instance_uid=study_uid(uids.pop()),
+        study_instance_uid=uid,
         resource_id=resource_id,
         status=text(resource.get("status")) or "unknown",
         subject=text(as_dict(resource.get("subject")).get("reference")),

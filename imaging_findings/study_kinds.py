@@ -17,7 +17,7 @@ Spec: clinical rules O1 (families; regions are sets, overlap counts) and O2 (oth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -131,12 +131,15 @@ def study_kind_of(
 def kind_of_parts(parts: StudyParts, site: SiteStudies | None = None) -> StudyKind:
     """The kind of an examination: codes first, then modality and body site, then words."""
     known = study_codes(parts.stated, site)
-    read = [reading for reading in map(read_name, parts.words) if reading.modality or reading.regions]
     performed = _families(parts.modalities)
     by_code = _families(one.modality or "" for one in known)
-    families = performed or by_code or _families(one.modality or "" for one in read[:1])
     sites = regions_of_codes(parts.body_sites) or regions_of_body_parts(parts.body_site_words)
     coded = _narrowed(frozenset(region for one in known for region in one.regions), sites)
+    is_told = bool(performed or by_code) and _is_told(known, coded, parts.side)
+    # The same words often stand twice, as the procedure's name and as the description.
+    stated = [] if is_told else [read_name(words) for words in dict.fromkeys(parts.words)]
+    read = [reading for reading in stated if reading.modality or reading.regions]
+    families = performed or by_code or _families(one.modality or "" for one in read[:1])
     named = frozenset(region for one in read for region in one.regions)
     regions = coded or widened(sites, families) or named
     return StudyKind(
@@ -193,6 +196,13 @@ def _families(modalities: Iterable[str]) -> frozenset[str]:
     found = frozenset(family for family in map(family_of, modalities) if family)
     # The CT of a PET/CT or SPECT/CT corrects attenuation; it is no CT that somebody would otherwise repeat.
     return frozenset({"NM"}) if "NM" in found else found
+
+
+def _is_told(known: Sequence[StudyCode], regions: frozenset[str], side: Side) -> bool:
+    """Whether codes leave nothing to be read in words, which costs more than all else here."""
+    sided = side is not Side.UNSTATED or any(one.side is not Side.UNSTATED for one in known)
+    phased = any(one.contrast is not Contrast.UNKNOWN for one in known)
+    return bool(regions) and phased and (sided or not regions & PAIRED)
 
 
 def _narrowed(coded: frozenset[str], sites: frozenset[str]) -> frozenset[str]:

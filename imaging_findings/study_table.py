@@ -61,10 +61,16 @@ def study_codes(stated: Iterable[Code], site: SiteStudies | None = None) -> tupl
     the site's own before LOINC before CPT, whose numbers often leave the joint open.
     """
     asked = [_normal(code) for code in stated]
-    own = [site[code.system, code.code] for code in asked if site and (code.system, code.code) in site]
+    own = own_codes(asked, site)
     loinc = [found for code in asked if code.system == LOINC and (found := _loinc_study(code.code))]
     cpt = [found for code in asked if code.system == CPT and (found := _cpt_study(code.code))]
     return tuple(own or loinc or cpt)
+
+
+def own_codes(stated: Iterable[Code], site: SiteStudies | None) -> tuple[StudyCode, ...]:
+    """The examinations that the site's own table names, where it has one."""
+    asked = [_normal(code) for code in stated] if site else []
+    return tuple(site[code.system, code.code] for code in asked if site and (code.system, code.code) in site)
 
 
 def read_site_studies(content: str, file: str) -> SiteStudies:
@@ -151,7 +157,8 @@ def _study(code: Code, derived: list[str]) -> StudyCode:
 
 def _normal(code: Code) -> Code:
     system = code.system.strip().rstrip("/")
-    return replace(code, system=_SYSTEM_OF.get(system, system))
+    known = _SYSTEM_OF.get(system, system)
+    return code if known == code.system else replace(code, system=known)
 
 
 def _fields(line: str) -> list[str]:
