@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from imaging_findings.advice import Authority, Guidance, Statement, Suppressed
+from imaging_findings.assessment_codes import ECHOED
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding
 from imaging_findings.follow_up import Answer, Ground, after_history, next_step, with_reader
@@ -44,7 +45,7 @@ def assessment_guidance(facts: Facts, packs: Packs, today: date) -> list[Spoken]
     """What the tables say; of an assessment that no pack in force reads, only what the reader or an AI said."""
     by_place: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for finding in facts.assessments:
-        if finding.assessment is not None:
+        if finding.assessment is not None and finding.assessment.name not in ECHOED:
             place = finding.study_reference or f"{finding.study_date or finding.reference}"
             by_place[place, finding.assessment.name].append(finding)
     spoken: list[Spoken] = []

@@ -18,10 +18,11 @@ TITLES = {
     "bosniak": "Bosniak",
     "adrenal-nodule": "Adrenal nodule",
     "abdominal-aorta": "Abdominal aorta",
-    # Echoed only: no pack reads them.
     "cad-rads": "CAD-RADS",
     "breast-recommendation": "Breast imaging recommendation",
 }
+# No pack can read these: they are shown as the reader's word (reader_codes.py).
+ECHOED = frozenset({"cad-rads", "breast-recommendation"})
 # Code systems of the values; a category is a code of its assessment's own system.
 SYSTEMS = {f"{_BASE}/{name}": name for name in TITLES}
 # No PS3.16 code states BI-RADS category 6.
@@ -41,7 +42,7 @@ _PI_RADS = {
     "5": ("RID50293", "RID50300"),
     "X": ("RID50322", "RID50323"),
 }
-_CAD_RADS = {key: code for cid in (3020, 3021) for key, code in codes.codes_of_cid(cid).items()}
+CAD_RADS = {key: code for cid in (3020, 3021) for key, code in codes.codes_of_cid(cid).items()}
 # What a reader of breast images may recommend: any of it as value of DCM 111053, by itself only what can mean nothing else.
 BREAST_RECOMMENDATIONS = {key: code for cid in (6028, 6029) for key, code in codes.codes_of_cid(cid).items()}
 _OWN_WORD = {key: code for key, code in BREAST_RECOMMENDATIONS.items() if code.system == DCM}
@@ -49,7 +50,7 @@ CODED_CATEGORIES: dict[tuple[str, str], tuple[str, str]] = {
     **{(SNOMED, concept(SNOMED, code).code): ("bi-rads", category) for category, code in _BI_RADS.items()},
     **{(RADLEX, concept(RADLEX, code).code): ("pi-rads", category) for category, pair in _PI_RADS.items() for code in pair},
     # The displays begin with the category: "4A - Severe stenosis".
-    **{key: ("cad-rads", code.display.partition(" - ")[0]) for key, code in _CAD_RADS.items()},
+    **{key: ("cad-rads", code.display.partition(" - ")[0]) for key, code in CAD_RADS.items()},
     **{key: ("breast-recommendation", code.display) for key, code in _OWN_WORD.items()},
 }
 PI_RADS_VERSIONS = {(DCM, concept(DCM, "130564").code): "2.0", (DCM, concept(DCM, "130565").code): "2.1"}

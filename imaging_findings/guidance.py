@@ -23,6 +23,7 @@ from imaging_findings.history import StudyFacts
 from imaging_findings.incidental import band_of, exclusions_for, is_fleischner, rows_for
 from imaging_findings.no_guideline import unless_nothing_is_said, without_guideline
 from imaging_findings.quotes import quotes_of
+from imaging_findings.reader_codes import echoed_guidance
 from imaging_findings.repeats import CHEST_CT
 from imaging_findings.rules import CategoryRow, NodulePack, NoduleRow, Packs, ScreeningPack, Urgency
 from imaging_findings.said_in_text import text_guidance
@@ -62,7 +63,7 @@ def judge(facts: Facts, packs: Packs, now: datetime) -> Judgement:
     today = now.date()
     lungs = [_spoken(case) for case in _cases(facts, packs, today)]
     tables, words = assessment_guidance(facts, packs, today), text_guidance(facts, packs, today)
-    for spoken in [*actionable_guidance(facts, packs.actionable, now), *lungs, *tables, *words]:
+    for spoken in [*actionable_guidance(facts, packs.actionable, now), *lungs, *tables, *words, *echoed_guidance(facts, today)]:
         if isinstance(spoken, Guidance):
             guidance.append(spoken)
         else:

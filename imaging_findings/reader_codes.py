@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from imaging_findings.advice import Authority, Guidance, Statement, Suppressed
+from imaging_findings.assessment_codes import CAD_RADS
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding
 from imaging_findings.follow_up import Answer, Ground, after_history, with_reader
@@ -95,5 +96,7 @@ def _title(name: str, finding: Finding) -> str | None:
 def _statements(name: str, finding: Finding) -> tuple[Statement, ...]:
     if name != "cad-rads":
         return ()
-    words = f"CAD-RADS {finding.category}, as the reader coded it; what follows is the reader's and the referrer's to decide."
+    named = (code.display.partition(" - ") for code in CAD_RADS.values())
+    meant = next(words for category, _, words in named if category == finding.category)
+    words = f"{meant}, as the reader coded it; what follows is the reader's and the referrer's to decide."
     return (Statement(authority=Authority.READER, words=words),)

@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
+from cds_service.wording import detail_of, summary_of
 from imaging_findings import codes
 from imaging_findings.advice import Authority, Guidance, Suppressed
 from imaging_findings.assessment_codes import CODED_CATEGORIES
 from imaging_findings.facts import read_facts
+from imaging_findings.guidance import judge
 from imaging_findings.intervals import DueWindow
+from imaging_findings.packs import bundled_packs
 from imaging_findings.reader_codes import echoed_guidance
 from imaging_findings.rules import Urgency
 from imaging_findings.tables.derive import ASSESSMENTS_HEADER, assessment_rows
-from tests.cds_actors import DCM, SCT, a_patient, a_report, a_study, an_observation, concept
+from tests.cds_actors import DCM, NOW, SCT, a_patient, a_report, a_study, an_observation, concept
 from tests.conftest import CHECKOUT
 
 OWN = "https://imaging-cds.example/fhir/CodeSystem/imaging-assessment"
@@ -190,3 +193,23 @@ def test_a_later_examination_ends_it() -> None:
     later["series"] = [{"uid": "2.25.9.1", "modality": {"code": "MG"}, "bodySite": {"system": SCT, "code": "76752008"}}]
 
     assert "later breast examination" in the_silence(a_recommendation(SHORT), studies=[a_study(), later])
+
+
+def test_the_card_says_that_it_is_the_readers_word() -> None:
+    whole: dict[str, Any] = {key: [] for key in ("orders", "reports", "conditions", "smoking", "communications")}
+    stated = {"patient": [a_patient()], "findings": [a_cad_rads("130726")], "studies": [a_study()]}
+    facts = read_facts(whole | stated, "p")
+    (guidance,) = judge(facts, bundled_packs(), NOW).guidance
+
+    assert summary_of(guidance) == "CAD-RADS 3 (CT 2026-10-01): moderate stenosis, as the reader coded it – radiologist"
+    assert "none is computed" in detail_of(guidance, facts)
+
+
+def test_a_breast_recommendation_makes_one_card_with_its_window() -> None:
+    whole: dict[str, Any] = {key: [] for key in ("orders", "reports", "conditions", "smoking", "communications")}
+    stated = {"patient": [a_patient()], "findings": [a_recommendation(SHORT)], "studies": [a_study()]}
+    (guidance,) = judge(read_facts(whole | stated, "p"), bundled_packs(), NOW).guidance
+
+    assert summary_of(guidance) == (
+        "Breast imaging (CT 2026-10-01): follow-up imaging due 2026-11-01 to 2027-09-01 – radiologist"
+    )
