@@ -125,6 +125,7 @@ from imaging_findings.history import (
 from imaging_findings.linking import placed, places_of_members
 from imaging_findings.observations import read_finding
 from imaging_findings.own_resources import Owner, own_resources, read_each
+from imaging_findings.study_table import SiteStudies
 
 PATIENT_ID_TOKEN = "{{context.patientId}}"  # noqa: S105 - a CDS Hooks prefetch token, not a secret
 ENCOUNTER_ID_TOKEN = "{{context.encounterId}}"  # noqa: S105
@@ -233,11 +234,12 @@ def read_facts(
     *,
     partial: frozenset[str] = frozenset(),
     bases: Collection[str] = (),
+    site: SiteStudies | None = None,
 ) -> Facts:
     """The facts in the answers to ``QUERIES``, by key; None (or a missing key) = that query could not be answered.
 
-    ``bases``: the FHIR bases whose logical ids are meant; an absolute subject elsewhere is another person. Never raises over
-    content: what cannot be used stands in ``problems``.
+    ``bases``: the FHIR bases whose logical ids are meant; an absolute subject elsewhere is another person. ``site``: the site's
+    own examination codes. Never raises over content: what cannot be used stands in ``problems``.
     """
     problems: list[Problem] = []
     patient = PatientFacts(patient_id=patient_id)
@@ -271,8 +273,8 @@ def read_facts(
         actionable=placed(actionable, members, reports),
         assessments=placed(assessed, members, reports),
         communications=tuple(told),
-        studies=tuple(read_each(own("studies", "ImagingStudy"), read_study_facts, problems)),
-        orders=tuple(read_each(own("orders", "ServiceRequest"), read_order, problems)),
+        studies=tuple(read_each(own("studies", "ImagingStudy"), lambda one: read_study_facts(one, site), problems)),
+        orders=tuple(read_each(own("orders", "ServiceRequest"), lambda one: read_order(one, site), problems)),
         reports=tuple(reports),
         conditions=tuple(read_each(own("conditions", "Condition"), read_condition, problems)),
         smoking=smoking[0] if smoking else None,

@@ -16,6 +16,8 @@ from imaging_findings.findings import Problem
 from imaging_findings.modalities import family_of
 from imaging_findings.observations import SIGNED, day_of, moment_of, reference_of, relative_reference
 from imaging_findings.regions import regions_of_codes, regions_of_words
+from imaging_findings.study_names import Purpose
+from imaging_findings.study_table import SiteStudies, own_codes
 
 ICD_10 = frozenset(
     {"http://hl7.org/fhir/sid/icd-10", "http://hl7.org/fhir/sid/icd-10-cm", "http://fhir.de/CodeSystem/bfarm/icd-10-gm"}
@@ -96,13 +98,14 @@ def is_of_patient(resource: Mapping[str, Any], patient_id: str, bases: Iterable[
     return points_to_patient(text(as_dict(resource.get("subject")).get("reference")), patient_id, bases)
 
 
-def read_study_facts(resource: Mapping[str, Any]) -> StudyFacts | Problem:
-    """One ImagingStudy; a Problem says what is wrong with it."""
+def read_study_facts(resource: Mapping[str, Any], site: SiteStudies | None = None) -> StudyFacts | Problem:
+    """One ImagingStudy; a Problem says what is wrong with it. ``site`` holds the site's own procedure codes."""
     study = read_study(resource)
     if isinstance(study, UnreadableStudy):
         return Problem(reference_of(resource, "ImagingStudy"), study.problem)
     coded = _study_codes(resource)
-    regions = regions_of_codes(coded)
+    regions = regions_of_codes(coded, site)
+    own = own_codes(coded, site)
     procedures = [codes.procedures()[key] for key in ((one.system, one.code) for one in coded) if key in codes.procedures()]
     words = [study.description or "", *study.body_sites]
     return StudyFacts(
@@ -113,17 +116,18 @@ def read_study_facts(resource: Mapping[str, Any]) -> StudyFacts | Problem:
         description=study.description,
         families=frozenset(family for family in map(family_of, study.modalities) if family),
         regions=regions or regions_of_words(words),
-        is_screening=any(procedure.purpose == "screening" for procedure in procedures),
+        is_screening=Purpose.SCREENING in {*(one.purpose for one in own), *(one.purpose for one in procedures)},
         based_on=_relative_references(resource.get("basedOn"), "ServiceRequest"),
     )
 
 
-def read_order(resource: Mapping[str, Any]) -> OrderFacts | None:
-    """One imaging order of a known examination; None for orders that are none of ours."""
+def read_order(resource: Mapping[str, Any], site: SiteStudies | None = None) -> OrderFacts | None:
+    """One imaging order of a known examination, by the site's codes or the product's; None for orders that are none of ours."""
     if resource.get("resourceType") != "ServiceRequest":
         return None
     coded = codes.codings(resource.get("code"))
-    known = [codes.procedures()[key] for key in ((one.system, one.code) for one in coded) if key in codes.procedures()]
+    listed = [codes.procedures()[key] for key in ((one.system, one.code) for one in coded) if key in codes.procedures()]
+    known = own_codes(coded, site) or listed
     if not known:
         return None
     regions: frozenset[str] = frozenset().union(*(procedure.regions for procedure in known))
@@ -134,8 +138,8 @@ def read_order(resource: Mapping[str, Any]) -> OrderFacts | None:
         intent=text(resource.get("intent")) or "unknown",
         authored=day_of(text(resource.get("authoredOn"))),
         planned_from=day_of(text(resource.get("occurrenceDateTime")) or text(period.get("start"))),
-        code_text=known[0].code.display,
-        families=frozenset(family for family in (family_of(procedure.modality) for procedure in known) if family),
+        code_text=known[0].code.display or concept_text(resource.get("code")) or "an imaging examination",
+        families=frozenset(family for family in (family_of(one.modality or "") for one in known) if family),
         regions=regions,
         reasons=_relative_references(resource.get("reasonReference"), "Observation"),
     )

@@ -24,6 +24,7 @@ from imaging_findings.order_facts import OPEN, ImagingOrder, PriorStudy, read_im
 from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.patient_facts import contrast_reactions, latest_egfr, pregnancy_records
 from imaging_findings.pregnancy import PregnancyFacts
+from imaging_findings.study_table import SiteStudies
 from imaging_findings.value_sets import value_set, words_of
 
 _PATIENT = f"patient={PATIENT_ID_TOKEN}"
@@ -97,6 +98,8 @@ class ChartMoment:
     today: date
     bases: tuple[str, ...] = ()
     """The FHIR bases whose logical ids are meant: an absolute subject elsewhere is another person."""
+    site: SiteStudies | None = None
+    """The site's own examination codes."""
 
 
 def read_order_chart(
@@ -111,12 +114,12 @@ def read_order_chart(
     conditions = [one for one in own["conditions"] if read_condition(one) is not None]
     missing = frozenset(query.key for query in ORDER_QUERIES if resources.get(query.key) is None)
     classes = _encounter_classes(own["encounters"], moment.encounter_id)
-    facts = read_facts(resources, moment.patient_id, partial=partial, bases=moment.bases)
+    facts = read_facts(resources, moment.patient_id, partial=partial, bases=moment.bases, site=moment.site)
     gender = next((text(one.get("gender")) for one in own["patient"]), None)
     return OrderChart(
         facts=facts,
-        studies=_priors(own["studies"]),
-        orders=tuple(_open_orders(own["orders"])),
+        studies=_priors(own["studies"], moment.site),
+        orders=tuple(_open_orders(own["orders"], moment.site)),
         contrast=ContrastFacts(
             egfr=latest_egfr(own["labs"], moment.today),
             acute_kidney_injury=_condition("acute-kidney-injury", conditions),
@@ -161,10 +164,10 @@ def _is_own(resource: Mapping[str, Any], moment: ChartMoment) -> bool:
     return points_to_patient(text(subject.get("reference")), moment.patient_id, moment.bases)
 
 
-def _priors(resources: Sequence[Mapping[str, Any]]) -> tuple[PriorStudy, ...]:
+def _priors(resources: Sequence[Mapping[str, Any]], site: SiteStudies | None) -> tuple[PriorStudy, ...]:
     """Each study once: two systems may both have stored it, and then the one whose images are there counts."""
     found: dict[str, PriorStudy] = {}
-    for prior in (read_prior(one) for one in resources):
+    for prior in (read_prior(one, site) for one in resources):
         if isinstance(prior, Problem):
             continue
         known = found.get(str(prior.study_instance_uid))
@@ -173,8 +176,8 @@ def _priors(resources: Sequence[Mapping[str, Any]]) -> tuple[PriorStudy, ...]:
     return tuple(found.values())
 
 
-def _open_orders(resources: Sequence[Mapping[str, Any]]) -> list[ImagingOrder]:
-    read = (read_imaging_order(one, reference_of(one, "ServiceRequest")) for one in resources)
+def _open_orders(resources: Sequence[Mapping[str, Any]], site: SiteStudies | None) -> list[ImagingOrder]:
+    read = (read_imaging_order(one, reference_of(one, "ServiceRequest"), site) for one in resources)
     return [one for one in read if one is not None and one.status in OPEN]
 
 

@@ -19,7 +19,7 @@ from imaging_findings.codes import Code
 from imaging_findings.findings import Problem
 from imaging_findings.observations import day_of, reference_of
 from imaging_findings.study_kinds import Contrast, StudyKind, kind_of_order, kind_of_study, study_kind_of
-from imaging_findings.study_table import study_codes
+from imaging_findings.study_table import SiteStudies, study_codes
 from imaging_findings.value_sets import words_of
 
 # Statuses of an order that somebody may still sign or change; a revised order keeps its own (R33).
@@ -90,18 +90,23 @@ class DraftOrders:
 
 
 def read_draft_orders(
-    context: Mapping[str, Any], patient_id: str, *, by_selection: bool, bases: Sequence[str] = ()
+    context: Mapping[str, Any],
+    patient_id: str,
+    *,
+    by_selection: bool,
+    bases: Sequence[str] = (),
+    site: SiteStudies | None = None,
 ) -> DraftOrders:
     """The imaging orders in ``draftOrders``, in their order. With ``by_selection`` only the ``selections`` are judged.
 
-    ``bases``: the FHIR bases whose logical ids are meant. Never raises: what is no imaging order, another patient's or an
-    entry of no known shape is left out.
+    ``bases``: the FHIR bases whose logical ids are meant; ``site``: the site's own examination codes. Never raises: what is no
+    imaging order, another patient's or an entry of no known shape is left out.
     """
     found: dict[str, ImagingOrder] = {}
     for position, resource in enumerate(_resources(context.get("draftOrders"))):
         subject = text(as_dict(resource.get("subject")).get("reference"))
         is_own = subject is None or points_to_patient(subject, patient_id, bases)
-        order = _read_draft(resource, position) if is_own else None
+        order = _read_draft(resource, position, site) if is_own else None
         if order is not None:
             found[order.key] = order
     # Public clients name a selection by type and id, by bare id, or by an absolute address (R23).
@@ -110,16 +115,16 @@ def read_draft_orders(
     return DraftOrders(judged=tuple(judged), others=tuple(one for one in found.values() if one not in judged))
 
 
-def read_imaging_order(resource: Mapping[str, Any], key: str) -> ImagingOrder | None:
+def read_imaging_order(resource: Mapping[str, Any], key: str, site: SiteStudies | None = None) -> ImagingOrder | None:
     """A ServiceRequest for a known imaging examination; None for everything else and for a "do not"."""
     if resource.get("resourceType") != "ServiceRequest" or resource.get("doNotPerform") is True:
         return None
-    kind = kind_of_order(resource)
+    kind = kind_of_order(resource, site)
     if not kind.families:
         return None
     code = as_dict(resource.get("code"))
     stated = codes.codings(code.get("concept") or code)
-    known = next((one for one in study_codes(stated) if one.code.display), None)
+    known = next((one for one in study_codes(stated, site) if one.code.display), None)
     period, timing = as_dict(resource.get("occurrencePeriod")), as_dict(resource.get("occurrenceTiming"))
     return ImagingOrder(
         key=key,
@@ -129,7 +134,7 @@ def read_imaging_order(resource: Mapping[str, Any], key: str) -> ImagingOrder | 
         if known
         else next(iter(words_of(as_dict(code.get("concept")) or code)), None) or _name_of(kind),
         codes=frozenset(f"{one.system}|{one.code}" for one in stated),
-        kind=_with_phase(kind, stated),
+        kind=_with_phase(kind, stated, site),
         authored=day_of(text(resource.get("authoredOn"))),
         planned=day_of(text(resource.get("occurrenceDateTime")) or text(period.get("start"))),
         cites=frozenset(one for name in _CITING for one in _references(resource.get(name))),
@@ -139,13 +144,13 @@ def read_imaging_order(resource: Mapping[str, Any], key: str) -> ImagingOrder | 
     )
 
 
-def read_prior(resource: Mapping[str, Any]) -> PriorStudy | Problem:
+def read_prior(resource: Mapping[str, Any], site: SiteStudies | None = None) -> PriorStudy | Problem:
     """One ImagingStudy; a Problem says what is wrong with it."""
     study = read_study(resource)
     reference = reference_of(resource, "ImagingStudy")
     if isinstance(study, UnreadableStudy):
         return Problem(reference, study.problem)
-    kind = kind_of_study(resource)
+    kind = kind_of_study(resource, site)
     modalities = "/".join(sorted(kind.families)) or "Study"
     return PriorStudy(
         reference=reference,
@@ -159,10 +164,10 @@ def read_prior(resource: Mapping[str, Any]) -> PriorStudy | Problem:
     )
 
 
-def _read_draft(resource: Mapping[str, Any], position: int) -> ImagingOrder | None:
+def _read_draft(resource: Mapping[str, Any], position: int, site: SiteStudies | None) -> ImagingOrder | None:
     reference = reference_of(resource, "ServiceRequest")
     key = reference if "/" in reference else f"draftOrders entry {position}"
-    order = read_imaging_order(resource, key)
+    order = read_imaging_order(resource, key, site)
     return order if order is not None and order.status in OPEN | {"unknown"} else None
 
 
@@ -181,11 +186,11 @@ def _name_of(kind: StudyKind) -> str:
     return f"{'/'.join(sorted(kind.families))} of {regions}{_PHASES.get(kind.contrast, '')}"
 
 
-def _with_phase(kind: StudyKind, stated: Sequence[Code]) -> StudyKind:
+def _with_phase(kind: StudyKind, stated: Sequence[Code], site: SiteStudies | None) -> StudyKind:
     """The contrast phase that another of the order's codes names, where the deciding one leaves it open."""
     if kind.contrast is not Contrast.UNKNOWN:
         return kind
-    others = [study_kind_of(stated=(one,)) for one in stated]
+    others = [study_kind_of(stated=(one,), site=site) for one in stated]
     phases = {one.contrast for one in others if one.overlaps(kind)} - {Contrast.UNKNOWN}
     return replace(kind, contrast=phases.pop()) if len(phases) == 1 else kind
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from imaging_findings import codes
 from imaging_findings.body_parts import body_part_regions, regions_of_body_parts
 from imaging_findings.study_names import read_name
-from imaging_findings.study_table import study_codes
+from imaging_findings.study_table import SiteStudies, study_codes
 
 
-def regions_of_codes(stated: Iterable[codes.Code]) -> frozenset[str]:
-    """All regions that the coded body sites and procedures lie in."""
+def regions_of_codes(stated: Iterable[codes.Code], site: SiteStudies | None = None) -> frozenset[str]:
+    """All regions that the coded body sites and procedures lie in; ``site`` holds the site's own procedure codes."""
     found: set[str] = set()
     for code in stated:
         key = (code.system, code.code)
@@ -23,7 +23,7 @@ def regions_of_codes(stated: Iterable[codes.Code]) -> frozenset[str]:
             found |= codes.body_sites()[key].regions
         elif code.system == codes.SNOMED:
             found |= body_part_regions().get(code.code, frozenset())
-        found |= {region for study in study_codes([code]) for region in study.regions}
+        found |= {region for study in study_codes([code], site) for region in study.regions}
     return frozenset(found)
 
 

@@ -76,7 +76,7 @@ def highlights(
     records: GatheredRecords, rows: Sequence[StudyRow], context: ListContext, now: datetime, policy: SitePolicy
 ) -> StudyHighlights:
     """The judgement on this patient as of ``now`` by the site's rules, as lines beside the studies it is about."""
-    facts = read_facts(_resources(records), context.patient_id, bases=context.patient_bases)
+    facts = read_facts(_resources(records), context.patient_id, bases=context.patient_bases, site=policy.studies)
     by_resource = {f"ImagingStudy/{row.resource_id}": row.study_instance_uid for row in rows if row.resource_id}
     found: dict[str, list[Highlight]] = {}
     for guidance in judge(facts, policy.packs, now).guidance:

@@ -49,7 +49,9 @@ def _release(judgement: Judgement, facts: Facts, context: CardContext) -> Releas
 def _facts(gathered: Gathered, context: CardContext) -> Facts:
     request = context.request
     bases = (request.fhir_server,) if request.fhir_server else ()
-    return read_facts(gathered.resources, request.patient_id, partial=gathered.partial, bases=bases)
+    return read_facts(
+        gathered.resources, request.patient_id, partial=gathered.partial, bases=bases, site=context.policy.studies
+    )
 
 
 _REQUIRED = ", ".join(query.key for query in QUERIES if query.required)

@@ -109,7 +109,9 @@ def _facts(gathered: Gathered, context: CardContext) -> Facts:
     """What was asked for and is this patient's; not a word about what may be another's, so that nobody is looked up here."""
     request = context.request
     bases = (request.fhir_server,) if request.fhir_server else ()
-    facts = read_facts(gathered.resources, request.patient_id, partial=gathered.partial, bases=bases)
+    facts = read_facts(
+        gathered.resources, request.patient_id, partial=gathered.partial, bases=bases, site=context.policy.studies
+    )
     return replace(
         facts,
         problems=tuple(one for one in facts.problems if one.reason != OTHER_PATIENT),

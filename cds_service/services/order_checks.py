@@ -19,9 +19,15 @@ def judge_request(gathered: Gathered, context: CardContext) -> OrderJudgement:
     """What the rules say about the request's orders, with what was suppressed."""
     request, policy = context.request, context.policy
     bases = (request.fhir_server,) if request.fhir_server else ()
-    drafts = read_draft_orders(request.context, request.patient_id, by_selection=request.hook == SELECT, bases=bases)
+    drafts = read_draft_orders(
+        request.context, request.patient_id, by_selection=request.hook == SELECT, bases=bases, site=policy.studies
+    )
     moment = ChartMoment(
-        patient_id=request.patient_id, encounter_id=request.encounter_id, today=context.now.date(), bases=bases
+        patient_id=request.patient_id,
+        encounter_id=request.encounter_id,
+        today=context.now.date(),
+        bases=bases,
+        site=policy.studies,
     )
     chart = read_order_chart(gathered.resources, moment, policy.orders, partial=gathered.partial)
     return judge_orders(drafts, chart, policy.packs, policy.orders, context.now)
