@@ -11,12 +11,19 @@ from dataclasses import replace
 from cds_service.cards import CardContext, IssuedCard
 from cds_service.definitions import ServiceDefinition, registry
 from cds_service.gather import Budgets, gather
-from cds_service.services import imaging_discharge, imaging_findings, imaging_study_complete, order_select, order_sign
+from cds_service.services import (
+    imaging_appointment,
+    imaging_discharge,
+    imaging_findings,
+    imaging_study_complete,
+    order_select,
+    order_sign,
+)
 from cds_service.settings import STUDY_COMPLETE_HOOK
 from fhir_imaging.clients.fhir import FhirClient
 from imaging_findings.release import ReleaseRule
 
-_FOR_CLINICIANS = (order_select.SERVICE, order_sign.SERVICE, imaging_discharge.SERVICE)
+_FOR_CLINICIANS = (order_select.SERVICE, order_sign.SERVICE, imaging_discharge.SERVICE, imaging_appointment.SERVICE)
 
 
 def services_on(

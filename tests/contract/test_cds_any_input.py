@@ -53,6 +53,9 @@ def a_rich_request() -> dict[str, Any]:
     drafts = {"resourceType": "Bundle", "entry": [{"resource": an_order(status="draft")}]}
     context = {"userId": "Practitioner/gp", "patientId": "p", "encounterId": "e", "draftOrders": drafts}
     context |= {"selections": ["ServiceRequest/order"], "study": "ImagingStudy/study", "studyInstanceUid": STUDY_UID}
+    booked = {"resourceType": "Appointment", "id": "a", "status": "proposed", "start": "2028-01-10T09:00:00Z"}
+    booked |= {"basedOn": [{"reference": "ServiceRequest/order"}], "participant": [{"actor": {"reference": "Patient/p"}}]}
+    context["appointments"] = {"resourceType": "Bundle", "entry": [{"resource": booked}]}
     grant = {"access_token": "t", "token_type": "Bearer", "expires_in": 300, "scope": "patient/*.rs", "subject": "x"}
     return a_hook(prefetch, context=context, fhirAuthorization=grant)
 
