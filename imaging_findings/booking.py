@@ -119,7 +119,7 @@ def judge_bookings(
     booking: BookingPolicy | None = None,
 ) -> BookingJudgement:
     """What to say about the proposed appointments over the answers to ``BOOKING_QUERIES``; never raises over content."""
-    facts = read_facts(resources, moment.patient_id, partial=partial, bases=moment.bases)
+    facts = read_facts(resources, moment.patient_id, partial=partial, bases=moment.bases, site=policy.studies)
     source = AppointmentSource(
         patient_id=moment.patient_id, bases=moment.bases, orders=resources.get("orders") or (), site=policy.studies
     )

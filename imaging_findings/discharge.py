@@ -27,6 +27,7 @@ from imaging_findings.own_resources import Owner, own_resources, read_each
 from imaging_findings.report_states import AnyReport, read_any_report
 from imaging_findings.rules import Packs, Urgency
 from imaging_findings.stays import read_stay
+from imaging_findings.study_table import SiteStudies
 from imaging_findings.unread_imaging import (
     QuietStudy,
     Readings,
@@ -62,6 +63,8 @@ class DischargeMoment:
     now: datetime
     bases: tuple[str, ...] = ()
     """The FHIR bases whose logical ids are meant."""
+    site: SiteStudies | None = None
+    """The site's own examination codes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +97,7 @@ def judge_discharge(
 ) -> DischargeJudgement:
     """The judgement over the answers to ``DISCHARGE_QUERIES``, by key; never raises over content."""
     policy = policy or UnreadPolicy()
-    facts = read_facts(resources, moment.patient_id, partial=partial, bases=moment.bases)
+    facts = read_facts(resources, moment.patient_id, partial=partial, bases=moment.bases, site=moment.site)
     whose = (moment.patient_id, moment.bases)
     stay = read_stay(resources.get("encounter") or (), resources.get("stay_orders") or (), moment.encounter_id, whose)
     studies = _studies(resources, moment, facts)
@@ -131,7 +134,7 @@ def _studies(
     by_study = {study: frozenset(found) for study, found in seen_on.items()}
     # Unreadable and other people's studies are named by the facts already.
     own = own_resources(resources.get("studies") or (), Owner("ImagingStudy", moment.patient_id, moment.bases), [])
-    return tuple(read_each(own, lambda one: read_patient_study(one, by_study), []))
+    return tuple(read_each(own, lambda one: read_patient_study(one, by_study, moment.site), []))
 
 
 def _reports(resources: Mapping[str, Sequence[Mapping[str, Any]] | None], moment: DischargeMoment) -> tuple[AnyReport, ...]:

@@ -36,6 +36,7 @@ from imaging_findings.report_states import (
 )
 from imaging_findings.rules import Urgency
 from imaging_findings.stays import Belonging, Placed, Stay, When, belonging, encounter_of, when
+from imaging_findings.study_table import SiteStudies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,9 +126,11 @@ class ReportsOnRecord:
     whole: bool = True
 
 
-def read_patient_study(resource: Mapping[str, Any], findings: Mapping[str, frozenset[str]]) -> StudyOfPatient | Problem:
+def read_patient_study(
+    resource: Mapping[str, Any], findings: Mapping[str, frozenset[str]], site: SiteStudies | None = None
+) -> StudyOfPatient | Problem:
     """One ImagingStudy of any version; ``findings`` are Observations by the study that they were seen on."""
-    prior, study = read_prior(resource), read_study(resource)
+    prior, study = read_prior(resource, site), read_study(resource)
     if isinstance(prior, Problem) or isinstance(study, UnreadableStudy):
         return prior if isinstance(prior, Problem) else Problem(reference_of(resource, "ImagingStudy"), "it cannot be read")
     orders = references_in(dicts(resource.get("basedOn")), "ServiceRequest")

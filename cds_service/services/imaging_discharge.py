@@ -19,6 +19,7 @@ def judge_request(gathered: Gathered, context: CardContext) -> DischargeJudgemen
         encounter_id=request.encounter_id or "",
         now=context.now,
         bases=(request.fhir_server,) if request.fhir_server else (),
+        site=context.policy.studies,
     )
     return judge_discharge(gathered.resources, moment, context.policy.packs, partial=gathered.partial)
 

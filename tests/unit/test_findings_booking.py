@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -12,6 +13,7 @@ from imaging_findings.appointments import AppointmentSource, ProposedAppointment
 from imaging_findings.booking import BookingJudgement, BookingMoment, BookingPolicy, Verdict, judge_bookings
 from imaging_findings.rules import Urgency
 from imaging_findings.site_policy import product_policy
+from imaging_findings.study_table import read_site_studies
 from tests.cds_actors import LOINC, NOW, a_bundle, a_lung_rads, a_nodule, a_patient, a_study, an_observation, an_order, concept
 
 CHEST_CT = concept(LOINC, "29252-4")
@@ -396,3 +398,14 @@ def test_days_in_words() -> None:
     assert days(None, LATEST) == "any day to 2027-10-01"
     assert days(EARLIEST, None) == "2027-04-01 to later"
     assert days(None, None) == "no date"
+
+
+def test_a_site_s_own_codes_tell_what_is_booked() -> None:
+    columns = "system,codes,display,modality,regions,contrast,side,purpose"
+    site = read_site_studies(f"{columns}\nhttps://site.example/codes,CTC,CT thorax,CT,chest,,,\n", "codes.csv")
+    resources = {"patient": [a_patient()], "findings": [a_nodule()], "studies": [a_study()]}
+    sent = a_bundle(an_appointment("2028-12-01", concept("https://site.example/codes", "CTC")))
+    moment = BookingMoment(patient_id="p", appointments=sent, now=NOW)
+
+    assert told(judge_bookings(resources, moment, replace(product_policy(), studies=site))) == LATE_WARNING
+    assert told(judge_bookings(resources, moment, product_policy())) == []
