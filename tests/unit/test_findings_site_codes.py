@@ -16,6 +16,7 @@ from imaging_findings.orders import judge_orders
 from imaging_findings.packs import bundled_packs
 from imaging_findings.study_kinds import Basis
 from imaging_findings.study_table import SiteStudies, read_site_studies
+from imaging_findings.unread_imaging import StudyOfPatient, read_patient_study
 from tests.cds_actors import NOW, a_bundle, a_lung_rads, a_nodule, a_patient, a_study, an_order, concept
 
 OWN = "urn:oid:2.25.77"
@@ -101,3 +102,11 @@ def test_a_draft_by_the_sites_code_has_the_sites_name_and_kind() -> None:
 
     assert (order.name, order.kind.basis) == ("CT of the belly", Basis.CODE)
     assert (order.kind.families, order.kind.regions) == (frozenset(["CT"]), frozenset(["abdomen"]))
+
+
+@pytest.mark.parametrize(("site", "regions"), [(SITE, frozenset(["abdomen"])), (None, frozenset())], ids=["known", "unknown"])
+def test_a_study_at_discharge_is_placed_by_the_sites_code(site: SiteStudies | None, regions: frozenset[str]) -> None:
+    read = read_patient_study(a_study_of("RX18"), {}, site)
+
+    assert isinstance(read, StudyOfPatient)
+    assert read.prior.kind.regions == regions
