@@ -403,7 +403,7 @@ def test_days_in_words() -> None:
 def test_a_site_s_own_codes_tell_what_is_booked() -> None:
     columns = "system,codes,display,modality,regions,contrast,side,purpose"
     site = read_site_studies(f"{columns}\nhttps://site.example/codes,CTC,CT thorax,CT,chest,,,\n", "codes.csv")
-    resources = {"patient": [a_patient()], "findings": [a_nodule()], "studies": [a_study()]}
+    resources = {"patient": [a_patient()], "findings": [a_nodule()], "studies": [a_study()], "conditions": []}
     sent = a_bundle(an_appointment("2028-12-01", concept("https://site.example/codes", "CTC")))
     moment = BookingMoment(patient_id="p", appointments=sent, now=NOW)
 
