@@ -11,11 +11,15 @@ from cds_service.card_parts import image_links, one_sentence, override_reasons, 
 from cds_service.cards import CardContext, IssuedCard
 from cds_service.wording import availability_lines, escaped
 from imaging_findings.booking import BookingAdvice, BookingJudgement, Verdict
+from imaging_findings.order_sources import RuleSource
 from imaging_findings.rules import Urgency
 from imaging_findings.wording import finding_words
 
 _MAX_NAME = 50
 _SOURCE = "Imaging appointment check"
+_TOLERANCES = RuleSource(
+    version="1", citation="Tolerances before and after the window: local, without a source", needs_check=True
+)
 _TOPIC = topic("appointment-follow-up", "Appointment and open follow-up of an imaging finding")
 _LABEL = {
     Verdict.LATE: "Too late",
@@ -69,6 +73,8 @@ def _lines(advice: BookingAdvice) -> list[tuple[str, str]]:
     statement = next(iter(guidance.statements), None)
     pack = statement.pack if statement else None
     source = f" Source: {pack.title}, version {pack.guideline.version}; {pack.citation}." if pack else ""
+    source += f" Clinical owner: {pack.clinical_owner}." if pack else ""
+    source += " This row still needs a clinician's check." if statement and statement.needs_check else ""
     seen = f", seen on {guidance.study.day}" if guidance.study and guidance.study.day else ""
     lines = [
         ("Appointment", f"{advice.appointment.name}, {advice.appointment.days}"),
@@ -79,7 +85,7 @@ def _lines(advice: BookingAdvice) -> list[tuple[str, str]]:
     ]
     if advice.is_named:
         lines.append(("Link", "the appointment or its order names this finding, its study or its report"))
-    return lines
+    return [*lines, ("Rules", _TOLERANCES.words)]
 
 
 def _explanation(advice: BookingAdvice) -> str:

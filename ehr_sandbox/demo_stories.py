@@ -17,7 +17,9 @@ STORIES: Mapping[str, str] = {
     "demo-c": (
         "A single solid nodule of 6 to 8 mm in a patient at high risk calls for CT at 6 to 12 months and again at 18 to 24."
         " Eight months have passed since the CT that was made for another reason, and nobody has ordered the next one: the"
-        " window is open, so a draft order is offered."
+        " window is open, so a draft order is offered. The chest radiograph that waits to be booked for her cough cannot show"
+        " whether such a nodule grows: made in these months, it must not be taken for the CT. A CT booked for after month 12"
+        " would come too late."
     ),
     "demo-d": (
         "The CT of abdomen and pelvis in the draft order was made 20 days ago with the same contrast and found no cause of the"
@@ -29,7 +31,8 @@ STORIES: Mapping[str, str] = {
         "A pulmonary embolism can kill within hours and is a finding of ACR category 1, to be told to the treating clinician"
         " directly within minutes. The report was signed last night, and neither a Communication nor a section on the"
         " communication of critical results is on record. A missing record does not prove that nobody called, so the card says"
-        " just that; it does not count as the call."
+        " just that; it does not count as the call. Before the CT a chest radiograph was made in bed, and nobody has reported"
+        " it: whoever discharges her must know that its result is still to come, or it will reach nobody."
     ),
     "demo-f": (
         "The category BI-RADS 3 stands in the words of the report alone. Words are quoted, never turned into a date or an"

@@ -49,16 +49,28 @@ def request_for(ehr: FhirStore, patient_id: str, call: Mapping[str, Any]) -> dic
     """The hook request with the prefetch that an EHR makes of the service's own templates."""
     prefetch: dict[str, Any] = {}
     for query in SERVICES[call["service"]].queries:
-        path, _, parameters = query.path_for(patient_id).partition("?")
+        path, _, parameters = query.path_for(patient_id, call.get("encounter", "")).partition("?")
         if parameters:
             prefetch[query.key] = a_bundle(*ehr.search(query.resource_type, dict(parse_qsl(parameters))))
         else:
             prefetch[query.key] = ehr.read(*path.split("/"))
     context: dict[str, Any] = {"userId": "Practitioner/demo-gp", "patientId": patient_id}
+    context |= {"encounterId": call["encounter"]} if "encounter" in call else {}
     if "draft" in call:
         (draft,) = ehr.search("ServiceRequest", {"_id": call["draft"]})
         context["draftOrders"] = a_bundle(draft)
+    if "appointment" in call:
+        context["appointments"] = a_bundle(proposed(call["appointment"], patient_id))
     return a_hook(prefetch, hook=call["hook"], context=context)
+
+
+def proposed(stated: Mapping[str, Any], patient_id: str) -> dict[str, Any]:
+    """An Appointment for an order on record or for a coded service."""
+    made: dict[str, Any] = {"resourceType": "Appointment", "id": "proposed", "status": "proposed", "start": stated["start"]}
+    made["participant"] = [{"actor": {"reference": f"Patient/{patient_id}"}, "status": "needs-action"}]
+    if "order" in stated:
+        return made | {"basedOn": [{"reference": f"ServiceRequest/{stated['order']}"}]}
+    return made | {"serviceType": [{"coding": [stated["service"]]}]}
 
 
 def cards_of(cds: CdsActor, request: Mapping[str, Any], service: str) -> list[dict[str, Any]]:
