@@ -15,7 +15,8 @@ from cds_service.cards import CardContext, IssuedCard
 from cds_service.certificates import StatedCertificate
 from cds_service.client_auth import CallingClient
 from cds_service.definitions import ServiceDefinition
-from cds_service.documentation import documented_packs, documented_services
+from cds_service.documentation import documented_services
+from cds_service.documented_rules import documented_rules
 from cds_service.evaluate import at_most, cards_for, services_on
 from cds_service.feedback import parse_feedback
 from cds_service.gather import fhir_client_for
@@ -84,7 +85,7 @@ def _page_for_people(services: CdsServices, offered: Mapping[str, ServiceDefinit
         base=services.settings.public_base_url,
         settings=services.settings,
         services=documented_services(offered.values()),
-        packs=documented_packs(services.policy.packs),
+        rules=documented_rules(services.policy),
     )
     response = Response(page, mimetype="text/html")
     response.headers["Content-Security-Policy"] = ERROR_PAGE_POLICY

@@ -27,3 +27,8 @@ _FAMILY_OF = {
 def family_of(modality: str) -> str | None:
     """The family of an acquisition modality; None for documents, derived objects and unknown codes."""
     return _FAMILY_OF.get(modality.strip().upper())
+
+
+def families() -> tuple[str, ...]:
+    """All families, in the order of the specification."""
+    return tuple(dict.fromkeys(_FAMILY_OF.values()))

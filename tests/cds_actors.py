@@ -259,14 +259,18 @@ def a_store(directory: Path) -> Store:
 
 
 def a_cds_service(store: Store, directory: Path, *, now: datetime = NOW, **settings: Any) -> CdsActor:
-    """A service that trusts one EHR by a JWKS file. ``settings`` are those of ``CdsSettings``; ``trust`` of the client."""
+    """A service that trusts one EHR by a JWKS file. ``settings`` are those of ``CdsSettings``; ``trust`` of the client.
+
+    ``policy`` among them are the site's rules.
+    """
+    policy = settings.pop("policy", None)
     ehr = SigningEhr()
     keys = directory / "ehr.jwks.json"
     keys.write_text(json.dumps(ehr.jwks()))
     trust = {"iss": EHR, "jwks_file": keys, "fhir_servers": (FHIR,), "cors_origins": (EHR,)} | settings.pop("trust", {})
     cds = CdsSettings(**{"public_base_url": APP, "trusted_clients": (TrustedCdsClient(**trust),)} | settings)
     ehrs = (EhrSettings(name="sandbox", fhir_base=FHIR),)
-    services = CdsServices.assemble(cds, ehrs, store, clock=lambda: now)
+    services = CdsServices.assemble(cds, ehrs, store, clock=lambda: now, policy=policy)
     app = Flask("cds-under-test")
     app.register_blueprint(create_blueprint(services))
     web.install(app, [error_surface(services)])
