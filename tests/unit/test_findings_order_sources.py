@@ -24,3 +24,18 @@ def test_a_source_says_version_citation_and_owner(reason: Reason) -> None:
 
 def test_rules_without_a_published_source_say_that_they_need_a_check() -> None:
     assert "still need a clinician's check" in SOURCES[Reason.PREGNANCY].words
+
+
+@pytest.mark.parametrize(
+    ("reason", "doubt"),
+    [
+        (Reason.DUPLICATE, "bone density"),
+        (Reason.KIDNEY, "gadolinium"),
+        (Reason.METFORMIN, "on hold"),
+        (Reason.REACTION, "criticality"),
+        (Reason.CODE, "screening or diagnostic"),
+    ],
+)
+def test_what_we_decided_ourselves_is_named_for_a_clinicians_check(reason: Reason, doubt: str) -> None:
+    assert "For a clinician's check: " in SOURCES[reason].words
+    assert doubt in SOURCES[reason].words
