@@ -53,6 +53,8 @@ class OrderAdvice:
     """A draft of the very same code in the same request, which can be removed."""
     better: BetterCode | None = None
     """Another code for the order, where one certainly fits better."""
+    follow_up: str | None = None
+    """The finding (``Observation/id``) whose open follow-up this is about."""
     also: tuple[ImagingOrder, ...] = ()
     """Further orders of the same request for which the very same holds."""
 

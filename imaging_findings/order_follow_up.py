@@ -6,7 +6,7 @@ An open follow-up is what ``guidance.judge`` still asks for. Spec: clinical rule
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from imaging_findings.advice import Guidance
@@ -21,6 +21,7 @@ from imaging_findings.study_kinds import Contrast, StudyKind, study_kind_of
 _CHEST_CT = StudyKind(families=frozenset({"CT"}), regions=frozenset({"chest"}))
 _LUNG = frozenset({Kind.LUNG_RADS, Kind.NODULE})
 _SOON = timedelta(days=30)
+FULFILLED = "orders/follow-up-fulfilled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ def follow_up_advice(
     """What the order means for the open follow-ups: for the one that it fits, or the one that it does not replace."""
     fitting = fitting_follow_up(order, follow_ups)
     if fitting is not None:
-        return _fitting(order, fitting, studies, policy, today)
+        return replace(_fitting(order, fitting, studies, policy, today), follow_up=fitting.guidance.finding.reference)
     soon = today + _SOON
     near = [one for one in follow_ups if one.wanted.regions & order.kind.regions and one.due.earliest <= soon]
     if not near:
@@ -58,7 +59,8 @@ def follow_up_advice(
     first = min(near, key=lambda one: one.due.latest)
     headline = f"does not replace the follow-up {first.examination} due {first.due}"
     lines = [_open_line(first), ("Wrong examination", f"the follow-up asks for {first.examination}")]
-    return _advice("orders/follow-up-wrong-examination", order, Urgency.INFO, headline, lines, _seen_on(first, studies))
+    advice = _advice("orders/follow-up-wrong-examination", order, Urgency.INFO, headline, lines, _seen_on(first, studies))
+    return replace(advice, follow_up=first.guidance.finding.reference)
 
 
 def fitting_follow_up(order: ImagingOrder, follow_ups: Sequence[OpenFollowUp]) -> OpenFollowUp | None:
@@ -98,7 +100,7 @@ def _fitting(
         return _advice("orders/follow-up-undated", order, Urgency.INFO, headline, lines, seen)
     overdue = due.is_overdue(order.planned or today)
     headline = f"fulfils the follow-up {'overdue since ' + str(due.latest) if overdue else f'due {due}'}"
-    return _advice("orders/follow-up-fulfilled", order, Urgency.INFO, headline, lines, seen)
+    return _advice(FULFILLED, order, Urgency.INFO, headline, lines, seen)
 
 
 def _wanted(guidance: Guidance) -> StudyKind:

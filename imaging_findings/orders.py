@@ -18,6 +18,7 @@ from imaging_findings.order_advice import OrderAdvice, OrderJudgement, Reason, S
 from imaging_findings.order_chart import ORDER_QUERIES, OrderChart
 from imaging_findings.order_facts import DraftOrders, ImagingOrder
 from imaging_findings.order_follow_up import (
+    FULFILLED,
     OpenFollowUp,
     answers_in_time,
     fitting_follow_up,
@@ -54,18 +55,31 @@ def judge_orders(drafts: DraftOrders, chart: OrderChart, packs: Packs, policy: O
             *contrast_advice(order, chart.contrast, policy, today),
             pregnancy_advice(order, chart.pregnancy, policy, today),
         ]
-        advice += [one for one in found if one is not None]
-        suppressed += (*quiet, *unsaid)
+        said, twice = _unless_answered([one for one in found if one is not None], advice)
+        advice += said
+        suppressed += (*quiet, *unsaid, *twice)
     gap = _not_checked(drafts.judged, chart)
     told = merged(tuple(map(_no_louder_than_its_words, advice)))
     return OrderJudgement(advice=(*told, *gap), suppressed=tuple(suppressed))
 
 
+def _unless_answered(
+    found: Sequence[OrderAdvice], before: Sequence[OrderAdvice]
+) -> tuple[list[OrderAdvice], list[SuppressedAdvice]]:
+    """A follow-up that an earlier order of the request already fulfils asks nothing of the later ones."""
+    done = {one.follow_up: one.order.key for one in before if one.rule_id == FULFILLED}
+    said = [one for one in found if one.follow_up not in done]
+    why = "an earlier order of this request fulfils the follow-up"
+    gone = [one for one in found if one.follow_up in done]
+    return said, [SuppressedAdvice(rule_id=one.rule_id, order=one.order, reason=why, by=done[one.follow_up]) for one in gone]
+
+
 def _about_code(order: ImagingOrder, chart: OrderChart, known: Known, *, is_repeat: bool) -> CodeVerdict:
     follow_ups, policy, today = known
-    answered = [one for one in follow_ups if answers_in_time(order, one, policy, today)]
+    first = fitting_follow_up(order, follow_ups)
+    answered = first if first is not None and answers_in_time(order, first, policy, today) else None
     around = Circumstances(is_repeat=is_repeat, is_emergency=chart.is_emergency, cancer=chart.cancer)
-    return better_code_advice(order, fitting_follow_up(order, answered), around)
+    return better_code_advice(order, answered, around)
 
 
 def _one_of(follow_up: OrderAdvice | None, about_code: OrderAdvice | None) -> tuple[OrderAdvice | None, ...]:

@@ -160,3 +160,15 @@ def test_r25_summaries_of_many_orders_stay_short(cds: CdsActor, count: int) -> N
 
     assert cards
     assert [card["summary"] for card in cards if len(card["summary"]) >= 140] == []
+
+
+def test_a_follow_up_that_one_order_fulfils_asks_nothing_of_the_others(cds: CdsActor) -> None:
+    when = "2026-02-01T10:00:00+01:00"
+    chart = a_chart(findings=a_bundle(a_nodule(7.0, effectiveDateTime=when)), studies=a_bundle(a_study(started=when)))
+    orders = (a_draft("29252-4"), a_draft(CHEST_WITH, id="other"), a_draft("30745-4", id="film"))
+
+    cards = cards_of(cds, signing(*orders, chart=chart))
+
+    assert topics(cards) == ["order-follow-up", "order-related"]
+    assert cards[0]["summary"].startswith("CT Chest WO contrast: fulfils the follow-up")
+    assert cards_of(cds, signing(orders[2], chart=chart)) != [], "by itself the film is told that it replaces nothing"

@@ -8,7 +8,7 @@ from pydicom.sr._concepts_dict import concepts as pydicom_concepts
 from imaging_findings import value_sets
 from imaging_findings.codes import LOINC, SNOMED, Code
 from imaging_findings.value_sets import value_set
-from tests.unit.test_findings_codes import _is_loinc, _is_snomed
+from tests.code_digits import is_loinc, is_snomed
 
 ROWS = value_sets._rows()
 
@@ -17,8 +17,8 @@ def test_t1_loinc_and_snomed_codes_have_their_check_digit() -> None:
     loinc = [row["code"] for row in ROWS if row["system"] == LOINC and not row["code"].startswith("LA")]
     snomed = [row["code"] for row in ROWS if row["system"] == SNOMED]
 
-    assert [code for code in loinc if not _is_loinc(code)] == []
-    assert [code for code in snomed if not _is_snomed(code)] == []
+    assert [code for code in loinc if not is_loinc(code)] == []
+    assert [code for code in snomed if not is_snomed(code)] == []
 
 
 def test_t1_snomed_codes_are_in_ps3_16_unless_the_row_says_otherwise() -> None:
