@@ -78,7 +78,8 @@ def fired(parts: ChartParts, opening: ChartOpening, firing: Firing) -> Response:
         is_late = firing.place is Place.WORK and opening.work_number != work_number
         states = () if is_late else opening.show(firing.place, guidance.cards, firing.sent)
     html = render_template("chart/guidance.html", states=states, notes=guidance.notes, subject=firing.subject)
-    return jsonify(html=html, text=_counted(states, guidance, firing.subject), count=len(states))
+    warns = any(state.card.indicator != "info" for state in states)
+    return jsonify(html=html, text=_counted(states, guidance, firing.subject), count=len(states), warns=warns)
 
 
 def _counted(states: tuple[CardState, ...], guidance: Guidance, subject: str) -> str:

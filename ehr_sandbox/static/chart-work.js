@@ -160,7 +160,7 @@ function draw(answer) {
   announce(answer.text);
   const confirm = part("work-confirm");
   if (!confirm) return;
-  confirm.textContent = answer.count ? confirm.dataset.anyway : confirm.dataset.plain;
+  confirm.textContent = answer.warns ? confirm.dataset.anyway : confirm.dataset.plain;
   confirm.disabled = false;
 }
 

@@ -165,7 +165,7 @@ def test_booking_asks_for_the_day_and_books_it(page: Page, chart: ChartActor) ->
     page.reload()
     chart.cds.responses["appointment"] = {"cards": [a_card(summary="Six weeks too early")]}
 
-    page.get_by_role("button", name="Book of CT Chest WO contrast").click()
+    page.get_by_role("button", name="Book CT Chest WO contrast").click()
     expect(page.get_by_label("Day")).to_be_focused()
     page.get_by_label("Day").fill("2999-03-04")
     expect(page.locator("#work-cards").get_by_text("Six weeks too early")).to_be_visible()

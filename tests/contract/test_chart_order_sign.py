@@ -65,6 +65,16 @@ def test_the_page_has_a_button_for_signing_the_drafts(chart: ChartActor) -> None
     assert "Orders to be signed" in listed
 
 
+@pytest.mark.parametrize(("indicator", "warns"), [("info", False), ("warning", True), ("critical", True)])
+def test_only_a_warning_makes_it_a_signature_all_the_same(chart: ChartActor, indicator: str, warns: bool) -> None:
+    chart.services.store.put(an_order("one", "draft"))
+    chart.cds.responses["other"] = {"cards": [a_card(indicator=indicator)]}
+
+    answer = chart.posts(SIGNING, {"opening": chart.opens()}).json()
+
+    assert (answer["count"], answer["warns"]) == (1, warns)
+
+
 def signed(chart: ChartActor, opening: str) -> tuple[int, str]:
     answer = chart.posts("/patients/demo-a/orders/sign", {"opening": opening})
     return answer.status_code, answer.json()["text"]
