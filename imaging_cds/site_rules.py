@@ -21,7 +21,14 @@ def site_policy(settings: RuleSettings) -> SitePolicy:
     studies = {} if settings.study_codes is None else _studies(settings.study_codes, problems)
     if problems:
         raise ConfigurationError(problems)
-    return SitePolicy(packs=packs, orders=settings.orders, studies=studies, release=settings.release)
+    return SitePolicy(
+        packs=packs,
+        orders=settings.orders,
+        studies=studies,
+        release=settings.release,
+        unread=settings.unread,
+        bookings=settings.bookings,
+    )
 
 
 def _packs(path: Path, problems: list[str]) -> Packs:

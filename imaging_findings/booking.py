@@ -33,22 +33,13 @@ from imaging_findings.follow_ups_to_book import LUNG, FollowUpToBook, open_to_bo
 from imaging_findings.rules import Urgency
 from imaging_findings.site_policy import SitePolicy
 from imaging_findings.study_kinds import Basis, Contrast, StudyKind
+from imaging_findings.visit_policy import BookingPolicy
 
 # Nobody's communication answers a follow-up.
 BOOKING_QUERIES: tuple[FactQuery, ...] = tuple(
     replace(query, required=query.key == "patient") for query in QUERIES if query.key != "communications"
 )
 _SOON = timedelta(days=30)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BookingPolicy:
-    """Tolerances in days; the one before the window is the order checks' own (``follow_up_early_days``)."""
-
-    late_warning_days: int = 14
-    """How many days after its window a follow-up may be booked before that is a warning."""
-    overdue_soon_days: int = 30
-    """Within how many days from today an overdue follow-up is booked as soon as can be asked."""
 
 
 class Verdict(StrEnum):
@@ -116,7 +107,6 @@ def judge_bookings(
     policy: SitePolicy,
     *,
     partial: frozenset[str] = frozenset(),
-    booking: BookingPolicy | None = None,
 ) -> BookingJudgement:
     """What to say about the proposed appointments over the answers to ``BOOKING_QUERIES``; never raises over content."""
     facts = read_facts(resources, moment.patient_id, partial=partial, bases=moment.bases, site=policy.studies)
@@ -130,7 +120,7 @@ def judge_bookings(
     own = frozenset(order for one in appointments for order in one.orders)
     follow_ups = open_to_book(facts, policy.packs, moment.now, own)
     early_days = policy.orders.follow_up_early_days
-    rules = _Rules(early_days=early_days, booking=booking or BookingPolicy(), today=moment.now.date())
+    rules = _Rules(early_days=early_days, booking=policy.bookings, today=moment.now.date())
     judged = [_judge(one, follow_ups, rules) for one in appointments]
     settled = frozenset(one.by for one in judged if isinstance(one, QuietBooking) and one.by and one.is_in_time)
     advice, more = _each_follow_up_once([one for one in judged if isinstance(one, BookingAdvice)], settled)

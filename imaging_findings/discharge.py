@@ -33,11 +33,11 @@ from imaging_findings.unread_imaging import (
     Readings,
     ReportsOnRecord,
     StudyOfPatient,
-    UnreadPolicy,
     judge_readings,
     read_patient_study,
     studies_of_stay,
 )
+from imaging_findings.visit_policy import UnreadPolicy
 
 _OF_STAY = f"patient={PATIENT_ID_TOKEN}&encounter={ENCOUNTER_ID_TOKEN}"
 

@@ -11,6 +11,7 @@ from imaging_findings.intervals import Interval, Unit
 from imaging_findings.modalities import family_of
 from imaging_findings.order_policy import LOOKBACK, OrderPolicy
 from imaging_findings.release import PatientResults, ReleaseRule
+from imaging_findings.visit_policy import BookingPolicy, UnreadPolicy
 
 NO_LOOKBACK = "none"
 # Long enough for every examination that is repeated by plan, and short enough for the calendar.
@@ -47,6 +48,18 @@ class RuleSettings:
     """How long a recorded pregnancy holds, unless something later says otherwise."""
     follow_up_early_days: int = 14
     """How many days before its due date a follow-up still counts as on time."""
+    unreported_modalities: tuple[str, ...] = ("RF", "XA")
+    """DICOM modalities that get no report of their own here, so that a study of them alone is never called unread."""
+    unreported_words: tuple[str, ...] = ("point of care", "point-of-care", "pocus", "intraoperative", "c-arm")
+    """What the description of a study says where nobody will report it, in any case of letters."""
+    reports_interventions: bool = False
+    """Whether images that guide a biopsy or a drainage get a radiology report."""
+    unplaced_look_back_days: int = 30
+    """How old a study without an encounter may be to be told at discharge where the encounter's dates are not known."""
+    late_booking_warning_days: int = 14
+    """How many days after its due window a follow-up may be booked before that is a warning."""
+    overdue_booking_days: int = 30
+    """Within how many days from today an overdue follow-up counts as booked in time."""
     patient_results: PatientResults = PatientResults.NEVER
     """What a user who is the patient gets: `never` a card, or the dated follow-ups of `released` reports in plain words."""
     release_after_hours: int = 72
@@ -69,6 +82,9 @@ class RuleSettings:
             "pregnancy_status_window_days": self.pregnancy_status_window_days,
             "pregnancy_longest_days": self.pregnancy_longest_days,
             "follow_up_early_days": self.follow_up_early_days,
+            "unplaced_look_back_days": self.unplaced_look_back_days,
+            "late_booking_warning_days": self.late_booking_warning_days,
+            "overdue_booking_days": self.overdue_booking_days,
         }
         for name, days in windows.items():
             if not _DAYS[0] <= days <= _DAYS[1]:
@@ -88,6 +104,21 @@ class RuleSettings:
             release_after_hours=self.release_after_hours,
             image_links=self.patient_image_links,
         )
+
+    @property
+    def unread(self) -> UnreadPolicy:
+        """Which examinations nobody reports."""
+        return UnreadPolicy(
+            unreported_modalities=frozenset(one.upper() for one in self.unreported_modalities),
+            unreported_words=tuple(one.lower() for one in self.unreported_words if one.strip()),
+            reports_interventions=self.reports_interventions,
+            unplaced_look_back_days=self.unplaced_look_back_days,
+        )
+
+    @property
+    def bookings(self) -> BookingPolicy:
+        """The tolerances for bookings."""
+        return BookingPolicy(late_warning_days=self.late_booking_warning_days, overdue_soon_days=self.overdue_booking_days)
 
     @property
     def orders(self) -> OrderPolicy:

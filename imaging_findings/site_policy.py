@@ -1,4 +1,4 @@
-"""All that a site decides about the rules, in one value: the packs in force, its own codes, and the checks at order time."""
+"""All that a site decides about the rules, in one value: packs in force, own codes, checks of orders, stays and bookings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from imaging_findings.packs import bundled_packs
 from imaging_findings.release import ReleaseRule
 from imaging_findings.rules import Packs
 from imaging_findings.study_table import SiteStudies
+from imaging_findings.visit_policy import BookingPolicy, UnreadPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,8 @@ class SitePolicy:
     """The site's own examination codes, which come before LOINC and CPT."""
     release: ReleaseRule = field(default_factory=ReleaseRule)
     """What users who are the patient or a related person may be told."""
+    unread: UnreadPolicy = field(default_factory=UnreadPolicy)
+    bookings: BookingPolicy = field(default_factory=BookingPolicy)
 
 
 @cache

@@ -37,22 +37,7 @@ from imaging_findings.report_states import (
 from imaging_findings.rules import Urgency
 from imaging_findings.stays import Belonging, Placed, Stay, When, belonging, encounter_of, when
 from imaging_findings.study_table import SiteStudies
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnreadPolicy:
-    """Which examinations a site's radiology reports, and how far back an unplaced study is worth a word."""
-
-    families: frozenset[str] = frozenset({"CT", "MR", "XR", "US", "NM", "MG", "DXA"})
-    """Families that are reported; angiography (``XA``) is the operator's own record unless a site says otherwise."""
-    unreported_modalities: frozenset[str] = frozenset({"RF", "XA"})
-    """DICOM modalities without a report of their own, where a study has nothing else: fluoroscopy during an operation."""
-    unreported_words: tuple[str, ...] = ("point of care", "point-of-care", "pocus", "intraoperative", "c-arm")
-    """What a study description holds, in small letters, where nobody will report it."""
-    reports_interventions: bool = False
-    """Whether images that guide a biopsy or a drainage get a radiology report."""
-    unplaced_look_back_days: int = 30
-    """How old a study may be that cannot be placed for want of the encounter's dates."""
+from imaging_findings.visit_policy import UnreadPolicy
 
 
 class Reading(StrEnum):
@@ -206,7 +191,7 @@ def _why_never_reported(study: StudyOfPatient, policy: UnreadPolicy) -> str | No
         return "it holds no images of its own"
     if modalities - DERIVED_MODALITIES and modalities - DERIVED_MODALITIES <= policy.unreported_modalities:
         return "examinations of this modality are not reported here"
-    if not prior.kind.families & policy.families:
+    if not prior.kind.families:
         return "it is no examination that radiology is known to report here"
     if prior.kind.is_intervention and not policy.reports_interventions:
         return "its images guided an intervention"

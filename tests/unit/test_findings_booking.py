@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from imaging_findings.appointments import AppointmentSource, ProposedAppointment, read_appointments
-from imaging_findings.booking import BookingJudgement, BookingMoment, BookingPolicy, Verdict, judge_bookings
+from imaging_findings.booking import BookingJudgement, BookingMoment, Verdict, judge_bookings
 from imaging_findings.rules import Urgency
 from imaging_findings.site_policy import product_policy
 from imaging_findings.study_table import read_site_studies
+from imaging_findings.visit_policy import BookingPolicy
 from tests.cds_actors import LOINC, NOW, a_bundle, a_lung_rads, a_nodule, a_patient, a_study, an_observation, an_order, concept
 
 CHEST_CT = concept(LOINC, "29252-4")
@@ -50,7 +51,8 @@ def judged(
     resources |= {"studies": [a_study()] if studies is None else studies} | others
     sent = a_bundle(*appointments) if stated is None else stated
     moment = BookingMoment(patient_id="p", appointments=sent, now=NOW)
-    return judge_bookings(resources, moment, product_policy(), partial=partial, booking=booking)
+    policy = replace(product_policy(), bookings=booking or BookingPolicy())
+    return judge_bookings(resources, moment, policy, partial=partial)
 
 
 def told(judgement: BookingJudgement) -> list[tuple[Verdict, Urgency]]:

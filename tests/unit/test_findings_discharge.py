@@ -11,7 +11,8 @@ from imaging_findings.discharge import DischargeJudgement, DischargeMoment, judg
 from imaging_findings.rules import Urgency
 from imaging_findings.site_policy import product_policy
 from imaging_findings.stays import Belonging
-from imaging_findings.unread_imaging import Reading, UnreadPolicy
+from imaging_findings.unread_imaging import Reading
+from imaging_findings.visit_policy import UnreadPolicy
 from tests.cds_actors import DCM, LOINC, NOW, a_lung_rads, a_nodule, a_patient, a_report, a_study, an_ai_lung_rads, concept
 
 ENCOUNTER = {"reference": "Encounter/e"}
@@ -233,7 +234,7 @@ def test_what_nobody_will_report_is_not_unread(members: dict[str, Any], why: str
 
 def test_which_examinations_are_reported_is_the_site_s_policy() -> None:
     film = a_film(modality=[{"code": "XA"}], series=[], description="CORONARY ANGIOGRAM")
-    policy = UnreadPolicy(families=frozenset({"XA"}), unreported_modalities=frozenset())
+    policy = UnreadPolicy(unreported_modalities=frozenset({"RF"}))
 
     assert [one.reading for one in judged([film], policy=policy).readings.waiting] == [Reading.UNREAD]
 
