@@ -64,6 +64,14 @@ class ProcessGroup:
                         raise ProcessFailed(f"{spec.title} did not come up in {timeout_s:.0f} s. Its log: {spec.log_file}")
                     time.sleep(0.1)
 
+    def has(self, title: str) -> bool:
+        """Whether a server of that title was started here."""
+        return any(spec.title == title for spec, _ in self._running)
+
+    def process_id(self, title: str) -> int:
+        """The first process of the server of that title, which is also its session; KeyError when there is none."""
+        return {spec.title: child.pid for spec, child in self._running}[title]
+
     def check(self) -> None:
         """ProcessFailed when a server has ended."""
         for spec, child in self._running:

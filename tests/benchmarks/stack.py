@@ -50,6 +50,8 @@ class Stack:
     static_url: str
     proxy_url: str
     fake_ehr_url: str
+    slow_fhir_port: int
+    group: ProcessGroup
     authorization: Authorization
     services: SandboxServices
 
@@ -64,6 +66,11 @@ class Stack:
     @property
     def fhir_base(self) -> str:
         return f"{self.options.ehr_url}/fhir"
+
+    @property
+    def slow_fhir_base(self) -> str:
+        """Where a FHIR server may be started that the application asks when the benchmarks' CDS client names it."""
+        return f"http://127.0.0.1:{self.slow_fhir_port}/fhir"
 
     def token(self, scope: str, lifetime_s: int = 900) -> str:
         """An access token of the sandbox for patient A."""
@@ -84,7 +91,7 @@ class Stack:
 @contextmanager
 def a_stack(directory: Path, images: Path) -> Iterator[Stack]:
     """Everything running, until the block ends."""
-    ports = {name: free_port_number() for name in ("port", "ehr_port", "pacs_port", "static", "proxy", "fake")}
+    ports = {name: free_port_number() for name in ("port", "ehr_port", "pacs_port", "static", "proxy", "fake", "slow")}
     options = DemoOptions(
         directory=with_images(directory, images),
         viewer_dir=VIEWER_DIR,
@@ -98,7 +105,7 @@ def a_stack(directory: Path, images: Path) -> Iterator[Stack]:
     services.store.put(small_imaging_study())
     caller = SigningEhr(iss=CALLER)
     fake_url = f"http://127.0.0.1:{ports['fake']}"
-    write_configuration(options, caller, fake_url)
+    write_configuration(options, caller, fake_url, ports["slow"])
     beside = {
         "static": ("--length", "4000"),
         "proxy": ("--upstream", f"http://127.0.0.1:{options.pacs_port}"),
@@ -118,6 +125,8 @@ def a_stack(directory: Path, images: Path) -> Iterator[Stack]:
             static_url=f"http://127.0.0.1:{ports['static']}",
             proxy_url=f"http://127.0.0.1:{ports['proxy']}",
             fake_ehr_url=fake_url,
+            slow_fhir_port=ports["slow"],
+            group=group,
             authorization=services.authorization,
             services=services,
         )
@@ -137,14 +146,13 @@ def beside_spec(options: DemoOptions, name: str, port: int, *told: str) -> Proce
     )
 
 
-def write_configuration(options: DemoOptions, caller: SigningEhr, fake_ehr_url: str) -> None:
+def write_configuration(options: DemoOptions, caller: SigningEhr, fake_ehr_url: str, slow_fhir_port: int) -> None:
     """The demo's settings, with a further CDS client and a further EHR."""
     keys = options.directory / "caller.jwks.json"
     keys.write_text(json.dumps(caller.jwks()))
     table = app_table(options)
-    table["cds"]["trusted_clients"].append(
-        {"iss": CALLER, "jwks_file": str(keys.absolute()), "fhir_servers": [f"{options.ehr_url}/fhir"]}
-    )
+    fhir_servers = [f"{options.ehr_url}/fhir", f"http://127.0.0.1:{slow_fhir_port}/fhir"]
+    table["cds"]["trusted_clients"].append({"iss": CALLER, "jwks_file": str(keys.absolute()), "fhir_servers": fhir_servers})
     table["ehr"].append(
         {
             "name": CROWDED,

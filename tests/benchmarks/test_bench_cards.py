@@ -1,176 +1,156 @@
-"""Cards: latency and throughput beside a static answer from the same server, and where the time goes (STYLE 35)."""
+"""Cards: latency and throughput beside a static answer and HealthChain, and from a FHIR server without prefetch (STYLE 35)."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from functools import partial
-from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 
-from cds_service.cards import CardContext
-from cds_service.evaluate import SERVICES, cards_for
-from cds_service.protocol import parse_request
-from cds_service.runtime import CdsServices
-from cds_service.settings import CdsSettings, TrustedCdsClient
-from cds_service.validator import faults_of
-from fhir_imaging.store.engine import Store
-from tests.benchmarks.load import Client, Request, Timing, drive, timed
+from tests.benchmarks.card_servers import CardServers, card_servers
+from tests.benchmarks.hooks import (
+    BODY_BYTES,
+    PATH,
+    SCOPE,
+    InTurn,
+    full_hook,
+    hook,
+    of_many_patients,
+    questions,
+    signed,
+)
+from tests.benchmarks.lean import LeanClient, posted
+from tests.benchmarks.load import Client, Load, Request, Sample, Timing, drive
+from tests.benchmarks.peer_servers import PATH as HEALTHCHAIN_PATH
 from tests.benchmarks.report import Report
-from tests.benchmarks.stack import CALLER, PATIENT, Stack
-from tests.cds_actors import a_bundle, a_hook, a_store
+from tests.benchmarks.stack import PATIENT, Stack
 
-SERVICE = "imaging-findings"
-PATH = f"/cds-services/{SERVICE}"
-BODY_BYTES = 62_000
-SECONDS = 3.0
+SECONDS = 1.5
+ROUNDS = 2
 SIGNED = 1500
-SCOPE = "patient/*.rs"
+JSON = {"Accept": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def servers(stack: Stack) -> Iterator[CardServers]:
+    with card_servers(stack) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def body(stack: Stack) -> bytes:
-    """A hook request of 62 kB: patient A's chart, filled up with reports of long ago as a real chart is."""
-    prefetch = fetched(stack)
-    number = 0
-    while len(json.dumps(prefetch)) < BODY_BYTES - 700:
-        number += 1
-        prefetch["reports"]["entry"].append({"resource": an_old_report(number)})
-    return hook(prefetch=prefetch)
+    made = full_hook(stack)
+    assert 0.95 * BODY_BYTES < len(made) < 1.05 * BODY_BYTES
+    return made
 
 
-def an_old_report(number: int) -> dict[str, Any]:
-    return {
-        "resourceType": "DiagnosticReport",
-        "id": f"old-{number}",
-        "status": "final",
-        "subject": {"reference": f"Patient/{PATIENT}"},
-        "code": {"text": "Radiograph of the knee"},
-        "issued": f"{1990 + number % 30}-05-01T12:00:00Z",
-        "conclusion": "Mild degenerative change of the medial compartment. No fracture. " * 6,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way to an answer: whom to call, with what, and whose processor time it costs."""
+
+    base_url: str
+    unit: Callable[[LeanClient], bytes]
+    cpu_s: Callable[[], float]
+    most: int = 100_000
+
+    def run(self, concurrency: int, seconds: float = SECONDS) -> Sample:
+        load = Load(base_url=self.base_url, connect=LeanClient, unit=self.unit, concurrency=concurrency, cpu_s=self.cpu_s)
+        return load.run(seconds=seconds, most=self.most)
+
+
+def same(stack: Stack, servers: CardServers, bodies: list[bytes]) -> dict[str, Way]:
+    """Everybody is posted the same requests, one patient after the other."""
+    addresses = {
+        "static answer": (stack.static_url, "/static", "static"),
+        "HealthChain, fixed card": (servers.peer_url, HEALTHCHAIN_PATH, "HealthChain"),
+        "card, authentication off": (servers.open_url, PATH, "open application"),
     }
+    if servers.peer.python is None:
+        del addresses["HealthChain, fixed card"]
+    ways = {}
+    for name, (base_url, path, title) in addresses.items():
+        requests = InTurn([posted(path, JSON, one) for one in bodies])
+        ways[name] = Way(
+            base_url=base_url, unit=lambda client, requests=requests: client.send(requests.next()), cpu_s=servers.cpu_of(title)
+        )
+    return ways
 
 
-def fetched(stack: Stack) -> dict[str, Any]:
-    """The answers of the sandbox's FHIR server to the service's own prefetch templates."""
-    headers = {"Authorization": f"Bearer {stack.token(SCOPE)}"}
-    found: dict[str, Any] = {}
-    with Client(stack.options.ehr_url) as client:
-        for query in SERVICES[SERVICE].queries:
-            path = quote(f"/fhir/{query.path_for(PATIENT)}", safe="/?=&,:$")
-            found[query.key] = json.loads(client.send(Request(path=path, headers=headers)).body)
-    found.setdefault("reports", a_bundle()).setdefault("entry", [])
-    return found
+def with_jwt(stack: Stack, servers: CardServers, bodies: list[bytes], algorithm: str, number: int = SIGNED) -> Way:
+    """Signed calls; each JWT counts once, so a way is good for one run."""
+    tokens, turn = signed(stack, algorithm, number), InTurn(bodies)
+
+    def call(client: LeanClient) -> bytes:
+        return client.send(posted(PATH, JSON | {"Authorization": f"Bearer {next(tokens)}"}, turn.next()))
+
+    return Way(base_url=stack.app_url, unit=call, cpu_s=servers.cpu_of("The application"), most=number)
 
 
-def hook(**members: Any) -> bytes:
-    context = {"userId": "Practitioner/demo-gp", "patientId": PATIENT}
-    request = a_hook(context=context, **members)
-    if "fhirServer" not in members:
-        del request["fhirServer"]
-    return json.dumps(request).encode()
+def in_turns(stack: Stack, servers: CardServers, bodies: list[bytes], concurrency: int) -> dict[str, Timing]:
+    """Each way for a while, then all again: what else the machine does hits all alike."""
+    samples: dict[str, Sample] = {}
+    for _ in range(ROUNDS):
+        ways = same(stack, servers, bodies)
+        for algorithm in ("RS384", "ES384"):
+            ways[f"card, {algorithm}"] = with_jwt(stack, servers, bodies, algorithm)
+        for name, way in ways.items():
+            sample = way.run(concurrency)
+            samples[name] = samples[name] + sample if name in samples else sample
+    return {name: sample.timing for name, sample in samples.items()}
 
 
-def signed(stack: Stack, algorithm: str, number: int) -> Iterator[str]:
-    """Client JWTs, made before the clock starts: each counts once."""
-    url, now = f"{stack.app_url}{PATH}", int(time.time())
-    header: Mapping[str, str] = {"alg": algorithm, "kid": "rsa-1" if algorithm == "RS384" else stack.caller.kid}
-    return iter([stack.caller.jwt_for(url, header=header, iss=CALLER, iat=now, exp=now + 300) for _ in range(number)])
-
-
-def cards(stack: Stack, body: bytes, algorithm: str, *, concurrency: int, most: int = SIGNED) -> Timing:
-    tokens = signed(stack, algorithm, most)
-
-    def call(client: Client) -> None:
-        headers = {"Authorization": f"Bearer {next(tokens)}", "Content-Type": "application/json"}
-        client.send(Request(method="POST", path=PATH, headers=headers, body=body))
-
-    return drive(stack.app_url, call, concurrency=concurrency, seconds=SECONDS, most=most)
-
-
-def test_card_with_prefetch_beside_a_static_answer(stack: Stack, report: Report, body: bytes) -> None:
-    """R36: signed by ES384 or RS384; the outbound validator is on, as by default."""
-    assert 0.95 * BODY_BYTES < len(body) < 1.05 * BODY_BYTES
-    headers = {"Content-Type": "application/json"}
-    posted = Request(method="POST", path="/static", headers=headers, body=body)
-    for algorithm in ("ES384", "RS384"):
-        cards(stack, body, algorithm, concurrency=8, most=40)  # both workers have read the keys
+def test_card_with_prefetch_beside_a_static_answer_and_healthchain(
+    stack: Stack, servers: CardServers, report: Report, body: bytes
+) -> None:
+    """R36: signed by ES384 or RS384, or authentication off; the outbound validator is on, as by default."""
+    report.remarks["HealthChain"] = servers.peer.remark
+    bodies = of_many_patients(body)
+    for way in same(stack, servers, bodies).values():
+        way.run(8, 0.5)
+    for algorithm in ("RS384", "ES384"):
+        with_jwt(stack, servers, bodies, algorithm, 40).run(8)  # both workers have read the keys
     for concurrency in (1, 16):
-        static = drive(stack.static_url, lambda client: client.send(posted), concurrency=concurrency, seconds=SECONDS / 2)
-        base = report.add("card", f"static answer, {concurrency} at once", static, concurrency=concurrency)
-        for algorithm in ("ES384", "RS384"):
-            timing = cards(stack, body, algorithm, concurrency=concurrency)
-            report.compare(base, f"card, {algorithm}, {concurrency} at once", timing)
+        timings = in_turns(stack, servers, bodies, concurrency)
+        at_once = f", {concurrency} at once"
+        below = report.add("card", f"static answer{at_once}", timings.pop("static answer"), concurrency=concurrency)
+        for name, timing in timings.items():
+            row = report.compare(below, f"{name}{at_once}", timing)
+            below = below if name.startswith("card, RS384") else row
 
 
-def test_card_without_prefetch(stack: Stack, report: Report) -> None:
-    """R19, R21: the service's questions go to the sandbox's FHIR server, which answers them one core at a time."""
+def test_every_way_answers_with_cards(stack: Stack, servers: CardServers, body: bytes) -> None:
+    """What is measured is what is meant: each way gives a card, ours names the finding."""
+    bodies = of_many_patients(body)
+    ways = same(stack, servers, bodies)
+    for name, way in [*ways.items(), ("card, ES384", with_jwt(stack, servers, bodies, "ES384", 2))]:
+        with LeanClient(way.base_url) as client:
+            came = json.loads(way.unit(client))
+        assert name == "static answer" or came["cards"][0]["summary"]
+
+
+def without_prefetch(stack: Stack, fhir_server: str) -> bytes:
     token = stack.token(SCOPE)
     grant = {"access_token": token, "token_type": "Bearer", "expires_in": 300, "subject": "imaging-cds", "scope": SCOPE}
-    body = hook(fhirServer=stack.fhir_base, fhirAuthorization=grant | {"patient": PATIENT})
-    headers = {"Authorization": f"Bearer {token}"}
-    questions = [quote(f"/fhir/{query.path_for(PATIENT)}", safe="/?=&,:$") for query in SERVICES[SERVICE].queries]
+    return hook(fhirServer=fhir_server, fhirAuthorization=grant | {"patient": PATIENT})
+
+
+@pytest.mark.parametrize("group", ["card-far", "card-fetching"])
+def test_card_without_prefetch(stack: Stack, servers: CardServers, report: Report, group: str) -> None:
+    """R19, R21: the questions go to a server of 50 ms a call, and to the sandbox's, which answers them one core at a time."""
+    fhir_base = stack.slow_fhir_base if group == "card-far" else stack.fhir_base
+    headers = {"Authorization": f"Bearer {stack.token(SCOPE)}"}
+    paths = list(questions().values())
 
     def ask(client: Client) -> None:
-        for path in questions:
+        for path in paths:
             client.send(Request(path=path, headers=headers))
 
-    cards(stack, body, "ES384", concurrency=2, most=8)
-    fhir = drive(stack.options.ehr_url, ask, seconds=SECONDS / 2)
-    base = report.add("card-fetching", "the same questions asked directly, one after another", fhir)
-    report.compare(base, "card without prefetch", cards(stack, body, "ES384", concurrency=1))
-    report.compare(base, "card without prefetch, 4 at once", cards(stack, body, "ES384", concurrency=4), concurrency=4)
-
-
-def authenticate(services: CdsServices, tokens: Iterator[str]) -> None:
-    services.authenticator.authenticate(f"Bearer {next(tokens)}", PATH)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = a_store(tmp_path / "state")
-    yield opened
-    opened.close()
-
-
-def test_where_the_time_of_a_card_goes(stack: Stack, report: Report, body: bytes, store: Store, tmp_path: Path) -> None:
-    keys = tmp_path / "keys.json"
-    keys.write_text(json.dumps(stack.caller.jwks()))
-    trusted = TrustedCdsClient(iss=CALLER, jwks_file=keys)
-    services = CdsServices.assemble(CdsSettings(public_base_url=stack.app_url, trusted_clients=(trusted,)), (), store)
-    times = 150
-    service = SERVICES[SERVICE]
-    parsed = parse_request(json.loads(body), hook=service.hook)
-    context = CardContext(
-        request=parsed, app_url=stack.app_url, ehr_name="sandbox", now=datetime.now(UTC), new_uuid=services.new_uuid
-    )
-    made = cards_for(service, context, None, services.budgets)
-    answer: dict[str, object] = {"cards": [one.card for one in made]}
-    assert made
-
-    def remember() -> None:
-        fresh = cards_for(service, context, None, services.budgets)
-        began.append(time.perf_counter())
-        services.feedback.remember(fresh, service_id=SERVICE, client=CALLER, now=services.now())
-        ended.append(time.perf_counter())
-
-    began: list[float] = []
-    ended: list[float] = []
-    parse = timed(lambda: parse_request(json.loads(body), hook=service.hook), times=times)
-    base = report.add("card-parts", "read the request (JSON, protocol)", parse)
-    for algorithm in ("ES384", "RS384"):
-        tokens = signed(stack, algorithm, times)
-        check = partial(authenticate, services, tokens)
-        report.compare(base, f"client JWT {algorithm}, with the memory of used ids", timed(check, times=times))
-    judged = timed(lambda: cards_for(service, context, None, services.budgets), times=times)
-    report.compare(base, "facts, rules and wording", judged)
-    report.compare(base, "outbound validator", timed(lambda: faults_of(answer), times=times))
-    for _ in range(times):
-        remember()
-    noted = [end - start for start, end in zip(began, ended, strict=True)]
-    report.compare(base, "note the issued cards", Timing.of(noted, sum(noted)))
+    bodies = [without_prefetch(stack, fhir_base)]
+    with_jwt(stack, servers, bodies, "RS384", 8).run(4)
+    asked = drive(fhir_base.removesuffix("/fhir"), ask, seconds=SECONDS)
+    base = report.add(group, f"the same {len(paths)} questions asked directly, one after another", asked)
+    for concurrency in (1, 4):
+        timing = with_jwt(stack, servers, bodies, "RS384").run(concurrency, 2 * SECONDS).timing
+        name = f"card without prefetch, RS384, {concurrency} at once"
+        report.compare(base, name, timing, concurrency=concurrency)

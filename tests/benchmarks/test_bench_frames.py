@@ -70,6 +70,7 @@ def mean(timings: Sequence[Timing]) -> Timing:
     return Timing(
         p50_ms=sum(one.p50_ms for one in timings) / number,
         p95_ms=sum(one.p95_ms for one in timings) / number,
+        p99_ms=sum(one.p99_ms for one in timings) / number,
         per_s=sum(one.per_s for one in timings) / number,
         count=sum(one.count for one in timings),
     )

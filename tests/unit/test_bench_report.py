@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import http.server
 import json
+import threading
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import pytest
 
-from tests.benchmarks.load import Client, Request, Timing, drive, timed
+from tests.benchmarks.lean import LeanClient, posted
+from tests.benchmarks.load import Client, Load, Request, Sample, Timing, drive, timed
 from tests.benchmarks.report import BEGIN, END, Report, between_markers, markdown, read_rows
 
 
 def a_timing(p50_ms: float, per_s: float) -> Timing:
-    return Timing(p50_ms=p50_ms, p95_ms=2 * p50_ms, per_s=per_s, count=10)
+    return Timing(p50_ms=p50_ms, p95_ms=2 * p50_ms, p99_ms=3 * p50_ms, per_s=per_s, count=10)
 
 
 def test_quantiles_are_of_the_measured_durations() -> None:
-    timing = Timing.of([number / 1000 for number in range(1, 101)], elapsed_s=2.0)
+    timing = Timing.of([number / 1000 for number in range(1, 101)], elapsed_s=2.0, cpu_s=0.7)
 
-    assert (timing.p50_ms, timing.p95_ms, timing.per_s, timing.count) == (51.0, 96.0, 50.0, 100)
+    assert (timing.p50_ms, timing.p95_ms, timing.p99_ms) == (51.0, 96.0, 100.0)
+    assert (timing.per_s, timing.count, timing.cpu_ms) == (50.0, 100, 7.0)
     with pytest.raises(ValueError, match="nothing"):
         Timing.of([], elapsed_s=1.0)
+
+
+def test_runs_in_turns_add_up_to_one() -> None:
+    first = Sample(durations_s=(0.001, 0.002), elapsed_s=1.0, cpu_s=0.1)
+    second = Sample(durations_s=(0.003,), elapsed_s=2.0, cpu_s=0.2)
+
+    timing = (first + second).timing
+
+    assert (timing.p50_ms, timing.count, timing.per_s) == (2.0, 3, 1.0)
+    assert timing.cpu_ms == pytest.approx(100)
+    assert (first + Sample(durations_s=(), elapsed_s=1.0)).timing.cpu_ms is None
 
 
 def test_one_at_a_time_is_compared_by_time_and_many_by_throughput() -> None:
@@ -40,7 +56,9 @@ def test_rows_survive_their_json() -> None:
     again = read_rows(json.loads(json.dumps({"rows": [asdict(row) for row in report.rows]})))
 
     assert again == report.rows
-    assert "| card (signed) | 1 | 5.00 | 10.0 | 200 | 2.50 | p50 of “static” | 10 |" in markdown({"state": "SQLite"}, again)
+    assert "| card (signed) | 1 | 5.00 | 10.0 | 15.0 | 200 |  | 2.50 | p50 of “static” | 10 |" in markdown(
+        {"state": "SQLite"}, again
+    )
 
 
 def test_only_what_is_between_the_markers_is_written_anew() -> None:
@@ -65,3 +83,44 @@ def test_calls_in_this_process_are_counted() -> None:
 
     assert timed(lambda: calls.append(1), times=7).count == 7
     assert len(calls) == 7
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200 if self.path == "/echo" else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def echo_url() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_the_lean_client_reads_whole_answers_of_any_size(echo_url: str) -> None:
+    with LeanClient(echo_url) as client:
+        for body in (b"", b"{}", b"x" * 700_000):
+            assert client.send(posted("/echo", {"Authorization": "Bearer one"}, body)) == body
+    with LeanClient(echo_url) as client, pytest.raises(AssertionError, match="404"):
+        client.send(posted("/elsewhere", {}, b""))
+
+
+def test_processor_time_is_that_of_the_run_alone(echo_url: str) -> None:
+    readings = iter((5.0, 5.6))
+    ready = posted("/echo", {}, b"{}")
+    load = Load(base_url=echo_url, connect=LeanClient, unit=lambda client: client.send(ready), cpu_s=lambda: next(readings))
+
+    timing = load.run(seconds=1.0, most=6).timing
+
+    assert timing.count == 6
+    assert timing.cpu_ms == pytest.approx(100)

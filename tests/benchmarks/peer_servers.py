@@ -1,0 +1,64 @@
+"""HealthChain's CDS endpoint, installed on first use from hashed pins, served by uvicorn with uvloop and two workers."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from imaging_cds.processes import ProcessSpec
+
+CHECKOUT = Path(__file__).parent.parent.parent
+ENVIRONMENT = CHECKOUT / "build" / "bench" / "peers" / "venv"
+HERE = Path(__file__).parent / "peers"
+PINS = HERE / "healthchain.txt"
+INSTALL_TIMEOUT_S = 150
+MODE = "uvicorn with uvloop and httptools, 2 workers, no access log"
+PATH = "/cds/cds-services/imaging-findings"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """An installed peer, or why it is not there."""
+
+    python: Path | None
+    remark: str
+
+
+def healthchain() -> Peer:
+    """Installs what the pins say unless that is installed already. Without a package index it says so and is skipped."""
+    python = ENVIRONMENT / "bin" / "python"
+    stamp = ENVIRONMENT / "pins.sha256"
+    wanted = hashlib.sha256(PINS.read_bytes()).hexdigest()
+    if not (stamp.is_file() and stamp.read_text() == wanted):
+        try:
+            _run(sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT))
+            pip = ("-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--require-hashes", "--no-deps")
+            _run(str(python), *pip, "-r", str(PINS))
+        except (OSError, subprocess.SubprocessError) as failure:
+            return Peer(python=None, remark=f"not measured, it could not be installed here ({type(failure).__name__})")
+        stamp.write_text(wanted)
+    return Peer(python=python, remark=f"{_pinned('healthchain')}, {MODE}; fixed card, no rules, no JWT, nothing remembered")
+
+
+def _pinned(name: str) -> str:
+    line = next(line for line in PINS.read_text().splitlines() if line.startswith(f"{name}=="))
+    return line.split()[0].replace("==", " ")
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_TIMEOUT_S)
+
+
+def healthchain_spec(python: Path, port: int, logs: Path) -> ProcessSpec:
+    """How it is started. Its command line lets uvicorn choose; here the faster of its choices is said out loud."""
+    uvicorn = ("-m", "uvicorn", "--app-dir", str(HERE), "healthchain_app:app", "--host", "127.0.0.1", "--port", str(port))
+    mode = ("--workers", "2", "--loop", "uvloop", "--http", "httptools", "--log-level", "warning", "--no-access-log")
+    return ProcessSpec(
+        title="HealthChain",
+        command=[str(python), *uvicorn, *mode],
+        ready_url=f"http://127.0.0.1:{port}/health",
+        log_file=logs / "healthchain.log",
+    )
