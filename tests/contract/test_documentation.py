@@ -35,7 +35,7 @@ STAGES = ("cards", "app", "imaging server", "sync", "operations")
 # A path of one machine, or a package registry's address. Where a machine is set up by its own package manager's defaults,
 # neither is ever needed. This module has to name them.
 FOREIGN = re.compile(
-    rb"pypi\.org|registry\.npmjs|npmjs\.(?:org|com)/|files\.pythonhosted|(?<![\w.\-~])/(?:root|work|tmp|home)(?:/|\b(?=[\"'\s]))"
+    rb"pypi\.org|registry\.npmjs|npmjs\.(?:org|com)/|files\.pythonhosted|(?<![\w.\-~}])/(?:root|work|tmp|home)(?:/|\b(?=[\"'\s]))"
 )
 MAY_NAME_THEM = {Path(__file__).relative_to(CHECKOUT).as_posix()}
 
@@ -109,6 +109,7 @@ def test_links_within_the_repository_lead_somewhere(document: Path) -> None:
         (b"--index-url https://pypi.org/simple", True),
         (b"https://site.example/work/list", False),
         (b"homework/tmp.py", False),
+        (b'f"{chart}/work/order"', False),
         (b"~/work/", False),
     ],
 )
