@@ -34,6 +34,8 @@ class Silence:
     reason: str
     by: str | None = None
     """Reference of what answers it, where something does."""
+    rule_id: str | None = None
+    """The rule that would have spoken, where one was reached."""
 
 
 def _nothing_to_check(_request: HookRequest) -> None:

@@ -88,6 +88,8 @@ class Suppressed:
     finding: Finding
     reason: str
     by: str
+    rule_id: str = ""
+    """The rule that would have spoken; empty where none was reached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

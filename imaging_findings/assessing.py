@@ -133,10 +133,11 @@ def _of_row(base: Guidance, row: TableRow, pack: TablePack, reading: _Reading) -
 def _unless_silent(guidance: Guidance, row: TableRow, today: date) -> Spoken:
     if row.speaks is Speaks.NEVER:
         reason = f"nothing is asked for ({guidance.rule_id})"
-        return Suppressed(finding=guidance.finding, reason=reason, by=guidance.rule_id)
+        return Suppressed(finding=guidance.finding, reason=reason, by=guidance.rule_id, rule_id=guidance.rule_id)
     due = guidance.next_step.due if guidance.next_step else None
     if row.speaks is Speaks.WHEN_DUE and due and today < due.earliest:
-        return Suppressed(finding=guidance.finding, reason=f"nothing is due before {due.earliest}", by=guidance.rule_id)
+        reason = f"nothing is due before {due.earliest}"
+        return Suppressed(finding=guidance.finding, reason=reason, by=guidance.rule_id, rule_id=guidance.rule_id)
     return guidance
 
 

@@ -69,7 +69,8 @@ def _of_study(found: list[_Rated], facts: Facts, policy: ActionablePolicy, now: 
     told = _told(facts, [one.finding for one in found])
     if issued and now - issued > timedelta(days=policy.silent_after_days):
         reason = f"it was reported more than {policy.silent_after_days} days ago"
-        return Suppressed(finding=lead.finding, reason=reason, by=lead.finding.reference)
+        by, rule_id = lead.finding.reference, f"{policy.info.pack_id}/category-{lead.category}"
+        return Suppressed(finding=lead.finding, reason=reason, by=by, rule_id=rule_id)
     unsigned = lead.finding.author is Author.AI
     quoted = tuple(quote for report in facts.reports_of(lead.finding) for quote in told_in(report))
     base = Guidance(

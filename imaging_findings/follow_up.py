@@ -78,7 +78,7 @@ def after_history(guidance: Guidance, ground: Ground) -> Guidance | Suppressed:
         study = _later(ground, ground.day)
         if study is not None:
             reason = f"a later {ground.answer.words} was done on {study.day}"
-            return Suppressed(finding=guidance.finding, reason=reason, by=study.reference)
+            return Suppressed(finding=guidance.finding, reason=reason, by=study.reference, rule_id=guidance.rule_id)
         order = _ordered(ground, guidance.finding, ground.day)
         if order is not None and is_too_late(order, due):
             note = f"An order ({order.code_text}) is planned for {order.planned_from}, later than due."
@@ -87,7 +87,8 @@ def after_history(guidance: Guidance, ground: Ground) -> Guidance | Suppressed:
             note = f"A draft order ({order.code_text}) is waiting to be signed."
             guidance = replace(guidance, order=None, urgency=Urgency.INFO, notes=(*guidance.notes, note))
         elif order is not None:
-            return Suppressed(finding=guidance.finding, reason=f"{order.code_text} is already ordered", by=order.reference)
+            reason = f"{order.code_text} is already ordered"
+            return Suppressed(finding=guidance.finding, reason=reason, by=order.reference, rule_id=guidance.rule_id)
     return replace(guidance, overdue=_is_overdue(guidance.next_step, ground.today))
 
 

@@ -28,4 +28,4 @@ def unless_nothing_is_said(guidance: Guidance) -> Guidance | Suppressed:
     if guidance.finding.recommended or guidance.quotes or guidance.ai is not None:
         return guidance
     reason = "no guideline is in force for it at this site, and the reader recommended nothing"
-    return Suppressed(finding=guidance.finding, reason=reason, by=guidance.rule_id)
+    return Suppressed(finding=guidance.finding, reason=reason, by=guidance.rule_id, rule_id=guidance.rule_id)

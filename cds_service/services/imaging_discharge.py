@@ -21,7 +21,8 @@ def judge_request(gathered: Gathered, context: CardContext) -> DischargeJudgemen
         bases=(request.fhir_server,) if request.fhir_server else (),
         site=context.policy.studies,
     )
-    return judge_discharge(gathered.resources, moment, context.policy.packs, partial=gathered.partial)
+    policy = context.policy
+    return judge_discharge(gathered.resources, moment, policy.packs, partial=gathered.partial, policy=policy.unread)
 
 
 def evaluate(gathered: Gathered, context: CardContext) -> tuple[IssuedCard, ...]:
@@ -37,7 +38,10 @@ def silences(gathered: Gathered, context: CardContext) -> tuple[Silence, ...]:
     quiet = [*judgement.readings.quiet, *judgement.quiet]
     return (
         *(Silence(about=one.reference, reason=one.reason, by=one.by) for one in quiet),
-        *(Silence(about=one.finding.reference, reason=one.reason, by=one.by) for one in judgement.judged.suppressed),
+        *(
+            Silence(about=one.finding.reference, reason=one.reason, by=one.by, rule_id=one.rule_id or None)
+            for one in judgement.judged.suppressed
+        ),
         *(Silence(about=one.reference, reason=one.reason) for one in judgement.judged.problems),
     )
 

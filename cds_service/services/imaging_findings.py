@@ -35,7 +35,10 @@ def silences(gathered: Gathered, context: CardContext) -> tuple[Silence, ...]:
     if context.request.user.is_patient_or_proxy:
         held = _release(judgement, facts, context).withheld
         return tuple(Silence(about=one.finding.reference, reason=one.reason) for one in held)
-    answered = [Silence(about=one.finding.reference, reason=one.reason, by=one.by) for one in judgement.suppressed]
+    answered = [
+        Silence(about=one.finding.reference, reason=one.reason, by=one.by, rule_id=one.rule_id or None)
+        for one in judgement.suppressed
+    ]
     return (*answered, *(Silence(about=one.reference, reason=one.reason) for one in judgement.problems))
 
 

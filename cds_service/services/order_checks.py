@@ -43,7 +43,7 @@ def evaluate(gathered: Gathered, context: CardContext) -> tuple[IssuedCard, ...]
 def silences(gathered: Gathered, context: CardContext) -> tuple[Silence, ...]:
     """Repeats (O4) and other codes that are not told, and why."""
     suppressed = judge_request(gathered, context).suppressed
-    return tuple(Silence(about=one.order.key, reason=one.reason, by=one.by) for one in suppressed)
+    return tuple(Silence(about=one.order.key, reason=one.reason, by=one.by, rule_id=one.rule_id) for one in suppressed)
 
 
 def order_service(*, hook: str, title: str, judged: str) -> ServiceDefinition:
