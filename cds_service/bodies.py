@@ -31,11 +31,16 @@ def json_body(request: Request, max_bytes: int) -> object:
     elif encoding not in ("", "identity"):
         raise NotSupported("The body may be sent plain or with Content-Encoding gzip.", status=415)
     try:
-        return json.loads(sent)
+        return json.loads(sent, parse_constant=_refuse_constant)
     except (ValueError, UnicodeDecodeError) as exc:
         raise InvalidRequest("The body is not valid JSON.") from exc
     except RecursionError as exc:
         raise InvalidRequest("The body is nested too deeply.") from exc
+
+
+def _refuse_constant(name: str) -> object:
+    # Python reads NaN and Infinity, which JSON has not (R1).
+    raise ValueError(name)
 
 
 def unpacked(packed: bytes, max_bytes: int) -> bytes:

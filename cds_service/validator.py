@@ -18,6 +18,7 @@ SELECTION_BEHAVIORS = ("at-most-one", "any")
 ACTION_SELECTIONS = ("all", "any", "at-most-one")
 ACTION_TYPES = ("create", "update", "delete")
 # Tuples, since an odd value (a list) must compare unequal instead of failing to hash.
+_HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 _HTML = re.compile(r"<[A-Za-z/!?]")
 
 
@@ -26,7 +27,7 @@ def faults_of(response: object) -> tuple[str, ...]:
     if not isinstance(response, dict) or not isinstance(response.get("cards"), list):
         return ("R24 response: must be an object with an array cards",)
     found = [f"R2 {place}: is empty" for place in _empty(response, "response", allowed={"response.cards"})]
-    found += [f"R1 {place}: is no number of JSON" for place in _not_finite(response, "response")]
+    found += [f"R1 {place}: is no {what} of JSON" for place, what in _no_json(response, "response")]
     found += [f"R3 {place}: extension must be an object" for place in _bad_extensions(response, "response")]
     if not isinstance(response.get("systemActions", []), list):
         found.append("R24 systemActions: must be an array")
@@ -60,6 +61,8 @@ def _card_text(card: Mapping[str, Any], place: str) -> Iterator[str]:
         yield f"R25 {place}.summary: must be given"
     elif len(str(summary)) >= SUMMARY_LIMIT:
         yield f"R25 {place}.summary: has {len(str(summary))} characters, must be under {SUMMARY_LIMIT}"
+    elif not str(summary).isprintable():
+        yield f"R25 {place}.summary: must be one line of plain text"
     if card.get("indicator") not in INDICATORS:
         yield f"R25 {place}.indicator: must be info, warning or critical"
     if "detail" in card and (not _is_text(card["detail"]) or _HTML.search(str(card["detail"]))):
@@ -148,16 +151,20 @@ def _empty(value: object, place: str, allowed: set[str]) -> Iterator[str]:
             yield from _empty(member, f"{place}[{position}]", allowed)
 
 
-def _not_finite(value: object, place: str) -> Iterator[str]:
-    """Places of NaN and infinity, which Python writes and JSON has not (R1)."""
+def _no_json(value: object, place: str) -> Iterator[tuple[str, str]]:
+    """Places of NaN and infinity, which Python writes and JSON has not, and of text that UTF-8 cannot hold (R1)."""
     if isinstance(value, float) and not math.isfinite(value):
-        yield place
+        yield place, "number"
+    elif isinstance(value, str) and not value.isascii() and _HALF_A_CHARACTER.search(value):
+        yield place, "text"
     elif isinstance(value, dict):
         for name, member in value.items():
-            yield from _not_finite(member, f"{place}.{name}")
+            if not name.isascii() and _HALF_A_CHARACTER.search(name):
+                yield f"{place}.{name!a}", "name"
+            yield from _no_json(member, f"{place}.{name}")
     elif isinstance(value, list):
         for position, member in enumerate(value):
-            yield from _not_finite(member, f"{place}[{position}]")
+            yield from _no_json(member, f"{place}[{position}]")
 
 
 def _bad_extensions(value: object, place: str) -> Iterator[str]:

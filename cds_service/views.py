@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 
 from flask import Blueprint, Response, jsonify, render_template, request
+from werkzeug.exceptions import MethodNotAllowed
 
 from cds_service.bodies import compressed, json_body
 from cds_service.cards import CardContext, IssuedCard
@@ -20,10 +21,11 @@ from cds_service.documented_rules import documented_rules
 from cds_service.evaluate import at_most, cards_for, services_on
 from cds_service.feedback import parse_feedback
 from cds_service.gather import fhir_client_for
+from cds_service.outgoing import encoded, readable
 from cds_service.protocol import HookRequest
 from cds_service.runtime import CdsServices
 from cds_service.validator import faults_of
-from fhir_imaging.errors import ImagingError, NotFound
+from fhir_imaging.errors import ImagingError, InvalidRequest, NotFound
 from fhir_imaging.web import ERROR_PAGE_POLICY, ErrorShape, ErrorSurface, allow_cors, request_reference
 
 log = logging.getLogger("imaging_cds.cds")
@@ -58,10 +60,9 @@ def create_blueprint(services: CdsServices, offered: Mapping[str, ServiceDefinit
         hook_request = service.request_in(json_body(request, services.settings.max_body_bytes))
         for warning in hook_request.warnings:
             log.warning("%s: a request to %s: %s", request_reference(), service_id, warning)
-        cards = _cards(services, service, hook_request, caller)
-        answer = _checked({"cards": [card.card for card in cards]}, services)
+        cards, body = _answer(services, service, hook_request, caller)
         services.feedback.remember(cards, service_id=service_id, client=caller.iss, now=services.now())
-        return jsonify(answer)
+        return Response(body, mimetype="application/json")
 
     @blueprint.post(f"{PREFIX}/<service_id>/feedback")
     def feedback(service_id: str) -> Response:
@@ -104,6 +105,7 @@ def decorate(services: CdsServices, response: Response) -> Response:
         response.set_data(b"")
         response.headers.remove("Content-Type")
         response.headers["WWW-Authenticate"] = "Bearer"
+    _say_what_is_offered(response)
     return allow_cors(
         response,
         allowed_origins=services.settings.cors_origins,
@@ -111,6 +113,16 @@ def decorate(services: CdsServices, response: Response) -> Response:
         headers="Authorization, Content-Type, Content-Encoding",
         expose="X-Request-Id",
     )
+
+
+def _say_what_is_offered(response: Response) -> None:
+    """Spec: RFC 9110 §15.5.6 (Allow on 405), §15.5.16 (Accept-Encoding on 415)."""
+    refused = request.routing_exception
+    if response.status_code == 405 and isinstance(refused, MethodNotAllowed) and refused.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(refused.valid_methods))
+    if response.status_code == 415:
+        response.headers["Accept-Encoding"] = "gzip, identity"
+        response.headers["Accept-Post"] = "application/json"
 
 
 def _caller(services: CdsServices) -> CallingClient:
@@ -132,6 +144,18 @@ def _service(offered: Mapping[str, ServiceDefinition], service_id: str) -> Servi
     if service is None:
         raise NotFound("There is no CDS service of that id.")
     return service
+
+
+def _answer(
+    services: CdsServices, service: ServiceDefinition, hook_request: HookRequest, caller: CallingClient
+) -> tuple[tuple[IssuedCard, ...], bytes]:
+    """The cards, and the answer that carries them."""
+    try:
+        cards = readable(_cards(services, service, hook_request, caller))
+        return cards, encoded(_checked({"cards": [card.card for card in cards]}, services))
+    except RecursionError as exc:
+        # Nothing here is nested but what came in: a resource hundreds of levels deep that the JSON parser still took.
+        raise InvalidRequest("The body is nested too deeply.") from exc
 
 
 def _cards(
