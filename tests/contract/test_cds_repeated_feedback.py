@@ -39,3 +39,15 @@ def test_r34_a_report_that_comes_again_a_minute_later_counts_once(store: Store, 
         rows = connection.execute(text("SELECT outcome_at, received_at FROM cds_card_feedback ORDER BY outcome_at")).all()
     noon = int(NOW.timestamp())
     assert [(row.outcome_at - noon, row.received_at - noon) for row in rows] == [(30, 0), (55, 60)]
+
+
+def test_r34_a_batch_may_hold_five_hundred_entries_and_no_more(store: Store, tmp_path: Path) -> None:
+    cds = a_cds_service(store, tmp_path)
+    entries = [
+        {"card": f"card-{number}", "outcome": "overridden", "outcomeTimestamp": "2026-11-21T09:00:30Z"} for number in range(501)
+    ]
+
+    assert cds.post(PATH, {"feedback": entries}).status_code == 400
+    with store.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM cds_card_feedback")).scalar_one() == 0
+    assert cds.post(PATH, {"feedback": entries[:500]}).status_code == 200
