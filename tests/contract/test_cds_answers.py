@@ -191,7 +191,7 @@ def a_context(**members: Any) -> dict[str, Any]:
     }
     drafts = {"resourceType": "Bundle", "entry": [{"resource": order}]}
     appointments = {"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Appointment", "status": "proposed"}}]}
-    context = {"userId": "Practitioner/gp", "patientId": "p", "encounterId": "e"}
+    context = {"userId": "Practitioner/gp", "patientId": "p", "encounterId": "e", "study": "ImagingStudy/study"}
     shared = {"selections": ["ServiceRequest/example-request-id"], "draftOrders": drafts, "appointments": appointments}
     return context | shared | members
 
