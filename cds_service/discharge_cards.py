@@ -44,7 +44,7 @@ def _imaging_card(judgement: DischargeJudgement, context: CardContext) -> list[I
     if not (readings.waiting or readings.unplaced or readings.not_checked or missing):
         return []
     headline = _headline(readings, missing)
-    lines = _lines(readings, missing, context.now)
+    lines = _lines(readings, (*missing, *judgement.beside), context.now)
     card: dict[str, Any] = {
         "uuid": context.new_uuid(),
         "summary": one_sentence(headline[1]),

@@ -14,7 +14,7 @@ No source states these choices: they need a clinician's word.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -34,6 +34,7 @@ from imaging_findings.unread_imaging import (
     ReportsOnRecord,
     StudyOfPatient,
     judge_readings,
+    merged,
     read_patient_study,
     studies_of_stay,
 )
@@ -50,6 +51,7 @@ DISCHARGE_QUERIES: tuple[FactQuery, ...] = (
 )
 # Without these the check itself is incomplete; what else is missing, the cards of the follow-ups say.
 _FOR_THE_CHECK = ("studies", "findings")
+_HELPFUL = ("encounter", "stay_orders", "stay_reports")
 _LOUDNESS = {Urgency.INFO: 0, Urgency.WARNING: 1, Urgency.CRITICAL: 2}
 _OF_ANOTHER_VISIT = "not of this stay, and no more than routine"
 
@@ -77,13 +79,15 @@ class StayFollowUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DischargeJudgement:
-    """What to say at discharge. ``missing`` names, in words, data without which the check is incomplete."""
+    """What to say at discharge. ``missing`` names, in words, data without which the check is incomplete; ``beside`` what
+    would have helped, so that a card about something else may say that it did not come."""
 
     facts: Facts
     readings: Readings
     follow_ups: tuple[StayFollowUp, ...]
     quiet: tuple[QuietStudy, ...]
     missing: tuple[str, ...]
+    beside: tuple[str, ...]
     judged: Judgement
 
 
@@ -109,18 +113,24 @@ def judge_discharge(
     judged = judge(facts, packs, moment.now)
     of_stay = studies_of_stay(studies, stay, policy, moment.now.date())
     follow_ups, quiet = _follow_ups(judged, facts, of_stay)
-    missing = [query for query in DISCHARGE_QUERIES if query.key in _FOR_THE_CHECK]
     return DischargeJudgement(
         facts=facts,
         readings=judge_readings(studies, stay, on_record, policy, moment.now),
         follow_ups=follow_ups,
         quiet=quiet,
-        missing=tuple(
-            f"{query.meaning}{' (only a part came)' if query.key in partial else ''}"
-            for query in missing
-            if resources.get(query.key) is None or query.key in partial
-        ),
+        missing=_missing(_FOR_THE_CHECK, resources, partial),
+        beside=_missing(_HELPFUL, resources, partial),
         judged=judged,
+    )
+
+
+def _missing(
+    keys: Collection[str], resources: Mapping[str, Sequence[Mapping[str, Any]] | None], partial: Collection[str]
+) -> tuple[str, ...]:
+    return tuple(
+        f"{query.meaning}{' (only a part came)' if query.key in partial else ''}"
+        for query in DISCHARGE_QUERIES
+        if query.key in keys and (resources.get(query.key) is None or query.key in partial)
     )
 
 
@@ -134,7 +144,7 @@ def _studies(
     by_study = {study: frozenset(found) for study, found in seen_on.items()}
     # Unreadable and other people's studies are named by the facts already.
     own = own_resources(resources.get("studies") or (), Owner("ImagingStudy", moment.patient_id, moment.bases), [])
-    return tuple(read_each(own, lambda one: read_patient_study(one, by_study, moment.site), []))
+    return merged(read_each(own, lambda one: read_patient_study(one, by_study, moment.site), []))
 
 
 def _reports(resources: Mapping[str, Sequence[Mapping[str, Any]] | None], moment: DischargeMoment) -> tuple[AnyReport, ...]:

@@ -60,7 +60,8 @@ class AnyReport:
 class StudyNames:
     """Everything under which a report may mean one study."""
 
-    reference: str
+    references: frozenset[str]
+    """``ImagingStudy/{id}``; several where the archive and the EHR both hold a resource of it."""
     uid: str
     orders: frozenset[str]
     accessions: frozenset[Accession]
@@ -89,7 +90,7 @@ def read_any_report(resource: Mapping[str, Any]) -> AnyReport | None:
 
 def is_about(report: AnyReport, study: StudyNames) -> bool:
     """Whether the report means this study."""
-    if study.reference in report.studies or study.uid in report.study_uids or report.results & study.findings:
+    if study.references & report.studies or study.uid in report.study_uids or report.results & study.findings:
         return True
     if report.names_studies:
         return False

@@ -16,7 +16,7 @@ No source states these rules: they need a clinician's word.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
@@ -124,11 +124,41 @@ def read_patient_study(
         modalities=study.modalities,
         placed=Placed(encounter=encounter_of(resource), orders=orders, begun=when(text(resource.get("started")))),
         names=StudyNames(
-            reference=prior.reference,
+            references=frozenset({prior.reference}),
             uid=str(prior.study_instance_uid),
             orders=orders,
             accessions=accessions_of(resource),
             findings=findings.get(prior.reference, frozenset()),
+        ),
+    )
+
+
+def merged(studies: Sequence[StudyOfPatient]) -> tuple[StudyOfPatient, ...]:
+    """Resources of the same Study Instance UID as one study: a report of any of them is its report."""
+    found: dict[str, StudyOfPatient] = {}
+    for study in studies:
+        other = found.get(study.names.uid)
+        found[study.names.uid] = _together(other, study) if other else study
+    return tuple(found.values())
+
+
+def _together(one: StudyOfPatient, other: StudyOfPatient) -> StudyOfPatient:
+    # Whatever is available is there, whatever another system says of it.
+    first, second = (one, other) if one.prior.status == "available" else (other, one)
+    placed, names = first.placed, first.names
+    return replace(
+        first,
+        placed=Placed(
+            encounter=placed.encounter or second.placed.encounter,
+            orders=placed.orders | second.placed.orders,
+            begun=placed.begun or second.placed.begun,
+        ),
+        names=replace(
+            names,
+            references=names.references | second.names.references,
+            orders=names.orders | second.names.orders,
+            accessions=names.accessions | second.names.accessions,
+            findings=names.findings | second.names.findings,
         ),
     )
 
@@ -155,9 +185,9 @@ def judge_readings(
 
 def studies_of_stay(studies: Sequence[StudyOfPatient], stay: Stay, policy: UnreadPolicy, today: date) -> frozenset[str]:
     """``ImagingStudy/{id}`` of everything that is known to belong to the stay, read or not."""
-    return frozenset(
-        one.prior.reference for one in studies if belonging(one.placed, stay, today, policy.unplaced_look_back_days).is_of_stay
-    )
+    days = policy.unplaced_look_back_days
+    own = (one for one in studies if belonging(one.placed, stay, today, days).is_of_stay)
+    return frozenset(reference for one in own for reference in one.names.references)
 
 
 def _reading_of(

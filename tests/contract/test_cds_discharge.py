@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cds_service.cards import CardContext
 from cds_service.evaluate import SERVICES
 from cds_service.explain import explain
+from cds_service.gather import Gathered
 from cds_service.prefetch import PrefetchState, classify
+from cds_service.protocol import parse_request
 from cds_service.validator import faults_of
 from fhir_imaging.store.engine import Store
+from imaging_findings.site_policy import product_policy
+from imaging_findings.visit_policy import UnreadPolicy
 from tests.cds_actors import (
+    APP,
     DCM,
     NOW,
     CdsActor,
@@ -250,3 +257,13 @@ def test_r5_it_is_listed_on_its_hook_with_all_its_templates() -> None:
 
     assert listed["hook"] == "encounter-discharge"
     assert set(listed["prefetch"]) == set(prefetch())
+
+
+def test_the_site_says_what_is_never_reported() -> None:
+    request = parse_request(a_discharge(), hook="encounter-discharge")
+    policy = replace(product_policy(), unread=UnreadPolicy(unreported_modalities=frozenset({"DX"})))
+    context = CardContext(request=request, app_url=APP, ehr_name=None, now=NOW, new_uuid=lambda: "u", policy=policy)
+    gathered = Gathered(resources={"patient": [a_patient()], "studies": [a_film()], "reports": [], "findings": []})
+
+    assert SERVICES[SERVICE].evaluate(gathered, context) == ()
+    assert len(SERVICES[SERVICE].evaluate(gathered, replace(context, policy=product_policy()))) == 1

@@ -326,3 +326,24 @@ def test_encounter_orders_and_reports_that_did_not_come_are_no_gap_of_their_own(
 
     assert judgement.missing == ()
     assert len(judgement.readings.waiting) == 1
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_two_resources_of_one_study_are_one_study_and_a_report_of_either_is_its_report(reverse: bool) -> None:
+    both = [a_film(encounter=ENCOUNTER), a_film(id="archive", status="registered", started=None)]
+    both = both[::-1] if reverse else both
+
+    assert [one.study.prior.reference for one in judged(both).readings.waiting] == ["ImagingStudy/study"]
+    assert judged(both, [unsigned("final", imagingStudy=[{"reference": "ImagingStudy/archive"}])]).readings.waiting == ()
+
+
+def test_follow_up_of_a_study_that_another_resource_places_is_of_the_stay() -> None:
+    both = [a_study(started=None), a_study(id="archive", encounter=ENCOUNTER)]
+
+    assert [one.of_stay for one in judged(both, findings=[a_lung_rads("3")]).follow_ups] == [True]
+
+
+def test_what_would_have_helped_is_named_beside() -> None:
+    judgement = judged([a_film()], stay_orders=None, partial=frozenset({"stay_reports"}))
+
+    assert judgement.beside == ("orders of the encounter", "reports of the encounter (only a part came)")
