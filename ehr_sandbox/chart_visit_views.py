@@ -11,6 +11,7 @@ from ehr_sandbox.chart_contexts import (
     patient_view_context,
     study_complete_context,
 )
+from ehr_sandbox.chart_drafts import read_form
 from ehr_sandbox.chart_openings import ChartOpening, Place
 from ehr_sandbox.chart_order_desk import NotPossible
 from ehr_sandbox.chart_parts import ChartParts, ChartRoute, Firing, fired, hook_is
@@ -57,12 +58,9 @@ class VisitViews:
         opening = self.parts.opening(posted, patient_id)
         order = self.parts.bookings.order(opening, text_field(posted, "order"))
         opening.begin_work()
-        html = render_template(
-            "chart/work_booking.html",
-            row=order_row(order),
-            today=self.parts.clock().date().isoformat(),
-            minutes=SLOT_MINUTES,
-        )
+        today, planned = self.parts.clock().date().isoformat(), read_form(order).planned
+        day = planned if planned > today else ""
+        html = render_template("chart/work_booking.html", row=order_row(order), today=today, day=day, minutes=SLOT_MINUTES)
         return jsonify(html=html)
 
     def fire_booking(self, patient_id: str) -> Response:

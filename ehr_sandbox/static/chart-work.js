@@ -171,13 +171,13 @@ function refuse(text) {
 
 // What is clicked
 
-// After a suggestion was taken: the work is drawn and checked anew. False where the card may simply stay.
-export async function afterAccept(answer) {
+// After a suggestion was taken: the work that it changes is drawn and checked anew. False where the card may simply stay.
+export async function afterAccept(answer, isBesideWork) {
   if (current?.kind === "signing") {
     await open("signing", "", current.opener, answer.text);
     return true;
   }
-  if (current?.kind !== "order") return false;
+  if (current?.kind !== "order" || !(isBesideWork || answer.form)) return false;
   if (answer.form === "gone") {
     unfinishedOrder = false;
     current.kind = "done";
@@ -223,7 +223,9 @@ async function submit(submitter) {
     announce(text);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    fault(error.message);
+    // Drafts that have changed meanwhile are listed and checked again; the clinician decides once more.
+    if (doing.kind === "signing") await open("signing", "", doing.opener, error.message);
+    else fault(error.message);
   }
 }
 

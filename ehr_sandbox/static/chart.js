@@ -34,7 +34,9 @@ async function accept(button, card) {
     suggestion: Number(button.dataset.accept),
   });
   if (answer.done) await loadOrders();
-  if (!answer.done || !part("work-cards").contains(card) || !(await afterAccept(answer))) replaceCard(card, answer);
+  const isBesideWork = part("work-cards").contains(card);
+  const isDrawnAnew = answer.done && (await afterAccept(answer, isBesideWork));
+  if (!isBesideWork || !isDrawnAnew) replaceCard(card, answer);
   await loadWire();
 }
 

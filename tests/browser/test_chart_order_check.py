@@ -79,6 +79,42 @@ def test_signing_draws_the_cards_and_the_guidance_stays(page: Page, chart: Chart
     assert hooks == ["patient-view", "patient-view", "order-sign"]
 
 
+def test_drafts_that_changed_meanwhile_are_shown_and_checked_before_they_are_signed(page: Page, chart: ChartActor) -> None:
+    a_stored_order(chart, "draft")
+    page.reload()
+    page.get_by_role("button", name="Sign 1 draft").click()
+    expect(page.locator("#work-confirm")).to_be_enabled()
+    stored = chart.services.store.read("ServiceRequest", "stored")
+    assert stored is not None
+    chart.services.store.put(stored | {"id": "another", "code": {"text": "US Abdomen"}})
+
+    page.get_by_role("button", name="Sign 1 order").click()
+
+    expect(page.locator("#work-notice")).to_have_text(
+        "The draft orders have changed since they were checked. Check them again."
+    )
+    page.get_by_role("button", name="Sign 2 orders").click()
+    expect(page.locator("#orders .status")).to_have_text(["active", "active"])
+
+
+def test_suggestion_beside_the_record_redraws_the_form_that_it_changes(page: Page, chart: ChartActor) -> None:
+    a_stored_order(chart, "draft")
+    stored = chart.services.store.read("ServiceRequest", "stored")
+    assert stored is not None
+    update = {"type": "update", "description": "Urgent", "resource": stored | {"priority": "urgent"}}
+    chart.cds.responses["imaging-findings"] = {
+        "cards": [a_suggesting_card(a_suggestion(label="Make it urgent", actions=[update]))]
+    }
+    page.reload()
+    page.get_by_role("button", name="Edit").click()
+    expect(page.get_by_label("Urgency")).to_have_value("routine")
+
+    page.locator("#guidance").get_by_role("button", name="Make it urgent").click()
+
+    expect(page.get_by_label("Urgency")).to_have_value("urgent")
+    expect(page.locator("#guidance").get_by_text("Accepted: Make it urgent")).to_be_visible()
+
+
 def test_composing_a_better_code_is_taken_another_card_dismissed_and_the_order_signed(page: Page, chart: ChartActor) -> None:
     chosen(page, "CT Chest")
     page.get_by_label("Reason in words").fill("Cough for six weeks")

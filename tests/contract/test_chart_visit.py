@@ -108,6 +108,17 @@ def test_booking_that_cannot_be_made_is_refused_before_anybody_is_asked(
     assert chart.cds.contexts("appointment") == []
 
 
+@pytest.mark.parametrize(("planned", "offered"), [("2999-05-06", "2999-05-06"), ("2020-05-06", "")])
+def test_day_that_the_order_plans_is_offered_unless_it_has_passed(chart: ChartActor, planned: str, offered: str) -> None:
+    order = chart.services.store.read("ServiceRequest", "signed")
+    assert order is not None
+    chart.services.store.put(order | {"occurrenceDateTime": planned})
+
+    html = chart.posts("/patients/demo-a/work/booking", {"opening": chart.opens(), "order": "signed"}).json()["html"]
+
+    assert f'value="{offered}" required' in html
+
+
 @pytest.mark.parametrize("order", ["draft", "stranger", "nowhere"])
 def test_only_an_open_order_of_this_patient_is_offered_for_booking(chart: ChartActor, order: str) -> None:
     assert chart.posts("/patients/demo-a/work/booking", {"opening": chart.opens(), "order": order}).status_code == 409
