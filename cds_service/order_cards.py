@@ -102,20 +102,24 @@ def _links(advice: OrderAdvice, context: CardContext) -> list[dict[str, str]]:
 
 
 def _removal(advice: OrderAdvice, context: CardContext) -> dict[str, Any] | None:
-    """Taking the second of two drafts of the very same code away again: the one change that is certainly right."""
-    if advice.same_draft is None or not advice.order.has_id or advice.order.status != "draft":
+    """Taking further drafts of the very same code away again: the one change that is certainly right."""
+    further = [one for one in (advice.order, *advice.also) if one.has_id and one.status == "draft"]
+    if advice.same_draft is None or not further:
         return None
-    words = f"Remove the second draft: {advice.order.name}"
-    action = {"type": "delete", "description": words, "resourceId": advice.order.key}
-    return {"label": words, "uuid": context.new_uuid(), "isRecommended": False, "actions": [action]}
+    which = "second draft" if len(further) == 1 else f"{len(further)} further drafts"
+    words = f"Remove the {which}: {advice.order.name}"
+    actions = [{"type": "delete", "description": words, "resourceId": one.key} for one in further]
+    return {"label": words, "uuid": context.new_uuid(), "isRecommended": False, "actions": actions}
 
 
 def _other_code(advice: OrderAdvice, context: CardContext) -> dict[str, Any] | None:
-    """The draft with its code replaced, whole as it was sent (R29); a draft without id cannot be named by an action."""
-    resource = with_code_replaced(advice.order, advice.better) if advice.better is not None else None
-    if advice.better is None or resource is None:
+    """Each draft with its code replaced, whole as it was sent (R29); where one cannot be changed, none is."""
+    better = advice.better
+    changed = [with_code_replaced(one, better) for one in (advice.order, *advice.also)] if better is not None else []
+    resources = [one for one in changed if one is not None]
+    if better is None or not resources or len(resources) < len(changed):
         return None
-    words = f"Change the code of the draft to {advice.better.code.display} ({advice.better.code.code})"
-    action = {"type": "update", "description": words, "resource": resource}
-    recommended = advice.better.is_recommended
-    return {"label": words, "uuid": context.new_uuid(), "isRecommended": recommended, "actions": [action]}
+    which = "the draft" if len(resources) == 1 else f"{len(resources)} drafts"
+    words = f"Change the code of {which} to {better.code.display} ({better.code.code})"
+    actions = [{"type": "update", "description": words, "resource": one} for one in resources]
+    return {"label": words, "uuid": context.new_uuid(), "isRecommended": better.is_recommended, "actions": actions}

@@ -7,7 +7,7 @@ it only ever informs. Spec: clinical rules O1-O6.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from imaging_findings.history import ReportFacts
@@ -20,6 +20,7 @@ from imaging_findings.rules import Urgency
 from imaging_findings.study_kinds import Basis, StudyKind
 
 MAX_SHOWN = 5
+_TWICE = "the same examination is in these drafts twice"
 _ON_RECORD = frozenset({"draft", "active", "on-hold"})
 
 
@@ -66,7 +67,10 @@ def find_repeats(order: ImagingOrder, chart: Chart, policy: OrderPolicy, today: 
             suppressed.append(SuppressedAdvice(rule_id="orders/O4", order=order, reason=why, by=study.reference))
     done = frozenset(reference for study in chart.studies if study.status == "available" for reference in study.based_on)
     orders = [one for one in chart.orders if one.key not in done and _is_open_repeat(order, one, day, policy)]
-    drafts = [one for one in chart.drafts if one.key != order.key and _is_open_repeat(order, one, day, policy)]
+    # When a draft of the same request was begun says nothing of when it is meant: without a planned day it counts for today.
+    meant = (replace(one, authored=today) for one in chart.drafts if one.key != order.key)
+    asked = {one.key for one in meant if _is_open_repeat(order, one, day, policy)}
+    drafts = [one for one in chart.drafts if one.key in asked]
     waiting = [*drafts, *(one for one in orders if one.key not in {draft.key for draft in drafts})]
     if waiting and (order.is_serial or chart.cancer):
         why = "the order is one of a series" if order.is_serial else f"oncology: {chart.cancer}"
@@ -144,7 +148,7 @@ def _advice(
         reason=Reason.DUPLICATE if is_repeat else Reason.RELATED,
         order=order,
         urgency=_urgency(order, repeats, ordered),
-        headline=_headline(repeats, ordered, priors, waiting, chart),
+        headline=_TWICE if same and not repeats else _headline(repeats, ordered, priors, waiting, chart),
         lines=tuple(lines),
         studies=tuple(shown[:MAX_SHOWN]),
         same_draft=same,
@@ -171,7 +175,7 @@ def _headline(
     if ordered:
         first_order = ordered[0]
         if first_order in chart.drafts:
-            return "the same examination is in these drafts twice"
+            return f"the same region is in these drafts twice (also {first_order.name})"
         return f"already ordered{f' on {first_order.authored}' if first_order.authored else ''} ({first_order.name})"
     if priors:
         return f"related study on {priors[0].day} with another contrast phase ({priors[0].name})"

@@ -15,16 +15,17 @@ _ABOUT_PRIORS = frozenset({Reason.DUPLICATE, Reason.RELATED})
 def merged(advice: Sequence[OrderAdvice]) -> tuple[OrderAdvice, ...]:
     """The advice, that of one rule with one content put together, each at the place of its first.
 
-    What offers a change of one order (taking a second draft away, another code) stays with that order alone.
+    Further drafts of one examination go together, and so do orders for which the same other code fits better.
     """
     groups: dict[Hashable, list[OrderAdvice]] = {}
-    for position, one in enumerate(advice):
-        is_own = one.same_draft is not None or one.better is not None
-        groups.setdefault(position if is_own else _content(one), []).append(one)
+    for one in advice:
+        groups.setdefault((_content(one), one.better), []).append(one)
     return tuple(_together(group) for group in groups.values())
 
 
 def _content(advice: OrderAdvice) -> Hashable:
+    if advice.same_draft is not None:
+        return advice.rule_id, advice.headline, advice.order.codes
     if advice.reason in _ABOUT_PRIORS and advice.studies:
         # Priors of one day are one visit, however many studies and series it was stored as.
         return advice.rule_id, advice.studies[0].day
@@ -40,14 +41,18 @@ def _together(group: Sequence[OrderAdvice]) -> OrderAdvice:
     return replace(
         first,
         urgency=max((one.urgency for one in group), key=_LOUDNESS.__getitem__),
-        headline=first.headline if is_one else _headline(first),
+        headline=_headline(first, len(group)) if first.same_draft or not is_one else first.headline,
         lines=tuple(dict.fromkeys(line for advice in group for line in advice.lines)),
         studies=studies,
         also=tuple(one.order for one in group[1:]),
     )
 
 
-def _headline(first: OrderAdvice) -> str:
+def _headline(first: OrderAdvice, count: int) -> str:
+    if first.same_draft is not None:
+        return (
+            first.headline.removesuffix("twice") + f"{count + 1} times" if first.headline.endswith("twice") else first.headline
+        )
     day = first.studies[0].day
     if first.reason is Reason.DUPLICATE:
         return f"same regions already imaged on {day}"

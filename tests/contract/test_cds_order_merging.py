@@ -172,3 +172,34 @@ def test_a_follow_up_that_one_order_fulfils_asks_nothing_of_the_others(cds: CdsA
     assert topics(cards) == ["order-follow-up", "order-related"]
     assert cards[0]["summary"].startswith("CT Chest WO contrast: fulfils the follow-up")
     assert cards_of(cds, signing(orders[2], chart=chart)) != [], "by itself the film is told that it replaces nothing"
+
+
+def test_o5_three_drafts_of_one_examination_are_one_card_that_takes_two_away(cds: CdsActor) -> None:
+    drafts = [a_draft(CHEST_PLAIN, id=name) for name in ("a", "b", "c")]
+
+    (card,) = cards_of(cds, signing(*drafts))
+
+    assert card["summary"] == "CT Chest (2 orders): the same examination is in these drafts 3 times"
+    (suggestion,) = card["suggestions"]
+    assert suggestion["label"] == "Remove the 2 further drafts: CT Chest"
+    assert [action["resourceId"] for action in suggestion["actions"]] == ["ServiceRequest/b", "ServiceRequest/c"]
+
+
+def test_one_better_code_for_two_orders_is_one_suggestion_for_both(cds: CdsActor) -> None:
+    code = concept("http://loinc.org", "36643" + "-5") | {"text": "CT chest without contrast"}
+    drafts = [a_draft(id=name, code=code, occurrenceDateTime=day) for name, day in (("a", "2026-12-01"), ("b", "2027-06-01"))]
+
+    (card,) = cards_of(cds, signing(*drafts))
+
+    (suggestion,) = card["suggestions"]
+    assert suggestion["label"] == "Change the code of 2 drafts to CT Chest WO contrast (29252-4)"
+    assert [action["resource"]["id"] for action in suggestion["actions"]] == ["a", "b"]
+
+
+def test_o5_two_drafts_of_one_request_repeat_each_other_whenever_they_were_begun(cds: CdsActor) -> None:
+    film = a_draft("30745-4", authoredOn="2026-08-01")
+
+    (card,) = cards_of(cds, signing(film, film | {"id": "second", "authoredOn": "2026-11-21"}))
+
+    assert "in these drafts twice" in card["summary"]
+    assert cards_of(cds, signing(film, film | {"id": "second", "occurrenceDateTime": "2027-02-01"})) == []

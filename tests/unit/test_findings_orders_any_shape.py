@@ -165,8 +165,9 @@ def test_whatever_is_said_is_a_valid_card_and_an_update_is_the_order_as_sent(
     sent = {order.key: order.sent for order in drafts.judged}
     for card in cards:
         for suggestion in card.get("suggestions", []):
-            (action,) = suggestion["actions"]
-            if action["type"] == "update":
+            updates = [action for action in suggestion["actions"] if action["type"] == "update"]
+            assert len({action["resource"]["id"] for action in updates}) == len(updates)
+            for action in updates:
                 resource = action["resource"]
                 own = sent[f"ServiceRequest/{resource['id']}"]
                 assert {name for name in resource if resource[name] != own.get(name)} <= {"code", *_with_empty(own)}
