@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from fhir_imaging.study import UnreadableStudy, concept_text, points_to_patient, read_study
+from fhir_imaging.study import UnreadableStudy, concept_code, concept_text, points_to_patient, read_study_uid
 from fhir_imaging.tolerant import as_dict, dicts, text
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_findings import codes
@@ -15,9 +15,8 @@ from imaging_findings.codes import Code
 from imaging_findings.findings import Problem
 from imaging_findings.modalities import family_of
 from imaging_findings.observations import SIGNED, day_of, moment_of, reference_of, relative_reference
-from imaging_findings.regions import regions_of_codes, regions_of_words
-from imaging_findings.study_names import Purpose
-from imaging_findings.study_table import SiteStudies, own_codes
+from imaging_findings.study_kinds import Basis, StudyKind, kind_of_order, kind_of_study
+from imaging_findings.study_table import SiteStudies, study_codes
 
 ICD_10 = frozenset(
     {"http://hl7.org/fhir/sid/icd-10", "http://hl7.org/fhir/sid/icd-10-cm", "http://fhir.de/CodeSystem/bfarm/icd-10-gm"}
@@ -36,7 +35,7 @@ class PatientFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyFacts:
-    """One study with its modality families and regions."""
+    """One study with its modality families and regions; without either it answers no follow-up."""
 
     reference: str
     study_instance_uid: StudyInstanceUID
@@ -47,6 +46,7 @@ class StudyFacts:
     regions: frozenset[str]
     is_screening: bool
     based_on: frozenset[str]
+    is_intervention: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,7 @@ class OrderFacts:
     families: frozenset[str]
     regions: frozenset[str]
     reasons: frozenset[str]
+    is_intervention: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,38 +100,40 @@ def is_of_patient(resource: Mapping[str, Any], patient_id: str, bases: Iterable[
 
 
 def read_study_facts(resource: Mapping[str, Any], site: SiteStudies | None = None) -> StudyFacts | Problem:
-    """One ImagingStudy; a Problem says what is wrong with it. ``site`` holds the site's own procedure codes."""
-    study = read_study(resource)
-    if isinstance(study, UnreadableStudy):
-        return Problem(reference_of(resource, "ImagingStudy"), study.problem)
-    coded = _study_codes(resource)
-    regions = regions_of_codes(coded, site)
-    own = own_codes(coded, site)
-    procedures = [codes.procedures()[key] for key in ((one.system, one.code) for one in coded) if key in codes.procedures()]
-    words = [study.description or "", *study.body_sites]
+    """One ImagingStudy, its kind read as at order time; a Problem says what is wrong. ``site`` holds the site's own codes.
+
+    A description may name the region of a study whose modality is stated, as most archives have it; an examination that only
+    words name has no family here and so answers nothing (rule Gc).
+    """
+    reference = reference_of(resource, "ImagingStudy")
+    uid = read_study_uid(resource)
+    if isinstance(uid, UnreadableStudy):
+        return Problem(reference, uid.problem)
+    kind = kind_of_study(resource, site)
     return StudyFacts(
-        reference=reference_of(resource, "ImagingStudy"),
-        study_instance_uid=study.study_instance_uid,
-        status=study.status,
-        day=day_of(study.started_text),
-        description=study.description,
-        families=frozenset(family for family in map(family_of, study.modalities) if family),
-        regions=regions or regions_of_words(words),
-        is_screening=Purpose.SCREENING in {*(one.purpose for one in own), *(one.purpose for one in procedures)},
+        reference=reference,
+        study_instance_uid=uid,
+        status=text(resource.get("status")) or "unknown",
+        day=day_of(text(resource.get("started"))),
+        description=text(resource.get("description")),
+        families=kind.families if kind.basis is not Basis.WORDS or _states_modality(resource) else frozenset(),
+        regions=kind.regions,
+        is_screening=kind.is_screening and kind.basis is Basis.CODE,
         based_on=_relative_references(resource.get("basedOn"), "ServiceRequest"),
+        is_intervention=kind.is_intervention,
     )
 
 
 def read_order(resource: Mapping[str, Any], site: SiteStudies | None = None) -> OrderFacts | None:
-    """One imaging order of a known examination, by the site's codes or the product's; None for orders that are none of ours."""
-    if resource.get("resourceType") != "ServiceRequest":
+    """One order of an examination that codes name, its kind read as at order time; None for all else and for a "do not".
+
+    An order in words only is none here: it must not end a reminder (rule Gc). ``site`` holds the site's own codes.
+    """
+    if resource.get("resourceType") != "ServiceRequest" or resource.get("doNotPerform") is True:
         return None
-    coded = codes.codings(resource.get("code"))
-    listed = [codes.procedures()[key] for key in ((one.system, one.code) for one in coded) if key in codes.procedures()]
-    known = own_codes(coded, site) or listed
-    if not known:
+    kind = kind_of_order(resource, site)
+    if kind.basis is not Basis.CODE:
         return None
-    regions: frozenset[str] = frozenset().union(*(procedure.regions for procedure in known))
     period = as_dict(resource.get("occurrencePeriod"))
     return OrderFacts(
         reference=reference_of(resource, "ServiceRequest"),
@@ -138,10 +141,11 @@ def read_order(resource: Mapping[str, Any], site: SiteStudies | None = None) -> 
         intent=text(resource.get("intent")) or "unknown",
         authored=day_of(text(resource.get("authoredOn"))),
         planned_from=day_of(text(resource.get("occurrenceDateTime")) or text(period.get("start"))),
-        code_text=known[0].code.display or concept_text(resource.get("code")) or "an imaging examination",
-        families=frozenset(family for family in (family_of(one.modality or "") for one in known) if family),
-        regions=regions,
+        code_text=_order_words(resource.get("code"), kind, site),
+        families=kind.families,
+        regions=kind.regions,
         reasons=_relative_references(resource.get("reasonReference"), "Observation"),
+        is_intervention=kind.is_intervention,
     )
 
 
@@ -183,13 +187,21 @@ def read_smoking(resource: Mapping[str, Any]) -> str | None:
     return f"{words} ({when})" if words and when else words
 
 
-def _study_codes(resource: Mapping[str, Any]) -> list[Code]:
-    stated = [code for one in dicts(resource.get("procedureCode")) for code in codes.codings(one)]
-    for series in dicts(resource.get("series")):
-        site = as_dict(series.get("bodySite"))
-        # R5 wraps the concept in a CodeableReference.
-        stated += codes.codings(site.get("concept") or site)
-    return stated
+def _states_modality(resource: Mapping[str, Any]) -> bool:
+    stated = [*dicts(resource.get("modality")), *(one.get("modality") for one in dicts(resource.get("series")))]
+    return any(family_of(concept_code(one) or "") for one in stated)
+
+
+def _order_words(code: object, kind: StudyKind, site: SiteStudies | None) -> str:
+    """The table's name of the examination; a CPT number has none here, and then the order's own words count."""
+    concept = as_dict(as_dict(code).get("concept")) or as_dict(code)
+    known = (one.code.display for one in study_codes(codes.codings(concept), site))
+    # A code is no name: concept_text would fall back on it.
+    said = next(
+        (words for one in (concept, *dicts(concept.get("coding"))) if (words := text(one.get("text") or one.get("display")))),
+        None,
+    )
+    return next((words for words in known if words), None) or said or " ".join([*sorted(kind.families), *sorted(kind.regions)])
 
 
 def _relative_references(value: object, resource_type: str) -> frozenset[str]:

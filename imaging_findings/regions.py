@@ -1,7 +1,6 @@
 """Body regions of studies and orders, as sets: a chest-abdomen-pelvis CT overlaps a chest CT.
 
-Codes decide; words count only where a resource carries no code at all. Nothing recognised is an empty set,
-which matches nothing.
+Nothing recognised is an empty set, which matches nothing.
 """
 
 from __future__ import annotations
@@ -9,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from imaging_findings import codes
-from imaging_findings.body_parts import body_part_regions, regions_of_body_parts
-from imaging_findings.study_names import read_name
-from imaging_findings.study_table import SiteStudies, study_codes
+from imaging_findings.body_parts import body_part_regions
+from imaging_findings.study_table import study_codes
 
 
-def regions_of_codes(stated: Iterable[codes.Code], site: SiteStudies | None = None) -> frozenset[str]:
-    """All regions that the coded body sites and procedures lie in; ``site`` holds the site's own procedure codes."""
+def regions_of_codes(stated: Iterable[codes.Code]) -> frozenset[str]:
+    """All regions that the coded body sites and procedures lie in."""
     found: set[str] = set()
     for code in stated:
         key = (code.system, code.code)
@@ -23,13 +21,8 @@ def regions_of_codes(stated: Iterable[codes.Code], site: SiteStudies | None = No
             found |= codes.body_sites()[key].regions
         elif code.system == codes.SNOMED:
             found |= body_part_regions().get(code.code, frozenset())
-        found |= {region for study in study_codes([code], site) for region in study.regions}
+        found |= {region for study in study_codes([code]) for region in study.regions}
     return frozenset(found)
-
-
-def regions_of_words(words: Iterable[str]) -> frozenset[str]:
-    """Regions named in free text such as a study description, or by a body part term."""
-    return frozenset(region for one in words for region in (regions_of_body_parts([one]) or read_name(one).regions))
 
 
 def is_in_lung(stated: Iterable[codes.Code]) -> bool:

@@ -61,4 +61,5 @@ def is_too_late(order: OrderFacts, due: DueWindow | None) -> bool:
 
 
 def _answers(thing: StudyFacts | OrderFacts, kind: Kind) -> bool:
-    return kind.family in thing.families and kind.region in thing.regions
+    # Images that guide a needle show less than the examination that was asked for.
+    return kind.family in thing.families and kind.region in thing.regions and not thing.is_intervention

@@ -150,7 +150,9 @@ def kind_of_parts(parts: StudyParts, site: SiteStudies | None = None) -> StudyKi
         is_screening=any(one.purpose is Purpose.SCREENING for one in (known or read)),
         is_intervention=any(one.purpose is Purpose.INTERVENTION for one in (known or read)),
         basis=_basis(
-            coded=bool(known and (coded or sites)), sited=bool(performed and sites), has_words=bool(families or regions)
+            coded=bool(known and (performed or by_code) and (coded or sites)),
+            sited=bool(performed and sites),
+            has_words=bool(families or regions),
         ),
     )
 
