@@ -11,15 +11,12 @@ from cds_service.card_parts import image_links, one_sentence, override_reasons, 
 from cds_service.cards import CardContext, IssuedCard
 from cds_service.wording import availability_lines, escaped
 from imaging_findings.booking import BookingAdvice, BookingJudgement, Verdict
-from imaging_findings.order_sources import RuleSource
+from imaging_findings.order_sources import BOOKINGS
 from imaging_findings.rules import Urgency
 from imaging_findings.wording import finding_words
 
 _MAX_NAME = 50
 _SOURCE = "Imaging appointment check"
-_TOLERANCES = RuleSource(
-    version="1", citation="Tolerances before and after the window: local, without a source", needs_check=True
-)
 _TOPIC = topic("appointment-follow-up", "Appointment and open follow-up of an imaging finding")
 _LABEL = {
     Verdict.LATE: "Too late",
@@ -39,7 +36,7 @@ def booking_cards(judgement: BookingJudgement, context: CardContext) -> tuple[Is
 def _card(advice: BookingAdvice, judgement: BookingJudgement, context: CardContext) -> IssuedCard:
     # Belt and braces: whatever a rule says, an appointment is informed about and never stopped.
     urgency = Urgency.WARNING if advice.urgency is Urgency.CRITICAL else advice.urgency
-    lines = [f"**{label}:** {escaped(words)}" for label, words in _lines(advice)]
+    lines = [f"**{label}:** {escaped(words)}" for label, words in _lines(advice, context.policy.rules_owner)]
     card: dict[str, Any] = {
         "uuid": context.new_uuid(),
         "summary": one_sentence(f"{_short(advice.appointment.name)} {_headline(advice)}"),
@@ -68,7 +65,7 @@ def _headline(advice: BookingAdvice) -> str:
     return f"on {when}: does not replace the follow-up {examination} due {due}"
 
 
-def _lines(advice: BookingAdvice) -> list[tuple[str, str]]:
+def _lines(advice: BookingAdvice, owner: str) -> list[tuple[str, str]]:
     follow_up, guidance = advice.follow_up, advice.follow_up.guidance
     statement = next(iter(guidance.statements), None)
     pack = statement.pack if statement else None
@@ -85,7 +82,7 @@ def _lines(advice: BookingAdvice) -> list[tuple[str, str]]:
     ]
     if advice.is_named:
         lines.append(("Link", "the appointment or its order names this finding, its study or its report"))
-    return [*lines, ("Rules", _TOLERANCES.words)]
+    return [*lines, ("Rules", BOOKINGS.owned_by(owner).words)]
 
 
 def _explanation(advice: BookingAdvice) -> str:

@@ -15,12 +15,11 @@ from cds_service.card_parts import image_links, one_sentence, override_reasons, 
 from cds_service.cards import CardContext, IssuedCard, card_for
 from cds_service.wording import escaped
 from imaging_findings.discharge import DischargeJudgement, StayFollowUp
-from imaging_findings.order_sources import RuleSource
+from imaging_findings.order_sources import DISCHARGE
 from imaging_findings.rules import Urgency
 from imaging_findings.stays import When
 from imaging_findings.unread_imaging import OpenReading, Reading, Readings
 
-_SOURCE = RuleSource(version="1", citation="Local rule without a published source", needs_check=True)
 _MAX_LISTED = 8
 _MAX_LINKED = 3
 _RANK = {Urgency.CRITICAL.value: 0, Urgency.WARNING.value: 1, Urgency.INFO.value: 2}
@@ -45,11 +44,12 @@ def _imaging_card(judgement: DischargeJudgement, context: CardContext) -> list[I
         return []
     headline = _headline(readings, missing)
     lines = _lines(readings, (*missing, *judgement.beside), context.now)
+    source = DISCHARGE.owned_by(context.policy.rules_owner)
     card: dict[str, Any] = {
         "uuid": context.new_uuid(),
         "summary": one_sentence(headline[1]),
         "indicator": readings.urgency.value,
-        "detail": "\n\n".join([*(f"**{label}:** {escaped(words)}" for label, words in lines), f"**Rules:** {_SOURCE.words}"]),
+        "detail": "\n\n".join([*(f"**{label}:** {escaped(words)}" for label, words in lines), f"**Rules:** {source.words}"]),
         "source": {"label": "Imaging at discharge", "topic": topic(*_TOPICS[headline[0]])},
         "overrideReasons": override_reasons(),
     }

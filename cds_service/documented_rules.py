@@ -12,7 +12,7 @@ from cds_service.documentation import DocumentedPack, documented_packs
 from imaging_findings.modalities import families
 from imaging_findings.order_advice import Reason
 from imaging_findings.order_policy import OrderPolicy
-from imaging_findings.order_sources import SOURCES, RuleSource
+from imaging_findings.order_sources import BOOKINGS, DISCHARGE, SOURCES, RuleSource
 from imaging_findings.packs import bundled_packs
 from imaging_findings.rules import Packs, TablePack
 from imaging_findings.site_policy import SitePolicy
@@ -37,8 +37,8 @@ class DocumentedChoice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentedOrderRules:
-    """One set of order-time rules: what they are about, and on whose authority they speak."""
+class DocumentedLocalRules:
+    """One set of rules that is in no pack: what they are about, and on whose authority they speak."""
 
     about: tuple[str, ...]
     source: RuleSource
@@ -51,7 +51,7 @@ class DocumentedRules:
     in_force: tuple[DocumentedPack, ...]
     choices: tuple[DocumentedChoice, ...]
     off: tuple[DocumentedPack, ...]
-    order_rules: tuple[DocumentedOrderRules, ...]
+    local_rules: tuple[DocumentedLocalRules, ...]
     windows: tuple[tuple[str, str], ...]
     site_codes: int
     """How many examination codes of its own the site has."""
@@ -66,8 +66,8 @@ def documented_rules(policy: SitePolicy) -> DocumentedRules:
         in_force=in_force,
         choices=_choices(packs.undecided),
         off=tuple(pack for pack in documented_packs(bundled_packs()) if pack.info.pack_id not in known),
-        order_rules=_order_rules(),
-        windows=(*_lookback(policy.orders), *_limits(policy.orders)),
+        local_rules=_local_rules(policy.rules_owner),
+        windows=(*_lookback(policy.orders), *_limits(policy.orders), *_visits(policy)),
         site_codes=len(policy.studies),
     )
 
@@ -88,12 +88,14 @@ def _choices(undecided: tuple[TablePack, ...]) -> tuple[DocumentedChoice, ...]:
     )
 
 
-def _order_rules() -> tuple[DocumentedOrderRules, ...]:
+def _local_rules(owner: str) -> tuple[DocumentedLocalRules, ...]:
     """Sets in the order in which their first reason is declared; rules of one source stand together."""
     by_source: dict[RuleSource, list[str]] = defaultdict(list)
     for reason, source in SOURCES.items():
         by_source[source].append(_ABOUT[reason])
-    return tuple(DocumentedOrderRules(about=tuple(about), source=source) for source, about in by_source.items())
+    by_source[DISCHARGE].append("imaging still unread or preliminary at discharge")
+    by_source[BOOKINGS].append("appointments for a follow-up, too early or too late")
+    return tuple(DocumentedLocalRules(about=tuple(about), source=one.owned_by(owner)) for one, about in by_source.items())
 
 
 def _lookback(policy: OrderPolicy) -> tuple[tuple[str, str], ...]:
@@ -113,4 +115,18 @@ def _limits(policy: OrderPolicy) -> tuple[tuple[str, str], ...]:
         ("“Not pregnant” or a negative test", f"holds {policy.pregnancy_status_window_days} days"),
         ("A recorded pregnancy", f"holds {policy.pregnancy_longest_days} days"),
         ("A follow-up is on time", f"from {policy.follow_up_early_days} days before it is due"),
+    )
+
+
+def _visits(policy: SitePolicy) -> tuple[tuple[str, str], ...]:
+    unread, bookings, release = policy.unread, policy.bookings, policy.release
+    unreported = (*sorted(unread.unreported_modalities), *(f"“{words}”" for words in unread.unreported_words))
+    told = f"of dated follow-ups, {release.release_after_hours} hours after signing" if release.serves_patients else "nothing"
+    return (
+        ("Nobody reports", ", ".join(unreported) or "no examinations of a kind"),
+        ("Interventions get a report", "yes" if unread.reports_interventions else "no"),
+        ("A study without an encounter", f"told at discharge up to {unread.unplaced_look_back_days} days back"),
+        ("A follow-up booked late", f"warned of from {bookings.late_warning_days} days after its window"),
+        ("An overdue follow-up", f"booked in time within {bookings.overdue_soon_days} days"),
+        ("A patient is told", told),
     )

@@ -42,7 +42,8 @@ def _card(advice: OrderAdvice, context: CardContext) -> dict[str, Any]:
     # Belt and braces: whatever a rule says, an order is informed about and never stopped.
     urgency = Urgency.WARNING if advice.urgency is Urgency.CRITICAL else advice.urgency
     source = SOURCES.get(advice.reason)
-    lines = [_orders(advice), *advice.lines, *([("Rules", source.words)] if source else [])]
+    rules = [("Rules", source.owned_by(context.policy.rules_owner).words)] if source else []
+    lines = [_orders(advice), *advice.lines, *rules]
     topic = {"system": TOPICS, "code": f"order-{advice.reason}", "display": _TOPIC[advice.reason]}
     card: dict[str, Any] = {
         "uuid": context.new_uuid(),

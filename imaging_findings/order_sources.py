@@ -1,4 +1,4 @@
-"""On whose authority the order-time rules speak: version, citation and clinical owner of each set, shown in its cards.
+"""On whose authority the rules speak that are in no pack: version, citation and clinical owner of each set, shown in its cards.
 
 No clinician has signed any of them yet, and the card says so. The follow-up rules stand on the packs' own sources.
 """
@@ -16,7 +16,7 @@ NO_OWNER = "none yet: a site names one before clinical use"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSource:
-    """One set of order-time rules. ``needs_check``: no source was found, so a clinician decides before release.
+    """One set of rules. ``needs_check``: no source was found, so a clinician decides before release.
 
     ``open_questions``: what we decided ourselves within a sourced set (evidence C); the card names them, too.
     """
@@ -26,6 +26,10 @@ class RuleSource:
     clinical_owner: str = NO_OWNER
     needs_check: bool = False
     open_questions: tuple[str, ...] = ()
+
+    def owned_by(self, owner: str) -> RuleSource:
+        """The set with the site's clinical owner, where it names one."""
+        return replace(self, clinical_owner=owner) if owner else self
 
     @property
     def words(self) -> str:
@@ -68,6 +72,9 @@ _CODES = RuleSource(
     citation="LOINC names of imaging examinations, and the order code of the follow-up's own row",
     open_questions=("screening or diagnostic code for the 3- and 6-month follow-up of a screening",),
 )
+
+DISCHARGE = RuleSource(version="1", citation="Local rule without a published source", needs_check=True)
+BOOKINGS = RuleSource(version="1", citation="Tolerances before and after the window: local, without a source", needs_check=True)
 
 SOURCES: Mapping[Reason, RuleSource] = MappingProxyType(
     {

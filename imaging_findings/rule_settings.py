@@ -30,6 +30,8 @@ class RuleSettings:
     """The site's own TOML of rule packs: packs on and off, owners, and rows that differ (docs/rules.md)."""
     study_codes: Path | None = None
     """The site's own CSV of examination codes with their modality, regions, contrast, side and purpose (docs/rules.md)."""
+    clinical_owner: str = ""
+    """Who answers for the rules that are in no pack (orders, discharge, bookings); cards name them, as a pack names its own."""
     lookback: Mapping[str, str] = field(default_factory=lambda: {family: _written(one) for family, one in LOOKBACK.items()})
     """How long an examination counts as recent, by modality family, in `d`, `wk`, `mo` or `a`, or `none`; families that are not named keep the default."""  # noqa: E501 - one sentence of the settings table
     egfr_window_inpatient_days: int = 30

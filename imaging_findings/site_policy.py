@@ -25,6 +25,8 @@ class SitePolicy:
     """What users who are the patient or a related person may be told."""
     unread: UnreadPolicy = field(default_factory=UnreadPolicy)
     bookings: BookingPolicy = field(default_factory=BookingPolicy)
+    rules_owner: str = ""
+    """Who answers clinically for the rules that are in no pack: orders, discharge, bookings. Empty = nobody yet."""
 
 
 @cache

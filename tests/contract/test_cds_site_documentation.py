@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from html import unescape
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from flask import Flask
 from cds_service.documented_rules import documented_rules
 from cds_service.views import create_blueprint
 from fhir_imaging.store.engine import Store
+from imaging_cds.site_rules import site_policy
 from imaging_findings.order_advice import Reason
-from imaging_findings.order_policy import OrderPolicy
-from imaging_findings.order_sources import SOURCES
+from imaging_findings.order_sources import BOOKINGS, DISCHARGE, NO_OWNER, SOURCES
+from imaging_findings.release import PatientResults
 from imaging_findings.rule_settings import RuleSettings
 from imaging_findings.site_packs import parse_site_packs
 from imaging_findings.site_policy import SitePolicy, product_policy
@@ -91,14 +93,24 @@ def test_the_sites_choice_owner_and_switches_are_shown(store: Store, tmp_path: P
 def test_every_order_rule_stands_with_its_source_and_owner(store: Store, tmp_path: Path) -> None:
     shown = page(store, tmp_path, product_policy())["order-rules"]
 
-    for source in SOURCES.values():
+    for source in (*SOURCES.values(), DISCHARGE, BOOKINGS):
         assert f"{source.citation}; rule set version {source.version}" in shown
         assert source.clinical_owner in shown
-    about = [words for one in documented_rules(product_policy()).order_rules for words in one.about]
-    assert len(about) == len(set(about)) == len(SOURCES)
+        assert all(question in shown for question in source.open_questions)
+    about = [words for one in documented_rules(product_policy()).local_rules for words in one.about]
+    assert len(about) == len(set(about)) == len(SOURCES) + 2
     assert all(words in shown for words in about)
     # A follow-up's rules are the packs' own; an order that was not checked has no rule.
     assert set(Reason) - set(SOURCES) == {Reason.FOLLOW_UP, Reason.NOT_CHECKED}
+
+
+def test_the_site_names_who_answers_for_the_rules_that_are_in_no_pack(store: Store, tmp_path: Path) -> None:
+    policy = replace(product_policy(), rules_owner="Dr Synthetic Owner")
+
+    shown = page(store, tmp_path, policy)["order-rules"]
+
+    assert shown.count("Clinical owner Dr Synthetic Owner") == len(documented_rules(policy).local_rules)
+    assert NO_OWNER not in shown
 
 
 def test_the_windows_in_force_are_the_sites(store: Store, tmp_path: Path, site: SitePolicy) -> None:
@@ -122,22 +134,33 @@ def folders(directory: Path, site: SitePolicy) -> list[tuple[str, SitePolicy]]:
 
 
 def test_every_window_is_shown() -> None:
-    """A new window of the order checks must be told here too."""
-    shown = " ".join(value for _, value in documented_rules(product_policy()).windows)
+    """A new setting of the rules must be told here too."""
     changed = RuleSettings(
+        clinical_owner="Dr Synthetic Owner",
+        lookback={"CT": "1006 d"},
         egfr_window_inpatient_days=1001,
         egfr_window_outpatient_days=1002,
+        diabetes_is_a_kidney_risk=True,
         pregnancy_youngest_years=101,
         pregnancy_oldest_years=102,
         pregnancy_status_window_days=1003,
         pregnancy_longest_days=1004,
         follow_up_early_days=1005,
-        lookback={"CT": "1006 d"},
-        diabetes_is_a_kidney_risk=True,
-    ).orders
-    other = " ".join(value for _, value in documented_rules(SitePolicy(packs=product_policy().packs, orders=changed)).windows)
+        unreported_modalities=("IO",),
+        unreported_words=("by nobody",),
+        reports_interventions=True,
+        unplaced_look_back_days=1007,
+        late_booking_warning_days=1008,
+        overdue_booking_days=1009,
+        patient_results=PatientResults.RELEASED,
+        release_after_hours=1010,
+    )
+    told = [dict(documented_rules(site_policy(one)).windows) for one in (RuleSettings(), changed)]
+    differ = [name for name, value in told[0].items() if told[1][name] != value]
 
-    for number in ("1001", "1002", "1003", "1004", "1005", "1006", "101", "102"):
-        assert number in other
-        assert number not in shown
-    assert len(documented_rules(product_policy()).windows) == len(OrderPolicy().lookback) + 1 + 7
+    # These stand elsewhere on the page, or share a line with another setting.
+    elsewhere = {"packs", "study_codes", "clinical_owner", "patient_image_links"}
+    shared = {"pregnancy_oldest_years", "release_after_hours", "unreported_words"}
+    assert len(differ) == len({one.name for one in fields(RuleSettings)} - elsewhere - shared)
+    for number in ("1001", "1002", "1003", "1004", "1005", "1006", "1007", "1008", "1009", "1010", "101", "102"):
+        assert number in " ".join(told[1].values())

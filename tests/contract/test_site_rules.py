@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli_w
 
+from fhir_imaging.store.engine import Store
 from imaging_cds.app import create_app
 from imaging_cds.cli import main
 from imaging_cds.settings import load
+from imaging_findings.order_sources import NO_OWNER
+from imaging_findings.site_packs import parse_site_packs
+from imaging_findings.site_policy import SitePolicy, product_policy
+from tests.cds_actors import (
+    a_bundle,
+    a_cds_service,
+    a_hook,
+    a_patient,
+    a_store,
+    a_study,
+    an_observation,
+    an_order,
+    concept,
+    whole_prefetch,
+)
 
 
 def a_config(folder: Path, packs: str) -> Path:
@@ -59,3 +78,69 @@ def test_the_application_hands_the_sites_rules_to_its_documentation(tmp_path: Pa
     page = create_app(load(path, {})).test_client().get("/cds-documentation").get_data(as_text=True)
 
     assert "Dr Synthetic Owner" in page
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = a_store(tmp_path / "cds")
+    yield opened
+    opened.close()
+
+
+def cards(store: Store, directory: Path, policy: SitePolicy, body: object, service: str) -> list[dict[str, Any]]:
+    """The cards of a service at a site with these rules."""
+    answer = a_cds_service(store, directory, policy=policy).call(body, service)
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+    found: list[dict[str, Any]] = answer.get_json()["cards"]
+    return found
+
+
+def an_aorta(mm: float) -> dict[str, Any]:
+    assessment = "https://imaging-cds.example/fhir/CodeSystem/imaging-assessment"
+    size = {"value": mm, "code": "mm", "system": "http://unitsofmeasure.org"}
+    diameter = {"code": concept(assessment, "max-diameter"), "valueQuantity": size}
+    return an_observation(code=concept(assessment, "abdominal-aorta"), component=[diameter])
+
+
+@pytest.mark.parametrize(
+    ("toml", "said", "rule"),
+    [
+        ("", "no interval computed, missing: the site's choice between", "the site must choose"),
+        ('[[pack]]\nid = "aaa-acr-2013"\n', "due 2027-10-01", "Abdominal aorta, ACR 2013"),
+        ('[[pack]]\nid = "aaa-svs-2018"\n', "due 2027-10-01", "Abdominal aorta, SVS 2018"),
+    ],
+    ids=["undecided", "ACR", "SVS"],
+)
+def test_y10_y11_the_sites_choice_decides_on_an_aorta(store: Store, tmp_path: Path, toml: str, said: str, rule: str) -> None:
+    """42 mm: 1 year by ACR 2013 and 12 months by SVS 2018."""
+    policy = SitePolicy(packs=parse_site_packs(toml, "site.toml"))
+
+    found = cards(store, tmp_path, policy, a_hook(whole_prefetch(an_aorta(42.0))), "imaging-findings")
+
+    assert len(found) == 1
+    assert said in found[0]["summary"]
+    assert rule in found[0]["detail"] or "This site has not chosen a guideline" in found[0]["detail"]
+
+
+@pytest.mark.parametrize(("choice", "due"), [("aaa-acr-2013", "2028-10-01"), ("aaa-svs-2018", "2029-10-01")])
+def test_y10_y11_the_two_guidelines_part_at_37_mm(store: Store, tmp_path: Path, choice: str, due: str) -> None:
+    policy = SitePolicy(packs=parse_site_packs(f'[[pack]]\nid = "{choice}"\n', "site.toml"))
+
+    found = cards(store, tmp_path, policy, a_hook(whole_prefetch(an_aorta(37.0))), "imaging-findings")
+
+    assert [f"due {due}" in card["summary"] for card in found] == [True]
+
+
+def test_the_cards_of_an_order_name_who_answers_for_the_rules(store: Store, tmp_path: Path) -> None:
+    draft = an_order(id="new", status="draft")
+    context = {"userId": "Practitioner/gp", "patientId": "p", "draftOrders": a_bundle(draft)}
+    prefetch = {"patient": a_patient(), "studies": a_bundle(a_study()), "orders": a_bundle(), "conditions": a_bundle()}
+    body = a_hook(prefetch, hook="order-sign", context=context)
+
+    owned, nobody = (
+        cards(store, tmp_path, replace(product_policy(), rules_owner=owner), body, "imaging-order-sign")[0]["detail"]
+        for owner in ("Dr Synthetic Owner", "")
+    )
+
+    assert "Clinical owner: Dr Synthetic Owner." in owned
+    assert f"Clinical owner: {NO_OWNER}." in nobody
