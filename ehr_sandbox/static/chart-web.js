@@ -32,6 +32,7 @@ function showFailure(text) {
 
 export async function attempt(button, work) {
   showFailure("");
+  const hadFocus = button && document.activeElement === button;
   if (button) button.disabled = true;
   try {
     await work();
@@ -40,6 +41,8 @@ export async function attempt(button, work) {
     showFailure(error.message);
   } finally {
     if (button?.isConnected) button.disabled = false;
+    // A disabled button drops the focus; whoever works by keyboard gets it back unless the work has moved it on.
+    if (hadFocus && document.activeElement === document.body) button.focus();
   }
 }
 

@@ -49,7 +49,7 @@ async function open(kind, id, opener, notice = "") {
   if (notice) part("work-notice").focus();
   else (form.querySelector("[data-first]:not(:disabled)") ?? part("work-title")).focus();
   work.scrollIntoView({ block: "start" });
-  await begin();
+  begin();
 }
 
 function show(html, notice) {
@@ -60,8 +60,11 @@ function show(html, notice) {
   part("work-notice").hidden = !notice;
 }
 
-async function begin() {
-  if (isReady(current)) return ask();
+function begin() {
+  if (isReady(current)) {
+    ask();
+    return;
+  }
   const hints = {
     order: "Choose an examination. Advice appears here while you write.",
     booking: "Choose a day. Advice appears here.",

@@ -217,7 +217,11 @@ def test_discharge_and_completed_study_draw_their_cards(page: Page, chart: Chart
 
     page.get_by_role("button", name="Prepare discharge").click()
     expect(page.locator("#work-cards").get_by_text("CT of today is not read yet")).to_be_visible()
+    page.get_by_role("button", name="Check again").press("Enter")
+    expect(page.locator("#work-state")).to_be_empty()
+    expect(page.get_by_role("button", name="Check again")).to_be_focused()
     page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Prepare discharge")).to_be_focused()
     page.get_by_role("button", name="Announce as complete").click()
     expect(page.locator("#work-cards").get_by_text("AI result for this study")).to_be_visible()
     expect(page.locator("#work-cards").get_by_text("CT of today is not read yet")).to_have_count(0)
