@@ -25,7 +25,7 @@ def merged(advice: Sequence[OrderAdvice]) -> tuple[OrderAdvice, ...]:
 
 def _content(advice: OrderAdvice) -> Hashable:
     if advice.same_draft is not None:
-        return advice.rule_id, advice.headline, advice.order.codes
+        return advice.rule_id, advice.headline, advice.order.name
     if advice.reason in _ABOUT_PRIORS and advice.studies:
         # Priors of one day are one visit, however many studies and series it was stored as.
         return advice.rule_id, advice.studies[0].day

@@ -161,7 +161,7 @@ def test_whatever_is_said_is_a_valid_card_and_an_update_is_the_order_as_sent(
 
     assert faults_of({"cards": cards}) == ()
     assert all(card["indicator"] in ("info", "warning") for card in cards), "an order is never stopped"
-    assert len({(card["summary"], card["source"]["topic"]["code"]) for card in cards}) == len(cards), "nothing is said twice"
+    assert len({(card["summary"], card["detail"]) for card in cards}) == len(cards), "nothing is said twice"
     sent = {order.key: order.sent for order in drafts.judged}
     for card in cards:
         for suggestion in card.get("suggestions", []):
