@@ -131,7 +131,8 @@ def _words(guidance: Guidance, facts: Facts) -> str:
         return text(guidance.statements[0].words) or ""
     if guidance.missing:
         return f"Follow-up not computed, missing: {'; '.join(guidance.missing)}"
-    return "; ".join(statement.words for statement in guidance.statements)
+    # Where no rule speaks, the note says why: the guideline does not apply, or the site has none in force.
+    return "; ".join(statement.words for statement in guidance.statements) or next(iter(guidance.notes), "")
 
 
 def _not_seen(facts: Facts) -> tuple[str, ...]:

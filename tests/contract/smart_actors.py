@@ -316,12 +316,13 @@ _READY_KEYS: dict[str, bytes] = {}
 
 
 def make_app(tmp_path: Path, ehrs: tuple[EhrSettings, ...], clock: Clock, **settings: Any) -> SmartApp:
-    """The SMART app alone, as a composition root would assemble it."""
+    """The SMART app alone, as a composition root would assemble it; ``policy`` among the settings are the site's rules."""
+    policy = settings.pop("policy", None)
     state_dir = _with_ready_keys(tmp_path / "state")
     store = Store.open(StateSettings(state_dir=state_dir))
     store.migrate()
     services = SmartAppServices.assemble(
-        SmartAppSettings(**{"public_base_url": APP, **settings}), ehrs, store, state_dir=state_dir, clock=clock
+        SmartAppSettings(**{"public_base_url": APP, **settings}), ehrs, store, state_dir=state_dir, clock=clock, policy=policy
     )
     app = Flask("smart_app_under_test", template_folder=str(CHECKOUT / "templates"), static_folder=str(CHECKOUT / "static"))
     app.register_blueprint(create_blueprint(services))

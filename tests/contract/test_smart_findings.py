@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from imaging_findings.site_packs import parse_site_packs
+from imaging_findings.site_policy import SitePolicy
 from tests.contract.smart_actors import World, a_world
 
 SCT = "http://snomed.info/sct"
@@ -96,3 +98,41 @@ def test_findings_of_another_patient_are_never_shown(world: World) -> None:
     world.ehr.fhir["Observation"] = [lung_rads("4X", subject={"reference": "Patient/demo-b"})]
 
     assert "Lung-RADS" not in world.clinician.launches(world.ehr).text
+
+
+OWN_ROW = """
+[[pack]]
+id = "lung-rads-2022"
+[[pack.category]]
+code = "3"
+statement = "LDCT at 4 months."
+step = { examination = "LDCT", low = 4, high = 4, unit = "mo" }
+urgency = "info"
+evidence = "C"
+"""
+
+
+def the_list_of_a_site(directory: Path, packs: str, *observations: dict[str, Any]) -> str:
+    policy = SitePolicy(packs=parse_site_packs(packs, "site.toml"))
+    with a_world(directory, app={"policy": policy}) as world:
+        world.ehr.fhir["Observation"] = list(observations)
+        return world.clinician.launches(world.ehr).text
+
+
+def test_the_list_judges_by_the_sites_rules_as_the_cards_do(tmp_path: Path) -> None:
+    page = the_list_of_a_site(tmp_path, OWN_ROW, lung_rads("3"))
+
+    assert "due 2027-03-14" in page
+
+
+def test_a_pack_that_is_off_says_nothing_and_the_ai_beside_the_reader_stays(tmp_path: Path) -> None:
+    off = '[[pack]]\nid = "lung-rads-2022"\nenabled = false\n'
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "both").mkdir()
+
+    alone = the_list_of_a_site(tmp_path / "alone", off, lung_rads("3"))
+    both = the_list_of_a_site(tmp_path / "both", off, lung_rads("3"), {**of_an_ai("4A"), "id": "of-ai"})
+
+    assert "Lung-RADS" not in alone
+    assert "no guideline is in force for Lung-RADS" in both
+    assert "differs from the reader; nobody has signed it" in both
