@@ -40,8 +40,16 @@ def main(arguments: Sequence[str]) -> int:
         free: SimpleQueue[Copy] = SimpleQueue()
         for copy in copies:
             free.put(copy)
-        runs = list(pool.map(lambda mutation: _run_broken(mutation, free), table))
-    return _told(table, runs, time.monotonic() - started)
+        print("| id | what was broken | red test(s) | verdict |\n|---|---|---|---|")
+        bad = 0
+        # Each row as soon as it is known: the whole table takes minutes.
+        for mutation, run in zip(table, pool.map(lambda one: _run_broken(one, free), table), strict=True):
+            bad += not _is_killed(run)
+            print(_row(mutation, run), flush=True)
+    ids = len({mutation.requirement for mutation in table})
+    seconds = time.monotonic() - started
+    print(f"\n{len(table)} mutations of {ids} requirements: {len(table) - bad} killed, {bad} not, in {seconds:.0f} s.")
+    return 1 if bad else 0
 
 
 def _made(folder: Path) -> Path:
@@ -69,20 +77,17 @@ def _run_broken(mutation: Mutation, free: SimpleQueue[Copy]) -> Run:
         free.put(copy)
 
 
-def _told(table: Sequence[Mutation], runs: Sequence[Run], seconds: float) -> int:
-    print("| id | what was broken | red test(s) | verdict |\n|---|---|---|---|")
-    bad = 0
-    for mutation, run in zip(table, runs, strict=True):
-        killed = run.status == _FAILED and bool(run.red)
-        bad += not killed
-        red = ", ".join(f"`{test.removeprefix('tests/')}`" for test in run.red[:_SHOWN])
-        verdict = "killed" if killed else "**survived**" if run.status == _PASSED else f"**not judged** (status {run.status})"
-        print(f"| {mutation.requirement} | {mutation.breaks} | {red} | {verdict} |")
-        if not killed and run.status != _PASSED:
-            print(f"{mutation.requirement}: {run.said}", file=sys.stderr)
-    ids = len({mutation.requirement for mutation in table})
-    print(f"\n{len(table)} mutations of {ids} requirements: {len(table) - bad} killed, {bad} not, in {seconds:.0f} s.")
-    return 1 if bad else 0
+def _is_killed(run: Run) -> bool:
+    return run.status == _FAILED and bool(run.red)
+
+
+def _row(mutation: Mutation, run: Run) -> str:
+    """One row of the table; what pytest said goes to stderr where it is neither red nor green."""
+    red = ", ".join(f"`{test.removeprefix('tests/')}`" for test in run.red[:_SHOWN])
+    verdict = "**survived**" if run.status == _PASSED else f"**not judged** (status {run.status})"
+    if not _is_killed(run) and run.status != _PASSED:
+        print(f"{mutation.requirement}: {run.said}", file=sys.stderr)
+    return f"| {mutation.requirement} | {mutation.breaks} | {red} | {'killed' if _is_killed(run) else verdict} |"
 
 
 if __name__ == "__main__":

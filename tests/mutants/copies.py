@@ -16,7 +16,7 @@ from tests.conftest import CHECKOUT
 from tests.mutants.guard import COPY_VARIABLE
 from tests.mutants.table import Mutation
 
-_TIMEOUT_S = 240
+_TIMEOUT_S = 600
 _RED = re.compile(r"^(?:FAILED|ERROR) (\S+?)(?:\[.*)?(?: - .*)?$", re.MULTILINE)
 
 
