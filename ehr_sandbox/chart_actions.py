@@ -16,11 +16,13 @@ MAX_COMMENT_CHARACTERS = 1000
 
 
 class OrderBook(Protocol):
-    """Where orders are kept. `transact` raises QueryFailed and then has stored nothing."""
+    """Where orders are kept. `check` and `transact` raise QueryFailed for what cannot be stored, and then nothing is."""
 
     def stored(self, reference: str) -> dict[str, Any] | None: ...
 
     def owner_of(self, reference: str) -> str | None: ...
+
+    def check(self, resource: Mapping[str, Any]) -> None: ...
 
     def transact(self, bundle: dict[str, Any]) -> None: ...
 
@@ -83,6 +85,8 @@ class CardDesk:
     def _carry_out(self, planned: Accepted, opening: ChartOpening) -> bool:
         """Stores what is to be stored, then changes the form; whether the form has changed. Raises QueryFailed."""
         composition, entries = opening.composition, list(planned.transaction.get("entry", ()))
+        if planned.composed is not None:
+            self.orders.check(planned.composed)
         if planned.drops_composed and composition and composition.stored:
             entries.append(removing_entry(composition.stored))
         if entries:

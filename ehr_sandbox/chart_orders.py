@@ -195,8 +195,6 @@ def _reasons_of_reference(reference: str, resource_type: str, context: OrderCont
     if relative is None:
         yield f"The {resource_type} refers to a resource outside this EHR."
         return
-    if context.is_composed(relative):
-        return
     owner = context.owner_of(relative)
     if owner is None:
         yield f"The {resource_type} refers to {relative}, which does not exist here."

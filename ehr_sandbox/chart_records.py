@@ -24,6 +24,7 @@ from ehr_sandbox.fhir_faults import FhirFault
 from ehr_sandbox.fhir_interactions import FhirInteractions
 from ehr_sandbox.fhir_results import searchset
 from ehr_sandbox.fhir_store import FhirRecords
+from ehr_sandbox.fhir_validation import checked_resource
 
 _MAX_ROWS = 50
 
@@ -80,6 +81,13 @@ class ChartRecords:
                 interactions = FhirInteractions(session=session, access=full_access(backend.base_url))
                 query, page = interactions.search(resource_type, list(parameters), strict=True)
             return searchset(query, page, backend.base_url)
+        except FhirFault as fault:
+            raise QueryFailed(fault.diagnostics) from fault
+
+    def check(self, resource: Mapping[str, Any]) -> None:
+        """Whether a resource could be stored as it is. Raises QueryFailed."""
+        try:
+            checked_resource(dict(resource))
         except FhirFault as fault:
             raise QueryFailed(fault.diagnostics) from fault
 

@@ -74,6 +74,7 @@ def test_update_of_the_unsaved_draft_changes_the_form_R29(chart: ChartActor) -> 
         ({"subject": {"reference": "Patient/demo-b"}}, "for another patient"),
         ({"status": "active"}, "is not a draft"),
         ({"id": "another"}, "which does not exist here"),
+        ({"priority": "soon"}, "The order could not be stored"),
     ],
 )
 def test_update_that_would_make_another_order_of_it_is_refused(chart: ChartActor, changes: dict[str, Any], reason: str) -> None:
@@ -85,6 +86,21 @@ def test_update_that_would_make_another_order_of_it_is_refused(chart: ChartActor
     assert outcome["done"] is False
     assert reason in outcome["text"]
     assert chart.cds.feedback() == []
+
+
+def test_order_that_builds_on_the_unsaved_one_is_refused(chart: ChartActor) -> None:
+    opening = composing(chart)
+    chart.posts(SELECT, {"opening": opening, **FORM})
+    selected = chart.cds.contexts("order-select")[-1]["selections"][0]
+    creation = a_suggestion()["actions"][0]
+    creation["resource"]["basedOn"] = [{"reference": selected}]
+    chart.cds.response = {"cards": [a_suggesting_card(a_suggestion(actions=[creation]))]}
+    (key,) = keys_of_cards(chart.posts(SELECT, {"opening": opening, **FORM}).json()["html"])
+
+    outcome = chart.posts("/patients/demo-a/cards/accept", {"opening": opening, "card": key, "suggestion": 0}).json()
+
+    assert f"refers to {selected}, which does not exist here" in outcome["text"]
+    assert orders(chart) == []
 
 
 def test_delete_of_the_order_in_the_form_takes_it_away_stored_or_not(chart: ChartActor) -> None:

@@ -203,6 +203,16 @@ def test_removed_draft_is_gone(chart: ChartActor) -> None:
     assert orders(chart) == []
 
 
+def test_draft_that_is_removed_leaves_the_form_too(chart: ChartActor) -> None:
+    a_stored_draft(chart)
+    opening = composing(chart, "from-card")
+
+    chart.posts("/patients/demo-a/orders/remove", {"opening": opening, "order": "from-card"})
+
+    assert chart.posts("/patients/demo-a/orders/save", {"opening": opening, **FORM}).status_code == 409
+    assert orders(chart) == []
+
+
 def test_unfinished_order_is_kept_until_it_is_saved_or_discarded(chart: ChartActor) -> None:
     a_stored_draft(chart)
     opening = composing(chart)

@@ -142,6 +142,26 @@ def test_two_actions_on_one_order_are_refused(chart: ChartActor) -> None:
     assert outcome["text"] == "Not accepted. Two of its actions concern ServiceRequest/draft-1."
 
 
+def test_update_that_is_no_valid_order_is_refused_by_the_store(chart: ChartActor) -> None:
+    outcome = outcome_of(chart, an_update(an_order("draft-1", priority="soon")), a_deletion("ServiceRequest/draft-2"))
+
+    assert outcome["done"] is False
+    assert outcome["text"].startswith("The order could not be stored: ")
+    assert set(drafts(chart)) == {"draft-1", "draft-2"}
+    assert chart.cds.feedback() == []
+
+
+def test_suggestion_without_actions_is_refused(chart: ChartActor) -> None:
+    suggestion = {"label": "Do something", "uuid": "empty"}
+    chart.cds.response = {"cards": [a_suggesting_card(suggestion)]}
+    opening = chart.opens()
+    (key,) = keys_of_cards(chart.sees_guidance(opening))
+
+    outcome = chart.posts("/patients/demo-a/cards/accept", {"opening": opening, "card": key, "suggestion": 0}).json()
+
+    assert outcome["text"] == "Not accepted. The suggestion holds no action."
+
+
 def test_draft_that_changed_since_the_card_is_not_overwritten(chart: ChartActor) -> None:
     suggestion = a_suggestion(actions=[an_update(an_order("draft-1", code=BETTER))])
     chart.cds.response = {"cards": [a_suggesting_card(suggestion)]}
