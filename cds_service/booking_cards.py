@@ -10,6 +10,7 @@ from typing import Any
 from cds_service.card_parts import image_links, one_sentence, override_reasons, topic
 from cds_service.cards import CardContext, IssuedCard
 from cds_service.wording import availability_lines, escaped
+from imaging_findings.advice import Statement
 from imaging_findings.booking import BookingAdvice, BookingJudgement, Verdict
 from imaging_findings.order_sources import BOOKINGS
 from imaging_findings.rules import Urgency
@@ -67,22 +68,27 @@ def _headline(advice: BookingAdvice) -> str:
 
 def _lines(advice: BookingAdvice, owner: str) -> list[tuple[str, str]]:
     follow_up, guidance = advice.follow_up, advice.follow_up.guidance
-    statement = next(iter(guidance.statements), None)
-    pack = statement.pack if statement else None
-    source = f" Source: {pack.title}, version {pack.guideline.version}; {pack.citation}." if pack else ""
-    source += f" Clinical owner: {pack.clinical_owner}." if pack else ""
-    source += " This row still needs a clinician's check." if statement and statement.needs_check else ""
     seen = f", seen on {guidance.study.day}" if guidance.study and guidance.study.day else ""
     lines = [
         ("Appointment", f"{advice.appointment.name}, {advice.appointment.days}"),
         ("Open follow-up", f"{follow_up.examination}, due {follow_up.due}, counted from the date of the study"),
         ("Finding", f"{finding_words(guidance.finding, guidance.title)}{seen}"),
-        *([("Said", f"{statement.words}{source}")] if statement else []),
+        *(line for statement in guidance.statements for line in _said(statement)),
         (_LABEL[advice.verdict], _explanation(advice)),
     ]
     if advice.is_named:
         lines.append(("Link", "the appointment or its order names this finding, its study or its report"))
     return [*lines, ("Rules", BOOKINGS.owned_by(owner).words)]
+
+
+def _said(statement: Statement) -> list[tuple[str, str]]:
+    """The reader's word or the guideline's, and on whose authority."""
+    pack = statement.pack
+    if pack is None:
+        return [("Reader", statement.words)]
+    check = " This row still needs a clinician's check." if statement.needs_check else ""
+    source = f"{pack.title}, version {pack.guideline.version}, row {statement.row}; {pack.citation}"
+    return [("Guideline", statement.words), ("Source", f"{source}. Clinical owner: {pack.clinical_owner}.{check}")]
 
 
 def _explanation(advice: BookingAdvice) -> str:

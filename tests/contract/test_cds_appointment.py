@@ -15,6 +15,7 @@ from cds_service.explain import explain
 from cds_service.validator import faults_of
 from fhir_imaging.store.engine import Store
 from tests.cds_actors import (
+    DCM,
     LOINC,
     NOW,
     STUDY_UID,
@@ -99,11 +100,26 @@ def test_late_booking_is_a_warning_with_window_rule_and_images(cds: CdsActor) ->
     assert card["indicator"] == "warning"
     assert "on 2028-01-10: later than the follow-up" in card["summary"]
     assert "due 2027-04-01 to 2027-10-01" in card["summary"]
-    assert "Fleischner Society 2017, version 2017" in card["detail"]
+    assert "**Guideline:** CT at 6–12 months" in card["detail"]
+    assert "**Source:** Fleischner Society 2017, version 2017, row F2-6-8" in card["detail"]
+    assert "Clinical owner: none yet" in card["detail"]
+    assert "local, without a source" in card["detail"]
     assert card["source"]["topic"]["code"] == "appointment-follow-up"
     assert [(link["type"], link.get("appContext")) for link in card["links"]] == [("smart", STUDY_UID), ("absolute", None)]
     assert "suggestions" not in card
     assert len(card["overrideReasons"]) == 5
+
+
+def test_ga_the_reader_s_own_interval_stands_before_the_guideline(cds: CdsActor) -> None:
+    coded = {"code": concept(DCM, "111055")}
+    coded |= {"valueQuantity": {"value": 3, "system": "http://unitsofmeasure.org", "code": "mo"}}
+    finding = a_nodule()
+    finding["component"] = [*finding["component"], coded]
+    (card,) = cards_of(cds, a_booking(an_appointment("2027-05-10"), sent=prefetch(findings=a_bundle(finding))))
+
+    assert "later than the follow-up" in card["summary"]
+    assert "due 2027-01-01" in card["summary"]
+    assert card["detail"].index("**Reader:**") < card["detail"].index("**Guideline:**")
 
 
 def test_early_booking_is_information_and_one_in_time_is_nothing(cds: CdsActor) -> None:
