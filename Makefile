@@ -12,7 +12,7 @@ help:
 	@echo "make demo    start the app, a sandbox EHR and a sandbox PACS on this machine (ARGS=\"--reset\" and so on)"
 	@echo "make check   formatting, lint, types, import rules"
 	@echo "make test    all tests"
-	@echo "make bench   benchmarks"
+	@echo "make bench   benchmarks (ARGS=\"-k card\": a part of them)"
 	@echo "make mutants break one thing at a time in a copy and show which test turns red (ARGS=\"--only R38 F2\")"
 	@echo "make conformance  write docs/conformance.md anew"
 

@@ -1,7 +1,8 @@
 """Serves a Flask application with gunicorn's threaded workers, on both loopback families where the host is ``localhost``.
 
 gunicorn is the choice because it binds several addresses at once, forks workers that share the listening socket and stops
-gracefully; measured figures and the alternative are in ``docs/decisions/0002-gunicorn.md``.
+gracefully; the alternatives and what was measured are in ``docs/decisions/0002-gunicorn.md`` and
+``0004-gunicorn-measured.md``.
 """
 
 from __future__ import annotations
