@@ -27,14 +27,14 @@ class Peer:
     remark: str
 
 
-def healthchain() -> Peer:
-    """Installs what the pins say unless that is installed already. Without a package index it says so and is skipped."""
-    python = ENVIRONMENT / "bin" / "python"
-    stamp = ENVIRONMENT / "pins.sha256"
+def healthchain(environment: Path = ENVIRONMENT) -> Peer:
+    """Installs what the pins say unless that is installed already. Where it cannot be installed, it is skipped and says so."""
+    python = environment / "bin" / "python"
+    stamp = environment / "pins.sha256"
     wanted = hashlib.sha256(PINS.read_bytes()).hexdigest()
     if not (stamp.is_file() and stamp.read_text() == wanted):
         try:
-            _run(sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT))
+            _run(sys.executable, "-m", "venv", "--clear", str(environment))
             pip = ("-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--require-hashes", "--no-deps")
             _run(str(python), *pip, "-r", str(PINS))
         except (OSError, subprocess.SubprocessError) as failure:

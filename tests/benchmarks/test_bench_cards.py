@@ -28,7 +28,7 @@ from tests.benchmarks.stack import PATIENT, Stack
 
 SECONDS = 1.5
 ROUNDS = 2
-SIGNED = 1500
+SIGNED = 1000
 JSON = {"Accept": "application/json"}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imaging_cds.processes import ProcessGroup, ProcessSpec
 from tests.benchmarks.card_servers import cpu_reader
-from tests.benchmarks.peer_servers import PINS
+from tests.benchmarks.peer_servers import PINS, healthchain
 from tests.benchmarks.slow_fhir import SlowFhir
 
 SECRET = "GET {} HTTP/1.1\r\nAuthorization: Bearer one\r\n\r\n"
@@ -22,6 +22,15 @@ def test_the_peer_is_pinned_by_hash_and_names_no_index() -> None:
     assert any(line.startswith("uvloop==") for line in packages)
     assert all("==" in line and line.endswith("\\") for line in packages)
     assert all(line.strip().startswith("--hash=sha256:") for line in lines if line.startswith(" "))
+
+
+def test_a_peer_that_cannot_be_installed_is_left_out_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    peer = healthchain(tmp_path / "file" / "venv")
+
+    assert peer.python is None
+    assert peer.remark == "not measured, it could not be installed here (CalledProcessError)"
 
 
 def test_the_slow_fhir_server_knows_a_question_however_its_query_is_written() -> None:
