@@ -10,6 +10,7 @@ import json
 import zlib
 
 from flask import Request, Response
+from werkzeug.exceptions import HTTPException
 
 from fhir_imaging.errors import InvalidRequest, NotSupported, TooLarge
 
@@ -21,7 +22,7 @@ def json_body(request: Request, max_bytes: int) -> object:
     """The parsed body. ``max_bytes`` bounds what came and what it grows to; NotSupported (415), TooLarge or InvalidRequest."""
     if not (request.mimetype.endswith(("/json", "+json")) or request.mimetype == "application/json+fhir"):
         raise NotSupported("The body must be application/json.", status=415)
-    sent = request.get_data(cache=False)
+    sent = _received(request)
     if request.content_length is None and len(sent) >= max_bytes:
         # A chunked body states no length, and reading stops at the limit without a word.
         raise TooLarge("The request's body is too large.")
@@ -36,6 +37,16 @@ def json_body(request: Request, max_bytes: int) -> object:
         raise InvalidRequest("The body is not valid JSON.") from exc
     except RecursionError as exc:
         raise InvalidRequest("The body is nested too deeply.") from exc
+
+
+def _received(request: Request) -> bytes:
+    try:
+        return request.get_data(cache=False)
+    except HTTPException:
+        raise
+    except Exception as exc:
+        # Each WSGI server has exceptions of its own for chunks that are none (gunicorn: InvalidChunkSize); all mean the body.
+        raise InvalidRequest("The body could not be read to its end.") from exc
 
 
 def _refuse_constant(name: str) -> object:

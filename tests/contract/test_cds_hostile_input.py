@@ -6,6 +6,7 @@ The shapes of the HL7 validator's public CDS Hooks requests are rebuilt here wit
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -280,6 +281,29 @@ def test_five_megabytes_are_read_in_seconds(cds: CdsActor, service_id: str) -> N
 )
 def test_bombs_are_refused(cds: CdsActor, packed: bytes, status: int) -> None:
     assert answered(cds, "imaging-findings", packed, **{"Content-Encoding": "gzip"})[0] == status
+
+
+class InvalidChunkSizeError(Exception):
+    """As gunicorn's own, which is neither an OSError nor a ValueError."""
+
+
+class BrokenChunks(io.RawIOBase):
+    """What gunicorn hands over for a chunked body that is none."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        raise InvalidChunkSizeError
+
+
+def test_a_body_that_breaks_off_is_the_callers_fault(cds: CdsActor) -> None:
+    sent = {"wsgi.input": BrokenChunks(), "wsgi.input_terminated": True, "CONTENT_TYPE": "application/json"}
+
+    response = cds.client.post("/cds-services/imaging-findings", environ_overrides=sent)
+
+    assert response.status_code == 400
+    assert "could not be read to its end" in response.get_data(as_text=True)
 
 
 @pytest.mark.parametrize(
