@@ -1,7 +1,8 @@
 """Which studies belong to a stay: those that name it, those that its orders asked for, those made while it lasted.
 
-Nothing is guessed. A study that names another encounter belongs there, whenever it was made; one that names none is placed
-by the encounter's dates, and where these (or its own) are not known, it is said that nobody can tell.
+Nothing is guessed. A study that names another encounter belongs there, whenever it was made; one that names none (or only
+the visit that the encounter is part of) is placed by the encounter's dates, and where these (or its own) are not known, it
+is said that nobody can tell.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class Stay:
     encounter_id: str
     begun: When | None = None
     ended: When | None = None
+    part_of: str | None = None
+    """``Encounter/{id}`` of the visit that this one is a part of."""
     orders: frozenset[str] = frozenset()
     """``ServiceRequest/{id}`` of what was ordered in it, whatever became of the order."""
 
@@ -99,6 +102,7 @@ def read_stay(
         encounter_id=encounter_id,
         begun=when(text(period.get("start"))),
         ended=when(text(period.get("end"))),
+        part_of=_reference(own[0].get("partOf")) if own else None,
         orders=frozenset(
             reference_of(one, "ServiceRequest") for one in placed if encounter_of(one) == f"Encounter/{encounter_id}"
         ),
@@ -107,7 +111,7 @@ def read_stay(
 
 def encounter_of(resource: Mapping[str, Any]) -> str | None:
     """``Encounter/{id}`` that a resource names."""
-    return relative_reference(text(as_dict(resource.get("encounter")).get("reference")), "Encounter")
+    return _reference(resource.get("encounter"))
 
 
 def belonging(study: Placed, stay: Stay, today: date, look_back_days: int) -> Belonging:
@@ -116,7 +120,7 @@ def belonging(study: Placed, stay: Stay, today: date, look_back_days: int) -> Be
         return Belonging.NAMED
     if study.orders & stay.orders:
         return Belonging.ORDERED
-    if study.encounter is not None:
+    if study.encounter not in (None, stay.part_of):
         return Belonging.ELSEWHERE
     if study.begun is None:
         return Belonging.NO_DATE
@@ -126,6 +130,10 @@ def belonging(study: Placed, stay: Stay, today: date, look_back_days: int) -> Be
     if study.begun.is_before(stay.begun):
         return Belonging.EARLIER
     return Belonging.LATER if stay.ended and stay.ended.is_before(study.begun) else Belonging.IN_TIME
+
+
+def _reference(value: object) -> str | None:
+    return relative_reference(text(as_dict(value).get("reference")), "Encounter")
 
 
 def _is_this(resource: Mapping[str, Any], encounter_id: str) -> bool:

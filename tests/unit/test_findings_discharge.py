@@ -106,6 +106,14 @@ def test_study_of_another_time_or_encounter_is_not_of_the_stay(
     assert reason_of(judgement) == expected.value
 
 
+@pytest.mark.parametrize(("started", "expected"), [("2026-11-20T08:00:00Z", [Belonging.IN_TIME]), ("2026-11-17T08:00:00Z", [])])
+def test_study_of_the_whole_visit_is_placed_by_the_dates_of_its_part(started: str, expected: list[Belonging]) -> None:
+    film = a_film(encounter={"reference": "Encounter/visit"}, started=started)
+    encounter = an_encounter(partOf={"reference": "Encounter/visit"})
+
+    assert [one.belonging for one in judged([film], encounter=encounter).readings.waiting] == expected
+
+
 @pytest.mark.parametrize(
     "encounter",
     [an_encounter(id="other"), an_encounter(subject={"reference": "Patient/other"}), {"resourceType": "Basic", "id": "e"}],
