@@ -86,9 +86,10 @@ def read_range(table: TomlTable | None) -> SizeRange | None:
         below=table.number("below"),
         up_to=table.number("up_to"),
     )
-    low, high = found.at_least if found.above is None else found.above, found.below if found.up_to is None else found.up_to
-    if low is not None and high is not None and low > high:
-        table.fault("holds for no size: its lower bound is above its upper one")
+    lows = [bound for bound in (found.above, found.at_least) if bound is not None]
+    highs = [bound for bound in (found.below, found.up_to) if bound is not None]
+    if lows and highs and not found.holds((max(lows) + min(highs)) / 2):
+        table.fault("holds for no size: its lower bound is not below its upper one")
     table.close()
     return found
 

@@ -91,6 +91,7 @@ def test_the_policy_on_actionable_findings_is_the_sites() -> None:
         (IIF.replace("low = 6, high", "low = 7, high"), "line 9: site.toml.pack[bosniak-2019].row[IIF].steps"),
         (IIF.replace("category =", "numbers = { size = { below = 1.0 } }\ncategory ="), "uses size, which is no input"),
         (SVS + SVS.replace("svs-2018", "acr-2013"), "which contradict each other: choose one"),
+        (SVS.replace("clinical_owner", "enabled = false #"), "name aaa-acr-2013 as the choice, or switch it off too"),
         ("[actionable]\ncritical_below_hours = 5\n", "line 2: site.toml.actionable.critical_below_hours is 5"),
         ("[[pack]\n", "site.toml: "),
     ],

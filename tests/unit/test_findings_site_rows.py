@@ -188,6 +188,9 @@ def test_the_order_of_a_recommended_step_is_the_sites() -> None:
         (LUNG + CATEGORY_3.replace('urgency = "info"', 'urgency = "critical"'), "line 8: site.toml.pack[lung-rads-2022]"),
         (LUNG + SOLID_BASELINE.replace('category = "2"', 'category = "2A"'), "names category 2A, which has no row"),
         (LUNG + SOLID_BASELINE.replace("from = 7.0", "from = 9.0"), "holds for no size"),
+        (LUNG + SOLID_BASELINE.replace("from = 7.0", "from = 8.0"), "holds for no size"),
+        (LUNG + SOLID_BASELINE.replace("from = 7.0", "above = 8.0"), "holds for no size"),
+        (LUNG + CATEGORY_3.replace("step =", "# step ="), "has an order but no step: an order needs its date"),
         (LUNG + SOLID_BASELINE.replace("from = 7.0", "from = nan"), "diameter.from must be a number up to"),
         (LUNG + SOLID_BASELINE.replace('attenuation = "solid"', 'feature = "fluffy"'), "feature is fluffy, which is not"),
         (LUNG + 'rounding_of_half = "up"\n', "line 3: site.toml.pack[lung-rads-2022].rounding_of_half is not known"),
@@ -208,3 +211,10 @@ def test_a_fault_of_a_row_names_file_and_line(toml: str, fault: str) -> None:
 
     assert any(fault in problem for problem in found), found
     assert all(problem.startswith("line ") and "site.toml" in problem for problem in found)
+
+
+def test_a_range_of_one_size_is_one() -> None:
+    one_size = SOLID_BASELINE.replace("{ from = 7.0, below = 8.0 }", "{ from = 7.0, up_to = 7.0 }")
+    pack = screening(LUNG + one_size)
+
+    assert [category(pack, mm) for mm in (6.9, 7.0, 7.1)] == ["2", "3", None]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fhir_imaging.errors import ConfigurationError
 from imaging_cds.settings import from_table, load
@@ -133,3 +136,55 @@ def test_a_file_that_cannot_be_read_is_a_fault_in_words(tmp_path: Path, name: st
             site_policy(RuleSettings(**{name: tmp_path / file}))  # type: ignore[arg-type]
         assert f"{tmp_path / file}" in refused.value.problems[0]
         assert fault in refused.value.problems[0]
+
+
+def test_the_environment_sets_one_window_over_the_files(tmp_path: Path) -> None:
+    """STYLE 9: a family is written in small letters there."""
+    (tmp_path / "app.toml").write_text(
+        'public_base_url = "https://imaging.example"\nehr = []\n[state]\nstate_dir = "state"\n'
+        '[rules]\negfr_window_inpatient_days = 7\n[rules.lookback]\nCT = "60 d"\nMG = "10 mo"\n'
+    )
+
+    orders = load(tmp_path / "app.toml", {"IMAGING_CDS__RULES__LOOKBACK__CT": "30 d"}).rules.orders
+
+    assert {family: str(orders.lookback[family]) for family in ("CT", "MG", "MR")} == {
+        "CT": "30 days",
+        "MG": "10 months",
+        "MR": "90 days",
+    }
+    assert orders.egfr_window_inpatient_days == 7
+
+
+names = st.sampled_from([*(one.name for one in fields(RuleSettings)), "other"])
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=6)
+    | st.sampled_from(["90 d", "none", "released"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["CT", "us", "DX", ""]), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(names, values, max_size=5) | values)
+@settings(max_examples=200, deadline=None)
+def test_any_section_is_read_or_refused_in_words(section: Any) -> None:
+    try:
+        orders = from_table({**LEAST, "rules": section}).rules.orders
+    except ConfigurationError as refused:
+        problems = refused.problems
+    else:
+        problems = ["read"]
+        assert all(window.due(date(2026, 11, 21)) for window in orders.lookback.values())
+    assert problems
+    assert [one for one in problems if not one.startswith(("rules", "read"))] == []
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a = " + b"[" * 3000, b"a ="], ids=["no UTF-8", "nested", "no TOML"])
+def test_settings_that_are_no_toml_are_refused_in_words(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "app.toml").write_bytes(content)
+
+    with pytest.raises(ConfigurationError, match="is not TOML"):
+        load(tmp_path / "app.toml", {})
