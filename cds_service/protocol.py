@@ -13,11 +13,13 @@ from typing import Any
 
 from fhir_imaging.errors import InvalidRequest
 from fhir_imaging.scopes import GrantedScopes, ScopeContext, parse_scopes
-from fhir_imaging.tolerant import as_dict, text
+from fhir_imaging.tolerant import as_dict, as_list, text
 
 FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 # RFC 6750 b64token: what is no token must not become a header.
 _BEARER_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.ASCII)
+# An order set has tens of drafts. Each is compared with the chart and with the others: thousands would hold up everybody else.
+MAX_PROPOSED = 250
 CLINICIAN_ROLES = frozenset({"Practitioner", "PractitionerRole"})
 
 
@@ -126,6 +128,7 @@ def parse_request(body: object, *, hook: str | HookShape) -> HookRequest:
     context = body.get("context")
     if not isinstance(context, dict):
         raise InvalidRequest("context: must be an object.")
+    _check_size(context)
     patient_id = _logical_id(_string(context, "patientId", "context."), "Patient", "context.patientId")
     fhir_server, authorization = _access(body, patient_id)
     user = _user_of(context, shape)
@@ -141,6 +144,14 @@ def parse_request(body: object, *, hook: str | HookShape) -> HookRequest:
         context=context,
         warnings=tuple(_warnings(user, authorization)),
     )
+
+
+def _check_size(context: Mapping[str, Any]) -> None:
+    for name, proposed in context.items():
+        if len(as_list(as_dict(proposed).get("entry"))) > MAX_PROPOSED:
+            raise InvalidRequest(
+                f"context.{name if name.isalnum() else '?'}: at most {MAX_PROPOSED} entries are taken at once."
+            )
 
 
 def _user_of(context: Mapping[str, Any], shape: HookShape) -> HookUser:

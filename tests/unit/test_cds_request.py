@@ -203,3 +203,15 @@ def test_r15_an_encounter_that_the_hook_requires_is_asked_for() -> None:
     assert parse_request(a_hook(hook=shape.hook), hook=shape).encounter_id == "e"
     with pytest.raises(InvalidRequest, match=r"^context\.encounterId: must be given"):
         parse_request(a_hook(hook=shape.hook, context=context()), hook=shape)
+
+
+def test_more_drafts_than_anybody_signs_at_once_are_refused_by_their_field() -> None:
+    drafts = [{"resource": {"resourceType": "ServiceRequest", "id": str(number)}} for number in range(251)]
+
+    for number, refused in ((250, False), (251, True)):
+        body = a_hook(context=context(draftOrders={"resourceType": "Bundle", "entry": drafts[:number]}))
+        if refused:
+            with pytest.raises(InvalidRequest, match=r"^context\.draftOrders: at most 250 entries"):
+                parse_request(body, hook="patient-view")
+        else:
+            assert parse_request(body, hook="patient-view").patient_id == "p"
