@@ -87,8 +87,11 @@ def points_to_patient(reference: str | None, patient_id: str, bases: Iterable[st
 
     The same logical id on another server is another person.
     """
+    own = f"Patient/{patient_id}"
+    if reference == own:
+        return True
     stated = (reference or "").split("/_history/", 1)[0]
-    return stated == f"Patient/{patient_id}" or any(stated == f"{base.rstrip('/')}/Patient/{patient_id}" for base in bases)
+    return stated == own or any(stated == f"{base.rstrip('/')}/Patient/{patient_id}" for base in bases)
 
 
 def read_study_uid(resource: Mapping[str, Any]) -> StudyInstanceUID | UnreadableStudy:
@@ -195,8 +198,7 @@ def _accession(resource: Mapping[str, Any]) -> str | None:
     candidates = dicts(resource.get("identifier"))
     candidates += [as_dict(reference.get("identifier")) for reference in dicts(resource.get("basedOn"))]
     for identifier in candidates:
-        codes = {coding.get("code") for coding in dicts(as_dict(identifier.get("type")).get("coding"))}
-        if "ACSN" in codes:
+        if any(coding.get("code") == "ACSN" for coding in dicts(as_dict(identifier.get("type")).get("coding"))):
             return text(identifier.get("value"))
     return None
 

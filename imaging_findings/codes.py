@@ -25,6 +25,7 @@ FOLLOW_UP_GUIDELINE = "https://imaging-cds.example/fhir/CodeSystem/follow-up-gui
 IMAGING_SELECTION = "https://imaging-cds.example/fhir/StructureDefinition/imaging-selection"
 
 
+_USUAL = frozenset({SNOMED, LOINC, DCM, UCUM, LUNG_RADS, NODULE})
 # One code system, several names in the wild (the HL7 dicom-sr guide writes the first).
 _SPELLINGS = {"http://www.radlex.org": RADLEX, "https://radlex.org": RADLEX, "https://www.radlex.org": RADLEX}
 
@@ -116,6 +117,8 @@ def codings(value: object) -> tuple[Code, ...]:
 
 
 def _normal(system: str) -> str:
+    if system in _USUAL:
+        return system
     plain = system.removesuffix("/").removesuffix("/RID")
     return RADLEX if plain == RADLEX else _SPELLINGS.get(plain, system)
 

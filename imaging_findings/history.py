@@ -23,6 +23,7 @@ ICD_10 = frozenset(
 )
 ACTIVE_CONDITION = frozenset({"active", "recurrence", "relapse"})
 REFUTED = frozenset({"refuted", "entered-in-error"})
+_NO_REFERENCES: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,5 +206,7 @@ def _order_words(code: object, kind: StudyKind, site: SiteStudies | None) -> str
 
 
 def _relative_references(value: object, resource_type: str) -> frozenset[str]:
-    found = [relative_reference(text(one.get("reference")), resource_type) for one in dicts(value)]
-    return frozenset(reference for reference in found if reference) if found else frozenset()
+    if not value:
+        return _NO_REFERENCES
+    found = (relative_reference(text(one.get("reference")), resource_type) for one in dicts(value))
+    return frozenset(reference for reference in found if reference)

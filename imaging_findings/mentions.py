@@ -34,19 +34,18 @@ PATTERNS: dict[str, re.Pattern[str]] = {
     "o-rads-us": re.compile(_after(r"o[\s-]rads(?:\sUS)?", r"[0-5]"), re.IGNORECASE),
     "bosniak": re.compile(_after(r"bosniak", r"IIF|III|II|IV|I|2F|[1-4]"), re.IGNORECASE),
 }
-# Nothing in a text without one of these, in folded case, can match the pattern. Most reports name no system, and looking for a
-# plain piece of text costs a hundredth of the pattern. No "i" is in them, since patterns also take the dotless one for it.
-_PIECES = ("rads", "bosn", "lr-")
-_TR = re.compile(r"tr-?[1-5]")
-_NEEDS: dict[str, frozenset[str]] = {
-    "lung-rads": frozenset({"rads"}),
-    "bi-rads": frozenset({"rads"}),
-    "li-rads-ct-mr": frozenset({"rads", "lr-"}),
-    "ti-rads": frozenset({"rads", "tr"}),
-    "pi-rads": frozenset({"rads"}),
-    "o-rads-us": frozenset({"rads"}),
-    "bosniak": frozenset({"bosn"}),
+# What a text must hold, in folded case, for a pattern to match it. Most reports name no system, and looking for a plain piece
+# of text costs a hundredth of the patterns.
+_STEMS = {
+    "lung": "lung-rads",
+    "bi": "bi-rads",
+    "li": "li-rads-ct-mr",
+    "ti": "ti-rads",
+    "pi": "pi-rads",
+    "o": "o-rads-us",
 }
+_RADS = re.compile(rf"({'|'.join(_STEMS)})[\s-]?rads")
+_TR = re.compile(r"tr-?[1-5]")
 NAMES = {
     "lung-rads": "Lung-RADS",
     "bi-rads": "BI-RADS",
@@ -111,10 +110,17 @@ def mentions_of(report: ReportFacts) -> tuple[Mention, ...]:
 def systems_named(words: str) -> tuple[str, ...]:
     """The systems that the words may name: every one whose pattern matches them, and now and then one more."""
     folded = words.casefold()
-    found = [piece for piece in _PIECES if piece in folded]
+    found: set[str] = set()
+    if "rads" in folded:
+        # Patterns take the dotless i and the dotted capital for an i; folding leaves the one, and a dot of the other.
+        found.update(_STEMS[stem] for stem in _RADS.findall(folded.replace("ı", "i").replace("\u0307", "")))
+    if "lr-" in folded:
+        found.add("li-rads-ct-mr")
     if _TR.search(folded):
-        found.append("tr")
-    return tuple(system for system, needs in _NEEDS.items() if not needs.isdisjoint(found)) if found else ()
+        found.add("ti-rads")
+    if "bosn" in folded:
+        found.add("bosniak")
+    return tuple(system for system in PATTERNS if system in found) if found else ()
 
 
 def mentions_among(report: ReportFacts, systems: Iterable[str]) -> tuple[Mention, ...]:

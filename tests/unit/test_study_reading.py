@@ -86,6 +86,15 @@ def test_odd_content_never_raises(value: object) -> None:
         read_study(R4 | {name: value})
 
 
+@pytest.mark.parametrize("code", [[], {}, 1, None])
+def test_an_odd_identifier_type_hides_no_study(code: object) -> None:
+    odd = {"type": {"coding": [{"code": code}]}, "value": "A0"}
+    study = read_study(R4 | {"identifier": [odd, *R4["identifier"]]})
+
+    assert isinstance(study, ImagingStudy)
+    assert study.accession == "A1"
+
+
 def test_partial_dates_and_nonsense() -> None:
     assert str(parse_datetime("2026-03")) == "2026-03-01 00:00:00"
     assert str(parse_datetime("2026")) == "2026-01-01 00:00:00"
