@@ -121,6 +121,6 @@ def _other_code(advice: OrderAdvice, context: CardContext) -> dict[str, Any] | N
     if better is None or not resources or len(resources) < len(changed):
         return None
     which = "the draft" if len(resources) == 1 else f"{len(resources)} drafts"
-    words = f"Change the code of {which} to {better.code.display} ({better.code.code})"
+    words = f"Change the code of {which} to {better.words} ({better.code.code})"
     actions = [{"type": "update", "description": words, "resource": one} for one in resources]
     return {"label": words, "uuid": context.new_uuid(), "isRecommended": better.is_recommended, "actions": actions}

@@ -90,13 +90,15 @@ def _for_follow_up(order: ImagingOrder, follow_up: OpenFollowUp | None) -> _Foun
     if _family(own) is None or _family(own) != _family(wanted):
         return None, rule_id, ""
     finding = follow_up.guidance.finding.reference
-    words = f"the follow-up asks for {_named(wanted.code)}; the order says {_named(own.code)}."
+    technique = f", {proposal.note.lower()}" if proposal is not None and proposal.note else ""
+    words = f"the follow-up asks for {_named(wanted.code)}{technique}; the order says {_named(own.code)}."
     is_phase_open = own.contrast is Contrast.UNKNOWN
     notes = [_BY_DECISION] if own.contrast is not wanted.contrast else []
     notes += [_BY_OWNER] if own.purpose is not wanted.purpose else []
     better = BetterCode(
         code=wanted.code,
         replaces=own.code,
+        note=proposal.note if proposal is not None else None,
         is_recommended=finding in order.cites and (is_phase_open or own.contrast is wanted.contrast),
     )
     lines = [("Better-fitting code", " ".join([words, *notes]))]

@@ -20,7 +20,7 @@ def with_code_replaced(order: ImagingOrder, better: BetterCode) -> dict[str, Any
     """The whole ServiceRequest as it was sent, its code replaced; None where it cannot be handed back safely.
 
     Empty members, which no resource may have, are left out. The code's text stays where it says the same examination, and
-    becomes the new code's name where it does not.
+    becomes the new code's name where it does not, or where the follow-up asks for a technique that no code says.
     """
     if not order.has_id or order.status != "draft" or _has_gap(order.sent):
         return None
@@ -33,8 +33,11 @@ def with_code_replaced(order: ImagingOrder, better: BetterCode) -> dict[str, Any
         return None
     replaced = dict(concept) | {"coding": coding}
     words = text(concept.get("text"))
-    if words is not None and not _says(words, better.code):
-        replaced["text"] = better.code.display
+    if better.note is not None:
+        # A screening code means low dose by itself; the code that takes its place says so in words, or nobody would know.
+        replaced["text"] = better.words
+    elif words is not None and not _says(words, better.code):
+        replaced["text"] = better.words
     return whole | {"code": dict(stated) | {"concept": replaced} if "concept" in stated else replaced}
 
 

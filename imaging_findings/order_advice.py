@@ -32,6 +32,13 @@ class BetterCode:
     replaces: Code
     is_recommended: bool
     """False wherever the choice between the two is a clinical one (contrast agent)."""
+    note: str | None = None
+    """What the code alone does not say of the examination (low dose technique)."""
+
+    @property
+    def words(self) -> str:
+        """The examination in words."""
+        return self.code.display + (f" ({self.note.lower()})" if self.note else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

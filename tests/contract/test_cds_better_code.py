@@ -392,3 +392,18 @@ def test_the_reasons_for_silence_are_kept(cds: CdsActor) -> None:
     silences = explain(body, SERVICES["imaging-order-sign"], NOW).silences
 
     assert [(one.by, one.reason) for one in silences] == [("Observation/finding", "the order names another reason")]
+
+
+def test_the_low_dose_of_a_screening_code_is_not_lost_with_it(cds: CdsActor) -> None:
+    """79086-5 means low dose by itself; 29252-4 does not, so the order's words say it."""
+    chart = following(a_lung_rads("3"))
+
+    card = the_card(cds, a_draft(SCREENING), chart)
+
+    assert "CT Chest WO contrast (LOINC 29252-4), low dose technique" in card["detail"]
+    assert (
+        card["suggestions"][0]["label"] == "Change the code of the draft to CT Chest WO contrast (low dose technique) (29252-4)"
+    )
+    assert the_update(card)["code"]["text"] == "CT Chest WO contrast (low dose technique)"
+    (after,) = cards_of(cds, signing(the_update(card), chart=chart))
+    assert "suggestions" not in after
