@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cds_service.wording import detail_of, escaped, summary_of
@@ -16,6 +16,7 @@ from tests.cds_actors import NOW, a_lung_rads, a_patient, a_report, a_study, an_
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=600))
+@example("<b>bold</b>\r\n[link](x) `code` *star* | cell")
 def test_escaped_text_holds_no_html_and_no_line_break(words: str) -> None:
     """R25: markdown without HTML."""
     safe = escaped(words)
@@ -25,6 +26,7 @@ def test_escaped_text_holds_no_html_and_no_line_break(words: str) -> None:
 
 
 def test_text_from_outside_cannot_mark_up_a_card() -> None:
+    """R25."""
     evil = "Recommend CT in 6 months <img src=x onerror=alert(1)> [click](javascript:alert(1)) `x`"
     resources = {
         "patient": [a_patient()],
