@@ -156,15 +156,16 @@ def read_report(resource: Mapping[str, Any]) -> ReportFacts | None:
     if resource.get("resourceType") != "DiagnosticReport" or not isinstance(status, str) or status not in SIGNED:
         return None
     signers = dicts(resource.get("resultsInterpreter")) or dicts(resource.get("performer"))
-    issued = text(resource.get("issued"))
+    stated = text(resource.get("issued"))
+    issued = moment_of(stated)
     return ReportFacts(
         reference=reference_of(resource, "DiagnosticReport"),
-        day=day_of(issued or text(resource.get("effectiveDateTime"))),
+        day=issued.date() if issued else day_of(stated or text(resource.get("effectiveDateTime"))),
         signed_by=", ".join([name for one in signers if (name := text(one.get("display")))]) or None,
         conclusion=text(resource.get("conclusion")),
         studies=_relative_references(resource.get("imagingStudy"), "ImagingStudy"),
         results=_relative_references(resource.get("result"), "Observation"),
-        issued=moment_of(issued),
+        issued=issued,
     )
 
 
