@@ -204,10 +204,19 @@ def test_other_regions_pet_biopsies_and_clinics_are_not_the_wrong_examination(co
     assert told(judged(an_appointment("2027-05-01", code))) == []
 
 
-def test_follow_up_that_only_offers_is_replaced_by_nothing() -> None:
-    finding = a_nodule(4.0)
+# Above 8 mm the guideline warns, and offers CT at 3 months as one of three ways.
+@pytest.mark.parametrize(("code", "expected"), [(CHEST_FILM, []), (CHEST_CT, LATE_INFO)])
+def test_follow_up_that_is_only_offered_is_replaced_by_nothing_and_late_without_a_warning(
+    code: dict[str, Any], expected: list[Any]
+) -> None:
+    assert told(judged(an_appointment("2028-10-01", code), findings=[a_nodule(9.0)])) == expected
 
-    assert told(judged(an_appointment("2027-10-01", CHEST_FILM), findings=[finding])) == []
+
+@pytest.mark.parametrize(("words", "expected"), [("US guided drainage chest", []), ("US chest", WRONG)])
+def test_intervention_is_no_examination_that_was_mistaken(words: str, expected: list[Any]) -> None:
+    named = {"reasonReference": [{"reference": "Observation/finding"}]}
+
+    assert told(judged(an_appointment("2027-05-01", {"text": words}, **named))) == expected
 
 
 @pytest.mark.parametrize(
