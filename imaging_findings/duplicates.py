@@ -71,7 +71,8 @@ def find_repeats(order: ImagingOrder, chart: Chart, policy: OrderPolicy, today: 
     meant = (replace(one, authored=today) for one in chart.drafts if one.key != order.key)
     asked = {one.key for one in meant if _is_open_repeat(order, one, day, policy)}
     drafts = [one for one in chart.drafts if one.key in asked]
-    waiting = [*drafts, *(one for one in orders if one.key not in {draft.key for draft in drafts})]
+    drafted = {one.key for one in drafts}
+    waiting = [*drafts, *(one for one in orders if one.key not in drafted)]
     if waiting and (order.is_serial or chart.cancer):
         why = "the order is one of a series" if order.is_serial else f"oncology: {chart.cancer}"
         suppressed += [SuppressedAdvice(rule_id="orders/O4", order=order, reason=why, by=one.key) for one in waiting]
@@ -188,14 +189,13 @@ def _reported(study: PriorStudy, chart: Chart) -> str:
 
 def _study_line(order: ImagingOrder, study: PriorStudy, chart: Chart) -> tuple[str, str]:
     report = chart.report_of(study)
-    signer = f" by {report.signed_by}" if report and report.signed_by else ""
     label = "Related study" if order.kind.is_other_phase_of(study.kind) else "Prior study"
     told = [
         str(study.day),
         "/".join(sorted(study.kind.families)),
         study.name,
         *([f"performed by {study.performer}"] if study.performer else []),
-        f"report: yes{signer}" if report else "report: none found",
+        f"reported{f' by {report.signed_by}' if report.signed_by else ''}" if report else "no report found",
     ]
     words = "; ".join(told)
     if report and report.conclusion:

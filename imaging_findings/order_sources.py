@@ -11,14 +11,15 @@ from types import MappingProxyType
 
 from imaging_findings.order_advice import Reason
 
-NO_OWNER = "none yet: a site names one before clinical use"
+NO_OWNER = "not named yet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSource:
     """One set of rules. ``needs_check``: no source was found, so a clinician decides before release.
 
-    ``open_questions``: what we decided ourselves within a sourced set (evidence C); the card names them, too.
+    ``open_questions``: what we decided ourselves within a sourced set (evidence C). The card says that there is such a part;
+    the documentation page names each.
     """
 
     version: str
@@ -35,8 +36,8 @@ class RuleSource:
     def words(self) -> str:
         """The line that a card shows."""
         check = " These rules still need a clinician's check." if self.needs_check else ""
-        asked = f" For a clinician's check: {'; '.join(self.open_questions)}." if self.open_questions else ""
-        return f"{self.citation}; rule set version {self.version}. Clinical owner: {self.clinical_owner}.{check}{asked}"
+        local = " Partly a local choice that still needs a clinician's check." if self.open_questions else ""
+        return f"{self.citation}; rule set version {self.version}. Clinical owner: {self.clinical_owner}.{check}{local}"
 
 
 _REPEATS = RuleSource(

@@ -16,7 +16,11 @@ from imaging_findings.codes import UCUM
 from imaging_findings.observations import SIGNED, day_of
 from imaging_findings.value_sets import ValueSet, value_set
 
-_GFR_UNITS = frozenset({"mL/min", "mL/min/{1.73_m2}", "mL/min/1.73m2", "mL/min/1.73 m2", "mL/min/{1.73m2}"})
+_PER_SURFACE = "mL/min/1.73 m²"
+# How eGFR units are written in the wild, and how people read them.
+_GFR_UNITS = {"mL/min": "mL/min"} | dict.fromkeys(
+    ("mL/min/{1.73_m2}", "mL/min/1.73m2", "mL/min/1.73 m2", "mL/min/{1.73m2}"), _PER_SURFACE
+)
 _COMPARED = re.compile(r"\s*(<=|>=|<|>)\s*(\d{1,3}(?:\.\d+)?)\s*(?:mL/min.*)?", re.IGNORECASE | re.DOTALL)
 _GONE_ALLERGY = frozenset({"inactive", "resolved"})
 _REFUTED = frozenset({"refuted", "entered-in-error"})
@@ -108,7 +112,7 @@ def _read_egfr(resource: Mapping[str, Any]) -> Egfr | None:
     unit = text(quantity.get("code")) or text(quantity.get("unit")) or ""
     number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1000 else None
     if number is not None and unit in _GFR_UNITS and text(quantity.get("system")) in (None, UCUM):
-        words = f"{comparator or ''}{number:g} {unit}"
+        words = f"{comparator or ''}{number:g} {_GFR_UNITS[unit]}"
         if comparator is None:
             return Egfr(day=day, words=words, value=number)
         return Egfr(day=day, words=words, comparator=comparator, bound=number)

@@ -102,7 +102,7 @@ def test_late_booking_is_a_warning_with_window_rule_and_images(cds: CdsActor) ->
     assert "due 2027-04-01 to 2027-10-01" in card["summary"]
     assert "**Guideline:** CT at 6–12 months" in card["detail"]
     assert "**Source:** Fleischner Society 2017, version 2017, row F2-6-8" in card["detail"]
-    assert "Clinical owner: none yet" in card["detail"]
+    assert "Clinical owner: not named yet" in card["detail"]
     assert "local, without a source" in card["detail"]
     assert card["source"]["topic"]["code"] == "appointment-follow-up"
     assert [(link["type"], link.get("appContext")) for link in card["links"]] == [("smart", STUDY_UID), ("absolute", None)]

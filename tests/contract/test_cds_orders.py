@@ -62,7 +62,7 @@ def test_patient_d_a_repeat_with_contrast_and_metformin_at_low_egfr(cds: CdsActo
     assert "Dr Synthetic Radiologist" in cards[0]["detail"]
     assert "Do not withhold a necessary examination" in cards[1]["detail"]
     for card in cards:
-        assert "rule set version 2. Clinical owner: none yet" in card["detail"], "every rule names its authority"
+        assert "rule set version 2. Clinical owner: not named yet" in card["detail"], "every rule names its authority"
     assert "27 mL/min" in cards[1]["summary"]
     assert "hold metformin" in cards[2]["summary"]
 

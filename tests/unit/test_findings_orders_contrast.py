@@ -62,7 +62,7 @@ def test_n1_says_not_to_withhold_a_necessary_examination() -> None:
     (advice,) = contrast_advice(an_imaging_order(CT), ContrastFacts(egfr=egfr(20)), OrderPolicy(), TODAY)
 
     assert "Do not withhold a necessary examination" in dict(advice.lines)["Advice"]
-    assert dict(advice.lines)["Latest eGFR"] == "20 mL/min/{1.73_m2}, 2026-11-16"
+    assert dict(advice.lines)["Latest eGFR"] == "20 mL/min/1.73 m², 2026-11-16"
 
 
 @pytest.mark.parametrize("contrast", [Contrast.WITHOUT, Contrast.UNKNOWN, Contrast.OTHER_ROUTE])

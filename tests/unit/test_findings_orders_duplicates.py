@@ -200,7 +200,7 @@ def test_o6_date_modality_description_performer_and_report() -> None:
     assert advice.lines == (
         (
             "Prior study",
-            "2026-11-01; CT; CT thorax; performed by Synthetic Radiology; report: yes by Dr Reader. Conclusion: “No embolism.”",
+            "2026-11-01; CT; CT thorax; performed by Synthetic Radiology; reported by Dr Reader. Conclusion: “No embolism.”",
         ),
     )
     assert advice.studies == (study,)

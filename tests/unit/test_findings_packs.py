@@ -42,7 +42,7 @@ def test_no_pack_row_is_critical() -> None:
     [
         ('version = "2022"', "", "version is missing"),
         ('version = "2022"', "version = 2022", "version must be a str"),
-        ('clinical_owner = "none yet: a site names one before clinical use"', "", "clinical_owner is missing"),
+        ('clinical_owner = "not named yet"', "", "clinical_owner is missing"),
         ('code = "79086-5"', 'code = "36643-5"', "which is no examination of the checked tables"),
         ("low = 6, high = 6", "low = 6, high = 3", "is not positive and ascending"),
         ("above_mm = 1.5", 'above_mm = "much"', "above_mm must be a number"),
