@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cds_service.card_parts import image_links, one_sentence, override_reasons, topic
-from cds_service.cards import CardContext, IssuedCard
-from cds_service.wording import availability_lines, escaped
+from cds_service.card_parts import CardContext, IssuedCard, image_links, one_sentence, override_reasons, topic
+from cds_service.wording import authority_words, availability_lines, escaped
 from imaging_findings.advice import Statement
 from imaging_findings.booking import BookingAdvice, BookingJudgement, Verdict
 from imaging_findings.order_sources import BOOKINGS
@@ -83,12 +82,9 @@ def _lines(advice: BookingAdvice, owner: str) -> list[tuple[str, str]]:
 
 def _said(statement: Statement) -> list[tuple[str, str]]:
     """The reader's word or the guideline's, and on whose authority."""
-    pack = statement.pack
-    if pack is None:
+    if statement.pack is None:
         return [("Reader", statement.words)]
-    check = " This row still needs a clinician's check." if statement.needs_check else ""
-    source = f"{pack.title}, version {pack.guideline.version}, row {statement.row}; {pack.citation}"
-    return [("Guideline", statement.words), ("Source", f"{source}. Clinical owner: {pack.clinical_owner}.{check}")]
+    return [("Guideline", statement.words), ("Source", authority_words(statement.pack, statement))]
 
 
 def _explanation(advice: BookingAdvice) -> str:

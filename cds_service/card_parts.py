@@ -1,17 +1,62 @@
-"""Parts that cards of several services share: override reasons, links that open a study, sentences of a bounded length.
+"""What cards of all services share: their context, override reasons, links that open a study, sentences of a bounded length.
 
 Spec: CDS Hooks 2.0 R25, R30, R31. Links carry DICOM UIDs and nothing of the patient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
-from cds_service.cards import NON_ADHERENCE, OVERRIDE_CODES, TOPICS, CardContext
+from cds_service.protocol import HookRequest
 from cds_service.wording import SUMMARY_MAX
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_findings.codes import concept
+from imaging_findings.site_policy import SitePolicy, product_policy
+
+TOPICS = "https://imaging-cds.example/fhir/CodeSystem/card-topic"
+NON_ADHERENCE = "http://terminology.hl7.org/CodeSystem/non-adherence-reason-codes"
+OVERRIDE_CODES = (
+    "indication-order-exists",
+    "action-completed",
+    "patient-contraindication",
+    "patient-refuses",
+    "inappropriate-recipient",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardContext:
+    """What a card needs beside the guidance. ``ehr_name`` is None when the request's FHIR server is no configured EHR."""
+
+    request: HookRequest
+    app_url: str
+    ehr_name: str | None
+    now: datetime
+    new_uuid: Callable[[], str]
+    policy: SitePolicy = field(default_factory=product_policy)
+    """The rules in force; those of the product unless the site has said otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedCard:
+    """A card as sent, and the rule behind it, by which feedback is counted."""
+
+    card: dict[str, Any]
+    rule_id: str
+
+    @property
+    def card_uuid(self) -> str:
+        """The card's uuid."""
+        return str(self.card["uuid"])
+
+    @property
+    def indicator(self) -> str:
+        """The card's indicator."""
+        return str(self.card["indicator"])
 
 
 def override_reasons() -> list[dict[str, str]]:

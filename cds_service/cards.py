@@ -5,32 +5,18 @@ Spec: CDS Hooks 2.0 R25-R31; clinical rules, section 4. Links carry DICOM UIDs a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from typing import Any
-from urllib.parse import quote
 
-from cds_service.protocol import HookRequest
+from cds_service.card_parts import CardContext, IssuedCard, image_links, override_reasons, topic
 from cds_service.wording import AI_LABEL, availability_lines, detail_of, summary_of
 from fhir_imaging.fhir_mapping.service_request import DraftOrder, draft_service_request
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_findings.advice import Guidance, OrderProposal
-from imaging_findings.codes import concept
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, ImageSelection, Kind
 from imaging_findings.rules import Urgency
-from imaging_findings.site_policy import SitePolicy, product_policy
 
-TOPICS = "https://imaging-cds.example/fhir/CodeSystem/card-topic"
-NON_ADHERENCE = "http://terminology.hl7.org/CodeSystem/non-adherence-reason-codes"
-OVERRIDE_CODES = (
-    "indication-order-exists",
-    "action-completed",
-    "patient-contraindication",
-    "patient-refuses",
-    "inappropriate-recipient",
-)
 _TOPIC_OF = {
     Kind.LUNG_RADS: ("lung-screening-follow-up", "Follow-up of lung cancer screening"),
     Kind.NODULE: ("lung-nodule-follow-up", "Follow-up of an incidental lung nodule"),
@@ -39,37 +25,6 @@ _TOPIC_OF = {
     Kind.TEXT: ("imaging-follow-up", "Follow-up of an imaging finding"),
 }
 ORDERING_USERS = frozenset({"Practitioner", "PractitionerRole"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CardContext:
-    """What a card needs beside the guidance. ``ehr_name`` is None when the request's FHIR server is no configured EHR."""
-
-    request: HookRequest
-    app_url: str
-    ehr_name: str | None
-    now: datetime
-    new_uuid: Callable[[], str]
-    policy: SitePolicy = field(default_factory=product_policy)
-    """The rules in force; those of the product unless the site has said otherwise."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuedCard:
-    """A card as sent, and the rule behind it, by which feedback is counted."""
-
-    card: dict[str, Any]
-    rule_id: str
-
-    @property
-    def card_uuid(self) -> str:
-        """The card's uuid."""
-        return str(self.card["uuid"])
-
-    @property
-    def indicator(self) -> str:
-        """The card's indicator."""
-        return str(self.card["indicator"])
 
 
 def card_for(guidance: Guidance, facts: Facts, context: CardContext) -> IssuedCard:
@@ -83,7 +38,7 @@ def card_for(guidance: Guidance, facts: Facts, context: CardContext) -> IssuedCa
         "indicator": urgency.value,
         "detail": detail_of(guidance, facts),
         "source": _source(guidance),
-        "overrideReasons": _override_reasons(),
+        "overrideReasons": override_reasons(),
     }
     links = _links(guidance, context)
     if links:
@@ -101,7 +56,7 @@ def gap_card(facts: Facts, context: CardContext) -> IssuedCard:
         "summary": "Some imaging findings could not be read, so this check is incomplete",
         "indicator": Urgency.INFO.value,
         "detail": "\n\n".join(availability_lines(facts)),
-        "source": {"label": "Imaging findings service", "topic": {"system": TOPICS, "code": "incomplete-data"}},
+        "source": {"label": "Imaging findings service", "topic": topic("incomplete-data", "Data that could not be checked")},
     }
     return IssuedCard(card=card, rule_id="service/incomplete-data")
 
@@ -109,20 +64,11 @@ def gap_card(facts: Facts, context: CardContext) -> IssuedCard:
 def _source(guidance: Guidance) -> dict[str, Any]:
     pack = next((statement.pack for statement in guidance.statements if statement.pack), None)
     if guidance.finding.author is Author.AI:
-        return {"label": f"{AI_LABEL} imaging result", "topic": _topic("ai-result", "AI result not signed by anybody")}
-    topic = _topic(*_TOPIC_OF[guidance.finding.kind])
+        return {"label": f"{AI_LABEL} imaging result", "topic": topic("ai-result", "AI result not signed by anybody")}
+    about = topic(*_TOPIC_OF[guidance.finding.kind])
     if pack is None:
-        return {"label": "Radiology report", "topic": topic}
-    return {"label": pack.title, "url": pack.url, "topic": topic}
-
-
-def _topic(code: str, display: str) -> dict[str, str]:
-    return {"system": TOPICS, "code": code, "display": display}
-
-
-def _override_reasons() -> list[dict[str, str]]:
-    reasons = (concept(NON_ADHERENCE, code) for code in OVERRIDE_CODES)
-    return [{"system": reason.system, "code": reason.code, "display": reason.display} for reason in reasons]
+        return {"label": "Radiology report", "topic": about}
+    return {"label": pack.title, "url": pack.url, "topic": about}
 
 
 def _links(guidance: Guidance, context: CardContext) -> list[dict[str, str]]:
@@ -131,13 +77,11 @@ def _links(guidance: Guidance, context: CardContext) -> list[dict[str, str]]:
     study = study or (selection.study if selection else None)
     if study is None:
         return []
-    launch = f"{context.app_url}/launch"
-    links = [{"label": "Open the images", "url": launch, "type": "smart", "appContext": str(study)}]
+    links = image_links([(study, "")], context)
     if selection is not None:
-        links.append({"label": "Open the AI result's slice", "url": launch, "type": "smart", "appContext": selection.path})
-    if context.ehr_name is not None:
-        url = f"{context.app_url}/open/{quote(context.ehr_name, safe='')}/{study}"
-        links.append({"label": "Open the images in a new window", "url": url, "type": "absolute"})
+        launch = f"{context.app_url}/launch"
+        slice_link = {"label": "Open the AI result's slice", "url": launch, "type": "smart", "appContext": selection.path}
+        links.insert(1, slice_link)
     return links
 
 

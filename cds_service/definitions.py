@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cds_service.cards import CardContext, IssuedCard
+from cds_service.card_parts import CardContext, IssuedCard
 from cds_service.gather import Gathered
 from cds_service.protocol import HookRequest, HookShape, parse_request
 from cds_service.settings import CdsHooksVersion

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from cds_service.cards import CardContext, IssuedCard
+from cds_service.card_parts import CardContext, IssuedCard
 from cds_service.definitions import ServiceDefinition, Silence
 from cds_service.gather import Budgets, Gathered, gather
 from cds_service.prefetch import classify

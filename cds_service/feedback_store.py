@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from cds_service.cards import IssuedCard
+from cds_service.card_parts import IssuedCard
 from cds_service.feedback import FeedbackEntry, Outcome
 from fhir_imaging.store.engine import Store
 from fhir_imaging.store.tables import metadata

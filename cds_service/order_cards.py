@@ -6,12 +6,10 @@ Spec: CDS Hooks 2.0 R25-R31, R33; clinical rules O6 and section 4. Links carry D
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
-from cds_service.cards import NON_ADHERENCE, OVERRIDE_CODES, TOPICS, CardContext, IssuedCard
-from cds_service.wording import SUMMARY_MAX, escaped
+from cds_service.card_parts import CardContext, IssuedCard, image_links, one_sentence, override_reasons, topic
+from cds_service.wording import escaped
 from imaging_findings.code_replacement import with_code_replaced
-from imaging_findings.codes import concept
 from imaging_findings.order_advice import OrderAdvice, Reason
 from imaging_findings.order_sources import SOURCES
 from imaging_findings.rules import Urgency
@@ -44,14 +42,13 @@ def _card(advice: OrderAdvice, context: CardContext) -> dict[str, Any]:
     source = SOURCES.get(advice.reason)
     rules = [("Rules", source.owned_by(context.policy.rules_owner).words)] if source else []
     lines = [_orders(advice), *advice.lines, *rules]
-    topic = {"system": TOPICS, "code": f"order-{advice.reason}", "display": _TOPIC[advice.reason]}
     card: dict[str, Any] = {
         "uuid": context.new_uuid(),
-        "summary": _summary(advice),
+        "summary": one_sentence(f"{_named(advice)}: {advice.headline}"),
         "indicator": urgency.value,
         "detail": "\n\n".join(f"**{label}:** {escaped(words)}" for label, words in lines),
-        "source": {"label": "Imaging order check", "topic": topic},
-        "overrideReasons": _override_reasons(),
+        "source": {"label": "Imaging order check", "topic": topic(f"order-{advice.reason}", _TOPIC[advice.reason])},
+        "overrideReasons": override_reasons(),
     }
     links = _links(advice, context)
     if links:
@@ -61,12 +58,6 @@ def _card(advice: OrderAdvice, context: CardContext) -> dict[str, Any]:
         card["selectionBehavior"] = "at-most-one"
         card["suggestions"] = [suggestion]
     return card
-
-
-def _summary(advice: OrderAdvice) -> str:
-    words = " ".join(f"{_named(advice)}: {advice.headline}".split())
-    plain = "".join(mark for mark in words if mark.isprintable())
-    return plain if len(plain) <= SUMMARY_MAX else plain[: SUMMARY_MAX - 1].rstrip() + "…"
 
 
 def _named(advice: OrderAdvice) -> str:
@@ -85,21 +76,9 @@ def _orders(advice: OrderAdvice) -> tuple[str, str]:
     return ("Order" if len(names) == 1 else "Orders", "; ".join(names))
 
 
-def _override_reasons() -> list[dict[str, str]]:
-    reasons = (concept(NON_ADHERENCE, code) for code in OVERRIDE_CODES)
-    return [{"system": reason.system, "code": reason.code, "display": reason.display} for reason in reasons]
-
-
 def _links(advice: OrderAdvice, context: CardContext) -> list[dict[str, str]]:
-    links: list[dict[str, str]] = []
-    for study in advice.studies[:_MAX_LINKED_STUDIES]:
-        uid, when = str(study.study_instance_uid), f" of {study.day}" if study.day else ""
-        launch = f"{context.app_url}/launch"
-        links.append({"label": f"Open the images{when}", "url": launch, "type": "smart", "appContext": uid})
-        if context.ehr_name is not None:
-            url = f"{context.app_url}/open/{quote(context.ehr_name, safe='')}/{uid}"
-            links.append({"label": f"Open the images{when} in a new window", "url": url, "type": "absolute"})
-    return links
+    studies = advice.studies[:_MAX_LINKED_STUDIES]
+    return image_links([(one.study_instance_uid, f"of {one.day}" if one.day else "") for one in studies], context)
 
 
 def _removal(advice: OrderAdvice, context: CardContext) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cds_service.cards import IssuedCard
+from cds_service.card_parts import IssuedCard
 
 
 def encoded(answer: object) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from cds_service.cards import TOPICS, CardContext, IssuedCard
+from cds_service.card_parts import TOPICS, CardContext, IssuedCard
 from imaging_findings.intervals import DueWindow
 from imaging_findings.release import ReleasedFollowUp
 from imaging_findings.rules import Urgency

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, jsonify, render_template, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from cds_service.bodies import compressed, json_body
-from cds_service.cards import CardContext, IssuedCard
+from cds_service.card_parts import CardContext, IssuedCard
 from cds_service.certificates import StatedCertificate
 from cds_service.client_auth import CallingClient
 from cds_service.definitions import ServiceDefinition

@@ -13,6 +13,7 @@ from imaging_findings.facts import QUERIES, Facts
 from imaging_findings.findings import Author, Finding, Kind
 from imaging_findings.incidental import describe
 from imaging_findings.quotes import Quote
+from imaging_findings.rules import PackInfo
 from imaging_findings.wording import finding_words, first_clause, headline_title, step_words
 
 SUMMARY_MAX = 139
@@ -145,11 +146,15 @@ def _quote_words(quote: Quote) -> str:
 def _statement_words(statement: Statement) -> str:
     if statement.pack is None:
         return f"**Reader:** {statement.words}"
-    pack = statement.pack
+    return f"**Guideline:** {statement.words} Source: {authority_words(statement.pack, statement)}"
+
+
+def authority_words(pack: PackInfo, statement: Statement) -> str:
+    """On whose authority a guideline's statement stands: version, row, citation, clinical owner, and what is unchecked."""
     check = " This row still needs a clinician's check." if statement.needs_check else ""
     return (
-        f"**Guideline:** {statement.words} Source: {pack.title}, version {pack.guideline.version}, row {statement.row}; "
-        f"{pack.citation}. Clinical owner: {pack.clinical_owner}.{check}"
+        f"{pack.title}, version {pack.guideline.version}, row {statement.row}; {pack.citation}. "
+        f"Clinical owner: {pack.clinical_owner}.{check}"
     )
 
 

@@ -27,6 +27,7 @@ from imaging_findings.observations import (
 CATEGORY_OF = {
     codes.concept(codes.RADLEX, code): number for code, number in (("RID49480", 1), ("RID49481", 2), ("RID49482", 3))
 }
+_CATEGORY_OF_KEY = {(code.system, code.code): number for code, number in CATEGORY_OF.items()}
 FINDING = codes.concept(codes.DCM, "121071")
 PRESENT = (codes.concept(codes.SNOMED, "52101004"), codes.concept(codes.SNOMED, "10828004"))
 _SYSTEMS = frozenset({codes.SNOMED, codes.RADLEX})
@@ -37,7 +38,7 @@ def read_actionable(resource: Mapping[str, Any]) -> Finding | None:
     author = author_of(resource)
     if resource.get("resourceType") != "Observation" or author is None:
         return None
-    actionable = Actionable(codes=_present(resource), category=_category(_observation_codes(resource)))
+    actionable = Actionable(codes=_present(resource), category=_category(_observation_keys(resource)))
     if not actionable.codes and actionable.category is None:
         return None
     return Finding(
@@ -59,7 +60,7 @@ def read_actionable_report(resource: Mapping[str, Any]) -> Finding | None:
     if report is None:
         return None
     stated = [code for one in dicts(resource.get("conclusionCode")) for code in codes.codings(one)]
-    actionable = Actionable(codes=_named(stated), category=_category(stated))
+    actionable = Actionable(codes=_named(stated), category=_category([(one.system, one.code) for one in stated]))
     if not actionable.codes and actionable.category is None:
         return None
     return Finding(
@@ -88,18 +89,16 @@ def _present(resource: Mapping[str, Any]) -> tuple[Code, ...]:
 
 
 def _named(stated: Iterable[Code]) -> tuple[Code, ...]:
-    known = {(one.system, one.code) for one in CATEGORY_OF}
-    return tuple(one for one in stated if one.system in _SYSTEMS and (one.system, one.code) not in known)
+    return tuple(one for one in stated if one.system in _SYSTEMS and (one.system, one.code) not in _CATEGORY_OF_KEY)
 
 
-def _category(stated: Iterable[Code]) -> int | None:
+def _category(stated: Iterable[tuple[str, str]]) -> int | None:
     """The most urgent category that is coded."""
-    found = [number for code, number in CATEGORY_OF.items() for one in stated if code.is_same(one)]
-    return min(found, default=None)
+    return min([_CATEGORY_OF_KEY[key] for key in stated if key in _CATEGORY_OF_KEY], default=None)
 
 
-def _observation_codes(resource: Mapping[str, Any]) -> list[Code]:
+def _observation_keys(resource: Mapping[str, Any]) -> list[tuple[str, str]]:
     carriers: list[object] = [resource.get("code"), resource.get("valueCodeableConcept")]
     carriers += [*dicts(resource.get("interpretation")), *dicts(resource.get("category"))]
     carriers += [one.get("valueCodeableConcept") for one in dicts(resource.get("component"))]
-    return [code for one in carriers for code in codes.codings(one)]
+    return [key for one in carriers for key in codes.keys_of(one)]

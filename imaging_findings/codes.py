@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from fhir_imaging.tolerant import as_dict, dicts, text
+from fhir_imaging.tolerant import dicts, text
 
 SNOMED = "http://snomed.info/sct"
 LOINC = "http://loinc.org"
@@ -105,15 +105,26 @@ def concept(system: str, code: str) -> Code:
 
 def codings(value: object) -> tuple[Code, ...]:
     """The Codings of a CodeableConcept (or one bare Coding) that have a system and a code; empty ones are left out."""
-    stated = as_dict(value)
-    if not stated:
+    if not value or not isinstance(value, dict):
         return ()
     found: list[Code] = []
-    for coding in dicts(stated.get("coding")) or [stated]:
+    for coding in dicts(value.get("coding")) or (value,):
         system, code = text(coding.get("system")), text(coding.get("code"))
         if system and code:
             found.append(Code(_normal(system), code, text(coding.get("display")) or "", text(coding.get("version"))))
     return tuple(found)
+
+
+def keys_of(value: object) -> list[tuple[str, str]]:
+    """System and code of each of ``codings``, for those who only compare: it costs a third."""
+    if not value or not isinstance(value, dict):
+        return []
+    found: list[tuple[str, str]] = []
+    for coding in dicts(value.get("coding")) or (value,):
+        system, code = text(coding.get("system")), text(coding.get("code"))
+        if system and code:
+            found.append((_normal(system), code))
+    return found
 
 
 def _normal(system: str) -> str:
@@ -125,8 +136,8 @@ def _normal(system: str) -> str:
 
 def find(value: object, *wanted: Code) -> Code | None:
     """The first of ``wanted`` that the CodeableConcept carries, by system and code and never by position or display."""
-    stated = codings(value)
-    return next((code for code in wanted if any(code.is_same(one) for one in stated)), None)
+    stated = keys_of(value)
+    return next((code for code in wanted if (code.system, code.code) in stated), None) if stated else None
 
 
 def _code(row: Mapping[str, str]) -> Code:

@@ -123,6 +123,7 @@ from imaging_findings.history import (
     read_study_facts,
 )
 from imaging_findings.linking import placed, places_of_members
+from imaging_findings.mentions import may_be_told_of
 from imaging_findings.observations import read_finding
 from imaging_findings.own_resources import Owner, own_resources, read_each
 from imaging_findings.study_table import SiteStudies
@@ -212,6 +213,7 @@ class Facts:
     studies: tuple[StudyFacts, ...] = ()
     orders: tuple[OrderFacts, ...] = ()
     reports: tuple[ReportFacts, ...] = ()
+    """Signed reports that name a study or a finding, or whose words may state a category: no rule can reach another one."""
     conditions: tuple[ConditionFacts, ...] = ()
     smoking: str | None = None
     problems: tuple[Problem, ...] = ()
@@ -258,7 +260,7 @@ def read_facts(
     told += read_each(observations, read_section, problems)
     smoking = read_each(own("smoking", "Observation"), read_smoking, problems)
     sent_reports = list(own("reports", "DiagnosticReport"))
-    reports = read_each(sent_reports, read_report, problems)
+    reports = read_each(filter(may_be_told_of, sent_reports), read_report, problems)
     members = places_of_members(observations)
     # Most reports code no conclusion, and there may be many.
     concluded = [one for one in sent_reports if one.get("conclusionCode")]

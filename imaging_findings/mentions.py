@@ -7,9 +7,11 @@ A pair of sides ("right BI-RADS 2, left BI-RADS 4") is one mention with both. Sp
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from fhir_imaging.tolerant import text
 from imaging_findings.history import ReportFacts
 from imaging_findings.quotes import Quote, sentences_of
 
@@ -99,6 +101,16 @@ class Mention:
     def is_routine(self) -> bool:
         """Whether the category asks for nothing before the routine."""
         return set(self.categories) <= _ROUTINE.get(self.system, set())
+
+
+def may_be_told_of(report: Mapping[str, Any]) -> bool:
+    """Whether a DiagnosticReport names a study or a result, codes its conclusion, or may name a system in words.
+
+    A chart holds many old reports that do none of this; they need not be read any further.
+    """
+    if report.get("imagingStudy") or report.get("result") or report.get("conclusionCode"):
+        return True
+    return bool(systems_named(text(report.get("conclusion")) or ""))
 
 
 def mentions_of(report: ReportFacts) -> tuple[Mention, ...]:

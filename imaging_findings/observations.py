@@ -114,7 +114,7 @@ class Components:
     def __init__(self, resource: Mapping[str, Any]) -> None:
         self._by_code: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
         for component in dicts(resource.get("component")):
-            for key in {(one.system, one.code) for one in codes.codings(component.get("code"))}:
+            for key in set(codes.keys_of(component.get("code"))):
                 self._by_code.setdefault(key, []).append(component)
 
     def value(self, code: Code) -> Mapping[str, Any]:
@@ -231,6 +231,8 @@ def _attenuation(stated: tuple[Code, ...]) -> Attenuation | None:
 
 
 def _own_choice(stated: tuple[Code, ...], choice: type[Choice]) -> Choice | None:
+    if not stated:
+        return None
     known = {member.value: member for member in choice}
     return next((known[one.code] for one in stated if one.system == codes.NODULE and one.code in known), None)
 
@@ -254,6 +256,8 @@ def recommendation_of(components: Components) -> Recommendation | None:
 
 def recommended_in(stated: tuple[Code, ...]) -> Recommendation | None:
     """The recommendation that codes of CID 6028 or 6029 state; "normal interval" asks for nothing beyond the category's row."""
+    if not stated:
+        return None
     known = codes.codes_of_cid(6028) | codes.codes_of_cid(6029)
     found = [known[key] for key in ((one.system, one.code) for one in stated) if key in known]
     asking = [one for one in found if not one.is_same(codes.NORMAL_INTERVAL)]

@@ -25,11 +25,14 @@ class Owner:
 def own_resources(resources: Iterable[Mapping[str, Any]], owner: Owner, problems: list[Problem]) -> Iterator[Mapping[str, Any]]:
     """The owner's resources in their order; another patient's are added to ``problems``."""
     seen: set[str] = set()
+    resource_type = owner.resource_type
     for resource in resources:
-        reference = reference_of(resource, owner.resource_type)
-        if resource.get("resourceType") != owner.resource_type or reference in seen:
+        if resource.get("resourceType") != resource_type:
             continue
-        if reference != owner.resource_type:
+        reference = reference_of(resource, resource_type)
+        if reference in seen:
+            continue
+        if reference != resource_type:
             seen.add(reference)
         if is_of_patient(resource, owner.patient_id, owner.bases):
             yield resource

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cds_service.booking_cards import booking_cards
-from cds_service.cards import CardContext, IssuedCard
+from cds_service.card_parts import CardContext, IssuedCard
 from cds_service.definitions import ServiceDefinition, Silence
 from cds_service.gather import Gathered
 from cds_service.protocol import HookRequest

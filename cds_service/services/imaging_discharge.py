@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cds_service.cards import CardContext, IssuedCard
+from cds_service.card_parts import CardContext, IssuedCard
 from cds_service.definitions import ServiceDefinition, Silence
 from cds_service.discharge_cards import discharge_cards
 from cds_service.gather import Gathered

@@ -5,7 +5,8 @@ The only service that may speak to a patient, and only by the site's release rul
 
 from __future__ import annotations
 
-from cds_service.cards import CardContext, IssuedCard, card_for, gap_card
+from cds_service.card_parts import CardContext, IssuedCard
+from cds_service.cards import card_for, gap_card
 from cds_service.definitions import ServiceDefinition, Silence
 from cds_service.gather import Gathered
 from cds_service.patient_cards import patient_card

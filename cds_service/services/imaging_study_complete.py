@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cds_service.cards import CardContext, IssuedCard, card_for, gap_card
+from cds_service.card_parts import CardContext, IssuedCard
+from cds_service.cards import card_for, gap_card
 from cds_service.definitions import ServiceDefinition, Silence
 from cds_service.gather import Gathered
 from cds_service.protocol import FHIR_ID, HookRequest

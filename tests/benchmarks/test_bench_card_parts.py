@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import pytest
 
-from cds_service.cards import CardContext
+from cds_service.card_parts import CardContext
 from cds_service.evaluate import SERVICES, cards_for
 from cds_service.runtime import CdsServices
 from cds_service.settings import CdsSettings, TrustedCdsClient

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from flask import Flask
 
-from cds_service.cards import IssuedCard
+from cds_service.card_parts import IssuedCard
 from cds_service.definitions import ServiceDefinition
 from cds_service.evaluate import SERVICES
 from cds_service.validator import faults_of

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cds_service.cards import CardContext
+from cds_service.card_parts import CardContext
 from cds_service.evaluate import SERVICES
 from cds_service.explain import explain
 from cds_service.gather import Gathered

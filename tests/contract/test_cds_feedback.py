@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import inspect, text
 
 from cds_service import feedback_store
-from cds_service.cards import IssuedCard
+from cds_service.card_parts import IssuedCard
 from cds_service.feedback import FeedbackEntry, Outcome
 from cds_service.feedback_store import RuleFeedback
 from fhir_imaging.store.engine import Store

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from cds_service.cards import IssuedCard
+from cds_service.card_parts import IssuedCard
 from cds_service.feedback import FeedbackEntry, Outcome, OverrideReason
 from cds_service.feedback_store import FeedbackStore
 from fhir_imaging.store.engine import Store

@@ -18,7 +18,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect
 
-from cds_service.cards import IssuedCard
+from cds_service.card_parts import IssuedCard
 from cds_service.feedback import FeedbackEntry, Outcome, OverrideReason
 from cds_service.feedback_store import FeedbackStore
 from fhir_imaging.audit import AuditFilter, AuditLog, AuditOutcome

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from cds_service.cards import CardContext
+from cds_service.card_parts import CardContext
 from cds_service.evaluate import SERVICES, services_on
 from cds_service.gather import gather
 from cds_service.runtime import random_uuid

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cds_service.cards import CardContext
+from cds_service.card_parts import CardContext
 from cds_service.order_cards import order_cards
 from cds_service.protocol import parse_request
 from cds_service.validator import faults_of
