@@ -4,12 +4,13 @@ Spec: DICOM PS3.3 §A.27 (Digital Mammography X-Ray Image IOD, for presentation)
 PS3.16 CID 4014 (view), CID 4013 (breast).
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from pydicom.dataset import Dataset
 
-from ehr_sandbox.demo_ct import coded, dicom_date, dicom_time, file_meta, put_patient, put_request, put_study
+from ehr_sandbox.demo_ct import coded, file_meta, put_patient, put_study
 from ehr_sandbox.demo_mammogram import DemoMammogram
+from ehr_sandbox.demo_projection import BEGINS_AFTER, put_exposure, put_projection_series, put_twelve_bits
 from ehr_sandbox.demo_study import INSTITUTION, DemoCalendar
 from ehr_sandbox.phantom_breast import Side, View
 
@@ -34,25 +35,14 @@ def mg_header(examination: DemoMammogram, calendar: DemoCalendar, index: int) ->
     start = calendar.at(examination.days_ago, examination.clock)
     put_patient(image, examination, calendar)
     put_study(image, examination, start)
-    _put_series(image, examination, start)
+    put_projection_series(image, examination, start, "BREAST")
     _put_equipment(image)
-    _put_acquisition(image, examination, start, index)
+    put_exposure(image, examination, start + BEGINS_AFTER + timedelta(seconds=75 * index), index)
+    image.QualityControlImage = "NO"
     _put_view(image, *examination.projections[index])
-    _put_pixels(image, examination)
+    phantom = examination.phantom
+    put_twelve_bits(image, (phantom.rows, phantom.columns), phantom.pixel_spacing, ("1400", "2800"))
     return image
-
-
-def _put_series(image: Dataset, examination: DemoMammogram, start: datetime) -> None:
-    begun = start + timedelta(minutes=2)
-    image.Modality = examination.modality
-    image.PresentationIntentType = "FOR PRESENTATION"
-    image.SeriesInstanceUID = examination.series_instance_uid
-    image.SeriesNumber = "2"
-    image.SeriesDescription = examination.series_description
-    image.SeriesDate, image.SeriesTime = dicom_date(begun), dicom_time(begun)
-    image.ProtocolName = examination.description.title()
-    image.BodyPartExamined = "BREAST"
-    put_request(image, examination)
 
 
 def _put_equipment(image: Dataset) -> None:
@@ -72,21 +62,6 @@ def _put_equipment(image: Dataset) -> None:
     image.FilterMaterial = "RHODIUM"
 
 
-def _put_acquisition(image: Dataset, examination: DemoMammogram, start: datetime, index: int) -> None:
-    exposed = start + timedelta(minutes=2, seconds=75 * index)
-    image.SOPClassUID = examination.sop_class
-    image.SOPInstanceUID = examination.sop_instance_uid(index)
-    image.ImageType = ["DERIVED", "PRIMARY"]
-    image.InstanceNumber = str(index + 1)
-    image.AcquisitionDate, image.AcquisitionTime = dicom_date(exposed), dicom_time(exposed)
-    image.ContentDate, image.ContentTime = dicom_date(exposed), dicom_time(exposed)
-    image.InstanceCreationDate, image.InstanceCreationTime = dicom_date(exposed), dicom_time(exposed)
-    image.ImageComments = "Synthetic phantom, no real person"
-    image.BurnedInAnnotation = "NO"
-    image.LossyImageCompression = "00"
-    image.QualityControlImage = "NO"
-
-
 def _put_view(image: Dataset, side: Side, view: View) -> None:
     """Which breast from where."""
     image.ImageLaterality = side
@@ -101,21 +76,3 @@ def _put_view(image: Dataset, side: Side, view: View) -> None:
     image.PositionerPrimaryAngle = {"CC": "0", "MLO": "45" if side == "R" else "-45"}[view]
     image.BreastImplantPresent = "NO"
     image.PartialView = "NO"
-
-
-def _put_pixels(image: Dataset, examination: DemoMammogram) -> None:
-    """Twelve bits, white is dense, ready to be displayed."""
-    phantom = examination.phantom
-    spacing = [f"{phantom.pixel_spacing:.3f}"] * 2
-    image.ImagerPixelSpacing = spacing
-    image.SamplesPerPixel = 1
-    image.PhotometricInterpretation = "MONOCHROME2"
-    image.Rows, image.Columns = phantom.rows, phantom.columns
-    image.BitsAllocated, image.BitsStored, image.HighBit = 16, 12, 11
-    image.PixelRepresentation = 0
-    image.PixelIntensityRelationship = "LOG"
-    image.PixelIntensityRelationshipSign = -1
-    image.RescaleIntercept, image.RescaleSlope, image.RescaleType = "0", "1", "US"
-    image.PresentationLUTShape = "IDENTITY"
-    image.WindowCenter, image.WindowWidth = "1400", "2800"
-    image.AcquisitionContextSequence = []
