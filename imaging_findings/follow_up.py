@@ -75,7 +75,7 @@ def after_history(guidance: Guidance, ground: Ground) -> Guidance | Suppressed:
     """Suppression by a later study or an open order (Gf), and whether the follow-up is overdue."""
     due = guidance.next_step.due if guidance.next_step else None
     if ground.day is not None:
-        study = _later(ground, ground.day)
+        study = _later(ground, guidance.finding, ground.day)
         if study is not None:
             reason = f"a later {ground.answer.words} was done on {study.day}"
             return Suppressed(finding=guidance.finding, reason=reason, by=study.reference, rule_id=guidance.rule_id)
@@ -92,8 +92,8 @@ def after_history(guidance: Guidance, ground: Ground) -> Guidance | Suppressed:
     return replace(guidance, overdue=_is_overdue(guidance.next_step, ground.today))
 
 
-def _later(ground: Ground, day: date) -> StudyFacts | None:
-    found = (later_study(ground.facts, day, kind) for kind in ground.answer.kinds)
+def _later(ground: Ground, finding: Finding, day: date) -> StudyFacts | None:
+    found = (later_study(ground.facts, finding, day, kind) for kind in ground.answer.kinds)
     return min((one for one in found if one), key=lambda study: study.day or day, default=None)
 
 

@@ -15,7 +15,7 @@ from imaging_findings.codes import Code
 from imaging_findings.findings import Problem
 from imaging_findings.modalities import family_of
 from imaging_findings.observations import SIGNED, day_of, moment_of, reference_of, relative_reference
-from imaging_findings.study_kinds import Basis, StudyKind, kind_of_order, kind_of_study
+from imaging_findings.study_kinds import Basis, Side, StudyKind, kind_of_order, kind_of_study
 from imaging_findings.study_table import SiteStudies, study_codes
 
 ICD_10 = frozenset(
@@ -48,6 +48,7 @@ class StudyFacts:
     is_screening: bool
     based_on: frozenset[str]
     is_intervention: bool = False
+    side: Side = Side.UNSTATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,7 @@ class OrderFacts:
     regions: frozenset[str]
     reasons: frozenset[str]
     is_intervention: bool = False
+    side: Side = Side.UNSTATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +124,7 @@ def read_study_facts(resource: Mapping[str, Any], site: SiteStudies | None = Non
         is_screening=kind.is_screening and kind.basis is Basis.CODE,
         based_on=_relative_references(resource.get("basedOn"), "ServiceRequest"),
         is_intervention=kind.is_intervention,
+        side=kind.side,
     )
 
 
@@ -147,6 +150,7 @@ def read_order(resource: Mapping[str, Any], site: SiteStudies | None = None) -> 
         regions=kind.regions,
         reasons=_relative_references(resource.get("reasonReference"), "Observation"),
         is_intervention=kind.is_intervention,
+        side=kind.side,
     )
 
 

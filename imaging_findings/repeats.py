@@ -9,6 +9,8 @@ from imaging_findings.facts import Facts
 from imaging_findings.findings import Finding
 from imaging_findings.history import OrderFacts, StudyFacts
 from imaging_findings.intervals import DueWindow
+from imaging_findings.sides import are_opposite, side_of
+from imaging_findings.study_kinds import Side
 
 ORDERED = frozenset({"active", "on-hold"})
 # A proposal is somebody's idea, not an order (FHIR request-intent).
@@ -26,12 +28,13 @@ class Kind:
 CHEST_CT = Kind("CT", "chest")
 
 
-def later_study(facts: Facts, day: date, kind: Kind) -> StudyFacts | None:
+def later_study(facts: Facts, finding: Finding, day: date, kind: Kind) -> StudyFacts | None:
     """The first study done after ``day`` that answers; cancelled, withdrawn and unknown ones do not count (O4)."""
+    side = side_of(finding)
     done = [
         study
         for study in facts.studies
-        if study.status == "available" and study.day and study.day > day and _answers(study, kind)
+        if study.status == "available" and study.day and study.day > day and _answers(study, kind, side)
     ]
     return min(done, key=lambda study: study.day or day, default=None)
 
@@ -43,11 +46,12 @@ def open_order(facts: Facts, finding: Finding, day: date, kind: Kind) -> OrderFa
     """
     study = facts.study_of(finding)
     own = study.based_on if study else frozenset()
+    side = side_of(finding)
     answering = [
         order
         for order in facts.orders
         if order.reference not in own
-        and _answers(order, kind)
+        and _answers(order, kind, side)
         and order.intent in ORDERING_INTENTS
         and order.status in ORDERED | {"draft"}
         and (finding.reference in order.reasons or (order.authored is not None and order.authored >= day))
@@ -60,6 +64,8 @@ def is_too_late(order: OrderFacts, due: DueWindow | None) -> bool:
     return due is not None and order.planned_from is not None and order.planned_from > due.latest
 
 
-def _answers(thing: StudyFacts | OrderFacts, kind: Kind) -> bool:
+def _answers(thing: StudyFacts | OrderFacts, kind: Kind, side: Side) -> bool:
     # Images that guide a needle show less than the examination that was asked for.
-    return kind.family in thing.families and kind.region in thing.regions and not thing.is_intervention
+    if thing.is_intervention or are_opposite(thing.side, side):
+        return False
+    return kind.family in thing.families and kind.region in thing.regions
