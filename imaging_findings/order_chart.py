@@ -17,7 +17,7 @@ from imaging_findings import codes
 from imaging_findings.contrast import ContrastFacts
 from imaging_findings.facts import PATIENT_ID_TOKEN, QUERIES, FactQuery, Facts, read_facts
 from imaging_findings.findings import Problem
-from imaging_findings.history import read_condition
+from imaging_findings.history import ICD_10, read_condition
 from imaging_findings.medications import takes_metformin
 from imaging_findings.observations import reference_of
 from imaging_findings.order_facts import OPEN, ImagingOrder, PriorStudy, read_imaging_order, read_prior
@@ -30,6 +30,8 @@ from imaging_findings.value_sets import value_set, words_of
 _PATIENT = f"patient={PATIENT_ID_TOKEN}"
 _INPATIENT = frozenset({"IMP", "ACUTE", "NONAC"})
 _EMERGENCY = "EMER"
+# ICD-10: skin cancer other than melanoma, and neoplasms in situ; nobody restages them by imaging.
+_NOT_STAGED = ("C44", "D00", "D01", "D02", "D03", "D04", "D05", "D06", "D07", "D09")
 # v3 RoleCode of a Location: intensive care (adult, paediatric, neonatal), emergency room, emergency trauma unit.
 _SERIAL_WARDS = frozenset({"ICU", "PEDICU", "PEDNICU", "ER", "ETU"})
 _SERIAL_WARD = re.compile(
@@ -136,7 +138,7 @@ def read_order_chart(
             records=pregnancy_records(own["pregnancy"], conditions),
             not_available="pregnancy" in missing,
         ),
-        cancer=_condition("cancer", conditions),
+        cancer=_condition("cancer", [one for one in conditions if _is_staged_again(one)]),
         is_emergency=_EMERGENCY in classes or any(map(_is_on_serial_ward, _meant(own["encounters"], moment.encounter_id))),
         not_available=missing,
         partial=partial,
@@ -184,6 +186,13 @@ def _open_orders(resources: Sequence[Mapping[str, Any]], site: SiteStudies | Non
 def _condition(name: str, conditions: Sequence[Mapping[str, Any]]) -> str | None:
     found = (one for one in conditions if value_set(name).holds_any(codes.codings(one.get("code"))))
     return next((next(iter(words_of(as_dict(one.get("code")))), name.replace("-", " ")) for one in found), None)
+
+
+def _is_staged_again(condition: Mapping[str, Any]) -> bool:
+    """Whether a cancer makes repeated imaging likely: confirmed (or of unstated verification), no skin cancer, not in situ."""
+    verification = {one.code for one in codes.codings(condition.get("verificationStatus"))}
+    icd_10 = [one.code.upper() for one in codes.codings(condition.get("code")) if one.system in ICD_10]
+    return not (verification - {"confirmed"}) and not any(one.startswith(_NOT_STAGED) for one in icd_10)
 
 
 def _kidney_risks(conditions: Sequence[Mapping[str, Any]], policy: OrderPolicy) -> tuple[str, ...]:
