@@ -1,14 +1,16 @@
 """Categories that a report's words state: found to be quoted, never to be computed from (rule Gc).
 
-What does not count: negations, history ("prior Lung-RADS 3"), conditions, ranges and templates that list several categories.
-A pair of sides ("right BI-RADS 2, left BI-RADS 4") is one mention with both. Spec: clinical rules, section 3.5 and T9.
+What does not count: negations, history ("prior Lung-RADS 3"), conditions, ranges and templates: three categories in one
+sentence, or three lines in a row that only explain categories. A pair of sides ("right BI-RADS 2, left BI-RADS 4") and
+numbered lesions in one sentence are one mention with all of them. Of several mentions the most suspicious one is told, with
+the others beside it. Spec: clinical rules, section 3.5 and T9.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fhir_imaging.tolerant import text
@@ -66,31 +68,70 @@ _ROUTINE = {
     "o-rads-us": {"1"},
     "bosniak": {"I", "II", "1", "2"},
 }
+# From the least suspicious to the most. What is incomplete stands below what is suspicious; a cancer that is known already
+# (BI-RADS 6) below what is new.
+_ORDER = {
+    "lung-rads": ("1", "2", "0", "3", "4", "4A", "4B", "4X"),
+    "bi-rads": ("1", "2", "3", "6", "0", "4", "4A", "4B", "4C", "5"),
+    "li-rads-ct-mr": ("1", "2", "NC", "3", "4", "M", "5", "TIV"),
+    "bosniak": ("I", "1", "II", "2", "IIF", "2F", "III", "3", "IV", "4"),
+    "o-rads-us": ("1", "2", "0", "3", "4", "5"),
+}
+_DIGITS = ("1", "2", "3", "4", "5")
 # Looked for in the clause before the category: "no adenopathy, BI-RADS 4" denies the adenopathy and not the category.
 _NOT_SAID = re.compile(
-    r"\b(not|no|never|without|rather than|instead of|versus|vs\.?|prior|previous|previously|history|historical|earlier|"
-    r"formerly|was|were|had been|known|initially|comparison|compared|last|downgraded|upgraded|from)\b",
+    r"\b(?:not|cannot|no|never|without|rather than|instead of|versus|vs\.?)\b|n['’]t\b",
+    re.IGNORECASE,
+)
+# Looked for in the same clause, but not before "now".
+_PAST = re.compile(
+    r"\b(?:prior|previous|previously|history|historical|earlier|formerly|was|were|had been|known|initially|comparison|"
+    r"compared|last|downgraded|upgraded|from)\b",
     re.IGNORECASE,
 )
 # Looked for in all that stands before it.
-_NOT_YET = re.compile(
-    r"^\W*(?:previously|formerly|initially|earlier)\b|\b(if|would|could|should|unless|criteria)\b", re.IGNORECASE
+_NOT_YET = re.compile(r"\b(?:if|would|could|should|unless|criteria)\b", re.IGNORECASE)
+_PAST_FIRST = re.compile(r"^\W*(?:previously|formerly|initially|earlier)\b", re.IGNORECASE)
+# Right before the category, these state it: "was assessed as", "upgraded from BI-RADS 3 to".
+_STATING = re.compile(
+    r"(?:\b(?:was|were|is|are|has been|have been)\s+)?\b(?:"
+    r"(?:re-?)?(?:assessed|classified|categori[sz]ed|rated|scored|graded|designated)\s+(?:as|to be)|"
+    r"(?:upgraded|downgraded|changed|increased|decreased|progressed|reclassified)\b[^,;:()]{0,60}?\bto"
+    r")\W*(?:an?\s+|ACR\s+)?$",
+    re.IGNORECASE,
 )
+_NOW = re.compile(r"\b(?:now|currently|today)\b", re.IGNORECASE)
+# Right after the category: "BI-RADS 3 in 2024", "BI-RADS 4 previously"; but "BI-RADS 4 previously 3" is about the 3.
+_PAST_AFTER = re.compile(
+    r"\s+(?:(?:previously|formerly|earlier)\b(?![^.;]*\d)|at that time|last (?:year|time|exam\w*)|"
+    r"(?:in|on|from|at) (?:the )?(?:prior|previous|last|earlier|(?:\w+ )?(?:19|20)\d\d\b))",
+    re.IGNORECASE,
+)
+_BRACKETED = re.compile(r"\([^()]*\)")
 _CLAUSE = re.compile(r"[,;:](?=\s)")
 _RANGE = re.compile(
     r"\s*(?:-|–|/|to|or|through)\s*(?:(?:LR|TR)-?)?(?:[0-6][A-CX]?|I{1,3}F?|IV)(?!\w|\s?(?:mm|cm|month|year|week))",
     re.IGNORECASE,
 )
+_NUMBERED = re.compile(
+    r"\b(?:nodule|lesion|mass|segment|observation|cyst|target|finding|area)\s*(?:#|no\.?)?\s*\d", re.IGNORECASE
+)
+# A line of a legend: the category, then what it means. One that names a place is about this patient.
+_LEGEND_START = re.compile(r"^[\W\d_]*(?:ACR\s+)?$", re.IGNORECASE)
+_LEGEND_REST = re.compile(r"\s*(?:[:=(–—-]|\.?$)")
+_PLACE = re.compile(r"\b(?:left|right|bilateral|both|segment|isthmus)\b", re.IGNORECASE)
 _TEMPLATE_FROM = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mention:
-    """One sentence that states a category. ``categories`` has two entries for a pair of sides."""
+    """One sentence that states a category. ``categories`` has several entries for a pair of sides or numbered lesions."""
 
     system: str
     categories: tuple[str, ...]
     quote: Quote
+    others: tuple[Mention, ...] = ()
+    """Other sentences of the report that state other categories, less suspicious ones: the most suspicious first."""
 
     @property
     def title(self) -> str:
@@ -101,6 +142,12 @@ class Mention:
     def is_routine(self) -> bool:
         """Whether the category asks for nothing before the routine."""
         return set(self.categories) <= _ROUTINE.get(self.system, set())
+
+    @property
+    def suspicion(self) -> int:
+        """The place of its most suspicious category within its system."""
+        order = _ORDER.get(self.system, _DIGITS)
+        return max(order.index(one.removesuffix("S")) for one in self.categories)
 
 
 def may_be_told_of(report: Mapping[str, Any]) -> bool:
@@ -114,7 +161,7 @@ def may_be_told_of(report: Mapping[str, Any]) -> bool:
 
 
 def mentions_of(report: ReportFacts) -> tuple[Mention, ...]:
-    """What the conclusion's words state, at most one mention for each system: the last, which is the impression's."""
+    """What the conclusion's words state, one mention for each system: the most suspicious, with the others."""
     systems = systems_named(report.conclusion or "")
     return mentions_among(report, systems) if systems else ()
 
@@ -141,31 +188,71 @@ def mentions_among(report: ReportFacts, systems: Iterable[str]) -> tuple[Mention
     sentences: tuple[str, ...] | None = None
     for system in systems:
         pattern = PATTERNS[system]
-        stated = {_category(match) for match in pattern.finditer(report.conclusion or "")}
-        if not stated or len(stated) >= _TEMPLATE_FROM:
+        if not pattern.search(report.conclusion or ""):
             continue
         sentences = sentences_of(report) if sentences is None else sentences
-        said = [one for sentence in sentences if (one := _mention(system, pattern, sentence, report))]
-        found += said[-1:]
+        legend = _legend(pattern, sentences)
+        kept = [sentence for place, sentence in enumerate(sentences) if place not in legend]
+        said = [one for sentence in kept if (one := _mention(system, pattern, sentence, report))]
+        if said:
+            found.append(_together(said))
     return tuple(found)
 
 
+def _together(said: Sequence[Mention]) -> Mention:
+    """The most suspicious mention, the last of equals, with those that state something else."""
+    *others, worst = sorted(said, key=lambda one: one.suspicion)
+    different: dict[tuple[str, ...], Mention] = {}
+    for one in reversed(others):
+        if not set(one.categories) <= set(worst.categories):
+            different.setdefault(one.categories, one)
+    return replace(worst, others=tuple(different.values()))
+
+
 def _mention(system: str, pattern: re.Pattern[str], sentence: str, report: ReportFacts) -> Mention | None:
-    matches = list(pattern.finditer(sentence))
-    categories = tuple(dict.fromkeys(_category(match) for match in matches))
-    if not matches or any(_is_not_said(sentence[: one.start()]) or _RANGE.match(sentence, one.end()) for one in matches):
+    said = [one for one in pattern.finditer(sentence) if not _is_not_said(sentence, one)]
+    if not said or any(_RANGE.match(sentence, one.end()) for one in said):
         return None
-    if len(categories) > 1 and not _names_both_sides(sentence):
+    categories = tuple(dict.fromkeys(_category(one) for one in said))
+    if len(categories) > 1 and not _names_each(sentence, len(categories)):
         return None
     return Mention(system=system, categories=categories, quote=Quote(sentence, report, ()))
 
 
-def _is_not_said(before: str) -> bool:
-    return bool(_NOT_YET.search(before) or _NOT_SAID.search(_CLAUSE.split(before)[-1]))
+def _is_not_said(sentence: str, match: re.Match[str]) -> bool:
+    """Whether the words around the category deny it, tell of the past, or only think of it."""
+    before = _BRACKETED.sub(" ", sentence[: match.start()])
+    if _NOT_YET.search(before) or _NOT_SAID.search(_CLAUSE.split(before)[-1]) or _PAST_AFTER.match(sentence, match.end()):
+        return True
+    since = _STATING.sub("", _NOW.split(before)[-1])
+    return bool(_PAST_FIRST.search(since) or _PAST.search(_CLAUSE.split(since)[-1]))
 
 
-def _names_both_sides(sentence: str) -> bool:
-    return all(re.search(rf"\b{side}\b", sentence, re.IGNORECASE) for side in ("left", "right"))
+def _names_each(sentence: str, count: int) -> bool:
+    """Whether a sentence says what each of its categories is about: two sides, or lesions with numbers."""
+    if len(_NUMBERED.findall(sentence)) >= count:
+        return True
+    sides = all(re.search(rf"\b{side}\b", sentence, re.IGNORECASE) for side in ("left", "right"))
+    return sides and count < _TEMPLATE_FROM
+
+
+def _legend(pattern: re.Pattern[str], sentences: Sequence[str]) -> frozenset[int]:
+    """The places of sentences that only explain categories: three or more in a row, of as many categories."""
+    found: set[int] = set()
+    run: dict[int, str] = {}
+    for place, sentence in enumerate(sentences):
+        category = _explained(pattern, sentence)
+        run = run | {place: category} if category else {}
+        if len(set(run.values())) >= _TEMPLATE_FROM:
+            found.update(run)
+    return frozenset(found)
+
+
+def _explained(pattern: re.Pattern[str], sentence: str) -> str | None:
+    match = pattern.search(sentence)
+    if match is None or _PLACE.search(sentence) or not _LEGEND_START.match(sentence[: match.start()]):
+        return None
+    return _category(match) if _LEGEND_REST.match(sentence, match.end()) else None
 
 
 def _category(match: re.Match[str]) -> str:

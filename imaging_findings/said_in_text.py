@@ -53,18 +53,27 @@ def _of_mention(mention: Mention, facts: Facts, answer: Answer, today: date) -> 
         return Suppressed(finding=finding, reason="the category that the words state asks for nothing", by=report.reference)
     if day is None or add_months(day, MAX_AGE_MONTHS) < today:
         return Suppressed(finding=finding, reason=f"the report is older than {MAX_AGE_MONTHS} months", by=report.reference)
-    follow_up = tuple(one for one in quotes_of(report) if one.sentence != mention.quote.sentence)
+    told = {mention.quote.sentence, *(one.quote.sentence for one in mention.others)}
+    follow_up = tuple(one for one in quotes_of(report) if one.sentence not in told)
     guidance = Guidance(
         rule_id=f"report-text/{mention.system}",
         finding=finding,
         study=study,
         urgency=Urgency.INFO,
         headline=HEADLINE,
-        notes=(NOTE,),
-        quotes=(mention.quote, *follow_up),
+        notes=(NOTE, *_beside(mention)),
+        quotes=(mention.quote, *(one.quote for one in mention.others), *follow_up),
         reports=(report,),
     )
     return after_history(guidance, Ground(facts=facts, day=day, today=today, answer=answer))
+
+
+def _beside(mention: Mention) -> tuple[str, ...]:
+    """That the report states other categories as well, of the other side or of other lesions."""
+    if not mention.others:
+        return ()
+    others = ", ".join(one.title for one in mention.others)
+    return (f"The report also states {others}; the headline names the most suspicious.",)
 
 
 def _answer(mention: Mention, packs: Packs) -> Answer | None:

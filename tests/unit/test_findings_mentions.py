@@ -61,6 +61,18 @@ def stated(words: str) -> list[str]:
         ("Compared with the prior, stable mass, BI-RADS 3.", "BI-RADS 3"),
         ("Mass 5 cm from the nipple, BI-RADS 4A", "BI-RADS 4A"),
         ("Right breast BI-RADS 2, left breast BI-RADS 4.", "BI-RADS 2 and 4"),
+        ("Upgraded to BI-RADS 4B.", "BI-RADS 4B"),
+        ("Upgraded from BI-RADS 3 to BI-RADS 4.", "BI-RADS 4"),
+        ("The mass was assessed as BI-RADS 5.", "BI-RADS 5"),
+        ("Nodule classified as TR4.", "TI-RADS 4"),
+        ("Previously BI-RADS 3, now BI-RADS 4", "BI-RADS 4"),
+        ("Was BI-RADS 3 and is now BI-RADS 4.", "BI-RADS 4"),
+        ("BI-RADS 3 (previously BI-RADS 4)", "BI-RADS 3"),
+        ("BI-RADS 4 (prior BI-RADS 3).", "BI-RADS 4"),
+        ("BI-RADS 4, previously BI-RADS 3.", "BI-RADS 4"),
+        ("Mass (unchanged from prior) BI-RADS 4.", "BI-RADS 4"),
+        ("Nodule 1 TR3, nodule 2 TR4.", "TI-RADS 3 and 4"),
+        ("Segment 8 LR-5, segment 6 LR-3, segment 2 LR-4.", "LI-RADS 5 and 3 and 4"),
     ],
 )
 def test_the_forms_of_the_wild_are_found(words: str, expected: str) -> None:
@@ -84,6 +96,19 @@ def test_the_forms_of_the_wild_are_found(words: str, expected: str) -> None:
         "LR-3/LR-4.",
         "Bosniak II to III.",
         "Lung-RADS 1: negative\nLung-RADS 2: benign\nLung-RADS 3: probably benign\nLung-RADS 4A: suspicious",
+        "BI-RADS 1\nBI-RADS 2\nBI-RADS 3",
+        "- BI-RADS 4: suspicious\n- BI-RADS 5: malignant\n- BI-RADS 6: known",
+        "BI-RADS 3 = probably benign, BI-RADS 4 = suspicious, BI-RADS 5 = highly suggestive of malignancy.",
+        "Right or left: BI-RADS 2 benign, BI-RADS 3 probably benign, BI-RADS 4 suspicious.",
+        "Not upgraded to BI-RADS 4.",
+        "The mass cannot be assessed as BI-RADS 4.",
+        "It isn't BI-RADS 4.",
+        "Previously assessed as BI-RADS 4.",
+        "Was assessed as BI-RADS 4 in 2024.",
+        "Had been assessed as BI-RADS 4.",
+        "BI-RADS 4 previously.",
+        "If it grows, now BI-RADS 4.",
+        "Ranges from TR3 to TR4.",
         "BI-RADS 3, BI-RADS 4.",
         "Compared with BI-RADS 3 of last year.",
         "Lung-RADS was explained to the patient.",
@@ -98,6 +123,64 @@ def test_t9_what_is_denied_past_conditional_or_listed_is_not_found(words: str) -
 
 def test_the_impression_at_the_end_counts() -> None:
     assert stated("Lung-RADS 3 nodule in the right lobe.\nImpression: Lung-RADS 4A.") == ["Lung-RADS 4A"]
+
+
+# A radiologist's review, item 18: the worse side or lesion was dropped.
+@pytest.mark.parametrize(
+    ("words", "worst", "sentence", "others"),
+    [
+        (
+            "Right breast: BI-RADS 4. Left breast: BI-RADS 2.",
+            "BI-RADS 4",
+            "Right breast: BI-RADS 4.",
+            ["BI-RADS 2"],
+        ),
+        (
+            "Left breast: BI-RADS 2. Right breast: BI-RADS 4.",
+            "BI-RADS 4",
+            "Right breast: BI-RADS 4.",
+            ["BI-RADS 2"],
+        ),
+        (
+            "Nodule 1: TR3. Nodule 2: TR5, 14 mm. Nodule 3: TR4.",
+            "TI-RADS 5",
+            "Nodule 2: TR5, 14 mm.",
+            ["TI-RADS 4", "TI-RADS 3"],
+        ),
+        (
+            "Segment 8: LR-5. Segment 6: LR-3. Segment 2: LR-4.",
+            "LI-RADS 5",
+            "Segment 8: LR-5.",
+            ["LI-RADS 4", "LI-RADS 3"],
+        ),
+        ("LR-4 in segment 2. LR-TIV in segment 4.", "LI-RADS TIV", "LR-TIV in segment 4.", ["LI-RADS 4"]),
+        ("Left cyst: Bosniak IIF. Right cyst: Bosniak II.", "Bosniak IIF", "Left cyst: Bosniak IIF.", ["Bosniak II"]),
+        ("Left BI-RADS 6. Right BI-RADS 4.", "BI-RADS 4", "Right BI-RADS 4.", ["BI-RADS 6"]),
+        ("Left BI-RADS 3.\nRight BI-RADS 0.", "BI-RADS 0", "Right BI-RADS 0.", ["BI-RADS 3"]),
+        ("Lung-RADS 4A (S). Then Lung-RADS 3.", "Lung-RADS 4AS", "Lung-RADS 4A (S).", ["Lung-RADS 3"]),
+        ("Mass, BI-RADS 4.\nImpression: BI-RADS 4.", "BI-RADS 4", "Impression: BI-RADS 4.", []),
+        (
+            "TR3: nodule on the left\nTR4: nodule on the right\nTR5: isthmus",
+            "TI-RADS 5",
+            "TR5: isthmus",
+            ["TI-RADS 4", "TI-RADS 3"],
+        ),
+    ],
+)
+def test_t9_the_most_suspicious_of_several_mentions_is_quoted_with_the_others(
+    words: str, worst: str, sentence: str, others: list[str]
+) -> None:
+    (mention,) = mentions_of(a_report_saying(words))
+
+    assert (mention.title, mention.quote.sentence) == (worst, sentence)
+    assert [one.title for one in mention.others] == others
+
+
+def test_t9_a_statement_beside_a_legend_counts_and_the_legend_does_not() -> None:
+    legend = "BI-RADS 1: negative\nBI-RADS 2: benign\nBI-RADS 3: probably benign\nBI-RADS 4: suspicious\nBI-RADS 5: malignant"
+
+    assert stated(f"Right breast: BI-RADS 4A.\n{legend}") == ["BI-RADS 4A"]
+    assert stated(f"{legend}\nImpression: BI-RADS 3.") == ["BI-RADS 3"]
 
 
 def facts_with(conclusion: str, *findings: Resource, studies: list[Resource] | None = None, **members: Any) -> Facts:
@@ -119,6 +202,15 @@ def test_patient_f_a_text_only_bi_rads_3_is_quoted_and_nothing_is_computed() -> 
     assert (guidance.next_step, guidance.order, guidance.statements) == (None, None, ())
     assert "“Probably benign mass, BI-RADS 3.”" in detail_of(guidance, facts)
     assert "“Recommend follow-up in 6 months.”" in detail_of(guidance, facts)
+
+
+def test_others_that_the_words_state_stand_in_the_card() -> None:
+    facts = facts_with("Right breast: BI-RADS 4. Left breast: BI-RADS 3.")
+    (guidance,) = judged(facts).guidance
+
+    assert summary_of(guidance).startswith("BI-RADS 4 (MG 2026-10-01)")
+    assert "also states BI-RADS 3; the headline names the most suspicious" in detail_of(guidance, facts)
+    assert "“Left breast: BI-RADS 3.”" in detail_of(guidance, facts)
 
 
 def test_words_beside_a_coded_category_are_no_second_card() -> None:
