@@ -48,7 +48,7 @@ def detail_of(guidance: Guidance, facts: Facts) -> str:
         lines.append(f"**Due:** {guidance.next_step.due}, counted from the date of the study.")
     lines += _ai_words(guidance)
     lines += [
-        f"**Also on this study:** {escaped(finding_words(one))}. {_signature(one)}" for one in guidance.others[:_MAX_OTHERS]
+        f"**Also on this study:** {_beside_words(one, guidance)} {_signature(one)}" for one in guidance.others[:_MAX_OTHERS]
     ]
     if len(guidance.others) > _MAX_OTHERS:
         lines.append(f"**Also on this study:** {len(guidance.others) - _MAX_OTHERS} more.")
@@ -122,6 +122,12 @@ def _source(guidance: Guidance) -> str:
     if first and first.authority is Authority.GUIDELINE and first.pack and guidance.finding.kind is Kind.NODULE:
         return first.pack.title
     return "radiologist"
+
+
+def _beside_words(finding: Finding, guidance: Guidance) -> str:
+    """A further finding of the study with what the rules say of it."""
+    own = next((one for one in guidance.beside if one.finding == finding), None)
+    return escaped(finding_words(finding)) + (f": {escaped(_what_next(own))}." if own else ".")
 
 
 def _ai_beside(guidance: Guidance) -> str:

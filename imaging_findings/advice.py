@@ -79,6 +79,8 @@ class Guidance:
     ai_agrees: bool | None = None
     others: tuple[Finding, ...] = ()
     """Further findings of the same study and rule, which this one stands for."""
+    beside: tuple[Guidance, ...] = ()
+    """What the rules say of those of them that still ask for something: the card tells it in its detail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

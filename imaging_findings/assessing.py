@@ -79,10 +79,23 @@ def _of_reading(reading: _Reading) -> Spoken:
     open_ones = [one for one in spoken if isinstance(one, Guidance)]
     if not open_ones:
         return spoken[0]
-    lead = min(open_ones, key=lambda one: (-_LOUDNESS[one.urgency], one.next_step.due.latest if one.next_step else date.max))
-    others = tuple(one for one in reading.people if one is not lead.finding)
-    whole = replace(lead, others=others, ai=next(iter(reading.machines), None), ai_agrees=_agreement(lead.finding, reading))
+    lead, *beside = sorted(open_ones, key=lambda one: _rank(one, reading))
+    quiet = tuple(one for one in reading.people if all(one is not open_one.finding for open_one in open_ones))
+    whole = replace(
+        lead,
+        others=(*(one.finding for one in beside), *quiet),
+        beside=tuple(beside),
+        ai=next(iter(reading.machines), None),
+        ai_agrees=_agreement(lead.finding, reading),
+    )
     return whole if reading.packs or reading.undecided else unless_nothing_is_said(whole)
+
+
+def _rank(guidance: Guidance, reading: _Reading) -> tuple[int, int, date]:
+    """The most urgent first, then the worst category, then the earliest due: what has no interval may be the worst."""
+    pack = next(iter((*reading.packs, *reading.undecided)), None)
+    severity = pack.severity_of(guidance.finding.category) if pack else 0
+    return (-_LOUDNESS[guidance.urgency], severity, guidance.next_step.due.latest if guidance.next_step else date.max)
 
 
 def _agreement(person: Finding, reading: _Reading) -> bool | None:

@@ -197,8 +197,8 @@ def _of_nodules(case: _Case) -> Guidance:
         count = max(stated or 0, total) if stated is not None or total > 1 else None
         counted = replace(finding, nodule=replace(finding.nodule, count=count))
         spoken.append(_of_nodule(counted, case.packs.nodules, case))
-    lead = min(spoken, key=lambda one: (*_order(one)[:2], -(one.finding.nodule.diameter_mm or 0)))
-    return replace(lead, others=tuple(one.finding for one in spoken if one is not lead))
+    lead, *beside = sorted(spoken, key=lambda one: (*_order(one)[:2], -(one.finding.nodule.diameter_mm or 0)))
+    return replace(lead, others=tuple(one.finding for one in beside), beside=tuple(beside))
 
 
 def _of_nodule(finding: Finding, pack: NodulePack | None, case: _Case) -> Guidance:

@@ -246,11 +246,17 @@ class TablePack:
     inputs: tuple[TableInput, ...]
     derived: tuple[DerivedCategory, ...]
     rows: tuple[TableRow, ...]
+    severity: tuple[str, ...] = ()
+    """The categories, worst first; empty where the pack names no order."""
 
     @property
     def asks_category(self) -> bool:
         """Whether rows depend on a coded category."""
         return any(row.categories for row in self.rows)
+
+    def severity_of(self, category: str | None) -> int:
+        """The category's place, 0 the worst; one that the pack does not name stands behind all others."""
+        return self.severity.index(category) if category in self.severity else len(self.severity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

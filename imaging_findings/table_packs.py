@@ -21,7 +21,9 @@ def parse_table_pack(toml: str, name: str) -> TablePack:
         inputs=inputs,
         derived=tuple(_derived(table) for table in top.tables("derived")),
         rows=tuple(read_row(table) for table in top.tables("row")),
+        severity=top.strings("severity") if "severity" in top.names() else (),
     )
+    _refuse_odd_severity(pack, top)
     refuse_duplicates([row.row_id for row in pack.rows], top)
     refuse_unknown_inputs(pack, top)
     if not pack.rows:
@@ -57,6 +59,13 @@ def refuse_unknown_inputs(pack: TablePack, top: TomlTable) -> None:
     used = {name for row in pack.rows for name, _ in (*row.numbers, *row.words)} | {one.number for one in pack.derived}
     for name in sorted(used - known):
         top.fault(f"uses {name}, which is no input of the pack")
+
+
+def _refuse_odd_severity(pack: TablePack, top: TomlTable) -> None:
+    """Notes a category that the order of severity misspells, names twice or leaves out."""
+    known = {category for row in pack.rows for category in row.categories} | {one.category for one in pack.derived}
+    if pack.severity and (set(pack.severity) != known or len(pack.severity) != len(known)):
+        top.fault("must name each category of the pack once", key="severity")
 
 
 def _range_in(numbers: TomlTable, key: str) -> SizeRange:
