@@ -1,7 +1,7 @@
 """Findings that may have to be communicated, out of Observations and reports: the finding's code and the reader's category.
 
 A code counts only where the resource says that the finding is there: an Observation *of* pulmonary embolism whose value is
-"absent", false or free text says nothing here.
+"absent", false or free text says nothing here. One that denies its finding in code says nothing, whatever category it names.
 """
 
 from __future__ import annotations
@@ -31,6 +31,26 @@ _CATEGORY_OF_KEY = {(code.system, code.code): number for code, number in CATEGOR
 FINDING = codes.concept(codes.DCM, "121071")
 PRESENT = (codes.concept(codes.SNOMED, "52101004"), codes.concept(codes.SNOMED, "10828004"))
 _SYSTEMS = frozenset({codes.SNOMED, codes.RADLEX})
+INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
+# Older servers write the interpretations of HL7 version 2; they are the same letters.
+_V2_INTERPRETATION = ("http://terminology.hl7.org/CodeSystem/v2-0078", "http://hl7.org/fhir/v2/0078")
+_INTERPRETED_AWAY = tuple(codes.concept(INTERPRETATION, code) for code in ("NEG", "ND"))
+_VERIFICATION = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
+ABSENT = frozenset(
+    {
+        (codes.SNOMED, code.code)
+        for code in (
+            codes.concept(codes.SNOMED, "272519000"),
+            codes.concept(codes.SNOMED, "260385009"),
+            codes.concept(codes.SNOMED, "410516002"),
+            codes.concept(codes.SNOMED, "2667000"),
+            codes.concept(codes.SNOMED, "260415000"),
+        )
+    }
+    | {(system, one.code) for one in _INTERPRETED_AWAY for system in (INTERPRETATION, *_V2_INTERPRETATION)}
+    | {(_VERIFICATION, codes.concept(_VERIFICATION, "refuted").code)}
+)
+"""What says in code that a finding is not there."""
 
 
 def read_actionable(resource: Mapping[str, Any]) -> Finding | None:
@@ -39,7 +59,7 @@ def read_actionable(resource: Mapping[str, Any]) -> Finding | None:
     if resource.get("resourceType") != "Observation" or author is None:
         return None
     actionable = Actionable(codes=_present(resource), category=_category(_observation_keys(resource)))
-    if not actionable.codes and actionable.category is None:
+    if (not actionable.codes and actionable.category is None) or _is_denied(resource):
         return None
     return Finding(
         reference=reference_of(resource, "Observation"),
@@ -48,6 +68,7 @@ def read_actionable(resource: Mapping[str, Any]) -> Finding | None:
         signed_by=signed_by_of(resource, author),
         study_reference=study_reference_of(resource),
         study_date=day_of(text(resource.get("effectiveDateTime"))),
+        taken=moment_of(text(resource.get("effectiveDateTime"))),
         issued=moment_of(text(resource.get("issued"))),
         selection=selection_of(resource),
         actionable=actionable,
@@ -79,13 +100,22 @@ def _present(resource: Mapping[str, Any]) -> tuple[Code, ...]:
     """The codes of what the Observation says is there."""
     code = codes.codings(resource.get("code"))
     value = codes.codings(resource.get("valueCodeableConcept"))
-    if as_dict(resource.get("dataAbsentReason")):
-        return ()
     if any(one.is_same(FINDING) for one in code):
         return _named(value)
     stated = [name for name in resource if name.startswith("value")]
     affirmed = any(one.is_same(known) for one in value for known in (*PRESENT, *code, *CATEGORY_OF))
     return _named(code) if not stated or resource.get("valueBoolean") is True or affirmed else ()
+
+
+def _is_denied(resource: Mapping[str, Any]) -> bool:
+    """Whether it says in code that the finding is not there, or that nobody looked; its value weighs more than the rest."""
+    value = codes.keys_of(resource.get("valueCodeableConcept"))
+    if resource.get("valueBoolean") is False or as_dict(resource.get("dataAbsentReason")) or ABSENT.intersection(value):
+        return True
+    if resource.get("valueBoolean") is True or any((one.system, one.code) in value for one in PRESENT):
+        return False
+    beside = [*dicts(resource.get("interpretation")), resource.get("verificationStatus")]
+    return any(ABSENT.intersection(codes.keys_of(one)) for one in beside)
 
 
 def _named(stated: Iterable[Code]) -> tuple[Code, ...]:

@@ -170,6 +170,8 @@ class Finding:
     """The screening examination before this one: what stepped management starts from."""
     selection: ImageSelection | None = None
     recommended: Recommendation | None = None
+    taken: datetime | None = None
+    """When its images were taken, of a finding that must be communicated; None unless given with time and zone."""
     issued: datetime | None = None
     """When it was signed; None unless the source gave a time with its zone."""
     assessment: Assessment | None = None

@@ -16,11 +16,14 @@ _INTERVAL = re.compile(
 )
 _UNITS = {"day": Unit.DAY, "week": Unit.WEEK, "month": Unit.MONTH, "year": Unit.YEAR}
 _TOLD = re.compile(
-    r"\b(communicated|notified|informed|discussed|relayed|conveyed|called|(?:tele)?phoned|alerted)\b",
+    r"\b(communicated|notified|informed|discussed|relayed|conveyed|called|(?:tele)?phoned|alerted|told|spoke with|reported to|"
+    r"by (?:tele)?phone|in person|verbally)\b",
     re.IGNORECASE,
 )
 _NOT_TOLD = re.compile(
-    r"\b(not|never|unable|could ?n.t|attempt\w*|tried|pending|will be|to be|should be|please)\b", re.IGNORECASE
+    r"\b(not|never|no|nobody|none|without|unable|unavailable|unreachable|voice ?mail|left (?:a )?message|failed|cannot|"
+    r"(?:could|was|has|did) ?n.t|attempt\w*|tried|pending|will be|to be|should be|please)\b",
+    re.IGNORECASE,
 )
 MAX_QUOTE = 300
 
@@ -51,11 +54,12 @@ def sentences_of(report: ReportFacts) -> tuple[str, ...]:
 
 def told_in(report: ReportFacts) -> tuple[Quote, ...]:
     """The sentences of the conclusion that tell of a communication that took place."""
-    return tuple(
-        Quote(sentence, report, ())
-        for sentence in sentences_of(report)
-        if _TOLD.search(sentence) and not _NOT_TOLD.search(sentence)
-    )
+    return tuple(Quote(sentence, report, ()) for sentence in sentences_of(report) if tells_of_a_call(sentence))
+
+
+def tells_of_a_call(words: str) -> bool:
+    """Whether the words tell of a communication that took place: one doubt in them, and they tell of none."""
+    return _TOLD.search(words) is not None and _NOT_TOLD.search(words) is None
 
 
 def _intervals(sentence: str) -> tuple[Interval, ...]:

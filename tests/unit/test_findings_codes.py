@@ -135,7 +135,7 @@ def test_standard_codes_agree_with_pydicom() -> None:
     }
     systems = {codes.SNOMED: "SCT", codes.DCM: "DCM"}
     # The table says of these that PS3.16 does not have them.
-    outside = {"1362105002", "427359005", "363346000", "449868002"}
+    outside = {"1362105002", "427359005", "363346000", "449868002", "2667000", "260415000", "3341006", "44029006"}
     missing = [
         code
         for system, code in codes.concepts()

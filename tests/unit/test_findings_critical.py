@@ -164,6 +164,38 @@ def test_t9_a_finding_that_is_not_there_says_nothing(value: dict[str, Any]) -> N
     assert judged(an_embolism(2, **value)).guidance == ()
 
 
+HL7 = "http://terminology.hl7.org/CodeSystem/"
+
+
+@pytest.mark.parametrize(
+    "denied",
+    [
+        {"interpretation": [concept(f"{HL7}v3-ObservationInterpretation", "NEG")]},
+        {"interpretation": [concept(f"{HL7}v3-ObservationInterpretation", "ND")]},
+        {"interpretation": [concept(f"{HL7}v2-0078", "NEG")]},
+        {"interpretation": [concept(RADLEX, "RID49480"), concept(SCT, "2667000")]},
+        {"interpretation": [concept(RADLEX, "RID49480")], "valueBoolean": False},
+        {"interpretation": [concept(RADLEX, "RID49480")], "dataAbsentReason": {"text": "not evaluated"}},
+        {"interpretation": [concept(RADLEX, "RID49480")], "valueCodeableConcept": concept(SCT, "260415000")},
+        {
+            "code": concept(DCM, "121071"),
+            "valueCodeableConcept": concept(SCT, PE),
+            "interpretation": [concept(SCT, "260385009")],
+        },
+        {"verificationStatus": concept(f"{HL7}condition-ver-status", "refuted")},
+    ],
+)
+def test_t9_a_finding_denied_in_code_says_nothing_whatever_its_category(denied: dict[str, Any]) -> None:
+    """Clinical rules 3.4: only what is there is communicated."""
+    assert judged(an_embolism(2, **denied)).guidance == ()
+
+
+def test_a_value_of_present_outweighs_an_interpretation_that_denies_it() -> None:
+    denied = concept(f"{HL7}v3-ObservationInterpretation", "NEG")
+
+    assert the_guidance(an_embolism(2, valueBoolean=True, interpretation=[denied])).urgency is Urgency.CRITICAL
+
+
 @pytest.mark.parametrize("value", [{"valueBoolean": True}, {"valueCodeableConcept": concept(SCT, "52101004")}])
 def test_a_finding_that_is_said_to_be_there_counts(value: dict[str, Any]) -> None:
     assert the_guidance(an_embolism(2, **value)).urgency is Urgency.CRITICAL

@@ -68,6 +68,12 @@ def test_a_solitary_nodule_is_one() -> None:
     assert a_finding(a_nodule()).nodule.count == 1
 
 
+@pytest.mark.parametrize("site", ["3341006", "44029006"])
+def test_a_nodule_of_the_right_or_left_lung_as_a_whole_is_one_of_the_lung(site: str) -> None:
+    """Clinical rules 3.5: nodule site."""
+    assert a_finding(a_nodule(code=concept(SCT, "27925004"), bodySite=concept(SCT, site))).kind is Kind.NODULE
+
+
 def test_a_nodule_without_number_stays_without() -> None:
     finding = a_finding(a_nodule(code=concept(SCT, "27925004"), bodySite=concept(SCT, "39607008")))
 
