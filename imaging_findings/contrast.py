@@ -82,8 +82,13 @@ def _iodinated(order: ImagingOrder, facts: ContrastFacts, policy: OrderPolicy, t
         advice = "eGFR 30–44: prophylaxis is an individual decision, only where other high risk is present."
         headline = f"iodinated contrast with eGFR {egfr.words} ({egfr.day})"
         return _advice("contrast/N2", Reason.KIDNEY, order, Urgency.INFO, headline, [*_egfr_lines(egfr), ("Advice", advice)])
-    missing = ("Missing", "an eGFR as a number: this one tells no class, so no advice is computed")
-    headline = f"iodinated contrast; the latest eGFR is no plain number ({egfr.words}, {egfr.day})"
+    return _unclear(order, egfr)
+
+
+def _unclear(order: ImagingOrder, egfr: Egfr) -> OrderAdvice:
+    why = "the unit of the latest eGFR is not recognised" if egfr.in_unknown_unit else "the latest eGFR is no plain number"
+    missing = ("Missing", "an eGFR as a number in mL/min: this one tells no class, so no advice is computed")
+    headline = f"iodinated contrast; {why} ({egfr.words}, {egfr.day})"
     return _advice("contrast/egfr-unclear", Reason.KIDNEY, order, Urgency.INFO, headline, [*_egfr_lines(egfr), missing])
 
 

@@ -17,11 +17,15 @@ from imaging_findings.observations import SIGNED, day_of
 from imaging_findings.value_sets import ValueSet, value_set
 
 _PER_SURFACE = "mL/min/1.73 m²"
-# How eGFR units are written in the wild, and how people read them.
-_GFR_UNITS = {"mL/min": "mL/min"} | dict.fromkeys(
-    ("mL/min/{1.73_m2}", "mL/min/1.73m2", "mL/min/1.73 m2", "mL/min/{1.73m2}"), _PER_SURFACE
+# What is left of an eGFR's unit without case, spaces, brackets and ways to write a square, and how people read it.
+_GFR_UNITS = {"ml/min": "mL/min"} | dict.fromkeys(
+    ("ml/min/1.73m2", "ml/min/1.73sqm", "ml/min/1.73qm", "ml/min/1.73"), _PER_SURFACE
 )
-_COMPARED = re.compile(r"\s*(<=|>=|<|>)\s*(\d{1,3}(?:\.\d+)?)\s*(?:mL/min.*)?", re.IGNORECASE | re.DOTALL)
+_SQUARED = re.compile(r"m(?:²|\^2|\*{1,2}2)")
+_NOT_READ_ALOUD = re.compile(r"[\s_{}()\[\]]")
+_COMPARED = re.compile(r"\s*(<=|>=|<|>|≤|≥)\s*(\d{1,3}(?:\.\d+)?)\s*(?:mL/min.*)?", re.IGNORECASE | re.DOTALL)
+_ONE_SIGN = {"≤": "<=", "≥": ">="}
+_NO_EGFR = 1000
 _GONE_ALLERGY = frozenset({"inactive", "resolved"})
 _REFUTED = frozenset({"refuted", "entered-in-error"})
 
@@ -32,6 +36,8 @@ class Egfr:
 
     day: date
     words: str
+    in_unknown_unit: bool = False
+    """Whether a number is there, but no unit in which it could be an eGFR."""
     value: float | None = None
     comparator: str | None = None
     bound: float | None = None
@@ -107,20 +113,33 @@ def _read_egfr(resource: Mapping[str, Any]) -> Egfr | None:
     signed = text(resource.get("status")) in SIGNED
     if not signed or day is None or not value_set("egfr").holds_any(codes.codings(resource.get("code"))):
         return None
-    quantity = as_dict(resource.get("valueQuantity"))
-    value, comparator = quantity.get("value"), text(quantity.get("comparator"))
-    unit = text(quantity.get("code")) or text(quantity.get("unit")) or ""
-    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1000 else None
-    if number is not None and unit in _GFR_UNITS and text(quantity.get("system")) in (None, UCUM):
-        words = f"{comparator or ''}{number:g} {_GFR_UNITS[unit]}"
-        if comparator is None:
-            return Egfr(day=day, words=words, value=number)
-        return Egfr(day=day, words=words, comparator=comparator, bound=number)
     written = text(resource.get("valueString")) or ""
     compared = _COMPARED.fullmatch(written)
     if compared:
-        return Egfr(day=day, words=written, comparator=compared[1], bound=float(compared[2]))
-    return Egfr(day=day, words=written or f"{comparator or ''}{value} {unit}".strip() if value is not None else "without value")
+        return Egfr(day=day, words=written, comparator=_ONE_SIGN.get(compared[1], compared[1]), bound=float(compared[2]))
+    return _read_quantity(as_dict(resource.get("valueQuantity")), day) or Egfr(day=day, words=written or "without value")
+
+
+def _read_quantity(quantity: Mapping[str, Any], day: date) -> Egfr | None:
+    value, comparator = quantity.get("value"), text(quantity.get("comparator"))
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    unit = _gfr_unit(quantity)
+    if unit is None or not 0 <= value < _NO_EGFR:
+        stated = text(quantity.get("unit")) or text(quantity.get("code")) or "without unit"
+        return Egfr(day=day, words=f"{comparator or ''}{value} {stated}", in_unknown_unit=unit is None)
+    words = f"{comparator or ''}{value:g} {unit}"
+    if comparator is None:
+        return Egfr(day=day, words=words, value=float(value))
+    return Egfr(day=day, words=words, comparator=comparator, bound=float(value))
+
+
+def _gfr_unit(quantity: Mapping[str, Any]) -> str | None:
+    """The unit as people read it; a UCUM code (or one of no system) counts before the unit in words."""
+    code = text(quantity.get("code")) if text(quantity.get("system")) in (None, UCUM) else None
+    stated = (code or text(quantity.get("unit")) or "").casefold()
+    plain = _NOT_READ_ALOUD.sub("", _SQUARED.sub("m2", stated)).replace("per", "/").replace(",", ".")
+    return _GFR_UNITS.get(plain)
 
 
 def _moment(resource: Mapping[str, Any]) -> datetime | None:
