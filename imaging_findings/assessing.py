@@ -21,7 +21,7 @@ from imaging_findings.packs import bundled_tables
 from imaging_findings.quotes import quotes_of
 from imaging_findings.repeats import Kind
 from imaging_findings.rules import Packs, Speaks, TablePack, TableRow, Urgency
-from imaging_findings.table_rules import Picked, pick, version_fault
+from imaging_findings.table_rules import Picked, is_agreed, pick, version_fault
 
 _LOUDNESS = {Urgency.INFO: 0, Urgency.WARNING: 1, Urgency.CRITICAL: 2}
 Spoken = Guidance | Suppressed
@@ -116,6 +116,7 @@ def _of_finding(finding: Finding, reading: _Reading) -> Spoken:
     if picked.row is None:
         notes = (picked.conflict,) if picked.conflict else ()
         spoken = replace(base, rule_id=f"{pack.info.pack_id}/no-row", missing=picked.missing, notes=notes)
+        spoken = _unversioned(spoken, pack) if fault else spoken
     else:
         spoken = _of_row(base, picked.row, pack, reading)
     ground = Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=_answer(pack))
@@ -126,20 +127,41 @@ def _of_finding(finding: Finding, reading: _Reading) -> Spoken:
 
 
 def _of_row(base: Guidance, row: TableRow, pack: TablePack, reading: _Reading) -> Guidance:
-    said = Statement(
+    return replace(
+        base,
+        rule_id=f"{pack.info.pack_id}/{row.row_id}",
+        urgency=row.urgency,
+        statements=(_statement(row, pack),),
+        next_step=next_step(row.steps, reading.day),
+        missing=("the date of the study",) if row.steps and reading.day is None else (),
+    )
+
+
+def _unversioned(guidance: Guidance, pack: TablePack) -> Guidance:
+    """A category whose version is not the table's computes nothing (Gb), but is no quieter for it: 4 is suspicious in each."""
+    finding = guidance.finding
+    row = pick(pack, finding).row if finding.category else None
+    is_named = finding.scheme is not None and finding.scheme.version is not None
+    return replace(
+        guidance,
+        urgency=row.urgency if row else guidance.urgency,
+        headline=guidance.headline if is_named else f"{_edition(guidance)} not coded, so no interval is computed",
+    )
+
+
+def _edition(guidance: Guidance) -> str:
+    assessment = guidance.finding.assessment
+    title = assessment.title if assessment else "guideline"
+    return f"{title} {'edition' if title == 'BI-RADS' else 'version'}"
+
+
+def _statement(row: TableRow, pack: TablePack) -> Statement:
+    return Statement(
         authority=Authority.GUIDELINE,
         words=row.statement,
         pack=pack.info,
         row=row.row_id,
         needs_check=row.evidence == "C",
-    )
-    return replace(
-        base,
-        rule_id=f"{pack.info.pack_id}/{row.row_id}",
-        urgency=row.urgency,
-        statements=(said,),
-        next_step=next_step(row.steps, reading.day),
-        missing=("the date of the study",) if row.steps and reading.day is None else (),
     )
 
 
@@ -160,12 +182,30 @@ def _of_undecided(finding: Finding, reading: _Reading) -> Spoken:
     if all(one.row is not None and one.row.speaks is Speaks.NEVER for one in picked):
         reason = "every guideline that the site could choose asks for nothing"
         return Suppressed(finding=finding, reason=reason, by=finding.reference)
+    if is_agreed(picked):
+        return _of_agreed(finding, picked, reading)
     titles = " and ".join(pack.info.title for pack in reading.undecided)
     choice = reading.undecided[0].choice or reading.undecided[0].reads
     spoken = replace(
-        _base(finding, reading, f"choice-{choice}"),
+        _with_reports(_base(finding, reading, f"choice-{choice}"), reading),
+        urgency=min((one.row.urgency if one.row else Urgency.INFO for one in picked), key=_LOUDNESS.__getitem__),
         missing=(f"the site's choice between {titles}", *dict.fromkeys(word for one in picked for word in one.missing)),
         notes=("This site has not chosen a guideline for this finding, so no interval is computed.",),
+    )
+    ground = Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=_answer(reading.undecided[0]))
+    return after_history(with_reader(spoken, reading.day), ground)
+
+
+def _of_agreed(finding: Finding, picked: Sequence[Picked], reading: _Reading) -> Spoken:
+    """Every guideline that the site could choose says the same: then there is nothing to choose, and it is said."""
+    rows = [(pack, one.row) for pack, one in zip(reading.undecided, picked, strict=True) if one.row]
+    choice = reading.undecided[0].choice or reading.undecided[0].reads
+    base = _with_reports(_base(finding, reading, f"choice-{choice}"), reading)
+    spoken = replace(
+        base,
+        rule_id=f"choice-{choice}/{rows[0][1].row_id}",
+        urgency=rows[0][1].urgency,
+        statements=tuple(_statement(row, pack) for pack, row in rows),
     )
     ground = Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=_answer(reading.undecided[0]))
     return after_history(with_reader(spoken, reading.day), ground)

@@ -6,6 +6,7 @@ cannot be told stands before the first that holds, no row is picked and the inpu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imaging_findings.findings import Assessment, Finding
@@ -46,6 +47,12 @@ def pick(pack: TablePack, finding: Finding) -> Picked:
         if not unknown:
             break
     return Picked(missing=tuple(dict.fromkeys(missing)) or (f"a row of {pack.info.title} for this finding",))
+
+
+def is_agreed(picked: Sequence[Picked]) -> bool:
+    """Whether several tables say the same and give no interval: an interval waits for the site's choice of its table."""
+    asked = [(one.row.statement, one.row.urgency) for one in picked if one.row and not one.row.steps]
+    return bool(asked) and len(asked) == len(picked) and all(one == asked[0] for one in asked)
 
 
 def version_fault(pack: TablePack, finding: Finding) -> str | None:

@@ -455,3 +455,39 @@ def test_a_reports_conclusion_code_is_read() -> None:
 
     assert guidance.rule_id == "bosniak-2019/IIF"
     assert guidance.finding.reference == "DiagnosticReport/report"
+
+
+def test_y10_y11_where_both_tables_agree_nobody_needs_to_choose() -> None:
+    """Y10, Y11: above the last band both say vascular assessment, whether or not the site has chosen a table."""
+    guidance = the_guidance(an_aorta(58.0))
+
+    assert guidance.urgency is Urgency.WARNING
+    assert guidance.missing == ()
+    assert [one.pack.pack_id for one in guidance.statements if one.pack] == [
+        "aaa-acr-2013",
+        "aaa-svs-2018",
+    ]
+    assert summary_of(guidance) == "Abdominal aorta 58 mm (CT 2026-10-01): vascular assessment – radiologist"
+    for pack_id in ("aaa-acr-2013", "aaa-svs-2018"):
+        assert summary_of(the_guidance(an_aorta(58.0), packs=chosen(pack_id))) == summary_of(guidance)
+
+
+@pytest.mark.parametrize(("mm", "urgency"), [(32.0, "info"), (47.0, "info"), (52.0, "warning"), (55.0, "warning")])
+def test_y10_y11_until_the_site_chooses_the_card_is_as_urgent_as_the_milder_table(mm: float, urgency: str) -> None:
+    guidance = the_guidance(an_aorta(mm))
+
+    assert guidance.urgency.value == urgency
+    assert guidance.next_step is None
+    assert guidance.missing[0].startswith("the site's choice between")
+
+
+@pytest.mark.parametrize(("category", "urgency"), [("3", "warning"), ("4", "warning"), ("5", "warning"), ("6", "info")])
+def test_gb_a_missing_edition_takes_the_interval_and_not_the_urgency(category: str, urgency: str) -> None:
+    """Gb, Y1: SNOMED's categories carry no version, and BI-RADS 5 is no information only."""
+    guidance = the_guidance(an_assessment("bi-rads", valueCodeableConcept=concept(f"{BASE}/bi-rads", category)))
+
+    assert guidance.urgency.value == urgency
+    assert (guidance.next_step, guidance.statements) == (None, ())
+    assert summary_of(guidance) == (
+        f"BI-RADS {category} (CT 2026-10-01): BI-RADS edition not coded, so no interval is computed – radiologist"
+    )
