@@ -11,6 +11,7 @@ from cds_service.gather import Gathered
 from cds_service.protocol import HookRequest, HookShape, parse_request
 from cds_service.settings import CdsHooksVersion
 from imaging_findings.facts import FactQuery
+from imaging_findings.site_policy import SitePolicy
 
 # The hook library's definitions as published; a hook of our own has none.
 HOOK_VERSIONS: Mapping[str, str] = {
@@ -39,6 +40,10 @@ class Silence:
 
 
 def _nothing_to_check(_request: HookRequest) -> None:
+    return None
+
+
+def _always_judges(_request: HookRequest, _policy: SitePolicy) -> str | None:
     return None
 
 
@@ -72,6 +77,8 @@ class ServiceDefinition:
     """The context's fields with their meaning, where no published definition of the hook tells them."""
     check: Callable[[HookRequest], None] = _nothing_to_check
     """Pure: InvalidRequest for what the hook adds to the context, before anything is fetched."""
+    nothing_to_judge: Callable[[HookRequest, SitePolicy], str | None] = _always_judges
+    """Pure: why the context alone shows that there will be no card; then nothing is gathered. None = gather and judge."""
 
     def request_in(self, body: object) -> HookRequest:
         """The request in a parsed JSON body; InvalidRequest names the member that is wrong (R15)."""

@@ -1,4 +1,4 @@
-"""One call of one service: gather, then decide, then answer.
+"""One call of one service: look whether there is anything to judge, gather, then decide.
 
 The service is picked by its id in the URL, never by the hook's name. ``cards: []`` means that there is nothing to say.
 """
@@ -44,6 +44,8 @@ def cards_for(
     """The service's cards. PrefetchUnavailable when required data is out of reach."""
     request = context.request
     if request.user.is_patient_or_proxy and not (service.serves_patients and request.is_by_own_patient):
+        return ()
+    if service.nothing_to_judge(request, context.policy) is not None:
         return ()
     return service.evaluate(gather(request, service.queries, client, budgets), context)
 

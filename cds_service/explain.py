@@ -46,7 +46,7 @@ class FiredRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """One request's answer, taken apart. ``unheard`` says why the service says nothing at all to this user."""
+    """One request's answer, taken apart. ``unheard`` says why the service says nothing at all, whatever the chart holds."""
 
     service_id: str
     hook: str
@@ -82,13 +82,12 @@ def explain(
     base = Explanation(
         service_id=service.service_id, hook=service.hook, patient_id=request.patient_id, warnings=request.warnings
     )
-    unheard = _unheard(request, service)
+    policy = policy or product_policy()
+    unheard = _unheard(request, service) or service.nothing_to_judge(request, policy)
     if unheard is not None:
         return replace(base, unheard=unheard)
     gathered = gather(request, service.queries, None, _NO_NETWORK)
-    context = CardContext(
-        request=request, app_url="", ehr_name=None, now=now, new_uuid=random_uuid, policy=policy or product_policy()
-    )
+    context = CardContext(request=request, app_url="", ehr_name=None, now=now, new_uuid=random_uuid, policy=policy)
     cards = service.evaluate(gathered, context)
     return replace(
         base,

@@ -115,6 +115,16 @@ def test_the_service_is_found_by_the_requests_hook(said: Any) -> None:
     assert "already imaged on 2026-10-01" in printed
 
 
+def test_r22_orders_that_are_no_imaging_are_said_to_be_left_alone(said: Any) -> None:
+    signing = a_signing()
+    signing["context"]["draftOrders"] = a_bundle({"resourceType": "MedicationRequest", "id": "drug"})
+
+    printed = said(signing)
+
+    assert "Nothing is said: none of the orders to judge is a known imaging examination" in printed
+    assert "Data:" not in printed
+
+
 def test_a_repeat_that_is_not_told_is_explained(said: Any) -> None:
     """O4: oncology images often, and knows why."""
     cancer = a_condition("http://hl7.org/fhir/sid/icd-10", "C50.9")
