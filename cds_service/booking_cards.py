@@ -22,6 +22,7 @@ _LABEL = {
     Verdict.LATE: "Too late",
     Verdict.EARLY: "Too early",
     Verdict.WRONG_EXAMINATION: "Wrong examination",
+    Verdict.OTHER_SIDE: "Other side",
     Verdict.OTHER_CONTRAST: "Other contrast",
 }
 
@@ -97,6 +98,8 @@ def _explanation(advice: BookingAdvice) -> str:
             return f"the window begins on {follow_up.due.earliest}; what changes in between may not be seen"
         case Verdict.OTHER_CONTRAST:
             return "the follow-up's own code asks for an examination without contrast"
+        case Verdict.OTHER_SIDE:
+            return f"the finding is on the {follow_up.side} side, the appointment is for the other one"
     return f"the follow-up asks for {follow_up.examination}"
 
 

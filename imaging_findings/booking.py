@@ -12,6 +12,7 @@ study's date (Ge), with the site's tolerance before it (``follow_up_early_days``
   window: ``info``; ``warning`` where the appointment (or its order) names the finding itself. PET/CT may answer a lung
   nodule, and an intervention is no examination that was mistaken: neither is called wrong. The right examination with
   contrast where the follow-up asks for none: ``info``.
+- **Other side**: an examination of the left side answers nothing that was seen on the right. Told as a wrong examination is.
 - A routine follow-up (``info``: the annual screening) is compared only with a screening examination, or where it is named.
 - What was read from words alone is never more than ``info`` (Gc). In time, or unrelated: nothing.
 
@@ -48,6 +49,7 @@ class Verdict(StrEnum):
     LATE = "late"
     EARLY = "early"
     WRONG_EXAMINATION = "wrong-examination"
+    OTHER_SIDE = "other-side"
     OTHER_CONTRAST = "other-contrast"
 
 
@@ -142,13 +144,13 @@ def _judge(
         why = "the follow-up is ordered separately" if first.is_ordered else "the follow-up is routine and not what it is for"
         return QuietBooking(appointment.key, why, first.guidance.finding.reference)
     near = [one for one in follow_ups if one in named or _is_near(one, appointment, rules)]
-    wrong = [one for one in near if _is_wrong(one, appointment)]
+    wrong = [one for one in near if one.is_of_other_side(appointment.kind) or _is_wrong(one, appointment)]
     if not wrong:
         return QuietBooking(appointment.key, "it has to do with no open follow-up")
     nearest = min(wrong, key=lambda one: (one not in named, one.due.latest))
     is_named = nearest in named
     return BookingAdvice(
-        verdict=Verdict.WRONG_EXAMINATION,
+        verdict=Verdict.OTHER_SIDE if nearest.is_of_other_side(appointment.kind) else Verdict.WRONG_EXAMINATION,
         appointment=appointment,
         follow_up=nearest,
         urgency=_no_louder_than_words(Urgency.WARNING if is_named else Urgency.INFO, appointment),

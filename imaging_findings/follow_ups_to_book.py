@@ -16,7 +16,8 @@ from imaging_findings.findings import Author, Kind
 from imaging_findings.guidance import judge
 from imaging_findings.intervals import DueWindow
 from imaging_findings.rules import Packs, Urgency
-from imaging_findings.study_kinds import StudyKind, study_kind_of
+from imaging_findings.sides import on_side_of
+from imaging_findings.study_kinds import Side, StudyKind, study_kind_of
 
 _CHEST_CT = StudyKind(families=frozenset({"CT"}), regions=frozenset({"chest"}))
 LUNG = frozenset({Kind.LUNG_RADS, Kind.NODULE})
@@ -61,6 +62,15 @@ class FollowUpToBook:
         """Whether an examination of this kind answers it, whenever it takes place."""
         return any(one.overlaps(kind) for one in self.kinds)
 
+    def is_of_other_side(self, kind: StudyKind) -> bool:
+        """Whether an examination of this kind would answer it, were it not of the opposite side."""
+        return not self.is_answered_by(kind) and self.is_answered_by(replace(kind, side=Side.UNSTATED))
+
+    @property
+    def side(self) -> Side:
+        """The side that is asked for."""
+        return next((kind.side for kind in self.kinds if kind.side is not Side.UNSTATED), Side.UNSTATED)
+
     def is_named_by(self, appointment: ProposedAppointment) -> bool:
         """Whether the appointment or its order names the finding, its study or its report."""
         guidance = self.guidance
@@ -84,6 +94,11 @@ def open_to_book(facts: Facts, packs: Packs, now: datetime, own_orders: Collecti
 
 
 def _kinds(guidance: Guidance, packs: Packs) -> tuple[StudyKind, ...]:
+    """What answers the follow-up, asked of the finding's side."""
+    return tuple(on_side_of(guidance.finding, kind) for kind in _kinds_of_either_side(guidance, packs))
+
+
+def _kinds_of_either_side(guidance: Guidance, packs: Packs) -> tuple[StudyKind, ...]:
     """What answers the follow-up: the order's code, a chest CT for the lung, the table's own answers, or the same again."""
     if guidance.order is not None:
         return (study_kind_of(stated=(guidance.order.code,)),)

@@ -338,6 +338,47 @@ def test_tables_answer_by_their_own_examinations() -> None:
     assert told(judged(an_appointment("2026-12-01", again), findings=[finding], studies=[mammogram])) == EARLY
 
 
+def a_sided(category: str, side: str | None, day: str = "2026-10-01") -> dict[str, Any]:
+    system = "https://imaging-cds.example/fhir/CodeSystem/{}"
+    found = an_observation(code=concept(system.format("imaging-assessment"), "bi-rads"), effectiveDateTime=day)
+    found |= {"valueCodeableConcept": concept(system.format("bi-rads"), category, "5")}
+    return found | ({"bodySite": concept("http://snomed.info/sct", side)} if side else {})
+
+
+MAMMOGRAM = a_study(modality=[{"code": "MG"}], series=[], procedureCode=[concept(LOINC, "26346-7")])
+LEFT, RIGHT = "7771000", "24028007"
+MAMMOGRAM_OF_THE_LEFT, MAMMOGRAM_OF_THE_RIGHT = concept(LOINC, "26347-5"), concept(LOINC, "26348-3")
+OTHER_SIDE = [(Verdict.OTHER_SIDE, Urgency.INFO)]
+
+
+# A radiologist's review, item 8c; rule Gf.
+@pytest.mark.parametrize(
+    ("side", "code", "expected"),
+    [
+        (LEFT, MAMMOGRAM_OF_THE_RIGHT, OTHER_SIDE),
+        (RIGHT, MAMMOGRAM_OF_THE_LEFT, OTHER_SIDE),
+        (LEFT, MAMMOGRAM_OF_THE_LEFT, []),
+        (LEFT, concept(LOINC, "26346-7"), []),
+        (None, MAMMOGRAM_OF_THE_RIGHT, []),
+        (LEFT, {"text": "US breast right"}, OTHER_SIDE),
+        (LEFT, {"text": "US breast left"}, []),
+    ],
+)
+def test_gf_the_opposite_side_answers_no_follow_up(side: str | None, code: dict[str, Any], expected: list[Any]) -> None:
+    judgement = judged(an_appointment("2027-04-01", code), findings=[a_sided("3", side)], studies=[MAMMOGRAM])
+
+    assert told(judgement) == expected
+    assert [one.reason for one in judgement.quiet] == ([] if expected else ["it is in time"])
+
+
+def test_gf_an_order_that_names_the_finding_and_the_opposite_side_is_a_warning() -> None:
+    order = an_order_of(MAMMOGRAM_OF_THE_RIGHT, reasonReference=[{"reference": "Observation/finding"}])
+    appointment = an_appointment("2027-04-01", None, basedOn=[{"reference": "ServiceRequest/o"}])
+    judgement = judged(appointment, findings=[a_sided("3", LEFT)], studies=[MAMMOGRAM], orders=[order])
+
+    assert told(judgement) == [(Verdict.OTHER_SIDE, Urgency.WARNING)]
+
+
 @pytest.mark.parametrize(
     "stated",
     [
