@@ -8,20 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 
 from imaging_findings.history import ReportFacts
 from imaging_findings.order_advice import OrderAdvice, Reason, SuppressedAdvice
 from imaging_findings.order_facts import ImagingOrder, PriorStudy
 from imaging_findings.order_policy import OrderPolicy
+from imaging_findings.prior_reports import PriorReport, begun_report_of, signed_report_of
 from imaging_findings.quotes import quotes_of
 from imaging_findings.repeats import ORDERING_INTENTS
+from imaging_findings.report_states import AnyReport
 from imaging_findings.rules import Urgency
 from imaging_findings.study_kinds import Basis, StudyKind
+from imaging_findings.study_names import families_named
 
 MAX_SHOWN = 5
 _TWICE = "the same examination is in these drafts twice"
 _ON_RECORD = frozenset({"draft", "active", "on-hold"})
+# Its images are on their way: nobody sees them yet, and somebody may order them again for that very reason.
+_REGISTERED = "registered"
+_DONE = frozenset({"available", _REGISTERED})
+# How far from the stated day an examination still is the one that a report recommends, where the site allows less.
+_AROUND_DAYS = 14
+# A number of days, weeks, months or years that is longer than this is no interval of a follow-up.
+_LONGEST = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +44,8 @@ class Chart:
     drafts: tuple[ImagingOrder, ...] = ()
     """The other drafts of the same request that stand before this one, or are not judged themselves."""
     reports: tuple[ReportFacts, ...] = ()
+    any_reports: tuple[PriorReport, ...] = ()
+    """Reports of any status and link; the signed ones that name their study are in ``reports`` too."""
     cancer: str | None = None
     """An active malignancy in words: restaging is serial by nature."""
     is_emergency: bool = False
@@ -42,7 +54,17 @@ class Chart:
 
     def report_of(self, study: PriorStudy) -> ReportFacts | None:
         """The signed report of a study."""
-        return next((one for one in self.reports if study.reference in one.studies), None)
+        named = next((one for one in self.reports if study.reference in one.studies), None)
+        return named or signed_report_of(study, self.any_reports)
+
+    def reading_of(self, study: PriorStudy) -> str:
+        """How far the reading of a study has come, in words."""
+        report = self.report_of(study)
+        if report is not None:
+            return f"reported by {report.signed_by}" if report.signed_by else "reported"
+        if study.status == _REGISTERED:
+            return "registered, not yet available"
+        return _begun(begun_report_of(study, self.any_reports))
 
 
 Verdict = tuple[tuple[OrderAdvice, ...], tuple[SuppressedAdvice, ...]]
@@ -60,12 +82,14 @@ def find_repeats(order: ImagingOrder, chart: Chart, policy: OrderPolicy, today: 
             or not _is_recent(order, study.kind, study.day, day, policy)
         ):
             continue
-        why = _why_quiet(order, study, chart, day)
+        why = _why_quiet(order, study, chart, day) or _recommended(order, study, chart, day, policy)
         if why is None:
             priors.append(study)
         else:
             suppressed.append(SuppressedAdvice(rule_id="orders/O4", order=order, reason=why, by=study.reference))
-    done = frozenset(reference for study in chart.studies if study.status == "available" for reference in study.based_on)
+    told = {study.reference for study in priors}
+    there = (study for study in chart.studies if study.status == "available" or study.reference in told)
+    done = frozenset(reference for study in there for reference in study.based_on)
     orders = [one for one in chart.orders if one.key not in done and _is_open_repeat(order, one, day, policy)]
     # When a draft of the same request was begun says nothing of when it is meant: without a planned day it counts for today.
     meant = (replace(one, authored=today) for one in chart.drafts if one.key != order.key)
@@ -105,7 +129,7 @@ def _is_open_repeat(order: ImagingOrder, other: ImagingOrder, day: date, policy:
 def _why_quiet(order: ImagingOrder, study: PriorStudy, chart: Chart, day: date) -> str | None:
     """Why a prior that matches is not worth a word (O4); None when it is."""
     report = chart.report_of(study)
-    if study.status != "available":
+    if study.status not in _DONE:
         return f"the prior's status is {study.status}"
     if order.key in study.based_on:
         return "it is the study of this very order"
@@ -119,14 +143,31 @@ def _why_quiet(order: ImagingOrder, study: PriorStudy, chart: Chart, day: date) 
         return "serial films are usual in trauma care"
     if chart.cancer:
         return f"oncology: {chart.cancer}"
-    if report is not None and study.day is not None and _recommends(report, study.day, day):
-        return "the prior's report recommends a follow-up at this time"
     return None
 
 
-def _recommends(report: ReportFacts, study_day: date, day: date) -> bool:
-    windows = [interval.due(study_day) for quote in quotes_of(report) for interval in quote.intervals if interval.high <= 1000]
-    return any(window.earliest <= day <= window.latest for window in windows)
+def _recommended(order: ImagingOrder, study: PriorStudy, chart: Chart, day: date, policy: OrderPolicy) -> str | None:
+    """Why a prior is quiet whose report asks for this examination at about this time; a sentence may name another one."""
+    report = chart.report_of(study)
+    if report is None or study.day is None:
+        return None
+    around = timedelta(days=max(policy.follow_up_early_days, _AROUND_DAYS))
+    for quote in quotes_of(report):
+        named = families_named(quote.sentence)
+        if named and not named & order.kind.families:
+            continue
+        for window in (interval.due(study.day) for interval in quote.intervals if interval.high <= _LONGEST):
+            # "In one week" is not "tomorrow": at most half of the stated time may be missing.
+            early = min(around, (window.earliest - study.day) / 2)
+            if window.earliest - early <= day <= window.latest + around:
+                return "the prior's report recommends a follow-up at this time"
+    return None
+
+
+def _begun(report: AnyReport | None) -> str:
+    if report is None:
+        return "no report found"
+    return "preliminary report" if report.status in ("preliminary", "partial") else "report begun, not signed"
 
 
 def _advice(
@@ -172,7 +213,8 @@ def _headline(
 ) -> str:
     if repeats:
         first = repeats[0]
-        return f"same region already imaged on {first.day} ({first.name}), {_reported(first, chart)}"
+        known = "report available" if chart.report_of(first) else chart.reading_of(first)
+        return f"same region already imaged on {first.day} ({first.name}), {known}"
     if ordered:
         first_order = ordered[0]
         if first_order in chart.drafts:
@@ -183,10 +225,6 @@ def _headline(
     return f"a related examination with another contrast phase is ordered ({waiting[0].name})"
 
 
-def _reported(study: PriorStudy, chart: Chart) -> str:
-    return "report available" if chart.report_of(study) else "no report found"
-
-
 def _study_line(order: ImagingOrder, study: PriorStudy, chart: Chart) -> tuple[str, str]:
     report = chart.report_of(study)
     label = "Related study" if order.kind.is_other_phase_of(study.kind) else "Prior study"
@@ -195,7 +233,7 @@ def _study_line(order: ImagingOrder, study: PriorStudy, chart: Chart) -> tuple[s
         "/".join(sorted(study.kind.families)),
         study.name,
         *([f"performed by {study.performer}"] if study.performer else []),
-        f"reported{f' by {report.signed_by}' if report.signed_by else ''}" if report else "no report found",
+        chart.reading_of(study),
     ]
     words = "; ".join(told)
     if report and report.conclusion:

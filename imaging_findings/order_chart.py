@@ -24,6 +24,7 @@ from imaging_findings.order_facts import OPEN, ImagingOrder, PriorStudy, read_im
 from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.patient_facts import contrast_reactions, latest_egfr, pregnancy_records
 from imaging_findings.pregnancy import PregnancyFacts
+from imaging_findings.prior_reports import PriorReport, read_prior_reports
 from imaging_findings.study_table import SiteStudies
 from imaging_findings.value_sets import value_set, words_of
 
@@ -84,6 +85,8 @@ class OrderChart:
     orders: tuple[ImagingOrder, ...] = ()
     contrast: ContrastFacts
     pregnancy: PregnancyFacts
+    reports: tuple[PriorReport, ...] = ()
+    """Reports of any status: whether a prior has been read."""
     cancer: str | None = None
     is_emergency: bool = False
     """Emergency, trauma or intensive care: films are serial there, and codes are nobody's concern."""
@@ -138,6 +141,7 @@ def read_order_chart(
             records=pregnancy_records(own["pregnancy"], conditions),
             not_available="pregnancy" in missing,
         ),
+        reports=read_prior_reports(own["reports"]),
         cancer=_condition("cancer", [one for one in conditions if _is_staged_again(one)]),
         is_emergency=_EMERGENCY in classes or any(map(_is_on_serial_ward, _meant(own["encounters"], moment.encounter_id))),
         not_available=missing,
@@ -173,8 +177,17 @@ def _priors(resources: Sequence[Mapping[str, Any]], site: SiteStudies | None) ->
         if isinstance(prior, Problem):
             continue
         known = found.get(str(prior.study_instance_uid))
-        if known is None or (known.status != "available" and prior.status == "available"):
+        if known is None:
             found[str(prior.study_instance_uid)] = prior
+            continue
+        is_there = known.status != "available" and prior.status == "available"
+        kept, other = (prior, known) if is_there else (known, prior)
+        found[str(prior.study_instance_uid)] = replace(
+            kept,
+            based_on=kept.based_on | other.based_on,
+            accessions=kept.accessions | other.accessions,
+            same_as=kept.same_as | other.same_as | {other.reference},
+        )
     return tuple(found.values())
 
 

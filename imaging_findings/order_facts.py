@@ -18,6 +18,7 @@ from imaging_findings import codes
 from imaging_findings.codes import Code
 from imaging_findings.findings import Problem
 from imaging_findings.observations import day_of, reference_of
+from imaging_findings.report_states import Accession, accessions_of
 from imaging_findings.study_kinds import Contrast, StudyKind, kind_of_order, kind_of_study, study_kind_of
 from imaging_findings.study_table import SiteStudies, study_codes
 from imaging_findings.value_sets import words_of
@@ -79,6 +80,9 @@ class PriorStudy:
     performer: str | None
     kind: StudyKind
     based_on: frozenset[str]
+    accessions: frozenset[Accession] = frozenset()
+    same_as: frozenset[str] = frozenset()
+    """Further resources of the same Study Instance UID."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +165,7 @@ def read_prior(resource: Mapping[str, Any], site: SiteStudies | None = None) -> 
         performer=_performer(resource),
         kind=kind,
         based_on=frozenset(_references(resource.get("basedOn"))),
+        accessions=accessions_of(resource),
     )
 
 

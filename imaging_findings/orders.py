@@ -118,6 +118,7 @@ def _around(
         orders=tuple(one for one in chart.orders if one.key not in own),
         drafts=(*drafts.judged[:position], *drafts.others),
         reports=chart.facts.reports,
+        any_reports=chart.reports,
         cancer=chart.cancer,
         is_emergency=chart.is_emergency,
         asked_for_by=frozenset(answered),

@@ -17,7 +17,7 @@ from tests.order_actors import TODAY, a_kind, a_prior, an_egfr, an_imaging_order
 CT = a_kind("CT", "abdomen", contrast=Contrast.WITH)
 
 
-def is_told(ago: int, conclusion: str, **members: Any) -> bool:
+def is_told(ago: int, conclusion: str, policy: OrderPolicy | None = None, **members: Any) -> bool:
     report = ReportFacts(
         reference="DiagnosticReport/r",
         day=days_ago(ago),
@@ -27,17 +27,18 @@ def is_told(ago: int, conclusion: str, **members: Any) -> bool:
         results=frozenset(),
     )
     advice, _ = find_repeats(
-        an_imaging_order(**members), Chart(studies=(a_prior(ago=ago),), reports=(report,)), OrderPolicy(), TODAY
+        an_imaging_order(**members), Chart(studies=(a_prior(ago=ago),), reports=(report,)), policy or OrderPolicy(), TODAY
     )
     return bool(advice)
 
 
-@pytest.mark.parametrize(("ago", "told"), [(27, True), (28, False), (42, False), (43, True)])
-def test_o4_a_report_silences_from_the_first_to_the_last_day_that_it_names(ago: int, told: bool) -> None:
+@pytest.mark.parametrize(("ago", "told"), [(13, True), (14, False), (28, False), (42, False), (56, False), (57, True)])
+def test_o4_a_report_silences_from_two_weeks_before_to_two_weeks_after_what_it_names(ago: int, told: bool) -> None:
+    """Nobody gets an appointment on the very day: 14 days on either side, as for every follow-up."""
     assert is_told(ago, "Recommend repeat CT in 4 to 6 weeks.") is told
 
 
-@pytest.mark.parametrize(("ago", "told"), [(89, True), (90, False)])
+@pytest.mark.parametrize(("ago", "told"), [(75, True), (76, False)])
 def test_o4_three_months_are_calendar_months(ago: int, told: bool) -> None:
     """Three months before 2026-11-21 are 92 days, outside the look-back; "90 days" are counted as days."""
     assert is_told(ago, "Follow-up CT in 90 days.") is told
@@ -45,8 +46,34 @@ def test_o4_three_months_are_calendar_months(ago: int, told: bool) -> None:
 
 def test_o4_the_planned_day_counts_and_not_today() -> None:
     assert is_told(1, "Recommend repeat CT in 4 weeks.")
-    assert not is_told(1, "Recommend repeat CT in 4 weeks.", planned=days_ago(-27))
-    assert is_told(1, "Recommend repeat CT in 4 weeks.", planned=days_ago(-26))
+    assert not is_told(1, "Recommend repeat CT in 4 weeks.", planned=days_ago(-13))
+    assert is_told(1, "Recommend repeat CT in 4 weeks.", planned=days_ago(-12))
+
+
+@pytest.mark.parametrize(("ago", "told"), [(1, True), (3, True), (4, False), (7, False), (21, False), (22, True)])
+def test_o4_of_a_short_time_at_most_half_may_be_missing(ago: int, told: bool) -> None:
+    assert is_told(ago, "Recommend repeat CT in 1 week.") is told
+
+
+@pytest.mark.parametrize(
+    ("conclusion", "told"),
+    [
+        ("Recommend MRI of the spine in 6 weeks.", True),
+        ("Recommend CT or MRI in 6 weeks.", False),
+        ("Recommend a repeat examination in 6 weeks.", False),
+        ("Recommend ultrasound in 2 years. Follow-up CT in 6 weeks.", False),
+    ],
+)
+def test_o4_a_recommendation_of_another_modality_silences_nothing(conclusion: str, told: bool) -> None:
+    assert is_told(42, conclusion) is told
+
+
+@pytest.mark.parametrize("early_days", [0, 14, 21])
+def test_o4_a_site_widens_the_two_weeks_but_never_narrows_them(early_days: int) -> None:
+    policy = OrderPolicy(follow_up_early_days=early_days)
+
+    assert not is_told(35, "Recommend repeat CT in 6 weeks.", policy)
+    assert is_told(22, "Recommend repeat CT in 6 weeks.", policy) is (early_days < 20)
 
 
 @pytest.mark.parametrize(
