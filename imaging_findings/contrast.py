@@ -9,10 +9,11 @@ import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from imaging_findings.contrast_reactions import ContrastReaction, Severity
 from imaging_findings.order_advice import OrderAdvice, Reason
 from imaging_findings.order_facts import ImagingOrder
 from imaging_findings.order_policy import OrderPolicy
-from imaging_findings.patient_facts import ContrastReaction, Egfr, Severity
+from imaging_findings.patient_facts import Egfr
 from imaging_findings.rules import Urgency
 
 SEVERE_BELOW = 30.0

@@ -15,6 +15,7 @@ from fhir_imaging.study import points_to_patient
 from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings import codes
 from imaging_findings.contrast import ContrastFacts
+from imaging_findings.contrast_reactions import contrast_reactions
 from imaging_findings.facts import PATIENT_ID_TOKEN, QUERIES, FactQuery, Facts, read_facts
 from imaging_findings.findings import Problem
 from imaging_findings.history import ICD_10, read_condition
@@ -22,7 +23,7 @@ from imaging_findings.medications import takes_metformin
 from imaging_findings.observations import reference_of
 from imaging_findings.order_facts import OPEN, ImagingOrder, PriorStudy, read_imaging_order, read_prior
 from imaging_findings.order_policy import OrderPolicy
-from imaging_findings.patient_facts import contrast_reactions, latest_egfr, pregnancy_records
+from imaging_findings.patient_facts import latest_egfr, pregnancy_records
 from imaging_findings.pregnancy import PregnancyFacts
 from imaging_findings.prior_reports import PriorReport, read_prior_reports
 from imaging_findings.study_table import SiteStudies

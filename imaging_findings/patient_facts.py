@@ -1,4 +1,4 @@
-"""What an order's safety rules ask of the patient: kidney function, conditions, metformin, reactions to contrast, pregnancy."""
+"""What an order's safety rules ask of the patient: kidney function and pregnancy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from enum import StrEnum
 from typing import Any
 
 from fhir_imaging.study import concept_text, parse_datetime
@@ -14,7 +13,7 @@ from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings import codes
 from imaging_findings.codes import UCUM
 from imaging_findings.observations import SIGNED, day_of
-from imaging_findings.value_sets import ValueSet, value_set
+from imaging_findings.value_sets import value_set
 
 _PER_SURFACE = "mL/min/1.73 m²"
 # What is left of an eGFR's unit without case, spaces, brackets and ways to write a square, and how people read it.
@@ -26,8 +25,6 @@ _NOT_READ_ALOUD = re.compile(r"[\s_{}()\[\]]")
 _COMPARED = re.compile(r"\s*(<=|>=|<|>|≤|≥)\s*(\d{1,3}(?:\.\d+)?)\s*(?:mL/min.*)?", re.IGNORECASE | re.DOTALL)
 _ONE_SIGN = {"≤": "<=", "≥": ">="}
 _NO_EGFR = 1000
-_GONE_ALLERGY = frozenset({"inactive", "resolved"})
-_REFUTED = frozenset({"refuted", "entered-in-error"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,24 +54,6 @@ class Egfr:
         return self.bound is not None and self.comparator in (">", ">=") and self.bound >= limit
 
 
-class Severity(StrEnum):
-    """How bad a reaction was, as far as it is coded."""
-
-    SEVERE = "severe"
-    NOT_SEVERE = "not severe"
-    UNSTATED = "of unstated severity"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContrastReaction:
-    """A recorded reaction to contrast media, by class: iodinated, gadolinium, or contrast media in general (both)."""
-
-    words: str
-    iodinated: bool
-    gadolinium: bool
-    severity: Severity
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PregnancyRecord:
     """One statement about pregnancy: a status, a test or a condition. ``pregnant`` None = it says neither."""
@@ -93,11 +72,6 @@ def latest_egfr(resources: Sequence[Mapping[str, Any]], today: date) -> Egfr | N
         if egfr is not None and moment is not None and egfr.day <= today:
             found.append((moment, -(egfr.value if egfr.value is not None else egfr.bound or 0.0), egfr))
     return max(found, key=lambda one: one[:2])[2] if found else None
-
-
-def contrast_reactions(resources: Sequence[Mapping[str, Any]]) -> tuple[ContrastReaction, ...]:
-    """Active reactions and allergies to contrast media."""
-    return tuple(found for found in map(_read_reaction, resources) if found is not None)
 
 
 def pregnancy_records(
@@ -145,39 +119,6 @@ def _gfr_unit(quantity: Mapping[str, Any]) -> str | None:
 def _moment(resource: Mapping[str, Any]) -> datetime | None:
     moment = parse_datetime(text(resource.get("effectiveDateTime")))
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
-
-
-def _read_reaction(resource: Mapping[str, Any]) -> ContrastReaction | None:
-    clinical = {one.code for one in codes.codings(resource.get("clinicalStatus"))}
-    verification = {one.code for one in codes.codings(resource.get("verificationStatus"))}
-    if resource.get("resourceType") != "AllergyIntolerance" or clinical & _GONE_ALLERGY or verification & _REFUTED:
-        return None
-    reactions = dicts(resource.get("reaction"))
-    concepts = [resource.get("code"), *(one.get("substance") for one in reactions)]
-    iodinated = _is_any(concepts, value_set("iodinated-contrast"))
-    gadolinium = _is_any(concepts, value_set("gadolinium-contrast"))
-    if not (iodinated or gadolinium):
-        # "Contrast media" without a class may have been either.
-        iodinated = gadolinium = _is_any(concepts, value_set("any-contrast"))
-    if not (iodinated or gadolinium):
-        return None
-    return ContrastReaction(
-        words=_words(resource.get("code")),
-        iodinated=iodinated,
-        gadolinium=gadolinium,
-        severity=_severity(resource, reactions),
-    )
-
-
-def _is_any(concepts: Sequence[object], members: ValueSet) -> bool:
-    return any(members.matches(one) for one in concepts)
-
-
-def _severity(resource: Mapping[str, Any], reactions: Sequence[Mapping[str, Any]]) -> Severity:
-    stated = {text(one.get("severity")) for one in reactions}
-    if "severe" in stated or resource.get("criticality") == "high":
-        return Severity.SEVERE
-    return Severity.NOT_SEVERE if stated & {"mild", "moderate"} else Severity.UNSTATED
 
 
 def _read_pregnancy_observation(resource: Mapping[str, Any]) -> PregnancyRecord | None:

@@ -42,13 +42,22 @@ class ValueSet:
         """Whether a CodeableConcept is a member by one of its codes, or names one in its text or a display."""
         if self.holds_any(codings(concept)):
             return True
-        words = " ".join(words_of(as_dict(concept)))
-        return any(re.search(rf"\b{re.escape(name)}\b", words, re.IGNORECASE) for name in self.names)
+        return self.is_named_in(" ".join(words_of(as_dict(concept))))
+
+    def is_named_in(self, words: str) -> bool:
+        """Whether one of the names stands there in whole words; where a name has a space, a hyphen is as good."""
+        return bool(self.names) and _named(self.names).search(words) is not None
 
     @property
     def search_token(self) -> str:
         """The exact codes as the value of a FHIR token search parameter."""
         return ",".join(f"{system}|{code}" for system, code in sorted(self.exact))
+
+
+@cache
+def _named(names: tuple[str, ...]) -> re.Pattern[str]:
+    parts = (r"[\s-]+".join(re.escape(part) for part in name.split()) for name in names)
+    return re.compile(rf"\b(?:{'|'.join(parts)})\b", re.IGNORECASE)
 
 
 def words_of(concept: Mapping[str, Any]) -> list[str]:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from imaging_findings.contrast import ContrastFacts, contrast_advice
+from imaging_findings.contrast_reactions import contrast_reactions
 from imaging_findings.medications import takes_metformin
 from imaging_findings.order_policy import OrderPolicy
-from imaging_findings.patient_facts import contrast_reactions, latest_egfr
+from imaging_findings.patient_facts import latest_egfr
 from imaging_findings.rules import Urgency
 from imaging_findings.study_kinds import Contrast, StudyKind
 from tests.cds_actors import SCT, concept
