@@ -96,7 +96,7 @@ class CdsSettings:
     accepted_audience_bases: tuple[str, ...] = ()
     """Further base addresses under which callers know this service (a proxy's), for the JWT's ``aud``."""
     app_base_url: str | None = None
-    """Where the SMART app is, when it runs elsewhere than ``public_base_url``."""
+    """Where the SMART app is, when it runs elsewhere than ``public_base_url``; must be given where it is no component here."""
     soft_budget_ms: int = 300
     """How long optional data may take; then it is left out and the card says so."""
     hard_budget_ms: int = 4000

@@ -89,6 +89,9 @@ def _spread(table: Mapping[str, Any]) -> dict[str, Any]:
 
 def _contradictions(settings: ApplicationSettings) -> list[str]:
     problems = []
+    runs_without_app = Component.CDS_SERVICE in settings.components and Component.SMART_APP not in settings.components
+    if runs_without_app and settings.cds.app_base_url is None:
+        problems.append("cds.app_base_url: must be given where smart_app does not run here: the links of cards lead to it.")
     for kind, names in (("ehr", [one.name for one in settings.ehr]), ("pacs", [one.name for one in settings.pacs])):
         problems += [
             f"{kind}: the name {name!r} is used more than once." for name in sorted({n for n in names if names.count(n) > 1})

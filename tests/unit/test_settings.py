@@ -145,7 +145,11 @@ def test_the_public_address_and_the_viewer_are_written_once_for_all_components()
 
 
 def test_a_component_deployed_apart_has_its_own_address() -> None:
-    settings = from_table(a_table(cds={"public_base_url": "https://cds.example"}, components=["cds_service"]))
+    settings = from_table(
+        a_table(
+            cds={"public_base_url": "https://cds.example", "app_base_url": "https://app.example"}, components=["cds_service"]
+        )
+    )
 
     assert settings.cds.public_base_url == "https://cds.example"
     assert settings.smart_app.public_base_url == "https://imaging.example"
@@ -236,3 +240,18 @@ def test_the_demos_table_loads_with_outsiders_too(tmp_path: Path) -> None:
     assert settings.allow_http
     assert settings.ehr[1].client_id == "mine"
     assert settings.cds.trusted_clients[1].cors_origins == ("https://hooks.example",)
+
+
+@pytest.mark.parametrize("components", [["cds_service"], ["cds_service", "imaging_server"]])
+def test_cards_never_link_to_an_app_that_does_not_run(components: list[str]) -> None:
+    """R30: without the SMART app beside it the CDS service must be told where the app is."""
+    alone = problems_of(a_table(components=components))
+
+    assert alone == ["cds.app_base_url: must be given where smart_app does not run here: the links of cards lead to it."]
+    told = from_table(a_table(components=components, cds={"app_base_url": "https://app.example"}))
+    assert told.cds.app_url == "https://app.example"
+
+
+@pytest.mark.parametrize("components", [["smart_app"], ["imaging_server"], ["cds_service", "smart_app"]])
+def test_no_address_of_the_app_is_needed_where_it_runs_or_no_card_is_made(components: list[str]) -> None:
+    assert from_table(a_table(components=components)).cds.app_url == "https://imaging.example"
