@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cds_service.card_parts import CardContext, IssuedCard, image_links, one_sentence, override_reasons, topic
-from cds_service.wording import authority_words, availability_lines, escaped
+from cds_service.card_parts import CardContext, IssuedCard, image_links, override_reasons, topic
+from cds_service.plain_words import escaped, one_sentence
+from cds_service.wording import authority_words, availability_lines
 from imaging_findings.advice import Statement
 from imaging_findings.booking import BookingAdvice, BookingJudgement, Verdict
 from imaging_findings.order_sources import BOOKINGS

@@ -1,4 +1,4 @@
-"""What cards of all services share: their context, override reasons, links that open a study, sentences of a bounded length.
+"""What cards of all services share: their context, override reasons, links that open a study.
 
 Spec: CDS Hooks 2.0 R25, R30, R31. Links carry DICOM UIDs and nothing of the patient.
 """
@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import quote
 
 from cds_service.protocol import HookRequest
-from cds_service.wording import SUMMARY_MAX
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_findings.codes import concept
 from imaging_findings.site_policy import SitePolicy, product_policy
@@ -81,9 +80,3 @@ def image_links(studies: Iterable[tuple[StudyInstanceUID, str]], context: CardCo
             url = f"{context.app_url}/open/{quote(context.ehr_name, safe='')}/{uid}"
             links.append({"label": f"{label} in a new window", "url": url, "type": "absolute"})
     return links
-
-
-def one_sentence(words: str) -> str:
-    """Plain words on one line, under 140 characters."""
-    plain = "".join(mark for mark in " ".join(words.split()) if mark.isprintable())
-    return plain if len(plain) <= SUMMARY_MAX else plain[: SUMMARY_MAX - 1].rstrip() + "…"

@@ -11,9 +11,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from cds_service.card_parts import CardContext, IssuedCard, image_links, one_sentence, override_reasons, topic
+from cds_service.card_parts import CardContext, IssuedCard, image_links, override_reasons, topic
 from cds_service.cards import card_for
-from cds_service.wording import escaped
+from cds_service.plain_words import escaped, one_sentence
 from imaging_findings.discharge import DischargeJudgement, StayFollowUp
 from imaging_findings.order_sources import DISCHARGE
 from imaging_findings.rules import Urgency

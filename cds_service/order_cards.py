@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cds_service.card_parts import CardContext, IssuedCard, image_links, one_sentence, override_reasons, topic
-from cds_service.wording import escaped
+from cds_service.card_parts import CardContext, IssuedCard, image_links, override_reasons, topic
+from cds_service.plain_words import escaped, one_sentence
 from imaging_findings.code_replacement import with_code_replaced
 from imaging_findings.order_advice import OrderAdvice, Reason
 from imaging_findings.order_sources import SOURCES
@@ -77,7 +77,8 @@ def _orders(advice: OrderAdvice) -> tuple[str, str]:
 
 
 def _links(advice: OrderAdvice, context: CardContext) -> list[dict[str, str]]:
-    studies = advice.studies[:_MAX_LINKED_STUDIES]
+    # What is only registered has no images to open yet.
+    studies = [one for one in advice.studies if one.status == "available"][:_MAX_LINKED_STUDIES]
     return image_links([(one.study_instance_uid, f"of {one.day}" if one.day else "") for one in studies], context)
 
 

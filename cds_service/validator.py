@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-SUMMARY_LIMIT = 140
+from cds_service.plain_words import SUMMARY_MAX, utf16_length
+
 INDICATORS = ("info", "warning", "critical")
 SELECTION_BEHAVIORS = ("at-most-one", "any")
 ACTION_SELECTIONS = ("all", "any", "at-most-one")
@@ -59,8 +60,8 @@ def _card_text(card: Mapping[str, Any], place: str) -> Iterator[str]:
     summary = card.get("summary")
     if not _is_text(summary):
         yield f"R25 {place}.summary: must be given"
-    elif len(str(summary)) >= SUMMARY_LIMIT:
-        yield f"R25 {place}.summary: has {len(str(summary))} characters, must be under {SUMMARY_LIMIT}"
+    elif utf16_length(str(summary)) > SUMMARY_MAX:
+        yield f"R25 {place}.summary: has {utf16_length(str(summary))} characters (UTF-16), must be under {SUMMARY_MAX + 1}"
     elif not str(summary).isprintable():
         yield f"R25 {place}.summary: must be one line of plain text"
     if card.get("indicator") not in INDICATORS:

@@ -1,13 +1,12 @@
 """Guidance in words: the one-sentence summary and the markdown detail of a card.
 
-Text from outside (report sentences, names) is escaped before it meets markdown: renderers of EHRs let raw HTML through.
+Text from outside (report sentences, names) is escaped before it meets markdown.
 Spec: CDS Hooks 2.0 R25 (summary under 140 characters, GitHub Flavored Markdown); clinical rules, section 4.
 """
 
 from __future__ import annotations
 
-import re
-
+from cds_service.plain_words import SUMMARY_MAX, escaped, one_line, shortened, utf16_length
 from imaging_findings.advice import Authority, Guidance, Statement
 from imaging_findings.facts import QUERIES, Facts
 from imaging_findings.findings import Author, Finding, Kind
@@ -16,9 +15,7 @@ from imaging_findings.quotes import Quote
 from imaging_findings.rules import PackInfo
 from imaging_findings.wording import finding_words, first_clause, headline_title, step_words
 
-SUMMARY_MAX = 139
-_SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
-_MAX_FOREIGN = 400
+_MAX_TITLE = 70
 _MAX_OTHERS = 5
 AI_LABEL = "AI (unsigned)"
 # Only a critical result asks for these; its own card says when they could not be read.
@@ -27,13 +24,15 @@ TOLD_BY_THE_RULE = frozenset({"communications"})
 
 def summary_of(guidance: Guidance) -> str:
     """What, when and on whose authority, in one sentence under 140 characters."""
-    what = f"{_title(guidance)}{_seen_on(guidance)}: {_what_next(guidance)}"
+    title = shortened(one_line(_title(guidance)), _MAX_TITLE)
+    what = one_line(f"{title}{_seen_on(guidance)}: {_what_next(guidance)}")
     beside = _ai_beside(guidance)
     source = f" – {_source(guidance)}"
     for ending in (beside + source, beside, source, ""):
-        if len(what) + len(ending) <= SUMMARY_MAX:
-            return what + ending
-    return what[: SUMMARY_MAX - 1].rstrip() + "…"
+        said = one_line(what + ending)
+        if utf16_length(said) <= SUMMARY_MAX:
+            return said
+    return shortened(what, SUMMARY_MAX)
 
 
 def detail_of(guidance: Guidance, facts: Facts) -> str:
@@ -75,14 +74,6 @@ def availability_lines(facts: Facts) -> list[str]:
         told = "; ".join(f"{escaped(one.reference)} ({escaped(one.reason)})" for one in facts.problems[:5])
         lines.append(f"**Left out:** {told}.")
     return lines
-
-
-def escaped(words: str) -> str:
-    """Text from outside as plain words inside markdown: no HTML, no markup, one line, bounded."""
-    line = " ".join(words.split())
-    line = line if len(line) <= _MAX_FOREIGN else line[: _MAX_FOREIGN - 1].rstrip() + "…"
-    plain = "".join(mark for mark in line if mark.isprintable())
-    return _SPECIAL.sub(r"\\\1", plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 
 def _title(guidance: Guidance) -> str:

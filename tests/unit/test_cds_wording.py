@@ -7,7 +7,8 @@ import re
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cds_service.wording import detail_of, escaped, summary_of
+from cds_service.plain_words import escaped
+from cds_service.wording import detail_of, summary_of
 from imaging_findings.facts import read_facts
 from imaging_findings.guidance import judge
 from imaging_findings.packs import bundled_packs
