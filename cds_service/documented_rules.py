@@ -126,6 +126,7 @@ def _visits(policy: SitePolicy) -> tuple[tuple[str, str], ...]:
         ("Nobody reports", ", ".join(unreported) or "no examinations of a kind"),
         ("Interventions get a report", "yes" if unread.reports_interventions else "no"),
         ("A study without an encounter", f"told at discharge up to {unread.unplaced_look_back_days} days back"),
+        ("A follow-up booked a little late", f"not mentioned up to {bookings.late_tolerance_days} days after its window"),
         ("A follow-up booked late", f"warned of from {bookings.late_warning_days} days after its window"),
         ("An overdue follow-up", f"booked in time within {bookings.overdue_soon_days} days"),
         ("A patient is told", told),

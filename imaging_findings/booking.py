@@ -2,12 +2,12 @@
 
 An open follow-up is what ``guidance.judge`` asks for; the order behind the appointment does not answer it before the
 examination is done, so orders count only for what they are for. Days are compared with the window that counts from the
-study's date (Ge), with the site's tolerance before it (``follow_up_early_days``).
+study's date (Ge), with the site's tolerances before it (``follow_up_early_days``) and after it (``late_tolerance_days``).
 
 - **Too early**: before the window and its tolerance: ``info``.
-- **Too late**: after the window; ``warning`` where the step is firm, the rule behind it warns, and the day is more than
-  ``late_warning_days`` after the window; otherwise ``info``. A follow-up that is overdue already is in time when it is
-  booked within ``overdue_soon_days`` from today.
+- **Too late**: after the window and its tolerance; ``warning`` where the step is firm, the rule behind it warns, and the day
+  is more than ``late_warning_days`` after the window; otherwise ``info``. A follow-up that is overdue already is in time when
+  it is booked within ``overdue_soon_days`` from today.
 - **Wrong examination**: the same region, but another modality family than the one that the guideline names, near the
   window: ``info``; ``warning`` where the appointment (or its order) names the finding itself. PET/CT may answer a lung
   nodule, and an intervention is no examination that was mistaken: neither is called wrong. The right examination with
@@ -171,9 +171,9 @@ def _timed(
     finding = follow_up.guidance.finding.reference
     if not appointment.has_date:
         return QuietBooking(appointment.key, "it names no date")
-    late_after = follow_up.due.latest
+    late_after = follow_up.due.latest + timedelta(days=rules.booking.late_tolerance_days)
     if follow_up.due.is_overdue(rules.today):
-        late_after = rules.today + timedelta(days=rules.booking.overdue_soon_days)
+        late_after = max(late_after, rules.today + timedelta(days=rules.booking.overdue_soon_days))
     if appointment.first is not None and appointment.first > late_after:
         verdict, urgency = Verdict.LATE, _late(appointment.first, follow_up, rules)
     elif appointment.last is not None and appointment.last < _first_day(follow_up, rules):

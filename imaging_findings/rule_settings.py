@@ -58,6 +58,8 @@ class RuleSettings:
     """Whether images that guide a biopsy or a drainage get a radiology report."""
     unplaced_look_back_days: int = 30
     """How old a study without an encounter may be to be told at discharge where the encounter's dates are not known."""
+    late_booking_tolerance_days: int = 14
+    """How many days after its due window a follow-up may be booked without a word."""
     late_booking_warning_days: int = 14
     """How many days after its due window a follow-up may be booked before that is a warning."""
     overdue_booking_days: int = 30
@@ -85,6 +87,7 @@ class RuleSettings:
             "pregnancy_longest_days": self.pregnancy_longest_days,
             "follow_up_early_days": self.follow_up_early_days,
             "unplaced_look_back_days": self.unplaced_look_back_days,
+            "late_booking_tolerance_days": self.late_booking_tolerance_days,
             "late_booking_warning_days": self.late_booking_warning_days,
             "overdue_booking_days": self.overdue_booking_days,
         }
@@ -120,7 +123,11 @@ class RuleSettings:
     @property
     def bookings(self) -> BookingPolicy:
         """The tolerances for bookings."""
-        return BookingPolicy(late_warning_days=self.late_booking_warning_days, overdue_soon_days=self.overdue_booking_days)
+        return BookingPolicy(
+            late_tolerance_days=self.late_booking_tolerance_days,
+            late_warning_days=self.late_booking_warning_days,
+            overdue_soon_days=self.overdue_booking_days,
+        )
 
     @property
     def orders(self) -> OrderPolicy:

@@ -24,6 +24,8 @@ class UnreadPolicy:
 class BookingPolicy:
     """Tolerances in days; the one before the window is the order checks' own (``follow_up_early_days``)."""
 
+    late_tolerance_days: int = 14
+    """How many days after its window's last day a follow-up may be booked without a word."""
     late_warning_days: int = 14
     """How many days after its window a follow-up may be booked before that is a warning."""
     overdue_soon_days: int = 30

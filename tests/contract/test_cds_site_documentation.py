@@ -150,6 +150,7 @@ def test_every_window_is_shown() -> None:
         unreported_words=("by nobody",),
         reports_interventions=True,
         unplaced_look_back_days=1007,
+        late_booking_tolerance_days=1011,
         late_booking_warning_days=1008,
         overdue_booking_days=1009,
         patient_results=PatientResults.RELEASED,
@@ -162,5 +163,5 @@ def test_every_window_is_shown() -> None:
     elsewhere = {"packs", "study_codes", "clinical_owner", "patient_image_links"}
     shared = {"pregnancy_oldest_years", "release_after_hours", "unreported_words"}
     assert len(differ) == len({one.name for one in fields(RuleSettings)} - elsewhere - shared)
-    for number in ("1001", "1002", "1003", "1004", "1005", "1006", "1007", "1008", "1009", "1010", "101", "102"):
+    for number in ("1001", "1002", "1003", "1004", "1005", "1006", "1007", "1008", "1009", "1010", "1011", "101", "102"):
         assert number in " ".join(told[1].values())

@@ -59,6 +59,8 @@ def told(judgement: BookingJudgement) -> list[tuple[Verdict, Urgency]]:
     return [(one.verdict, one.urgency) for one in judgement.advice]
 
 
+# The last day of the window is the last day in time.
+TO_THE_DAY = BookingPolicy(late_tolerance_days=0)
 EARLY, LATE_INFO = [(Verdict.EARLY, Urgency.INFO)], [(Verdict.LATE, Urgency.INFO)]
 LATE_WARNING = [(Verdict.LATE, Urgency.WARNING)]
 
@@ -79,7 +81,7 @@ LATE_WARNING = [(Verdict.LATE, Urgency.WARNING)]
     ],
 )
 def test_day_is_compared_with_the_window_and_its_tolerances(day: str, expected: list[Any]) -> None:
-    judgement = judged(an_appointment(day))
+    judgement = judged(an_appointment(day), booking=TO_THE_DAY)
 
     assert told(judgement) == expected
     if not expected:
@@ -99,7 +101,7 @@ def test_day_is_compared_with_the_window_and_its_tolerances(day: str, expected: 
     ],
 )
 def test_requested_period_counts_where_no_start_is_given(period: dict[str, str], expected: list[Any]) -> None:
-    assert told(judged(an_appointment(None, requestedPeriod=[period]))) == expected
+    assert told(judged(an_appointment(None, requestedPeriod=[period]), booking=TO_THE_DAY)) == expected
 
 
 @pytest.mark.parametrize(
@@ -122,11 +124,41 @@ def test_overdue_follow_up_is_in_time_when_it_is_booked_soon(day: str, expected:
 def test_overdue_begins_on_the_day_after_the_window(latest: str, day: str, expected: list[Any]) -> None:
     finding, study = a_nodule(effectiveDateTime=latest), a_study(started=latest)
 
-    assert told(judged(an_appointment(day), findings=[finding], studies=[study])) == expected
+    assert told(judged(an_appointment(day), findings=[finding], studies=[study], booking=TO_THE_DAY)) == expected
+
+
+# A radiologist's review, item 42: three days after a single due day is no news.
+@pytest.mark.parametrize(
+    ("day", "expected"),
+    [("2027-01-01", []), ("2027-01-04", []), ("2027-01-15", []), ("2027-01-16", LATE_WARNING)],
+)
+def test_a_booking_within_the_tolerance_after_the_window_is_in_time(day: str, expected: list[Any]) -> None:
+    judgement = judged(an_appointment(day), findings=[a_lung_rads("4A")])
+
+    assert told(judgement) == expected
+    assert [one.is_in_time for one in judgement.quiet] == ([] if expected else [True])
+
+
+def test_a_tolerance_below_the_warning_s_leaves_room_for_information() -> None:
+    policy = BookingPolicy(late_tolerance_days=3, late_warning_days=14)
+
+    assert told(judged(an_appointment("2027-01-04"), findings=[a_lung_rads("4A")], booking=policy)) == []
+    assert told(judged(an_appointment("2027-01-05"), findings=[a_lung_rads("4A")], booking=policy)) == LATE_INFO
+
+
+def test_a_tolerance_longer_than_that_of_what_is_overdue_counts_for_both() -> None:
+    finding, study = a_nodule(effectiveDateTime="2025-11-20"), a_study(started="2025-11-20")
+    policy = BookingPolicy(late_tolerance_days=60)
+
+    assert told(judged(an_appointment("2027-01-19"), findings=[finding], studies=[study], booking=policy)) == []
+    assert told(judged(an_appointment("2027-01-20"), findings=[finding], studies=[study], booking=policy)) == LATE_WARNING
 
 
 def test_tolerances_are_the_site_s() -> None:
-    assert told(judged(an_appointment("2027-10-02"), booking=BookingPolicy(late_warning_days=0))) == LATE_WARNING
+    assert (
+        told(judged(an_appointment("2027-10-02"), booking=BookingPolicy(late_tolerance_days=0, late_warning_days=0)))
+        == LATE_WARNING
+    )
 
 
 def test_an_appointment_without_a_date_is_compared_with_no_window() -> None:

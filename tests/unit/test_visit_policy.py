@@ -25,6 +25,7 @@ def test_every_value_is_a_setting_and_reaches_the_policy() -> None:
         "unreported_words": ["Theatre"],
         "reports_interventions": True,
         "unplaced_look_back_days": 7,
+        "late_booking_tolerance_days": 3,
         "late_booking_warning_days": 0,
         "overdue_booking_days": 60,
     }
@@ -37,10 +38,12 @@ def test_every_value_is_a_setting_and_reaches_the_policy() -> None:
         reports_interventions=True,
         unplaced_look_back_days=7,
     )
-    assert policy.bookings == BookingPolicy(late_warning_days=0, overdue_soon_days=60)
+    assert policy.bookings == BookingPolicy(late_tolerance_days=3, late_warning_days=0, overdue_soon_days=60)
 
 
-@pytest.mark.parametrize("name", ["unplaced_look_back_days", "late_booking_warning_days", "overdue_booking_days"])
+@pytest.mark.parametrize(
+    "name", ["unplaced_look_back_days", "late_booking_tolerance_days", "late_booking_warning_days", "overdue_booking_days"]
+)
 @pytest.mark.parametrize("days", [-1, 3661])
 def test_days_that_cannot_be_meant_stop_the_start(name: str, days: int) -> None:
     with pytest.raises(ConfigurationError) as refused:
