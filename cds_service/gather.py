@@ -6,11 +6,13 @@ Optional data gets the soft budget and is left out after it; required data gets 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, urljoin
 
@@ -23,6 +25,7 @@ from fhir_imaging.scopes import ScopeContext
 from imaging_findings.facts import ENCOUNTER_ID_TOKEN, FactQuery
 
 _LEAST_TIMEOUT_S = 0.05
+_MOST_FETCHES = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,18 +143,25 @@ def _fetch_all(
 ) -> dict[str, _Fetched]:
     started = time.monotonic()
     hard = started + budgets.hard_ms / 1000
-    pool = ThreadPoolExecutor(max_workers=len(queries), thread_name_prefix="gather")
-    try:
-        futures: dict[str, Future[_Fetched]] = {
-            query.key: pool.submit(_fetch, client, query, values[query.key], _path(query, request), (hard, budgets.max_pages))
-            for query in queries
-        }
-        required = [futures[query.key] for query in queries if query.required]
-        wait(required, timeout=hard - time.monotonic())
-        wait(futures.values(), timeout=max(0.0, started + budgets.soft_ms / 1000 - time.monotonic()))
-        return {key: future.result() for key, future in futures.items() if future.done()}
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    pool = _pool_of(os.getpid())
+    futures: dict[str, Future[_Fetched]] = {
+        query.key: pool.submit(_fetch, client, query, values[query.key], _path(query, request), (hard, budgets.max_pages))
+        for query in queries
+    }
+    required = [futures[query.key] for query in queries if query.required]
+    wait(required, timeout=hard - time.monotonic())
+    wait(futures.values(), timeout=max(0.0, started + budgets.soft_ms / 1000 - time.monotonic()))
+    # What no thread has begun by now is not asked any more: cancel() is true for that alone.
+    return {key: future.result() for key, future in futures.items() if not future.cancel() and future.done()}
+
+
+@cache
+def _pool_of(_process: int) -> ThreadPoolExecutor:
+    """The threads of one worker process, made as they are needed and kept: eight new ones cost a card 1 ms of processor.
+
+    The limit only bounds what a silent FHIR server can hold; each thread is free again at its card's hard limit.
+    """
+    return ThreadPoolExecutor(max_workers=_MOST_FETCHES, thread_name_prefix="gather")
 
 
 def _fetch(client: FhirClient, query: FactQuery, value: PrefetchValue, path: str, limits: tuple[float, int]) -> _Fetched:

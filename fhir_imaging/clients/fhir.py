@@ -72,18 +72,17 @@ class FhirClient:
         headers = {"Accept": FHIR_JSON}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        timeout = timeout_s or self._session.timeout_s
-        response = self._session.get(url, params=params, headers=headers, timeout=timeout, stream=True)
+        response = self._session.ask(url, params or (), headers=headers, timeout_s=timeout_s or self._session.timeout_s)
         with response:
             _raise_for_status(response)
             return _json_object(response)
 
 
 def _raise_for_status(response: requests.Response) -> None:
-    server = origin_of(response.url)
     status = response.status_code
     if status < 300:
         return
+    server = origin_of(response.url)
     if status in (404, 410):
         raise NotFound("The FHIR server has no such resource.", server=server)
     if status in (429, 503):

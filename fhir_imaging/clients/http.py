@@ -6,8 +6,11 @@ configured is refused before any connection (SMART Imaging Access groups 24 and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlencode
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -18,6 +21,10 @@ from fhir_imaging.settings import origin_of
 
 USER_AGENT = "imaging-cds"
 RETRIED_STATUSES = (429, 502, 503, 504)
+# An address that requests sends as it stands: a host in small letters, and plain segments that no dot begins.
+_SENT_AS_IT_STANDS = re.compile(
+    r"https?://[a-z0-9][a-z0-9.-]*(?::[1-9][0-9]{0,4})?(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)+", re.ASCII
+)
 
 
 class OutboundSession(requests.Session):
@@ -53,14 +60,27 @@ class OutboundSession(requests.Session):
         self.check_origin(address)
         kwargs.setdefault("timeout", self.timeout_s)
         kwargs["allow_redirects"] = False
-        try:
+        with _failures_of(address):
             return super().request(method, url, *args, **kwargs)
-        except requests.Timeout as exc:
-            raise UpstreamTimeout("The server did not answer in time.", server=origin_of(address), retryable=True) from exc
-        except requests.RequestException as exc:
-            raise UpstreamError(
-                "The server could not be reached.", server=origin_of(address), retryable=True, cause=type(exc).__name__
-            ) from exc
+
+    def ask(
+        self, url: str, params: Sequence[tuple[str, str]] = (), *, headers: Mapping[str, str], timeout_s: float
+    ) -> requests.Response:
+        """A streamed GET, as ``get`` sends it, at two thirds of its cost.
+
+        requests takes an address apart and quotes it anew; one that needs none of it is handed over ready. A card without
+        prefetch asks eight questions.
+        """
+        if not _SENT_AS_IT_STANDS.fullmatch(url):
+            return self.get(url, params=params, headers=headers, timeout=timeout_s, stream=True)
+        self.check_origin(url)
+        prepared = requests.PreparedRequest()
+        prepared.prepare_method("GET")
+        prepared.url = f"{url}?{urlencode(params)}" if params else url
+        prepared.prepare_headers({**self.headers, **headers})
+        prepared.prepare_cookies(self.cookies)
+        with _failures_of(url):
+            return self.send(prepared, timeout=timeout_s, stream=True, proxies=self.proxies, allow_redirects=False)
 
     def check_origin(self, url: str) -> None:
         """UpstreamRefused unless the URL's origin is allow-listed and it carries no user name or password."""
@@ -70,3 +90,16 @@ class OutboundSession(requests.Session):
             raise UpstreamRefused("The address is not an http(s) URL.", server="") from exc
         if origin not in self.allowed_origins or "@" in url.split("://", 1)[1].split("/", 1)[0]:
             raise UpstreamRefused(f"{origin} is not a configured server, so nothing was sent to it.", server=origin)
+
+
+@contextmanager
+def _failures_of(address: str) -> Iterator[None]:
+    """What requests raises, in our words."""
+    try:
+        yield
+    except requests.Timeout as exc:
+        raise UpstreamTimeout("The server did not answer in time.", server=origin_of(address), retryable=True) from exc
+    except requests.RequestException as exc:
+        raise UpstreamError(
+            "The server could not be reached.", server=origin_of(address), retryable=True, cause=type(exc).__name__
+        ) from exc

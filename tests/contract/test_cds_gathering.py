@@ -367,3 +367,35 @@ def test_r20_the_412_says_for_each_key_how_to_supply_it(cds: CdsActor, fhir: Fak
     for key, scope in (("patient", "patient/Patient.r"), ("findings", "patient/Observation.s")):
         assert f"send prefetch.{key} by the template that discovery lists, or fhirServer with a fhirAuthorization" in told
         assert f"whose scope has {scope}" in told
+
+
+# --- the threads that ask
+
+
+def test_the_threads_that_ask_are_kept_for_the_next_card(cds: CdsActor, fhir: FakeFhir) -> None:
+    def asking() -> set[int | None]:
+        return {one.ident for one in threading.enumerate() if one.name.startswith("gather")}
+
+    # Whoever is done early may ask twice, so the number is only settled where all wait for each other.
+    fhir.slow = dict.fromkeys(["Patient/p", "Observation", "ImagingStudy", "DiagnosticReport", "ServiceRequest"], 0.05)
+    for _ in range(2):
+        cds.cards(granted(fhir.base))
+    kept = asking()
+    for _ in range(3):
+        cds.cards(granted(fhir.base))
+
+    assert len(asking()) <= max(len(kept), 8)
+    assert kept <= asking()
+
+
+def test_a_silent_server_does_not_hold_up_the_next_card(cds: CdsActor, fhir: FakeFhir) -> None:
+    fhir.slow["Condition"] = 2.0
+    (card,) = cds.cards(granted(fhir.base))
+    assert "conditions" in card["detail"]
+    del fhir.slow["Condition"]
+
+    began = time.monotonic()
+    (card,) = cds.cards(granted(fhir.base))
+
+    assert time.monotonic() - began < 1.0
+    assert "Not available" not in card["detail"]

@@ -33,11 +33,14 @@ def test_an_origin_that_nobody_configured_is_refused_before_any_connection(free_
 
 def test_redirects_are_not_followed(free_port: int, serve: Serve) -> None:
     app = Flask("redirecting")
-    app.add_url_rule("/", view_func=lambda: redirect("http://127.0.0.1:1/"))
+    for path in ("/", "/fhir"):
+        app.add_url_rule(path, path, view_func=lambda: redirect("http://127.0.0.1:1/"))
     base = serve(app, free_port)
 
     with OutboundSession([base]) as session:
         assert session.get(base + "/").status_code == 302
+        with session.ask(base + "/fhir", headers={}, timeout_s=2.0) as response:
+            assert response.status_code == 302
 
 
 def test_silence_is_a_timeout_and_a_closed_port_an_upstream_error(free_port: int, serve: Serve) -> None:
