@@ -72,6 +72,10 @@ class Nodule:
     previous_mm: float | None = None
     features: frozenset[str] = frozenset()
     """What the reader coded of ``codes.NODULE_FEATURES`` (``airway-segmental``); only a coded feature counts."""
+    tracking: frozenset[str] = frozenset()
+    """Identifiers by which the nodule is followed over examinations (DCM 112039, 112040)."""
+    site: frozenset[str] = frozenset()
+    """Where it lies: the site's codes and words, as stated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

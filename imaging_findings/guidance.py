@@ -9,8 +9,7 @@ never critical. Lung-RADS and Fleischner never meet: one study is either a scree
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime
 
 from imaging_findings.advice import Authority, Guidance, Judgement, OrderProposal, Statement, Suppressed
@@ -19,41 +18,22 @@ from imaging_findings.critical import actionable_guidance
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding, Kind
 from imaging_findings.follow_up import Answer, Ground, after_history, next_step, with_reader
-from imaging_findings.history import StudyFacts
-from imaging_findings.incidental import band_of, exclusions_for, is_fleischner, rows_for
+from imaging_findings.incidental import band_of
+from imaging_findings.lung_case import Case, order_of
 from imaging_findings.no_guideline import unless_nothing_is_said, without_guideline
+from imaging_findings.nodule_guidance import of_nodules, unless_long_settled
 from imaging_findings.quotes import quotes_of
 from imaging_findings.reader_codes import echoed_guidance
 from imaging_findings.repeats import CHEST_CT
-from imaging_findings.rules import CategoryRow, NodulePack, NoduleRow, Packs, ScreeningPack, Urgency
+from imaging_findings.rules import CategoryRow, Packs, ScreeningPack, Trigger, Urgency
 from imaging_findings.said_in_text import text_guidance
 from imaging_findings.screening import category_of, examination_of, row_for
 
-_LOUDNESS = {Urgency.INFO: 0, Urgency.WARNING: 1, Urgency.CRITICAL: 2}
 # The exam's category is that of its most suspicious nodule; 0 (incomplete) outranks the two negative ones.
 _SUSPICION = ("1", "2", "0", "3", "4A", "4B", "4X")
 
 
 CHEST_CT_ANSWER = Answer(words="chest CT", kinds=(CHEST_CT,))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Case:
-    """One study's findings, on their way through the rules."""
-
-    facts: Facts
-    packs: Packs
-    today: date
-    study: StudyFacts | None
-    day: date | None
-    screening: bool
-    people: tuple[Finding, ...]
-    machines: tuple[Finding, ...]
-
-    @property
-    def ground(self) -> Ground:
-        """What a later study or an order is compared with."""
-        return Ground(facts=self.facts, day=self.day, today=self.today, answer=CHEST_CT_ANSWER)
 
 
 def judge(facts: Facts, packs: Packs, now: datetime) -> Judgement:
@@ -68,50 +48,50 @@ def judge(facts: Facts, packs: Packs, now: datetime) -> Judgement:
             guidance.append(spoken)
         else:
             suppressed.append(spoken)
-    return Judgement(guidance=tuple(sorted(guidance, key=_order)), suppressed=tuple(suppressed), problems=facts.problems)
+    return Judgement(guidance=tuple(sorted(guidance, key=order_of)), suppressed=tuple(suppressed), problems=facts.problems)
 
 
-def _order(guidance: Guidance) -> tuple[int, date, str]:
-    due = guidance.next_step.due.latest if guidance.next_step else date.max
-    return (-_LOUDNESS[guidance.urgency], due, guidance.finding.reference)
-
-
-def _cases(facts: Facts, packs: Packs, today: date) -> list[_Case]:
+def _cases(facts: Facts, packs: Packs, today: date) -> list[Case]:
     by_study: dict[str, list[Finding]] = defaultdict(list)
     for finding in facts.findings:
         by_study[finding.study_reference or f"{finding.study_date or finding.reference}"].append(finding)
-    cases: list[_Case] = []
+    cases: list[Case] = []
     for findings in by_study.values():
         people = tuple(one for one in findings if one.author is Author.PERSON)
         study = facts.study_of(findings[0])
         stated = [one.study_date for one in [*people, *findings] if one.study_date]
-        case = _Case(
+        day = (study.day if study else None) or next(iter(stated), None)
+        case = Case(
             facts=facts,
             packs=packs,
             today=today,
             study=study,
-            day=(study.day if study else None) or next(iter(stated), None),
+            day=day,
             screening=(study is not None and study.is_screening) or any(one.kind is Kind.LUNG_RADS for one in people),
-            people=people,
+            # All findings of a study were seen on its day, whichever of them states it.
+            people=tuple(one if one.study_date else replace(one, study_date=day) for one in people),
             machines=tuple(one for one in findings if one.author is Author.AI),
         )
         cases.append(case)
     return cases
 
 
-def _spoken(case: _Case) -> Guidance | Suppressed:
+def _spoken(case: Case) -> Guidance | Suppressed:
     """One study's word, and what later studies and orders have made of it."""
     spoken = _guidance_for(case)
-    return after_history(spoken, case.ground) if isinstance(spoken, Guidance) else spoken
+    if isinstance(spoken, Suppressed):
+        return spoken
+    ground = Ground(facts=case.facts, day=case.day, today=case.today, answer=CHEST_CT_ANSWER)
+    return unless_long_settled(after_history(spoken, ground), case)
 
 
-def _guidance_for(case: _Case) -> Guidance | Suppressed:
+def _guidance_for(case: Case) -> Guidance | Suppressed:
     screened = [one for one in case.people if one.kind is Kind.LUNG_RADS]
     if screened:
         lead = max(screened, key=_suspicion)
         spoken = _of_category(lead, case.packs.screening, case)
     elif case.people:
-        spoken = _of_nodules(case)
+        spoken = of_nodules(case)
     else:
         spoken = _of_ai(case)
     lead = spoken.finding
@@ -131,13 +111,14 @@ def _suspicion(finding: Finding) -> int:
     return _SUSPICION.index(finding.category) if finding.category in _SUSPICION else -1
 
 
-def _of_category(finding: Finding, pack: ScreeningPack | None, case: _Case) -> Guidance:
+def _of_category(finding: Finding, pack: ScreeningPack | None, case: Case) -> Guidance:
     others = tuple(one for one in case.people if one is not finding)
     if pack is None:
         base = without_guideline(finding, case.study, "Lung-RADS")
         return replace(base, notes=(*base.notes, *_modifier_notes(finding)), others=others)
     row = row_for(pack, finding.category, finding.scheme.version if finding.scheme else None)
-    notes = (*_modifier_notes(finding), *_category_notes(finding, pack, case))
+    met = _measured(finding, pack, case)
+    notes = (*_modifier_notes(finding), *_category_notes(met))
     base = Guidance(
         rule_id=f"{pack.info.pack_id}/{finding.category or 'uncoded'}",
         finding=finding,
@@ -153,7 +134,7 @@ def _of_category(finding: Finding, pack: ScreeningPack | None, case: _Case) -> G
         authority=Authority.GUIDELINE, words=row.statement, pack=pack.info, row=row.code, needs_check=row.evidence == "C"
     )
     missing = ("the date of the study",) if row.steps and case.day is None else ()
-    return replace(
+    spoken = replace(
         base,
         urgency=row.urgency,
         statements=(said,),
@@ -161,6 +142,18 @@ def _of_category(finding: Finding, pack: ScreeningPack | None, case: _Case) -> G
         order=_category_order(row, case.day),
         missing=missing,
     )
+    return _contradicted(spoken, met)
+
+
+def _contradicted(guidance: Guidance, met: Trigger | None) -> Guidance:
+    """Where category and measurements, both coded, part: no order; and a warning where the measurements are the worse."""
+    if met is None or met.previous_category is not None:
+        return guidance
+    coded = guidance.finding.category or ""
+    if _SUSPICION.index(met.category) < _SUSPICION.index(coded):
+        return replace(guidance, order=None)
+    headline = f"coded {coded}, coded measurements fit {met.category}"
+    return replace(guidance, order=None, headline=headline, urgency=Urgency.WARNING)
 
 
 def _category_order(row: CategoryRow, day: date | None) -> OrderProposal | None:
@@ -175,12 +168,17 @@ def _modifier_notes(finding: Finding) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _category_notes(finding: Finding, pack: ScreeningPack, case: _Case) -> tuple[str, ...]:
-    """The table's category beside the coded one, where they differ; an added suspicion (4X) is the reader's to see."""
+def _measured(finding: Finding, pack: ScreeningPack, case: Case) -> Trigger | None:
+    """The table's line for the measurements, where it is not the coded category; an added suspicion (4X) is the reader's."""
     if finding.category is None or finding.category == "4X":
-        return ()
+        return None
     met = category_of(pack, examination_of(finding, case.day, pack))
-    if met is None or met.category == finding.category:
+    return None if met is None or met.category == finding.category else met
+
+
+def _category_notes(met: Trigger | None) -> tuple[str, ...]:
+    """The table's category beside the coded one, where they differ."""
+    if met is None:
         return ()
     if met.previous_category is not None:
         before = f"Category {met.previous_category} at the examination before and no growth since"
@@ -188,68 +186,7 @@ def _category_notes(finding: Finding, pack: ScreeningPack, case: _Case) -> tuple
     return (f"The coded measurements alone would fit category {met.category} of the table.",)
 
 
-def _of_nodules(case: _Case) -> Guidance:
-    """Each nodule with the number of the whole study; the most urgent stands for all (F7, "by the most suspicious")."""
-    total = len(case.people)
-    spoken: list[Guidance] = []
-    for finding in case.people:
-        stated = finding.nodule.count
-        count = max(stated or 0, total) if stated is not None or total > 1 else None
-        counted = replace(finding, nodule=replace(finding.nodule, count=count))
-        spoken.append(_of_nodule(counted, case.packs.nodules, case))
-    lead, *beside = sorted(spoken, key=lambda one: (*_order(one)[:2], -(one.finding.nodule.diameter_mm or 0)))
-    return replace(lead, others=tuple(one.finding for one in beside), beside=tuple(beside))
-
-
-def _of_nodule(finding: Finding, pack: NodulePack | None, case: _Case) -> Guidance:
-    if pack is None:
-        return without_guideline(finding, case.study, "incidental lung nodules")
-    base = Guidance(rule_id=f"{pack.info.pack_id}/no-row", finding=finding, study=case.study, urgency=Urgency.INFO)
-    unnamed = is_fleischner(pack, finding)
-    applies = exclusions_for(pack, case.facts, case.day, screening=case.screening)
-    if applies.excluded:
-        reasons = ", ".join(applies.excluded)
-        return replace(
-            base,
-            rule_id=f"{pack.info.pack_id}/excluded",
-            notes=(f"{pack.info.title} does not apply ({reasons}); no interval is computed.",),
-        )
-    found = rows_for(pack, finding.nodule)
-    missing = tuple(dict.fromkeys([*([unnamed] if unnamed else []), *applies.missing, *found.missing]))
-    if unnamed or applies.missing or not found.rows:
-        return replace(base, missing=missing)
-    return _of_rows(replace(base, missing=missing), found.rows, pack, case)
-
-
-def _of_rows(base: Guidance, rows: Sequence[NoduleRow], pack: NodulePack, case: _Case) -> Guidance:
-    """One row, or both where the risk is unknown: then only a first step that both share is a step."""
-    words = {
-        row.row_id: f"{row.risk.value.capitalize()} risk: {row.statement}" if len(rows) > 1 and row.risk else row.statement
-        for row in rows
-    }
-    first_steps = {row.steps[0] if row.steps else None for row in rows}
-    steps = rows[0].steps if len(first_steps) == 1 else ()
-    step = next_step(steps, case.day)
-    return replace(
-        base,
-        rule_id=f"{pack.info.pack_id}/" + "+".join(row.row_id for row in rows),
-        urgency=max((row.urgency for row in rows), key=_LOUDNESS.__getitem__),
-        statements=tuple(
-            Statement(
-                authority=Authority.GUIDELINE,
-                words=words[row.row_id],
-                pack=pack.info,
-                row=row.row_id,
-                needs_check=row.evidence == "C",
-            )
-            for row in rows
-        ),
-        next_step=step,
-        order=OrderProposal(code=pack.order.code, note=pack.order.note, due=step.due) if step and step.firm else None,
-    )
-
-
-def _of_ai(case: _Case) -> Guidance:
+def _of_ai(case: Case) -> Guidance:
     """An AI result nobody has signed: shown as such, without interval and order; at most a warning."""
     lead = max(case.machines, key=lambda one: (_suspicion(one), one.nodule.diameter_mm or 0))
     known = case.packs.screening.categories.get(lead.category or "") if case.packs.screening else None
@@ -263,7 +200,7 @@ def _of_ai(case: _Case) -> Guidance:
     )
 
 
-def _with_ai(guidance: Guidance, case: _Case) -> Guidance:
+def _with_ai(guidance: Guidance, case: Case) -> Guidance:
     """The AI's result of the same study beside the reader's, whether they agree or not (specification, section 6)."""
     kind = guidance.finding.kind
     same = [one for one in case.machines if one.kind is kind]

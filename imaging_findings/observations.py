@@ -6,7 +6,7 @@ The accepted shapes are fixed in ``imaging_findings.facts``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, TypeVar
@@ -196,7 +196,24 @@ def _nodule(resource: Mapping[str, Any], components: Components) -> Nodule:
         change=_own_choice(components.coded(codes.CHANGE), Change),
         previous_mm=components.millimetres(codes.PREVIOUS_DIAMETER),
         features=_features(components),
+        tracking=_tracking(components),
+        site=frozenset(_site_names(resource)),
     )
+
+
+def _tracking(components: Components) -> frozenset[str]:
+    carriers = [one for code in codes.TRACKING for one in components.values(code)]
+    stated = (text(one.get(name)) for one in carriers for name in ("valueString", "valueUri", "valueOid"))
+    return frozenset(value.removeprefix("urn:oid:") for value in stated if value)
+
+
+def _site_names(resource: Mapping[str, Any]) -> Iterator[str]:
+    site = as_dict(resource.get("bodySite"))
+    for one in codes.codings(site):
+        yield f"{one.system}|{one.code}"
+    words = text(site.get("text"))
+    if words:
+        yield words.casefold()
 
 
 def _features(components: Components) -> frozenset[str]:
