@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from imaging_findings.advice import Guidance, NextStep
-from imaging_findings.findings import Assessment, Finding, Kind
+from imaging_findings.findings import Assessment, Author, Finding, Kind
 from imaging_findings.incidental import describe
 
 
@@ -46,7 +46,8 @@ def finding_words(finding: Finding, title: str | None = None) -> str:
         return f"{title_of(finding)}{stated}"
     if finding.kind is Kind.ACTIONABLE:
         stated_category = finding.actionable.category if finding.actionable else None
-        coded = f", coded as ACR category {stated_category} by the reader" if stated_category else ""
+        by = "AI" if finding.author is Author.AI else "reader"
+        coded = f", coded as ACR category {stated_category} by the {by}" if stated_category else ""
         return f"{title or title_of(finding)}{coded}"
     return "Lung nodule" + (f", {nodule}" if nodule else "")
 
@@ -76,4 +77,4 @@ def _assessed(finding: Finding, assessment: Assessment) -> str:
 
 def _actionable(finding: Finding) -> str:
     stated = finding.actionable.codes if finding.actionable else ()
-    return next((one.display for one in stated if one.display), "Actionable finding")
+    return finding.stated or next((one.display for one in stated if one.display), "Actionable finding")

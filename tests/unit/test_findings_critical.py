@@ -44,6 +44,12 @@ def a_communication(**members: Any) -> dict[str, Any]:
     } | members
 
 
+def a_section(words: str, **members: Any) -> dict[str, Any]:
+    """A signed section "Communication of Critical Results" of the study."""
+    stated = {"id": "section", "code": concept(LOINC, "73568-8"), "valueString": words, "issued": hours_ago(1)}
+    return an_observation(**stated | members)
+
+
 def facts_with(*findings: Resource, **others: list[Resource] | None) -> Facts:
     whole: dict[str, list[Resource] | None] = {
         key: [] for key in ("orders", "reports", "conditions", "smoking", "communications")
@@ -225,9 +231,10 @@ def test_what_is_no_communication_of_this_result_does_not_count(members: dict[st
 
 
 def test_a_coded_section_of_the_report_counts_as_communication() -> None:
-    section = an_observation(id="section", code=concept(LOINC, "73568-8"), valueString="Dr Ward by phone")
+    section = a_section("Dr Ward by phone")
+    guidance = the_guidance(an_embolism(2), section)
 
-    assert the_guidance(an_embolism(2), section).urgency is Urgency.INFO
+    assert (guidance.urgency, guidance.headline) == (Urgency.INFO, "ACR category 1, documented: “Dr Ward by phone”")
 
 
 def test_the_reports_words_about_a_call_are_quoted_and_do_not_count() -> None:
