@@ -14,17 +14,24 @@ from imaging_findings.study_names import read_name
 from imaging_findings.study_table import study_codes
 
 _EMPTY: tuple[object, ...] = (None, "", [], {})
+_EXTENSIONS = ("extension", "modifierExtension")
 
 
 def with_code_replaced(order: ImagingOrder, better: BetterCode) -> dict[str, Any] | None:
     """The whole ServiceRequest as it was sent, its code replaced; None where it cannot be handed back safely.
 
-    Empty members, which no resource may have, are left out. The code's text stays where it says the same examination, and
-    becomes the new code's name where it does not, or where the follow-up asks for a technique that no code says.
+    Empty members, which no resource may have, are left out, and so are an extension that says nothing without them and the
+    narrative, which tells of the old code. A number with a fraction was read as a binary one and may have lost digits
+    (2.50 is not 2.5 in FHIR): an order that holds one is not handed back.
+
+    The code's text stays where it says the same examination, and becomes the new code's name where it does not, or where the
+    follow-up asks for a technique that no code says.
     """
-    if not order.has_id or order.status != "draft" or _has_gap(order.sent):
+    if not order.has_id or order.status != "draft" or _has_gap(order.sent) or _has_fraction(order.sent):
         return None
-    whole = _without_empty(order.sent)
+    whole = _without_empty({name: member for name, member in order.sent.items() if name != "text"})
+    if _lost_modifiers(whole, order.sent):
+        return None
     stated = as_dict(whole.get("code"))
     concept = as_dict(stated.get("concept")) or stated
     new = {"system": better.code.system, "code": better.code.code, "display": better.code.display}
@@ -59,9 +66,37 @@ def _has_gap(value: object) -> bool:
     return isinstance(value, list) and any(one is None or _has_gap(one) for one in value)
 
 
+def _has_fraction(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_fraction, value.values()))
+    return isinstance(value, float) or (isinstance(value, list) and any(map(_has_fraction, value)))
+
+
+def _lost_modifiers(kept: object, sent: object) -> bool:
+    """Whether leaving out what is empty took a modifier extension away, and with it what it changes."""
+    return _modifiers_in(kept) != _modifiers_in(sent)
+
+
+def _modifiers_in(value: object) -> int:
+    if isinstance(value, Mapping):
+        return sum(map(_modifiers_in, value.values())) + len(dicts(value.get("modifierExtension")))
+    return sum(map(_modifiers_in, value)) if isinstance(value, list) else 0
+
+
 def _without_empty(value: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {name: _pruned(member) for name, member in value.items()}
+    kept = {name: _saying(_pruned(member)) if name in _EXTENSIONS else _pruned(member) for name, member in value.items()}
     return {name: member for name, member in kept.items() if member not in _EMPTY}
+
+
+def _saying(extensions: object) -> object:
+    """The extensions with a value or extensions of their own (ext-1): cleaning may have left others their url alone."""
+    if not isinstance(extensions, list):
+        return extensions
+    return [one for one in extensions if not isinstance(one, Mapping) or _says_something(one)]
+
+
+def _says_something(extension: Mapping[str, Any]) -> bool:
+    return any(name == "extension" or name.lstrip("_").startswith("value") for name in extension)
 
 
 def _pruned(value: object) -> object:

@@ -130,7 +130,7 @@ def test_r29_the_update_is_the_whole_order_as_sent_with_its_code_replaced(cds: C
         note=[{"text": "after lunch"}],
         reasonCode=[],
         priority="routine",
-        quantityQuantity={"value": 1.5},
+        quantityQuantity={"value": 2},
     )
     sent = copy.deepcopy(draft)
 
@@ -140,6 +140,30 @@ def test_r29_the_update_is_the_whole_order_as_sent_with_its_code_replaced(cds: C
     assert whole == {name: member for name, member in sent.items() if name != "reasonCode"} | {
         "code": {"coding": [new], "text": "CT Chest WO contrast"}
     }
+
+
+def test_r29_the_narrative_of_the_old_code_goes_with_it(cds: CdsActor) -> None:
+    narrative = {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">CT chest with contrast</div>'}
+
+    assert "text" not in the_update(the_card(cds, a_draft(CT_WITH, text=narrative), incidental()))
+
+
+def test_r29_no_extension_is_handed_back_without_a_value(cds: CdsActor) -> None:
+    """ext-1: an extension has a value or extensions of its own; what the EHR sent empty is no reason to make it invalid."""
+    local = "https://ehr.example.org/local"
+    whole = {"url": local, "valueString": "kept"}
+    outer = {"url": local, "extension": [{"url": "part", "valueBoolean": False}, {"url": "gone", "valueCode": ""}]}
+    draft = a_draft(
+        CT_WITH,
+        extension=[whole, {"url": local, "valueString": ""}, outer, {"url": local, "extension": [{"url": "part"}]}],
+        note=[{"text": "after lunch", "_text": {"extension": [{"url": local, "valueString": None}]}}],
+    )
+
+    update = the_update(the_card(cds, draft, incidental()))
+
+    kept = {"url": local, "extension": [{"url": "part", "valueBoolean": False}]}
+    assert update["extension"] == [whole, kept]
+    assert update["note"] == [{"text": "after lunch"}]
 
 
 def test_the_text_stays_where_it_says_the_new_code_already(cds: CdsActor) -> None:
@@ -234,8 +258,19 @@ def test_never_in_an_emergency_or_beside_a_cancer(cds: CdsActor, answers: dict[s
         {"id": None},
         {"code": {"coding": [*concept(LOINC, CT_WITH)["coding"], {"system": "urn:oid:2.999.1", "code": "CTCH"}]}},
         {"note": [{"text": "a"}, None]},
+        {"quantityQuantity": {"value": 2.5}},
+        {"occurrenceTiming": {"repeat": {"boundsQuantity": [{"value": 0.1}]}}},
+        {"modifierExtension": [{"url": "https://ehr.example.org/not", "valueString": ""}]},
     ],
-    ids=["no-draft", "no-id", "a-code-of-the-site-beside", "a-gap-that-lines-up-with-extensions"],
+    ids=[
+        "no-draft",
+        "no-id",
+        "a-code-of-the-site-beside",
+        "a-gap-that-lines-up-with-extensions",
+        "a-fraction-that-may-have-been-2.50",
+        "a-fraction-below",
+        "a-modifier-that-says-nothing",
+    ],
 )
 def test_what_cannot_be_changed_safely_is_said_only(cds: CdsActor, members: dict[str, Any]) -> None:
     draft = {name: member for name, member in (a_draft(CT_WITH) | members).items() if member is not None}
