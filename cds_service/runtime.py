@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 from cds_service.client_auth import CallingClient, ClientAuthenticator
 from cds_service.client_keys import ClientKeys, key_origins
@@ -22,6 +22,11 @@ from imaging_findings.site_policy import SitePolicy, product_policy
 def utc_now() -> datetime:
     """The clock of production."""
     return datetime.now(UTC)
+
+
+def clock_in(zone: tzinfo, clock: Callable[[], datetime] = utc_now) -> Callable[[], datetime]:
+    """The same clock, showing the time of a zone: its day is "today" there."""
+    return lambda: clock().astimezone(zone)
 
 
 def random_uuid() -> str:
@@ -68,7 +73,7 @@ class CdsServices:
             authenticator=ClientAuthenticator(settings, keys, ReplayMemory(store), now),
             feedback=FeedbackStore(store, retention_days=settings.feedback_retention_days),
             outbound=outbound,
-            clock=clock,
+            clock=clock_in(settings.zone, clock),
             policy=policy or product_policy(),
         )
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from enum import StrEnum
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fhir_imaging.settings import origin_of
 
@@ -95,6 +97,8 @@ class CdsSettings:
     """Addresses or networks of those proxies: from anybody else the header is not believed."""
     accepted_audience_bases: tuple[str, ...] = ()
     """Further base addresses under which callers know this service (a proxy's), for the JWT's ``aud``."""
+    time_zone: str = "UTC"
+    """Time zone of the site (IANA name, such as `Asia/Tokyo`): which day "today" is, and on which day a result or study was."""
     app_base_url: str | None = None
     """Where the SMART app is, when it runs elsewhere than ``public_base_url``; must be given where it is no component here."""
     soft_budget_ms: int = 300
@@ -122,6 +126,7 @@ class CdsSettings:
             origin_of(url)
             if url.endswith("/"):
                 raise ValueError(f"{url} must not end with a slash")
+        _ = self.zone  # refuses a name that no zone has
         self._check_certificates()
         if len(self.study_complete_hook) > _MAX_HOOK_NAME or not _REVERSE_DOMAIN.fullmatch(self.study_complete_hook):
             raise ValueError("study_complete_hook must be a name in reverse domain form, such as org.example.study-complete")
@@ -147,6 +152,16 @@ class CdsSettings:
         flat = [certificate for certificates in named for certificate in certificates]
         if len(set(flat)) != len(flat):
             raise ValueError("one certificate names two trusted clients")
+
+    @property
+    def zone(self) -> tzinfo:
+        """The site's time zone. ValueError for a name that the time zone database does not have."""
+        if self.time_zone == "UTC":
+            return UTC  # needs no database
+        try:
+            return ZoneInfo(self.time_zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"time_zone: {self.time_zone!r} is no IANA time zone, such as Europe/Berlin") from error
 
     @property
     def app_url(self) -> str:

@@ -11,7 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 import cds_service.views
 import imaging_server.views
 import smart_app.views
-from cds_service.runtime import CdsServices
+from cds_service.runtime import CdsServices, clock_in
 from fhir_imaging import web
 from fhir_imaging.store.engine import Store
 from fhir_imaging.web import ErrorSurface
@@ -63,7 +63,10 @@ def _register(app: Flask, component: Component, parts: _Parts) -> list[ErrorSurf
         return [cds_service.views.error_surface(cds)]
     if component is Component.SMART_APP:
         state_dir = settings.state.state_dir
-        smart = SmartAppServices.assemble(settings.smart_app, settings.ehr, store, state_dir=state_dir, policy=policy)
+        clock = clock_in(settings.cds.zone)  # the study list has the days of the cards
+        smart = SmartAppServices.assemble(
+            settings.smart_app, settings.ehr, store, state_dir=state_dir, clock=clock, policy=policy
+        )
         app.register_blueprint(smart_app.views.create_blueprint(smart))
         return []  # people: HTML pages, the default
     imaging = build_services(settings.imaging_server, settings.ehr, settings.pacs, store=store)

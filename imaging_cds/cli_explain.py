@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 from cds_service.definitions import ServiceDefinition
@@ -46,6 +46,8 @@ class _Site:
     policy: SitePolicy
     services: Mapping[str, ServiceDefinition]
     max_cards: int | None = None
+    zone: tzinfo | None = None
+    """The zone of its days; None = that of the stated time, else UTC."""
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -53,7 +55,7 @@ def _run(arguments: argparse.Namespace) -> int:
     body = _read(arguments.request)
     service = service_for(body, site.services, arguments.service)
     now = arguments.at or datetime.now(UTC)
-    explanation = explain(body, service, now, site.policy, max_cards=site.max_cards)
+    explanation = explain(body, service, now.astimezone(site.zone) if site.zone else now, site.policy, max_cards=site.max_cards)
     if arguments.json:
         print(json.dumps({**asdict(explanation), "rules": site.words}, indent=2))
     else:
@@ -72,6 +74,7 @@ def _site(config: str | Path | None) -> _Site:
         policy=policy,
         services=services_on(settings.cds.study_complete_hook, release=policy.release),
         max_cards=settings.cds.max_cards,
+        zone=settings.cds.zone,
     )
 
 

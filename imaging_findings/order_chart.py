@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from fhir_imaging.study import points_to_patient
@@ -97,15 +97,20 @@ class OrderChart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartMoment:
-    """Whose chart, in which encounter (None where the hook names none), on which day."""
+    """Whose chart, in which encounter (None where the hook names none), and when: aware, in the zone of the site's days."""
 
     patient_id: str
     encounter_id: str | None
-    today: date
+    now: datetime
     bases: tuple[str, ...] = ()
     """The FHIR bases whose logical ids are meant: an absolute subject elsewhere is another person."""
     site: SiteStudies | None = None
     """The site's own examination codes."""
+
+    @property
+    def today(self) -> date:
+        """The site's day."""
+        return self.now.date()
 
 
 def read_order_chart(
@@ -124,10 +129,10 @@ def read_order_chart(
     gender = next((text(one.get("gender")) for one in own["patient"]), None)
     return OrderChart(
         facts=facts,
-        studies=_priors(own["studies"], moment.site),
+        studies=_priors(own["studies"], moment),
         orders=tuple(_open_orders(own["orders"], moment.site)),
         contrast=ContrastFacts(
-            egfr=latest_egfr(own["labs"], moment.today),
+            egfr=latest_egfr(own["labs"], moment.now),
             acute_kidney_injury=_condition("acute-kidney-injury", conditions),
             dialysis=_condition("dialysis", conditions),
             kidney_risks=_kidney_risks(conditions, policy),
@@ -171,10 +176,10 @@ def _is_own(resource: Mapping[str, Any], moment: ChartMoment) -> bool:
     return points_to_patient(text(subject.get("reference")), moment.patient_id, moment.bases)
 
 
-def _priors(resources: Sequence[Mapping[str, Any]], site: SiteStudies | None) -> tuple[PriorStudy, ...]:
+def _priors(resources: Sequence[Mapping[str, Any]], moment: ChartMoment) -> tuple[PriorStudy, ...]:
     """Each study once: two systems may both have stored it, and then the one whose images are there counts."""
     found: dict[str, PriorStudy] = {}
-    for prior in (read_prior(one, site) for one in resources):
+    for prior in (read_prior(one, moment.site, moment.now.tzinfo) for one in resources):
         if isinstance(prior, Problem):
             continue
         known = found.get(str(prior.study_instance_uid))

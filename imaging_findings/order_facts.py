@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, tzinfo
 from typing import Any
 
 from fhir_imaging.study import UnreadableStudy, points_to_patient, read_study
@@ -17,6 +17,7 @@ from fhir_imaging.uids import StudyInstanceUID
 from imaging_findings import codes
 from imaging_findings.codes import Code
 from imaging_findings.findings import Problem
+from imaging_findings.moments import site_day
 from imaging_findings.observations import day_of, reference_of
 from imaging_findings.report_states import Accession, accessions_of
 from imaging_findings.study_kinds import Contrast, StudyKind, kind_of_order, kind_of_study, study_kind_of
@@ -148,8 +149,10 @@ def read_imaging_order(resource: Mapping[str, Any], key: str, site: SiteStudies 
     )
 
 
-def read_prior(resource: Mapping[str, Any], site: SiteStudies | None = None) -> PriorStudy | Problem:
-    """One ImagingStudy; a Problem says what is wrong with it."""
+def read_prior(
+    resource: Mapping[str, Any], site: SiteStudies | None = None, zone: tzinfo | None = None
+) -> PriorStudy | Problem:
+    """One ImagingStudy; a Problem says what is wrong with it. ``zone``: where its day is counted; None = where it says."""
     study = read_study(resource)
     reference = reference_of(resource, "ImagingStudy")
     if isinstance(study, UnreadableStudy):
@@ -160,7 +163,7 @@ def read_prior(resource: Mapping[str, Any], site: SiteStudies | None = None) -> 
         reference=reference,
         study_instance_uid=study.study_instance_uid,
         status=study.status,
-        day=day_of(study.started_text),
+        day=site_day(study.started_text, zone) if zone else day_of(study.started_text),
         name=study.description or study.procedure or f"{modalities} {' and '.join(sorted(kind.regions))}".strip(),
         performer=_performer(resource),
         kind=kind,

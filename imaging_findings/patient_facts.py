@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
-from fhir_imaging.study import concept_text, parse_datetime
+from fhir_imaging.study import concept_text
 from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings import codes
 from imaging_findings.codes import UCUM
+from imaging_findings.moments import happened, stated_time
 from imaging_findings.observations import SIGNED, day_of
 from imaging_findings.value_sets import value_set
 
@@ -63,13 +64,16 @@ class PregnancyRecord:
     pregnant: bool | None
 
 
-def latest_egfr(resources: Sequence[Mapping[str, Any]], today: date) -> Egfr | None:
-    """The latest signed eGFR up to today; of several at the same moment the lowest. Unreadable values stay without number."""
+def latest_egfr(resources: Sequence[Mapping[str, Any]], now: datetime) -> Egfr | None:
+    """The latest signed eGFR up to ``now``; of several at the same moment the lowest. Unreadable values stay without number.
+
+    Days are those of the zone of ``now``, which is aware.
+    """
     found: list[tuple[datetime, float, Egfr]] = []
     for resource in resources:
-        egfr = _read_egfr(resource)
-        moment = _moment(resource)
-        if egfr is not None and moment is not None and egfr.day <= today:
+        moment = happened(stated_time(resource), now)
+        egfr = _read_egfr(resource, moment.date()) if moment is not None else None
+        if egfr is not None and moment is not None:
             found.append((moment, -(egfr.value if egfr.value is not None else egfr.bound or 0.0), egfr))
     return max(found, key=lambda one: one[:2])[2] if found else None
 
@@ -82,10 +86,8 @@ def pregnancy_records(
     return tuple(sorted((one for one in found if one), key=lambda one: one.day or date.min, reverse=True))
 
 
-def _read_egfr(resource: Mapping[str, Any]) -> Egfr | None:
-    day = day_of(text(resource.get("effectiveDateTime")))
-    signed = text(resource.get("status")) in SIGNED
-    if not signed or day is None or not value_set("egfr").holds_any(codes.codings(resource.get("code"))):
+def _read_egfr(resource: Mapping[str, Any], day: date) -> Egfr | None:
+    if text(resource.get("status")) not in SIGNED or not value_set("egfr").holds_any(codes.codings(resource.get("code"))):
         return None
     written = text(resource.get("valueString")) or ""
     compared = _COMPARED.fullmatch(written)
@@ -114,11 +116,6 @@ def _gfr_unit(quantity: Mapping[str, Any]) -> str | None:
     stated = (code or text(quantity.get("unit")) or "").casefold()
     plain = _NOT_READ_ALOUD.sub("", _SQUARED.sub("m2", stated)).replace("per", "/").replace(",", ".")
     return _GFR_UNITS.get(plain)
-
-
-def _moment(resource: Mapping[str, Any]) -> datetime | None:
-    moment = parse_datetime(text(resource.get("effectiveDateTime")))
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
 def _read_pregnancy_observation(resource: Mapping[str, Any]) -> PregnancyRecord | None:

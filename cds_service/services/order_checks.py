@@ -53,7 +53,7 @@ def judge_request(gathered: Gathered, context: CardContext) -> OrderJudgement:
     moment = ChartMoment(
         patient_id=request.patient_id,
         encounter_id=request.encounter_id,
-        today=context.now.date(),
+        now=context.now,
         bases=bases,
         site=policy.studies,
     )

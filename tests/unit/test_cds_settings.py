@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from cds_service.client_keys import JwksFile
 from cds_service.definitions import registry
+from cds_service.runtime import clock_in
 from cds_service.services.imaging_findings import SERVICE
 from cds_service.settings import CdsSettings, TrustedCdsClient
 from fhir_imaging.errors import ConfigurationError
@@ -75,3 +77,17 @@ def test_a_key_file_that_vanishes_keeps_its_last_keys(tmp_path: Path) -> None:
     path.unlink()
 
     assert len(keys.candidates("key-1", "ES384")) == 1
+
+
+def test_n1_today_is_the_day_of_the_sites_zone() -> None:
+    late = datetime(2026, 11, 20, 22, 30, tzinfo=UTC)
+    zone = CdsSettings(public_base_url=BASE, time_zone="Asia/Tokyo").zone
+
+    assert clock_in(zone, lambda: late)().date() == date(2026, 11, 21)
+    assert clock_in(CdsSettings(public_base_url=BASE).zone, lambda: late)().date() == date(2026, 11, 20)
+
+
+@pytest.mark.parametrize("name", ["Tokyo", "", "/etc/passwd", "../UTC", "Europe"])
+def test_a_time_zone_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="no IANA time zone"):
+        CdsSettings(public_base_url=BASE, time_zone=name)

@@ -37,7 +37,7 @@ from tests.cds_actors import (
     an_order,
     concept,
 )
-from tests.order_actors import TODAY, a_metformin, an_allergy, an_egfr
+from tests.order_actors import a_metformin, an_allergy, an_egfr
 
 OFTEN = settings(max_examples=250, deadline=None)
 ODD_VALUES = st.sampled_from(["ServiceRequest/new", "p", "#w", "2026-11-20"]) | st.text(max_size=8)
@@ -117,7 +117,7 @@ def drafted(changes: list[tuple[str | None, dict[str, Any]]]) -> dict[str, Any]:
 
 def judged(context: dict[str, Any], answers: dict[str, Any]) -> tuple[OrderJudgement, DraftOrders, OrderChart]:
     drafts = read_draft_orders(context, "p", by_selection=False)
-    chart = read_order_chart(answers, ChartMoment(patient_id="p", encounter_id=None, today=TODAY), OrderPolicy())
+    chart = read_order_chart(answers, ChartMoment(patient_id="p", encounter_id=None, now=NOW), OrderPolicy())
     return judge_orders(drafts, chart, bundled_packs(), OrderPolicy(), NOW), drafts, chart
 
 

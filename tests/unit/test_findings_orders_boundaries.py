@@ -12,6 +12,7 @@ from imaging_findings.history import ReportFacts
 from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.patient_facts import latest_egfr
 from imaging_findings.study_kinds import Contrast
+from tests.cds_actors import NOW
 from tests.order_actors import TODAY, a_kind, a_prior, an_egfr, an_imaging_order, days_ago
 
 CT = a_kind("CT", "abdomen", contrast=Contrast.WITH)
@@ -84,7 +85,7 @@ def test_o4_a_time_that_is_no_recommendation_silences_nothing(conclusion: str) -
 
 
 def rules(value: float | None, ago: int = 5, **facts: Any) -> set[str]:
-    egfr = latest_egfr([an_egfr(value, ago)], TODAY) if value is not None else None
+    egfr = latest_egfr([an_egfr(value, ago)], NOW) if value is not None else None
     found = contrast_advice(an_imaging_order(CT), ContrastFacts(egfr=egfr, **facts), OrderPolicy(), TODAY)
     return {one.rule_id for one in found}
 
@@ -129,14 +130,14 @@ def test_t7_an_egfr_outside_its_window_computes_nothing(inpatient: bool, ago: in
 
 
 def test_t7_a_result_of_tomorrow_is_none() -> None:
-    assert latest_egfr([an_egfr(20, -1)], TODAY) is None
+    assert latest_egfr([an_egfr(20, -1)], NOW) is None
 
 
 @pytest.mark.parametrize("unit", ["mL/min", "mL/min/{1.73_m2}", "mL/min/1.73m2", "mL/min/1.73 m2"])
 @pytest.mark.parametrize(("value", "expected"), [(29, {"contrast/N1"}), (30, {"contrast/N2"}), (45, set())])
 def test_t7_absolute_and_normalised_units_have_the_same_edges(unit: str, value: float, expected: set[str]) -> None:
     quantity = {"value": value, "unit": unit}
-    egfr = latest_egfr([an_egfr(None, valueQuantity=quantity)], TODAY)
+    egfr = latest_egfr([an_egfr(None, valueQuantity=quantity)], NOW)
     found = contrast_advice(an_imaging_order(CT), ContrastFacts(egfr=egfr), OrderPolicy(), TODAY)
 
     assert {one.rule_id for one in found} == expected
@@ -158,7 +159,7 @@ def test_t7_absolute_and_normalised_units_have_the_same_edges(unit: str, value: 
 )
 def test_t7_comparators_at_their_edges(comparator: str, bound: float, expected: set[str]) -> None:
     quantity = {"value": bound, "comparator": comparator, "system": "http://unitsofmeasure.org", "code": "mL/min"}
-    egfr = latest_egfr([an_egfr(None, valueQuantity=quantity)], TODAY)
+    egfr = latest_egfr([an_egfr(None, valueQuantity=quantity)], NOW)
     found = contrast_advice(an_imaging_order(CT), ContrastFacts(egfr=egfr), OrderPolicy(), TODAY)
 
     assert {one.rule_id for one in found} == expected

@@ -13,7 +13,7 @@ from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.patient_facts import latest_egfr
 from imaging_findings.rules import Urgency
 from imaging_findings.study_kinds import Contrast, StudyKind
-from tests.cds_actors import SCT, concept
+from tests.cds_actors import NOW, SCT, concept
 from tests.order_actors import TODAY, a_kind, a_metformin, an_allergy, an_egfr, an_imaging_order
 
 CT = a_kind("CT", "abdomen", contrast=Contrast.WITH)
@@ -29,7 +29,7 @@ def rules(
 
 
 def egfr(value: float | None = None, ago: int = 5, **members: Any) -> Any:
-    read = latest_egfr([an_egfr(value, ago, **members)], TODAY)
+    read = latest_egfr([an_egfr(value, ago, **members)], NOW)
     assert read is not None
     return read
 
@@ -115,7 +115,7 @@ def test_t7_another_unit_gives_no_class() -> None:
 def test_t7_the_latest_final_value_counts() -> None:
     read = latest_egfr(
         [an_egfr(20, 40), an_egfr(50, 3), an_egfr(10, 1, status="preliminary"), an_egfr(11, 0, status="entered-in-error")],
-        TODAY,
+        NOW,
     )
 
     assert read is not None
@@ -123,7 +123,7 @@ def test_t7_the_latest_final_value_counts() -> None:
 
 
 def test_t7_of_two_values_of_one_sample_the_lower_counts() -> None:
-    read = latest_egfr([an_egfr(34), an_egfr(29)], TODAY)
+    read = latest_egfr([an_egfr(34), an_egfr(29)], NOW)
 
     assert read is not None
     assert read.value == 29

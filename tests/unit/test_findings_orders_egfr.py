@@ -11,7 +11,7 @@ from imaging_findings.order_chart import ORDER_QUERIES
 from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.patient_facts import latest_egfr
 from imaging_findings.study_kinds import Contrast
-from tests.cds_actors import LOINC, concept
+from tests.cds_actors import LOINC, NOW, concept
 from tests.order_actors import TODAY, UCUM, a_kind, an_egfr, an_imaging_order
 
 CT = an_imaging_order(a_kind("CT", "abdomen", contrast=Contrast.WITH))
@@ -19,7 +19,7 @@ CT = an_imaging_order(a_kind("CT", "abdomen", contrast=Contrast.WITH))
 
 def told(resource: dict[str, Any]) -> tuple[str, str] | None:
     """Rule and headline of what is said of a CT with contrast."""
-    found = contrast_advice(CT, ContrastFacts(egfr=latest_egfr([resource], TODAY)), OrderPolicy(), TODAY)
+    found = contrast_advice(CT, ContrastFacts(egfr=latest_egfr([resource], NOW)), OrderPolicy(), TODAY)
     return next(((one.rule_id, one.headline) for one in found), None)
 
 

@@ -9,7 +9,7 @@ import pytest
 from imaging_findings.medications import takes_metformin
 from imaging_findings.order_chart import ORDER_QUERIES, ChartMoment, read_order_chart
 from imaging_findings.order_policy import OrderPolicy
-from tests.cds_actors import a_patient, concept
+from tests.cds_actors import NOW, a_patient, concept
 from tests.order_actors import TODAY, a_metformin, days_ago
 
 ATC = "http://www.whocc.no/atc"
@@ -115,7 +115,7 @@ def test_r5_says_in_adherence_that_nothing_is_taken() -> None:
 def test_both_reach_the_chart(key: str) -> None:
     resource = a_metformin() if key == "medications" else a_statement()
     answers: dict[str, Any] = {query.key: () for query in ORDER_QUERIES} | {"patient": [a_patient()], key: [resource]}
-    moment = ChartMoment(patient_id="p", encounter_id=None, today=TODAY)
+    moment = ChartMoment(patient_id="p", encounter_id=None, now=NOW)
 
     assert read_order_chart(answers, moment, OrderPolicy()).contrast.metformin is not None
     stranger = answers | {key: [resource | {"subject": {"reference": "Patient/other"}}]}

@@ -12,12 +12,12 @@ from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.orders import judge_orders
 from imaging_findings.packs import bundled_packs
 from tests.cds_actors import LOINC, NOW, a_condition, a_nodule, a_patient, a_study, an_order, concept
-from tests.order_actors import TODAY, a_metformin
+from tests.order_actors import a_metformin
 
 
 def a_chart(encounter: str | None = "e", policy: OrderPolicy | None = None, **resources: Any) -> OrderChart:
     empty: dict[str, Any] = {query.key: () for query in ORDER_QUERIES}
-    moment = ChartMoment(patient_id="p", encounter_id=encounter, today=TODAY)
+    moment = ChartMoment(patient_id="p", encounter_id=encounter, now=NOW)
     return read_order_chart(empty | {"patient": [a_patient()]} | resources, moment, policy or OrderPolicy())
 
 

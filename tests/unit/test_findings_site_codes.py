@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -81,7 +81,7 @@ def test_gf_an_order_of_another_region_by_the_sites_code_does_not() -> None:
 def repeats(site: SiteStudies | None, drafted: str, prior: dict[str, Any]) -> list[str]:
     """The examinations that an order by the site's code is told to repeat."""
     draft = an_order(id="new", status="draft", code=concept(OWN, drafted))
-    moment = ChartMoment(patient_id="p", encounter_id=None, today=date(2026, 11, 21), site=site)
+    moment = ChartMoment(patient_id="p", encounter_id=None, now=datetime(2026, 11, 21, 9, tzinfo=UTC), site=site)
     drafts = read_draft_orders({"draftOrders": a_bundle(draft)}, "p", by_selection=False, site=site)
     resources = {"patient": [a_patient()], "studies": [prior], "orders": []}
     chart = read_order_chart(resources, moment, OrderPolicy())

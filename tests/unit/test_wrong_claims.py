@@ -19,6 +19,7 @@ from imaging_findings.packs import bundled_packs, bundled_tables
 from imaging_findings.patient_facts import latest_egfr
 from imaging_findings.study_kinds import Contrast
 from smart_app.ohif import OhifConfig, WadoRoot, viewer_path
+from tests.cds_actors import NOW
 from tests.order_actors import TODAY, a_kind, an_egfr, an_imaging_order
 
 CALENDAR = DemoCalendar(demo_day=date(2026, 11, 21))
@@ -75,7 +76,7 @@ def test_x23_what_the_machine_says_of_itself_is_coded_beside_its_finding() -> No
 @pytest.mark.parametrize("value", [30, 59, 90])
 def test_x25_metformin_alone_holds_nothing_back(value: float) -> None:
     order = an_imaging_order(a_kind("CT", "abdomen", contrast=Contrast.WITH))
-    facts = ContrastFacts(metformin="metformin 500 mg", egfr=latest_egfr([an_egfr(value)], TODAY))
+    facts = ContrastFacts(metformin="metformin 500 mg", egfr=latest_egfr([an_egfr(value)], NOW))
 
     rules = {one.rule_id for one in contrast_advice(order, facts, OrderPolicy(), TODAY)}
 
