@@ -8,8 +8,7 @@ import pytest
 
 from imaging_findings.order_chart import ORDER_QUERIES, ChartMoment, read_order_chart
 from imaging_findings.order_policy import OrderPolicy
-from tests.cds_actors import SCT, a_condition, a_patient, concept
-from tests.order_actors import TODAY
+from tests.cds_actors import NOW, SCT, a_condition, a_patient, concept
 
 ICD_10_CM = "http://hl7.org/fhir/sid/icd-10-cm"
 VERIFICATION = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
@@ -17,7 +16,7 @@ VERIFICATION = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
 
 def cancer_in(*conditions: dict[str, Any]) -> str | None:
     empty: dict[str, Any] = {query.key: () for query in ORDER_QUERIES}
-    moment = ChartMoment(patient_id="p", encounter_id=None, today=TODAY)
+    moment = ChartMoment(patient_id="p", encounter_id=None, now=NOW)
     return read_order_chart(empty | {"patient": [a_patient()], "conditions": conditions}, moment, OrderPolicy()).cancer
 
 
