@@ -15,10 +15,11 @@ from imaging_findings.advice import Authority, Guidance, Statement, Suppressed
 from imaging_findings.assessment_codes import ECHOED
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding
-from imaging_findings.follow_up import Answer, Ground, after_history, next_step, with_reader
+from imaging_findings.follow_up import Answer, Ground, after_history, next_step
 from imaging_findings.no_guideline import unless_nothing_is_said, without_guideline
 from imaging_findings.packs import bundled_tables
 from imaging_findings.quotes import quotes_of
+from imaging_findings.reader_words import with_readers_word
 from imaging_findings.repeats import Kind
 from imaging_findings.rules import Packs, Speaks, TablePack, TableRow, Urgency
 from imaging_findings.table_rules import Picked, is_agreed, pick, version_fault
@@ -120,7 +121,7 @@ def _of_finding(finding: Finding, reading: _Reading) -> Spoken:
     else:
         spoken = _of_row(base, picked.row, pack, reading)
     ground = Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=_answer(pack))
-    settled = after_history(with_reader(spoken, reading.day), ground)
+    settled = after_history(with_readers_word(spoken, reading.day), ground)
     if isinstance(settled, Suppressed) or picked.row is None or finding.recommended:
         return settled
     return _unless_silent(settled, picked.row, reading.today)
@@ -193,7 +194,7 @@ def _of_undecided(finding: Finding, reading: _Reading) -> Spoken:
         notes=("This site has not chosen a guideline for this finding, so no interval is computed.",),
     )
     ground = Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=_answer(reading.undecided[0]))
-    return after_history(with_reader(spoken, reading.day), ground)
+    return after_history(with_readers_word(spoken, reading.day), ground)
 
 
 def _of_agreed(finding: Finding, picked: Sequence[Picked], reading: _Reading) -> Spoken:
@@ -208,7 +209,7 @@ def _of_agreed(finding: Finding, picked: Sequence[Picked], reading: _Reading) ->
         statements=tuple(_statement(row, pack) for pack, row in rows),
     )
     ground = Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=_answer(reading.undecided[0]))
-    return after_history(with_reader(spoken, reading.day), ground)
+    return after_history(with_readers_word(spoken, reading.day), ground)
 
 
 def _of_unread(finding: Finding, reading: _Reading) -> Spoken:
@@ -218,7 +219,7 @@ def _of_unread(finding: Finding, reading: _Reading) -> Spoken:
     tables = [pack for pack in bundled_tables() if finding.assessment and pack.reads == finding.assessment.name]
     answer = _answer(tables[0]) if tables else Answer(words="examination")
     return after_history(
-        with_reader(spoken, reading.day), Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=answer)
+        with_readers_word(spoken, reading.day), Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=answer)
     )
 
 

@@ -17,13 +17,14 @@ from imaging_findings.assessing import assessment_guidance
 from imaging_findings.critical import actionable_guidance
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding, Kind
-from imaging_findings.follow_up import Answer, Ground, after_history, next_step, with_reader
+from imaging_findings.follow_up import Answer, Ground, after_history, next_step
 from imaging_findings.incidental import band_of
 from imaging_findings.lung_case import Case, order_of
 from imaging_findings.no_guideline import unless_nothing_is_said, without_guideline
 from imaging_findings.nodule_guidance import of_nodules, unless_long_settled
 from imaging_findings.quotes import quotes_of
 from imaging_findings.reader_codes import echoed_guidance
+from imaging_findings.reader_words import with_readers_word
 from imaging_findings.repeats import CHEST_CT
 from imaging_findings.rules import CategoryRow, Packs, ScreeningPack, Trigger, Urgency
 from imaging_findings.said_in_text import text_guidance
@@ -102,7 +103,7 @@ def _guidance_for(case: Case) -> Guidance | Suppressed:
     )
     if lead.author is not Author.PERSON:
         return spoken
-    whole = _with_ai(with_reader(spoken, case.day), case)
+    whole = _with_ai(with_readers_word(spoken, case.day), case)
     in_force = case.packs.screening if screened else case.packs.nodules
     return whole if in_force else unless_nothing_is_said(whole)
 

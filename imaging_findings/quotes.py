@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from imaging_findings.history import ReportFacts
@@ -12,6 +13,20 @@ _SENTENCE = re.compile(r"(?<=[.!?;])\s+(?=[A-ZÀ-Þ0-9])|\n+")
 _ABOUT_FOLLOW_UP = re.compile(r"\b(recommend\w*|follow[- ]?up|repeat|surveillance|advise\w*|suggest\w*)\b", re.IGNORECASE)
 _INTERVAL = re.compile(
     r"\b(?P<low>\d{1,3})(?:\s*(?:-|–|to)\s*(?P<high>\d{1,3}))?[\s-]*(?P<unit>day|week|month|year)s?\b",
+    re.IGNORECASE,
+)
+# What makes an interval one to wait, and not one that has passed: "in 3 months", "6-month follow-up", not "over 24 months".
+_AHEAD = re.compile(
+    r"\b(?:in|at|after|every|within|by)\s+(?:about\s+|approximately\s+|another\s+|the next\s+)?$", re.IGNORECASE
+)
+_THEN = re.compile(
+    r"^\s*(?:follow|ct\b|ldct|low[- ]dose|imaging|chest|interval|repeat|surveillance|ultrasound|mri?\b|mammo)", re.IGNORECASE
+)
+_PAST = re.compile(
+    r"\b(stable|stability|unchanged|since|compared|shows?|showed|demonstrat\w*|prior|previous\w*)\b", re.IGNORECASE
+)
+_VISIT = re.compile(
+    r"\bfollow[- ]?up with\b|\b(clinic|pcp|primary care|oncolog\w*|pulmonolog\w*|physician|appointment|labs?|labor\w*)\b",
     re.IGNORECASE,
 )
 _UNITS = {"day": Unit.DAY, "week": Unit.WEEK, "month": Unit.MONTH, "year": Unit.YEAR}
@@ -62,14 +77,28 @@ def tells_of_a_call(words: str) -> bool:
     return _TOLD.search(words) is not None and _NOT_TOLD.search(words) is None
 
 
+def intervals_ahead(sentence: str) -> tuple[Interval, ...]:
+    """The intervals after which the sentence asks for an examination; none where it speaks of a visit or looks back."""
+    if _VISIT.search(sentence):
+        return ()
+    looks_back = _PAST.search(sentence) is not None
+    return tuple(
+        interval
+        for start, end, interval in _placed_intervals(sentence)
+        if _AHEAD.search(sentence, 0, start) or (_THEN.search(sentence[end:]) and not looks_back)
+    )
+
+
 def _intervals(sentence: str) -> tuple[Interval, ...]:
-    found: list[Interval] = []
+    return tuple(interval for _, _, interval in _placed_intervals(sentence))
+
+
+def _placed_intervals(sentence: str) -> Iterator[tuple[int, int, Interval]]:
     for match in _INTERVAL.finditer(sentence):
         low = int(match["low"])
         high = int(match["high"] or low)
         if 0 < low <= high:
-            found.append(Interval(low, high, _UNITS[match["unit"].lower()]))
-    return tuple(found)
+            yield match.start(), match.end(), Interval(low, high, _UNITS[match["unit"].lower()])
 
 
 def _shortened(sentence: str) -> str:

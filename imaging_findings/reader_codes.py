@@ -13,9 +13,10 @@ from imaging_findings.advice import Authority, Guidance, Statement, Suppressed
 from imaging_findings.assessment_codes import CAD_RADS
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding
-from imaging_findings.follow_up import Answer, Ground, after_history, with_reader
+from imaging_findings.follow_up import Answer, Ground, after_history
 from imaging_findings.intervals import add_months
 from imaging_findings.quotes import quotes_of
+from imaging_findings.reader_words import with_readers_word
 from imaging_findings.repeats import Kind
 from imaging_findings.rules import Urgency
 
@@ -67,7 +68,7 @@ def _of(finding: Finding, name: str, facts: Facts, today: date) -> Guidance | Su
         reports=reports,
         quotes=tuple(quote for report in reports for quote in quotes_of(report)),
     )
-    return after_history(with_reader(guidance, day), Ground(facts=facts, day=day, today=today, answer=_ANSWERS[name]))
+    return after_history(with_readers_word(guidance, day), Ground(facts=facts, day=day, today=today, answer=_ANSWERS[name]))
 
 
 def _why_quiet(finding: Finding, name: str, facts: Facts) -> str | None:
