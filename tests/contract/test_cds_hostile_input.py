@@ -139,16 +139,6 @@ def test_huge_and_tiny_numbers_are_read_or_refused(cds: CdsActor, service_id: st
     assert status == (400 if len(number) > 4300 else 200)
 
 
-def test_a_key_stated_twice_counts_once(cds: CdsActor) -> None:
-    """The last one, for checks and data alike: nobody is checked as one patient and answered as another."""
-    raw = json.dumps(asked("imaging-findings"))
-    twice = raw.replace('"patientId": "p"', '"patientId": "p", "patientId": "q"')
-
-    status, answer = answered(cds, "imaging-findings", twice.encode())
-
-    assert (status, "patient: the prefetch holds something else" in json.dumps(answer)) == (412, True)
-
-
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_other_encodings_are_read_or_refused(cds: CdsActor, encoding: str) -> None:
     answered(cds, "imaging-findings", json.dumps(asked("imaging-findings")).encode(encoding))

@@ -113,6 +113,17 @@ def test_r1_a_gzip_body_is_read(cds: CdsActor, encoding: str) -> None:
     assert len(response.get_json()["cards"]) == 1
 
 
+def test_r1_a_gzip_body_of_several_members_is_read(cds: CdsActor) -> None:
+    """RFC 1952: what several compressors wrote, one after another, is one body."""
+    raw = json.dumps(a_hook(whole_prefetch(a_lung_rads("3")))).encode()
+    sent = b"".join(gzip.compress(part) for part in (raw[:40], b"", raw[40:900], raw[900:]))
+
+    response = cds.post(SERVICE, sent, headers={"Content-Encoding": "gzip"})
+
+    assert response.status_code == 200
+    assert len(response.get_json()["cards"]) == 1
+
+
 def test_gzip_feedback_is_read_too(cds: CdsActor) -> None:
     assert cds.post(f"{SERVICE}/feedback", packed({"feedback": []}), headers={"Content-Encoding": "gzip"}).status_code == 200
 
@@ -129,12 +140,27 @@ def bomb(megabytes: int) -> bytes:
         (packed(a_hook())[:-9], "gzip", 400),
         (packed(a_hook()) + packed(a_hook()), "gzip", 400),
         (packed(a_hook()) + b"rest", "gzip", 400),
+        (packed(a_hook()) + gzip.compress(b" ")[:-9], "gzip", 400),
+        (packed(a_hook()) + gzip.compress(b"") * 100, "gzip", 400),
+        (gzip.compress(b"0" * 9 * 1024 * 1024) * 2, "gzip", 413),
         (b"{}", "gzip", 400),
         (zlib.compress(b"{}"), "deflate", 415),
         (b"{}", "br", 415),
         (gzip.compress(packed(a_hook())), "gzip, gzip", 415),
     ],
-    ids=["bomb", "cut off", "two streams", "with a rest", "not gzip", "deflate", "brotli", "twice"],
+    ids=[
+        "bomb",
+        "cut off",
+        "two streams",
+        "with a rest",
+        "second cut off",
+        "members",
+        "two bombs",
+        "not gzip",
+        "deflate",
+        "brotli",
+        "twice",
+    ],
 )
 def test_what_cannot_be_unpacked_is_refused_with_its_reason(cds: CdsActor, body: bytes, encoding: str, status: int) -> None:
     response = cds.post(SERVICE, body, headers={"Content-Encoding": encoding, "Origin": EHR})
