@@ -91,7 +91,7 @@ def _seen_on(guidance: Guidance) -> str:
 
 def _what_next(guidance: Guidance) -> str:
     if guidance.finding.author is Author.AI:
-        return "nobody has signed it"
+        return guidance.headline or "nobody has signed it"
     if guidance.headline:
         return guidance.headline
     step = guidance.next_step

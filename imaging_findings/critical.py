@@ -88,7 +88,21 @@ def _of_study(found: list[_Rated], facts: Facts, policy: ActionablePolicy, now: 
     first, *beside = (_spoken(one, facts, policy) for one in spoken)
     past = [one.lead for one in matters if one not in fresh]
     others = (*(one.finding for one in beside), *(_named(one) for one in past))
-    return replace(first, others=others, beside=tuple(beside)) if people else replace(first, others=others)
+    if not people:
+        return replace(first, others=others)
+    machine, agrees = _claimed(found, first.finding)
+    return replace(first, others=others, beside=tuple(beside), ai=machine, ai_agrees=agrees)
+
+
+def _claimed(found: list[_Rated], signed: Finding) -> tuple[Finding | None, bool | None]:
+    """An unsigned AI result of the same study, one of the signed finding before another; None: they cannot be compared."""
+    machines = [one for one in found if one.finding.author is Author.AI]
+    stated = signed.actionable.codes if signed.actionable else ()
+    for one in machines:
+        claimed = one.finding.actionable.codes if one.finding.actionable else ()
+        if any(code.is_same(other) for code in stated for other in claimed):
+            return _named(one), True
+    return (_named(machines[0]), None) if machines else (None, None)
 
 
 def _by_category(rated: _Rated) -> tuple[int, bool, bool]:

@@ -29,6 +29,7 @@ from imaging_findings.repeats import CHEST_CT
 from imaging_findings.rules import CategoryRow, Packs, ScreeningPack, Trigger, Urgency
 from imaging_findings.said_in_text import text_guidance
 from imaging_findings.screening import category_of, examination_of, row_for
+from imaging_findings.unsigned import beside_reports
 
 # The exam's category is that of its most suspicious nodule; 0 (incomplete) outranks the two negative ones.
 _SUSPICION = ("1", "2", "0", "3", "4A", "4B", "4X")
@@ -44,7 +45,8 @@ def judge(facts: Facts, packs: Packs, now: datetime) -> Judgement:
     today = now.date()
     lungs = [_spoken(case) for case in _cases(facts, packs, today)]
     tables, words = assessment_guidance(facts, packs, today), text_guidance(facts, packs, today)
-    for spoken in [*actionable_guidance(facts, packs.actionable, now), *lungs, *tables, *words, *echoed_guidance(facts, today)]:
+    for said in [*actionable_guidance(facts, packs.actionable, now), *lungs, *tables, *words, *echoed_guidance(facts, today)]:
+        spoken = beside_reports(said, facts, today) if isinstance(said, Guidance) else said
         if isinstance(spoken, Guidance):
             guidance.append(spoken)
         else:

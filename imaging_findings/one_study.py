@@ -15,14 +15,12 @@ from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding, Kind
 from imaging_findings.guidance import judge
 from imaging_findings.history import StudyFacts
-from imaging_findings.quotes import Quote, sentences_of
 from imaging_findings.rules import Packs, Urgency
+from imaging_findings.unsigned import with_reports
 
 _LOUDNESS = {Urgency.CRITICAL: 0, Urgency.WARNING: 1, Urgency.INFO: 2}
 _LUNG = (Kind.LUNG_RADS, Kind.NODULE)
-MAX_QUOTED = 3
 NOT_COMPUTED = "No interval is computed here; what follows from the signed finding is told when the chart is opened."
-REPORT_EXISTS = "A signed report of this study exists, and it codes no finding of this kind."
 _VERDICT = {
     True: "already signed, the AI result agrees",
     False: "already signed, the AI result differs",
@@ -88,14 +86,8 @@ def _actionable(own: Facts, together: Iterable[Guidance], alone: Iterable[Guidan
     if person is None or packs.actionable is None or person.finding.author is not Author.PERSON:
         return []
     if machine:
-        return [replace(person, ai=machine.finding, ai_agrees=_same_code(person.finding, machine.finding))]
+        return [person]
     return [person] if person.rule_id == f"{packs.actionable.info.pack_id}/category-1" else []
-
-
-def _same_code(person: Finding, machine: Finding) -> bool | None:
-    """True where both name one code; otherwise nobody can tell."""
-    stated, claimed = (one.actionable.codes if one.actionable else () for one in (person, machine))
-    return True if any(code.is_same(other) for code in stated for other in claimed) else None
 
 
 def _people_beside(machine: Finding, own: Facts) -> tuple[Finding, ...]:
@@ -132,7 +124,5 @@ def _beside(unsigned: Guidance, people: tuple[Finding, ...], *, agrees: bool | N
 
 
 def _alone(unsigned: Guidance, own: Facts) -> Guidance:
-    """The AI's result, with the first words of a signed report where there is one: both are shown together."""
-    quotes = [Quote(words, report, ()) for report in own.reports for words in sentences_of(report)][:MAX_QUOTED]
-    notes = (*unsigned.notes, REPORT_EXISTS) if own.reports else unsigned.notes
-    return replace(unsigned, order=None, quotes=tuple(quotes), reports=own.reports, notes=notes)
+    """The AI's result, with the words of a signed report where there is one: both are shown together."""
+    return with_reports(replace(unsigned, order=None), own.reports)
