@@ -21,7 +21,7 @@ from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings import codes
 from imaging_findings.observations import day_of, reference_of
 from imaging_findings.study_kinds import StudyKind, StudyParts, kind_of_order, kind_of_parts
-from imaging_findings.study_table import SiteStudies
+from imaging_findings.study_table import SiteStudies, study_codes
 
 # What is over, or will not take place.
 _NOT_PLANNED = frozenset({"fulfilled", "cancelled", "noshow", "entered-in-error"})
@@ -135,15 +135,23 @@ def _examination(
     for order in orders:
         kind = kind_of_order(order, site)
         if kind.families and kind.regions and order.get("doNotPerform") is not True:
-            return concept_text(order.get("code")) or "an imaging examination", kind
+            return _name(as_dict(order.get("code")), site) or "an imaging examination", kind
     services = [one for member in ("serviceType", "type", "serviceCategory") for one in _concepts(resource.get(member))]
     stated = [code for one in services for code in codes.codings(one)]
-    named = next((words for words in map(concept_text, services) if words), None)
+    named = next((name for one in services if (name := _name(one, site))), None)
     coded = kind_of_parts(StudyParts(stated=stated), site)
     if coded.families and coded.regions:
         return named or "an imaging examination", coded
     words = [words for words in (named, text(resource.get("description"))) if words and not _TALK.search(words)]
     return next(iter(words), "an imaging examination"), kind_of_parts(StudyParts(words=words), site)
+
+
+def _name(concept: Mapping[str, Any], site: SiteStudies | None) -> str | None:
+    """What the concept calls itself; where it has a code alone, what the tables call that code."""
+    if text(concept.get("text")) or any(text(one.get("display")) for one in dicts(concept.get("coding"))):
+        return concept_text(concept)
+    known = (one.code.display for one in study_codes(codes.codings(concept), site))
+    return next((display for display in known if display), concept_text(concept))
 
 
 def _days(resource: Mapping[str, Any]) -> tuple[date | None, date | None]:

@@ -472,6 +472,26 @@ def test_what_is_missing_is_named_only_where_an_imaging_appointment_is_booked() 
     assert judged(an_appointment(code={"text": "Dentist"}), findings=[], partial=frozenset({"findings"})).missing == ()
 
 
+# A radiologist's review, item 42: "29252-4 on 2027-03-10" names no examination.
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ({"coding": [{"system": LOINC, "code": "29252-4"}]}, "CT Chest WO contrast"),
+        ({"coding": [{"system": LOINC, "code": "29252-4", "display": "LDCT"}]}, "LDCT"),
+        ({"coding": [{"system": LOINC, "code": "29252-4"}], "text": "Nodule CT"}, "Nodule CT"),
+        # The CPT table holds no names.
+        ({"coding": [{"system": "http://www.ama-assn.org/go/cpt", "code": "71250"}]}, "71250"),
+    ],
+)
+def test_a_code_without_a_display_gets_the_table_s_own(code: dict[str, Any], name: str) -> None:
+    coded, _ = read_appointments(a_bundle(an_appointment(code=code)), AppointmentSource(patient_id="p"))
+    order = an_order_of(code)
+    based = an_appointment(None, None, basedOn=[{"reference": "ServiceRequest/o"}])
+    ordered, _ = read_appointments(a_bundle(based), AppointmentSource(patient_id="p", orders=[order]))
+
+    assert [one.name for one in (*coded, *ordered)] == [name, name]
+
+
 def test_days_in_words() -> None:
     def days(first: date | None, last: date | None) -> str:
         (found,), _ = read_appointments(a_bundle(an_appointment()), AppointmentSource(patient_id="p"))
