@@ -17,7 +17,7 @@ from cds_service.plain_words import escaped, one_sentence
 from imaging_findings.discharge import DischargeJudgement, StayFollowUp
 from imaging_findings.order_sources import DISCHARGE
 from imaging_findings.rules import Urgency
-from imaging_findings.stays import When
+from imaging_findings.stays import Belonging, When
 from imaging_findings.unread_imaging import OpenReading, Reading, Readings
 
 _MAX_LISTED = 8
@@ -61,6 +61,7 @@ def _imaging_card(judgement: DischargeJudgement, context: CardContext) -> list[I
 
 _TOPICS = {
     "discharge/unread": ("unread-imaging", "Imaging of the stay without a report"),
+    "discharge/registered": ("registered-imaging", "Imaging of the stay that is registered and not yet available"),
     "discharge/preliminary": ("preliminary-imaging", "Imaging of the stay with a preliminary report only"),
     "discharge/unplaced": ("unplaced-imaging", "Unreported imaging that may be of the stay"),
     "discharge/not-checked": ("incomplete-data", "Data that could not be checked"),
@@ -69,12 +70,18 @@ _TOPICS = {
 
 def _headline(readings: Readings, missing: Sequence[str]) -> tuple[str, str]:
     """The rule and the summary."""
-    unread = [one for one in readings.waiting if one.reading is Reading.UNREAD]
-    preliminary = len(readings.waiting) - len(unread)
+    unread, registered, preliminary = (
+        sum(one.reading is reading for one in readings.waiting)
+        for reading in (Reading.UNREAD, Reading.REGISTERED, Reading.PRELIMINARY)
+    )
+    more = f", a preliminary one for {preliminary} more" if preliminary else ""
     if unread:
-        more = f", a preliminary one for {preliminary} more" if preliminary else ""
-        words = f"No report found for {_counted(len(unread))} of this stay{more}: {_name(unread[0])}"
+        more += f", {registered} more not yet available" if registered else ""
+        words = f"No report found for {_counted(unread)} of this stay{more}: {_name(readings.waiting[0])}"
         return "discharge/unread", words
+    if registered:
+        words = f"No report found for {_counted(registered)} of this stay, registered and not yet available{more}"
+        return "discharge/registered", f"{words}: {_name(readings.waiting[0])}"
     if preliminary:
         words = f"Only a preliminary report for {_counted(preliminary)} of this stay: {_name(readings.waiting[0])}"
         return "discharge/preliminary", words
@@ -100,8 +107,9 @@ def _have(readings: Readings) -> str:
 def _lines(readings: Readings, missing: Sequence[str], now: datetime) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     for one in readings.waiting[:_MAX_LISTED]:
-        label = "Not reported" if one.reading is Reading.UNREAD else "Preliminary report only"
-        lines.append((label, f"{_name(one)}; {_waiting(one, now)}; {one.belonging.value}"))
+        label = "Preliminary report only" if one.reading is Reading.PRELIMINARY else "Not reported"
+        state = "registered, not yet available; " if one.reading is Reading.REGISTERED else ""
+        lines.append((label, f"{_name(one)}; {state}{_waiting(one, now)}; {_place(one)}"))
     lines += [
         ("Not known whether of this stay", f"{_name(one)}; {_waiting(one, now)}; {one.belonging.value}")
         for one in readings.unplaced[:_MAX_LISTED]
@@ -110,6 +118,13 @@ def _lines(readings: Readings, missing: Sequence[str], now: datetime) -> list[tu
     hidden = sum(max(0, len(group) - _MAX_LISTED) for group in (readings.waiting, readings.unplaced, readings.not_checked))
     lines += [("Also", f"{hidden} more")] if hidden else []
     return [*lines, *([("Not available", ", ".join(missing))] if missing else [])]
+
+
+_BELONGS = {Belonging.NAMED: "encounter", Belonging.ORDERED: "order", Belonging.IN_TIME: "date"}
+
+
+def _place(one: OpenReading) -> str:
+    return f"belongs to this stay by its {_BELONGS[one.belonging]}" if one.belonging in _BELONGS else one.belonging.value
 
 
 def _name(one: OpenReading) -> str:
@@ -129,12 +144,12 @@ def _waiting(one: OpenReading, now: datetime) -> str:
         return f"its report is {one.report.status}{since}"
     since_when = one.since
     if since_when is None:
-        return "no report found"
+        return "no report"
     hours = int((now - since_when.at).total_seconds() // 3600) if since_when.at else None
     if hours is not None and 0 <= hours < 48:
-        return f"no report found for {hours} hour{'' if hours == 1 else 's'}"
+        return f"no report for {hours} hour{'' if hours == 1 else 's'}"
     days = (now.date() - since_when.day).days
-    return f"no report found for {days} day{'' if days == 1 else 's'}" if days >= 0 else "no report found"
+    return f"no report for {days} day{'' if days == 1 else 's'}" if days >= 0 else "no report"
 
 
 def _linked(readings: Readings) -> list[tuple[Any, str]]:

@@ -50,9 +50,16 @@ class RuleSettings:
     """How long a recorded pregnancy holds, unless something later says otherwise."""
     follow_up_early_days: int = 14
     """How many days before its due date a follow-up still counts as on time."""
-    unreported_modalities: tuple[str, ...] = ("RF", "XA")
+    unreported_modalities: tuple[str, ...] = ("XA",)
     """DICOM modalities that get no report of their own here, so that a study of them alone is never called unread."""
-    unreported_words: tuple[str, ...] = ("point of care", "point-of-care", "pocus", "intraoperative", "c-arm")
+    unreported_words: tuple[str, ...] = (
+        "point of care",
+        "point-of-care",
+        "pocus",
+        "intraoperative",
+        "intra-operative",
+        "c-arm",
+    )
     """What the description of a study says where nobody will report it, in any case of letters."""
     reports_interventions: bool = False
     """Whether images that guide a biopsy or a drainage get a radiology report."""

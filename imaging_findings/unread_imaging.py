@@ -1,14 +1,15 @@
 """Imaging of a stay that nobody has reported, or only in a preliminary way, when the patient leaves.
 
-- **Unread**: an available study that no report names. **Preliminary**: only ``registered``, ``partial`` or ``preliminary``
+- **Unread**: an available study that no report names. **Registered**: the same for one that has been made and is not available
+  yet. **Preliminary**: only ``registered``, ``partial`` or ``preliminary``
   reports name it. Cancelled and erroneous studies and reports never count, nor do studies that hold no images of their own
   (SR, PR, KO …).
 - Reports that could not be looked up (or only in part), and a report of unknown status, are never read as "unread": the
   study is then told as *could not be checked* (T11).
-- Examinations that a site's radiology never reports are its policy: fluoroscopy and angiography, images that guide a
-  biopsy, ultrasound at the bedside.
-- ``warning`` where a study of this stay is unread; ``info`` where all have at least a preliminary report, and where it is
-  not known whether a study belongs to the stay.
+- Examinations that a site's radiology never reports are its policy: angiography, imaging during an operation, images that
+  guide a biopsy, ultrasound at the bedside.
+- ``warning`` where a study of this stay is unread; ``info`` where each of them has a preliminary report or is not available
+  yet, and where it is not known whether a study belongs to the stay.
 
 No source states these rules: they need a clinician's word.
 """
@@ -44,8 +45,14 @@ class Reading(StrEnum):
     """How far the reading of a study has come."""
 
     UNREAD = "unread"
+    REGISTERED = "registered"
     PRELIMINARY = "preliminary"
     NOT_CHECKED = "not-checked"
+
+
+_RANK = {Reading.UNREAD: 0, Reading.REGISTERED: 1, Reading.PRELIMINARY: 2, Reading.NOT_CHECKED: 3}
+# FHIR: "the existence of the imaging study is registered, but there is nothing yet available".
+_REGISTERED = "registered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +96,7 @@ class Readings:
     """All studies of a patient, sorted: what waits, what nobody can place, and what is in order. Latest first."""
 
     waiting: tuple[OpenReading, ...] = ()
-    """Of this stay: unread before preliminary."""
+    """Of this stay: unread before registered before preliminary."""
     unplaced: tuple[OpenReading, ...] = ()
     """Unread or preliminary, and not known to be of this stay."""
     not_checked: tuple[OpenReading, ...] = ()
@@ -179,7 +186,7 @@ def judge_readings(
             not_checked.append(found)
         else:
             (waiting if found.belonging.is_of_stay else unplaced).append(found)
-    waiting.sort(key=lambda one: one.reading is not Reading.UNREAD)
+    waiting.sort(key=lambda one: _RANK[one.reading])
     return Readings(waiting=tuple(waiting), unplaced=tuple(unplaced), not_checked=tuple(not_checked), quiet=tuple(quiet))
 
 
@@ -195,7 +202,7 @@ def _reading_of(
 ) -> OpenReading | QuietStudy:
     reference = study.prior.reference
     place = belonging(study.placed, stay, today, policy.unplaced_look_back_days)
-    silent = _why_never_reported(study, policy)
+    silent = _why_never_reported(study, policy, today)
     if silent is None and not (place.is_of_stay or place.is_open):
         silent = place.value
     if silent is not None:
@@ -208,15 +215,18 @@ def _reading_of(
     if why is not None:
         return OpenReading(study=study, reading=Reading.NOT_CHECKED, belonging=place, why=why)
     begun = max(naming, key=lambda one: one.day or date.min, default=None)
-    reading = Reading.PRELIMINARY if begun else Reading.UNREAD
+    unread = Reading.REGISTERED if study.prior.status == _REGISTERED else Reading.UNREAD
+    reading = Reading.PRELIMINARY if begun else unread
     return OpenReading(study=study, reading=reading, belonging=place, report=begun)
 
 
-def _why_never_reported(study: StudyOfPatient, policy: UnreadPolicy) -> str | None:
+def _why_never_reported(study: StudyOfPatient, policy: UnreadPolicy, today: date) -> str | None:
     """Why nobody will report (or has) this study; None where a report is to be expected."""
     prior, modalities = study.prior, frozenset(study.modalities)
-    if prior.status != "available":
+    if prior.status not in ("available", _REGISTERED):
         return f"its status is {prior.status}"
+    if prior.status == _REGISTERED and _day(study) > today:
+        return "it is registered for a day to come"
     if modalities and modalities <= DERIVED_MODALITIES:
         return "it holds no images of its own"
     if modalities - DERIVED_MODALITIES and modalities - DERIVED_MODALITIES <= policy.unreported_modalities:

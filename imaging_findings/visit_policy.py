@@ -9,10 +9,17 @@ from dataclasses import dataclass
 class UnreadPolicy:
     """Which examinations nobody reports, and how far back a study is worth a word that nobody can place."""
 
-    unreported_modalities: frozenset[str] = frozenset({"RF", "XA"})
-    """DICOM modalities without a report of their own, where a study has nothing else: fluoroscopy during an operation,
-    angiography, whose record is the operator's."""
-    unreported_words: tuple[str, ...] = ("point of care", "point-of-care", "pocus", "intraoperative", "c-arm")
+    unreported_modalities: frozenset[str] = frozenset({"XA"})
+    """DICOM modalities without a report of their own, where a study has nothing else: angiography, whose record is the
+    operator's. Not fluoroscopy: a barium swallow is reported."""
+    unreported_words: tuple[str, ...] = (
+        "point of care",
+        "point-of-care",
+        "pocus",
+        "intraoperative",
+        "intra-operative",
+        "c-arm",
+    )
     """What a study's description holds, in small letters, where nobody will report it."""
     reports_interventions: bool = False
     """Whether images that guide a biopsy or a drainage get a radiology report."""

@@ -110,7 +110,7 @@ def test_unread_study_of_the_stay_is_one_warning_that_opens_the_images(cds: CdsA
 
     assert card["indicator"] == "warning"
     assert card["summary"] == "No report found for 1 imaging study of this stay: DX 2026-11-20 08:00 (CHEST)"
-    assert "no report found for 25 hours" in card["detail"]
+    assert "no report for 25 hours; belongs to this stay by its encounter" in card["detail"]
     assert "clinician's check" in card["detail"]
     assert card["source"]["topic"]["code"] == "unread-imaging"
     assert [(link["type"], link.get("appContext")) for link in card["links"]] == [
@@ -119,6 +119,50 @@ def test_unread_study_of_the_stay_is_one_warning_that_opens_the_images(cds: CdsA
     ]
     assert "suggestions" not in card
     assert len(card["overrideReasons"]) == 5
+
+
+# A radiologist's review, item 31b: an examination that has been made and is not available yet was not mentioned at all.
+def test_registered_study_of_the_stay_is_told_as_not_yet_available(cds: CdsActor) -> None:
+    (card,) = cards_of(cds, a_discharge(prefetch(studies=a_bundle(a_film(status="registered")))))
+
+    assert (card["indicator"], card["source"]["topic"]["code"]) == ("info", "registered-imaging")
+    assert card["summary"] == (
+        "No report found for 1 imaging study of this stay, registered and not yet available: DX 2026-11-20 08:00 (CHEST)"
+    )
+    assert (
+        "**Not reported:** DX 2026-11-20 08:00 (CHEST); registered, not yet available; no report for 25 hours" in card["detail"]
+    )
+
+
+def test_registered_studies_are_counted_beside_unread_ones(cds: CdsActor) -> None:
+    (card,) = cards_of(cds, a_discharge(prefetch(studies=a_bundle(a_film(2, status="registered"), a_film()))))
+
+    assert card["indicator"] == "warning"
+    assert card["summary"].startswith("No report found for 1 imaging study of this stay, 1 more not yet available: DX")
+
+
+# A radiologist's review, item 45.
+def test_unread_barium_swallow_is_told(cds: CdsActor) -> None:
+    swallow = a_film(modality=[{"code": "RF"}], series=[], description="BARIUM SWALLOW")
+    (card,) = cards_of(cds, a_discharge(prefetch(studies=a_bundle(swallow))))
+
+    assert "(BARIUM SWALLOW)" in card["summary"]
+
+
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        ({"stay_orders": True, "encounter": {"reference": "Encounter/main"}}, "by its order"),
+        ({"encounter": None}, "by its date"),
+    ],
+)
+def test_card_says_by_what_a_study_belongs_to_the_stay(cds: CdsActor, others: dict[str, Any], words: str) -> None:
+    order = {"resourceType": "ServiceRequest", "id": "o", "subject": {"reference": "Patient/p"}, "encounter": ENCOUNTER}
+    film = a_film(encounter=others["encounter"], basedOn=[{"reference": "ServiceRequest/o"}])
+    orders = {"stay_orders": a_bundle(order)} if others.get("stay_orders") else {}
+    (card,) = cards_of(cds, a_discharge(prefetch(studies=a_bundle(film), **orders)))
+
+    assert f"belongs to this stay {words}" in card["detail"]
 
 
 def test_all_waiting_studies_share_one_card(cds: CdsActor) -> None:

@@ -220,13 +220,17 @@ def test_report_of_the_encounter_counts_whatever_its_category() -> None:
 @pytest.mark.parametrize(
     ("members", "why"),
     [
-        ({"status": "registered"}, "its status is registered"),
+        ({"status": "registered", "started": "2026-11-22T08:00:00Z"}, "it is registered for a day to come"),
         ({"status": "cancelled"}, "its status is cancelled"),
         ({"status": "entered-in-error"}, "its status is entered-in-error"),
         ({"modality": [{"code": "SR"}, {"code": "KO"}], "series": []}, "it holds no images of its own"),
         ({"modality": [{"code": "PR"}], "series": []}, "it holds no images of its own"),
         ({"modality": [{"code": "XA"}], "series": []}, "examinations of this modality are not reported here"),
-        ({"modality": [{"code": "RF"}, {"code": "PR"}], "series": []}, "examinations of this modality are not reported here"),
+        ({"modality": [{"code": "XA"}, {"code": "PR"}], "series": []}, "examinations of this modality are not reported here"),
+        (
+            {"modality": [{"code": "RF"}], "series": [], "description": "INTRA-OPERATIVE FLUORO HIP"},
+            "its description says intra-operative",
+        ),
         ({"modality": [{"code": "ES"}], "series": []}, "it is no examination that radiology is known to report here"),
         ({"modality": [], "series": [], "description": None}, "it is no examination that radiology is known to report here"),
         ({"modality": [{"code": "US"}], "series": [], "description": "POCUS heart"}, "its description says pocus"),
@@ -245,6 +249,22 @@ def test_which_examinations_are_reported_is_the_site_s_policy() -> None:
     policy = UnreadPolicy(unreported_modalities=frozenset({"RF"}))
 
     assert [one.reading for one in judged([film], policy=policy).readings.waiting] == [Reading.UNREAD]
+
+
+@pytest.mark.parametrize(
+    ("members", "reading"),
+    [
+        ({"status": "registered"}, Reading.REGISTERED),
+        ({"status": "registered", "started": None, "encounter": {"reference": "Encounter/e"}}, Reading.REGISTERED),
+        ({"modality": [{"code": "RF"}], "series": [], "description": "BARIUM SWALLOW"}, Reading.UNREAD),
+    ],
+)
+def test_what_is_not_available_yet_and_diagnostic_fluoroscopy_wait(members: dict[str, Any], reading: Reading) -> None:
+    """A radiologist's review, items 31b and 45."""
+    readings = judged([a_film(**members)]).readings
+
+    assert [one.reading for one in readings.waiting] == [reading]
+    assert readings.urgency is (Urgency.WARNING if reading is Reading.UNREAD else Urgency.INFO)
 
 
 def test_unread_stands_before_preliminary_and_the_latest_first() -> None:
