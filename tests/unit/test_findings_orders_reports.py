@@ -13,7 +13,6 @@ from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.orders import judge_orders
 from imaging_findings.packs import bundled_packs
 from tests.cds_actors import NOW, a_patient, a_report, a_study, an_order
-from tests.order_actors import TODAY
 
 ACCESSION = {"type": {"coding": [{"code": "ACSN"}]}, "system": "urn:ris", "value": "A1"}
 
@@ -21,7 +20,7 @@ ACCESSION = {"type": {"coding": [{"code": "ACSN"}]}, "system": "urn:ris", "value
 def told(*, study: dict[str, Any], **resources: Any) -> tuple[OrderAdvice, ...]:
     """What is said of a CT of the chest when one was made on 2026-10-01."""
     empty: dict[str, Any] = {query.key: () for query in ORDER_QUERIES}
-    moment = ChartMoment(patient_id="p", encounter_id=None, today=TODAY)
+    moment = ChartMoment(patient_id="p", encounter_id=None, now=NOW)
     sent = empty | {"patient": [a_patient()], "studies": [study]} | resources
     chart = read_order_chart(sent, moment, OrderPolicy())
     draft = an_order(id="new", status="draft")
