@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from imaging_findings.answers import Answer
 from imaging_findings.codes import Code
 from imaging_findings.findings import Finding, Problem
 from imaging_findings.history import ReportFacts, StudyFacts
-from imaging_findings.intervals import DueWindow
+from imaging_findings.intervals import DueWindow, Interval
 from imaging_findings.quotes import Quote
 from imaging_findings.rules import PackInfo, Urgency
 
@@ -41,6 +42,8 @@ class NextStep:
     due: DueWindow
     firm: bool = True
     """False where the guideline only offers it (consider, optional): such a step is never overdue and never drafted."""
+    after: Interval | None = None
+    """The guideline's interval; None where the reader named a date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,8 @@ class Guidance:
     """The finding's name in the rule's own words, where its codes alone do not say it."""
     next_step: NextStep | None = None
     overdue: bool = False
+    answer: Answer | None = None
+    """What ends it, where the row says so; None: what ends any finding of its rule set."""
     order: OrderProposal | None = None
     missing: tuple[str, ...] = ()
     """Inputs without which no (or no single) interval is given."""

@@ -7,23 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 
 from imaging_findings.advice import Authority, Guidance, NextStep, Statement, Suppressed
+from imaging_findings.answers import Answer as Answer
 from imaging_findings.facts import Facts
-from imaging_findings.findings import Finding
-from imaging_findings.history import OrderFacts, StudyFacts
+from imaging_findings.history import OrderFacts
 from imaging_findings.intervals import DueWindow
-from imaging_findings.repeats import Kind, is_too_late, later_study, open_order
+from imaging_findings.repeats import Past, Standing, later_study, note_of_later, note_of_order, open_order
 from imaging_findings.rules import PlannedStep, Strength, Urgency
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What answers a follow-up, in words and as kinds of examination; without kinds nothing does."""
-
-    words: str
-    kinds: tuple[Kind, ...] = ()
+# How long an open order without a due date may wait before it counts as not done [C].
+_WAITING = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +36,12 @@ def next_step(steps: Sequence[PlannedStep], day: date | None) -> NextStep | None
     if not steps or day is None:
         return None
     first = steps[0]
-    return NextStep(examination=first.examination, due=first.interval.due(day), firm=first.strength is Strength.RECOMMENDED)
+    return NextStep(
+        examination=first.examination,
+        due=first.interval.due(day),
+        firm=first.strength is Strength.RECOMMENDED,
+        after=first.interval,
+    )
 
 
 def with_reader(guidance: Guidance, day: date | None) -> Guidance:
@@ -73,33 +73,74 @@ def with_reader(guidance: Guidance, day: date | None) -> Guidance:
 
 def after_history(guidance: Guidance, ground: Ground) -> Guidance | Suppressed:
     """Suppression by a later study or an open order (Gf), and whether the follow-up is overdue."""
-    due = guidance.next_step.due if guidance.next_step else None
-    if ground.day is not None:
-        study = _later(ground, guidance.finding, ground.day)
-        if study is not None:
-            reason = f"a later {ground.answer.words} was done on {study.day}"
-            return Suppressed(finding=guidance.finding, reason=reason, by=study.reference, rule_id=guidance.rule_id)
-        order = _ordered(ground, guidance.finding, ground.day)
-        if order is not None and is_too_late(order, due):
-            note = f"An order ({order.code_text}) is planned for {order.planned_from}, later than due."
-            guidance = replace(guidance, notes=(*guidance.notes, note))
-        elif order is not None and order.status == "draft":
-            note = f"A draft order ({order.code_text}) is waiting to be signed."
-            guidance = replace(guidance, order=None, urgency=Urgency.INFO, notes=(*guidance.notes, note))
-        elif order is not None:
-            reason = f"{order.code_text} is already ordered"
-            return Suppressed(finding=guidance.finding, reason=reason, by=order.reference, rule_id=guidance.rule_id)
-    return replace(guidance, overdue=_is_overdue(guidance.next_step, ground.today))
+    if ground.day is None:
+        return replace(guidance, overdue=_is_overdue(guidance.next_step, ground.today))
+    past = Past(
+        facts=ground.facts,
+        finding=guidance.finding,
+        day=ground.day,
+        answer=guidance.answer or ground.answer,
+        due=guidance.next_step.due if guidance.next_step else None,
+    )
+    study = later_study(past)
+    if study is not None:
+        done = "biopsy" if study.is_intervention else past.answer.words
+        return _ended(guidance, f"a later {done} was done on {study.day}", study.reference)
+    later, found = note_of_later(past), open_order(past)
+    noted = _noted(guidance, later)
+    passed = _passed(noted.next_step, past, ground.today, is_imaged=later is not None)
+    if found is None:
+        return replace(_noted(noted, passed), overdue=_is_overdue(noted.next_step, ground.today))
+    order, standing = found
+    if standing in (Standing.ANSWERS, Standing.LATE) and _is_not_done(order, past, ground.today):
+        return _not_done(_noted(noted, passed), order, ground.today)
+    if standing is Standing.ANSWERS:
+        return _ended(guidance, f"{order.code_text} is already ordered", order.reference)
+    noted = _noted(_noted(noted, note_of_order(past, order, standing)), passed)
+    if standing is Standing.DRAFT:
+        noted = replace(noted, order=None, urgency=Urgency.INFO)
+    elif standing is Standing.ON_HOLD:
+        noted = replace(noted, order=None)
+    return replace(noted, overdue=_is_overdue(noted.next_step, ground.today))
 
 
-def _later(ground: Ground, finding: Finding, day: date) -> StudyFacts | None:
-    found = (later_study(ground.facts, finding, day, kind) for kind in ground.answer.kinds)
-    return min((one for one in found if one), key=lambda study: study.day or day, default=None)
+def _ended(guidance: Guidance, reason: str, by: str) -> Suppressed:
+    return Suppressed(finding=guidance.finding, reason=reason, by=by, rule_id=guidance.rule_id)
 
 
-def _ordered(ground: Ground, finding: Finding, day: date) -> OrderFacts | None:
-    found = (open_order(ground.facts, finding, day, kind) for kind in ground.answer.kinds)
-    return min((one for one in found if one), key=lambda order: order.status == "draft", default=None)
+def _noted(guidance: Guidance, note: str | None) -> Guidance:
+    return replace(guidance, notes=(*guidance.notes, note)) if note else guidance
+
+
+def _is_not_done(order: OrderFacts, past: Past, today: date) -> bool:
+    """Whether the order's time has passed: the due window, or three months where nothing is due on a day."""
+    if order.planned_from is not None and order.planned_from >= today:
+        return False
+    if past.due is not None:
+        return past.due.is_overdue(today)
+    return (order.planned_from or order.authored or past.day) + _WAITING < today
+
+
+def _not_done(guidance: Guidance, order: OrderFacts, today: date) -> Guidance:
+    """An order that was written and not carried out ends nothing; it is not written a second time either."""
+    is_overdue = _is_overdue(guidance.next_step, today)
+    ordered = f"ordered {order.authored}, not done" if order.authored else "ordered, not done"
+    step = guidance.next_step
+    return replace(
+        _noted(guidance, f"An order ({order.code_text}) is open: {ordered}."),
+        order=None,
+        overdue=is_overdue,
+        headline=f"{step.examination} overdue since {step.due.latest}; {ordered}" if step and is_overdue else guidance.headline,
+    )
+
+
+def _passed(step: NextStep | None, past: Past, today: date, *, is_imaged: bool) -> str | None:
+    """A step that is only offered is never overdue; that its time has passed is said all the same."""
+    if step is None or step.firm or step.after is None or not step.due.is_overdue(today):
+        return None
+    known = not is_imaged and "studies" not in past.facts.unavailable | past.facts.partial
+    point = f"{step.after.high}-{str(step.after).rpartition(' ')[2].removesuffix('s')} point passed {step.due.latest}"
+    return f"{point}, no imaging found." if known else f"{point}."
 
 
 def _overlap(window: DueWindow, step: NextStep | None) -> bool:

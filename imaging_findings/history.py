@@ -12,10 +12,11 @@ from fhir_imaging.tolerant import as_dict, dicts, text
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_findings import codes
 from imaging_findings.codes import Code
+from imaging_findings.coverage import is_only_said, is_pet, names_of, shows_lungs
 from imaging_findings.findings import Problem
 from imaging_findings.modalities import family_of
 from imaging_findings.observations import SIGNED, day_of, moment_of, reference_of, relative_reference
-from imaging_findings.study_kinds import Basis, Side, StudyKind, kind_of_order, kind_of_study
+from imaging_findings.study_kinds import Basis, Contrast, Side, StudyKind, kind_of_order, kind_of_study
 from imaging_findings.study_table import SiteStudies, study_codes
 
 ICD_10 = frozenset(
@@ -49,6 +50,15 @@ class StudyFacts:
     based_on: frozenset[str]
     is_intervention: bool = False
     side: Side = Side.UNSTATED
+    started: datetime | None = None
+    """None unless the source gave a time with its zone."""
+    is_pet: bool = False
+    shows_lungs: bool = True
+    """False for an examination of another part of the chest alone (ribs, esophagus)."""
+    is_only_said: bool = False
+    """Whether only words name its regions, and not one region alone: it then informs and ends nothing (Gc)."""
+    procedure: str = ""
+    """The names of an intervention and its description; empty for all else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +76,13 @@ class OrderFacts:
     reasons: frozenset[str]
     is_intervention: bool = False
     side: Side = Side.UNSTATED
+    authored_at: datetime | None = None
+    """None unless the source gave a time with its zone."""
+    contrast: Contrast = Contrast.UNKNOWN
+    is_screening: bool = False
+    is_pet: bool = False
+    shows_lungs: bool = True
+    """False for an examination of another part of the chest alone (ribs, esophagus)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,18 +130,25 @@ def read_study_facts(resource: Mapping[str, Any], site: SiteStudies | None = Non
     if isinstance(uid, UnreadableStudy):
         return Problem(reference, uid.problem)
     kind = kind_of_study(resource, site)
+    described = text(resource.get("description"))
+    procedures = [one for key in ("procedureCode", "procedure") for one in dicts(resource.get(key))]
     return StudyFacts(
         reference=reference,
         study_instance_uid=uid,
         status=text(resource.get("status")) or "unknown",
         day=day_of(text(resource.get("started"))),
-        description=text(resource.get("description")),
+        description=described,
         families=kind.families if kind.basis is not Basis.WORDS or _states_modality(resource) else frozenset(),
         regions=kind.regions,
         is_screening=kind.is_screening and kind.basis is Basis.CODE,
         based_on=_relative_references(resource.get("basedOn"), "ServiceRequest"),
         is_intervention=kind.is_intervention,
         side=kind.side,
+        started=moment_of(text(resource.get("started"))),
+        is_pet="NM" in kind.families and is_pet(_modalities(resource), _stated(procedures), site),
+        shows_lungs="chest" not in kind.regions or shows_lungs(names_of(procedures, _sites(resource), described, site)),
+        is_only_said=is_only_said(kind, described),
+        procedure=_procedure(procedures, described, site) if kind.is_intervention else "",
     )
 
 
@@ -151,6 +175,12 @@ def read_order(resource: Mapping[str, Any], site: SiteStudies | None = None) -> 
         reasons=_relative_references(resource.get("reasonReference"), "Observation"),
         is_intervention=kind.is_intervention,
         side=kind.side,
+        authored_at=moment_of(text(resource.get("authoredOn"))),
+        contrast=kind.contrast,
+        is_screening=kind.is_screening,
+        is_pet="NM" in kind.families and is_pet((), _stated([resource.get("code")]), site),
+        shows_lungs="chest" not in kind.regions
+        or shows_lungs(names_of([resource.get("code")], dicts(resource.get("bodySite")), None, site)),
     )
 
 
@@ -193,9 +223,27 @@ def read_smoking(resource: Mapping[str, Any]) -> str | None:
     return f"{words} ({when})" if words and when else words
 
 
-def _states_modality(resource: Mapping[str, Any]) -> bool:
+def _modalities(resource: Mapping[str, Any]) -> set[str]:
     stated = [*dicts(resource.get("modality")), *(one.get("modality") for one in dicts(resource.get("series")))]
-    return any(family_of(concept_code(one) or "") for one in stated)
+    return {code for one in stated if (code := concept_code(one))}
+
+
+def _sites(resource: Mapping[str, Any]) -> list[object]:
+    return [one.get("bodySite") for one in dicts(resource.get("series")) if one.get("bodySite")]
+
+
+def _stated(concepts: Iterable[object]) -> list[Code]:
+    unwrapped = (as_dict(as_dict(one).get("concept")) or one for one in concepts)
+    return [code for one in unwrapped for code in codes.codings(one)]
+
+
+def _procedure(procedures: Iterable[object], described: str | None, site: SiteStudies | None) -> str:
+    known = [one.code.display or "" for one in study_codes(_stated(procedures), site)]
+    return "; ".join([*known, described or ""])
+
+
+def _states_modality(resource: Mapping[str, Any]) -> bool:
+    return any(map(family_of, _modalities(resource)))
 
 
 def _order_words(code: object, kind: StudyKind, site: SiteStudies | None) -> str:

@@ -14,6 +14,7 @@ from imaging_findings.pack_parts import (
     read_info,
     read_member,
     read_order,
+    read_row_answer,
     read_step,
     read_top,
     refuse_duplicates,
@@ -65,6 +66,7 @@ def site_nodules(pack: NodulePack, owner: str, table: TomlTable) -> NodulePack:
 
 def _nodule_row(table: TomlTable) -> NoduleRow:
     risk = table.string("risk", default="-")
+    steps = tuple(read_step(step) for step in table.tables("steps"))
     row = NoduleRow(
         row_id=table.string("id"),
         attenuation=frozenset(read_member(Attenuation, word, table) for word in table.strings("attenuation")),
@@ -72,9 +74,10 @@ def _nodule_row(table: TomlTable) -> NoduleRow:
         multiple=table.boolean("multiple"),
         bands=frozenset(read_member(Band, word, table) for word in table.strings("band")),
         statement=table.string("statement"),
-        steps=tuple(read_step(step) for step in table.tables("steps")),
+        steps=steps,
         urgency=Urgency(table.choice("urgency", (Urgency.INFO, Urgency.WARNING))),
         evidence=table.choice("evidence", ("S", "C")),
+        answer=read_row_answer(table, has_steps=bool(steps)),
     )
     table.close()
     return row

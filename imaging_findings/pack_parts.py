@@ -10,7 +10,8 @@ from typing import TypeVar
 from imaging_findings import codes
 from imaging_findings.codes import Code
 from imaging_findings.intervals import Interval, Unit
-from imaging_findings.rules import OrderCode, PackInfo, PlannedStep, SizeRange, Strength
+from imaging_findings.modalities import family_of
+from imaging_findings.rules import AnsweredBy, OrderCode, PackInfo, PlannedStep, RowAnswer, SizeRange, Strength
 from imaging_findings.toml_lines import TomlLines
 from imaging_findings.toml_tables import PackError, TomlTable, read_toml
 
@@ -74,6 +75,28 @@ def read_order(table: TomlTable | None) -> OrderCode | None:
     )
     table.close()
     return order
+
+
+def read_row_answer(table: TomlTable, *, has_steps: bool, unless_stated: AnsweredBy = AnsweredBy.IMAGING) -> RowAnswer:
+    """What answers a row. A row with a step asks for imaging; ``unless_stated`` is for one without."""
+    stated = table.choice("answered_by", tuple(AnsweredBy), default=AnsweredBy.IMAGING if has_steps else unless_stated)
+    by = AnsweredBy(stated)
+    if has_steps and by in (AnsweredBy.INTERVENTION, AnsweredBy.NONE):
+        table.fault(f"is answered by {by}, but asks for imaging in a step", key="answered_by")
+    return RowAnswer(
+        by=by,
+        by_screening=table.flag("screening_answers", default=True),
+        kinds=tuple(read_answer(one) for one in table.tables("answer")),
+    )
+
+
+def read_answer(table: TomlTable) -> tuple[str, str]:
+    """One kind of examination that answers: a modality family (or ``PT``, a PET) and a region."""
+    family, region = table.string("family"), table.string("region")
+    if family not in (family_of(family), "PT"):
+        table.fault(f"names {family}, which is no modality family")
+    table.close()
+    return family, region
 
 
 def read_range(table: TomlTable | None) -> SizeRange | None:

@@ -28,6 +28,27 @@ class Strength(StrEnum):
     IF_PERSISTENT = "if-persistent"
 
 
+class AnsweredBy(StrEnum):
+    """What can end a row's follow-up (rule Gf). Images do not answer a call for tissue, and no order answers a referral."""
+
+    IMAGING = "imaging"
+    INTERVENTION = "intervention"
+    """A biopsy or puncture of the organ."""
+    EITHER = "either"
+    NONE = "none"
+    """A referral or a discussion: nothing here shows whether it took place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowAnswer:
+    """What answers one row. ``kinds`` (modality family, or ``PT`` for a PET; region) take the place of the pack's own."""
+
+    by: AnsweredBy = AnsweredBy.IMAGING
+    by_screening: bool = True
+    """Whether a screening examination answers."""
+    kinds: tuple[tuple[str, str], ...] = ()
+
+
 class Rounding(StrEnum):
     """The clinical owner's decision on sizes such as 5.5 mm."""
 
@@ -85,6 +106,7 @@ class CategoryRow:
     urgency: Urgency
     order: OrderCode | None
     evidence: str
+    answer: RowAnswer = RowAnswer()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +169,7 @@ class NoduleRow:
     steps: tuple[PlannedStep, ...]
     urgency: Urgency
     evidence: str
+    answer: RowAnswer = RowAnswer()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +245,7 @@ class TableRow:
     urgency: Urgency
     speaks: Speaks
     evidence: str
+    answer: RowAnswer = RowAnswer()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +267,8 @@ class TablePack:
     answers: tuple[tuple[str, str], ...]
     """Modality family and region of the examinations that answer a follow-up."""
     answer_words: str
+    organ: tuple[str, ...]
+    """Beginnings of words, one of which names the organ in a biopsy that answers."""
     inputs: tuple[TableInput, ...]
     derived: tuple[DerivedCategory, ...]
     rows: tuple[TableRow, ...]

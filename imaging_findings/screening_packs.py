@@ -13,12 +13,13 @@ from imaging_findings.pack_parts import (
     read_member,
     read_order,
     read_range,
+    read_row_answer,
     read_step,
     read_top,
     refuse_duplicates,
     with_rows,
 )
-from imaging_findings.rules import CategoryRow, ScreeningPack, Trigger, Urgency
+from imaging_findings.rules import AnsweredBy, CategoryRow, ScreeningPack, Trigger, Urgency
 from imaging_findings.toml_tables import TomlTable
 
 _MONTHS = (0, 120)
@@ -85,6 +86,7 @@ def _category_row(table: TomlTable) -> CategoryRow:
         urgency=Urgency(table.choice("urgency", (Urgency.INFO, Urgency.WARNING))),
         order=read_order(table.table("order")),
         evidence=table.choice("evidence", ("S", "C")),
+        answer=read_row_answer(table, has_steps=step is not None, unless_stated=AnsweredBy.NONE),
     )
     if row.order and not row.steps:
         table.fault("has an order but no step: an order needs its date")

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from imaging_findings.modalities import family_of
-from imaging_findings.pack_parts import finish, read_info, read_range, read_step, read_top, refuse_duplicates
-from imaging_findings.rules import DerivedCategory, SizeRange, Speaks, TableInput, TablePack, TableRow, Urgency
+from imaging_findings.pack_parts import (
+    finish,
+    read_answer,
+    read_info,
+    read_range,
+    read_row_answer,
+    read_step,
+    read_top,
+    refuse_duplicates,
+)
+from imaging_findings.rules import AnsweredBy, DerivedCategory, SizeRange, Speaks, TableInput, TablePack, TableRow, Urgency
 from imaging_findings.toml_tables import TomlTable
 
 
@@ -16,8 +24,9 @@ def parse_table_pack(toml: str, name: str) -> TablePack:
         info=read_info(top, code=top.string("code", default="-").strip("-")),
         reads=top.string("reads"),
         choice=top.string("choice", default="-").strip("-") or None,
-        answers=tuple(_answer(table) for table in top.tables("answer")),
+        answers=tuple(read_answer(table) for table in top.tables("answer")),
         answer_words=top.string("answer_words", default="examination"),
+        organ=tuple(one.lower() for one in top.strings("organ")),
         inputs=inputs,
         derived=tuple(_derived(table) for table in top.tables("derived")),
         rows=tuple(read_row(table) for table in top.tables("row")),
@@ -36,16 +45,19 @@ def read_row(table: TomlTable) -> TableRow:
     """One row of a table."""
     numbers = table.table("numbers")
     words = table.table("words")
+    steps = tuple(read_step(step) for step in table.tables("steps"))
     row = TableRow(
         row_id=table.string("id"),
         categories=frozenset(table.strings("category")),
         numbers=() if numbers is None else tuple((key, _range_in(numbers, key)) for key in numbers.names()),
         words=() if words is None else tuple((key, words.string(key)) for key in words.names()),
         statement=table.string("statement"),
-        steps=tuple(read_step(step) for step in table.tables("steps")),
+        steps=steps,
         urgency=Urgency(table.choice("urgency", (Urgency.INFO, Urgency.WARNING))),
         speaks=Speaks(table.choice("speaks", tuple(Speaks), default=Speaks.ALWAYS)),
         evidence=table.choice("evidence", ("S", "C")),
+        # A row that only says what to do is not taken to be done by images unless it says so.
+        answer=read_row_answer(table, has_steps=bool(steps), unless_stated=AnsweredBy.NONE),
     )
     if row.speaks is Speaks.WHEN_DUE and not row.steps:
         table.fault("speaks when due, but has no step")
@@ -59,6 +71,8 @@ def refuse_unknown_inputs(pack: TablePack, top: TomlTable) -> None:
     used = {name for row in pack.rows for name, _ in (*row.numbers, *row.words)} | {one.number for one in pack.derived}
     for name in sorted(used - known):
         top.fault(f"uses {name}, which is no input of the pack")
+    if not pack.organ and any(row.answer.by in (AnsweredBy.INTERVENTION, AnsweredBy.EITHER) for row in pack.rows):
+        top.fault("has a row that a biopsy answers, but names no organ")
 
 
 def _refuse_odd_severity(pack: TablePack, top: TomlTable) -> None:
@@ -86,11 +100,3 @@ def _derived(table: TomlTable) -> DerivedCategory:
     )
     table.close()
     return found
-
-
-def _answer(table: TomlTable) -> tuple[str, str]:
-    family, region = table.string("family"), table.string("region")
-    if family_of(family) != family:
-        table.fault(f"names {family}, which is no modality family")
-    table.close()
-    return family, region

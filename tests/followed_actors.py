@@ -15,7 +15,7 @@ from tests.cds_actors import DCM, NOW, SCT, a_patient, a_study, an_observation, 
 ASSESSMENT = "https://imaging-cds.example/fhir/CodeSystem/imaging-assessment"
 SYSTEMS = "https://imaging-cds.example/fhir/CodeSystem/"
 SIDES = {"left": "7771000", "right": "24028007", "both": "51440002"}
-BREAST, ABDOMEN, PELVIS, NECK = "76752008", "818981001", "12921003", "45048000"
+BREAST, ABDOMEN, PELVIS, NECK = "76752008", "818981001", "816092008", "45048000"
 
 
 def followed(

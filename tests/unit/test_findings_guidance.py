@@ -300,11 +300,10 @@ def test_gf_other_studies_do_not(members: dict[str, Any]) -> None:
     "members",
     [
         {},
-        {"status": "on-hold"},
         {"intent": "plan"},
         {"authoredOn": None, "reasonReference": [{"reference": "Observation/finding"}]},
     ],
-    ids=["active", "on hold", "plan", "names the finding"],
+    ids=["active", "plan", "names the finding"],
 )
 def test_gf_an_open_order_ends_the_matter(members: dict[str, Any]) -> None:
     judgement = judged(a_lung_rads("3"), orders=[an_order(**members)])

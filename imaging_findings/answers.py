@@ -1,0 +1,98 @@
+"""What would answer a follow-up: which examinations, whether a biopsy, and whether anything in a chart does (rule Gf)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from imaging_findings.rules import AnsweredBy, RowAnswer, TablePack, TableRow
+from imaging_findings.study_kinds import Contrast
+
+PET = "PT"
+"""A PET or PET/CT. Its family is nuclear medicine, but a bone scan answers nothing that a PET does."""
+_TISSUE = re.compile(r"biops|\bfna[bc]?\b|fine needle|core needle|feinnadel|stanz", re.IGNORECASE)
+_LUNG = ("lung", "pulmon", "chest", "thora", "bronch")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What would answer the follow-up: modality family (or ``PET``) and body region."""
+
+    family: str
+    region: str
+
+
+CHEST_CT = Kind("CT", "chest")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What answers a follow-up, in words and as kinds of examination; without kinds nothing does."""
+
+    words: str
+    kinds: tuple[Kind, ...] = ()
+    by: AnsweredBy = AnsweredBy.IMAGING
+    by_screening: bool = True
+    contrast: Contrast = Contrast.UNKNOWN
+    """The phase that the rule's own order names."""
+    organ: tuple[str, ...] = ()
+    """Beginnings of words, one of which names the organ in a biopsy that answers."""
+    of_lungs: bool = False
+    """Whether the examination must show the lungs, which not every examination of the chest does."""
+
+    @property
+    def by_images(self) -> bool:
+        """Whether an examination answers."""
+        return self.by in (AnsweredBy.IMAGING, AnsweredBy.EITHER)
+
+    @property
+    def regions(self) -> frozenset[str]:
+        """The regions that it is about."""
+        return frozenset(kind.region for kind in self.kinds)
+
+    def is_tissue(self, words: str) -> bool:
+        """Whether these words name a biopsy of the organ; a drainage or another organ's biopsy answers nothing."""
+        if self.by not in (AnsweredBy.INTERVENTION, AnsweredBy.EITHER) or not _TISSUE.search(words):
+            return False
+        said = words.lower()
+        return any(re.search(rf"\b{re.escape(organ)}", said) for organ in self.organ)
+
+
+CHEST_CT_ANSWER = Answer(words="chest CT", kinds=(CHEST_CT,), organ=_LUNG, of_lungs=True)
+
+
+def of_lung_rows(rows: Sequence[RowAnswer], contrast: Contrast = Contrast.UNKNOWN) -> Answer:
+    """What answers rows about the lung: of several (the risk is not known) only what answers each of them."""
+    kinds = [frozenset(Kind(*kind) for kind in row.kinds) or frozenset([CHEST_CT]) for row in rows]
+    shared = frozenset.intersection(*kinds) if kinds else frozenset([CHEST_CT])
+    return Answer(
+        words="chest examination" if len(shared) > 1 else "chest CT",
+        kinds=tuple(sorted(shared, key=lambda kind: kind.family)),
+        by=_shared([row.by for row in rows]),
+        by_screening=all(row.by_screening for row in rows),
+        contrast=contrast,
+        organ=_LUNG,
+        of_lungs=True,
+    )
+
+
+def of_table(pack: TablePack, rows: Sequence[TableRow] = ()) -> Answer:
+    """What answers rows of a table pack; without a row any of the pack's examinations."""
+    said = [row.answer for row in rows]
+    kinds = [kind for row in said for kind in row.kinds] or list(pack.answers)
+    return Answer(
+        words=pack.answer_words,
+        kinds=tuple(Kind(*kind) for kind in dict.fromkeys(kinds)),
+        by=_shared([row.by for row in said]),
+        by_screening=all(row.by_screening for row in said),
+        organ=pack.organ,
+    )
+
+
+def _shared(stated: Sequence[AnsweredBy]) -> AnsweredBy:
+    """What answers each of several rows."""
+    narrowed = set(stated) - {AnsweredBy.EITHER}
+    if not narrowed:
+        return AnsweredBy.EITHER if stated else AnsweredBy.IMAGING
+    return narrowed.pop() if len(narrowed) == 1 else AnsweredBy.NONE

@@ -1,0 +1,216 @@
+"""Gf, Gc: what ends a follow-up and what only looks as if it did: a reminder that is silenced wrongly is the worst fault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from imaging_findings.advice import Guidance
+from imaging_findings.codes import LOINC
+from imaging_findings.rules import Urgency
+from tests.cds_actors import a_lung_rads, a_nodule, a_study, an_order, concept, nodule_components
+from tests.followed_actors import ABDOMEN, ASSESSMENT, BREAST, NECK, PELVIS, assessed, followed, imaged
+
+MG = imaged("study", "2026-05-01", "MG", BREAST)
+US_NECK = imaged("study", "2026-05-01", "US", NECK)
+CT_ABDOMEN = imaged("study", "2026-05-01", "CT", ABDOMEN)
+AT_RISK = {"code": concept(ASSESSMENT, "at-risk"), "valueBoolean": True}
+
+
+def an_lr5() -> dict[str, Any]:
+    found = assessed("li-rads-ct-mr", "LR-5", "2018")
+    return found | {"component": [*found["component"], AT_RISK]}
+
+
+def the_open(*findings: dict[str, Any], **after: Any) -> Guidance:
+    judgement = followed(*findings, **after)
+    assert len(judgement.guidance) == 1, judgement.suppressed
+    return judgement.guidance[0]
+
+
+# --- what asks for tissue or a referral
+
+
+@pytest.mark.parametrize(
+    ("finding", "study", "later"),
+    [
+        (assessed("bi-rads", "4", "5", side="left"), MG, imaged("later", "2026-06-01", "MG", BREAST)),
+        (
+            assessed("ti-rads", "TR5", "2017", mm=12),
+            US_NECK,
+            imaged("later", "2026-06-01", "US", None, description="US carotid"),
+        ),
+        (
+            assessed("o-rads-us", "5", "2022"),
+            imaged("study", "2026-05-01", "US", PELVIS),
+            imaged("l", "2026-06-01", "US", PELVIS),
+        ),
+        (assessed("bosniak", "IV", "2019"), CT_ABDOMEN, imaged("later", "2026-05-02", "CT", ABDOMEN)),
+        (an_lr5(), CT_ABDOMEN, imaged("later", "2026-06-01", "CT", ABDOMEN)),
+        (assessed("abdominal-aorta", mm=58), CT_ABDOMEN, imaged("later", "2026-05-02", "US", ABDOMEN)),
+        (assessed("pi-rads", "5", "2.1"), imaged("study", "2026-05-01", "MR", PELVIS), imaged("l", "2026-06-01", "MR", PELVIS)),
+    ],
+    ids=["BI-RADS 4", "TR5", "O-RADS 5", "Bosniak IV", "LR-5", "AAA above the table", "PI-RADS 5"],
+)
+def test_gf_imaging_answers_no_call_for_tissue_and_no_referral(
+    finding: dict[str, Any], study: dict[str, Any], later: dict[str, Any]
+) -> None:
+    guidance = the_open(finding, studies=[study, later])
+
+    assert guidance.urgency is Urgency.WARNING
+    assert any("does not answer it" in note for note in guidance.notes)
+
+
+def test_gf_such_a_note_names_what_was_done_and_when() -> None:
+    guidance = the_open(assessed("bosniak", "IV", "2019"), studies=[CT_ABDOMEN, imaged("later", "2026-05-02", "CT", ABDOMEN)])
+
+    assert guidance.notes == ("A later CT abdomen of 2026-05-02 does not answer it.",)
+
+
+@pytest.mark.parametrize(
+    ("code", "is_open"),
+    [
+        ("26338-4", False),
+        ("24602-5", False),
+        ("26339-2", True),
+        ("26344-2", True),
+        ("24823-7", True),
+    ],
+    ids=["biopsy of the left breast", "of a breast", "of the right breast", "aspiration of a cyst", "biopsy of the lung"],
+)
+def test_gf_only_a_biopsy_of_the_organ_and_side_answers_a_call_for_tissue(code: str, is_open: bool) -> None:
+    order = an_order(code=concept(LOINC, code), authoredOn="2026-10-20")
+    ordered = followed(assessed("bi-rads", "5", "5", side="left"), studies=[MG], orders=[order])
+    done = imaged("done", "2026-06-01", "MG", None, procedureCode=[concept(LOINC, code)])
+    imaged_since = followed(assessed("bi-rads", "5", "5", side="left"), studies=[MG, done])
+
+    assert bool(ordered.guidance) is is_open
+    assert bool(imaged_since.guidance) is is_open
+
+
+def test_gf_a_biopsy_that_was_ordered_months_ago_and_not_done_is_told() -> None:
+    order = an_order(code=concept(LOINC, "26338-4"), authoredOn="2026-05-02")
+
+    guidance = the_open(assessed("bi-rads", "5", "5", side="left"), studies=[MG], orders=[order])
+
+    assert guidance.urgency is Urgency.WARNING
+    assert "An order (MG Guidance for biopsy of Breast - left) is open: ordered 2026-05-02, not done." in guidance.notes
+
+
+def test_gf_a_suspicious_finding_whose_size_is_missing_is_answered_by_no_image() -> None:
+    later = imaged("later", "2026-06-01", "US", NECK)
+
+    assert followed(assessed("ti-rads", "TR5", "2017"), studies=[US_NECK, later]).guidance
+
+
+# --- screening examinations
+
+
+@pytest.mark.parametrize("category", ["0", "3", "4", "5"])
+def test_gf_an_order_for_screening_answers_no_bi_rads_that_asks_for_more(category: str) -> None:
+    order = an_order(code=concept(LOINC, "24606-6"), authoredOn="2026-05-02")
+
+    assert the_open(assessed("bi-rads", category, "5"), studies=[MG], orders=[order]).urgency is Urgency.WARNING
+
+
+def test_gf_an_order_for_screening_answers_the_annual_screening() -> None:
+    order = an_order(code=concept(LOINC, "79086-5"), occurrenceDateTime="2027-10-01")
+
+    assert followed(a_lung_rads("2"), studies=[a_study()], orders=[order]).guidance == ()
+
+
+# --- orders
+
+
+FOUR_A = a_lung_rads("4A", effectiveDateTime="2025-10-01")
+SEEN = imaged("study", "2025-10-01")
+
+
+@pytest.mark.parametrize("planned", [None, "2025-12-28", "2026-01-05"])
+def test_gf_an_order_that_was_never_carried_out_silences_nothing(planned: str | None) -> None:
+    order = an_order(authoredOn="2025-10-02", occurrenceDateTime=planned)
+
+    guidance = the_open(FOUR_A, studies=[SEEN], orders=[order])
+
+    assert (guidance.urgency, guidance.overdue, guidance.order) == (Urgency.WARNING, True, None)
+    assert guidance.headline == "LDCT overdue since 2026-01-01; ordered 2025-10-02, not done"
+
+
+def test_gf_an_order_within_its_time_still_ends_the_matter() -> None:
+    assert followed(a_lung_rads("4A"), studies=[a_study()], orders=[an_order(occurrenceDateTime="2026-12-28")]).guidance == ()
+
+
+@pytest.mark.parametrize(
+    ("members", "note"),
+    [
+        ({"status": "on-hold"}, "An order (CT Chest WO contrast) is on hold."),
+        (
+            {"occurrenceDateTime": "2026-11-22"},
+            "An order (CT Chest WO contrast) is planned for 2026-11-22, earlier than due; it does not answer it.",
+        ),
+        (
+            {"authoredOn": "2026-10-01"},
+            "An order (CT Chest WO contrast) was written on the day of the study and may be the study's own.",
+        ),
+    ],
+    ids=["on hold", "too early", "the study's own day"],
+)
+def test_gf_an_order_that_may_not_answer_is_named_and_ends_nothing(members: dict[str, Any], note: str) -> None:
+    study = a_study(started="2026-10-01")
+
+    assert note in the_open(a_lung_rads("3"), studies=[study], orders=[an_order(**members)]).notes
+
+
+@pytest.mark.parametrize(
+    ("authored", "is_open"),
+    [("2026-10-01T07:00:00+02:00", True), ("2026-10-01T18:00:00+02:00", False), ("2026-09-30T23:30:00-05:00", True)],
+)
+def test_gf_an_order_from_before_the_study_began_is_not_for_its_follow_up(authored: str, is_open: bool) -> None:
+    study = a_study(started="2026-10-01T10:00:00+02:00")
+
+    assert bool(followed(a_lung_rads("3"), studies=[study], orders=[an_order(authoredOn=authored)]).guidance) is is_open
+
+
+def test_gf_an_order_that_names_the_finding_has_decided_on_its_time() -> None:
+    order = an_order(occurrenceDateTime="2026-11-22", reasonReference=[{"reference": "Observation/finding"}])
+
+    assert followed(a_lung_rads("3"), studies=[a_study()], orders=[order]).guidance == ()
+
+
+# --- studies
+
+
+def test_gf_a_study_is_never_later_than_itself() -> None:
+    own = a_study(started="2026-10-01T23:30:00-05:00")
+    copy = a_study(id="copy", started="2026-10-02T04:30:00Z")
+
+    assert followed(a_lung_rads("4A"), studies=[own, copy]).guidance
+
+
+def test_gf_two_zones_make_no_study_later() -> None:
+    own = a_study(started="2026-10-01T23:30:00-05:00")
+    other = imaged("other", "2026-10-02T04:20:00Z")
+
+    assert followed(a_lung_rads("4A"), studies=[own, other]).guidance
+
+
+@pytest.mark.parametrize("description", ["CT HEAD - chest pain, syncope", "CT chest pain", "CT neck and chest"])
+def test_gc_words_that_leave_open_what_was_imaged_end_nothing(description: str) -> None:
+    later = imaged("later", "2026-11-03", site=None, description=description)
+
+    guidance = the_open(a_lung_rads("3"), studies=[a_study(), later])
+
+    assert any(note.endswith("may answer it, but only words say what it shows.") for note in guidance.notes)
+
+
+# --- steps that are only offered
+
+
+def test_f1_a_step_that_is_only_offered_says_that_its_time_has_passed() -> None:
+    finding = a_nodule(component=nodule_components(12.0, "solid", risk="high"), effectiveDateTime="2026-04-01")
+
+    guidance = the_open(finding, studies=[imaged("study", "2026-04-01")])
+
+    assert "3-month point passed 2026-07-01, no imaging found." in guidance.notes
+    assert guidance.overdue is False
