@@ -96,7 +96,9 @@ def gather(request: HookRequest, queries: Sequence[FactQuery], client: FhirClien
     fetched = _fetch_all(client, allowed, values, request, budgets) if client and allowed else {}
     for query in open_queries:
         fetched |= _as_granted(query, reach[query.key], values[query.key], fetched.get(query.key))
-    gathered = _merged(queries, values, fetched, {query.key: _why_missing(query, values, request, client) for query in queries})
+    whole = {key for key, value in values.items() if value.is_complete}
+    otherwise = {query.key: _why_missing(query, values, request, client) for query in queries if query.key not in whole}
+    gathered = _merged(queries, values, fetched, otherwise)
     missing = [query for query in queries if query.required and gathered.resources[query.key] is None]
     if missing:
         told = "; ".join(_how_to_supply(query, gathered.reasons[query.key]) for query in missing)

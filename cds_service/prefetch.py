@@ -75,8 +75,9 @@ def _is_the_contexts(resource: Mapping[str, Any], patient_id: str, encounter_id:
 def read_entries(query: FactQuery, bundle: Mapping[str, Any]) -> PrefetchValue:
     """What a searchset Bundle says for one query."""
     resources = [as_dict(entry.get("resource")) for entry in dicts(bundle.get("entry"))]
-    wanted = tuple(resource for resource in resources if resource.get("resourceType") == query.resource_type)
-    if any(is_error(resource) for resource in resources):
+    wanted = tuple([resource for resource in resources if resource.get("resourceType") == query.resource_type])
+    # Where all are of the type that was asked for, none is an OperationOutcome.
+    if len(wanted) < len(resources) and any(is_error(resource) for resource in resources):
         return PrefetchValue(state=PrefetchState.FAILED, resources=wanted)
     next_url = next_link(bundle)
     if next_url:

@@ -68,9 +68,11 @@ def create_blueprint(services: CdsServices, offered: Mapping[str, ServiceDefinit
     def feedback(service_id: str) -> Response:
         caller = _caller(services)
         service = _service(offered, service_id)
-        entries = parse_feedback(json_body(request, services.settings.max_body_bytes))
+        entries = parse_feedback(json_body(request, services.settings.max_body_bytes), services.clock())
         services.feedback.record(entries, service_id=service.service_id, client=caller.iss, now=services.now())
-        return Response(status=200)
+        taken = Response(status=200)
+        del taken.headers["Content-Type"]  # no body is defined (R34), and none is no page
+        return taken
 
     @blueprint.get(DOCUMENTATION)
     def documentation() -> Response:
@@ -151,8 +153,14 @@ def _answer(
 ) -> tuple[tuple[IssuedCard, ...], bytes]:
     """The cards, and the answer that carries them."""
     try:
-        cards = readable(_cards(services, service, hook_request, caller))
-        return cards, encoded(_checked({"cards": [card.card for card in cards]}, services))
+        cards = _cards(services, service, hook_request, caller)
+        try:
+            body = encoded({"cards": [card.card for card in cards]})
+        except (ValueError, RecursionError):
+            cards = readable(cards)
+            body = encoded({"cards": [card.card for card in cards]})
+        _check(cards, services)
+        return cards, body
     except RecursionError as exc:
         # Nothing here is nested but what came in: a resource hundreds of levels deep that the JSON parser still took.
         raise InvalidRequest("The body is nested too deeply.") from exc
@@ -173,11 +181,10 @@ def _cards(
     return at_most(cards_for(service, context, client, services.budgets), services.settings.max_cards)
 
 
-def _checked(answer: dict[str, object], services: CdsServices) -> dict[str, object]:
-    """The answer, after the outbound validator where the site wants it: a wrong card is a fault of ours, never a silence."""
-    faults = faults_of(answer) if services.settings.validate_responses else ()
+def _check(cards: tuple[IssuedCard, ...], services: CdsServices) -> None:
+    """The outbound validator, where the site wants it: a wrong card is a fault of ours, never a silence."""
+    faults = faults_of({"cards": [card.card for card in cards]}) if services.settings.validate_responses else ()
     if faults:
         # Places and requirement ids only: the validator quotes nothing of a card's content.
         log.error("outgoing cards are invalid: %s", "; ".join(faults)[:1000])
         raise ImagingError("The service made an answer that is not valid.", code="invalid-answer")
-    return answer
