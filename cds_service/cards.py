@@ -43,7 +43,11 @@ def card_for(guidance: Guidance, facts: Facts, context: CardContext) -> IssuedCa
     links = _links(guidance, context)
     if links:
         card["links"] = links
-    if guidance.order is not None and not unsigned:
+    unseen = _unseen(facts) if guidance.order is not None and not unsigned else []
+    if unseen:
+        why = f"No order is drafted: {' and '.join(unseen)} could not be looked up (wholly), so it may exist already."
+        card["detail"] = f"{card['detail']}\n\n**Note:** {why}"
+    elif guidance.order is not None and not unsigned:
         card["selectionBehavior"] = "at-most-one"
         card["suggestions"] = [_suggestion(guidance, guidance.order, context)]
     return IssuedCard(card=card, rule_id=guidance.rule_id)
@@ -59,6 +63,12 @@ def gap_card(facts: Facts, context: CardContext) -> IssuedCard:
         "source": {"label": "Imaging findings service", "topic": topic("incomplete-data", "Data that could not be checked")},
     }
     return IssuedCard(card=card, rule_id="service/incomplete-data")
+
+
+def _unseen(facts: Facts) -> list[str]:
+    """What would answer the follow-up and was not seen (Gf): nobody is offered an order that may stand there already."""
+    unsure = facts.unavailable | facts.partial
+    return [words for key, words in (("orders", "open orders"), ("studies", "imaging studies")) if key in unsure]
 
 
 def _source(guidance: Guidance) -> dict[str, Any]:
