@@ -5,9 +5,10 @@ Spec: CDS Hooks 2.0 R34; cds-fb-1, cds-fb-2, cds-fb-3. The same card may be repo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +18,12 @@ from fhir_imaging.tolerant import text
 MAX_ENTRIES = 500
 MAX_COMMENT = 4000
 _MAX_ID = 128
+# RFC 3339 §5.6 date-time. The note there allows a space for T, and some clients send it; week dates and the like are ISO 8601.
+_MOMENT = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ]((?:[01]\d|2[0-3]):[0-5]\d:)([0-5]\d|60)(\.\d+)?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)?", re.ASCII
+)
+# A client's clock may be off, or its zone; what is said to have happened later than that is no report of anything.
+_FURTHEST_AHEAD = timedelta(days=1)
 
 
 class Outcome(StrEnum):
@@ -47,17 +54,20 @@ class FeedbackEntry:
     reason: OverrideReason | None = None
 
 
-def parse_feedback(body: object) -> tuple[FeedbackEntry, ...]:
-    """The entries of a feedback body; InvalidRequest names the entry and member that is wrong, and nothing is taken."""
+def parse_feedback(body: object, now: datetime) -> tuple[FeedbackEntry, ...]:
+    """The entries of a feedback body; InvalidRequest names the entry and member that is wrong, and nothing is taken.
+
+    ``now`` is an aware time: outcomes more than a day after it are refused.
+    """
     entries = body.get("feedback") if isinstance(body, dict) else None
     if not isinstance(entries, list):
         raise InvalidRequest("feedback: must be an array.")
     if len(entries) > MAX_ENTRIES:
         raise InvalidRequest(f"feedback: at most {MAX_ENTRIES} entries are taken at once.")
-    return tuple(_entry(entry, f"feedback[{position}]") for position, entry in enumerate(entries))
+    return tuple(_entry(entry, f"feedback[{position}]", now) for position, entry in enumerate(entries))
 
 
-def _entry(entry: object, place: str) -> FeedbackEntry:
+def _entry(entry: object, place: str, now: datetime) -> FeedbackEntry:
     if not isinstance(entry, dict):
         raise InvalidRequest(f"{place}: must be an object.")
     stated = entry.get("outcome")
@@ -70,7 +80,7 @@ def _entry(entry: object, place: str) -> FeedbackEntry:
     return FeedbackEntry(
         card_uuid=_identifier(entry.get("card"), f"{place}.card"),
         outcome=outcome,
-        at=_timestamp(entry.get("outcomeTimestamp"), f"{place}.outcomeTimestamp"),
+        at=_timestamp(entry.get("outcomeTimestamp"), f"{place}.outcomeTimestamp", now),
         accepted_suggestions=suggestions,
         reason=_reason(entry.get("overrideReason"), f"{place}.overrideReason"),
     )
@@ -90,17 +100,25 @@ def _identifier(stated: object, place: str) -> str:
     return value.lower()
 
 
-def _timestamp(stated: object, place: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text(stated) or "")
-    except ValueError as exc:
-        raise InvalidRequest(f"{place}: must be a date and time with zone (RFC 3339).") from exc
-    if moment.tzinfo is None:
+def _timestamp(stated: object, place: str, now: datetime) -> datetime:
+    parts = _MOMENT.fullmatch(text(stated) or "")
+    if parts is None:
+        raise InvalidRequest(f"{place}: must be a date and time with seconds and zone (RFC 3339).")
+    day, minute, second, fraction, zone = parts.groups()
+    if zone is None:
         raise InvalidRequest(f"{place}: needs a time zone (RFC 3339).")
+    is_leap = second == "60"
     try:
-        return moment.astimezone(UTC)
+        moment = datetime.fromisoformat(f"{day}T{minute}{'59' if is_leap else second}{fraction or ''}{zone.upper()}")
+        moment = moment.astimezone(UTC)
+        # Python's minutes have 60 seconds: a leap second is the last of them.
+        if is_leap and (moment.hour, moment.minute) != (23, 59):
+            raise ValueError("a leap second ends a day in UTC")
     except (OverflowError, ValueError) as exc:
         raise InvalidRequest(f"{place}: is outside the calendar.") from exc
+    if moment > now + _FURTHEST_AHEAD:
+        raise InvalidRequest(f"{place}: is more than a day ahead.")
+    return moment
 
 
 def _reason(stated: object, place: str) -> OverrideReason | None:

@@ -43,6 +43,27 @@ def overridden(card: str, **members: Any) -> dict[str, Any]:
     return {"card": card, "outcome": "overridden", "outcomeTimestamp": AT} | members
 
 
+NO_RFC_3339 = [
+    "2026-W47-6T09:05:00Z",
+    "20261121T090500Z",
+    "2026-11-21T09:05Z",
+    "2026-11-21T09Z",
+    "2026-11-21",
+    "2026-11-21T24:00:00Z",
+    "2026-11-21T09:05:00,5Z",
+    "2026-11-21T09:05:00+0100",
+    "2026-11-21T09:05:00+24:00",
+    "2026-11-21_09:05:00Z",
+    "2026-02-30T09:05:00Z",
+    "2026-11-21T09:05:60Z",
+    "2026-11-21T09:05:61Z",
+    "٢٠٢٦-11-21T09:05:00Z",
+    "2026-11-22T09:05:01Z",
+    "9999-12-31T23:59:59Z",
+    1795251900,
+]
+
+
 def counts(cds: CdsActor) -> dict[str, tuple[int, int, int]]:
     return {one.rule_id: (one.shown, one.accepted, one.overridden) for one in cds.services.feedback.by_rule()}
 
@@ -117,6 +138,7 @@ def test_feedback_of_another_client_does_not_count_for_this_ones_card(store: Sto
         (overridden("c", outcomeTimestamp="yesterday"), "outcomeTimestamp"),
         (overridden("c", outcomeTimestamp="0001-01-01T00:00:00+14:00"), "outside the calendar"),
         ("entry", "feedback[0]"),
+        *((overridden("c", outcomeTimestamp=moment), "feedback[0].outcomeTimestamp") for moment in NO_RFC_3339),
     ],
 )
 def test_cds_fb_faults_are_named_and_nothing_is_stored(cds: CdsActor, store: Store, entry: object, named: str) -> None:
@@ -126,6 +148,42 @@ def test_cds_fb_faults_are_named_and_nothing_is_stored(cds: CdsActor, store: Sto
     assert named in json.loads(response.get_data(as_text=True))["issue"][0]["diagnostics"]
     with store.read() as connection:
         assert connection.execute(text("SELECT count(*) FROM cds_card_feedback")).scalar_one() == 0
+
+
+@pytest.mark.parametrize(
+    ("stated", "moment"),
+    [
+        ("2026-11-21t09:05:00z", "2026-11-21T09:05:00"),
+        ("2026-11-21 09:05:00Z", "2026-11-21T09:05:00"),
+        ("2026-11-21T10:05:00.123456789+01:00", "2026-11-21T09:05:00"),
+        ("2026-11-21T09:05:00-00:00", "2026-11-21T09:05:00"),
+        ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59"),
+        ("2017-01-01T00:59:60.5+01:00", "2016-12-31T23:59:59"),
+        ("2026-11-22T08:59:59Z", "2026-11-22T08:59:59"),
+    ],
+)
+def test_r34_every_time_of_rfc_3339_is_understood(cds: CdsActor, store: Store, stated: str, moment: str) -> None:
+    assert cds.post(PATH, {"feedback": [overridden("c", outcomeTimestamp=stated)]}).status_code == 200
+
+    with store.read() as connection:
+        kept = connection.execute(text("SELECT outcome_at FROM cds_card_feedback")).scalar_one()
+    assert kept == int(datetime.fromisoformat(f"{moment}+00:00").timestamp())
+
+
+def test_r34_one_wrong_time_refuses_the_batch(cds: CdsActor, store: Store) -> None:
+    response = cds.post(PATH, {"feedback": [overridden("a"), overridden("b", outcomeTimestamp="2027-01-01T00:00:00Z")]})
+
+    assert response.status_code == 400
+    assert "feedback[1].outcomeTimestamp: is more than a day ahead" in response.get_data(as_text=True)
+    with store.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM cds_card_feedback")).scalar_one() == 0
+
+
+def test_r34_the_answer_has_no_body_and_claims_none(cds: CdsActor) -> None:
+    response = cds.post(PATH, {"feedback": [overridden("c")]})
+
+    assert (response.status_code, response.get_data()) == (200, b"")
+    assert "Content-Type" not in response.headers
 
 
 @pytest.mark.parametrize("body", [{}, {"feedback": {}}, [], {"feedback": None}])
