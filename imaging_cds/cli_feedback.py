@@ -18,6 +18,8 @@ from fhir_imaging.store.engine import Store
 from imaging_cds.cli_serve import add_config_argument, settings_of
 
 COLUMNS = ("rule", "indicator", "shown", "accepted", "overridden", "overridden_percent", "why")
+# What reads a pipe or a file wraps by itself.
+_WIDER_THAN_ANY_LINE = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,12 @@ def _reason_words(one: OverrideCount) -> str:
 def _cells(line: Line) -> tuple[str, ...]:
     fared = line.fared
     counts = (fared.shown, fared.accepted, fared.overridden, line.percent)
-    return (fared.rule_id, fared.indicator, *(str(count) for count in counts), line.why)
+    return (fared.rule_id, fared.indicator, *(str(count) for count in counts), _plain(line.why))
+
+
+def _plain(cell: str) -> str:
+    """A reason code is the EHR's text: it must neither steer the terminal nor begin a line of its own."""
+    return "".join(mark if mark.isprintable() else "?" for mark in cell)
 
 
 def _write_csv(lines: list[Line]) -> None:
@@ -97,10 +104,15 @@ def _print_table(lines: list[Line]) -> None:
     table = Table(title=None if lines else "No card was shown in this time.", box=None, header_style="bold")
     for name in COLUMNS:
         words = name.replace("_percent", " %").capitalize()
-        table.add_column(words, overflow="fold", justify="right" if name in COLUMNS[2:6] else "left")
+        # A rule's id is copied and searched for: it stays in one piece, however narrow the terminal.
+        whole = max((len(line.fared.rule_id) for line in lines), default=0) if name == "rule" else None
+        table.add_column(words, overflow="fold", justify="right" if name in COLUMNS[2:6] else "left", min_width=whole)
     for line in lines:
         table.add_row(*_cells(line))
-    Console(markup=False).print(table)
+    console = Console(markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDER_THAN_ANY_LINE
+    console.print(table, crop=False)
 
 
 def _moment(text: str) -> int:

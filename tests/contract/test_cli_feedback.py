@@ -121,6 +121,50 @@ def test_the_table_for_people(
     assert "Alma" not in printed
 
 
+def test_what_is_no_terminal_gets_each_rule_on_one_line(
+    config: Path, feedback: FeedbackStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    rule_id = f"site-pack-2026/{'a-long-row-' * 12}end"
+    shown(feedback, rule_id, "b1")
+    told(feedback, "b1", Outcome.OVERRIDDEN, OverrideReason(system="s", code="patient refuses " * 10))
+
+    assert main(["feedback", "--config", str(config)]) == 0
+
+    heading, line = (one.strip() for one in capsys.readouterr().out.splitlines())
+    assert heading.startswith("Rule")
+    assert line.startswith(rule_id)
+    assert "patient refuses patient refuses" in line
+
+
+def test_a_narrow_terminal_does_not_part_a_rules_id(
+    config: Path, feedback: FeedbackStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    shown(feedback, "site-pack-2026/a-row-with-a-name-of-its-own", "b1")
+
+    assert main(["feedback", "--config", str(config)]) == 0
+
+    assert "site-pack-2026/a-row-with-a-name-of-its-own" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [[], ["--csv"]])
+def test_r34_a_reason_cannot_steer_the_terminal_or_begin_a_line(
+    config: Path, feedback: FeedbackStore, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    shown(feedback, "bad/row", "b1")
+    told(
+        feedback, "b1", Outcome.OVERRIDDEN, OverrideReason(system="s", code="x\x1b[2J\x07\u202e\x9b1m\nforged/rule\r\ty:smile:")
+    )
+
+    assert main(["feedback", "--config", str(config), *options]) == 0
+
+    printed = capsys.readouterr().out
+    assert len(printed.splitlines()) == 2
+    assert "x?[2J???1m?forged/rule??y:smile:: 1" in printed
+
+
 def test_no_card_at_all_is_said(config: Path, feedback: FeedbackStore, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["feedback", "--config", str(config)]) == 0
     assert "No card was shown in this time." in capsys.readouterr().out
