@@ -23,8 +23,9 @@ from imaging_findings.medications import takes_metformin
 from imaging_findings.observations import reference_of
 from imaging_findings.order_facts import OPEN, ImagingOrder, PriorStudy, read_imaging_order, read_prior
 from imaging_findings.order_policy import OrderPolicy
-from imaging_findings.patient_facts import latest_egfr, pregnancy_records
+from imaging_findings.patient_facts import latest_egfr
 from imaging_findings.pregnancy import PregnancyFacts
+from imaging_findings.pregnancy_records import pregnancy_records
 from imaging_findings.prior_reports import PriorReport, read_prior_reports
 from imaging_findings.study_table import SiteStudies
 from imaging_findings.value_sets import value_set, words_of
@@ -144,7 +145,7 @@ def read_order_chart(
         pregnancy=PregnancyFacts(
             gender=gender,
             birth_date=facts.patient.birth_date,
-            records=pregnancy_records(own["pregnancy"], conditions),
+            records=pregnancy_records(own["pregnancy"], conditions, moment.now),
             not_available="pregnancy" in missing,
         ),
         reports=read_prior_reports(own["reports"]),

@@ -1,4 +1,4 @@
-"""What an order's safety rules ask of the patient: kidney function and pregnancy."""
+"""Kidney function as laboratories report it: the latest eGFR, in whatever unit and under whatever code."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from fhir_imaging.study import concept_text
-from fhir_imaging.tolerant import as_dict, dicts, text
+from fhir_imaging.tolerant import as_dict, text
 from imaging_findings import codes
 from imaging_findings.codes import UCUM
 from imaging_findings.moments import happened, stated_time
-from imaging_findings.observations import SIGNED, day_of
+from imaging_findings.observations import SIGNED
 from imaging_findings.value_sets import value_set
 
 _PER_SURFACE = "mL/min/1.73 m²"
@@ -55,15 +54,6 @@ class Egfr:
         return self.bound is not None and self.comparator in (">", ">=") and self.bound >= limit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PregnancyRecord:
-    """One statement about pregnancy: a status, a test or a condition. ``pregnant`` None = it says neither."""
-
-    day: date | None
-    words: str
-    pregnant: bool | None
-
-
 def latest_egfr(resources: Sequence[Mapping[str, Any]], now: datetime) -> Egfr | None:
     """The latest signed eGFR up to ``now``; of several at the same moment the lowest. Unreadable values stay without number.
 
@@ -76,14 +66,6 @@ def latest_egfr(resources: Sequence[Mapping[str, Any]], now: datetime) -> Egfr |
         if egfr is not None and moment is not None:
             found.append((moment, -(egfr.value if egfr.value is not None else egfr.bound or 0.0), egfr))
     return max(found, key=lambda one: one[:2])[2] if found else None
-
-
-def pregnancy_records(
-    observations: Sequence[Mapping[str, Any]], conditions: Sequence[Mapping[str, Any]]
-) -> tuple[PregnancyRecord, ...]:
-    """Statuses, tests and active conditions, the latest first; what has no date comes last."""
-    found = [*map(_read_pregnancy_observation, observations), *map(_read_pregnancy_condition, conditions)]
-    return tuple(sorted((one for one in found if one), key=lambda one: one.day or date.min, reverse=True))
 
 
 def _read_egfr(resource: Mapping[str, Any], day: date) -> Egfr | None:
@@ -116,31 +98,3 @@ def _gfr_unit(quantity: Mapping[str, Any]) -> str | None:
     stated = (code or text(quantity.get("unit")) or "").casefold()
     plain = _NOT_READ_ALOUD.sub("", _SQUARED.sub("m2", stated)).replace("per", "/").replace(",", ".")
     return _GFR_UNITS.get(plain)
-
-
-def _read_pregnancy_observation(resource: Mapping[str, Any]) -> PregnancyRecord | None:
-    coded = codes.codings(resource.get("code"))
-    is_status = value_set("pregnancy-status").holds_any(coded)
-    is_test = value_set("pregnancy-test").holds_any(coded)
-    if text(resource.get("status")) not in SIGNED or not (is_status or is_test):
-        return None
-    value = resource.get("valueCodeableConcept")
-    stated = [*codes.codings(value), *(code for one in dicts(resource.get("interpretation")) for code in codes.codings(one))]
-    yes, no = ("pregnant", "not-pregnant") if is_status else ("positive", "negative")
-    is_yes, is_no = value_set(yes).holds_any(stated), value_set(no).holds_any(stated)
-    kind = "pregnancy status" if is_status else "pregnancy test"
-    # Both at once is a contradiction, and says neither.
-    pregnant = is_yes if is_yes != is_no else None
-    day = day_of(text(resource.get("effectiveDateTime")))
-    return PregnancyRecord(day=day, words=f"{kind}: {_words(value)}", pregnant=pregnant)
-
-
-def _read_pregnancy_condition(resource: Mapping[str, Any]) -> PregnancyRecord | None:
-    if not value_set("pregnant").holds_any(codes.codings(resource.get("code"))):
-        return None
-    day = day_of(text(resource.get("recordedDate")) or text(resource.get("onsetDateTime")))
-    return PregnancyRecord(day=day, words=_words(resource.get("code")), pregnant=True)
-
-
-def _words(concept: object) -> str:
-    return concept_text(concept) or "not named"

@@ -12,7 +12,7 @@ from imaging_findings.intervals import whole_years
 from imaging_findings.order_advice import OrderAdvice, Reason
 from imaging_findings.order_facts import ImagingOrder
 from imaging_findings.order_policy import OrderPolicy
-from imaging_findings.patient_facts import PregnancyRecord
+from imaging_findings.pregnancy_records import PregnancyRecord
 from imaging_findings.rules import Urgency
 
 _IONISING = frozenset({"CT", "XR", "NM", "XA"})
@@ -32,19 +32,29 @@ class PregnancyFacts:
 
 
 def pregnancy_advice(order: ImagingOrder, facts: PregnancyFacts, policy: OrderPolicy, today: date) -> OrderAdvice | None:
-    """A warning for a pregnancy on record, a line where nothing is recorded, otherwise nothing."""
-    if not _concerns(order) or facts.gender == _MALE:
+    """A warning for a pregnancy on record, a line where none is known of, otherwise nothing.
+
+    A recorded pregnancy counts whatever sex and age are registered; sex and age only tell who is worth asking.
+    """
+    if not _concerns(order):
         return None
-    age = whole_years(facts.birth_date, today) if facts.birth_date else None
-    if age is not None and not policy.pregnancy_youngest_years <= age <= policy.pregnancy_oldest_years:
-        return None
-    latest = next((one for one in facts.records if _holds(one, policy, today)), None)
+    latest = _in_force(facts.records, policy, today)
     if latest is not None and latest.pregnant:
         return _pregnant(order, latest)
-    # MR without ionising radiation is worth a word only when a pregnancy is known; an unknown age gives no basis for asking.
-    if latest is not None or age is None or not order.kind.families & _IONISING:
+    # MR without ionising radiation is worth a word only when a pregnancy is known.
+    if not _is_worth_asking(facts, policy, today) or not order.kind.families & _IONISING:
         return None
-    return _not_recorded(order, facts, policy)
+    unread = _unclear(facts.records, policy, today)
+    if unread is not None and (latest is None or latest.day is None or (unread.day or today) > latest.day):
+        return _ask(order, unread.words, _told_of(unread))
+    return _not_recorded(order, facts, policy) if latest is None else None
+
+
+def _is_worth_asking(facts: PregnancyFacts, policy: OrderPolicy, today: date) -> bool:
+    """An unknown age gives no basis for asking."""
+    age = whole_years(facts.birth_date, today) if facts.birth_date else None
+    in_years = age is not None and policy.pregnancy_youngest_years <= age <= policy.pregnancy_oldest_years
+    return facts.gender != _MALE and in_years
 
 
 def _concerns(order: ImagingOrder) -> bool:
@@ -55,14 +65,30 @@ def _concerns(order: ImagingOrder) -> bool:
     return bool(order.kind.families & _IONISING and order.kind.regions & NEAR_THE_UTERUS)
 
 
+def _in_force(records: tuple[PregnancyRecord, ...], policy: OrderPolicy, today: date) -> PregnancyRecord | None:
+    """The latest dated record, where it still says something; else an active condition without date.
+
+    A later "not pregnant" ends an earlier pregnancy, also when it is itself too old to be a status of today.
+    """
+    latest = _latest_dated(records)
+    if latest is not None and _holds(latest, policy, today):
+        return latest
+    return next((one for one in records if one.day is None and one.pregnant), None)
+
+
+def _latest_dated(records: tuple[PregnancyRecord, ...]) -> PregnancyRecord | None:
+    return next((one for one in records if one.day is not None and one.pregnant is not None), None)
+
+
 def _holds(record: PregnancyRecord, policy: OrderPolicy, today: date) -> bool:
-    """Whether the record still says something today. An active condition without date holds."""
-    if record.pregnant is None:
-        return False
-    if record.day is None:
-        return record.pregnant
     days = policy.pregnancy_longest_days if record.pregnant else policy.pregnancy_status_window_days
-    return today - timedelta(days=days) <= record.day <= today
+    return record.day is not None and today - timedelta(days=days) <= record.day
+
+
+def _unclear(records: tuple[PregnancyRecord, ...], policy: OrderPolicy, today: date) -> PregnancyRecord | None:
+    """The latest record that says neither, as long as one that does would count."""
+    first = today - timedelta(days=policy.pregnancy_status_window_days)
+    return next((one for one in records if one.pregnant is None and (one.day is None or one.day >= first)), None)
 
 
 def _pregnant(order: ImagingOrder, record: PregnancyRecord) -> OrderAdvice:
@@ -84,10 +110,24 @@ def _pregnant(order: ImagingOrder, record: PregnancyRecord) -> OrderAdvice:
 
 
 def _not_recorded(order: ImagingOrder, facts: PregnancyFacts, policy: OrderPolicy) -> OrderAdvice:
-    days = policy.pregnancy_status_window_days
-    headline = (
-        "pregnancy status could not be looked up" if facts.not_available else f"no pregnancy status recorded in {days} days"
-    )
+    earlier = _latest_dated(facts.records)
+    if facts.not_available:
+        headline = "pregnancy status could not be looked up"
+    elif earlier is not None:
+        headline = f"no current pregnancy status (the last is of {earlier.day})"
+    else:
+        headline = f"no pregnancy status recorded in {policy.pregnancy_status_window_days} days"
+    return _ask(order, f"{earlier.words} ({earlier.day})" if earlier is not None else None, headline)
+
+
+def _told_of(unclear: PregnancyRecord) -> str:
+    when = f" of {unclear.day}" if unclear.day else ""
+    if unclear.is_test:
+        return f"A pregnancy test{when} is on record; its result could not be read: please ask."
+    return f"The pregnancy status{when} on record says neither yes nor no: please ask."
+
+
+def _ask(order: ImagingOrder, on_record: str | None, headline: str) -> OrderAdvice:
     ask = "Please ask before the examination. At diagnostic doses the risk to a fetus is low."
     return OrderAdvice(
         rule_id="pregnancy/not-recorded",
@@ -95,5 +135,5 @@ def _not_recorded(order: ImagingOrder, facts: PregnancyFacts, policy: OrderPolic
         order=order,
         urgency=Urgency.INFO,
         headline=headline,
-        lines=(("Advice", ask), ("Note", _CHECK)),
+        lines=(*([("On record", on_record)] if on_record else []), ("Advice", ask), ("Note", _CHECK)),
     )

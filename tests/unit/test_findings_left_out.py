@@ -17,8 +17,8 @@ from imaging_findings.findings import Kind
 from imaging_findings.guidance import judge
 from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.packs import bundled_packs
-from imaging_findings.patient_facts import PregnancyRecord
 from imaging_findings.pregnancy import PregnancyFacts, pregnancy_advice
+from imaging_findings.pregnancy_records import PregnancyRecord
 from imaging_findings.study_kinds import Contrast
 from imaging_findings.value_sets import value_set
 from tests.cds_actors import NOW, SCT, a_lung_rads, a_nodule, a_patient, a_report, a_study, concept

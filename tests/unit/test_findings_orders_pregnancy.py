@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from imaging_findings.order_policy import OrderPolicy
-from imaging_findings.patient_facts import pregnancy_records
 from imaging_findings.pregnancy import PregnancyFacts, pregnancy_advice
+from imaging_findings.pregnancy_records import pregnancy_records
 from imaging_findings.rules import Urgency
 from imaging_findings.study_kinds import Contrast, StudyKind
-from tests.cds_actors import LOINC, SCT, a_condition, concept
+from tests.cds_actors import LOINC, NOW, SCT, a_condition, concept
 from tests.order_actors import TODAY, a_kind, an_imaging_order, days_ago
 
 PELVIS = a_kind("CT", "pelvis")
@@ -81,17 +81,17 @@ def test_p_examinations_that_are_asked_about(kind: StudyKind, expected: tuple[st
     ],
 )
 def test_p_status_and_tests(observation: dict[str, Any], expected: tuple[str, Urgency] | None) -> None:
-    assert said(records=pregnancy_records([observation], [])) == expected
+    assert said(records=pregnancy_records([observation], [], NOW)) == expected
 
 
 def test_p_the_latest_record_counts() -> None:
-    records = pregnancy_records([a_status("LA15173-0", ago=20), a_status("LA26683-5", ago=2)], [])
+    records = pregnancy_records([a_status("LA15173-0", ago=20), a_status("LA26683-5", ago=2)], [], NOW)
 
     assert said(records=records) is SILENT
 
 
 def test_p_an_active_condition_counts_also_for_gadolinium_and_at_unknown_age() -> None:
-    records = pregnancy_records([], [a_condition("http://hl7.org/fhir/sid/icd-10-cm", "Z33.1")])
+    records = pregnancy_records([], [a_condition("http://hl7.org/fhir/sid/icd-10-cm", "Z33.1")], NOW)
 
     assert said(records=records) == WARNS
     assert said(a_kind("MR", "head", contrast=Contrast.WITH), records=records) == WARNS
@@ -104,7 +104,7 @@ def test_t11_without_a_birth_date_nobody_is_asked() -> None:
 
 
 def test_p_the_words_do_not_frighten() -> None:
-    facts = PregnancyFacts(gender="female", birth_date=born(30), records=pregnancy_records([a_status("LA15173-0")], []))
+    facts = PregnancyFacts(gender="female", birth_date=born(30), records=pregnancy_records([a_status("LA15173-0")], [], NOW))
 
     advice = pregnancy_advice(an_imaging_order(PELVIS), facts, OrderPolicy(), TODAY)
 
