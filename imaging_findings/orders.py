@@ -18,12 +18,17 @@ from imaging_findings.order_advice import OrderAdvice, OrderJudgement, Reason, S
 from imaging_findings.order_chart import ORDER_QUERIES, OrderChart
 from imaging_findings.order_facts import DraftOrders, ImagingOrder
 from imaging_findings.order_follow_up import (
+    EARLY,
     FULFILLED,
-    OpenFollowUp,
+    OTHER_EXAMINATION,
+    SCREENING,
+    UNDATED,
+    OpenFindings,
     answers_in_time,
+    asking_studies,
     fitting_follow_up,
     follow_up_advice,
-    open_follow_ups,
+    open_findings,
 )
 from imaging_findings.order_merging import merged
 from imaging_findings.order_policy import OrderPolicy
@@ -31,7 +36,7 @@ from imaging_findings.pregnancy import pregnancy_advice
 from imaging_findings.rules import Packs, Urgency
 from imaging_findings.study_kinds import Basis
 
-Known = tuple[Sequence[OpenFollowUp], OrderPolicy, date]
+Known = tuple[OpenFindings, OrderPolicy, date]
 _FOR_EVERY_ORDER = frozenset({"studies", "orders"})
 # Reported medications only complete the ordered ones; many systems have none, and that alone is worth no word.
 _FOR_CONTRAST = frozenset({"labs", "medications", "allergies", "conditions"})
@@ -42,22 +47,23 @@ def judge_orders(drafts: DraftOrders, chart: OrderChart, packs: Packs, policy: O
     if not drafts.judged:
         return OrderJudgement()
     today = now.date()
-    follow_ups = _open_follow_ups(drafts, chart, packs, now)
+    known = (_open_findings(drafts, chart, packs, now), policy, today)
     advice: list[OrderAdvice] = []
     suppressed: list[SuppressedAdvice] = []
     for position, order in enumerate(drafts.judged):
-        known = (follow_ups, policy, today)
         repeats, quiet = find_repeats(order, _around(order, position, drafts, chart, known), policy, today)
         about_code, unsaid = _about_code(order, chart, known, is_repeat=any(one.reason is Reason.DUPLICATE for one in repeats))
+        about_follow_up, unasked = _about_follow_up(order, chart, known)
         found = [
             *repeats,
-            *_one_of(follow_up_advice(order, follow_ups, chart.studies, policy, today), about_code),
+            *_one_of(about_follow_up, about_code),
             *contrast_advice(order, chart.contrast, policy, today),
             pregnancy_advice(order, chart.pregnancy, policy, today),
         ]
         said, twice = _unless_answered([one for one in found if one is not None], advice)
-        advice += said
-        suppressed += (*quiet, *unsaid, *twice)
+        told_once, folded = _one_matter(said)
+        advice += told_once
+        suppressed += (*quiet, *unsaid, *unasked, *twice, *folded)
     gap = _not_checked(drafts.judged, chart)
     told = merged(tuple(map(_no_louder_than_its_words, advice)))
     return OrderJudgement(advice=(*told, *gap), suppressed=tuple(suppressed))
@@ -74,9 +80,41 @@ def _unless_answered(
     return said, [SuppressedAdvice(rule_id=one.rule_id, order=one.order, reason=why, by=done[one.follow_up]) for one in gone]
 
 
+def _about_follow_up(
+    order: ImagingOrder, chart: OrderChart, known: Known
+) -> tuple[OrderAdvice | None, tuple[SuppressedAdvice, ...]]:
+    """What the order means for open follow-ups; films of an acute course are nobody's mistake for one."""
+    found, policy, today = known
+    advice = follow_up_advice(order, found, chart.studies, policy, today)
+    if advice is None or advice.rule_id != OTHER_EXAMINATION or not (chart.is_emergency or order.is_serial):
+        return advice, ()
+    why = (
+        "the order is one of a series"
+        if order.is_serial
+        else "in an emergency or intensive care an order is for the acute course"
+    )
+    return None, (SuppressedAdvice(rule_id=advice.rule_id, order=order, reason=why, by=advice.follow_up or ""),)
+
+
+def _one_matter(said: Sequence[OrderAdvice]) -> tuple[list[OrderAdvice], list[SuppressedAdvice]]:
+    """One card where an order repeats a study whose own finding asks for something else, or later: that is the same matter."""
+    repeat = next((one for one in said if one.rule_id == "orders/O1"), None)
+    early = next((one for one in said if one.rule_id in (EARLY, UNDATED, SCREENING)), None)
+    if repeat is None or early is None or not set(early.studies) & set(repeat.studies):
+        return list(said), []
+    if early.rule_id == SCREENING:
+        kept, folded, whole = early, repeat, replace(early, lines=(*early.lines, *repeat.lines))
+    else:
+        headline = f"already imaged on {repeat.studies[0].day}; {early.headline}"
+        kept, folded, whole = repeat, early, replace(repeat, headline=headline, lines=(*repeat.lines, *early.lines))
+    why = "it is told with what the finding of the same study asks for"
+    silenced = SuppressedAdvice(rule_id=folded.rule_id, order=folded.order, reason=why, by=early.studies[0].reference)
+    return [whole if one is kept else one for one in said if one is not folded], [silenced]
+
+
 def _about_code(order: ImagingOrder, chart: OrderChart, known: Known, *, is_repeat: bool) -> CodeVerdict:
-    follow_ups, policy, today = known
-    first = fitting_follow_up(order, follow_ups)
+    open_ones, policy, today = known
+    first = fitting_follow_up(order, open_ones.follow_ups)
     answered = first if first is not None and answers_in_time(order, first, policy, today) else None
     around = Circumstances(is_repeat=is_repeat, is_emergency=chart.is_emergency, cancer=chart.cancer)
     return better_code_advice(order, answered, around)
@@ -94,11 +132,11 @@ def _no_louder_than_its_words(advice: OrderAdvice) -> OrderAdvice:
     return replace(advice, urgency=Urgency.INFO) if advice.order.kind.basis is Basis.WORDS else advice
 
 
-def _open_follow_ups(drafts: DraftOrders, chart: OrderChart, packs: Packs, now: datetime) -> tuple[OpenFollowUp, ...]:
+def _open_findings(drafts: DraftOrders, chart: OrderChart, packs: Packs, now: datetime) -> OpenFindings:
     # The orders being judged do not answer a follow-up before they are signed, even where the EHR has stored them already.
     keys = {one.key for one in drafts.judged}
     before = replace(chart.facts, orders=tuple(one for one in chart.facts.orders if one.reference not in keys))
-    return open_follow_ups(judge(before, packs, now).guidance)
+    return open_findings(judge(before, packs, now).guidance, packs)
 
 
 def _around(
@@ -109,10 +147,8 @@ def _around(
     known: Known,
 ) -> Chart:
     """The chart for one order: of two judged drafts that repeat each other only the later one is told."""
-    follow_ups, policy, today = known
+    open_ones, policy, today = known
     own = {one.key for one in (*drafts.judged, *drafts.others)}
-    asking = (one for one in follow_ups if answers_in_time(order, one, policy, today))
-    answered = {one.guidance.study.reference for one in asking if one.guidance.study}
     return Chart(
         studies=chart.studies,
         orders=tuple(one for one in chart.orders if one.key not in own),
@@ -121,7 +157,7 @@ def _around(
         any_reports=chart.reports,
         cancer=chart.cancer,
         is_emergency=chart.is_emergency,
-        asked_for_by=frozenset(answered),
+        asked_for_by=asking_studies(order, open_ones, policy, today),
     )
 
 

@@ -246,9 +246,14 @@ def test_the_order_before_its_time(cds: CdsActor) -> None:
     planned = cards_of(cds, signing(a_draft(CT_WITHOUT, occurrenceDateTime="2026-12-01"), chart=chart))
     undated = cards_of(cds, signing(a_draft(CT_WITHOUT), chart=chart))
 
-    assert topics(planned) == ["order-duplicate", "order-follow-up"]
-    assert "earlier than the follow-up due 2027-05-01" in planned[1]["summary"]
-    assert "the order names no date" in undated[1]["summary"]
+    assert topics(planned) == topics(undated) == ["order-duplicate"], "too early and a repeat are one matter"
+    assert "already imaged on 2026-11-01; planned for 2026-12-01, earlier than the follow-up due" in planned[0]["summary"]
+    assert undated[0]["summary"].endswith(
+        "already imaged on 2026-11-01; a follow-up is due 2027-05-01 to 2027-11-01, and the order names no date"
+    )
+    for (card,) in (planned, undated):
+        assert "**Prior study:**" in card["detail"]
+        assert "**Open follow-up:**" in card["detail"]
 
 
 def test_the_order_that_is_not_the_follow_up(cds: CdsActor) -> None:
