@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from imaging_findings.rules import AnsweredBy, RowAnswer, TablePack, TableRow
-from imaging_findings.study_kinds import Contrast
+from imaging_findings.rules import AnsweredBy, OrderCode, RowAnswer, Speaks, TablePack, TableRow
+from imaging_findings.study_kinds import Contrast, study_kind_of
 
 PET = "PT"
 """A PET or PET/CT. Its family is nuclear medicine, but a bone scan answers nothing that a PET does."""
@@ -62,8 +62,11 @@ class Answer:
 CHEST_CT_ANSWER = Answer(words="chest CT", kinds=(CHEST_CT,), organ=_LUNG, of_lungs=True)
 
 
-def of_lung_rows(rows: Sequence[RowAnswer], contrast: Contrast = Contrast.UNKNOWN) -> Answer:
-    """What answers rows about the lung: of several (the risk is not known) only what answers each of them."""
+def of_lung_rows(rows: Sequence[RowAnswer], order: OrderCode | None) -> Answer:
+    """What answers rows about the lung: of several (the risk is not known) only what answers each of them.
+
+    ``order`` is the one that the rule would write; its contrast phase is what it asks for.
+    """
     kinds = [frozenset(Kind(*kind) for kind in row.kinds) or frozenset([CHEST_CT]) for row in rows]
     shared = frozenset.intersection(*kinds) if kinds else frozenset([CHEST_CT])
     return Answer(
@@ -71,7 +74,7 @@ def of_lung_rows(rows: Sequence[RowAnswer], contrast: Contrast = Contrast.UNKNOW
         kinds=tuple(sorted(shared, key=lambda kind: kind.family)),
         by=_shared([row.by for row in rows]),
         by_screening=all(row.by_screening for row in rows),
-        contrast=contrast,
+        contrast=study_kind_of(stated=(order.code,)).contrast if order else Contrast.UNKNOWN,
         organ=_LUNG,
         of_lungs=True,
     )
@@ -88,6 +91,12 @@ def of_table(pack: TablePack, rows: Sequence[TableRow] = ()) -> Answer:
         by_screening=all(row.by_screening for row in said),
         organ=pack.organ,
     )
+
+
+def of_categories(pack: TablePack, categories: Iterable[str]) -> Answer:
+    """What answers where no row is picked: what answers each of the categories' rows that ask for something."""
+    wanted = frozenset(categories)
+    return of_table(pack, [row for row in pack.rows if wanted & row.categories and row.speaks is not Speaks.NEVER])
 
 
 def _shared(stated: Sequence[AnsweredBy]) -> AnsweredBy:

@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from imaging_findings.advice import Authority, Guidance, Statement, Suppressed
+from imaging_findings.answers import Answer, of_categories, of_table
 from imaging_findings.assessment_codes import ECHOED
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding
-from imaging_findings.follow_up import Answer, Ground, after_history, next_step
+from imaging_findings.follow_up import Ground, after_history, next_step
 from imaging_findings.no_guideline import unless_nothing_is_said, without_guideline
 from imaging_findings.packs import bundled_tables
 from imaging_findings.quotes import quotes_of
 from imaging_findings.reader_words import with_readers_word
-from imaging_findings.repeats import Kind
 from imaging_findings.rules import Packs, Speaks, TablePack, TableRow, Urgency
 from imaging_findings.table_rules import Picked, is_agreed, pick, version_fault
 
@@ -120,7 +120,7 @@ def _of_finding(finding: Finding, reading: _Reading) -> Spoken:
         spoken = _unversioned(spoken, pack) if fault else spoken
     else:
         spoken = _of_row(base, picked.row, pack, reading)
-    ground = Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=_answer(pack))
+    ground = Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=_answer(pack, finding))
     settled = after_history(with_readers_word(spoken, reading.day), ground)
     if isinstance(settled, Suppressed) or picked.row is None or finding.recommended:
         return settled
@@ -135,6 +135,7 @@ def _of_row(base: Guidance, row: TableRow, pack: TablePack, reading: _Reading) -
         statements=(_statement(row, pack),),
         next_step=next_step(row.steps, reading.day),
         missing=("the date of the study",) if row.steps and reading.day is None else (),
+        answer=of_table(pack, [row]),
     )
 
 
@@ -193,7 +194,7 @@ def _of_undecided(finding: Finding, reading: _Reading) -> Spoken:
         missing=(f"the site's choice between {titles}", *dict.fromkeys(word for one in picked for word in one.missing)),
         notes=("This site has not chosen a guideline for this finding, so no interval is computed.",),
     )
-    ground = Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=_answer(reading.undecided[0]))
+    ground = Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=_undecided_answer(picked, reading))
     return after_history(with_readers_word(spoken, reading.day), ground)
 
 
@@ -208,7 +209,7 @@ def _of_agreed(finding: Finding, picked: Sequence[Picked], reading: _Reading) ->
         urgency=rows[0][1].urgency,
         statements=tuple(_statement(row, pack) for pack, row in rows),
     )
-    ground = Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=_answer(reading.undecided[0]))
+    ground = Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=_undecided_answer(picked, reading))
     return after_history(with_readers_word(spoken, reading.day), ground)
 
 
@@ -217,7 +218,7 @@ def _of_unread(finding: Finding, reading: _Reading) -> Spoken:
     title = finding.assessment.title if finding.assessment else "this finding"
     spoken = _with_reports(without_guideline(finding, reading.facts.study_of(finding), title), reading)
     tables = [pack for pack in bundled_tables() if finding.assessment and pack.reads == finding.assessment.name]
-    answer = _answer(tables[0]) if tables else Answer(words="examination")
+    answer = _answer(tables[0], finding) if tables else Answer(words="examination")
     return after_history(
         with_readers_word(spoken, reading.day), Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=answer)
     )
@@ -244,5 +245,9 @@ def _base(finding: Finding, reading: _Reading, pack_id: str) -> Guidance:
     return Guidance(rule_id=f"{pack_id}/undecided", finding=finding, study=study, urgency=Urgency.INFO)
 
 
-def _answer(pack: TablePack) -> Answer:
-    return Answer(words=pack.answer_words, kinds=tuple(Kind(family, region) for family, region in pack.answers))
+def _undecided_answer(picked: Sequence[Picked], reading: _Reading) -> Answer:
+    return of_table(reading.undecided[0], [one.row for one in picked if one.row])
+
+
+def _answer(pack: TablePack, finding: Finding) -> Answer:
+    return of_categories(pack, [finding.category] if finding.category else [])

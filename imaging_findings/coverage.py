@@ -26,6 +26,7 @@ _NARROW = re.compile(
     re.IGNORECASE,
 )
 _WHOLE = re.compile(r"\b(chest|thorax|thoracic|lungs?|lunge|pulmon\w+|bronch\w+|trunk|whole body|ganzkörper)\b", re.IGNORECASE)
+_BODY = re.compile(r"\b(whole.body|ganzkörper|corps entier|skull base)", re.IGNORECASE)
 # A complaint that the description gives as its reason is no region that was imaged.
 _COMPLAINT = re.compile(r"\b(pain|ache|schmerz\w*|douleur\w*|dolor)\b", re.IGNORECASE)
 
@@ -48,7 +49,9 @@ def names_of(concepts: Iterable[object], sites: Iterable[object], words: str | N
 
 def is_only_said(kind: StudyKind, description: str | None) -> bool:
     """Whether only words name the region, and more than one, or a complaint: then nobody can tell what was imaged (Gc)."""
-    return kind.basis is Basis.WORDS and (len(kind.regions) > 1 or bool(_COMPLAINT.search(description or "")))
+    said = description or ""
+    is_spread = len(kind.regions) > 1 and not _BODY.search(said)
+    return kind.basis is Basis.WORDS and (is_spread or bool(_COMPLAINT.search(said)))
 
 
 def is_pet(modalities: Iterable[str], stated: Iterable[Code], site: SiteStudies | None) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from imaging_findings.advice import Authority, Guidance, NextStep, Statement, Suppressed
-from imaging_findings.answers import Answer as Answer
+from imaging_findings.answers import Answer
 from imaging_findings.facts import Facts
 from imaging_findings.history import OrderFacts
 from imaging_findings.intervals import DueWindow

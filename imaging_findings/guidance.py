@@ -13,11 +13,12 @@ from dataclasses import replace
 from datetime import date, datetime
 
 from imaging_findings.advice import Authority, Guidance, Judgement, OrderProposal, Statement, Suppressed
+from imaging_findings.answers import CHEST_CT_ANSWER, of_lung_rows
 from imaging_findings.assessing import assessment_guidance
 from imaging_findings.critical import actionable_guidance
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding, Kind
-from imaging_findings.follow_up import Answer, Ground, after_history, next_step
+from imaging_findings.follow_up import Ground, after_history, next_step
 from imaging_findings.incidental import band_of
 from imaging_findings.lung_case import Case, order_of
 from imaging_findings.no_guideline import unless_nothing_is_said, without_guideline
@@ -25,7 +26,6 @@ from imaging_findings.nodule_guidance import of_nodules, unless_long_settled
 from imaging_findings.quotes import quotes_of
 from imaging_findings.reader_codes import echoed_guidance
 from imaging_findings.reader_words import with_readers_word
-from imaging_findings.repeats import CHEST_CT
 from imaging_findings.rules import CategoryRow, Packs, ScreeningPack, Trigger, Urgency
 from imaging_findings.said_in_text import text_guidance
 from imaging_findings.screening import category_of, examination_of, row_for
@@ -33,9 +33,6 @@ from imaging_findings.unsigned import beside_reports
 
 # The exam's category is that of its most suspicious nodule; 0 (incomplete) outranks the two negative ones.
 _SUSPICION = ("1", "2", "0", "3", "4A", "4B", "4X")
-
-
-CHEST_CT_ANSWER = Answer(words="chest CT", kinds=(CHEST_CT,))
 
 
 def judge(facts: Facts, packs: Packs, now: datetime) -> Judgement:
@@ -132,7 +129,8 @@ def _of_category(finding: Finding, pack: ScreeningPack | None, case: Case) -> Gu
     )
     if isinstance(row, str):
         known = pack.categories.get(finding.category or "")
-        return replace(base, urgency=known.urgency if known else Urgency.INFO, missing=(row,))
+        answer = of_lung_rows([known.answer], known.order) if known else None
+        return replace(base, urgency=known.urgency if known else Urgency.INFO, missing=(row,), answer=answer)
     said = Statement(
         authority=Authority.GUIDELINE, words=row.statement, pack=pack.info, row=row.code, needs_check=row.evidence == "C"
     )
@@ -140,6 +138,7 @@ def _of_category(finding: Finding, pack: ScreeningPack | None, case: Case) -> Gu
     spoken = replace(
         base,
         urgency=row.urgency,
+        answer=of_lung_rows([row.answer], row.order),
         statements=(said,),
         next_step=next_step(row.steps, case.day),
         order=_category_order(row, case.day),

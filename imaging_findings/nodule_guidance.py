@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from imaging_findings.advice import Authority, Guidance, OrderProposal, Statement, Suppressed
+from imaging_findings.answers import of_lung_rows
 from imaging_findings.findings import Change, Finding, Kind
 from imaging_findings.follow_up import next_step
 from imaging_findings.incidental import exclusions_for, is_fleischner, rows_for
@@ -119,6 +120,7 @@ def _of_rows(base: Guidance, rows: Sequence[NoduleRow], pack: NodulePack, case: 
             for row in rows
         ),
         next_step=step,
+        answer=of_lung_rows([row.answer for row in rows], pack.order if step and step.firm else None),
         order=OrderProposal(code=pack.order.code, note=pack.order.note, due=step.due) if step and step.firm else None,
     )
 

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from datetime import date
 
 from imaging_findings.advice import Authority, Guidance, Statement, Suppressed
+from imaging_findings.answers import Answer, Kind
 from imaging_findings.assessment_codes import CAD_RADS
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding
-from imaging_findings.follow_up import Answer, Ground, after_history
+from imaging_findings.follow_up import Ground, after_history
 from imaging_findings.intervals import add_months
 from imaging_findings.quotes import quotes_of
 from imaging_findings.reader_words import with_readers_word
-from imaging_findings.repeats import Kind
 from imaging_findings.rules import Urgency
 
 # Older results are history; whoever wants them reads the report.

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import IntEnum
 
-from imaging_findings.answers import CHEST_CT as CHEST_CT
-from imaging_findings.answers import PET, Answer
-from imaging_findings.answers import Kind as Kind
+from imaging_findings.answers import PET, Answer, Kind
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding
 from imaging_findings.history import OrderFacts, StudyFacts
@@ -204,7 +202,7 @@ def _is_own_side(past: Past, thing: StudyFacts | OrderFacts) -> bool:
 
 def _is_of(thing: StudyFacts | OrderFacts, kind: Kind) -> bool:
     if kind.family == PET:
-        return thing.is_pet and kind.region in thing.regions
+        return thing.is_pet and bool({kind.region, "whole-body"} & thing.regions)
     return kind.family in thing.families and kind.region in thing.regions
 
 

@@ -1,6 +1,6 @@
 """Cards that only quote: a category that a report states in words and nobody coded (rule Gc).
 
-They are information, compute no interval and draft no order; a later examination or an open order ends them as any other.
+They are information, compute no interval and draft no order; what answers the category ends them as any other.
 """
 
 from __future__ import annotations
@@ -8,15 +8,14 @@ from __future__ import annotations
 from datetime import date
 
 from imaging_findings.advice import Guidance, Suppressed
+from imaging_findings.answers import Answer, of_categories, of_lung_rows
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding, Kind
-from imaging_findings.follow_up import Answer, Ground, after_history
+from imaging_findings.follow_up import Ground, after_history
 from imaging_findings.history import ReportFacts, StudyFacts
 from imaging_findings.intervals import add_months
 from imaging_findings.mentions import Mention, mentions_of
 from imaging_findings.quotes import quotes_of
-from imaging_findings.repeats import CHEST_CT
-from imaging_findings.repeats import Kind as Examination
 from imaging_findings.rules import Packs, Urgency
 
 # Older words are history; whoever wants them reads the report.
@@ -79,11 +78,10 @@ def _beside(mention: Mention) -> tuple[str, ...]:
 def _answer(mention: Mention, packs: Packs) -> Answer | None:
     """What would answer it; None where the site has switched the system's pack off."""
     if mention.system == "lung-rads" and packs.screening is not None:
-        return Answer(words="chest CT", kinds=(CHEST_CT,))
+        rows = [packs.screening.categories[one] for one in mention.categories if one in packs.screening.categories]
+        return of_lung_rows([row.answer for row in rows], None)
     pack = next((one for one in packs.tables if one.reads == mention.system), None)
-    if pack is None:
-        return None
-    return Answer(words=pack.answer_words, kinds=tuple(Examination(family, region) for family, region in pack.answers))
+    return of_categories(pack, mention.categories) if pack else None
 
 
 def _is_coded(mention: Mention, report: ReportFacts, facts: Facts) -> bool:

@@ -107,6 +107,13 @@ def test_gf_a_suspicious_finding_whose_size_is_missing_is_answered_by_no_image()
 # --- screening examinations
 
 
+@pytest.mark.parametrize("category", ["3", "4A", "4B", "4X"])
+def test_gf_an_order_for_screening_answers_no_suspicious_lung_rads(category: str) -> None:
+    order = an_order(code=concept(LOINC, "79086-5"), occurrenceDateTime="2027-10-01")
+
+    assert the_open(a_lung_rads(category), studies=[a_study()], orders=[order]).urgency is Urgency.WARNING
+
+
 @pytest.mark.parametrize("category", ["0", "3", "4", "5"])
 def test_gf_an_order_for_screening_answers_no_bi_rads_that_asks_for_more(category: str) -> None:
     order = an_order(code=concept(LOINC, "24606-6"), authoredOn="2026-05-02")
@@ -118,6 +125,32 @@ def test_gf_an_order_for_screening_answers_the_annual_screening() -> None:
     order = an_order(code=concept(LOINC, "79086-5"), occurrenceDateTime="2027-10-01")
 
     assert followed(a_lung_rads("2"), studies=[a_study()], orders=[order]).guidance == ()
+
+
+def test_gf_a_later_screening_that_was_read_counts_with_its_own_category() -> None:
+    later = imaged("later", "2026-11-01", procedureCode=[concept(LOINC, "79086-5")])
+    read = a_lung_rads("2", id="new", effectiveDateTime="2026-11-01", derivedFrom=[{"reference": "ImagingStudy/later"}])
+
+    unread = the_open(a_lung_rads("3"), studies=[a_study(), later])
+    both = followed(a_lung_rads("3"), read, studies=[a_study(), later])
+
+    assert "A later CT chest of 2026-11-01 does not answer it (a screening examination)." in unread.notes
+    assert [one.finding.reference for one in both.guidance] == ["Observation/new"]
+
+
+@pytest.mark.parametrize(
+    ("modalities", "description", "is_open"),
+    [(("PT", "CT"), "whole body", False), (("PT", "CT"), "PET CT whole body", False), (("NM",), "Bone scan whole body", True)],
+    ids=["PET/CT", "PET/CT by its name", "bone scan"],
+)
+@pytest.mark.parametrize("finding", [a_lung_rads("4B"), a_nodule(12)], ids=["Lung-RADS 4B", "F2 above 8 mm"])
+def test_gf_a_pet_answers_where_the_row_names_it(
+    finding: dict[str, Any], modalities: tuple[str, ...], description: str, is_open: bool
+) -> None:
+    pet = imaged("pet", "2026-11-01", modalities[0], None, description=description)
+    pet["modality"] = [{"code": one} for one in modalities]
+
+    assert bool(followed(finding, studies=[a_study(), pet]).guidance) is is_open
 
 
 # --- orders
@@ -193,6 +226,24 @@ def test_gf_two_zones_make_no_study_later() -> None:
     other = imaged("other", "2026-10-02T04:20:00Z")
 
     assert followed(a_lung_rads("4A"), studies=[own, other]).guidance
+
+
+@pytest.mark.parametrize("code", ["82699-0", "36534-6", "37225-0", "35969-5"], ids=["ribs", "sternum", "joint", "esophagus"])
+def test_gf_a_ct_of_another_part_of_the_chest_ends_no_follow_up_of_the_lung(code: str) -> None:
+    later = imaged("later", "2026-11-01", site=None, procedureCode=[concept(LOINC, code)])
+    order = an_order(code=concept(LOINC, code))
+
+    done = the_open(a_lung_rads("4A"), studies=[a_study(), later])
+
+    assert "A later CT chest of 2026-11-01 does not answer it (it does not show the lungs)." in done.notes
+    assert followed(a_lung_rads("4A"), studies=[a_study()], orders=[order]).guidance
+
+
+@pytest.mark.parametrize(
+    ("site", "is_open"), [("113197003", True), ("56873002", True), ("39607008", False)], ids=["rib", "sternum", "lung"]
+)
+def test_gf_the_body_site_says_so_too(site: str, is_open: bool) -> None:
+    assert bool(followed(a_lung_rads("4A"), studies=[a_study(), imaged("l", "2026-11-01", site=site)]).guidance) is is_open
 
 
 @pytest.mark.parametrize("description", ["CT HEAD - chest pain, syncope", "CT chest pain", "CT neck and chest"])

@@ -66,7 +66,7 @@ def test_x4_a_nodule_on_a_study_that_the_site_calls_a_screening_is_not_incidenta
 def test_gf_an_order_by_the_sites_code_ends_the_matter(site: SiteStudies | None, open_cards: int) -> None:
     order = an_order(code=concept(OWN, "RX17"))
 
-    judgement = judge(facts_of(site, a_lung_rads("3"), orders=[order]), bundled_packs(), NOW)
+    judgement = judge(facts_of(site, a_lung_rads("2"), orders=[order]), bundled_packs(), NOW)
 
     assert len(judgement.guidance) == open_cards
     assert [one.reason for one in judgement.suppressed] == ["Low dose CT of the lungs is already ordered"][open_cards:]
