@@ -101,7 +101,7 @@ class ReportFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConditionFacts:
-    """One active condition, by its codes."""
+    """One active condition, by its codes; with none, it is known by its words only."""
 
     codes: tuple[Code, ...]
     words: str
@@ -209,8 +209,8 @@ def read_condition(resource: Mapping[str, Any]) -> ConditionFacts | None:
     verification = {one.code for one in codes.codings(resource.get("verificationStatus"))}
     if resource.get("resourceType") != "Condition" or verification & REFUTED or (clinical and not clinical & ACTIVE_CONDITION):
         return None
-    stated = codes.codings(resource.get("code"))
-    return ConditionFacts(codes=stated, words=concept_text(resource.get("code")) or "a condition") if stated else None
+    stated, words = codes.codings(resource.get("code")), concept_text(resource.get("code"))
+    return ConditionFacts(codes=stated, words=words or "a condition") if stated or words else None
 
 
 def read_smoking(resource: Mapping[str, Any]) -> str | None:

@@ -6,6 +6,7 @@ Spec: clinical rules F1-F7; missing input gives no row (Gd), unknown risk gives 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from datetime import date
 
@@ -15,6 +16,14 @@ from imaging_findings.findings import Attenuation, Finding, Nodule, Risk
 from imaging_findings.history import ICD_10, ConditionFacts
 from imaging_findings.intervals import whole_years
 from imaging_findings.rules import Band, NodulePack, NoduleRow, Rounding
+
+_SUGGESTS = re.compile(
+    r"malignan|cancer|carcino|lymphoma|leuk(?:a)?emi|melanoma|sarcoma|metasta|myeloma|mesothelioma|\bhiv\b|\baids\b|"
+    r"human immunodeficiency|immun(?:e|o)[- ]?(?:deficien|suppress|compromi)|transplant",
+    re.IGNORECASE,
+)
+# Another person's illness, a search for one, a fear of one, or the opposite of one.
+_OF_NOBODY = re.compile(r"family history|screening|\bfear\b|benign|\bno history\b|in situ", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +76,8 @@ def exclusions_for(pack: NodulePack, facts: Facts, study_date: date | None, *, s
     excluded += [words for words in conditions if words]
     if not excluded and "conditions" in facts.unavailable | facts.partial:
         missing.append("the patient's conditions (known cancer or immunosuppression could not be ruled out)")
+    if not excluded and any(_may_exclude(condition) for condition in facts.conditions):
+        missing.append("the code of a condition (by its words, cancer or immunosuppression could not be ruled out)")
     return RowsFound(missing=tuple(missing), excluded=tuple(dict.fromkeys(excluded)))
 
 
@@ -116,9 +127,16 @@ def _excluding(condition: ConditionFacts, pack: NodulePack) -> str | None:
         icd = code.code.upper() if code.system in ICD_10 else ""
         if (code.system == SNOMED and code.code in rules.cancer_snomed) or (icd and icd.startswith(rules.cancer_icd10)):
             return "a known cancer"
-        if icd and icd.startswith(rules.immunosuppression_icd10):
+        is_listed = code.system == SNOMED and code.code in rules.immunosuppression_snomed
+        if is_listed or (icd and icd.startswith(rules.immunosuppression_icd10)):
             return "immunosuppression"
     return None
+
+
+def _may_exclude(condition: ConditionFacts) -> bool:
+    """Whether words that no code of the lists backs suggest cancer or immunosuppression; words never exclude by themselves."""
+    words = " ".join([condition.words, *(code.display for code in condition.codes)])
+    return _SUGGESTS.search(words) is not None and _OF_NOBODY.search(words) is None
 
 
 def describe(nodule: Nodule) -> str:

@@ -91,10 +91,17 @@ def _exclusions(table: TomlTable, known: Exclusions | None = None) -> Exclusions
         cancer_snomed=frozenset(_listed("cancer_snomed", tuple(known.cancer_snomed) if known else (), table)),
         cancer_icd10=_icd10("cancer_icd10", known.cancer_icd10 if known else (), table),
         immunosuppression_icd10=_icd10("immunosuppression_icd10", known.immunosuppression_icd10 if known else (), table),
+        immunosuppression_snomed=frozenset(
+            _listed("immunosuppression_snomed", tuple(known.immunosuppression_snomed) if known else (), table)
+        ),
     )
-    for code in sorted(exclusions.cancer_snomed):
-        if (codes.SNOMED, code) not in codes.concepts():
-            table.fault(f"names SNOMED code {code}, which is in no checked code table", key="cancer_snomed")
+    for key, stated in (
+        ("cancer_snomed", exclusions.cancer_snomed),
+        ("immunosuppression_snomed", exclusions.immunosuppression_snomed),
+    ):
+        for code in sorted(stated):
+            if (codes.SNOMED, code) not in codes.concepts():
+                table.fault(f"names SNOMED code {code}, which is in no checked code table", key=key)
     table.close()
     return exclusions
 

@@ -181,6 +181,7 @@ class Exclusions:
     cancer_snomed: frozenset[str]
     cancer_icd10: tuple[str, ...]
     immunosuppression_icd10: tuple[str, ...]
+    immunosuppression_snomed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

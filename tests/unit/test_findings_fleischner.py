@@ -12,7 +12,7 @@ from imaging_findings.codes import Code
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Attenuation, Nodule, Risk
 from imaging_findings.history import ConditionFacts, PatientFacts
-from imaging_findings.incidental import exclusions_for, rows_for
+from imaging_findings.incidental import RowsFound, exclusions_for, rows_for
 from imaging_findings.packs import bundled_packs
 from imaging_findings.rules import Rounding
 
@@ -165,3 +165,52 @@ def test_what_cannot_be_ruled_out_is_missing() -> None:
         "the patient's date of birth",
         "the patient's conditions (known cancer or immunosuppression could not be ruled out)",
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "excluded"),
+    [
+        ("254837009", "a known cancer"),
+        ("118600007", "a known cancer"),
+        ("128462008", "a known cancer"),
+        ("86406008", "immunosuppression"),
+        ("370388006", "immunosuppression"),
+    ],
+    ids=["breast cancer", "lymphoma", "metastasis", "HIV", "immunocompromised"],
+)
+def test_f_cancer_and_immunosuppression_exclude_by_snomed_too(code: str, excluded: str) -> None:
+    facts = facts_of(date(1960, 1, 1), ("http://snomed.info/sct", code))
+
+    assert exclusions_for(PACK, facts, STUDY, screening=False).excluded == (excluded,)
+
+
+def in_words(words: str) -> Facts:
+    condition = ConditionFacts(codes=(Code("urn:oid:1.2.3", "4711"),), words=words)
+    return Facts(patient=PatientFacts(patient_id="p", birth_date=date(1960, 1, 1)), conditions=(condition,))
+
+
+@pytest.mark.parametrize(
+    "words", ["Invasive ductal carcinoma", "History of breast cancer", "HIV infection", "Immunosuppressed", "Kidney transplant"]
+)
+def test_gd_words_that_suggest_cancer_or_immunosuppression_take_the_interval(words: str) -> None:
+    """Gc: the words exclude nobody; Gd: what they may mean is missing."""
+    found = exclusions_for(PACK, in_words(words), STUDY, screening=False)
+
+    assert found.excluded == ()
+    assert found.missing == ("the code of a condition (by its words, cancer or immunosuppression could not be ruled out)",)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Family history of malignant neoplasm of breast",
+        "Encounter for screening for malignant neoplasm of colon",
+        "Benign neoplasm of colon",
+        "Fear of cancer",
+        "Hypertension",
+        "Hearing aid user",
+        "a condition",
+    ],
+)
+def test_words_that_suggest_neither_take_nothing(words: str) -> None:
+    assert exclusions_for(PACK, in_words(words), STUDY, screening=False) == RowsFound()

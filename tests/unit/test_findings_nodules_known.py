@@ -174,3 +174,15 @@ def test_ge_a_day_that_only_the_ai_states_is_the_findings_too() -> None:
     guidance = the_guidance(a_nodule(7.0, effectiveDateTime=None), an_ai_lung_rads("3"), studies=[])
 
     assert str(guidance.finding.study_date) == "2026-10-01"
+
+
+@pytest.mark.parametrize("code", [concept(SCT, "254837009") | {"text": "Breast"}, {"text": "Malignant neoplasm of breast"}])
+def test_f_a_nodule_beside_a_cancer_known_by_code_or_words_has_no_interval(code: dict[str, Any]) -> None:
+    """F: also where the problem list holds nothing but words."""
+    guidance = the_guidance(a_nodule(7.0), conditions=[_condition(code)])
+
+    assert (guidance.next_step, guidance.order, guidance.statements) == (None, None, ())
+
+
+def _condition(code: dict[str, Any]) -> dict[str, Any]:
+    return a_condition(SCT, "38341003") | {"code": code}
