@@ -23,6 +23,7 @@ log = logging.getLogger("imaging_cds.cds_clients")
 
 MAX_JWT_CHARACTERS = 8192
 MAX_ID_CHARACTERS = 255
+MAX_LOGGED_CHARACTERS = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +58,18 @@ class ClientAuthenticator:
         """The header in which a trusted proxy names certificates, where the site has one."""
         return self._certificates.header
 
-    def authenticate(self, authorization: str | None, path: str, certificate: StatedCertificate | None = None) -> CallingClient:
+    def authenticate(
+        self,
+        authorization: str | None,
+        path: str,
+        certificate: StatedCertificate | None = None,
+        *,
+        reference: str = "-",
+    ) -> CallingClient:
         """The caller of ``path``; NotAuthenticated without detail. With authentication off nobody is asked.
 
-        A JWT that is sent must hold; a certificate counts where none is sent.
+        A JWT that is sent must hold; a certificate counts where none is sent. A refusal is logged under ``reference``, the
+        request's number, which the bare 401 carries too.
         """
         if self._settings.client_authentication is ClientAuthentication.OFF:
             return CallingClient()
@@ -70,7 +79,7 @@ class ClientAuthenticator:
         try:
             return CallingClient(client=self._verified(authorization, path))
         except _Refusal as refusal:
-            log.info("client JWT refused: %s", refusal)
+            log.info("%s: client JWT refused: %s", reference, _told(str(refusal), authorization))
             raise NotAuthenticated("The caller could not be authenticated.") from None
 
     def _verified(self, authorization: str | None, path: str) -> TrustedCdsClient:
@@ -127,6 +136,23 @@ class ClientAuthenticator:
             raise _Refusal("the keys cannot be had") from exc
         if not any(_signed_by(token, key, algorithm) for key in candidates):
             raise _Refusal("no trusted key signed it")
+
+
+def _told(reason: str, authorization: str | None) -> str:
+    """A refusal for the log, with the two claims that may stand there (R38): the caller's own words, unverified."""
+    try:
+        _, claims = _decoded(_bearer(authorization))
+    except _Refusal:
+        return reason
+    stated = ((name, claims.get(name)) for name in ("iss", "jti"))
+    return "; ".join((reason, *(f'{name}="{_loggable(value)}"' for name, value in stated if isinstance(value, str))))
+
+
+def _loggable(value: str) -> str:
+    """Bounded, and without a character that could end the quotes, begin a line or steer a terminal."""
+    return "".join(
+        mark if mark.isascii() and mark.isprintable() and mark not in '"\\' else "?" for mark in value[:MAX_LOGGED_CHARACTERS]
+    )
 
 
 def _bearer(authorization: str | None) -> str:

@@ -130,7 +130,9 @@ def _say_what_is_offered(response: Response) -> None:
 def _caller(services: CdsServices) -> CallingClient:
     # The path as the route has it: a trailing slash on discovery is not part of the address that clients sign.
     path = request.path.rstrip("/")
-    return services.authenticator.authenticate(request.headers.get("Authorization"), path, _certificate(services))
+    return services.authenticator.authenticate(
+        request.headers.get("Authorization"), path, _certificate(services), reference=request_reference()
+    )
 
 
 def _certificate(services: CdsServices) -> StatedCertificate | None:

@@ -63,3 +63,34 @@ def test_r38_a_header_of_another_type_is_refused(store: Store, tmp_path: Path, h
 
     assert refused(cds, cds.ehr.jwt_for(f"{APP}{SERVICE}", header=header))
     assert not refused(cds, cds.ehr.jwt_for(f"{APP}{SERVICE}"))
+
+
+def test_r38_a_refusal_can_be_found_by_the_number_of_the_bare_401(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cds = a_cds_service(store, tmp_path)
+    token = cds.ehr.jwt_for(f"{APP}{SERVICE}", aud="https://elsewhere.example.org", jti="one-of-many")
+
+    with caplog.at_level(logging.INFO, "imaging_cds.cds_clients"):
+        response = cds.post(SERVICE, a_hook(whole_prefetch()), token=token)
+
+    number = response.headers["X-Request-Id"]
+    (said,) = (record.getMessage() for record in caplog.records if record.name == "imaging_cds.cds_clients")
+    assert said == f'{number}: client JWT refused: aud is not the URL called; iss="{EHR}"; jti="one-of-many"'
+
+
+def test_r38_what_is_logged_of_a_strangers_token_is_short_and_plain(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cds = a_cds_service(store, tmp_path)
+    strangers = 'x\n2026 forged line\x1b[2J\u202e"' + "y" * 500
+
+    with caplog.at_level(logging.INFO, "imaging_cds.cds_clients"):
+        assert refused(cds, cds.ehr.jwt_for(f"{APP}{SERVICE}", iss=strangers))
+        assert cds.post(SERVICE, {}, token="no.token").status_code == 401
+
+    strange, none = (record.getMessage() for record in caplog.records if record.name == "imaging_cds.cds_clients")
+    assert 'iss="x?2026 forged line?[2J??y' in strange
+    assert strange.isprintable()
+    assert len(strange) < 300
+    assert none.endswith("client JWT refused: not a JWT")

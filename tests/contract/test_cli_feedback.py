@@ -125,7 +125,7 @@ def test_what_is_no_terminal_gets_each_rule_on_one_line(
     config: Path, feedback: FeedbackStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
-    rule_id = f"site-pack-2026/{'a-long-row-' * 12}end"
+    rule_id = f"site-pack-2026/{'a-long-row-' * 8}end"
     shown(feedback, rule_id, "b1")
     told(feedback, "b1", Outcome.OVERRIDDEN, OverrideReason(system="s", code="patient refuses " * 10))
 
