@@ -17,6 +17,7 @@ ASYMMETRIC_ALGORITHMS = ("ES256", "ES384", "ES512", "RS256", "RS384", "RS512")
 
 
 STUDY_COMPLETE_HOOK = "org.imaging-cds.imaging-study-complete"
+ANY_ORIGIN = "*"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _REVERSE_DOMAIN = re.compile(rf"[A-Za-z]{{2,63}}(?:\.{_LABEL}){{2,}}", re.ASCII)
 _MAX_HOOK_NAME = 128
@@ -59,7 +60,7 @@ class TrustedCdsClient:
     fhir_servers: tuple[str, ...] = ()
     """``fhirServer`` values from which missing data may be fetched with the token that comes with the request."""
     cors_origins: tuple[str, ...] = ()
-    """Browser origins of this client, where it is a page."""
+    """Browser origins of this client, where it is a page; `*` = any, since no answer depends on cookies."""
     certificates: tuple[str, ...] = ()
     """TLS client certificates in place of a JWT: SHA-256 fingerprints (hex) or whole subjects as the proxy writes them."""
 
@@ -74,7 +75,8 @@ class TrustedCdsClient:
         unknown = sorted(set(self.algorithms) - set(ASYMMETRIC_ALGORITHMS))
         if unknown or not self.algorithms:
             raise ValueError(f"{self.iss}: algorithms must be some of {', '.join(ASYMMETRIC_ALGORITHMS)}")
-        for url in (*self.fhir_servers, *self.cors_origins, *self.jku_prefixes, *([self.jwks_url] if self.jwks_url else [])):
+        origins = (one for one in self.cors_origins if one != ANY_ORIGIN)
+        for url in (*self.fhir_servers, *origins, *self.jku_prefixes, *([self.jwks_url] if self.jwks_url else [])):
             origin_of(url)
 
 
@@ -175,5 +177,6 @@ class CdsSettings:
 
     @property
     def cors_origins(self) -> frozenset[str]:
-        """Browser origins that may read answers."""
-        return frozenset(origin_of(origin) for client in self.trusted_clients for origin in client.cors_origins)
+        """Browser origins that may read answers; ``*`` among them = any."""
+        stated = (origin for client in self.trusted_clients for origin in client.cors_origins)
+        return frozenset(origin if origin == ANY_ORIGIN else origin_of(origin) for origin in stated)

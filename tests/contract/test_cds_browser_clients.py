@@ -59,6 +59,16 @@ def test_other_origins_are_told_nothing(cds: CdsActor, origin: str) -> None:
     assert not [name for name in headers if name.startswith("Access-Control-")]
 
 
+def test_r39_any_origin_by_setting_and_never_with_credentials(store: Store, tmp_path: Path) -> None:
+    cds = a_cds_service(store, tmp_path, trust={"cors_origins": ("*",)})
+
+    headers = preflight(cds, SERVICE, "https://stranger.example.org")
+
+    assert headers["Access-Control-Allow-Origin"] == "https://stranger.example.org"
+    assert "Access-Control-Allow-Credentials" not in headers
+    assert cds.client.post(SERVICE, json={}, headers={"Origin": "https://stranger.example.org"}).status_code == 401
+
+
 def test_every_error_can_be_read_by_the_page(cds: CdsActor) -> None:
     """Without these headers a browser client sees no error at all, only silence."""
     origin = {"Origin": EHR}
