@@ -14,6 +14,7 @@ from imaging_findings import codes
 from imaging_findings.codes import Code
 from imaging_findings.findings import Actionable, Author, Finding, Kind
 from imaging_findings.history import read_report
+from imaging_findings.location import site_of
 from imaging_findings.observations import (
     author_of,
     day_of,
@@ -68,6 +69,7 @@ def read_actionable(resource: Mapping[str, Any]) -> Finding | None:
         signed_by=signed_by_of(resource, author),
         study_reference=study_reference_of(resource),
         study_date=day_of(text(resource.get("effectiveDateTime"))),
+        site=site_of(resource),
         taken=moment_of(text(resource.get("effectiveDateTime"))),
         issued=moment_of(text(resource.get("issued"))),
         selection=selection_of(resource),

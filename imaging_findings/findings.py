@@ -174,6 +174,8 @@ class Finding:
     """The screening examination before this one: what stepped management starts from."""
     selection: ImageSelection | None = None
     recommended: Recommendation | None = None
+    site: str | None = None
+    """Body site and side in words, of a nodule, a Lung-RADS category or a finding to be communicated; never computed from."""
     taken: datetime | None = None
     """When its images were taken, of a finding that must be communicated; None unless given with time and zone."""
     issued: datetime | None = None

@@ -30,6 +30,7 @@ from imaging_findings.findings import (
     Risk,
 )
 from imaging_findings.intervals import Interval, Unit
+from imaging_findings.location import site_of
 from imaging_findings.quantities import interval_in, millimetres, positive_integer
 from imaging_findings.regions import is_in_lung
 
@@ -69,6 +70,7 @@ def read_finding(resource: Mapping[str, Any], patient_id: str) -> Finding | Prob
         selection=selection_of(resource),
         recommended=recommendation_of(components),
         issued=moment_of(text(resource.get("issued"))),
+        site=site_of(resource),
     )
 
 

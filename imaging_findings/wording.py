@@ -11,34 +11,41 @@ from imaging_findings.advice import Guidance, NextStep
 from imaging_findings.findings import Assessment, Author, Finding, Kind
 from imaging_findings.incidental import describe
 
+# A longer place stands in the detail only, so that a summary has room for what follows.
+MAX_SITE = 24
+
 
 def title_of(finding: Finding) -> str:
     """The finding's name: its category, or size and type."""
     if finding.kind is Kind.LUNG_RADS:
         return f"Lung-RADS {finding.category or 'without coded category'}"
     if finding.kind is Kind.ACTIONABLE:
-        return _actionable(finding)
+        return _actionable(finding) + _short_site(finding)
     if finding.kind is Kind.TEXT:
         return finding.stated or "Report"
     if finding.assessment is not None:
         return _assessed(finding, finding.assessment)
     nodule = finding.nodule
     size = f"{nodule.diameter_mm:g} mm" if nodule.diameter_mm is not None else None
-    return " ".join(part for part in (size, nodule.attenuation, "lung nodule") if part)
+    return " ".join(part for part in (size, nodule.attenuation, "lung nodule") if part) + _short_site(finding)
 
 
 def headline_title(guidance: Guidance) -> str:
-    """The name of the finding that a guidance is about."""
-    return guidance.title or title_of(guidance.finding)
+    """The name of the finding that a guidance is about, with its place where that is short."""
+    finding = guidance.finding
+    if guidance.title is None or finding.kind is not Kind.ACTIONABLE:
+        return guidance.title or title_of(finding)
+    return guidance.title + _short_site(finding)
 
 
 def finding_words(finding: Finding, title: str | None = None) -> str:
     """The finding with all that is known of it, in one phrase without a full stop."""
     nodule = describe(finding.nodule)
+    site = f", {finding.site}" if finding.site else ""
     if finding.kind is Kind.LUNG_RADS:
         modifier = "S" if finding.modifier_s else ""
         stated = f" (stated: {finding.stated})" if finding.stated and not finding.category else ""
-        return f"{title_of(finding)}{modifier}{stated}" + (f", {nodule}" if nodule else "")
+        return f"{title_of(finding)}{modifier}{stated}" + (f", {nodule}" if nodule else "") + site
     if finding.kind is Kind.TEXT:
         return f"{title_of(finding)}, in the report's words"
     if finding.assessment is not None:
@@ -48,8 +55,8 @@ def finding_words(finding: Finding, title: str | None = None) -> str:
         stated_category = finding.actionable.category if finding.actionable else None
         by = "AI" if finding.author is Author.AI else "reader"
         coded = f", coded as ACR category {stated_category} by the {by}" if stated_category else ""
-        return f"{title or title_of(finding)}{coded}"
-    return "Lung nodule" + (f", {nodule}" if nodule else "")
+        return f"{title or _actionable(finding)}{site}{coded}"
+    return "Lung nodule" + (f", {nodule}" if nodule else "") + site
 
 
 def step_words(step: NextStep, *, overdue: bool) -> str:
@@ -73,6 +80,10 @@ def _assessed(finding: Finding, assessment: Assessment) -> str:
     ]
     known = " ".join(part for part in parts if part)
     return f"{assessment.title} {known}" if known else f"{assessment.title} without coded category"
+
+
+def _short_site(finding: Finding) -> str:
+    return f", {finding.site}" if finding.site and len(finding.site) <= MAX_SITE else ""
 
 
 def _actionable(finding: Finding) -> str:
