@@ -12,9 +12,10 @@ from cds_service.plain_words import escaped, one_sentence
 from cds_service.wording import authority_words, availability_lines
 from imaging_findings.advice import Statement
 from imaging_findings.booking import BookingAdvice, BookingJudgement, Verdict
+from imaging_findings.follow_ups_to_book import FollowUpToBook, WorkUpToBook
 from imaging_findings.order_sources import BOOKINGS
 from imaging_findings.rules import Urgency
-from imaging_findings.wording import finding_words
+from imaging_findings.wording import finding_words, headline_title
 
 _MAX_NAME = 50
 _SOURCE = "Imaging appointment check"
@@ -24,6 +25,7 @@ _LABEL = {
     Verdict.EARLY: "Too early",
     Verdict.WRONG_EXAMINATION: "Wrong examination",
     Verdict.OTHER_SIDE: "Other side",
+    Verdict.SCREENING: "Screening",
     Verdict.OTHER_CONTRAST: "Other contrast",
 }
 
@@ -55,13 +57,17 @@ def _card(advice: BookingAdvice, judgement: BookingJudgement, context: CardConte
 
 
 def _headline(advice: BookingAdvice) -> str:
-    due, when = advice.follow_up.due, advice.appointment.days
-    examination = advice.follow_up.examination
+    follow_up, when = advice.follow_up, advice.appointment.days
+    if not isinstance(follow_up, FollowUpToBook):
+        return f"on {when}: a screening while {headline_title(follow_up.guidance)} is open"
+    due, examination = follow_up.due, follow_up.examination
     match advice.verdict:
         case Verdict.LATE:
             return f"on {when}: later than the follow-up {examination} due {due}"
         case Verdict.EARLY:
             return f"on {when}: earlier than the follow-up {examination} due {due}"
+        case Verdict.SCREENING:
+            return f"on {when}: a screening does not replace the follow-up {examination} due {due}"
         case Verdict.OTHER_CONTRAST:
             return f"on {when}: the follow-up {examination} due {due} asks for no contrast"
     return f"on {when}: does not replace the follow-up {examination} due {due}"
@@ -72,7 +78,7 @@ def _lines(advice: BookingAdvice, owner: str) -> list[tuple[str, str]]:
     seen = f", seen on {guidance.study.day}" if guidance.study and guidance.study.day else ""
     lines = [
         ("Appointment", f"{advice.appointment.name}, {advice.appointment.days}"),
-        ("Open follow-up", f"{follow_up.examination}, due {follow_up.due}, counted from the date of the study"),
+        *_open_line(follow_up),
         ("Finding", f"{finding_words(guidance.finding, guidance.title)}{seen}"),
         *(line for statement in guidance.statements for line in _said(statement)),
         (_LABEL[advice.verdict], _explanation(advice)),
@@ -80,6 +86,12 @@ def _lines(advice: BookingAdvice, owner: str) -> list[tuple[str, str]]:
     if advice.is_named:
         lines.append(("Link", "the appointment or its order names this finding, its study or its report"))
     return [*lines, ("Rules", BOOKINGS.owned_by(owner).words)]
+
+
+def _open_line(follow_up: WorkUpToBook) -> list[tuple[str, str]]:
+    if not isinstance(follow_up, FollowUpToBook):
+        return []
+    return [("Open follow-up", f"{follow_up.examination}, due {follow_up.due}, counted from the date of the study")]
 
 
 def _said(statement: Statement) -> list[tuple[str, str]]:
@@ -91,6 +103,8 @@ def _said(statement: Statement) -> list[tuple[str, str]]:
 
 def _explanation(advice: BookingAdvice) -> str:
     follow_up = advice.follow_up
+    if advice.verdict is Verdict.SCREENING or not isinstance(follow_up, FollowUpToBook):
+        return "a screening examination is for patients without an open finding; this one is known and asks for more"
     match advice.verdict:
         case Verdict.LATE:
             overdue = f"; it has been due since {follow_up.due.latest}" if follow_up.guidance.overdue else ""

@@ -13,6 +13,8 @@ study's date (Ge), with the site's tolerances before it (``follow_up_early_days`
   nodule, and an intervention is no examination that was mistaken: neither is called wrong. The right examination with
   contrast where the follow-up asks for none: ``info``.
 - **Other side**: an examination of the left side answers nothing that was seen on the right. Told as a wrong examination is.
+- **Screening**: a screening examination answers no suspicious finding, in time or not: ``warning`` where the finding asks for
+  a work-up without a day (BI-RADS 4), ``info`` where the follow-up has a day.
 - A routine follow-up (``info``: the annual screening) is compared only with a screening examination, or where it is named.
 - What was read from words alone is never more than ``info`` (Gc). In time, or unrelated: nothing.
 
@@ -30,7 +32,7 @@ from typing import Any
 
 from imaging_findings.appointments import AppointmentSource, ProposedAppointment, read_appointments
 from imaging_findings.facts import QUERIES, FactQuery, Facts, read_facts
-from imaging_findings.follow_ups_to_book import LUNG, FollowUpToBook, open_to_book
+from imaging_findings.follow_ups_to_book import LUNG, FollowUpToBook, WorkUpToBook, open_to_book, work_ups_to_book
 from imaging_findings.rules import Urgency
 from imaging_findings.site_policy import SitePolicy
 from imaging_findings.study_kinds import Basis, Contrast, StudyKind
@@ -50,6 +52,7 @@ class Verdict(StrEnum):
     EARLY = "early"
     WRONG_EXAMINATION = "wrong-examination"
     OTHER_SIDE = "other-side"
+    SCREENING = "screening"
     OTHER_CONTRAST = "other-contrast"
 
 
@@ -59,7 +62,7 @@ class BookingAdvice:
 
     verdict: Verdict
     appointment: ProposedAppointment
-    follow_up: FollowUpToBook
+    follow_up: FollowUpToBook | WorkUpToBook
     urgency: Urgency
     is_named: bool
     """Whether the appointment or its order names the finding."""
@@ -123,7 +126,8 @@ def judge_bookings(
     follow_ups = open_to_book(facts, policy.packs, moment.now, own)
     early_days = policy.orders.follow_up_early_days
     rules = _Rules(early_days=early_days, booking=policy.bookings, today=moment.now.date())
-    judged = [_judge(one, follow_ups, rules) for one in appointments]
+    work_ups = work_ups_to_book(facts, policy.packs, moment.now)
+    judged = [_screened(one, work_ups) or _judge(one, follow_ups, rules) for one in appointments]
     settled = frozenset(one.by for one in judged if isinstance(one, QuietBooking) and one.by and one.is_in_time)
     advice, more = _each_follow_up_once([one for one in judged if isinstance(one, BookingAdvice)], settled)
     quiet += [one for one in judged if isinstance(one, QuietBooking)] + more
@@ -158,6 +162,21 @@ def _judge(
     )
 
 
+def _screened(appointment: ProposedAppointment, work_ups: Sequence[WorkUpToBook]) -> BookingAdvice | None:
+    """That a screening is booked while a suspicious or incomplete finding of the same part is open."""
+    suspicious = [one for one in work_ups if one.is_no_screening and one.is_answered_by(appointment.kind)]
+    if not suspicious or not appointment.kind.is_screening:
+        return None
+    first = min(suspicious, key=lambda one: not one.is_named_by(appointment))
+    return BookingAdvice(
+        verdict=Verdict.SCREENING,
+        appointment=appointment,
+        follow_up=first,
+        urgency=_no_louder_than_words(Urgency.WARNING, appointment),
+        is_named=first.is_named_by(appointment),
+    )
+
+
 def _may_be_meant(follow_up: FollowUpToBook, appointment: ProposedAppointment) -> bool:
     """Whether the follow-up may be what is booked: not where another order answers it, nor any scan for a routine one."""
     if follow_up.is_ordered and appointment.orders:
@@ -178,6 +197,8 @@ def _timed(
         verdict, urgency = Verdict.LATE, _late(appointment.first, follow_up, rules)
     elif appointment.last is not None and appointment.last < _first_day(follow_up, rules):
         verdict, urgency = Verdict.EARLY, Urgency.INFO
+    elif appointment.kind.is_screening and follow_up.is_no_screening:
+        verdict, urgency = Verdict.SCREENING, Urgency.INFO
     elif _is_other_contrast(follow_up, appointment.kind):
         verdict, urgency = Verdict.OTHER_CONTRAST, Urgency.INFO
     else:

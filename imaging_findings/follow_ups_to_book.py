@@ -1,11 +1,14 @@
 """Open follow-ups as appointments see them: when they are due, and which examinations answer them.
 
+Beside them stand open work-ups: what a suspicious or incomplete finding (BI-RADS 0, 4 and 5; Lung-RADS 4B) asks for without a
+day. No appointment is early or late for one, but a screening is none.
+
 Orders answer nothing here: an appointment is how an order comes to be done. What is ordered separately is marked as such.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -21,17 +24,15 @@ from imaging_findings.study_kinds import Side, StudyKind, study_kind_of
 
 _CHEST_CT = StudyKind(families=frozenset({"CT"}), regions=frozenset({"chest"}))
 LUNG = frozenset({Kind.LUNG_RADS, Kind.NODULE})
+_CODED = LUNG | {Kind.ASSESSMENT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FollowUpToBook:
-    """One open follow-up and the kinds of examination that answer it."""
+class WorkUpToBook:
+    """What one open finding asks for, and the kinds of examination that are about it."""
 
     guidance: Guidance
-    due: DueWindow
     kinds: tuple[StudyKind, ...]
-    is_ordered: bool
-    """Whether an order on record, other than that of the appointments, answers it already."""
 
     @property
     def families(self) -> frozenset[str]:
@@ -47,6 +48,17 @@ class FollowUpToBook:
     def examination(self) -> str:
         """The examination in the rule's words."""
         return self.guidance.next_step.examination if self.guidance.next_step else "follow-up imaging"
+
+    @property
+    def is_no_screening(self) -> bool:
+        """Whether it is about a known finding, which no screening examination answers.
+
+        A routine follow-up is a screening itself, and so is one whose own order says so. A screening CT that was incomplete
+        (Lung-RADS 0) may be repeated as one.
+        """
+        finding = self.guidance.finding
+        is_repeated = finding.kind is Kind.LUNG_RADS and finding.category == "0"
+        return not (self.is_routine or is_repeated or any(kind.is_screening for kind in self.kinds))
 
     @property
     def is_routine(self) -> bool:
@@ -79,18 +91,44 @@ class FollowUpToBook:
         return bool(own & appointment.cites)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUpToBook(WorkUpToBook):
+    """One open follow-up with its due window."""
+
+    due: DueWindow
+    is_ordered: bool
+    """Whether an order on record, other than that of the appointments, answers it already."""
+
+
 def open_to_book(facts: Facts, packs: Packs, now: datetime, own_orders: Collection[str]) -> tuple[FollowUpToBook, ...]:
     """Every follow-up with a due date that no later study has answered, whether or not it is ordered."""
     others = tuple(one for one in facts.orders if one.reference not in own_orders)
-    unordered = {one.finding.reference for one in judge(replace(facts, orders=others), packs, now).guidance}
+    unordered = {one.finding.reference for one in _open(replace(facts, orders=others), packs, now)}
     found: list[FollowUpToBook] = []
-    for guidance in judge(replace(facts, orders=()), packs, now).guidance:
+    for guidance in _open(replace(facts, orders=()), packs, now):
         kinds = _kinds(guidance, packs)
-        if guidance.next_step is None or guidance.finding.author is not Author.PERSON or not kinds:
+        if guidance.next_step is None or not kinds:
             continue
         is_ordered = guidance.finding.reference not in unordered
         found.append(FollowUpToBook(guidance=guidance, due=guidance.next_step.due, kinds=kinds, is_ordered=is_ordered))
     return tuple(found)
+
+
+def work_ups_to_book(facts: Facts, packs: Packs, now: datetime) -> tuple[WorkUpToBook, ...]:
+    """Every finding that its rule urges to work up without naming a day, whether or not anything is ordered."""
+    found = [one for one in _open(replace(facts, orders=()), packs, now) if one.next_step is None and _is_urged(one)]
+    return tuple(WorkUpToBook(guidance=one, kinds=kinds) for one in found if (kinds := _kinds(one, packs)))
+
+
+def _open(facts: Facts, packs: Packs, now: datetime) -> Iterator[Guidance]:
+    """What is still asked for, of further findings of a study too; an unsigned AI result asks for nothing."""
+    for lead in judge(facts, packs, now).guidance:
+        yield from (one for one in (lead, *lead.beside) if one.finding.author is Author.PERSON)
+
+
+def _is_urged(guidance: Guidance) -> bool:
+    is_told = bool(guidance.statements) and not guidance.missing and guidance.finding.kind in _CODED
+    return is_told and guidance.urgency is not Urgency.INFO
 
 
 def _kinds(guidance: Guidance, packs: Packs) -> tuple[StudyKind, ...]:

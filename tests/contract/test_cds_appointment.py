@@ -23,6 +23,7 @@ from tests.cds_actors import (
     a_bundle,
     a_cds_service,
     a_hook,
+    a_lung_rads,
     a_nodule,
     a_patient,
     a_store,
@@ -120,6 +121,19 @@ def test_ga_the_reader_s_own_interval_stands_before_the_guideline(cds: CdsActor)
     assert "later than the follow-up" in card["summary"]
     assert "due 2027-01-01" in card["summary"]
     assert card["detail"].index("**Reader:**") < card["detail"].index("**Guideline:**")
+
+
+# A radiologist's review, item 28b.
+def test_screening_booked_while_a_suspicious_finding_is_open_is_a_warning(cds: CdsActor) -> None:
+    screening = an_appointment("2027-10-01", basedOn=[], serviceType=[{"coding": [{"system": LOINC, "code": "79086-5"}]}])
+    sent = prefetch(findings=a_bundle(a_lung_rads("4B")), orders=a_bundle())
+    (card,) = cards_of(cds, a_booking(screening, sent=sent))
+
+    assert card["indicator"] == "warning"
+    assert card["summary"] == "CT Chest for screening WO contrast on 2027-10-01: a screening while Lung-RADS 4B is open"
+    assert "**Screening:** a screening examination is for patients without an open finding" in card["detail"]
+    assert "**Open follow-up:**" not in card["detail"]
+    assert "suggestions" not in card
 
 
 def test_early_booking_is_information_and_one_in_time_is_nothing(cds: CdsActor) -> None:

@@ -411,6 +411,58 @@ def test_gf_an_order_that_names_the_finding_and_the_opposite_side_is_a_warning()
     assert told(judgement) == [(Verdict.OTHER_SIDE, Urgency.WARNING)]
 
 
+SCREENING_MAMMOGRAM = concept(LOINC, "26175-0")
+SCREENED, SCREENED_WARNING = [(Verdict.SCREENING, Urgency.INFO)], [(Verdict.SCREENING, Urgency.WARNING)]
+
+
+# A radiologist's review, items 28b and 29b.
+@pytest.mark.parametrize(
+    ("category", "code", "expected"),
+    [
+        ("4", SCREENING_MAMMOGRAM, SCREENED_WARNING),
+        ("5", SCREENING_MAMMOGRAM, SCREENED_WARNING),
+        ("0", SCREENING_MAMMOGRAM, SCREENED_WARNING),
+        ("4", {"text": "Screening mammogram"}, SCREENED),
+        ("4", concept(LOINC, "26346-7"), []),
+        ("4", SCREENING, []),
+        ("3", SCREENING_MAMMOGRAM, SCREENED),
+        ("3", concept(LOINC, "26346-7"), []),
+        ("3", {"text": "US breast"}, []),
+        ("6", SCREENING_MAMMOGRAM, []),
+    ],
+)
+def test_screening_is_never_in_time_for_a_suspicious_breast_finding(
+    category: str, code: dict[str, Any], expected: list[Any]
+) -> None:
+    judgement = judged(an_appointment("2027-04-01", code), findings=[a_sided(category, LEFT)], studies=[MAMMOGRAM])
+
+    assert told(judgement) == expected
+
+
+@pytest.mark.parametrize(
+    ("category", "day", "code", "expected"),
+    [
+        ("4B", "2027-10-01", SCREENING, SCREENED_WARNING),
+        ("4X", "2027-10-01", SCREENING, SCREENED_WARNING),
+        ("4B", "2026-12-01", CHEST_CT, []),
+        ("4A", "2027-01-01", SCREENING, SCREENED),
+        ("4A", "2027-01-01", CHEST_CT, []),
+        ("3", "2027-04-01", SCREENING, SCREENED),
+        ("3", "2027-10-01", SCREENING, LATE_WARNING),
+        ("2", "2027-10-01", SCREENING, []),
+        ("0", "2026-12-01", SCREENING, []),
+    ],
+)
+def test_screening_is_never_in_time_for_a_suspicious_lung_finding(
+    category: str, day: str, code: dict[str, Any], expected: list[Any]
+) -> None:
+    assert told(judged(an_appointment(day, code), findings=[a_lung_rads(category)])) == expected
+
+
+def test_screening_is_never_in_time_for_an_incidental_nodule() -> None:
+    assert told(judged(an_appointment("2027-05-01", SCREENING))) == SCREENED
+
+
 @pytest.mark.parametrize(
     "stated",
     [
