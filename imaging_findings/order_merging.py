@@ -23,6 +23,23 @@ def merged(advice: Sequence[OrderAdvice]) -> tuple[OrderAdvice, ...]:
     return tuple(_together(group) for group in groups.values())
 
 
+def with_metformin_told_once(said: Sequence[OrderAdvice]) -> list[OrderAdvice]:
+    """Prophylaxis (N1) and metformin (N4) of one order in one piece of advice: they rest on the same kidney function."""
+    kidney = next((one for one in said if one.rule_id == "contrast/N1"), None)
+    metformin = next((one for one in said if one.rule_id == "contrast/N4"), None)
+    if kidney is None or metformin is None:
+        return list(said)
+    # What N1 says already (eGFR, acute kidney injury) is not said again; an arterial catheter study is a reason of its own.
+    further = [line for line in metformin.lines if line[0] == "Medication" or "arterial" in line[1]]
+    whole = replace(
+        kidney,
+        rule_id="contrast/N1+N4",
+        headline=f"{kidney.headline}: hold metformin",
+        lines=(*kidney.lines, *further, *(("Metformin", words) for label, words in metformin.lines if label == "Advice")),
+    )
+    return [whole if one is kidney else one for one in said if one is not metformin]
+
+
 def _content(advice: OrderAdvice) -> Hashable:
     if advice.same_draft is not None:
         return advice.rule_id, advice.headline, advice.order.name

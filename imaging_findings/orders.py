@@ -30,7 +30,7 @@ from imaging_findings.order_follow_up import (
     follow_up_advice,
     open_findings,
 )
-from imaging_findings.order_merging import merged
+from imaging_findings.order_merging import merged, with_metformin_told_once
 from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.pregnancy import pregnancy_advice
 from imaging_findings.rules import Packs, Urgency
@@ -62,7 +62,7 @@ def judge_orders(drafts: DraftOrders, chart: OrderChart, packs: Packs, policy: O
         ]
         said, twice = _unless_answered([one for one in found if one is not None], advice)
         told_once, folded = _one_matter(said)
-        advice += told_once
+        advice += with_metformin_told_once(told_once)
         suppressed += (*quiet, *unsaid, *unasked, *twice, *folded)
     gap = _not_checked(drafts.judged, chart)
     told = merged(tuple(map(_no_louder_than_its_words, advice)))

@@ -54,8 +54,8 @@ def test_patient_d_a_repeat_with_contrast_and_metformin_at_low_egfr(cds: CdsActo
 
     cards = cards_of(cds, signing(a_draft(CT_WITH), chart=chart))
 
-    assert topics(cards) == ["order-duplicate", "order-kidney", "order-metformin"]
-    assert [card["indicator"] for card in cards] == ["warning"] * 3
+    assert topics(cards) == ["order-duplicate", "order-kidney"]
+    assert [card["indicator"] for card in cards] == ["warning"] * 2
     assert cards[0]["summary"] == (
         "CT Chest W contrast IV: same region already imaged on 2026-10-01 (CT chest), report available"
     )
@@ -64,7 +64,8 @@ def test_patient_d_a_repeat_with_contrast_and_metformin_at_low_egfr(cds: CdsActo
     for card in cards:
         assert "rule set version 2. Clinical owner: not named yet" in card["detail"], "every rule names its authority"
     assert "27 mL/min" in cards[1]["summary"]
-    assert "hold metformin" in cards[2]["summary"]
+    assert cards[1]["summary"].endswith(": hold metformin"), "one eGFR, one card (N1, N4)"
+    assert "Hold metformin at or before the examination and for 48 hours" in cards[1]["detail"]
 
 
 def test_o6_the_prior_opens_in_the_viewer(cds: CdsActor) -> None:

@@ -56,7 +56,7 @@ def told(cds: CdsActor, body: dict[str, Any]) -> list[tuple[str, str]]:
     return [(card["indicator"], card["source"]["topic"]["code"]) for card in response.get_json()["cards"]]
 
 
-EXPECTED = [("warning", "order-duplicate"), ("warning", "order-kidney"), ("warning", "order-metformin")]
+EXPECTED = [("warning", "order-duplicate"), ("warning", "order-kidney")]
 
 
 @pytest.mark.parametrize("hook", ["order-sign", "order-select"])

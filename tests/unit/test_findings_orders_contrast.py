@@ -9,6 +9,8 @@ import pytest
 from imaging_findings.contrast import ContrastFacts, contrast_advice
 from imaging_findings.contrast_reactions import contrast_reactions
 from imaging_findings.medications import takes_metformin
+from imaging_findings.order_advice import OrderAdvice, Reason
+from imaging_findings.order_merging import with_metformin_told_once
 from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.patient_facts import latest_egfr
 from imaging_findings.rules import Urgency
@@ -230,3 +232,31 @@ def test_n8_reactions_match_by_class(allergy: dict[str, Any], ct: bool, mr: bool
 )
 def test_n8_only_a_severe_reaction_warns(members: dict[str, Any], urgency: Urgency) -> None:
     assert rules(reactions=contrast_reactions([an_allergy(**members)])) == {"contrast/N8": urgency}
+
+
+def merged_rules(**facts: Any) -> list[OrderAdvice]:
+    order = an_imaging_order(CT)
+    return with_metformin_told_once(contrast_advice(order, ContrastFacts(**facts), OrderPolicy(), TODAY))
+
+
+def test_n1_n4_one_kidney_function_is_one_piece_of_advice() -> None:
+    (advice,) = merged_rules(egfr=egfr(27), metformin="Metformin 500 mg")
+
+    assert (advice.rule_id, advice.reason, advice.urgency) == ("contrast/N1+N4", Reason.KIDNEY, Urgency.WARNING)
+    assert advice.headline.endswith(": hold metformin")
+    labels = [label for label, _ in advice.lines]
+    assert labels == ["Latest eGFR", "Advice", "Medication", "Metformin"]
+
+
+def test_n4_alone_and_n1_alone_stay_what_they_are() -> None:
+    (on_dialysis,) = merged_rules(egfr=egfr(27), dialysis="dialysis", metformin="Metformin")
+    (without,) = merged_rules(egfr=egfr(27))
+
+    assert (on_dialysis.rule_id, without.rule_id) == ("contrast/N4", "contrast/N1")
+
+
+def test_n1_n4_acute_kidney_injury_is_said_once() -> None:
+    (advice,) = merged_rules(acute_kidney_injury="Acute kidney injury", metformin="Metformin")
+
+    assert [words for _, words in advice.lines].count("Acute kidney injury") == 1
+    assert "Because of" not in dict(advice.lines)
