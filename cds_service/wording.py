@@ -17,6 +17,8 @@ from imaging_findings.wording import finding_words, first_clause, headline_title
 
 _MAX_TITLE = 70
 _MAX_OTHERS = 5
+_MAX_NODULE_LINES = 2
+_MAX_SIZES = 3
 AI_LABEL = "AI (unsigned)"
 # Only a critical result asks for these; its own card says when they could not be read.
 TOLD_BY_THE_RULE = frozenset({"communications"})
@@ -40,17 +42,13 @@ def detail_of(guidance: Guidance, facts: Facts) -> str:
     found = escaped(finding_words(guidance.finding, guidance.title))
     lines = [f"**Finding:** {found}{_seen_on(guidance)}. {_signature(guidance.finding)}"]
     lines += [f"**Report:** {_quote_words(quote)}" for quote in guidance.quotes]
-    lines += [_statement_words(statement) for statement in guidance.statements]
+    lines += _statement_lines(guidance.statements)
     if guidance.next_step and guidance.overdue:
         lines.append(f"**Overdue** since {guidance.next_step.due.latest}.")
     elif guidance.next_step and guidance.next_step.firm:
         lines.append(f"**Due:** {guidance.next_step.due}, counted from the date of the study.")
     lines += _ai_words(guidance)
-    lines += [
-        f"**Also on this study:** {_beside_words(one, guidance)} {_signature(one)}" for one in guidance.others[:_MAX_OTHERS]
-    ]
-    if len(guidance.others) > _MAX_OTHERS:
-        lines.append(f"**Also on this study:** {len(guidance.others) - _MAX_OTHERS} more.")
+    lines += _other_lines(guidance)
     if guidance.finding.kind is Kind.NODULE and facts.smoking:
         lines.append(f"**Tobacco smoking status:** {escaped(facts.smoking)}.")
     if guidance.missing:
@@ -115,6 +113,33 @@ def _source(guidance: Guidance) -> str:
     return "radiologist"
 
 
+def _other_lines(guidance: Guidance) -> list[str]:
+    """The further findings of the study, a line each; many nodules that one person signed share a line."""
+    lead = guidance.finding
+    alike = [
+        one
+        for one in guidance.others
+        if one.kind is Kind.NODULE and (one.author, one.signed_by) == (lead.author, lead.signed_by)
+    ]
+    many = alike if len(alike) > _MAX_NODULE_LINES else []
+    single = [one for one in guidance.others if one not in many]
+    lines = [f"**Also on this study:** {_beside_words(one, guidance)} {_signature(one)}" for one in single[:_MAX_OTHERS]]
+    if len(single) > _MAX_OTHERS:
+        lines.append(f"**Also on this study:** {len(single) - _MAX_OTHERS} more.")
+    return [f"**Also on this study:** {_nodules_words(many)}.", *lines] if many else lines
+
+
+def _nodules_words(nodules: list[Finding]) -> str:
+    """The largest nodules by type and size, and how many more there are."""
+    sized = sorted(((one.nodule.diameter_mm, one) for one in nodules if one.nodule.diameter_mm), key=lambda pair: -pair[0])
+    sizes: dict[str, list[str]] = {}
+    for size, one in sized[:_MAX_SIZES]:
+        sizes.setdefault(one.nodule.attenuation or "of unknown type", []).append(f"{size:g}")
+    named = "; ".join(f"{', '.join(some)} mm {kind}" for kind, some in sizes.items())
+    more = len(nodules) - min(len(sized), _MAX_SIZES)
+    return f"lung nodules, {named}{f' and {more} more' if more else ''}" if named else f"{more} lung nodules"
+
+
 def _beside_words(finding: Finding, guidance: Guidance) -> str:
     """A further finding of the study with what the rules say of it."""
     own = next((one for one in guidance.beside if one.finding == finding), None)
@@ -140,18 +165,29 @@ def _quote_words(quote: Quote) -> str:
     return f"“{escaped(quote.sentence)}” ({signer}{f', {quote.report.day}' if quote.report.day else ''})"
 
 
-def _statement_words(statement: Statement) -> str:
-    if statement.pack is None:
-        return f"**Reader:** {statement.words}"
-    return f"**Guideline:** {statement.words} Source: {authority_words(statement.pack, statement)}"
+def _statement_lines(statements: tuple[Statement, ...]) -> list[str]:
+    """Each statement in a line; the rows of one pack name their source once, with the last of them."""
+    lines: list[str] = []
+    for index, statement in enumerate(statements):
+        if statement.pack is None:
+            lines.append(f"**Reader:** {statement.words}")
+            continue
+        of_pack = [one for one in statements if one.pack is not None and one.pack.pack_id == statement.pack.pack_id]
+        is_last = not any(one in of_pack for one in statements[index + 1 :])
+        source = f" Source: {authority_words(statement.pack, *of_pack)}" if is_last else ""
+        lines.append(f"**Guideline:** {statement.words}{source}")
+    return lines
 
 
-def authority_words(pack: PackInfo, statement: Statement) -> str:
-    """On whose authority a guideline's statement stands: version, row, citation, clinical owner, and what is unchecked."""
-    check = " This row still needs a clinician's check." if statement.needs_check else ""
+def authority_words(pack: PackInfo, *statements: Statement) -> str:
+    """On whose authority a guideline's rows stand: version, rows, citation, clinical owner, and what is unchecked."""
+    rows = list(dict.fromkeys(one.row for one in statements if one.row))
+    unchecked = list(dict.fromkeys(one.row for one in statements if one.needs_check and one.row))
+    named = "This row" if len(rows) == 1 else ("These rows" if rows == unchecked else f"Row {' and '.join(unchecked)}")
+    check = f" {named} still need{'' if named == 'These rows' else 's'} a clinician's check." if unchecked else ""
     return (
-        f"{pack.title}, version {pack.guideline.version}, row {statement.row}; {pack.citation}. "
-        f"Clinical owner: {pack.clinical_owner}.{check}"
+        f"{pack.title}, version {pack.guideline.version}, row{'s' if len(rows) > 1 else ''} {' and '.join(rows)}; "
+        f"{pack.citation}. Clinical owner: {pack.clinical_owner}.{check}"
     )
 
 

@@ -85,7 +85,7 @@ def is_fleischner(pack: NodulePack, finding: Finding) -> str | None:
     """None when the finding names this guideline and version; otherwise in words what is missing."""
     named = finding.scheme
     if named is None or not named.is_same(pack.info.guideline):
-        return "the guideline that the reader meant (method)"
+        return "guideline not coded by the reader"
     if named.version is None:
         return "the guideline's version"
     if named.version != pack.info.guideline.version:

@@ -173,8 +173,8 @@ def test_gb_without_a_version_there_is_no_interval_but_the_urgency_stays() -> No
 @pytest.mark.parametrize(
     ("method", "missing"),
     [
-        (None, "the guideline that the reader meant (method)"),
-        (concept(LUNG_RADS, "fleischner", "2017"), "the guideline that the reader meant (method)"),
+        (None, "guideline not coded by the reader"),
+        (concept(LUNG_RADS, "fleischner", "2017"), "guideline not coded by the reader"),
         (
             concept("https://imaging-cds.example/fhir/CodeSystem/follow-up-guideline", "fleischner"),
             "the guideline's version",
