@@ -89,7 +89,7 @@ Echoed as the reader's word, with no rule behind them: {assessment}|cad-rads wit
 *Recommended Follow-up* with a value of CID 6028 or 6029, as a component of a BI-RADS result or as an Observation of its own.
 
 ``{assessment}`` = ``https://imaging-cds.example/fhir/CodeSystem/imaging-assessment``. ``DiagnosticReport.conclusionCode`` may
-state the same categories.
+state the same categories, a Lung-RADS category as in (a), and that there is a nodule (SCT 427359005).
 
 **Beside them** (all optional but Patient): Patient.birthDate; DiagnosticReport (``imagingStudy`` or ``result`` names the study
 or finding; ``conclusion`` is quoted, never computed from); ImagingStudy (identifier ``urn:dicom:uid``, started, modality,
@@ -108,6 +108,7 @@ from imaging_findings.actionable_reading import read_actionable, read_actionable
 from imaging_findings.assessment_codes import ASSESSMENT, TITLES
 from imaging_findings.assessment_reading import read_assessment, read_report_assessments
 from imaging_findings.communications import CommunicationFacts, read_communication, read_section
+from imaging_findings.concluded import read_report_findings, with_concluded
 from imaging_findings.findings import Finding, Problem
 from imaging_findings.history import (
     ConditionFacts,
@@ -269,9 +270,10 @@ def read_facts(
     actionable = read_each(observations, read_actionable, problems)
     actionable += read_each(concluded, read_actionable_report, problems)
     findings = read_each(observations, lambda one: read_finding(one, patient_id), problems)
+    conclusions = [one for many in map(read_report_findings, concluded) for one in many]
     return Facts(
         patient=patient,
-        findings=placed(findings, members, reports),
+        findings=with_concluded(placed(findings, members, reports), conclusions, reports),
         actionable=placed(actionable, members, reports),
         assessments=placed(assessed, members, reports),
         communications=tuple(told),

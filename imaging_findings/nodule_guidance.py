@@ -22,6 +22,8 @@ from imaging_findings.same_nodule import distinct_nodules
 
 # A nodule of which nothing was asked when it was found is history a year later.
 SETTLED_AFTER_MONTHS = 12
+# A nodule of which nothing but its name is coded is history two years later, as are the words of a report.
+CONCLUDED_FOR_MONTHS = 24
 _NO_INTERVAL = "no interval is computed and the report decides"
 _SEEN_BEFORE = {
     Change.GROWING: f"Growing, and the table is for newly found nodules: {_NO_INTERVAL}.",
@@ -48,15 +50,25 @@ def unless_long_settled(spoken: Guidance | Suppressed, case: Case) -> Guidance |
     """Silence about an older nodule of which the table never asked for anything and the reader did not either."""
     if isinstance(spoken, Suppressed) or spoken.finding.kind is not Kind.NODULE or case.packs.nodules is None:
         return spoken
+    if spoken.finding.reference.startswith("DiagnosticReport") and _is_older(case, CONCLUDED_FOR_MONTHS):
+        reason = f"only a report's coded conclusion names it, and it is older than {CONCLUDED_FOR_MONTHS} months"
+        return Suppressed(finding=spoken.finding, reason=reason, by=spoken.finding.reference, rule_id=spoken.rule_id)
     asked = {row.row_id for row in case.packs.nodules.rows if row.steps or row.urgency is not Urgency.INFO}
     is_unasked = spoken.statements and not spoken.finding.recommended and not spoken.quotes and not spoken.beside
-    is_old = case.day is not None and add_months(case.day, SETTLED_AFTER_MONTHS) < case.today
-    if not (is_old and is_unasked) or spoken.urgency is not Urgency.INFO or spoken.ai is not None:
+    if (
+        not (_is_older(case, SETTLED_AFTER_MONTHS) and is_unasked)
+        or spoken.urgency is not Urgency.INFO
+        or spoken.ai is not None
+    ):
         return spoken
     if any(one.row is None or one.row in asked for one in spoken.statements):
         return spoken
     reason = f"no routine follow-up was asked for, and it is older than {SETTLED_AFTER_MONTHS} months"
     return Suppressed(finding=spoken.finding, reason=reason, by=spoken.rule_id, rule_id=spoken.rule_id)
+
+
+def _is_older(case: Case, months: int) -> bool:
+    return case.day is not None and add_months(case.day, months) < case.today
 
 
 def _counts(finding: Finding, totals: Sequence[int]) -> tuple[int | None, ...]:
