@@ -86,7 +86,7 @@ def explain(
     unheard = _unheard(request, service) or service.nothing_to_judge(request, policy)
     if unheard is not None:
         return replace(base, unheard=unheard)
-    gathered = gather(request, service.queries, None, _NO_NETWORK)
+    gathered = gather(request, service.queries, None, _NO_NETWORK, fetches=False)
     context = CardContext(request=request, app_url="", ehr_name=None, now=now, new_uuid=random_uuid, policy=policy)
     cards = service.evaluate(gathered, context)
     return replace(

@@ -26,6 +26,7 @@ from imaging_findings.facts import ENCOUNTER_ID_TOKEN, FactQuery
 
 _LEAST_TIMEOUT_S = 0.05
 _MOST_FETCHES = 256
+_BY_AUTHORIZATION = "fhirServer with a fhirAuthorization whose scope has {scope}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +84,13 @@ def coverage(request: HookRequest, query: FactQuery) -> Coverage:
     return Coverage.PART if all(scope.filters for scope in granting) else Coverage.WHOLE
 
 
-def gather(request: HookRequest, queries: Sequence[FactQuery], client: FhirClient | None, budgets: Budgets) -> Gathered:
-    """All that can be had for the queries. PrefetchUnavailable (412) names the required keys that cannot."""
+def gather(
+    request: HookRequest, queries: Sequence[FactQuery], client: FhirClient | None, budgets: Budgets, *, fetches: bool = True
+) -> Gathered:
+    """All that can be had for the queries. PrefetchUnavailable (412) names the required keys that cannot.
+
+    ``client`` None = nothing can be fetched: for this request, or (``fetches`` False) by a caller that never does.
+    """
     values = {query.key: classify(query, request.prefetch, request.patient_id, request.encounter_id) for query in queries}
     open_queries = [
         query
@@ -97,23 +103,43 @@ def gather(request: HookRequest, queries: Sequence[FactQuery], client: FhirClien
     for query in open_queries:
         fetched |= _as_granted(query, reach[query.key], values[query.key], fetched.get(query.key))
     whole = {key for key, value in values.items() if value.is_complete}
-    otherwise = {query.key: _why_missing(query, values, request, client) for query in queries if query.key not in whole}
+    access = _no_access(request, fetches=fetches) if client is None else None
+    otherwise = {query.key: _why_missing(query, values, request, access) for query in queries if query.key not in whole}
     gathered = _merged(queries, values, fetched, otherwise)
     missing = [query for query in queries if query.required and gathered.resources[query.key] is None]
     if missing:
-        told = "; ".join(_how_to_supply(query, gathered.reasons[query.key]) for query in missing)
+        told = "; ".join(_how_to_supply(query, gathered.reasons[query.key], access) for query in missing)
         keys = ",".join(query.key for query in missing)
         raise PrefetchUnavailable(f"Required prefetch data is missing. {told}.", keys=keys)
     return gathered
 
 
-def _how_to_supply(query: FactQuery, reason: str) -> str:
-    """One missing key for the 412: what became of it, and the two ways in which the client can mend it."""
-    needed = f"patient/{query.resource_type}.{'s' if '?' in query.template else 'r'}"
-    return (
-        f"{query.key}: {reason} - send prefetch.{query.key} by the template that discovery lists, "
-        f"or fhirServer with a fhirAuthorization whose scope has {needed}"
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NoAccess:
+    """Why nothing can be fetched, and what the client can do about that beside sending the data; None = nothing."""
+
+    reason: str
+    remedy: str | None
+
+
+def _no_access(request: HookRequest, *, fetches: bool) -> _NoAccess:
+    if not fetches:
+        return _NoAccess(reason="an explanation fetches nothing", remedy=None)
+    if request.authorization is not None:
+        # Somebody at the site has to say so: a server that a request alone names may be anybody's (SSRF).
+        reason = "the request's fhirServer is not one that this site lists for this client"
+        return _NoAccess(reason=reason, remedy="have the site list that server for this client (its fhir_servers)")
+    if request.fhir_server is not None:
+        return _NoAccess(reason="the request has no fhirAuthorization for its fhirServer", remedy=_BY_AUTHORIZATION)
+    return _NoAccess(reason="the request names no fhirServer", remedy=_BY_AUTHORIZATION)
+
+
+def _how_to_supply(query: FactQuery, reason: str, access: _NoAccess | None) -> str:
+    """One missing key for the 412: what became of it, and the ways in which the client can mend it."""
+    scope = f"patient/{query.resource_type}.{'s' if '?' in query.template else 'r'}"
+    remedy = access.remedy if access else _BY_AUTHORIZATION
+    told = f"{query.key}: {reason} - send prefetch.{query.key} by the template that discovery lists"
+    return f"{told}, or {remedy.format(scope=scope)}" if remedy else told
 
 
 def _as_granted(query: FactQuery, reach: Coverage, value: PrefetchValue, came: _Fetched | None) -> dict[str, _Fetched]:
@@ -250,13 +276,13 @@ def _merged(
     return Gathered(resources=resources, partial=frozenset(partial), reasons=reasons)
 
 
-def _why_missing(query: FactQuery, values: Mapping[str, PrefetchValue], request: HookRequest, client: FhirClient | None) -> str:
+def _why_missing(query: FactQuery, values: Mapping[str, PrefetchValue], request: HookRequest, access: _NoAccess | None) -> str:
     value = values[query.key]
     if value.state is PrefetchState.FAILED:
         return "the client's own query failed"
     if _names_no_encounter(query, request):
         return "the request names no encounter (context.encounterId)"
-    if client is None:
+    if access is not None:
         wrong = "the prefetch holds something else" if value.state is PrefetchState.MISMATCHED else "not in the prefetch"
-        return f"{wrong}, and there is no access to a configured FHIR server"
+        return f"{wrong}, and {access.reason}"
     return "it did not come in time"

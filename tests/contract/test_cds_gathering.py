@@ -243,11 +243,14 @@ def test_odd_answers_of_the_server_are_no_500(cds: CdsActor, fhir: FakeFhir, ans
     ],
 )
 def test_an_unknown_fhir_server_is_never_contacted(cds: CdsActor, fhir: FakeFhir, fhir_server: str) -> None:
-    """SSRF: the token goes to configured servers only, and a 412 says that there was no access."""
+    """SSRF: the token goes to configured servers only, and a 412 says that this one is not among them."""
     response = cds.call(granted(fhir_server))
 
     assert response.status_code == 412
-    assert "no access to a configured FHIR server" in response.get_data(as_text=True)
+    said = response.get_data(as_text=True)
+    assert "the request's fhirServer is not one that this site lists for this client" in said
+    assert "or have the site list that server for this client" in said
+    assert "fhirServer with a fhirAuthorization" not in said, "the client did send both"
     assert fhir.asked == []
 
 
@@ -267,7 +270,12 @@ def test_a_trailing_slash_is_the_same_server(cds: CdsActor, fhir: FakeFhir) -> N
 
 
 def test_r21_no_token_no_fetching(cds: CdsActor, fhir: FakeFhir) -> None:
-    assert cds.call(a_hook({}, fhirServer=fhir.base)).status_code == 412
+    without_token = cds.call(a_hook({}, fhirServer=fhir.base))
+    without_server = cds.call({name: member for name, member in a_hook({}).items() if name != "fhirServer"})
+
+    assert (without_token.status_code, without_server.status_code) == (412, 412)
+    assert "the request has no fhirAuthorization for its fhirServer" in without_token.get_data(as_text=True)
+    assert "the request names no fhirServer" in without_server.get_data(as_text=True)
     assert fhir.asked == []
 
 

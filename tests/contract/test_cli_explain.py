@@ -86,7 +86,12 @@ def test_the_time_can_be_another_one(said: Any) -> None:
 
 
 def test_required_data_that_is_missing_is_an_error_in_words(said: Any) -> None:
-    assert "findings: not in the prefetch" in said(a_hook({"patient": a_patient()}), code=1)
+    grant = {"access_token": "t", "token_type": "Bearer", "expires_in": 300, "scope": "patient/*.rs", "subject": "x"}
+
+    printed = said(a_hook({"patient": a_patient()}, fhirAuthorization=grant), code=1)
+
+    assert "findings: not in the prefetch, and an explanation fetches nothing - send prefetch.findings" in printed
+    assert "fhirAuthorization" not in printed, "no token would help: explain asks nobody"
 
 
 def test_patients_and_proxies_are_told_nothing_and_the_reason_is_given(said: Any) -> None:
