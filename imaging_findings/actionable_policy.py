@@ -20,6 +20,7 @@ def parse_actionable_policy(toml: str, name: str) -> ActionablePolicy:
         info=read_info(top, code=top.string("code")),
         critical_below_hours=top.integer("critical_below_hours"),
         silent_after_days=top.integer("silent_after_days"),
+        ai_silent_after_days=top.integer("ai_silent_after_days"),
         statements=dict(_category(table) for table in top.tables("category")),
         rows=rows,
     )

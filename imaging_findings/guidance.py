@@ -43,7 +43,7 @@ def judge(facts: Facts, packs: Packs, now: datetime) -> Judgement:
     lungs = [_spoken(case) for case in _cases(facts, packs, today)]
     tables, words = assessment_guidance(facts, packs, today), text_guidance(facts, packs, today)
     for said in [*actionable_guidance(facts, packs.actionable, now), *lungs, *tables, *words, *echoed_guidance(facts, today)]:
-        spoken = beside_reports(said, facts, today) if isinstance(said, Guidance) else said
+        spoken = beside_reports(said, facts, packs.actionable, today) if isinstance(said, Guidance) else said
         if isinstance(spoken, Guidance):
             guidance.append(spoken)
         else:

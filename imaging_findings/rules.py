@@ -213,6 +213,8 @@ class ActionablePolicy:
     info: PackInfo
     critical_below_hours: int
     silent_after_days: int
+    ai_silent_after_days: int
+    """After this an unsigned AI result is silent, where its study has a signed report."""
     statements: Mapping[int, str]
     rows: tuple[ActionableRow, ...]
 

@@ -147,6 +147,7 @@ def _policy(policy: ActionablePolicy | None, table: TomlTable | None) -> Actiona
         info=owned(policy.info, table.string("clinical_owner", default="-").strip("-")),
         critical_below_hours=table.integer("critical_below_hours", default=policy.critical_below_hours, within=CRITICAL_HOURS),
         silent_after_days=table.integer("silent_after_days", default=policy.silent_after_days, within=(1, _MAX_DAYS)),
+        ai_silent_after_days=table.integer("ai_silent_after_days", default=policy.ai_silent_after_days, within=(1, _MAX_DAYS)),
         rows=rows or policy.rows,
     )
     table.close()

@@ -16,10 +16,10 @@ from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding, Kind
 from imaging_findings.history import ReportFacts
 from imaging_findings.quotes import Quote, sentences_of
-from imaging_findings.rules import Urgency
+from imaging_findings.rules import ActionablePolicy, Urgency
 from imaging_findings.wording import headline_title
 
-# Ours, not sourced: by then whoever ordered the study has had its report (evidence C).
+# Where a site has switched the policy off. Ours, not sourced: by then whoever ordered the study has its report (evidence C).
 SILENT_AFTER_DAYS = 90
 MAX_QUOTED = 3
 HEADLINE = "nobody has signed it; a signed report exists"
@@ -28,15 +28,16 @@ _NAMES = re.compile(r"[^\W\d_]{5,}")
 _OF_THE_LUNG = {Kind.LUNG_RADS: ("nodule",), Kind.NODULE: ("nodule",)}
 
 
-def beside_reports(guidance: Guidance, facts: Facts, today: date) -> Guidance | Suppressed:
+def beside_reports(guidance: Guidance, facts: Facts, policy: ActionablePolicy | None, today: date) -> Guidance | Suppressed:
     """The AI's result beside the signed reports of its study; a person's finding, or one without report, as it is."""
     finding = guidance.finding
     reports = facts.reports_of(finding) if finding.author is Author.AI else ()
     if not reports:
         return guidance
     day = (guidance.study.day if guidance.study else None) or finding.study_date
-    if day is not None and today - day > timedelta(days=SILENT_AFTER_DAYS):
-        reason = f"it is an unsigned AI result older than {SILENT_AFTER_DAYS} days, and its study has a signed report"
+    bound = policy.ai_silent_after_days if policy else SILENT_AFTER_DAYS
+    if day is not None and today - day > timedelta(days=bound):
+        reason = f"it is an unsigned AI result older than {bound} days, and its study has a signed report"
         return Suppressed(finding=finding, reason=reason, by=reports[0].reference, rule_id=guidance.rule_id)
     return with_reports(guidance, reports)
 

@@ -13,6 +13,7 @@ from imaging_findings.findings import Author
 from imaging_findings.guidance import judge
 from imaging_findings.packs import bundled_packs
 from imaging_findings.rules import Urgency
+from imaging_findings.site_packs import parse_site_packs
 from tests.cds_actors import NOW, SCT, a_report, a_study, an_ai_lung_rads, concept
 from tests.unit.test_findings_critical import an_embolism, facts_with, hours_ago, judged, the_guidance
 
@@ -61,6 +62,17 @@ def test_6_an_old_claim_is_silent_once_its_study_has_a_signed_report(days: int, 
     if silent:
         reason = "it is an unsigned AI result older than 90 days, and its study has a signed report"
         assert [(one.reason, one.by) for one in told.suppressed] == [(reason, "DiagnosticReport/report")]
+
+
+def test_6_the_site_says_after_how_many_days() -> None:
+    day = (NOW.date() - timedelta(days=31)).isoformat()
+    facts = facts_with(
+        an_ai_lung_rads("4A"), studies=[a_study(started=day)], reports=[a_report("No nodule.", issued=f"{day}T12:00:00Z")]
+    )
+    shorter = parse_site_packs("[actionable]\nai_silent_after_days = 30\n", "site.toml")
+
+    assert len(judge(facts, bundled_packs(), NOW).guidance) == 1
+    assert judge(facts, shorter, NOW).guidance == ()
 
 
 @pytest.mark.parametrize(("code", "agrees"), [("59282003", True), ("36118008", None)])
