@@ -33,6 +33,7 @@ class SearchPage:
     full_urls: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     """Entries by fullUrl, which response-local ``urn:uuid:`` references need (SMART Imaging Access C4)."""
     next_url: str | None = None
+    """Where there are more; as the server wrote it where that is no address."""
     total: int | None = None
 
 
@@ -54,16 +55,21 @@ class FhirClient:
 
     def follow(self, next_url: str, *, timeout_s: float | None = None) -> SearchPage:
         """The page behind a ``next`` link, which must stay on this server: the token goes nowhere else."""
+        if not _is_address(next_url):
+            raise UpstreamRefused("The server's paging link is no address.", server=origin_of(self.base_url))
         if origin_of(next_url) != origin_of(self.base_url):
             raise UpstreamRefused("The server's paging link leads to another server.", server=origin_of(self.base_url))
         return _page(self._get(next_url, None, timeout_s), self.base_url)
 
     def pages(self, resource_type: str, params: Sequence[tuple[str, str]]) -> Iterator[SearchPage]:
-        """All pages, at most ``MAX_PAGES`` of them; the last one yielded still has ``next_url`` if there were more."""
+        """All pages, at most ``MAX_PAGES`` of them; the last one yielded still has ``next_url`` if there were more.
+
+        A link that is no address ends them: what came before it is worth having.
+        """
         page = self.search(resource_type, params)
         yield page
         for _ in range(MAX_PAGES - 1):
-            if page.next_url is None:
+            if page.next_url is None or not _is_address(page.next_url):
                 return
             page = self.follow(page.next_url)
             yield page
@@ -154,5 +160,15 @@ def _next_link(bundle: Mapping[str, Any], base_url: str) -> str | None:
     for link in dicts(bundle.get("link")):
         url = link.get("url")
         if link.get("relation") == "next" and isinstance(url, str):
-            return urljoin(base_url + "/", url)
+            try:
+                return urljoin(base_url + "/", url)
+            except ValueError:
+                return url
     return None
+
+
+def _is_address(url: str) -> bool:
+    try:
+        return bool(origin_of(url))
+    except ValueError:
+        return False

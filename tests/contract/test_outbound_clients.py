@@ -98,6 +98,22 @@ def test_a_paging_link_to_another_server_is_not_followed(free_port: int, serve: 
         list(FhirClient(base, session, access_token="t").pages("Patient", []))
 
 
+@pytest.mark.parametrize("link", ["http://[", "javascript:1"])
+def test_a_paging_link_that_is_no_address_ends_the_pages_and_says_that_there_are_more(
+    free_port: int, serve: Serve, link: str
+) -> None:
+    app = Flask("fhir")
+    app.add_url_rule("/fhir/Patient", view_func=lambda: a_bundle({"resource": {"resourceType": "Patient"}}, next_url=link))
+    base = serve(app, free_port) + "/fhir"
+
+    with OutboundSession([base]) as session:
+        client = FhirClient(base, session, access_token="t")
+        (page,) = client.pages("Patient", [])
+        assert (len(page.matches), page.next_url) == (1, link)
+        with pytest.raises(UpstreamRefused, match="no address"):
+            client.follow(link)
+
+
 @pytest.mark.parametrize(
     ("status", "kind"), [(404, NotFound), (410, NotFound), (401, UpstreamRefused), (403, UpstreamRefused), (500, UpstreamError)]
 )
