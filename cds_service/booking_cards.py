@@ -68,6 +68,8 @@ def _headline(advice: BookingAdvice) -> str:
             return f"on {when}: earlier than the follow-up {examination} due {due}"
         case Verdict.SCREENING:
             return f"on {when}: a screening does not replace the follow-up {examination} due {due}"
+        case Verdict.OTHER_SIDE:
+            return f"on {when}: other side than the follow-up {examination} ({follow_up.side}) due {due}"
         case Verdict.OTHER_CONTRAST:
             return f"on {when}: the follow-up {examination} due {due} asks for no contrast"
     return f"on {when}: does not replace the follow-up {examination} due {due}"

@@ -28,6 +28,7 @@ from tests.cds_actors import (
     a_patient,
     a_store,
     a_study,
+    an_observation,
     an_order,
     concept,
 )
@@ -134,6 +135,22 @@ def test_screening_booked_while_a_suspicious_finding_is_open_is_a_warning(cds: C
     assert "**Screening:** a screening examination is for patients without an open finding" in card["detail"]
     assert "**Open follow-up:**" not in card["detail"]
     assert "suggestions" not in card
+
+
+# A radiologist's review, item 8c.
+def test_card_for_the_other_side_names_the_side_that_is_asked_for(cds: CdsActor) -> None:
+    assessment = "https://imaging-cds.example/fhir/CodeSystem/imaging-assessment"
+    finding = an_observation(code=concept(assessment, "bi-rads"), bodySite=concept("http://snomed.info/sct", "7771000"))
+    finding |= {"valueCodeableConcept": concept("https://imaging-cds.example/fhir/CodeSystem/bi-rads", "3", "5")}
+    mammogram = a_study(modality=[{"system": DCM, "code": "MG"}], series=[], procedureCode=[concept(LOINC, "26346-7")])
+    right = an_appointment("2027-04-01", basedOn=[], serviceType=[{"coding": [{"system": LOINC, "code": "26348-3"}]}])
+    sent = prefetch(findings=a_bundle(finding), studies=a_bundle(mammogram), orders=a_bundle())
+    (card,) = cards_of(cds, a_booking(right, sent=sent))
+
+    assert card["summary"] == (
+        "MG Breast - right Diagnostic on 2027-04-01: other side than the follow-up breast imaging (left) due 2027-04-01"
+    )
+    assert "**Other side:** the finding is on the left side, the appointment is for the other one" in card["detail"]
 
 
 def test_early_booking_is_information_and_one_in_time_is_nothing(cds: CdsActor) -> None:
