@@ -104,7 +104,7 @@ def _pregnant(order: ImagingOrder, record: PregnancyRecord) -> OrderAdvice:
         reason=Reason.PREGNANCY,
         order=order,
         urgency=Urgency.WARNING,
-        headline=f"a pregnancy is on record{when}",
+        headline=f"a {'positive pregnancy test' if record.is_test else 'pregnancy'} is on record{when}",
         lines=(("On record", f"{record.words}{when}"), ("Advice", advice), ("Note", _CHECK)),
     )
 

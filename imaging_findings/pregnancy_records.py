@@ -20,6 +20,8 @@ from imaging_findings.value_sets import value_set, words_of
 
 _RESULTS = {"positive": True, "pos": True, "negative": False, "neg": False}
 _STATUSES = {"pregnant": True, "currently pregnant": True, "not pregnant": False, "not currently pregnant": False}
+_MEANT = {True: {True: "pregnant", False: "not pregnant"}, False: {True: "positive", False: "negative"}}
+"""In words of ours, by whether it is a status, what only a code says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +56,26 @@ def _observation(resource: Mapping[str, Any], now: datetime) -> PregnancyRecord 
     moment = happened(stated, now)
     if stated is not None and moment is None:
         return None
-    value = resource.get("valueCodeableConcept")
-    words = concept_text(value) or text(resource.get("valueString")) or "not named"
+    pregnant = _answer(resource, is_status=is_status)
+    meant = _MEANT[is_status].get(pregnant) if pregnant is not None else None
     return PregnancyRecord(
         day=moment.date() if moment is not None else None,
-        words=f"{'pregnancy status' if is_status else 'pregnancy test'}: {words}",
-        pregnant=_answer(resource, is_status=is_status),
+        words=f"{'pregnancy status' if is_status else 'pregnancy test'}: {_stated(resource) or meant or 'not named'}",
+        pregnant=pregnant,
         is_test=not is_status,
     )
+
+
+def _stated(resource: Mapping[str, Any]) -> str | None:
+    """The result as the chart has it in words or as an amount."""
+    quantity = as_dict(resource.get("valueQuantity"))
+    value = quantity.get("value")
+    is_amount = isinstance(value, int | float) and not isinstance(value, bool)
+    amount = (
+        f"{text(quantity.get('comparator')) or ''}{value} {text(quantity.get('unit')) or ''}".strip() if is_amount else None
+    )
+    words = words_of(as_dict(resource.get("valueCodeableConcept")))
+    return next(iter(words), None) or text(resource.get("valueString")) or amount
 
 
 def _answer(resource: Mapping[str, Any], *, is_status: bool) -> bool | None:

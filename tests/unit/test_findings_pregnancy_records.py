@@ -117,6 +117,30 @@ def test_p_the_one_word_of_a_result_counts_and_no_sentence(members: dict[str, An
     assert warns(seen(URINE, **members)) is expected
 
 
+@pytest.mark.parametrize(
+    ("resource", "on_record"),
+    [
+        (seen(STATUS, valueCodeableConcept=PREGNANT), "pregnancy status: pregnant (2026-11-18)"),
+        (seen(STATUS, valueCodeableConcept=PREGNANT | {"text": "Week 12"}), "pregnancy status: Week 12 (2026-11-18)"),
+        (seen(URINE, valueCodeableConcept=concept(SCT, "10828004")), "pregnancy test: positive (2026-11-18)"),
+        (seen(URINE, valueString="POSITIVE"), "pregnancy test: POSITIVE (2026-11-18)"),
+        (seen(AMOUNT, valueQuantity={"value": 5000, "unit": "mIU/mL"}), "pregnancy test: 5000 mIU/mL"),
+        (seen(AMOUNT, valueQuantity={"value": 2, "comparator": "<"}), "pregnancy test: <2"),
+        (seen(URINE), "pregnancy test: not named"),
+    ],
+)
+def test_p_the_record_is_shown_in_words_and_never_as_a_bare_code(resource: dict[str, Any], on_record: str) -> None:
+    advice = said(resource)
+
+    assert advice is not None
+    assert dict(advice.lines)["On record"] == on_record
+
+
+def test_p_a_test_is_called_a_test() -> None:
+    assert headline(seen(URINE, valueString="positive")) == "a positive pregnancy test is on record (2026-11-18)"
+    assert headline(seen(STATUS, valueCodeableConcept=PREGNANT)) == "a pregnancy is on record (2026-11-18)"
+
+
 @pytest.mark.parametrize("words", ["NEGATIVE", "neg", "Negative."])
 def test_p_a_negative_in_words_is_silence(words: str) -> None:
     assert headline(seen(URINE, valueString=words)) is None
