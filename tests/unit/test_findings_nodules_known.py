@@ -90,6 +90,7 @@ def test_ga_the_readers_own_interval_stands_for_a_growing_nodule() -> None:
     ],
 )
 def test_f_one_nodule_in_two_observations_is_not_multiple(findings: tuple[Resource, ...]) -> None:
+    """F2, F4: 6 to 12 months would become 3 to 6."""
     guidance = the_guidance(*findings)
 
     assert guidance.rule_id == "fleischner-2017/F2-6-8"
