@@ -23,7 +23,7 @@ _ADDRESSES = (
 
 def utf16_length(words: str) -> int:
     """How many UTF-16 units the words take; an emoji takes two."""
-    return len(words) if words.isascii() else len(words) + sum(mark > "\uffff" for mark in words)
+    return len(words) if words.isascii() else len(words.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def one_line(words: str) -> str:
