@@ -89,9 +89,17 @@ class ServiceDefinition:
         self.check(request)
         return request
 
-    def discovery_entry(self, specification: CdsHooksVersion = CdsHooksVersion.V2) -> dict[str, Any]:
-        """The service as discovery lists it (R5); by the 3.0 release also with the versions it follows (R6)."""
-        return self._described() | (self._versions() if specification is CdsHooksVersion.V3 else {})
+    def discovery_entry(
+        self, specification: CdsHooksVersion = CdsHooksVersion.V2, documentation: str | None = None
+    ) -> dict[str, Any]:
+        """The service as discovery lists it (R5); by the 3.0 release also with the versions it follows (R6).
+
+        ``documentation`` is the address of the page for people (R40).
+        """
+        entry = self._described() | (self._versions() if specification is CdsHooksVersion.V3 else {})
+        if documentation:
+            entry["usageRequirements"] += f" How to register a client, and what each answer means: {documentation}"
+        return entry
 
     def _versions(self) -> dict[str, str]:
         hook_version = HOOK_VERSIONS.get(self.hook)

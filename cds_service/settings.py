@@ -14,7 +14,7 @@ from fhir_imaging.settings import origin_of
 
 # PyJWT names. Symmetric algorithms and "none" can never be configured (CDS Hooks R36).
 ASYMMETRIC_ALGORITHMS = ("ES256", "ES384", "ES512", "RS256", "RS384", "RS512")
-
+DEFAULT_ALGORITHMS = ("ES384", "RS384")
 
 STUDY_COMPLETE_HOOK = "org.imaging-cds.imaging-study-complete"
 ANY_ORIGIN = "*"
@@ -53,7 +53,7 @@ class TrustedCdsClient:
     """A JWKS (or one JWK) exchanged out of band; read again when the file changes."""
     jku_prefixes: tuple[str, ...] = ()
     """Addresses below which a JWT's own ``jku`` is believed; whole path segments."""
-    algorithms: tuple[str, ...] = ("ES384", "RS384")
+    algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
     """Signature algorithms that are believed; never symmetric ones, never none (R36)."""
     tenants: tuple[str, ...] = ()
     """Accepted ``tenant`` claims; empty = not looked at."""

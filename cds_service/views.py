@@ -17,6 +17,7 @@ from cds_service.certificates import StatedCertificate
 from cds_service.client_auth import CallingClient
 from cds_service.definitions import ServiceDefinition
 from cds_service.documentation import documented_services
+from cds_service.documented_access import documented_access
 from cds_service.documented_rules import documented_rules
 from cds_service.evaluate import at_most, cards_for, services_on
 from cds_service.feedback import parse_feedback
@@ -51,7 +52,9 @@ def create_blueprint(services: CdsServices, offered: Mapping[str, ServiceDefinit
     @blueprint.get(PREFIX, strict_slashes=False)
     def discovery() -> Response:
         _caller(services)
-        return jsonify({"services": [service.discovery_entry(services.settings.specification) for service in offered.values()]})
+        settings = services.settings
+        page = f"{settings.public_base_url}{DOCUMENTATION}"
+        return jsonify({"services": [service.discovery_entry(settings.specification, page) for service in offered.values()]})
 
     @blueprint.post(f"{PREFIX}/<service_id>")
     def call(service_id: str) -> Response:
@@ -74,7 +77,7 @@ def create_blueprint(services: CdsServices, offered: Mapping[str, ServiceDefinit
         del taken.headers["Content-Type"]  # no body is defined (R34), and none is no page
         return taken
 
-    @blueprint.get(DOCUMENTATION)
+    @blueprint.get(DOCUMENTATION, strict_slashes=False)
     def documentation() -> Response:
         return _page_for_people(services, offered)
 
@@ -89,6 +92,7 @@ def _page_for_people(services: CdsServices, offered: Mapping[str, ServiceDefinit
         settings=services.settings,
         services=documented_services(offered.values()),
         rules=documented_rules(services.policy),
+        access=documented_access(services.settings, offered.values()),
     )
     response = Response(page, mimetype="text/html")
     response.headers["Content-Security-Policy"] = ERROR_PAGE_POLICY
