@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from imaging_findings.advice import Guidance
+from imaging_findings.answers import PET, Answer
 from imaging_findings.findings import Kind
 from imaging_findings.order_facts import ImagingOrder
 from imaging_findings.rules import Packs
@@ -19,7 +20,6 @@ from imaging_findings.study_names import families_named
 
 LUNG = frozenset({Kind.LUNG_RADS, Kind.NODULE})
 _NO_PET = re.compile(r"^NM (?!of\b)|bone|skelet|scintigra|perfusion|ventilation", re.IGNORECASE)
-_TISSUE = re.compile(r"biops|tissue|\bfna[bc]?\b|aspirat", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +28,8 @@ class Answering:
 
     wanted: tuple[StudyKind, ...] = ()
     also: tuple[StudyKind, ...] = ()
-    by_tissue: bool = False
-    """Whether a biopsy of the region answers too."""
+    rule: Answer | None = None
+    """What the rule itself lets answer, with or without images; None where no rule says so."""
 
     @property
     def regions(self) -> frozenset[str]:
@@ -54,7 +54,7 @@ class Answering:
         return any(are_opposite(kind.side, order.kind.side) for kind in self.wanted)
 
     def _is_tissue(self, order: ImagingOrder) -> bool:
-        if not (self.by_tissue and order.kind.is_intervention and _TISSUE.search(order.name)):
+        if self.rule is None or not order.kind.is_intervention or not self.rule.is_tissue(order.name):
             return False
         return bool(self.regions & order.kind.regions) and not self.is_of_other_side(order)
 
@@ -71,7 +71,7 @@ def answering(guidance: Guidance, packs: Packs) -> Answering:
     return Answering(
         wanted=tuple(on_side_of(guidance.finding, kind) for kind in wanted),
         also=tuple(on_side_of(guidance.finding, kind) for kind in also),
-        by_tissue=bool(_TISSUE.search(words)),
+        rule=guidance.answer,
     )
 
 
@@ -95,7 +95,8 @@ def _kinds(guidance: Guidance, packs: Packs, words: str) -> tuple[list[StudyKind
 def _of_the_lung(guidance: Guidance, words: str) -> tuple[list[StudyKind], list[StudyKind]]:
     ct, nuclear = (StudyKind(families=frozenset({family}), regions=frozenset({"chest"})) for family in ("CT", "NM"))
     wanted = [study_kind_of(stated=(guidance.order.code,)) if guidance.order else ct]
-    if "NM" in families_named(words):
+    by_pet = guidance.answer is not None and any(kind.family == PET for kind in guidance.answer.kinds)
+    if by_pet or "NM" in families_named(words):
         return [*wanted, nuclear], []
     is_offered = any("NM" in families_named(one.words) for one in guidance.statements)
     return wanted, ([nuclear] if is_offered else [])

@@ -47,6 +47,12 @@ class OpenWorkUp:
     guidance: Guidance
     answer: Answering
 
+    @property
+    def asks_for_images(self) -> bool:
+        """Whether further images belong to it: not where only tissue or a specialist answers, but for the breast always."""
+        rule, assessment = self.answer.rule, self.guidance.finding.assessment
+        return rule is None or rule.by_images or (assessment is not None and assessment.name == "bi-rads")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenFindings:
@@ -96,7 +102,7 @@ def asking_studies(order: ImagingOrder, found: OpenFindings, policy: OrderPolicy
     """``ImagingStudy/id`` of the studies whose own findings ask for this very order at this time: no priors that it repeats."""
     asking = [one.guidance for one in found.follow_ups if answers_in_time(order, one, policy, today)]
     if not order.kind.is_screening:
-        asking += [one.guidance for one in found.work_ups if one.answer.is_met_by(order) or one.answer.may_be_met_by(order)]
+        asking += [one.guidance for one in found.work_ups if one.asks_for_images and _is_among(order, one.answer)]
     return frozenset(one.study.reference for one in asking if one.study)
 
 
@@ -115,6 +121,10 @@ def answers_in_time(order: ImagingOrder, follow_up: OpenFollowUp, policy: OrderP
     in_time = follow_up.due.earliest - timedelta(days=policy.follow_up_early_days) <= day
     on_time = order.planned is None or order.planned <= follow_up.due.latest
     return follow_up.answer.is_met_by(order) and in_time and on_time
+
+
+def _is_among(order: ImagingOrder, answer: Answering) -> bool:
+    return answer.is_met_by(order) or answer.may_be_met_by(order)
 
 
 def _asks_for_work_up(guidance: Guidance) -> bool:

@@ -82,6 +82,13 @@ def test_o6_the_prior_opens_in_the_viewer(cds: CdsActor) -> None:
     assert "suggestions" not in card, "no order is replaced or taken away because of a prior"
 
 
+def test_o4_a_study_that_is_only_registered_has_no_images_to_open(cds: CdsActor) -> None:
+    (card,) = cards_of(cds, signing(a_draft(), chart=a_chart(studies=a_bundle(a_study(status="registered")))))
+
+    assert card["summary"].endswith("registered, not yet available")
+    assert "links" not in card
+
+
 def test_both_services_say_the_same_of_the_same_order(cds: CdsActor) -> None:
     told = [cards_of(cds, body(a_draft(), chart=REPEATED)) for body in (signing, selecting)]
 

@@ -157,6 +157,13 @@ def test_l4b_it_stays_a_repeat_where_nobody_asks_for_a_work_up(cds: CdsActor) ->
     assert "order-duplicate" in topics(told(cds, CT_WITH, L4B[0], other_study)), "another study of that day asks for nothing"
 
 
+def test_y7_a_repeat_is_no_work_up_where_a_specialist_answers(cds: CdsActor) -> None:
+    """Bosniak III asks for urology: the same CT again within weeks is a repeat."""
+    finding = assessed("bosniak", "2026-11-01", "III", "2019")
+
+    assert topics(told(cds, CT_ABDOMEN_PELVIS, finding, seen("2026-11-01", "CT", ABDOMEN))) == ["order-duplicate"]
+
+
 @pytest.mark.parametrize("category", ["0", "4", "5"])
 def test_y1_breast_ultrasound_is_the_work_up_of_an_incomplete_or_suspicious_breast(cds: CdsActor, category: str) -> None:
     finding = assessed("bi-rads", "2026-11-20", category, "5", "left")
@@ -180,7 +187,7 @@ def test_a_screening_is_told_that_a_suspicious_finding_is_open(cds: CdsActor, dr
     assert "suggestions" not in card, "nothing is ordered by a category that needs a clinician"
 
 
-def test_f2_a_screening_code_never_fulfils_the_follow_up_of_an_incidental_nodule(cds: CdsActor) -> None:
+def test_gf_a_screening_code_never_fulfils_the_follow_up_of_an_incidental_nodule(cds: CdsActor) -> None:
     (card,) = told(cds, CT_SCREENING, *NODULE)
 
     assert card["summary"].endswith("a screening examination does not fulfil the follow-up due 2026-09-01 to 2027-03-01")
