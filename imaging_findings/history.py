@@ -130,13 +130,14 @@ def read_study_facts(resource: Mapping[str, Any], site: SiteStudies | None = Non
     if isinstance(uid, UnreadableStudy):
         return Problem(reference, uid.problem)
     kind = kind_of_study(resource, site)
-    described = text(resource.get("description"))
+    described, stated = text(resource.get("description")), text(resource.get("started"))
+    started = moment_of(stated)
     procedures = [one for key in ("procedureCode", "procedure") for one in dicts(resource.get(key))]
     return StudyFacts(
         reference=reference,
         study_instance_uid=uid,
         status=text(resource.get("status")) or "unknown",
-        day=day_of(text(resource.get("started"))),
+        day=started.date() if started else day_of(stated),
         description=described,
         families=kind.families if kind.basis is not Basis.WORDS or _states_modality(resource) else frozenset(),
         regions=kind.regions,
@@ -144,7 +145,7 @@ def read_study_facts(resource: Mapping[str, Any], site: SiteStudies | None = Non
         based_on=_relative_references(resource.get("basedOn"), "ServiceRequest"),
         is_intervention=kind.is_intervention,
         side=kind.side,
-        started=moment_of(text(resource.get("started"))),
+        started=started,
         is_pet="NM" in kind.families and is_pet(_modalities(resource), _stated(procedures), site),
         shows_lungs="chest" not in kind.regions or shows_lungs(names_of(procedures, _sites(resource), described, site)),
         is_only_said=is_only_said(kind, described),
@@ -162,12 +163,13 @@ def read_order(resource: Mapping[str, Any], site: SiteStudies | None = None) -> 
     kind = kind_of_order(resource, site)
     if kind.basis is not Basis.CODE:
         return None
-    period = as_dict(resource.get("occurrencePeriod"))
+    period, written = as_dict(resource.get("occurrencePeriod")), text(resource.get("authoredOn"))
+    authored_at = moment_of(written)
     return OrderFacts(
         reference=reference_of(resource, "ServiceRequest"),
         status=text(resource.get("status")) or "unknown",
         intent=text(resource.get("intent")) or "unknown",
-        authored=day_of(text(resource.get("authoredOn"))),
+        authored=authored_at.date() if authored_at else day_of(written),
         planned_from=day_of(text(resource.get("occurrenceDateTime")) or text(period.get("start"))),
         code_text=_order_words(resource.get("code"), kind, site),
         families=kind.families,
@@ -175,7 +177,7 @@ def read_order(resource: Mapping[str, Any], site: SiteStudies | None = None) -> 
         reasons=_relative_references(resource.get("reasonReference"), "Observation"),
         is_intervention=kind.is_intervention,
         side=kind.side,
-        authored_at=moment_of(text(resource.get("authoredOn"))),
+        authored_at=authored_at,
         contrast=kind.contrast,
         is_screening=kind.is_screening,
         is_pet="NM" in kind.families and is_pet((), _stated([resource.get("code")]), site),

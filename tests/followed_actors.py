@@ -22,15 +22,17 @@ def followed(
     *findings: dict[str, Any],
     studies: Iterable[dict[str, Any]] = (),
     orders: Iterable[dict[str, Any]] = (),
+    reports: Iterable[dict[str, Any]] = (),
     packs: Packs | None = None,
 ) -> Judgement:
     """What is still asked for after these studies (the first is the finding's own) and orders."""
-    empty: dict[str, Any] = dict.fromkeys(("reports", "conditions", "smoking", "communications"), ())
+    empty: dict[str, Any] = dict.fromkeys(("conditions", "smoking", "communications"), ())
     resources = empty | {
         "patient": [a_patient()],
         "findings": list(findings),
         "studies": list(studies),
         "orders": list(orders),
+        "reports": list(reports),
     }
     return judge(read_facts(resources, "p"), packs or bundled_packs(), NOW)
 

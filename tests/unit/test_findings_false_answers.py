@@ -9,7 +9,8 @@ import pytest
 from imaging_findings.advice import Guidance
 from imaging_findings.codes import LOINC
 from imaging_findings.rules import Urgency
-from tests.cds_actors import a_lung_rads, a_nodule, a_study, an_order, concept, nodule_components
+from imaging_findings.site_packs import parse_site_packs
+from tests.cds_actors import a_lung_rads, a_nodule, a_report, a_study, an_order, concept, nodule_components
 from tests.followed_actors import ABDOMEN, ASSESSMENT, BREAST, NECK, PELVIS, assessed, followed, imaged
 
 MG = imaged("study", "2026-05-01", "MG", BREAST)
@@ -104,6 +105,61 @@ def test_gf_a_suspicious_finding_whose_size_is_missing_is_answered_by_no_image()
     assert followed(assessed("ti-rads", "TR5", "2017"), studies=[US_NECK, later]).guidance
 
 
+@pytest.mark.parametrize(("words", "is_open"), [("BI-RADS 4.", True), ("BI-RADS 6.", False)])
+def test_gc_a_category_in_words_is_ended_by_what_would_end_the_coded_one(words: str, is_open: bool) -> None:
+    judgement = followed(reports=[a_report(words)], studies=[MG, imaged("later", "2026-06-01", "MG", BREAST)])
+
+    assert bool(judgement.guidance) is is_open
+
+
+# --- as the site has it
+
+
+OWN_ROW = """
+[[pack]]
+id = "bosniak-2019"
+[[pack.row]]
+id = "III-IV"
+category = ["III", "IV"]
+statement = "Refer to urology."
+{answered}urgency = "warning"
+evidence = "C"
+"""
+
+
+@pytest.mark.parametrize(
+    ("answered", "is_open"),
+    [("", True), ('answered_by = "imaging"\n', False), ('answered_by = "intervention"\n', True)],
+    ids=["not stated", "imaging", "biopsy"],
+)
+def test_gf_a_sites_own_row_says_what_answers_it(answered: str, is_open: bool) -> None:
+    packs = parse_site_packs(OWN_ROW.format(answered=answered), "site.toml")
+    after = [CT_ABDOMEN, imaged("later", "2026-06-02", "CT", ABDOMEN)]
+
+    assert bool(followed(assessed("bosniak", "IV", "2019"), studies=after, packs=packs).guidance) is is_open
+
+
+CATEGORY_3 = """
+[[pack]]
+id = "lung-rads-2022"
+[[pack.category]]
+code = "3"
+statement = "LDCT at 6 months."
+step = { examination = "LDCT", low = 6, high = 6, unit = "mo" }
+screening_answers = {answers}
+urgency = "warning"
+evidence = "S"
+"""
+
+
+@pytest.mark.parametrize(("answers", "is_open"), [("true", False), ("false", True)])
+def test_gf_a_site_that_follows_up_by_screening_codes_says_so(answers: str, is_open: bool) -> None:
+    packs = parse_site_packs(CATEGORY_3.replace("{answers}", answers), "site.toml")
+    order = an_order(code=concept(LOINC, "79086-5"))
+
+    assert bool(followed(a_lung_rads("3"), studies=[a_study()], orders=[order], packs=packs).guidance) is is_open
+
+
 # --- screening examinations
 
 
@@ -183,11 +239,15 @@ def test_gf_an_order_within_its_time_still_ends_the_matter() -> None:
             "An order (CT Chest WO contrast) is planned for 2026-11-22, earlier than due; it does not answer it.",
         ),
         (
+            {"code": concept(LOINC, "24628-0")},
+            "An order (CT Chest W contrast IV) asks for another contrast phase; it does not answer it.",
+        ),
+        (
             {"authoredOn": "2026-10-01"},
             "An order (CT Chest WO contrast) was written on the day of the study and may be the study's own.",
         ),
     ],
-    ids=["on hold", "too early", "the study's own day"],
+    ids=["on hold", "too early", "another contrast phase", "the study's own day"],
 )
 def test_gf_an_order_that_may_not_answer_is_named_and_ends_nothing(members: dict[str, Any], note: str) -> None:
     study = a_study(started="2026-10-01")

@@ -29,11 +29,28 @@ def test_the_bundled_pack_is_read() -> None:
             "speaks when due, but has no step",
         ),
         ('speaks = "when-due"', 'speaks = "loudly"', "speaks must be one of"),
+        ('answered_by = "intervention"', 'answered_by = "tissue"', "answered_by must be one of"),
+        (
+            'urgency = "info"\nspeaks',
+            'urgency = "info"\nanswered_by = "none"\nspeaks',
+            "answered by none, but asks for imaging in a step",
+        ),
+        ('organ = ["breast", "mamm", "brust", "sein"]\n', "", "has a row that a biopsy answers, but names no organ"),
         ('id = "5"\n', 'id = "4"\n', "has 4 twice"),
         ('urgency = "info"\nevidence', 'urgency = "critical"\nevidence', "urgency must be one of info, warning"),
         ('category = ["5"]\n', 'category = ["5"]\nnumbers = { size = { from = 1.0 } }\n', "size"),
     ],
-    ids=["family", "due without a step", "speaks", "row twice", "critical", "unknown input"],
+    ids=[
+        "family",
+        "due without a step",
+        "speaks",
+        "answered by",
+        "imaging that is not",
+        "no organ",
+        "row twice",
+        "critical",
+        "unknown input",
+    ],
 )
 def test_a_faulty_table_pack_is_refused(old: str, new: str, fault: str) -> None:
     assert old in BI_RADS
