@@ -69,8 +69,10 @@ An AI result says nothing of its own once the same study has a signed one: both 
     issued               the instant of signing with its zone; without it nothing is critical
 
 or the same codes in ``DiagnosticReport.conclusionCode`` (``issued`` of the report then counts). That somebody was told: a
-Communication (``status`` completed, ``sent`` or ``received``, ``recipient.display``) whose ``about`` names the report, the
-Observation or the ImagingStudy; or a signed Observation LOINC 73568-8 with valueString, whose ``derivedFrom`` names the study.
+Communication (``status`` completed, ``sent`` or ``received``, ``recipient``) whose ``about`` names the Observation, the report
+or the ImagingStudy; or a signed Observation LOINC 73568-8 with valueString (quoted; it counts where it tells of a call) and
+``issued``, whose ``derivedFrom`` names the study. About report or study, it counts for what was issued before. What denies the
+finding in code (interpretation ``NEG`` or ``ND``, a value "absent", false) is not there. ``bodySite`` and side are shown.
 
 **(e) Assessments that table packs read**::
 
