@@ -29,6 +29,7 @@ _SEEN_BEFORE = {
     Change.GROWING: f"Growing, and the table is for newly found nodules: {_NO_INTERVAL}.",
     Change.STABLE: f"Stable since it was seen before, so the table's first step does not start again: {_NO_INTERVAL}.",
 }
+_CHANGE = "how the nodule has changed (an earlier size is coded)"
 _DOUBT = "whether the Observations describe one nodule or several"
 
 
@@ -102,10 +103,17 @@ def _of_nodule(finding: Finding, counts: Sequence[int | None], case: Case) -> Gu
         return replace(base, rule_id=f"{pack.info.pack_id}/{finding.nodule.change}")
     found = [rows_for(pack, one.nodule) for one in counted]
     rows = tuple(dict.fromkeys(row for one in found for row in one.rows))
+    unchanged = [_CHANGE] if finding.nodule.previous_mm is not None and finding.nodule.change is None else []
     doubt = [_DOUBT] if len({row.multiple for row in rows}) > 1 else []
-    lacking = [*([unnamed] if unnamed else []), *applies.missing, *doubt, *(words for one in found for words in one.missing)]
+    lacking = [
+        *([unnamed] if unnamed else []),
+        *applies.missing,
+        *unchanged,
+        *doubt,
+        *(words for one in found for words in one.missing),
+    ]
     missing = tuple(dict.fromkeys(lacking))
-    if unnamed or applies.missing or not rows:
+    if unnamed or applies.missing or unchanged or not rows:
         return replace(base, missing=missing)
     return _of_rows(replace(base, missing=missing), rows, pack, case)
 

@@ -187,3 +187,14 @@ def test_f_a_nodule_beside_a_cancer_known_by_code_or_words_has_no_interval(code:
 
 def _condition(code: dict[str, Any]) -> dict[str, Any]:
     return a_condition(SCT, "38341003") | {"code": code}
+
+
+def test_gd_an_earlier_size_without_the_readers_word_on_change_leaves_the_interval_open() -> None:
+    before = {
+        "code": concept("https://imaging-cds.example/fhir/CodeSystem/nodule", "previous-diameter"),
+        "valueQuantity": {"value": 3, "code": "mm", "system": "http://unitsofmeasure.org"},
+    }
+    guidance = the_guidance(a_nodule(component=[*nodule_components(5.0, "solid", risk="low"), before]))
+
+    assert guidance.missing == ("how the nodule has changed (an earlier size is coded)",)
+    assert (guidance.next_step, guidance.order, guidance.statements) == (None, None, ())
