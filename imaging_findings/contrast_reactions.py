@@ -19,9 +19,19 @@ from imaging_findings.value_sets import value_set, words_of
 
 _GONE = frozenset({"inactive", "resolved"})
 _REFUTED = frozenset({"refuted", "entered-in-error"})
+# A denial begins the entry and names what it denies: "No IV contrast!" is what people write for a patient who must not get any.
 _DENIED = re.compile(
-    r"^\s*(?:no|not|nil|none|never|denies|denied|without|negative|keine?|pas|sin|nessuna?)\b"
-    r"|\b(?:no known|no history|not allergic|not known|tolerates|tolerated|ruled out|keine bekannte)\b",
+    r"\W*(?:(?:the )?(?:patient|pt)\W+)?(?:"
+    r"denie[sd]\b|not allergic\b|no known\b|nil known\b"
+    r"|(?:no|negative for|without)(?: (?:history|hx|of|any|prior|previous|documented))*(?: [\w-]+){0,2}? "
+    r"(?:allerg|reaction|adverse|intoleran|hypersensitiv)"
+    r"|keine? (?:bekannte\w* )?\w*(?:allergie|unverträglichkeit|reaktion)|pas d.allergie|sin alergia)",
+    re.IGNORECASE,
+)
+_BUT = re.compile(r"\b(?:but|except|other than|apart from|besides|außer|sauf|salvo)\b", re.IGNORECASE)
+_NOT_SO_BAD = re.compile(
+    r"\b(?:no|not|without|denie[sd]|keine?|pas d.|sin)(?: (?:signs?|evidence|history|of|any|known))* ?"
+    r"(?:anaph|anaf|laryn|cardi|respi)",
     re.IGNORECASE,
 )
 
@@ -68,7 +78,7 @@ def _read_reaction(resource: Mapping[str, Any]) -> ContrastReaction | None:
 
 def _classes(concepts: Sequence[object]) -> tuple[bool, bool]:
     """Whether iodinated and whether gadolinium agents are meant; contrast media without a class may have been either."""
-    named = [words for one in concepts for words in words_of(as_dict(one)) if not _DENIED.search(words)]
+    named = [words for one in concepts for words in words_of(as_dict(one)) if not _is_denied(words)]
     other = _is_named("other-contrast", named)
     iodinated = _is_coded("iodinated-contrast", concepts) or _is_named("iodinated-contrast", named)
     gadolinium = _is_coded("gadolinium-contrast", concepts) or _is_named("gadolinium-contrast", named)
@@ -77,6 +87,10 @@ def _classes(concepts: Sequence[object]) -> tuple[bool, bool]:
         return iodinated, gadolinium
     either = _is_coded("any-contrast", concepts) or (not other and _is_named("any-contrast", named))
     return either, either
+
+
+def _is_denied(words: str) -> bool:
+    return _DENIED.match(words) is not None and not _BUT.search(words)
 
 
 def _is_coded(name: str, concepts: Sequence[object]) -> bool:
@@ -98,6 +112,5 @@ def _is_severe_by_nature(reaction: Mapping[str, Any]) -> bool:
     """Whether a manifestation is severe whatever is said beside it, such as anaphylaxis. R5 wraps each into a reference."""
     stated = [as_dict(one.get("concept")) or one for one in dicts(reaction.get("manifestation"))]
     words = [*(words for one in stated for words in words_of(one)), text(reaction.get("description")) or ""]
-    return _is_coded("severe-reaction", stated) or _is_named(
-        "severe-reaction", [one for one in words if not _DENIED.search(one)]
-    )
+    told = [one for one in words if not _NOT_SO_BAD.search(one)]
+    return _is_coded("severe-reaction", stated) or _is_named("severe-reaction", told)
