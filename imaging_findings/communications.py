@@ -62,7 +62,8 @@ def read_section(resource: Mapping[str, Any]) -> CommunicationFacts | None:
     study = study_reference_of(resource)
     return CommunicationFacts(
         reference=reference_of(resource, "Observation"),
-        at=moment_of(text(resource.get("issued"))) or moment_of(text(resource.get("effectiveDateTime"))),
+        # effectiveDateTime is that of the images.
+        at=moment_of(text(resource.get("issued"))),
         to=None,
         about=_about(resource) | ({study} if study else set()),
         section=" ".join(words.split()),

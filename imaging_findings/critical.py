@@ -182,7 +182,9 @@ def _urgency(lead: _Rated, *, told: bool, fresh: bool) -> Urgency:
 
 def _headline(told: Told, facts: Facts, *, quoted: bool) -> str:
     """What is on record, in a few words; a section is quoted, for its own words say what came of it."""
-    sections = [one.section for one in (*told.counted, *(one for one, _ in told.set_aside)) if one.section]
+    # A call before this finding was signed was about something else: only the detail tells of it.
+    aside = [one for one, _ in told.set_aside if not one.took_place or one.at is None]
+    sections = [one.section for one in (*told.counted, *aside) if one.section]
     named = [one for one in told.counted if one.section is None]
     if named:
         return f"communicated {_to(named[0])}"

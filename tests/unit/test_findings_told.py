@@ -64,6 +64,21 @@ def test_3_4_a_section_that_tells_of_a_call_is_quoted_and_names_no_recipient(wor
     assert (guidance.urgency, guidance.headline) == (Urgency.INFO, f"ACR category 1, documented: “{words}”")
 
 
+def test_3_4_a_section_of_before_the_addendum_is_told_in_the_detail_only() -> None:
+    guidance = the_guidance(an_embolism(2), a_section("Informed Dr Ward of the pneumonia.", issued=hours_ago(50)))
+
+    assert (guidance.urgency, guidance.headline) == (Urgency.CRITICAL, UNTOLD)
+    assert any(
+        "Informed Dr Ward of the pneumonia." in note and "before this finding was signed" in note for note in guidance.notes
+    )
+
+
+def test_3_4_a_section_without_its_time_does_not_count_and_is_quoted() -> None:
+    guidance = the_guidance(an_embolism(2), a_section("Informed Dr Ward.", issued=None))
+
+    assert (guidance.urgency, guidance.headline) == (Urgency.CRITICAL, "ACR category 1, documented: “Informed Dr Ward.”")
+
+
 def test_a_long_section_is_cut_in_the_summary_and_whole_in_the_detail() -> None:
     words = "Could not reach the ordering provider " * 4 + "<b>today</b>."
     facts = facts_with(an_embolism(2), a_section(words))
