@@ -108,7 +108,12 @@ def _guidance_for(case: Case) -> Guidance | Suppressed:
 
 
 def _suspicion(finding: Finding) -> int:
-    return _SUSPICION.index(finding.category) if finding.category in _SUSPICION else -1
+    return _rank(finding.category)
+
+
+def _rank(category: str | None) -> int:
+    """The category's place; one of a site's own pack that is in no order stands below all others."""
+    return _SUSPICION.index(category) if category in _SUSPICION else -1
 
 
 def _of_category(finding: Finding, pack: ScreeningPack | None, case: Case) -> Guidance:
@@ -152,7 +157,7 @@ def _contradicted(guidance: Guidance, met: Trigger | None) -> Guidance:
     if met is None or met.previous_category is not None:
         return guidance
     coded = guidance.finding.category or ""
-    if _SUSPICION.index(met.category) < _SUSPICION.index(coded):
+    if _rank(met.category) < _rank(coded):
         return replace(guidance, order=None)
     headline = f"coded {coded}, coded measurements fit {met.category}"
     return replace(guidance, order=None, headline=headline, urgency=Urgency.WARNING)
