@@ -77,7 +77,8 @@ def _nodule_row(table: TomlTable) -> NoduleRow:
         steps=steps,
         urgency=Urgency(table.choice("urgency", (Urgency.INFO, Urgency.WARNING))),
         evidence=table.choice("evidence", ("S", "C")),
-        answer=read_row_answer(table, has_steps=bool(steps)),
+        # A nodule that was found by chance is not followed up in a screening programme.
+        answer=read_row_answer(table, has_steps=bool(steps), by_screening=False),
     )
     table.close()
     return row

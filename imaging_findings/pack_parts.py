@@ -77,15 +77,20 @@ def read_order(table: TomlTable | None) -> OrderCode | None:
     return order
 
 
-def read_row_answer(table: TomlTable, *, has_steps: bool, unless_stated: AnsweredBy = AnsweredBy.IMAGING) -> RowAnswer:
-    """What answers a row. A row with a step asks for imaging; ``unless_stated`` is for one without."""
+def read_row_answer(
+    table: TomlTable, *, has_steps: bool, unless_stated: AnsweredBy = AnsweredBy.IMAGING, by_screening: bool = True
+) -> RowAnswer:
+    """What answers a row. A row with a step asks for imaging; ``unless_stated`` is for one without.
+
+    ``by_screening``: whether a screening examination answers where the row does not say.
+    """
     stated = table.choice("answered_by", tuple(AnsweredBy), default=AnsweredBy.IMAGING if has_steps else unless_stated)
     by = AnsweredBy(stated)
     if has_steps and by in (AnsweredBy.INTERVENTION, AnsweredBy.NONE):
         table.fault(f"is answered by {by}, but asks for imaging in a step", key="answered_by")
     return RowAnswer(
         by=by,
-        by_screening=table.flag("screening_answers", default=True),
+        by_screening=table.flag("screening_answers", default=by_screening),
         kinds=tuple(read_answer(one) for one in table.tables("answer")),
     )
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import IntEnum
 
-from imaging_findings.answers import PET, Answer, Kind
+from imaging_findings.answers import PET, Answer
+from imaging_findings.answers import Kind as Examination
 from imaging_findings.facts import Facts
-from imaging_findings.findings import Author, Finding
+from imaging_findings.findings import Author, Finding, Kind
 from imaging_findings.history import OrderFacts, StudyFacts
 from imaging_findings.intervals import DueWindow
 from imaging_findings.order_policy import OrderPolicy
@@ -179,13 +180,14 @@ def _why_not(past: Past, thing: StudyFacts | OrderFacts) -> str:
 
 
 def _has_own_word(past: Past, thing: StudyFacts | OrderFacts) -> bool:
-    """Whether a screening was read, with a signed category of the same system: that one then counts."""
+    """Whether a screening was read and signed, with a category of the same system: that one then counts."""
     name = past.finding.assessment.name if past.finding.assessment else None
+    kinds = {Kind.NODULE, Kind.LUNG_RADS} if past.finding.kind is Kind.NODULE else {past.finding.kind}
     return any(
         one.study_reference == thing.reference
         and one.author is Author.PERSON
-        and one.category is not None
-        and one.kind is past.finding.kind
+        and (one.category is not None or one.kind is Kind.NODULE)
+        and one.kind in kinds
         and (one.assessment.name if one.assessment else None) == name
         for one in (*past.facts.findings, *past.facts.assessments)
     )
@@ -200,7 +202,7 @@ def _is_own_side(past: Past, thing: StudyFacts | OrderFacts) -> bool:
     return not are_opposite(thing.side, side_of(past.finding))
 
 
-def _is_of(thing: StudyFacts | OrderFacts, kind: Kind) -> bool:
+def _is_of(thing: StudyFacts | OrderFacts, kind: Examination) -> bool:
     if kind.family == PET:
         return thing.is_pet and bool({kind.region, "whole-body"} & thing.regions)
     return kind.family in thing.families and kind.region in thing.regions

@@ -170,6 +170,17 @@ def test_gf_an_order_for_screening_answers_no_suspicious_lung_rads(category: str
     assert the_open(a_lung_rads(category), studies=[a_study()], orders=[order]).urgency is Urgency.WARNING
 
 
+def test_gf_a_screening_answers_no_nodule_that_was_found_by_chance_unless_it_was_read() -> None:
+    order = an_order(code=concept(LOINC, "79086-5"))
+    later = imaged("later", "2026-11-01", procedureCode=[concept(LOINC, "79086-5")])
+    read = a_lung_rads("2", id="new", effectiveDateTime="2026-11-01", derivedFrom=[{"reference": "ImagingStudy/later"}])
+
+    assert followed(a_nodule(7), studies=[a_study()], orders=[order]).guidance
+    assert followed(a_nodule(7), studies=[a_study(), later]).guidance
+    both = followed(a_nodule(7), read, studies=[a_study(), later])
+    assert [one.finding.reference for one in both.guidance] == ["Observation/new"]
+
+
 @pytest.mark.parametrize("category", ["0", "3", "4", "5"])
 def test_gf_an_order_for_screening_answers_no_bi_rads_that_asks_for_more(category: str) -> None:
     order = an_order(code=concept(LOINC, "24606-6"), authoredOn="2026-05-02")
