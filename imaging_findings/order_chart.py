@@ -20,6 +20,7 @@ from imaging_findings.facts import PATIENT_ID_TOKEN, QUERIES, FactQuery, Facts, 
 from imaging_findings.findings import Problem
 from imaging_findings.history import ICD_10, read_condition
 from imaging_findings.medications import takes_metformin
+from imaging_findings.moments import site_day
 from imaging_findings.observations import reference_of
 from imaging_findings.order_facts import OPEN, ImagingOrder, PriorStudy, read_imaging_order, read_prior
 from imaging_findings.order_policy import OrderPolicy
@@ -134,7 +135,7 @@ def read_order_chart(
         orders=tuple(_open_orders(own["orders"], moment.site)),
         contrast=ContrastFacts(
             egfr=latest_egfr(own["labs"], moment.now),
-            acute_kidney_injury=_condition("acute-kidney-injury", conditions),
+            acute_kidney_injury=_with_its_day("acute-kidney-injury", conditions, moment),
             dialysis=_condition("dialysis", conditions),
             kidney_risks=_kidney_risks(conditions, policy),
             metformin=takes_metformin((*own["medications"], *own["medication-statements"]), moment.today),
@@ -213,6 +214,15 @@ def _is_staged_again(condition: Mapping[str, Any]) -> bool:
     verification = {one.code for one in codes.codings(condition.get("verificationStatus"))}
     icd_10 = [one.code.upper() for one in codes.codings(condition.get("code")) if one.system in ICD_10]
     return not (verification - {"confirmed"}) and not any(one.startswith(_NOT_STAGED) for one in icd_10)
+
+
+def _with_its_day(name: str, conditions: Sequence[Mapping[str, Any]], moment: ChartMoment) -> str | None:
+    """The condition in words, with its day: one of years ago that nobody has ended must be seen to be that."""
+    words = _condition(name, conditions)
+    own = [one for one in conditions if value_set(name).holds_any(codes.codings(one.get("code")))]
+    stated = [text(one.get("onsetDateTime")) or text(one.get("recordedDate")) for one in own]
+    days = [day for day in (site_day(one, moment.now.tzinfo) for one in stated) if day is not None]
+    return f"{words} (of {max(days)})" if words and days else words
 
 
 def _kidney_risks(conditions: Sequence[Mapping[str, Any]], policy: OrderPolicy) -> tuple[str, ...]:

@@ -96,6 +96,14 @@ def test_the_sites_look_back_decides_what_is_a_repeat(said: Any) -> None:
     assert "already imaged on 2026-10-01" not in said(body, lookback={"CT": "none"})
 
 
+def test_o3_the_days_are_those_of_the_sites_zone(said: Any) -> None:
+    body = a_signing(concept(LOINC, "29252-4"))
+    body["prefetch"]["studies"] = a_bundle(a_study(started="2026-11-20T22:00:00Z"))
+
+    assert "already imaged on 2026-11-21" in said(body, "--at", "2026-11-20T22:30:00Z", cds={"time_zone": "Asia/Tokyo"})
+    assert "already imaged on 2026-11-20" in said(body, "--at", "2026-11-20T22:30:00Z")
+
+
 def test_the_sites_codes_tell_what_an_order_is(said: Any) -> None:
     assert "already imaged on 2026-10-01" in said(a_signing(concept("urn:oid:2.25.7", "X1")))
     assert "already imaged on 2026-10-01" not in said(a_signing(concept("urn:oid:2.25.7", "X2")))

@@ -222,6 +222,21 @@ def test_diabetes_is_a_kidney_risk_only_where_the_site_says_so() -> None:
     assert a_chart(policy=OrderPolicy(diabetes_is_a_kidney_risk=True), conditions=diabetes).contrast.kidney_risks != ()
 
 
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"onsetDateTime": "2019-01-01", "recordedDate": "2019-02-01"}, "acute kidney injury (of 2019-01-01)"),
+        ({"recordedDate": "2026-11-19T08:00:00Z"}, "acute kidney injury (of 2026-11-19)"),
+        ({"onsetDateTime": "2019"}, "acute kidney injury"),
+        ({}, "acute kidney injury"),
+    ],
+)
+def test_n1_an_acute_kidney_injury_shows_its_day(members: dict[str, Any], words: str) -> None:
+    injury = a_condition("http://hl7.org/fhir/sid/icd-10", "N17.9", **members)
+
+    assert a_chart(conditions=[injury]).contrast.acute_kidney_injury == words
+
+
 def test_resolved_conditions_and_other_patients_do_not_count() -> None:
     resolved = concept("http://terminology.hl7.org/CodeSystem/condition-clinical", "resolved")
     injury = a_condition("http://hl7.org/fhir/sid/icd-10", "N17.9", clinicalStatus=resolved)
