@@ -11,15 +11,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from fhir_imaging.tolerant import text
 from imaging_findings.history import ReportFacts
-from imaging_findings.quotes import Quote, sentences_of
+from imaging_findings.quotes import Quote, excerpt, whole_sentences_of
 
 # "category", "v2022", "5th edition", colons and brackets may stand between the system's name and its category.
 _BETWEEN = (
-    r"(?:\s|[:=,(\[]|-(?=\s)|\b(?:category|cat\.?|score|assessment|final|overall|is|of)\b"
+    r"(?:\s|[:=,(\[]|-(?=\s)|\b(?:up|down)graded\s+to\b|\b(?:category|cat\.?|score|assessment|final|overall|is|of)\b"
     r"|\(?\bv(?:ersion)?\.?\s?\d[\d.]*\)?|\b20\d\d\b|\b5th\s+ed(?:ition|\.)?)*"
 )
 _END = r"(?![\w.]*\d)(?!\w)"
@@ -91,7 +92,11 @@ _PAST = re.compile(
 )
 # Looked for in all that stands before it.
 _NOT_YET = re.compile(r"\b(?:if|would|could|should|unless|criteria)\b", re.IGNORECASE)
-_PAST_FIRST = re.compile(r"^\W*(?:previously|formerly|initially|earlier)\b", re.IGNORECASE)
+_PAST_FIRST = re.compile(
+    r"^\W*(?:(?:previously|formerly|initially|earlier)\b|comparison\w*\s*:[^:]*$|"
+    r"(?:prior|previous|historical|history|earlier|last|old)\b[^:,;]{0,40}:\W*$)",
+    re.IGNORECASE,
+)
 # Right before the category, these state it: "was assessed as", "upgraded from BI-RADS 3 to".
 _STATING = re.compile(
     r"(?:\b(?:was|were|is|are|has been|have been)\s+)?\b(?:"
@@ -110,7 +115,7 @@ _PAST_AFTER = re.compile(
 _BRACKETED = re.compile(r"\([^()]*\)")
 _CLAUSE = re.compile(r"[,;:](?=\s)")
 _RANGE = re.compile(
-    r"\s*(?:-|–|/|to|or|through)\s*(?:(?:LR|TR)-?)?(?:[0-6][A-CX]?|I{1,3}F?|IV)(?!\w|\s?(?:mm|cm|month|year|week))",
+    r"\s*(?:-|–|/|to|or|through|versus|vs\.?)\s*(?:(?:LR|TR)-?)?(?:[0-6][A-CX]?|I{1,3}F?|IV)(?!\w|\s?(?:mm|cm|month|year|week))",
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(
@@ -121,6 +126,10 @@ _LEGEND_START = re.compile(r"^[\W\d_]*(?:ACR\s+)?$", re.IGNORECASE)
 _LEGEND_REST = re.compile(r"\s*(?:[:=(–—-]|\.?$)")
 _PLACE = re.compile(r"\b(?:left|right|bilateral|both|segment|isthmus)\b", re.IGNORECASE)
 _TEMPLATE_FROM = 3
+# No sentence that somebody wrote says more; these bound the time that words without a full stop take.
+_REACH = 300
+"""How many characters before a category words may deny it."""
+_MOST_IN_A_SENTENCE = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +199,7 @@ def mentions_among(report: ReportFacts, systems: Iterable[str]) -> tuple[Mention
         pattern = PATTERNS[system]
         if not pattern.search(report.conclusion or ""):
             continue
-        sentences = sentences_of(report) if sentences is None else sentences
+        sentences = whole_sentences_of(report) if sentences is None else sentences
         legend = _legend(pattern, sentences)
         kept = [sentence for place, sentence in enumerate(sentences) if place not in legend]
         said = [one for sentence in kept if (one := _mention(system, pattern, sentence, report))]
@@ -210,18 +219,19 @@ def _together(said: Sequence[Mention]) -> Mention:
 
 
 def _mention(system: str, pattern: re.Pattern[str], sentence: str, report: ReportFacts) -> Mention | None:
-    said = [one for one in pattern.finditer(sentence) if not _is_not_said(sentence, one)]
+    matches = islice(pattern.finditer(sentence), _MOST_IN_A_SENTENCE)
+    said = [one for one in matches if not _is_not_said(sentence, one)]
     if not said or any(_RANGE.match(sentence, one.end()) for one in said):
         return None
     categories = tuple(dict.fromkeys(_category(one) for one in said))
     if len(categories) > 1 and not _names_each(sentence, len(categories)):
         return None
-    return Mention(system=system, categories=categories, quote=Quote(sentence, report, ()))
+    return Mention(system=system, categories=categories, quote=Quote(excerpt(sentence, said[0].start()), report, ()))
 
 
 def _is_not_said(sentence: str, match: re.Match[str]) -> bool:
     """Whether the words around the category deny it, tell of the past, or only think of it."""
-    before = _BRACKETED.sub(" ", sentence[: match.start()])
+    before = _BRACKETED.sub(" ", sentence[max(0, match.start() - _REACH) : match.start()])
     if _NOT_YET.search(before) or _NOT_SAID.search(_CLAUSE.split(before)[-1]) or _PAST_AFTER.match(sentence, match.end()):
         return True
     since = _STATING.sub("", _NOW.split(before)[-1])

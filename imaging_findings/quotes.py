@@ -64,7 +64,18 @@ def quotes_of(report: ReportFacts) -> tuple[Quote, ...]:
 
 def sentences_of(report: ReportFacts) -> tuple[str, ...]:
     """The sentences of the conclusion, each bounded in length."""
-    return tuple(_shortened(sentence.strip()) for sentence in _SENTENCE.split(report.conclusion or "") if sentence.strip())
+    return tuple(map(_shortened, whole_sentences_of(report)))
+
+
+def whole_sentences_of(report: ReportFacts) -> tuple[str, ...]:
+    """The sentences of the conclusion, however long."""
+    return tuple(sentence.strip() for sentence in _SENTENCE.split(report.conclusion or "") if sentence.strip())
+
+
+def excerpt(sentence: str, start: int) -> str:
+    """The sentence, or the piece of a long one that holds what begins at ``start``."""
+    first = max(0, start - MAX_QUOTE // 2) if start > MAX_QUOTE // 2 and len(sentence) > MAX_QUOTE else 0
+    return _shortened(f"…{sentence[first:].lstrip()}" if first else sentence)
 
 
 def told_in(report: ReportFacts) -> tuple[Quote, ...]:

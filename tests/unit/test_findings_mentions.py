@@ -16,6 +16,7 @@ from imaging_findings.guidance import judge
 from imaging_findings.history import ReportFacts
 from imaging_findings.mentions import PATTERNS, mentions_among, mentions_of, systems_named
 from imaging_findings.packs import bundled_packs
+from imaging_findings.quotes import MAX_QUOTE
 from imaging_findings.rules import Urgency
 from tests.cds_actors import DCM, NOW, a_lung_rads, a_patient, a_report, a_study
 
@@ -62,6 +63,7 @@ def stated(words: str) -> list[str]:
         ("Mass 5 cm from the nipple, BI-RADS 4A", "BI-RADS 4A"),
         ("Right breast BI-RADS 2, left breast BI-RADS 4.", "BI-RADS 2 and 4"),
         ("Upgraded to BI-RADS 4B.", "BI-RADS 4B"),
+        ("Lung-RADS category upgraded to 4A.", "Lung-RADS 4A"),
         ("Upgraded from BI-RADS 3 to BI-RADS 4.", "BI-RADS 4"),
         ("The mass was assessed as BI-RADS 5.", "BI-RADS 5"),
         ("Nodule classified as TR4.", "TI-RADS 4"),
@@ -101,6 +103,10 @@ def test_the_forms_of_the_wild_are_found(words: str, expected: str) -> None:
         "BI-RADS 3 = probably benign, BI-RADS 4 = suspicious, BI-RADS 5 = highly suggestive of malignancy.",
         "Right or left: BI-RADS 2 benign, BI-RADS 3 probably benign, BI-RADS 4 suspicious.",
         "Not upgraded to BI-RADS 4.",
+        "Prior assessment: BI-RADS 4.",
+        "HISTORY: BI-RADS 4",
+        "Comparison: mammogram of 2024-01-01, BI-RADS 4.",
+        "BI-RADS 3 versus 4A.",
         "The mass cannot be assessed as BI-RADS 4.",
         "It isn't BI-RADS 4.",
         "Previously assessed as BI-RADS 4.",
@@ -174,6 +180,24 @@ def test_t9_the_most_suspicious_of_several_mentions_is_quoted_with_the_others(
 
     assert (mention.title, mention.quote.sentence) == (worst, sentence)
     assert [one.title for one in mention.others] == others
+
+
+def test_t9_an_earlier_category_is_not_taken_for_the_worse_one() -> None:
+    assert stated("Final assessment: BI-RADS 2. Prior assessment: BI-RADS 4.") == ["BI-RADS 2"]
+
+
+def test_a_category_at_the_end_of_a_very_long_sentence_is_quoted_with_what_stands_around_it() -> None:
+    (mention,) = mentions_of(
+        a_report_saying(f"{'word ' * 200}suspicious mass in the left breast, BI-RADS 4, and{' word' * 200}")
+    )
+
+    assert "suspicious mass in the left breast, BI-RADS 4, and" in mention.quote.sentence
+    assert (mention.quote.sentence[0], mention.quote.sentence[-1]) == ("…", "…")
+    assert len(mention.quote.sentence) <= MAX_QUOTE
+
+
+def test_words_without_end_are_read_in_time() -> None:
+    assert stated("BI-RADS 4 and " * 5000) == ["BI-RADS 4"]
 
 
 def test_t9_a_statement_beside_a_legend_counts_and_the_legend_does_not() -> None:
