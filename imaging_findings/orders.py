@@ -86,7 +86,8 @@ def _about_follow_up(
     """What the order means for open follow-ups; films of an acute course are nobody's mistake for one."""
     found, policy, today = known
     advice = follow_up_advice(order, found, chart.studies, policy, today)
-    if advice is None or advice.rule_id != OTHER_EXAMINATION or not (chart.is_emergency or order.is_serial):
+    is_acute = chart.is_emergency or order.is_serial
+    if advice is None or advice.rule_id != OTHER_EXAMINATION or not is_acute or fitting_follow_up(order, found.follow_ups):
         return advice, ()
     why = (
         "the order is one of a series"
