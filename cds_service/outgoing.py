@@ -7,11 +7,16 @@ on. Such a suggestion is left out, such a piece of text loses its broken charact
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cds_service.card_parts import IssuedCard
+from cds_service.card_parts import IssuedCard, topic
+from cds_service.validator import faults_of
+from imaging_findings.rules import Urgency
+
+UNSOUND_RULE = "service/invalid-card"
+UNSHOWN = "unshown-card"
 
 
 def encoded(answer: object) -> bytes:
@@ -22,6 +27,28 @@ def encoded(answer: object) -> bytes:
 def readable(cards: Sequence[IssuedCard]) -> tuple[IssuedCard, ...]:
     """The cards as every client can read them."""
     return tuple(one if _is_readable(one.card) else replace(one, card=_mended(one.card)) for one in cards)
+
+
+def sound(cards: Sequence[IssuedCard], new_uuid: Callable[[], str]) -> tuple[IssuedCard, ...]:
+    """The cards that the outbound validator finds right, and one that says how many are left out; nothing where none is right.
+
+    One wrong card must not hide the others: a critical result may stand beside it.
+    """
+    kept = tuple(one for one in cards if not faults_of({"cards": [one.card]}))
+    hidden = len(cards) - len(kept)
+    return (*kept, _left_out(hidden, new_uuid)) if kept and hidden else kept
+
+
+def _left_out(hidden: int, new_uuid: Callable[[], str]) -> IssuedCard:
+    is_one = hidden == 1
+    card = {
+        "uuid": new_uuid(),
+        "summary": f"{hidden} card{'' if is_one else 's'} could not be shown, so this check is incomplete",
+        "indicator": Urgency.WARNING.value,
+        "detail": "This is a fault of the service, which has noted it. Please look into the chart itself.",
+        "source": {"label": "Imaging findings service", "topic": topic(UNSHOWN, "A card that could not be shown")},
+    }
+    return IssuedCard(card=card, rule_id=UNSOUND_RULE)
 
 
 def _is_readable(value: object) -> bool:

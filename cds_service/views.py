@@ -22,7 +22,7 @@ from cds_service.documented_rules import documented_rules
 from cds_service.evaluate import at_most, cards_for, services_on
 from cds_service.feedback import parse_feedback
 from cds_service.gather import fhir_client_for
-from cds_service.outgoing import encoded, readable
+from cds_service.outgoing import encoded, readable, sound
 from cds_service.protocol import HookRequest
 from cds_service.runtime import CdsServices
 from cds_service.validator import faults_of
@@ -165,7 +165,11 @@ def _answer(
         except (ValueError, RecursionError):
             cards = readable(cards)
             body = encoded({"cards": [card.card for card in cards]})
-        _check(cards, services)
+        if _faults(cards, services):
+            cards = sound(cards, services.new_uuid)
+            body = encoded({"cards": [card.card for card in cards]})
+            if not cards or _faults(cards, services):
+                raise ImagingError("The service made an answer that is not valid.", code="invalid-answer")
         return cards, body
     except RecursionError as exc:
         # Nothing here is nested but what came in: a resource hundreds of levels deep that the JSON parser still took.
@@ -187,10 +191,10 @@ def _cards(
     return at_most(cards_for(service, context, client, services.budgets), services.settings.max_cards)
 
 
-def _check(cards: tuple[IssuedCard, ...], services: CdsServices) -> None:
-    """The outbound validator, where the site wants it: a wrong card is a fault of ours, never a silence."""
+def _faults(cards: tuple[IssuedCard, ...], services: CdsServices) -> tuple[str, ...]:
+    """What the outbound validator finds wrong, where the site wants it asked: a wrong card is a fault of ours."""
     faults = faults_of({"cards": [card.card for card in cards]}) if services.settings.validate_responses else ()
     if faults:
         # Places and requirement ids only: the validator quotes nothing of a card's content.
-        log.error("outgoing cards are invalid: %s", "; ".join(faults)[:1000])
-        raise ImagingError("The service made an answer that is not valid.", code="invalid-answer")
+        log.error("%s: outgoing cards are invalid: %s", request_reference(), "; ".join(faults)[:1000])
+    return faults

@@ -17,6 +17,7 @@ from flask.testing import FlaskClient
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from werkzeug.test import TestResponse
 
+from cds_service.outgoing import UNSHOWN
 from cds_service.runtime import CdsServices
 from cds_service.settings import CdsSettings, TrustedCdsClient
 from cds_service.validator import faults_of
@@ -237,8 +238,11 @@ class CdsActor:
         token = token or self.ehr.jwt_for(f"{APP}{path}")
         sent = {"Authorization": f"Bearer {token}"} | dict(headers or {})
         if isinstance(body, bytes):
-            return self.client.post(path, data=body, content_type="application/json", headers=sent)
-        return self.client.post(path, json=body, headers=sent)
+            answer = self.client.post(path, data=body, content_type="application/json", headers=sent)
+        else:
+            answer = self.client.post(path, json=body, headers=sent)
+        assert f'"code":"{UNSHOWN}"' not in answer.get_data(as_text=True), "a card was wrong and is left out"
+        return answer
 
     def call(self, body: object, service: str = "imaging-findings") -> TestResponse:
         return self.post(f"/cds-services/{service}", body)

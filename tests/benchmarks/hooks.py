@@ -59,9 +59,10 @@ def full_hook(stack: Stack) -> bytes:
 
 
 def an_old_report(number: int) -> dict[str, Any]:
-    """No two say the same, so that nothing learned from one answers for another."""
+    """No two say the same, so that nothing learned from one answers for another; every second names its study."""
     said = "Mild degenerative change of the medial compartment. No fracture. " * 6
-    return {
+    of_study = {"imagingStudy": [{"reference": f"ImagingStudy/{PATIENT}-old-{number}"}]} if number % 2 else {}
+    return of_study | {
         "resourceType": "DiagnosticReport",
         "id": f"{PATIENT}-old-{number}",
         "status": "final",

@@ -332,6 +332,27 @@ def test_a_card_that_breaks_a_rule_never_leaves(
     assert "Lung-RADS" not in line
 
 
+@pytest.mark.parametrize("requirement", WRONG)
+def test_r25_a_wrong_card_does_not_hide_the_others(
+    cds: CdsActor, right_card: dict[str, Any], requirement: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = copy.deepcopy(right_card) | {"uuid": str(uuid.uuid4())}
+    WRONG[requirement](wrong)
+    actor = that_says(cds, [wrong, right_card])
+    signed = {"Authorization": f"Bearer {actor.ehr.jwt_for(f'{APP}{PATH}')}"}
+
+    answer = actor.client.post(PATH, json=a_hook(whole_prefetch()), headers=signed)
+
+    assert answer.status_code == 200
+    assert faults_of(answer.get_json()) == ()
+    kept, notice = answer.get_json()["cards"]
+    assert kept == right_card
+    assert notice["summary"] == "1 card could not be shown, so this check is incomplete"
+    assert notice["indicator"] == "warning"
+    assert "outgoing cards are invalid" in caplog.text
+    assert sum(one.shown for one in cds.services.feedback.by_rule() if one.rule_id == "test/row") == 1
+
+
 def test_the_check_at_run_time_can_be_switched_off(cds: CdsActor, right_card: dict[str, Any]) -> None:
     WRONG["R25"](right_card)
 
