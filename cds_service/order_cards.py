@@ -84,11 +84,12 @@ def _links(advice: OrderAdvice, context: CardContext) -> list[dict[str, str]]:
 
 def _removal(advice: OrderAdvice, context: CardContext) -> dict[str, Any] | None:
     """Taking further drafts of the very same code away again: the one change that is certainly right."""
-    further = [one for one in (advice.order, *advice.also) if one.has_id and one.status == "draft"]
-    if advice.same_draft is None or not further:
+    repeating = advice.removable or ((advice.order,) if advice.same_draft else ())
+    further = [one for one in repeating if one.has_id and one.status == "draft"]
+    if not further:
         return None
-    which = "second draft" if len(further) == 1 else f"{len(further)} further drafts"
-    words = f"Remove the {which}: {advice.order.name}"
+    which = "the draft that repeats another" if len(further) == 1 else f"{len(further)} drafts that repeat another"
+    words = f"Remove {which}: {further[0].name}"
     actions = [{"type": "delete", "description": words, "resourceId": one.key} for one in further]
     return {"label": words, "uuid": context.new_uuid(), "isRecommended": False, "actions": actions}
 

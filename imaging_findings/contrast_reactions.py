@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from fhir_imaging.study import concept_text
 from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings import codes
-from imaging_findings.value_sets import value_set, words_of
+from imaging_findings.value_sets import name_of, value_set, words_of
 
 _GONE = frozenset({"inactive", "resolved"})
 _REFUTED = frozenset({"refuted", "entered-in-error"})
@@ -69,7 +68,7 @@ def _read_reaction(resource: Mapping[str, Any]) -> ContrastReaction | None:
     if not (iodinated or gadolinium):
         return None
     return ContrastReaction(
-        words=concept_text(resource.get("code")) or "not named",
+        words=name_of(as_dict(resource.get("code"))) or "not named",
         iodinated=iodinated,
         gadolinium=gadolinium,
         severity=_severity(resource, reactions),

@@ -64,6 +64,8 @@ class OrderAdvice:
     """The finding (``Observation/id``) whose open follow-up this is about."""
     also: tuple[ImagingOrder, ...] = ()
     """Further orders of the same request for which the very same holds."""
+    removable: tuple[ImagingOrder, ...] = ()
+    """Of these orders, the drafts that repeat another draft of the request by the very same code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

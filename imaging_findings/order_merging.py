@@ -41,11 +41,11 @@ def with_metformin_told_once(said: Sequence[OrderAdvice]) -> list[OrderAdvice]:
 
 
 def _content(advice: OrderAdvice) -> Hashable:
-    if advice.same_draft is not None:
-        return advice.rule_id, advice.headline, advice.order.name
     if advice.reason in _ABOUT_PRIORS and advice.studies:
         # Priors of one day are one visit, however many studies and series it was stored as.
         return advice.rule_id, advice.studies[0].day
+    if advice.same_draft is not None:
+        return advice.rule_id, advice.headline, advice.order.name
     return advice.rule_id, advice.headline, advice.lines
 
 
@@ -59,6 +59,8 @@ def _together(group: Sequence[OrderAdvice]) -> OrderAdvice:
         first,
         urgency=max((one.urgency for one in group), key=_LOUDNESS.__getitem__),
         headline=_headline(first, len(group)) if first.same_draft or not is_one else first.headline,
+        same_draft=next((one.same_draft for one in group if one.same_draft), None),
+        removable=tuple(one.order for one in group if one.same_draft),
         lines=tuple(dict.fromkeys(line for advice in group for line in advice.lines)),
         studies=studies,
         also=tuple(one.order for one in group[1:]),

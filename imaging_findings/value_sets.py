@@ -13,6 +13,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from fhir_imaging.study import concept_text
 from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings.codes import Code, codings
 from imaging_findings.history import ICD_10
@@ -64,6 +65,17 @@ def words_of(concept: Mapping[str, Any]) -> list[str]:
     """Text and displays of a CodeableConcept."""
     stated = [text(concept.get("text")), *(text(coding.get("display")) for coding in dicts(concept.get("coding")))]
     return [words for words in stated if words]
+
+
+def name_of(concept: Mapping[str, Any]) -> str | None:
+    """What a CodeableConcept is called: its own words, else the table's name of one of its codes, else a code."""
+    named = (_names().get((code.system, code.code)) for code in codings(concept))
+    return next((words for words in (*words_of(concept), *named) if words), None) or concept_text(concept)
+
+
+@cache
+def _names() -> Mapping[tuple[str, str], str]:
+    return {(row["system"], row["code"]): row["display"] for row in _rows() if row["match"] == "exact" and row["code"]}
 
 
 @cache

@@ -181,8 +181,21 @@ def test_o5_three_drafts_of_one_examination_are_one_card_that_takes_two_away(cds
 
     assert card["summary"] == "CT Chest (2 orders): the same examination is in these drafts 3 times"
     (suggestion,) = card["suggestions"]
-    assert suggestion["label"] == "Remove the 2 further drafts: CT Chest"
+    assert suggestion["label"] == "Remove 2 drafts that repeat another: CT Chest"
     assert [action["resourceId"] for action in suggestion["actions"]] == ["ServiceRequest/b", "ServiceRequest/c"]
+
+
+def test_o5_drafts_that_repeat_a_prior_and_each_other_are_one_card_that_takes_the_later_one_away(cds: CdsActor) -> None:
+    chart = a_chart(studies=a_bundle(a_prior("2.25.71", "chest")))
+    drafts = [a_draft(CHEST_PLAIN, id=name) for name in ("a", "b")]
+
+    (card,) = cards_of(cds, signing(*drafts, chart=chart))
+
+    assert card["summary"].startswith("CT Chest (2 orders): same region already imaged on 2026-11-01")
+    assert "**In the same drafts:** CT Chest (draft)" in card["detail"]
+    (suggestion,) = card["suggestions"]
+    assert suggestion["label"] == "Remove the draft that repeats another: CT Chest"
+    assert [action["resourceId"] for action in suggestion["actions"]] == ["ServiceRequest/b"]
 
 
 def test_one_better_code_for_two_orders_is_one_suggestion_for_both(cds: CdsActor) -> None:

@@ -103,8 +103,8 @@ def uid_of(demo: DemoProcess, patient: str) -> str:
 def test_the_demo_patients_are_stored_and_nothing_else_is_started(demo: DemoProcess, orthanc: Orthanc) -> None:
     stored = orthanc.get("/statistics").json()
 
-    # Patients A to F with eight studies, and patient F's stray study under a PatientID that nobody has.
-    assert (stored["CountPatients"], stored["CountStudies"]) == (7, 9)
+    # Patients A to F with nine studies, and patient F's stray study under a PatientID that nobody has.
+    assert (stored["CountPatients"], stored["CountStudies"]) == (7, 10)
     assert stored["CountInstances"] > 400
     assert orthanc.dicomweb in demo.output
     with pytest.raises(requests.ConnectionError):

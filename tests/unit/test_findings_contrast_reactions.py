@@ -128,3 +128,9 @@ def test_n4_metformin_by_the_brands_that_hold_it(name: str, taken: bool) -> None
     resource = a_metformin(medicationCodeableConcept={"text": name})
 
     assert (takes_metformin([resource], TODAY) is not None) is taken
+
+
+def test_n8_a_reaction_without_words_is_named_by_the_table() -> None:
+    (found,) = contrast_reactions([an_allergy(code={"coding": [{"system": SCT, "code": "293637006"}]})])
+
+    assert found.words == "Allergy to contrast media"
