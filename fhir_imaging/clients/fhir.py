@@ -13,8 +13,8 @@ from urllib.parse import urljoin
 
 import requests
 
-from fhir_imaging.clients.http import OutboundSession
-from fhir_imaging.errors import NotFound, UpstreamError, UpstreamRefused
+from fhir_imaging.clients.http import OutboundSession, ran_out_of_time
+from fhir_imaging.errors import NotFound, UpstreamError, UpstreamRefused, UpstreamTimeout
 from fhir_imaging.settings import origin_of
 from fhir_imaging.tolerant import dicts
 
@@ -38,7 +38,11 @@ class SearchPage:
 
 
 class FhirClient:
-    """One FHIR server, with one bearer token or none. The token is held in memory only, for the client's short life."""
+    """One FHIR server, with one bearer token or none. The token is held in memory only, for the client's short life.
+
+    ``timeout_s`` of a question bounds its whole answer, however slowly that drips in: UpstreamTimeout after it. None = the
+    session's limit, for each read of the socket.
+    """
 
     def __init__(self, base_url: str, session: OutboundSession, *, access_token: str | None = None) -> None:
         self.base_url = base_url.rstrip("/")
@@ -78,7 +82,7 @@ class FhirClient:
         headers = {"Accept": FHIR_JSON}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        response = self._session.ask(url, params or (), headers=headers, timeout_s=timeout_s or self._session.timeout_s)
+        response = self._session.ask(url, params or (), headers=headers, timeout_s=timeout_s)
         with response:
             _raise_for_status(response)
             return _json_object(response)
@@ -115,6 +119,8 @@ def _json_object(response: requests.Response) -> dict[str, Any]:
             if len(body) > MAX_BODY_BYTES:
                 raise UpstreamError("The FHIR server's answer is too large.", server=server, status=response.status_code)
     except requests.RequestException as exc:
+        if ran_out_of_time(exc):
+            raise UpstreamTimeout("The FHIR server did not answer in time.", server=server, retryable=True) from exc
         raise UpstreamError("The FHIR server broke off its answer.", server=server, retryable=True) from exc
     try:
         parsed = json.loads(bytes(body))

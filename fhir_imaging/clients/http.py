@@ -6,14 +6,22 @@ configured is refused before any connection (SMART Imaging Access groups 24 and 
 
 from __future__ import annotations
 
+import io
 import re
+import socket
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from http.client import HTTPResponse
 from typing import Any
 from urllib.parse import urlencode
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ReadTimeoutError
 from urllib3.util.retry import Retry
 
 from fhir_imaging.errors import UpstreamError, UpstreamRefused, UpstreamTimeout
@@ -25,6 +33,80 @@ RETRIED_STATUSES = (429, 502, 503, 504)
 _SENT_AS_IT_STANDS = re.compile(
     r"https?://[a-z0-9][a-z0-9.-]*(?::[1-9][0-9]{0,4})?(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)+", re.ASCII
 )
+_LEAST_WAIT_S = 0.001
+_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+"""By ``time.monotonic``: when the answer to the question being asked has to be there, to its last byte."""
+
+
+class _ReadsInTime(io.RawIOBase):
+    """A socket's bytes until a deadline. A socket's own timeout begins anew with every byte that a slow server drips."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        super().__init__()
+        self._sock = sock
+        self._bytes = sock.makefile("rb", buffering=0)
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        self._sock.settimeout(left)
+        return self._bytes.readinto(buffer)
+
+    def close(self) -> None:
+        self._bytes.close()
+        super().close()
+
+
+class _AnswerInTime(HTTPResponse):
+    """An answer whose status line, headers and body keep the deadline under which it was asked for, if there is one."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        deadline = _deadline.get()
+        if deadline is not None:
+            self.fp.close()
+            self.fp = io.BufferedReader(_ReadsInTime(sock, deadline))
+
+
+class _HttpInTime(HTTPConnection):
+    response_class = _AnswerInTime
+
+    def connect(self) -> None:
+        self.timeout = _time_to_connect(self.timeout)
+        super().connect()
+
+
+class _HttpsInTime(HTTPSConnection):
+    response_class = _AnswerInTime
+
+    def connect(self) -> None:
+        self.timeout = _time_to_connect(self.timeout)
+        super().connect()
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpInTime
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsInTime
+
+
+class _AdapterInTime(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+
+def _time_to_connect(timeout: float | None) -> float | None:
+    """A second attempt has only what the first one left."""
+    deadline = _deadline.get()
+    return timeout if deadline is None else max(_LEAST_WAIT_S, deadline - time.monotonic())
 
 
 class OutboundSession(requests.Session):
@@ -50,7 +132,7 @@ class OutboundSession(requests.Session):
             respect_retry_after_header=False,
             raise_on_status=False,
         )
-        adapter = HTTPAdapter(max_retries=retry, pool_connections=pool, pool_maxsize=pool)
+        adapter = _AdapterInTime(max_retries=retry, pool_connections=pool, pool_maxsize=pool)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
@@ -64,13 +146,27 @@ class OutboundSession(requests.Session):
             return super().request(method, url, *args, **kwargs)
 
     def ask(
-        self, url: str, params: Sequence[tuple[str, str]] = (), *, headers: Mapping[str, str], timeout_s: float
+        self, url: str, params: Sequence[tuple[str, str]] = (), *, headers: Mapping[str, str], timeout_s: float | None = None
     ) -> requests.Response:
         """A streamed GET, as ``get`` sends it, at two thirds of its cost.
+
+        ``timeout_s`` from now the answer has to be there, to the last byte of its body, or reading it fails
+        (``ran_out_of_time``). None = the session's own limit, for the connection and for each read.
 
         requests takes an address apart and quotes it anew; one that needs none of it is handed over ready. A card without
         prefetch asks eight questions.
         """
+        if timeout_s is None:
+            return self._asked(url, params, headers, self.timeout_s)
+        asked_under = _deadline.set(time.monotonic() + timeout_s)
+        try:
+            return self._asked(url, params, headers, timeout_s)
+        finally:
+            _deadline.reset(asked_under)
+
+    def _asked(
+        self, url: str, params: Sequence[tuple[str, str]], headers: Mapping[str, str], timeout_s: float
+    ) -> requests.Response:
         if not _SENT_AS_IT_STANDS.fullmatch(url):
             return self.get(url, params=params, headers=headers, timeout=timeout_s, stream=True)
         self.check_origin(url)
@@ -90,6 +186,11 @@ class OutboundSession(requests.Session):
             raise UpstreamRefused("The address is not an http(s) URL.", server="") from exc
         if origin not in self.allowed_origins or "@" in url.split("://", 1)[1].split("/", 1)[0]:
             raise UpstreamRefused(f"{origin} is not a configured server, so nothing was sent to it.", server=origin)
+
+
+def ran_out_of_time(failure: requests.RequestException) -> bool:
+    """Whether reading a body failed by its time limit; requests calls that a broken connection."""
+    return bool(failure.args) and isinstance(failure.args[0], ReadTimeoutError)
 
 
 @contextmanager

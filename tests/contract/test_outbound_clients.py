@@ -1,7 +1,8 @@
 """Outbound HTTP: allow-listed, never redirected, always timed; FHIR paging, JWKS and SMART metadata over real sockets."""
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 import jwt
 import pytest
@@ -145,6 +146,29 @@ def test_an_answer_that_is_no_resource_is_an_error(free_port: int, serve: Serve,
 
     with OutboundSession([base]) as session, pytest.raises(UpstreamError):
         FhirClient(base, session).read("Patient", "1")
+
+
+def test_a_body_that_drips_is_a_timeout_of_the_whole_answer_where_one_is_given(free_port: int, serve: Serve) -> None:
+    """A socket's timeout begins anew with each byte (R22)."""
+
+    def dripped() -> Iterator[bytes]:
+        for byte in b'{"resourceType": "Patient"}':
+            time.sleep(0.03)
+            yield bytes([byte])
+
+    app = Flask("fhir")
+    app.add_url_rule("/Patient/<i>", view_func=lambda i: Response(dripped(), mimetype="application/fhir+json"))
+    base = serve(app, free_port)
+
+    with OutboundSession([base], timeout_s=5) as session:
+        client = FhirClient(base, session)
+        began = time.monotonic()
+        for resource_id in ("1", "a%41"):  # the second goes by requests' own preparation
+            with pytest.raises(UpstreamTimeout):
+                client.read("Patient", resource_id, timeout_s=0.3)
+        assert time.monotonic() - began < 0.8
+        assert client.read("Patient", "1", timeout_s=5) == {"resourceType": "Patient"}
+        assert client.read("Patient", "1") == {"resourceType": "Patient"}
 
 
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
