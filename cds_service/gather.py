@@ -25,6 +25,8 @@ from fhir_imaging.scopes import ScopeContext
 from imaging_findings.facts import ENCOUNTER_ID_TOKEN, FactQuery
 
 _LEAST_TIMEOUT_S = 0.05
+_SLACK_S = 0.1
+"""How long after the soft budget optional data is still read: it counts while required data is waited for."""
 _MOST_FETCHES = 256
 _BY_AUTHORIZATION = "fhirServer with a fhirAuthorization whose scope has {scope}"
 
@@ -170,15 +172,18 @@ def _fetch_all(
     budgets: Budgets,
 ) -> dict[str, _Fetched]:
     started = time.monotonic()
-    hard = started + budgets.hard_ms / 1000
+    soft, hard = started + budgets.soft_ms / 1000, started + budgets.hard_ms / 1000
+    optional = min(hard, soft + _SLACK_S)
     pool = _pool_of(os.getpid())
     futures: dict[str, Future[_Fetched]] = {
-        query.key: pool.submit(_fetch, client, query, values[query.key], _path(query, request), (hard, budgets.max_pages))
+        query.key: pool.submit(
+            _fetch, client, query, values[query.key], request, (hard if query.required else optional, budgets.max_pages)
+        )
         for query in queries
     }
     required = [futures[query.key] for query in queries if query.required]
     wait(required, timeout=hard - time.monotonic())
-    wait(futures.values(), timeout=max(0.0, started + budgets.soft_ms / 1000 - time.monotonic()))
+    wait(futures.values(), timeout=max(0.0, soft - time.monotonic()))
     # What no thread has begun by now is not asked any more: cancel() is true for that alone.
     return {key: future.result() for key, future in futures.items() if not future.cancel() and future.done()}
 
@@ -187,19 +192,21 @@ def _fetch_all(
 def _pool_of(_process: int) -> ThreadPoolExecutor:
     """The threads of one worker process, made as they are needed and kept: eight new ones cost a card 1 ms of processor.
 
-    The limit only bounds what a silent FHIR server can hold; each thread is free again at its card's hard limit.
+    The limit only bounds what a silent FHIR server can hold; each thread is free again when its own question's time is over.
     """
     return ThreadPoolExecutor(max_workers=_MOST_FETCHES, thread_name_prefix="gather")
 
 
-def _fetch(client: FhirClient, query: FactQuery, value: PrefetchValue, path: str, limits: tuple[float, int]) -> _Fetched:
+def _fetch(
+    client: FhirClient, query: FactQuery, value: PrefetchValue, request: HookRequest, limits: tuple[float, int]
+) -> _Fetched:
     """One query's resources; a failure becomes a reason in words that name no patient."""
     deadline, max_pages = limits
     found: list[Mapping[str, Any]] = list(value.resources) if value.next_url else []
     try:
         if "?" not in query.template:
-            return _Fetched(resources=_read(client, query, path, deadline), complete=True)
-        page = _first_page(client, query, value, path, deadline)
+            return _Fetched(resources=_read(client, query, request, deadline), complete=True)
+        page = _first_page(client, query, value, _path(query, request), deadline)
         for further in range(max_pages, 0, -1):
             found += [one for one in page.matches if one.get("resourceType") == query.resource_type]
             if any(is_error(outcome) for outcome in page.outcomes):
@@ -222,15 +229,19 @@ def _broken_off(value: PrefetchValue, found: list[Mapping[str, Any]], reason: st
     return _Fetched(resources=tuple(found) if found or value.next_url else None, complete=False, reason=reason)
 
 
-def _read(client: FhirClient, query: FactQuery, path: str, deadline: float) -> tuple[Mapping[str, Any], ...]:
-    resource_id = path.partition("/")[2]
+def _read(client: FhirClient, query: FactQuery, request: HookRequest, deadline: float) -> tuple[Mapping[str, Any], ...]:
+    resource_id = _path(query, request).partition("/")[2]
     try:
         resource = client.read(query.resource_type, resource_id, timeout_s=_left(deadline))
     except NotFound as exc:
         raise ImagingError("The FHIR server does not hold it") from exc
     if resource.get("resourceType") != query.resource_type:
         raise ImagingError("The FHIR server answered with something else")
-    return (resource,)
+    # What a read answers is judged as what a prefetch brings: another patient's data is no data.
+    judged = classify(query, {query.key: resource}, request.patient_id, request.encounter_id)
+    if judged.state is not PrefetchState.PRESENT:
+        raise ImagingError(f"The FHIR server answered with another {query.resource_type} than was asked for")
+    return judged.resources
 
 
 def _first_page(client: FhirClient, query: FactQuery, value: PrefetchValue, path: str, deadline: float) -> SearchPage:
