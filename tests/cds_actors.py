@@ -241,7 +241,7 @@ class CdsActor:
             answer = self.client.post(path, data=body, content_type="application/json", headers=sent)
         else:
             answer = self.client.post(path, json=body, headers=sent)
-        assert f'"code":"{UNSHOWN}"' not in answer.get_data(as_text=True), "a card was wrong and is left out"
+        assert f'"code":"{UNSHOWN}"'.encode() not in answer.get_data(), "a card was wrong and is left out"
         return answer
 
     def call(self, body: object, service: str = "imaging-findings") -> TestResponse:
