@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from imaging_findings.intervals import Interval, Unit
@@ -18,6 +18,7 @@ NO_LOOKBACK = "none"
 _LONGEST_YEARS = 20
 _PER_YEAR = {Unit.DAY: 366, Unit.WEEK: 53, Unit.MONTH: 12, Unit.YEAR: 1}
 _WINDOW = re.compile(r"(\d{1,4}) ?(d|wk|mo|a)", re.ASCII)
+_ORDERS, _UNREAD, _BOOKINGS, _RELEASE = OrderPolicy(), UnreadPolicy(), BookingPolicy(), ReleaseRule()
 _AGES = (0, 130)
 _DAYS = (0, 3660)
 
@@ -34,48 +35,41 @@ class RuleSettings:
     """Who answers for the rules that are in no pack (orders, discharge, bookings); cards name them, as a pack names its own."""
     lookback: Mapping[str, str] = field(default_factory=lambda: {family: _written(one) for family, one in LOOKBACK.items()})
     """How long an examination counts as recent, by modality family, in `d`, `wk`, `mo` or `a`, or `none`; families that are not named keep the default."""  # noqa: E501 - one sentence of the settings table
-    egfr_window_inpatient_days: int = 30
+    egfr_window_inpatient_days: int = _ORDERS.egfr_window_inpatient_days
     """How old an eGFR may be for an inpatient."""
-    egfr_window_outpatient_days: int = 90
+    egfr_window_outpatient_days: int = _ORDERS.egfr_window_outpatient_days
     """How old an eGFR may be for everybody else."""
-    diabetes_is_a_kidney_risk: bool = False
+    diabetes_is_a_kidney_risk: bool = _ORDERS.diabetes_is_a_kidney_risk
     """Whether diabetes alone makes a missing eGFR worth a word."""
-    pregnancy_youngest_years: int = 12
+    pregnancy_youngest_years: int = _ORDERS.pregnancy_youngest_years
     """From which age on pregnancy is asked about."""
-    pregnancy_oldest_years: int = 50
+    pregnancy_oldest_years: int = _ORDERS.pregnancy_oldest_years
     """Until which age pregnancy is asked about."""
-    pregnancy_status_window_days: int = 30
+    pregnancy_status_window_days: int = _ORDERS.pregnancy_status_window_days
     """How long a recorded "not pregnant" or a negative test holds."""
-    pregnancy_longest_days: int = 294
+    pregnancy_longest_days: int = _ORDERS.pregnancy_longest_days
     """How long a recorded pregnancy holds, unless something later says otherwise."""
-    follow_up_early_days: int = 14
+    follow_up_early_days: int = _ORDERS.follow_up_early_days
     """How many days before its due date a follow-up still counts as on time."""
-    unreported_modalities: tuple[str, ...] = ("XA",)
+    unreported_modalities: tuple[str, ...] = tuple(sorted(_UNREAD.unreported_modalities))
     """DICOM modalities that get no report of their own here, so that a study of them alone is never called unread."""
-    unreported_words: tuple[str, ...] = (
-        "point of care",
-        "point-of-care",
-        "pocus",
-        "intraoperative",
-        "intra-operative",
-        "c-arm",
-    )
+    unreported_words: tuple[str, ...] = _UNREAD.unreported_words
     """What the description of a study says where nobody will report it, in any case of letters."""
-    reports_interventions: bool = False
+    reports_interventions: bool = _UNREAD.reports_interventions
     """Whether images that guide a biopsy or a drainage get a radiology report."""
-    unplaced_look_back_days: int = 30
+    unplaced_look_back_days: int = _UNREAD.unplaced_look_back_days
     """How old a study without an encounter may be to be told at discharge where the encounter's dates are not known."""
-    late_booking_tolerance_days: int = 14
+    late_booking_tolerance_days: int = _BOOKINGS.late_tolerance_days
     """How many days after its due window a follow-up may be booked without a word."""
-    late_booking_warning_days: int = 14
+    late_booking_warning_days: int = _BOOKINGS.late_warning_days
     """How many days after its due window a follow-up may be booked before that is a warning."""
-    overdue_booking_days: int = 30
+    overdue_booking_days: int = _BOOKINGS.overdue_soon_days
     """Within how many days from today an overdue follow-up counts as booked in time."""
-    patient_results: PatientResults = PatientResults.NEVER
+    patient_results: PatientResults = _RELEASE.patient_results
     """What a user who is the patient gets: `never` a card, or the dated follow-ups of `released` reports in plain words."""
-    release_after_hours: int = 72
+    release_after_hours: int = _RELEASE.release_after_hours
     """Hours from the signing of a report until a patient may be told of its follow-up."""
-    patient_image_links: bool = False
+    patient_image_links: bool = _RELEASE.image_links
     """Whether such a card links to the viewer."""
 
     def __post_init__(self) -> None:
@@ -141,17 +135,8 @@ class RuleSettings:
         """The windows and limits of the checks at order time."""
         stated = {family.upper(): _window(words) for family, words in self.lookback.items()}
         lookback = {family: window for family, window in {**LOOKBACK, **stated}.items() if window is not None}
-        return OrderPolicy(
-            lookback=lookback,
-            egfr_window_inpatient_days=self.egfr_window_inpatient_days,
-            egfr_window_outpatient_days=self.egfr_window_outpatient_days,
-            diabetes_is_a_kidney_risk=self.diabetes_is_a_kidney_risk,
-            pregnancy_youngest_years=self.pregnancy_youngest_years,
-            pregnancy_oldest_years=self.pregnancy_oldest_years,
-            pregnancy_status_window_days=self.pregnancy_status_window_days,
-            pregnancy_longest_days=self.pregnancy_longest_days,
-            follow_up_early_days=self.follow_up_early_days,
-        )
+        limits = {one.name: getattr(self, one.name) for one in fields(OrderPolicy) if one.name != "lookback"}
+        return OrderPolicy(lookback=lookback, **limits)
 
 
 def _written(interval: Interval) -> str:
