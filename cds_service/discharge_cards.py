@@ -22,13 +22,12 @@ from imaging_findings.unread_imaging import OpenReading, Reading, Readings
 
 _MAX_LISTED = 8
 _MAX_LINKED = 3
-_RANK = {Urgency.CRITICAL.value: 0, Urgency.WARNING.value: 1, Urgency.INFO.value: 2}
 
 
 def discharge_cards(judgement: DischargeJudgement, context: CardContext) -> tuple[IssuedCard, ...]:
     """The cards, the most urgent first; among equals unread imaging of the stay, then its follow-ups, then the others."""
     cards = [*_imaging_card(judgement, context), *(_follow_up_card(one, judgement, context) for one in judgement.follow_ups)]
-    return tuple(sorted(cards, key=lambda card: _RANK[card.indicator]))
+    return tuple(sorted(cards, key=lambda card: -Urgency(card.indicator).loudness))
 
 
 def _follow_up_card(follow_up: StayFollowUp, judgement: DischargeJudgement, context: CardContext) -> IssuedCard:

@@ -25,14 +25,13 @@ _TOPIC = {
     Reason.CODE: "A better-fitting code for the order",
     Reason.NOT_CHECKED: "Data that could not be checked",
 }
-_LOUDNESS = {Urgency.WARNING: 0, Urgency.INFO: 1}
 _MAX_NAME = 50
 _MAX_LINKED_STUDIES = 2
 
 
 def order_cards(advice: tuple[OrderAdvice, ...], context: CardContext) -> tuple[IssuedCard, ...]:
     """One card for each piece of advice, warnings first, otherwise in the order given."""
-    ordered = sorted(advice, key=lambda one: _LOUDNESS.get(one.urgency, 0))
+    ordered = sorted(advice, key=lambda one: one.urgency is Urgency.INFO)
     return tuple(IssuedCard(card=_card(one, context), rule_id=one.rule_id) for one in ordered)
 
 

@@ -24,7 +24,6 @@ from imaging_findings.reader_words import with_readers_word
 from imaging_findings.rules import Packs, Speaks, TablePack, TableRow, Urgency
 from imaging_findings.table_rules import Picked, is_agreed, pick, version_fault
 
-_LOUDNESS = {Urgency.INFO: 0, Urgency.WARNING: 1, Urgency.CRITICAL: 2}
 Spoken = Guidance | Suppressed
 
 
@@ -96,7 +95,7 @@ def _rank(guidance: Guidance, reading: _Reading) -> tuple[int, int, date]:
     """The most urgent first, then the worst category, then the earliest due: what has no interval may be the worst."""
     pack = next(iter((*reading.packs, *reading.undecided)), None)
     severity = pack.severity_of(guidance.finding.category) if pack else 0
-    return (-_LOUDNESS[guidance.urgency], severity, guidance.next_step.due.latest if guidance.next_step else date.max)
+    return (-guidance.urgency.loudness, severity, guidance.next_step.due.latest if guidance.next_step else date.max)
 
 
 def _agreement(person: Finding, reading: _Reading) -> bool | None:
@@ -190,7 +189,7 @@ def _of_undecided(finding: Finding, reading: _Reading) -> Spoken:
     choice = reading.undecided[0].choice or reading.undecided[0].reads
     spoken = replace(
         _with_reports(_base(finding, reading, f"choice-{choice}"), reading),
-        urgency=min((one.row.urgency if one.row else Urgency.INFO for one in picked), key=_LOUDNESS.__getitem__),
+        urgency=min((one.row.urgency if one.row else Urgency.INFO for one in picked), key=lambda urgency: urgency.loudness),
         missing=(f"the site's choice between {titles}", *dict.fromkeys(word for one in picked for word in one.missing)),
         notes=("This site has not chosen a guideline for this finding, so no interval is computed.",),
     )

@@ -22,7 +22,6 @@ from imaging_findings.told import Asked, Told, told_of
 SUPPLEMENTARY = "This card is supplementary: it has told nobody and does not replace the communication that the site asks for."
 MAX_SECTION = 70
 _CLOCK_SKEW = timedelta(hours=1)
-_LOUDNESS = {Urgency.CRITICAL: 0, Urgency.WARNING: 1, Urgency.INFO: 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +83,7 @@ def _of_study(found: list[_Rated], facts: Facts, policy: ActionablePolicy, now: 
         reason = f"it was reported more than {policy.silent_after_days} days ago"
         by, rule_id = lead.finding.reference, f"{policy.info.pack_id}/category-{lead.category}"
         return Suppressed(finding=lead.finding, reason=reason, by=by, rule_id=rule_id)
-    spoken = sorted(fresh, key=lambda one: (_LOUDNESS[one.urgency], *_by_category(one.lead)))
+    spoken = sorted(fresh, key=lambda one: (-one.urgency.loudness, *_by_category(one.lead)))
     first, *beside = (_spoken(one, facts, policy) for one in spoken)
     past = [one.lead for one in matters if one not in fresh]
     others = (*(one.finding for one in beside), *(_named(one) for one in past))

@@ -52,7 +52,6 @@ DISCHARGE_QUERIES: tuple[FactQuery, ...] = (
 # Without these the check itself is incomplete; what else is missing, the cards of the follow-ups say.
 _FOR_THE_CHECK = ("studies", "findings")
 _HELPFUL = ("encounter", "stay_orders", "stay_reports")
-_LOUDNESS = {Urgency.INFO: 0, Urgency.WARNING: 1, Urgency.CRITICAL: 2}
 _OF_ANOTHER_VISIT = "not of this stay, and no more than routine"
 
 
@@ -165,7 +164,7 @@ def _follow_ups(
             kept.append(StayFollowUp(guidance=guidance, of_stay=is_of_stay))
         else:
             quiet.append(QuietStudy(guidance.finding.reference, why))
-    kept.sort(key=lambda one: (-_LOUDNESS[one.guidance.urgency], not one.of_stay))
+    kept.sort(key=lambda one: (-one.guidance.urgency.loudness, not one.of_stay))
     return tuple(kept), tuple(quiet)
 
 

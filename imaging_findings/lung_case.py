@@ -9,9 +9,7 @@ from imaging_findings.advice import Guidance
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Finding
 from imaging_findings.history import StudyFacts
-from imaging_findings.rules import Packs, Urgency
-
-LOUDNESS = {Urgency.INFO: 0, Urgency.WARNING: 1, Urgency.CRITICAL: 2}
+from imaging_findings.rules import Packs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,4 +29,4 @@ class Case:
 def order_of(guidance: Guidance) -> tuple[int, date, str]:
     """The most urgent first, then the longest due."""
     due = guidance.next_step.due.latest if guidance.next_step else date.max
-    return (-LOUDNESS[guidance.urgency], due, guidance.finding.reference)
+    return (-guidance.urgency.loudness, due, guidance.finding.reference)

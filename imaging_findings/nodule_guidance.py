@@ -15,7 +15,7 @@ from imaging_findings.findings import Change, Finding, Kind
 from imaging_findings.follow_up import next_step
 from imaging_findings.incidental import exclusions_for, is_fleischner, rows_for
 from imaging_findings.intervals import add_months
-from imaging_findings.lung_case import LOUDNESS, Case, order_of
+from imaging_findings.lung_case import Case, order_of
 from imaging_findings.no_guideline import without_guideline
 from imaging_findings.rules import NodulePack, NoduleRow, Urgency
 from imaging_findings.same_nodule import distinct_nodules
@@ -127,7 +127,7 @@ def _of_rows(base: Guidance, rows: Sequence[NoduleRow], pack: NodulePack, case: 
     return replace(
         base,
         rule_id=f"{pack.info.pack_id}/" + "+".join(row.row_id for row in rows),
-        urgency=max((row.urgency for row in rows), key=LOUDNESS.__getitem__),
+        urgency=max((row.urgency for row in rows), key=lambda urgency: urgency.loudness),
         headline="follow-up depends on whether this is one nodule or several" if in_doubt else None,
         statements=tuple(
             Statement(

@@ -18,7 +18,6 @@ from imaging_findings.history import StudyFacts
 from imaging_findings.rules import Packs, Urgency
 from imaging_findings.unsigned import with_reports
 
-_LOUDNESS = {Urgency.CRITICAL: 0, Urgency.WARNING: 1, Urgency.INFO: 2}
 _LUNG = (Kind.LUNG_RADS, Kind.NODULE)
 NOT_COMPUTED = "No interval is computed here; what follows from the signed finding is told when the chart is opened."
 _VERDICT = {
@@ -40,7 +39,7 @@ def study_guidance(facts: Facts, study: StudyFacts, packs: Packs, now: datetime)
         people = _people_beside(unsigned.finding, own)
         agrees = _agreement(unsigned.finding, people, together)
         found.append(_beside(unsigned, people, agrees=agrees) if people else _alone(unsigned, own))
-    return tuple(sorted(found, key=lambda one: _LOUDNESS[one.urgency]))
+    return tuple(sorted(found, key=lambda one: -one.urgency.loudness))
 
 
 def _of_study(facts: Facts, study: StudyFacts) -> Facts:

@@ -6,9 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 from imaging_findings.order_advice import OrderAdvice, Reason
-from imaging_findings.rules import Urgency
 
-_LOUDNESS = {Urgency.INFO: 0, Urgency.WARNING: 1, Urgency.CRITICAL: 2}
 _ABOUT_PRIORS = frozenset({Reason.DUPLICATE, Reason.RELATED})
 
 
@@ -57,7 +55,7 @@ def _together(group: Sequence[OrderAdvice]) -> OrderAdvice:
     is_one = all(one.headline == first.headline for one in group)
     return replace(
         first,
-        urgency=max((one.urgency for one in group), key=_LOUDNESS.__getitem__),
+        urgency=max((one.urgency for one in group), key=lambda urgency: urgency.loudness),
         headline=_headline(first, len(group)) if first.same_draft or not is_one else first.headline,
         same_draft=next((one.same_draft for one in group if one.same_draft), None),
         removable=tuple(one.order for one in group if one.same_draft),

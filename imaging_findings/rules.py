@@ -18,6 +18,14 @@ class Urgency(StrEnum):
     WARNING = "warning"
     CRITICAL = "critical"
 
+    @property
+    def loudness(self) -> int:
+        """The place from quiet to loud, by which cards are sorted."""
+        return _LOUDNESS[self]
+
+
+_LOUDNESS = {Urgency.INFO: 0, Urgency.WARNING: 1, Urgency.CRITICAL: 2}
+
 
 class Strength(StrEnum):
     """How firmly a guideline asks for a step. Only ``recommended`` first steps become a draft order."""
