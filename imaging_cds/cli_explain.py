@@ -17,6 +17,7 @@ from pathlib import Path
 from cds_service.definitions import ServiceDefinition
 from cds_service.evaluate import SERVICES, services_on
 from cds_service.explain import Explanation, explain, service_for
+from cds_service.json_members import RepeatedMember, parsed
 from fhir_imaging.errors import InvalidRequest
 from imaging_cds.settings import CONFIG_VARIABLE, load
 from imaging_cds.site_rules import site_policy
@@ -81,9 +82,11 @@ def _site(config: str | Path | None) -> _Site:
 def _read(name: str) -> object:
     try:
         content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        return json.loads(content)
+        return parsed(content)
     except OSError as exc:
         raise InvalidRequest(f"{name} cannot be read: {exc.strerror}.") from exc
+    except RepeatedMember as exc:
+        raise InvalidRequest(f"{name} has the member {exc.name} twice in one object.") from exc
     except (ValueError, RecursionError) as exc:
         raise InvalidRequest(f"{name} is not JSON.") from exc
 

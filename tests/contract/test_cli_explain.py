@@ -183,3 +183,27 @@ def test_a_request_cannot_steer_the_terminal(said: Any) -> None:
     prefetch = whole_prefetch(a_lung_rads("3", id="x\x1b[2Jy", subject={"reference": "Patient/other"}))
 
     assert "\x1b" not in said(a_hook(prefetch))
+
+
+@pytest.mark.parametrize(
+    ("twice", "name"),
+    [
+        ('{"hook": "patient-view", "hook": "order-sign"}', "hook"),
+        ('{"hook": "patient-view", "context": {"patientId": "p", "patientId": "q"}}', "patientId"),
+        ('{"hook": "patient-view", "prefetch": {"patient": null, "patient": null}}', "patient"),
+    ],
+)
+def test_a_member_given_twice_is_refused_as_by_the_service(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], twice: str, name: str
+) -> None:
+    (tmp_path / "x.json").write_text(twice)
+
+    assert main(["explain", str(tmp_path / "x.json")]) == 1
+    assert f"has the member {name} twice in one object" in capsys.readouterr().err
+
+
+def test_what_is_no_number_in_json_is_refused_as_by_the_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.json").write_text('{"hook": NaN}')
+
+    assert main(["explain", str(tmp_path / "x.json")]) == 1
+    assert "is not JSON" in capsys.readouterr().err
