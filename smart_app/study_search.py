@@ -7,10 +7,11 @@ Spec: SMART Imaging Access C1, C7, D5, F1; SMART App Launch 2.2 A37; FHIR R4 sea
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from fhir_imaging.clients.fhir import FhirClient, SearchPage
@@ -20,6 +21,8 @@ from fhir_imaging.uids import StudyInstanceUID, to_urn
 
 Parameters = Sequence[tuple[str, str]]
 INCLUDE = ("_include", "ImagingStudy:endpoint")
+_MOST_QUESTIONS = 256
+"""Questions under way at once in one process: some twenty lists, each of which asks about ten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +90,13 @@ def gather(imaging: FhirClient, ehr: FhirClient, wanted: Wanted, busy: BusyPolic
             problems[name] = error
             return None
 
-    with ThreadPoolExecutor(max_workers=3 + len(wanted.searches)) as pool:
-        studies = pool.submit(attempt, "ImagingStudy", lambda: search_studies(imaging, wanted.patient_id, wanted.study))
-        reports = pool.submit(attempt, "DiagnosticReport", lambda: _matches(ehr, of_patient)) if wanted.reports else None
-        patient = pool.submit(attempt, "Patient", lambda: ehr.read("Patient", wanted.patient_id)) if wanted.patient else None
-        further = {one.key: pool.submit(attempt, one.key, partial(_matches, ehr, one)) for one in wanted.searches}
+    pool = _asking_threads(os.getpid())
+    studies = pool.submit(attempt, "ImagingStudy", lambda: search_studies(imaging, wanted.patient_id, wanted.study))
+    reports = pool.submit(attempt, "DiagnosticReport", lambda: _matches(ehr, of_patient)) if wanted.reports else None
+    patient = pool.submit(attempt, "Patient", lambda: ehr.read("Patient", wanted.patient_id)) if wanted.patient else None
+    further = {one.key: pool.submit(attempt, one.key, partial(_matches, ehr, one)) for one in wanted.searches}
+    # Whatever one of them raises, none goes on using the session's token after the list is answered.
+    wait([one for one in (studies, reports, patient, *further.values()) if one])
     return GatheredRecords(
         studies=studies.result(),
         reports=reports.result() if reports else None,
@@ -99,6 +104,15 @@ def gather(imaging: FhirClient, ehr: FhirClient, wanted: Wanted, busy: BusyPolic
         searches={key: future.result() for key, future in further.items() if key not in problems},
         problems=problems,
     )
+
+
+@cache
+def _asking_threads(_process: int) -> ThreadPoolExecutor:
+    """The threads of one worker process: made as they are needed, kept for the next list, joined when the process ends.
+
+    One pool for each process id, because threads do not survive a fork.
+    """
+    return ThreadPoolExecutor(max_workers=_MOST_QUESTIONS, thread_name_prefix="study-list")
 
 
 def search_studies(imaging: FhirClient, patient_id: str, study: StudyInstanceUID | None = None) -> FoundStudies:
