@@ -1,4 +1,4 @@
-"""A session over HTTP: the study list, the token's handover, sign-out, and handing the session to a new window.
+"""A session over HTTP: the token's handover, sign-out, and handing the session to a new window.
 
 The id in the path is never enough: the browser that opened the session must ask (DESIGN §7). Requests that change something
 must come from our own pages.
@@ -17,38 +17,13 @@ from fhir_imaging.uids import is_uid
 from smart_app.active_session import ActiveSession
 from smart_app.browser_binding import bind, binding_of
 from smart_app.explanations import EXPLANATIONS, ExplainedRefusal, Reason
-from smart_app.ohif import ViewerNotInstalled, prefetch_links
 from smart_app.pages import page
-from smart_app.patient_imaging import PatientImaging, look_up
 from smart_app.services import SmartAppServices
 from smart_app.session_tokens import LiveSession, SessionTokens
-from smart_app.study_list import StudyRow
-
-NOT_FOUND_NOTICE = "The study that the link names is not among this patient's studies, so it was not opened."
-NO_IMAGES_NOTICE = "The study that the link names has no images that can be opened here."
 
 
 def add_session_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
-    """Registers the pages of a session."""
-
-    @blueprint.get("/s/<session_id>/studies")
-    def studies(session_id: str) -> Response:
-        """The patient's studies."""
-        return _list_page(services, look_up(services, live_session(services, session_id)), session_id)
-
-    @blueprint.get("/s/<session_id>/named")
-    def named(session_id: str) -> AnyResponse:
-        """The study that the launch points at, when it is this patient's; else the list, saying why not."""
-        live = live_session(services, session_id)
-        imaging = look_up(services, live)
-        for one in live.session.named_studies:
-            row = imaging.studies.named(one)
-            if row is not None and row.can_open:
-                deep = {"series": one.series_instance_uid, "instance": one.sop_instance_uid}
-                return redirect(viewer_address(session_id, row.study_instance_uid, deep), 303)
-            notice = NOT_FOUND_NOTICE if row is None else NO_IMAGES_NOTICE
-            return _list_page(services, imaging, session_id, notice=notice, highlighted=row)
-        return redirect(url_for(".studies", session_id=session_id), 303)
+    """Registers what ends a session or hands it to another window."""
 
     @blueprint.post("/s/<session_id>/logout")
     def logout(session_id: str) -> AnyResponse:
@@ -145,34 +120,6 @@ def viewer_address(session_id: str, study_instance_uid: str, deep: Mapping[str, 
     query = {name: uid for name, uid in deep.items() if uid and is_uid(uid)}
     path = url_for(".viewer", session_id=session_id, study_instance_uid=study_instance_uid)
     return f"{path}?{urlencode(query)}" if query else path
-
-
-def _list_page(
-    services: SmartAppServices,
-    imaging: PatientImaging,
-    session_id: str,
-    *,
-    notice: str | None = None,
-    highlighted: StudyRow | None = None,
-) -> Response:
-    return page(
-        services,
-        "smart/studies.html",
-        ehr=imaging.ehr,
-        imaging=imaging,
-        banner=imaging.banner,
-        session_id=session_id,
-        notice=notice,
-        highlighted=highlighted.study_instance_uid if highlighted else None,
-        prefetch=_prefetch(services),
-    )
-
-
-def _prefetch(services: SmartAppServices) -> list[str]:
-    try:
-        return prefetch_links(services.settings.viewer_dir) if services.settings.viewer_dir else []
-    except ViewerNotInstalled:
-        return []
 
 
 def _was_refused() -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
@@ -18,16 +18,16 @@ from fhir_imaging.study import (
     DERIVED_MODALITIES,
     ImagingStudy,
     UnreadableStudy,
-    concept_text,
     points_to_patient,
     read_study,
 )
-from fhir_imaging.tolerant import dicts, text
+from fhir_imaging.tolerant import text
 from smart_app.ohif_config import WadoRoot
+from smart_app.study_reports import ReportRow, ReportsByStudy
 from smart_app.study_search import FoundStudies
+from smart_app.study_words import MODALITY_WORDS, counted, date_words, time_words
 from smart_app.token_response import NamedStudy
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _UNDATED = "Undated"
 
 ENDPOINT_WORDS = {
@@ -39,37 +39,6 @@ ENDPOINT_WORDS = {
 }
 TOKEN_NOT_WANTED = "Image server does not take this sign-in"  # noqa: S105 - words for people
 ADDRESS_NOT_USABLE = "Image server's address not usable by the viewer"
-REPORT_WORDS = {
-    "final": "Final report",
-    "amended": "Amended report",
-    "corrected": "Corrected report",
-    "appended": "Report with addendum",
-    "preliminary": "Preliminary report",
-    "registered": "Report pending",
-    "partial": "Partial report",
-}
-MODALITY_WORDS = {
-    "CT": "CT",
-    "MR": "MRI",
-    "US": "Ultrasound",
-    "DX": "X-ray",
-    "CR": "X-ray",
-    "MG": "Mammography",
-    "PT": "PET",
-    "NM": "Nuclear medicine",
-    "XA": "Angiography",
-    "RF": "Fluoroscopy",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportRow:
-    """One report beside its study; ``conclusion`` is quoted as written."""
-
-    state: str
-    title: str
-    conclusion: str | None
-    issued: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +119,7 @@ def build_study_list(found: FoundStudies, reports: Iterable[Mapping[str, Any]], 
     rows: list[StudyRow] = []
     unreadable: list[UnreadableStudy] = []
     blocked = 0
-    own_reports = _ReportsByStudy(one for one in reports if one.get("status") not in ("entered-in-error", "cancelled"))
+    own_reports = ReportsByStudy(one for one in reports if one.get("status") not in ("entered-in-error", "cancelled"))
     for resource in found.resources:
         study = read_study(resource)
         if not _is_of_patient(resource, context):
@@ -181,7 +150,7 @@ def _row(study: ImagingStudy, endpoint: ResolvedEndpoint, reports: tuple[ReportR
         year=str(study.started.year) if study.started else _UNDATED,
         sort_key=_sort_key(study.started),
         date=date_words(study.started_text, study.started),
-        time=_time_words(study.started_text, study.started),
+        time=time_words(study.started_text, study.started),
         modalities=study.modalities,
         modality_words=words or "Modality not stated",
         title=study.description or study.procedure or "No description",
@@ -218,58 +187,11 @@ def _acquired(modalities: tuple[str, ...]) -> tuple[str, ...]:
 
 def _details(study: ImagingStudy) -> tuple[str, ...]:
     series = study.number_of_series if study.number_of_series is not None else len(study.series) or None
-    counts = (_counted(series, "series", "series"), _counted(study.number_of_instances, "image", "images"))
+    counts = (counted(series, "series", "series"), counted(study.number_of_instances, "image", "images"))
     derived = [code for code in study.modalities if code not in _acquired(study.modalities)]
     beside = f"with {', '.join(derived)}" if derived else None
     accession = f"Accession {study.accession}" if study.accession else None
     return tuple(words for words in (*counts, beside, *study.body_sites, accession) if words)
-
-
-def _counted(number: int | None, one: str, many: str) -> str | None:
-    return None if number is None else f"{number:,} {one if number == 1 else many}"
-
-
-class _ReportsByStudy:
-    """Each report read once, found by its study: a long history has hundreds of both.
-
-    R4 says ``imagingStudy``, R5 ``study``; some EHRs only share the accession number.
-    """
-
-    def __init__(self, reports: Iterable[Mapping[str, Any]]) -> None:
-        self._rows: dict[str, dict[int, ReportRow]] = {}
-        for position, report in enumerate(reports):
-            references = {
-                text(one.get("reference")) or "" for name in ("imagingStudy", "study") for one in dicts(report.get(name))
-            }
-            marks = {ref.rpartition("ImagingStudy/")[2] for ref in references if "ImagingStudy/" in ref}
-            if not references:
-                marks = {
-                    f"accession {text(one.get('value'))}" for one in dicts(report.get("identifier")) if text(one.get("value"))
-                }
-            for mark in marks:
-                self._rows.setdefault(mark, {})[position] = _report_row(report)
-
-    def of(self, study: ImagingStudy) -> tuple[ReportRow, ...]:
-        """The study's reports in the order in which they came."""
-        found = self._rows.get(study.resource_id or "", {}) | self._rows.get(f"accession {study.accession}", {})
-        return tuple(row for _, row in sorted(found.items(), key=lambda one: one[0]))
-
-
-def _report_row(report: Mapping[str, Any]) -> ReportRow:
-    issued = text(report.get("issued")) or text(report.get("effectiveDateTime"))
-    return ReportRow(
-        state=REPORT_WORDS.get(text(report.get("status")) or "", "Report"),
-        title=concept_text(report.get("code")) or "Report",
-        conclusion=text(report.get("conclusion")),
-        issued=date_words(issued, _moment(issued)) if issued else None,
-    )
-
-
-def _moment(stated: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(stated)
-    except ValueError:
-        return None
 
 
 def _sort_key(started: datetime | None) -> float:
@@ -277,25 +199,3 @@ def _sort_key(started: datetime | None) -> float:
     if started is None:
         return float("-inf")
     return (started if started.tzinfo else started.replace(tzinfo=UTC)).timestamp()
-
-
-def date_words(stated: str | None, moment: datetime | None) -> str:
-    """An unambiguous date at the precision that was recorded."""
-    if stated is None or moment is None:
-        return "Date not recorded"
-    month = _MONTHS[moment.month - 1]
-    return {4: f"{moment.year}", 7: f"{month} {moment.year}"}.get(len(stated), f"{moment.day} {month} {moment.year}")
-
-
-def _time_words(stated: str | None, moment: datetime | None) -> str | None:
-    """The time with its zone, as the source gave it; None where only a date is known."""
-    if stated is None or moment is None or "T" not in stated:
-        return None
-    clock = f"{moment:%H:%M}"
-    offset = moment.utcoffset()
-    if offset is None:
-        return f"{clock} (zone not stated)"
-    if not offset:
-        return f"{clock} UTC"
-    minutes = int(abs(offset) / timedelta(minutes=1))
-    return f"{clock} UTC{'+' if offset > timedelta(0) else '−'}{minutes // 60:02d}:{minutes % 60:02d}"

@@ -7,6 +7,7 @@ from flask import Blueprint, Response, request
 from fhir_imaging.errors import UpstreamError
 from smart_app.explanations import ExplainedRefusal, Reason
 from smart_app.launch_views import add_landing_routes, add_launch_routes
+from smart_app.list_views import add_list_routes
 from smart_app.ohif import ViewerNotInstalled
 from smart_app.pages import explained, refusal_page
 from smart_app.services import SmartAppServices
@@ -19,6 +20,7 @@ def create_blueprint(services: SmartAppServices) -> Blueprint:
     blueprint = Blueprint("smart_app", __name__)
     add_landing_routes(blueprint, services)
     add_launch_routes(blueprint, services)
+    add_list_routes(blueprint, services)
     add_session_routes(blueprint, services)
     add_token_routes(blueprint, services)
     add_viewer_routes(blueprint, services)

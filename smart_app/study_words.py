@@ -1,0 +1,49 @@
+"""Dates, times, modalities and counts as a clinician reads them on the study list.
+
+Spec: smart-launch.md §8 (unambiguous dates with time zone).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MODALITY_WORDS = {
+    "CT": "CT",
+    "MR": "MRI",
+    "US": "Ultrasound",
+    "DX": "X-ray",
+    "CR": "X-ray",
+    "MG": "Mammography",
+    "PT": "PET",
+    "NM": "Nuclear medicine",
+    "XA": "Angiography",
+    "RF": "Fluoroscopy",
+}
+
+
+def counted(number: int | None, one: str, many: str) -> str | None:
+    """A number with its noun; None where the source gave no number."""
+    return None if number is None else f"{number:,} {one if number == 1 else many}"
+
+
+def date_words(stated: str | None, moment: datetime | None) -> str:
+    """An unambiguous date at the precision that was recorded."""
+    if stated is None or moment is None:
+        return "Date not recorded"
+    month = _MONTHS[moment.month - 1]
+    return {4: f"{moment.year}", 7: f"{month} {moment.year}"}.get(len(stated), f"{moment.day} {month} {moment.year}")
+
+
+def time_words(stated: str | None, moment: datetime | None) -> str | None:
+    """The time with its zone, as the source gave it; None where only a date is known."""
+    if stated is None or moment is None or "T" not in stated:
+        return None
+    clock = f"{moment:%H:%M}"
+    offset = moment.utcoffset()
+    if offset is None:
+        return f"{clock} (zone not stated)"
+    if not offset:
+        return f"{clock} UTC"
+    minutes = int(abs(offset) / timedelta(minutes=1))
+    return f"{clock} UTC{'+' if offset > timedelta(0) else '−'}{minutes // 60:02d}:{minutes % 60:02d}"
