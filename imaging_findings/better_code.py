@@ -17,13 +17,14 @@ from typing import Any
 from fhir_imaging.study import concept_text
 from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings import codes
+from imaging_findings.anatomy import words_of
 from imaging_findings.codes import LOINC, Code
 from imaging_findings.modalities import family_of
 from imaging_findings.order_advice import BetterCode, OrderAdvice, Reason, SuppressedAdvice
 from imaging_findings.order_facts import ImagingOrder
 from imaging_findings.order_follow_up import OpenFollowUp
 from imaging_findings.rules import Urgency
-from imaging_findings.study_names import Contrast, NameReading, families_named, family_said, read_name, words_of
+from imaging_findings.study_names import Contrast, NameReading, families_named, family_said, read_name
 from imaging_findings.study_table import StudyCode, loinc_lines, study_codes
 from imaging_findings.value_sets import value_set
 

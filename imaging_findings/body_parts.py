@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from imaging_findings.anatomy import words_of
 from imaging_findings.code_tables import rows
 from imaging_findings.codes import SNOMED, Code
-from imaging_findings.study_names import SIDE_WORDS, words_of
+from imaging_findings.study_names import SIDE_WORDS
 
 _JOINERS = frozenset({"and", "und", "et", "y", "e", "with", "mit"})
 _LONGEST = 4

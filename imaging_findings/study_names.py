@@ -7,15 +7,12 @@ no reports: it knows no negation.
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from itertools import takewhile
 
-from imaging_findings.code_tables import rows
+from imaging_findings.anatomy import found_regions, regions_in, words_of
 from imaging_findings.modalities import family_of
 
 
@@ -73,7 +70,6 @@ PAIRED = frozenset(
     ]
 )
 _WHOLE_BODY = frozenset(["head", "neck", "chest", "abdomen", "pelvis"])
-_LONGEST_PHRASE = 7
 
 # The longer words come first in a name: "CT angiogram" is CT, "PET CT" is nuclear medicine with a CT beside it.
 _MODALITY_OF = {
@@ -150,9 +146,7 @@ def read_name(name: str) -> NameReading:
     """Read a name such as ``CT Chest and Abdomen W contrast IV`` or ``CT abd/pel w/o``; what it does not say is empty."""
     words = words_of(name)
     modality = _modality(words)
-    regions, rest = _regions(_named_part(words))
-    if not regions:
-        regions, rest = _regions(words)
+    regions, rest = regions_in(words)
     if modality == "MG" and not regions:
         regions = frozenset({"breast"})
     if modality in ("CT", "MR", "PT"):
@@ -188,58 +182,7 @@ def family_said(name: str) -> str | None:
 
 def regions_named(name: str) -> frozenset[str]:
     """The regions that a name or a body part term mentions."""
-    return _regions(words_of(name))[0]
-
-
-def words_of(name: str) -> tuple[str, ...]:
-    """Lower-case words without accents; ``w/o`` and ``w/`` become words, other punctuation parts them."""
-    folded = unicodedata.normalize("NFKD", name.casefold())
-    plain = "".join(letter for letter in folded if not unicodedata.combining(letter))
-    plain = re.sub(r"\bw\s*/\s*o\b", " wo ", plain)
-    plain = re.sub(r"\bw\s*/", " w ", plain)
-    plain = re.sub(r"\bwwo\b", " w wo contrast ", plain)
-    # "Rule out" is no right side.
-    plain = re.sub(r"\br\s*/\s*o\b", " ", plain)
-    plain = re.sub(r"\bnon[\s-]contrast\b", " noncontrast ", plain)
-    plain = re.sub(r"\bx[\s-]ray\b", " xray ", plain)
-    # French says "with injection" and means contrast agent; elsewhere an injection is an intervention.
-    plain = re.sub(r"\b(avec|sans) injection\b", r" \1 contraste ", plain)
-    return tuple(re.findall(r"[a-z0-9]+", plain))
-
-
-@cache
-def phrases() -> Mapping[str, frozenset[str]]:
-    """Regions by anatomical phrase, for running text."""
-    return {
-        phrase: frozenset(row["regions"].split())
-        for row in rows("anatomy_words.csv")
-        if row["scope"] == "any"
-        for phrase in row["words"].split("|")
-    }
-
-
-def _named_part(words: Sequence[str]) -> Sequence[str]:
-    """What stands before the reason: "views for thyroid tumour metastasis" images no thyroid."""
-    stops = [words.index(stop) for stop in ("for", "via") if stop in words]
-    return words[: min(stops)] if stops else words
-
-
-def _regions(words: Sequence[str]) -> tuple[frozenset[str], tuple[str, ...]]:
-    """The regions of all phrases, the longest first, and the words that belong to none."""
-    found: set[str] = set()
-    rest: list[str] = []
-    place = 0
-    while place < len(words):
-        for length in range(min(_LONGEST_PHRASE, len(words) - place), 0, -1):
-            regions = phrases().get(" ".join(words[place : place + length]))
-            if regions is not None:
-                found |= regions
-                place += length
-                break
-        else:
-            rest.append(words[place])
-            place += 1
-    return frozenset(found), tuple(rest)
+    return found_regions(words_of(name))[0]
 
 
 def _modality(words: Sequence[str]) -> str | None:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib import resources
 
+from imaging_findings.anatomy import phrases
 from imaging_findings.code_tables import rows
 from imaging_findings.codes import LOINC, Code
 from imaging_findings.modalities import family_of
-from imaging_findings.study_names import Contrast, Purpose, Side, phrases
+from imaging_findings.study_names import Contrast, Purpose, Side
 
 CPT = "http://www.ama-assn.org/go/cpt"
 _SYSTEM_OF = {
