@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import tomli_w
 from imaging_cds.processes import ProcessGroup, ProcessSpec, python_command
 from imaging_cds.settings import CONFIG_VARIABLE
 from tests.benchmarks.hooks import fetched, questions
-from tests.benchmarks.peer_servers import Peer, healthchain, healthchain_spec
+from tests.benchmarks.peer_servers import APPLICATIONS, Peer, healthchain, healthchain_spec
 from tests.benchmarks.stack import READY_TIMEOUT_S, Stack
 from tests.conftest import free_port_number
 
@@ -30,19 +30,20 @@ class CardServers:
 
     open_url: str
     peer: Peer
-    peer_url: str
+    peer_urls: Mapping[str, str]
+    """Of HealthChain's applications, by name; empty where it is not installed."""
     cpu_of: Callable[[str], Callable[[], float]]
 
 
 @contextmanager
 def card_servers(stack: Stack) -> Iterator[CardServers]:
     """Everything running, until the block ends."""
-    logs = stack.options.logs
-    open_port, peer_port = free_port_number(), free_port_number()
+    open_port = free_port_number()
     peer = healthchain()
     specs = [open_application(stack, open_port), slow_fhir(stack)]
+    peer_ports = {name: free_port_number() for name in APPLICATIONS if peer.python}
     if peer.python:
-        specs.append(healthchain_spec(peer.python, peer_port, logs))
+        specs += [healthchain_spec(peer.python, name, port, stack.options.directory) for name, port in peer_ports.items()]
     group = ProcessGroup()
     try:
         for spec in specs:
@@ -51,7 +52,7 @@ def card_servers(stack: Stack) -> Iterator[CardServers]:
         yield CardServers(
             open_url=f"http://localhost:{open_port}",
             peer=peer,
-            peer_url=f"http://127.0.0.1:{peer_port}",
+            peer_urls={name: f"http://127.0.0.1:{port}" for name, port in peer_ports.items()},
             cpu_of=lambda title: cpu_reader(group if group.has(title) else stack.group, title),
         )
         group.check()

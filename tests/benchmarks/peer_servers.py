@@ -1,10 +1,16 @@
-"""HealthChain's CDS endpoint, installed on first use from hashed pins, served by uvicorn with uvloop and two workers."""
+"""HealthChain's CDS endpoint, installed on first use from hashed pins, served by uvicorn with uvloop and two workers.
+
+Three applications: a fixed card, its documented way to read the prefetch, and our work in its handler.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +23,11 @@ PINS = HERE / "healthchain.txt"
 INSTALL_TIMEOUT_S = 150
 MODE = "uvicorn with uvloop and httptools, 2 workers, no access log"
 PATH = "/cds/cds-services/imaging-findings"
+FIXED = "HealthChain, fixed card"
+READING = "HealthChain as documented: reads the prefetch, fixed card"
+SAME_WORK = "HealthChain with our rules, validator and notes in its handler"
+APPLICATIONS = {FIXED: "healthchain_app", READING: "healthchain_documented", SAME_WORK: "healthchain_rules"}
+"""By the name of its line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +51,7 @@ def healthchain(environment: Path = ENVIRONMENT) -> Peer:
         except (OSError, subprocess.SubprocessError) as failure:
             return Peer(python=None, remark=f"not measured, it could not be installed here ({type(failure).__name__})")
         stamp.write_text(wanted)
-    return Peer(python=python, remark=f"{_pinned('healthchain')}, {MODE}; fixed card, no rules, no JWT, nothing remembered")
+    return Peer(python=python, remark=f"{_pinned('healthchain')}, {MODE}, each of its three applications alone")
 
 
 def _pinned(name: str) -> str:
@@ -52,13 +63,23 @@ def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_TIMEOUT_S)
 
 
-def healthchain_spec(python: Path, port: int, logs: Path) -> ProcessSpec:
-    """How it is started. Its command line lets uvicorn choose; here the faster of its choices is said out loud."""
-    uvicorn = ("-m", "uvicorn", "--app-dir", str(HERE), "healthchain_app:app", "--host", "127.0.0.1", "--port", str(port))
+def healthchain_spec(python: Path, name: str, port: int, directory: Path) -> ProcessSpec:
+    """How one is started. Its command line lets uvicorn choose; here the faster of its choices is said out loud."""
+    application = APPLICATIONS[name]
+    uvicorn = ("-m", "uvicorn", "--app-dir", str(HERE), f"{application}:app", "--host", "127.0.0.1", "--port", str(port))
     mode = ("--workers", "2", "--loop", "uvloop", "--http", "httptools", "--log-level", "warning", "--no-access-log")
     return ProcessSpec(
-        title="HealthChain",
+        title=name,
         command=[str(python), *uvicorn, *mode],
         ready_url=f"http://127.0.0.1:{port}/health",
-        log_file=logs / "healthchain.log",
+        log_file=directory / "logs" / f"{application}.log",
+        environment=our_work(directory) if name == SAME_WORK else {},
     )
+
+
+def our_work(directory: Path) -> Mapping[str, str]:
+    """Where its handler finds our packages and what they import, and a database of its own."""
+    state = directory / "healthchain-state"
+    state.mkdir(mode=0o700, exist_ok=True)
+    paths = os.pathsep.join([str(CHECKOUT), sysconfig.get_path("purelib")])
+    return {"BENCH_PATHS": paths, "BENCH_STATE": str(state.absolute())}

@@ -23,12 +23,15 @@ from tests.benchmarks.hooks import (
 from tests.benchmarks.lean import LeanClient, posted
 from tests.benchmarks.load import Client, Load, Request, Sample, Timing, drive
 from tests.benchmarks.peer_servers import PATH as HEALTHCHAIN_PATH
+from tests.benchmarks.peer_servers import SAME_WORK
 from tests.benchmarks.report import Report
 from tests.benchmarks.stack import PATIENT, Stack
 
-SECONDS = 1.5
-ROUNDS = 2
-SIGNED = 1000
+GOAL = 1.5  # issue 3: times HealthChain's throughput
+OPEN = "card, authentication off"
+SECONDS = 0.75
+ROUNDS = 4
+SIGNED = 500
 JSON = {"Accept": "application/json"}
 
 
@@ -63,11 +66,9 @@ def same(stack: Stack, servers: CardServers, bodies: list[bytes]) -> dict[str, W
     """Everybody is posted the same requests, one patient after the other."""
     addresses = {
         "static answer": (stack.static_url, "/static", "static"),
-        "HealthChain, fixed card": (servers.peer_url, HEALTHCHAIN_PATH, "HealthChain"),
-        "card, authentication off": (servers.open_url, PATH, "open application"),
+        **{name: (base_url, HEALTHCHAIN_PATH, name) for name, base_url in servers.peer_urls.items()},
+        OPEN: (servers.open_url, PATH, "open application"),
     }
-    if servers.peer.python is None:
-        del addresses["HealthChain, fixed card"]
     ways = {}
     for name, (base_url, path, title) in addresses.items():
         requests = InTurn([posted(path, JSON, one) for one in bodies])
@@ -113,20 +114,36 @@ def test_card_with_prefetch_beside_a_static_answer_and_healthchain(
     for concurrency in (1, 16):
         timings = in_turns(stack, servers, bodies, concurrency)
         at_once = f", {concurrency} at once"
-        below = report.add("card", f"static answer{at_once}", timings.pop("static answer"), concurrency=concurrency)
-        for name, timing in timings.items():
-            row = report.compare(below, f"{name}{at_once}", timing)
-            below = below if name.startswith("card, RS384") else row
+        static = report.add("card", f"static answer{at_once}", timings["static answer"], concurrency=concurrency)
+        open_card = report.compare(static, f"{OPEN}{at_once}", timings[OPEN])
+        for name in servers.peer_urls:
+            peer = report.compare(static, f"{name}{at_once}", timings[name])
+            report.remarks[f"goal 1.5{at_once}, beside “{name}”"] = met(open_card.timing, peer.timing)
+        for algorithm in ("RS384", "ES384"):
+            report.compare(open_card, f"card, {algorithm}{at_once}", timings[f"card, {algorithm}"])
+
+
+def met(ours: Timing, theirs: Timing) -> str:
+    """How many times as fast we are, in words that hide no miss: on a busy machine the processor time must say so too."""
+    times = ours.per_s / theirs.per_s
+    spared = (theirs.cpu_ms or 0.0) / (ours.cpu_ms or 1.0)
+    verdict = "met" if min(times, spared) >= GOAL else "NOT met"
+    return f"{verdict}: {times:.2f} times its throughput, its processor time is {spared:.2f} times ours"
 
 
 def test_every_way_answers_with_cards(stack: Stack, servers: CardServers, body: bytes) -> None:
-    """What is measured is what is meant: each way gives a card, ours names the finding."""
+    """What is measured is what is meant: each way gives a card, and where HealthChain carries our work it says what we say."""
     bodies = of_many_patients(body)
-    ways = same(stack, servers, bodies)
-    for name, way in [*ways.items(), ("card, ES384", with_jwt(stack, servers, bodies, "ES384", 2))]:
+    ways = same(stack, servers, bodies) | {"card, ES384": with_jwt(stack, servers, bodies, "ES384", 2)}
+    said = {}
+    for name, way in ways.items():
         with LeanClient(way.base_url) as client:
-            came = json.loads(way.unit(client))
-        assert name == "static answer" or came["cards"][0]["summary"]
+            came = json.loads(way.unit(client))["cards"]
+        said[name] = [one["detail"] for one in came] if name != "static answer" else ["x"]
+    assert all(said.values())
+    assert "Lung-RADS" in said[OPEN][0]
+    if SAME_WORK in said:
+        assert said[SAME_WORK] == said[OPEN]
 
 
 def without_prefetch(stack: Stack, fhir_server: str) -> bytes:
@@ -148,9 +165,9 @@ def test_card_without_prefetch(stack: Stack, servers: CardServers, report: Repor
 
     bodies = [without_prefetch(stack, fhir_base)]
     with_jwt(stack, servers, bodies, "RS384", 8).run(4)
-    asked = drive(fhir_base.removesuffix("/fhir"), ask, seconds=SECONDS)
+    asked = drive(fhir_base.removesuffix("/fhir"), ask, seconds=2 * SECONDS)
     base = report.add(group, f"the same {len(paths)} questions asked directly, one after another", asked)
     for concurrency in (1, 4):
-        timing = with_jwt(stack, servers, bodies, "RS384").run(concurrency, 2 * SECONDS).timing
+        timing = with_jwt(stack, servers, bodies, "RS384").run(concurrency, 4 * SECONDS).timing
         name = f"card without prefetch, RS384, {concurrency} at once"
         report.compare(base, name, timing, concurrency=concurrency)
