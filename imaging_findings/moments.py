@@ -5,14 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date, datetime, timedelta, tzinfo
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
 from fhir_imaging.study import parse_datetime
 from fhir_imaging.tolerant import as_dict, text
-from imaging_findings.observations import day_of
+from imaging_findings.observations import day_of, moment_of
 
+Resources = Mapping[str, Sequence[Mapping[str, Any]] | None]
+"""Resources by the key of the query that they answer; None = not available."""
+
+# The members that hold a time, a period of times, or (components) members that do.
+_TIMES = {"effectiveDateTime", "effectiveInstant", "effectivePeriod", "issued", "started", "component", "valueDateTime"}
+_TIMES |= {"authoredOn", "occurrenceDateTime", "occurrencePeriod", "period", "start", "end", "sent", "received"}
+_TIMES |= {"onsetDateTime", "onsetPeriod", "abatementDateTime", "abatementPeriod", "recordedDate", "dateAsserted"}
 SKEW = timedelta(minutes=5)
 """How far the clock of a laboratory or a scanner may be ahead of ours."""
 
@@ -29,7 +36,9 @@ def moment_in(stated: str | None, zone: tzinfo | None) -> datetime | None:
 
 
 def site_day(stated: str | None, zone: tzinfo | None) -> date | None:
-    """The day of a FHIR dateTime at the site."""
+    """The day of a FHIR dateTime at the site; ``zone`` None = as it is written."""
+    if zone is None:
+        return day_of(stated)
     moment = moment_in(stated, zone)
     return moment.date() if moment is not None else None
 
@@ -45,3 +54,43 @@ def stated_time(observation: Mapping[str, Any]) -> str | None:
     period = as_dict(observation.get("effectivePeriod"))
     stated = (observation.get("effectiveDateTime"), observation.get("effectiveInstant"), period.get("end"), period.get("start"))
     return next((words for words in map(text, (*stated, observation.get("issued"))) if words), None)
+
+
+def on_site_clock(resources: Resources, zone: tzinfo | None) -> Resources:
+    """The same resources with every time that names a zone written in the site's, so that its first ten characters are its day.
+
+    The one place where days change zone: everything that reads a chart reads it after this. 23:30Z is of the next day where
+    clocks show two hours more. A bare date, and a time without a zone, stay as written: nobody knows another day for them.
+    """
+    if zone is None:
+        return resources
+    return {key: None if found is None else [_rewritten(one, zone) for one in found] for key, found in resources.items()}
+
+
+def _rewritten(resource: Mapping[str, Any], zone: tzinfo) -> Mapping[str, Any]:
+    """A copy only where something changes: most of a chart stays as it was parsed."""
+    changed: dict[str, Any] = {}
+    # Every card passes the whole chart through here: looking at the times alone takes a quarter of looking at each member.
+    for name in resource.keys() & _TIMES:
+        value = resource[name]
+        if isinstance(value, str):
+            new: Any = _restated(value, zone)
+        elif isinstance(value, dict):
+            new = _rewritten(value, zone)
+        elif isinstance(value, list):
+            new = [_rewritten(one, zone) if isinstance(one, dict) else one for one in value]
+        else:
+            continue
+        if new is not value:
+            changed[name] = new
+    return {**resource, **changed} if changed else resource
+
+
+def _restated(stated: str, zone: tzinfo) -> str:
+    if stated[10:11] != "T" or (zone is UTC and stated.endswith("Z")):
+        return stated
+    moment = moment_of(stated)
+    if moment is None:
+        return stated
+    local = moment.astimezone(zone)
+    return stated if local.utcoffset() == moment.utcoffset() else local.isoformat()
