@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from cds_service.card_parts import CardContext, IssuedCard
 from cds_service.definitions import ServiceDefinition, registry
-from cds_service.gather import Budgets, gather
+from cds_service.gather import Budgets, Gathered, gather
 from cds_service.services import (
     imaging_appointment,
     imaging_discharge,
@@ -21,6 +21,7 @@ from cds_service.services import (
 )
 from cds_service.settings import STUDY_COMPLETE_HOOK
 from fhir_imaging.clients.fhir import FhirClient
+from imaging_findings.moments import on_site_clock
 from imaging_findings.release import ReleaseRule
 
 _FOR_CLINICIANS = (order_select.SERVICE, order_sign.SERVICE, imaging_discharge.SERVICE, imaging_appointment.SERVICE)
@@ -47,7 +48,12 @@ def cards_for(
         return ()
     if service.nothing_to_judge(request, context.policy) is not None:
         return ()
-    return service.evaluate(gather(request, service.queries, client, budgets), context)
+    return service.evaluate(in_site_days(gather(request, service.queries, client, budgets), context), context)
+
+
+def in_site_days(gathered: Gathered, context: CardContext) -> Gathered:
+    """What was gathered, its times on the site's clock: every service then reads the same day out of the same resource."""
+    return replace(gathered, resources=on_site_clock(gathered.resources, context.now.tzinfo))
 
 
 def at_most(cards: tuple[IssuedCard, ...], limit: int) -> tuple[IssuedCard, ...]:

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from cds_service.card_parts import CardContext, IssuedCard
 from cds_service.definitions import ServiceDefinition, Silence
+from cds_service.evaluate import in_site_days
 from cds_service.gather import Budgets, Gathered, gather
 from cds_service.prefetch import classify
 from cds_service.protocol import HookRequest
@@ -88,6 +89,7 @@ def explain(
         return replace(base, unheard=unheard)
     gathered = gather(request, service.queries, None, _NO_NETWORK, fetches=False)
     context = CardContext(request=request, app_url="", ehr_name=None, now=now, new_uuid=random_uuid, policy=policy)
+    gathered = in_site_days(gathered, context)
     cards = service.evaluate(gathered, context)
     return replace(
         base,

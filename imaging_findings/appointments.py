@@ -13,13 +13,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, tzinfo
 from typing import Any
 
 from fhir_imaging.study import concept_text, points_to_patient
 from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings import codes
-from imaging_findings.observations import day_of, reference_of
+from imaging_findings.moments import site_day
+from imaging_findings.observations import reference_of
 from imaging_findings.study_kinds import StudyKind, StudyParts, kind_of_order, kind_of_parts
 from imaging_findings.study_table import SiteStudies, study_codes
 
@@ -77,6 +78,8 @@ class AppointmentSource:
     orders: Sequence[Mapping[str, Any]] = ()
     site: SiteStudies | None = None
     """The site's own examination codes."""
+    zone: tzinfo | None = None
+    """Where their days are counted; None = where they say."""
 
 
 def read_appointments(stated: object, source: AppointmentSource) -> tuple[list[ProposedAppointment], list[LeftOut]]:
@@ -112,7 +115,7 @@ def _read(
     name, kind = _examination(resource, orders, source.site)
     if not (kind.families and kind.regions):
         return LeftOut(key, "it names no known imaging examination")
-    first, last = _days(resource)
+    first, last = _days(resource, source.zone)
     cited = [one for member in _CITING for one in _references(resource, member)]
     cited += [one for order in orders for member in _CITED_BY_ORDER for one in _references(order, member)]
     relative = frozenset(_relative(one) for one in cited if "/" in one)
@@ -154,15 +157,15 @@ def _name(concept: Mapping[str, Any], site: SiteStudies | None) -> str | None:
     return next((display for display in known if display), concept_text(concept))
 
 
-def _days(resource: Mapping[str, Any]) -> tuple[date | None, date | None]:
+def _days(resource: Mapping[str, Any], zone: tzinfo | None) -> tuple[date | None, date | None]:
     """The day of ``start``; without it the span of the requested periods, whose open ends stay open."""
-    start = day_of(text(resource.get("start"))) or day_of(text(resource.get("end")))
+    start = site_day(text(resource.get("start")), zone) or site_day(text(resource.get("end")), zone)
     if start is not None:
         return start, start
     stated = resource.get("requestedPeriod")
     periods = dicts(stated) or ([as_dict(stated)] if as_dict(stated) else [])
-    firsts = [day_of(text(one.get("start"))) for one in periods]
-    lasts = [day_of(text(one.get("end"))) for one in periods]
+    firsts = [site_day(text(one.get("start")), zone) for one in periods]
+    lasts = [site_day(text(one.get("end")), zone) for one in periods]
     known_firsts, known_lasts = [one for one in firsts if one], [one for one in lasts if one]
     first = min(known_firsts) if known_firsts and len(known_firsts) == len(firsts) else None
     return first, max(known_lasts) if known_lasts and len(known_lasts) == len(lasts) else None

@@ -116,7 +116,11 @@ def judge_bookings(
     """What to say about the proposed appointments over the answers to ``BOOKING_QUERIES``; never raises over content."""
     facts = read_facts(resources, moment.patient_id, partial=partial, bases=moment.bases, site=policy.studies)
     source = AppointmentSource(
-        patient_id=moment.patient_id, bases=moment.bases, orders=resources.get("orders") or (), site=policy.studies
+        patient_id=moment.patient_id,
+        bases=moment.bases,
+        orders=resources.get("orders") or (),
+        site=policy.studies,
+        zone=moment.now.tzinfo,
     )
     appointments, left = read_appointments(moment.appointments, source)
     quiet = [QuietBooking(one.key, one.reason) for one in left]

@@ -18,7 +18,7 @@ from imaging_findings import codes
 from imaging_findings.codes import Code
 from imaging_findings.findings import Problem
 from imaging_findings.moments import site_day
-from imaging_findings.observations import day_of, reference_of
+from imaging_findings.observations import reference_of
 from imaging_findings.report_states import Accession, accessions_of
 from imaging_findings.study_kinds import Contrast, StudyKind, kind_of_order, kind_of_study, study_kind_of
 from imaging_findings.study_table import SiteStudies, study_codes
@@ -101,17 +101,18 @@ def read_draft_orders(
     by_selection: bool,
     bases: Sequence[str] = (),
     site: SiteStudies | None = None,
+    zone: tzinfo | None = None,
 ) -> DraftOrders:
     """The imaging orders in ``draftOrders``, in their order. With ``by_selection`` only the ``selections`` are judged.
 
-    ``bases``: the FHIR bases whose logical ids are meant; ``site``: the site's own examination codes. Never raises: what is no
-    imaging order, another patient's or an entry of no known shape is left out.
+    ``bases``: the FHIR bases whose logical ids are meant; ``site``: the site's own examination codes; ``zone``: where days are
+    counted. Never raises: what is no imaging order, another patient's or an entry of no known shape is left out.
     """
     found: dict[str, ImagingOrder] = {}
     for position, resource in enumerate(_resources(context.get("draftOrders"))):
         subject = text(as_dict(resource.get("subject")).get("reference"))
         is_own = subject is None or points_to_patient(subject, patient_id, bases)
-        order = _read_draft(resource, position, site) if is_own else None
+        order = _read_draft(resource, position, site, zone) if is_own else None
         if order is not None:
             found[order.key] = order
     # Public clients name a selection by type and id, by bare id, or by an absolute address (R23).
@@ -120,8 +121,10 @@ def read_draft_orders(
     return DraftOrders(judged=tuple(judged), others=tuple(one for one in found.values() if one not in judged))
 
 
-def read_imaging_order(resource: Mapping[str, Any], key: str, site: SiteStudies | None = None) -> ImagingOrder | None:
-    """A ServiceRequest for a known imaging examination; None for everything else and for a "do not"."""
+def read_imaging_order(
+    resource: Mapping[str, Any], key: str, site: SiteStudies | None = None, zone: tzinfo | None = None
+) -> ImagingOrder | None:
+    """A ServiceRequest for a known imaging examination, its days in ``zone``; None for everything else and for a "do not"."""
     if resource.get("resourceType") != "ServiceRequest" or resource.get("doNotPerform") is True:
         return None
     kind = kind_of_order(resource, site)
@@ -140,8 +143,8 @@ def read_imaging_order(resource: Mapping[str, Any], key: str, site: SiteStudies 
         else next(iter(words_of(as_dict(code.get("concept")) or code)), None) or _name_of(kind),
         codes=frozenset(f"{one.system}|{one.code}" for one in stated),
         kind=_with_phase(kind, stated, site),
-        authored=day_of(text(resource.get("authoredOn"))),
-        planned=day_of(text(resource.get("occurrenceDateTime")) or text(period.get("start"))),
+        authored=site_day(text(resource.get("authoredOn")), zone),
+        planned=site_day(text(resource.get("occurrenceDateTime")) or text(period.get("start")), zone),
         cites=frozenset(one for name in _CITING for one in _references(resource.get(name))),
         reasons=frozenset(one for name in _REASONS for one in _references(resource.get(name))),
         is_serial=_is_serial(timing),
@@ -163,7 +166,7 @@ def read_prior(
         reference=reference,
         study_instance_uid=study.study_instance_uid,
         status=study.status,
-        day=site_day(study.started_text, zone) if zone else day_of(study.started_text),
+        day=site_day(study.started_text, zone),
         name=study.description or study.procedure or f"{modalities} {' and '.join(sorted(kind.regions))}".strip(),
         performer=_performer(resource),
         kind=kind,
@@ -172,10 +175,12 @@ def read_prior(
     )
 
 
-def _read_draft(resource: Mapping[str, Any], position: int, site: SiteStudies | None) -> ImagingOrder | None:
+def _read_draft(
+    resource: Mapping[str, Any], position: int, site: SiteStudies | None, zone: tzinfo | None
+) -> ImagingOrder | None:
     reference = reference_of(resource, "ServiceRequest")
     key = reference if "/" in reference else f"draftOrders entry {position}"
-    order = read_imaging_order(resource, key, site)
+    order = read_imaging_order(resource, key, site, zone)
     return order if order is not None and order.status in OPEN | {"unknown"} else None
 
 

@@ -17,6 +17,7 @@ from imaging_findings.advice import Guidance
 from imaging_findings.facts import QUERIES, Facts, read_facts
 from imaging_findings.findings import Author, Finding
 from imaging_findings.guidance import judge
+from imaging_findings.moments import on_site_clock
 from imaging_findings.site_policy import SitePolicy
 from imaging_findings.wording import headline_title, step_words, title_of
 from smart_app.study_list import ListContext, StudyRow
@@ -76,7 +77,8 @@ def highlights(
     records: GatheredRecords, rows: Sequence[StudyRow], context: ListContext, now: datetime, policy: SitePolicy
 ) -> StudyHighlights:
     """The judgement on this patient as of ``now`` by the site's rules, as lines beside the studies it is about."""
-    facts = read_facts(_resources(records), context.patient_id, bases=context.patient_bases, site=policy.studies)
+    resources = on_site_clock(_resources(records), now.tzinfo)
+    facts = read_facts(resources, context.patient_id, bases=context.patient_bases, site=policy.studies)
     by_resource = {f"ImagingStudy/{row.resource_id}": row.study_instance_uid for row in rows if row.resource_id}
     found: dict[str, list[Highlight]] = {}
     for guidance in judge(facts, policy.packs, now).guidance:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import tzinfo
+
 from cds_service.card_parts import CardContext, IssuedCard
 from cds_service.definitions import ServiceDefinition, Silence
 from cds_service.gather import Gathered
@@ -36,9 +38,14 @@ def nothing_to_judge(request: HookRequest, policy: SitePolicy) -> str | None:
     return "none of the orders to judge is a known imaging examination of this patient"
 
 
-def _drafts(request: HookRequest, policy: SitePolicy) -> DraftOrders:
+def _drafts(request: HookRequest, policy: SitePolicy, zone: tzinfo | None = None) -> DraftOrders:
     return read_draft_orders(
-        request.context, request.patient_id, by_selection=request.hook == SELECT, bases=_bases(request), site=policy.studies
+        request.context,
+        request.patient_id,
+        by_selection=request.hook == SELECT,
+        bases=_bases(request),
+        site=policy.studies,
+        zone=zone,
     )
 
 
@@ -49,7 +56,7 @@ def _bases(request: HookRequest) -> tuple[str, ...]:
 def judge_request(gathered: Gathered, context: CardContext) -> OrderJudgement:
     """What the rules say about the request's orders, with what was suppressed."""
     request, policy = context.request, context.policy
-    bases, drafts = _bases(request), _drafts(request, policy)
+    bases, drafts = _bases(request), _drafts(request, policy, context.now.tzinfo)
     moment = ChartMoment(
         patient_id=request.patient_id,
         encounter_id=request.encounter_id,

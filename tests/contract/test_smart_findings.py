@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,16 @@ def test_a_pack_that_is_off_says_nothing_and_the_ai_beside_the_reader_stays(tmp_
     assert "Lung-RADS" not in alone
     assert "no guideline is in force for Lung-RADS" in both
     assert "differs from the reader; nobody has signed it" in both
+
+
+@pytest.mark.parametrize(("zone", "due"), [(UTC, "2027-05-13"), (timezone(timedelta(hours=7)), "2027-05-14")])
+def test_ge_the_list_counts_from_the_sites_day_as_the_cards_do(tmp_path: Path, zone: timezone, due: str) -> None:
+    """Half past one in the morning of the 14th where the study was made is still the 13th in UTC."""
+    by_night = "2026-11-14T01:30:00+07:00"
+    with a_world(tmp_path) as world:
+        world.clock.moment = world.clock.moment.astimezone(zone)
+        world.ehr.fhir["Observation"] = [lung_rads("3", effectiveDateTime=by_night)]
+        world.ehr.fhir["ImagingStudy"] = [{**one, "started": by_night} for one in world.ehr.fhir["ImagingStudy"]]
+        page = world.clinician.launches(world.ehr).text
+
+    assert f"due {due}" in page

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from imaging_findings.moments import happened, site_day, stated_time
+from imaging_findings.moments import happened, on_site_clock, site_day, stated_time
 from imaging_findings.order_chart import ORDER_QUERIES, ChartMoment, OrderChart, read_order_chart
 from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.patient_facts import latest_egfr
@@ -96,3 +96,52 @@ def test_t7_an_egfr_that_was_only_issued_counts() -> None:
 
     assert egfr is not None
     assert egfr.value == 18
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("stated", "zone", "written"),
+    [
+        ("2026-07-01T23:30:00Z", BERLIN, "2026-07-02T01:30:00+02:00"),
+        ("2026-07-01T21:59:59Z", BERLIN, "2026-07-01T23:59:59+02:00"),
+        ("2026-07-01T22:00:00Z", BERLIN, "2026-07-02T00:00:00+02:00"),
+        ("2026-07-01T23:30:00+02:00", UTC, "2026-07-01T21:30:00+00:00"),
+        ("2026-07-02T00:30:00+02:00", UTC, "2026-07-01T22:30:00+00:00"),
+        # The winter's offset counts for a day in winter.
+        ("2026-12-31T23:00:00Z", BERLIN, "2027-01-01T00:00:00+01:00"),
+        # Of the site's own clock already, or without any zone, or no time at all: as written.
+        ("2026-07-01T23:30:00+02:00", BERLIN, "2026-07-01T23:30:00+02:00"),
+        ("2026-07-01T23:30:00Z", UTC, "2026-07-01T23:30:00Z"),
+        ("2026-07-01T23:30:00", BERLIN, "2026-07-01T23:30:00"),
+        ("2026-07-01", TOKYO, "2026-07-01"),
+        ("2026-07", TOKYO, "2026-07"),
+        ("9999-12-31T23:30:00Z", TOKYO, "9999-12-31T23:30:00Z"),
+        ("of Monday T", TOKYO, "of Monday T"),
+    ],
+)
+def test_times_are_written_on_the_sites_clock_and_bare_dates_as_they_stand(stated: str, zone: Any, written: str) -> None:
+    sent = {
+        "issued": stated,
+        "effectivePeriod": {"start": stated},
+        "component": [{"valueDateTime": stated}, None],
+        "valueInteger": 1,
+    }
+
+    (read,) = on_site_clock({"findings": [sent]}, zone)["findings"] or ()
+
+    assert read == {
+        "issued": written,
+        "effectivePeriod": {"start": written},
+        "component": [{"valueDateTime": written}, None],
+        "valueInteger": 1,
+    }
+    assert sent["issued"] == stated, "what was received stays as it was"
+
+
+def test_what_needs_no_change_is_not_copied() -> None:
+    resource = {"issued": "2026-07-01T23:30:00Z", "text": {"div": "x"}}
+
+    assert (on_site_clock({"reports": [resource], "orders": None}, UTC)["reports"] or ())[0] is resource
+    assert on_site_clock({"orders": None}, TOKYO) == {"orders": None}
