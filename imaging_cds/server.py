@@ -7,6 +7,7 @@ gracefully; the alternatives and what was measured are in ``docs/decisions/0002-
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+
+# A request of 62 kB makes some thousand objects, and a dozen of them may be under way at once; Python's default is 700.
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +51,18 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        return self._make_app()
+        app = self._make_app()
+        _collect_less_often()
+        return app
+
+
+def _collect_less_often() -> None:
+    """Spares Python's cycle collector the work that finds nothing: what the application has loaded stays, and a request's JSON
+    is no cycle. By default it looks at both again and again, which took a seventh of a card's processor time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
 
 
 def serve(make_app: Callable[[], Flask], settings: ServerSettings) -> None:
