@@ -15,6 +15,7 @@ from imaging_findings.booking import BookingAdvice, BookingJudgement, Verdict
 from imaging_findings.follow_ups_to_book import FollowUpToBook, WorkUpToBook
 from imaging_findings.order_sources import BOOKINGS
 from imaging_findings.rules import Urgency
+from imaging_findings.screening_answers import NOT_BY_SCREENING, screening_words
 from imaging_findings.wording import finding_words, headline_title
 
 _MAX_NAME = 50
@@ -67,7 +68,7 @@ def _headline(advice: BookingAdvice) -> str:
         case Verdict.EARLY:
             return f"on {when}: earlier than the follow-up {examination} due {due}"
         case Verdict.SCREENING:
-            return f"on {when}: a screening does not replace the follow-up {examination} due {due}"
+            return f"on {when}: {NOT_BY_SCREENING} {examination} due {due}"
         case Verdict.OTHER_SIDE:
             return f"on {when}: other side than the follow-up {examination} ({follow_up.side}) due {due}"
         case Verdict.OTHER_CONTRAST:
@@ -105,7 +106,9 @@ def _said(statement: Statement) -> list[tuple[str, str]]:
 
 def _explanation(advice: BookingAdvice) -> str:
     follow_up = advice.follow_up
-    if advice.verdict is Verdict.SCREENING or not isinstance(follow_up, FollowUpToBook):
+    if advice.verdict is Verdict.SCREENING and isinstance(follow_up, FollowUpToBook):
+        return screening_words(follow_up.examination)
+    if not isinstance(follow_up, FollowUpToBook):
         return "a screening examination is for patients without an open finding; this one is known and asks for more"
     match advice.verdict:
         case Verdict.LATE:

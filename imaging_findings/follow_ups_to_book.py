@@ -19,6 +19,7 @@ from imaging_findings.findings import Author, Kind
 from imaging_findings.guidance import judge
 from imaging_findings.intervals import DueWindow
 from imaging_findings.rules import Packs, Urgency
+from imaging_findings.screening_answers import is_answered_by_screening
 from imaging_findings.sides import on_side_of
 from imaging_findings.study_kinds import Side, StudyKind, study_kind_of
 
@@ -51,14 +52,8 @@ class WorkUpToBook:
 
     @property
     def is_no_screening(self) -> bool:
-        """Whether it is about a known finding, which no screening examination answers.
-
-        A routine follow-up is a screening itself, and so is one whose own order says so. A screening CT that was incomplete
-        (Lung-RADS 0) may be repeated as one.
-        """
-        finding = self.guidance.finding
-        is_repeated = finding.kind is Kind.LUNG_RADS and finding.category == "0"
-        return not (self.is_routine or is_repeated or any(kind.is_screening for kind in self.kinds))
+        """Whether no screening examination answers it, as the chart and the orders have it too."""
+        return not is_answered_by_screening(self.guidance)
 
     @property
     def is_routine(self) -> bool:

@@ -18,6 +18,7 @@ from imaging_findings.order_answers import Answering, answering
 from imaging_findings.order_facts import ImagingOrder, PriorStudy
 from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.rules import Packs, Urgency
+from imaging_findings.screening_answers import NOT_BY_SCREENING, is_answered_by_screening, screening_words
 from imaging_findings.sides import side_of
 from imaging_findings.wording import first_clause, headline_title
 
@@ -53,6 +54,11 @@ class OpenWorkUp:
         rule, assessment = self.answer.rule, self.guidance.finding.assessment
         return rule is None or rule.by_images or (assessment is not None and assessment.name == "bi-rads")
 
+    @property
+    def asks_for_more_than_screening(self) -> bool:
+        """Whether a screening leaves it open; an incomplete one (Lung-RADS 0) may be repeated as such."""
+        return not is_answered_by_screening(self.guidance)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenFindings:
@@ -83,7 +89,9 @@ def follow_up_advice(
 ) -> OrderAdvice | None:
     """What the order means for what is open: for what it fits, or what it does not replace."""
     if order.kind.is_screening:
-        suspicious = [one for one in found.work_ups if one.answer.regions & order.kind.regions]
+        suspicious = [
+            one for one in found.work_ups if one.asks_for_more_than_screening and one.answer.regions & order.kind.regions
+        ]
         if suspicious:
             return _screening(order, suspicious[0], studies)
     fitting = fitting_follow_up(order, found.follow_ups)
@@ -165,22 +173,13 @@ def _not_fitting(order: ImagingOrder, follow_up: OpenFollowUp, studies: Sequence
     )
 
 
-def _is_only_screening(order: ImagingOrder, follow_up: OpenFollowUp) -> bool:
-    """A screening code answers a screening's own follow-up and a routine one, and no finding's.
-
-    For Lung-RADS 3 and 4A it is the documented alternative: the clinical owner decides, and the better code is said beside it.
-    """
-    is_of_screening = follow_up.guidance.finding.kind is Kind.LUNG_RADS or follow_up.guidance.urgency is Urgency.INFO
-    return order.kind.is_screening and not is_of_screening
-
-
 def _fitting(
     order: ImagingOrder, follow_up: OpenFollowUp, studies: Sequence[PriorStudy], policy: OrderPolicy, today: date
 ) -> OrderAdvice:
     due, lines, seen = follow_up.due, [_open_line(follow_up)], _seen_on(follow_up, studies)
-    if _is_only_screening(order, follow_up):
-        lines.append(("Screening", f"the follow-up asks for {follow_up.examination} of a known finding, which is no screening"))
-        headline = f"a screening examination does not fulfil the follow-up due {due}"
+    if order.kind.is_screening and not is_answered_by_screening(follow_up.guidance):
+        lines.append(("Screening", screening_words(follow_up.examination)))
+        headline = f"{NOT_BY_SCREENING} due {due}"
         return _advice(OTHER_EXAMINATION, order, Urgency.INFO, headline, lines, seen)
     if order.planned is not None and order.planned < due.earliest - timedelta(days=policy.follow_up_early_days):
         headline = f"planned for {order.planned}, earlier than the follow-up due {due}"
