@@ -11,7 +11,7 @@ from imaging_findings.findings import Finding, Problem
 from imaging_findings.history import ReportFacts, StudyFacts
 from imaging_findings.intervals import DueWindow, Interval
 from imaging_findings.quotes import Quote
-from imaging_findings.rules import PackInfo, Urgency
+from imaging_findings.rules import PackInfo, Strength, Urgency
 
 
 class Authority(StrEnum):
@@ -44,6 +44,8 @@ class NextStep:
     """False where the guideline only offers it (consider, optional): such a step is never overdue and never drafted."""
     after: Interval | None = None
     """The guideline's interval; None where the reader named a date."""
+    strength: Strength = Strength.RECOMMENDED
+    """How firmly the guideline's row asks for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,10 @@ class Guidance:
     title: str | None = None
     """The finding's name in the rule's own words, where its codes alone do not say it."""
     next_step: NextStep | None = None
+    planned: tuple[NextStep, ...] = ()
+    """All steps of the row, ``next_step`` the first: a later one is told once the one before is done."""
+    followed: StudyFacts | None = None
+    """The latest examination of the kind since, where it did the step before ``next_step``."""
     overdue: bool = False
     answer: Answer | None = None
     """What ends it, where the row says so; None: what ends any finding of its rule set."""

@@ -17,6 +17,7 @@ from imaging_findings.assessment_codes import ECHOED
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding
 from imaging_findings.follow_up import Ground, after_history, next_step
+from imaging_findings.later_steps import planned_steps
 from imaging_findings.no_guideline import unless_nothing_is_said, without_guideline
 from imaging_findings.packs import bundled_tables
 from imaging_findings.quotes import quotes_of
@@ -133,6 +134,7 @@ def _of_row(base: Guidance, row: TableRow, pack: TablePack, reading: _Reading) -
         urgency=row.urgency,
         statements=(_statement(row, pack),),
         next_step=next_step(row.steps, reading.day),
+        planned=planned_steps(row.steps, reading.day),
         missing=("the date of the study",) if row.steps and reading.day is None else (),
         answer=of_table(pack, [row]),
     )

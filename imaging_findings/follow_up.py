@@ -14,8 +14,9 @@ from imaging_findings.answers import Answer
 from imaging_findings.facts import Facts
 from imaging_findings.history import OrderFacts
 from imaging_findings.intervals import DueWindow
-from imaging_findings.repeats import Past, Standing, later_study, note_of_later, note_of_order, open_order
-from imaging_findings.rules import PlannedStep, Strength, Urgency
+from imaging_findings.later_steps import after_studies, ended_by_same_nodule, planned_steps
+from imaging_findings.repeats import Past, Standing, later_studies, note_of_later, note_of_order, open_order
+from imaging_findings.rules import PlannedStep, Urgency
 
 # How long an open order without a due date may wait before it counts as not done [C].
 _WAITING = timedelta(days=90)
@@ -33,15 +34,7 @@ class Ground:
 
 def next_step(steps: Sequence[PlannedStep], day: date | None) -> NextStep | None:
     """The first step with its dates; None without a step or without the study's date."""
-    if not steps or day is None:
-        return None
-    first = steps[0]
-    return NextStep(
-        examination=first.examination,
-        due=first.interval.due(day),
-        firm=first.strength is Strength.RECOMMENDED,
-        after=first.interval,
-    )
+    return next(iter(planned_steps(steps, day)), None)
 
 
 def with_reader(guidance: Guidance, day: date | None) -> Guidance:
@@ -67,12 +60,12 @@ def with_reader(guidance: Guidance, day: date | None) -> Guidance:
     parted = bool(guideline and reader_windows) and not any(_overlap(one, guideline) for one in reader_windows)
     if parted:
         note = "The report's own interval differs from the guideline's: no order is drafted."
-        return replace(guidance, order=None, notes=(*guidance.notes, note))
+        return replace(guidance, order=None, notes=(*guidance.notes, note), planned=())
     return guidance
 
 
 def after_history(guidance: Guidance, ground: Ground) -> Guidance | Suppressed:
-    """Suppression by a later study or an open order (Gf), and whether the follow-up is overdue."""
+    """What later studies and open orders leave of it (Gf): silence, a later step, or the step with whether it is overdue."""
     if ground.day is None:
         return replace(guidance, overdue=_is_overdue(guidance.next_step, ground.today))
     past = Past(
@@ -82,13 +75,25 @@ def after_history(guidance: Guidance, ground: Ground) -> Guidance | Suppressed:
         answer=guidance.answer or ground.answer,
         due=guidance.next_step.due if guidance.next_step else None,
     )
-    study = later_study(past)
-    if study is not None:
-        done = "biopsy" if study.is_intervention else past.answer.words
-        return _ended(guidance, f"a later {done} was done on {study.day}", study.reference)
+    same, studies = ended_by_same_nodule(guidance, past), later_studies(past)
+    if same is not None:
+        return same
+    if not studies:
+        return _after_orders(guidance, past, ground)
+    told = after_studies(guidance, past, studies, ground.today)
+    return told if isinstance(told, Suppressed) else _after_orders(told, _later_past(past, told), ground)
+
+
+def _later_past(past: Past, guidance: Guidance) -> Past:
+    """What the step that is left is compared with: its own time, and the examination since."""
+    return replace(past, due=guidance.next_step.due if guidance.next_step else None, since=guidance.followed)
+
+
+def _after_orders(guidance: Guidance, past: Past, ground: Ground) -> Guidance | Suppressed:
+    """Suppression by an open order, and whether the follow-up is overdue."""
     later, found = note_of_later(past), open_order(past)
     noted = _noted(guidance, later)
-    passed = _passed(noted.next_step, past, ground.today, is_imaged=later is not None)
+    passed = _passed(noted.next_step, past, ground.today, is_imaged=later is not None or bool(later_studies(past)))
     if found is None:
         return replace(_noted(noted, passed), overdue=_is_overdue(noted.next_step, ground.today))
     order, standing = found

@@ -15,6 +15,7 @@ from imaging_findings.findings import Change, Finding, Kind
 from imaging_findings.follow_up import next_step
 from imaging_findings.incidental import exclusions_for, is_fleischner, rows_for
 from imaging_findings.intervals import add_months
+from imaging_findings.later_steps import planned_steps, shared_steps
 from imaging_findings.lung_case import Case, order_of
 from imaging_findings.no_guideline import without_guideline
 from imaging_findings.rules import NodulePack, NoduleRow, Urgency
@@ -122,7 +123,7 @@ def _of_rows(base: Guidance, rows: Sequence[NoduleRow], pack: NodulePack, case: 
     """One row, or all that are possible: a first step that they share is a step, and none is where the number is open."""
     first_steps = {row.steps[0] if row.steps else None for row in rows}
     in_doubt = len({row.multiple for row in rows}) > 1
-    steps = rows[0].steps if len(first_steps) == 1 and not in_doubt else ()
+    steps = shared_steps([row.steps for row in rows]) if len(first_steps) == 1 and not in_doubt else ()
     step = next_step(steps, case.day)
     return replace(
         base,
@@ -140,6 +141,7 @@ def _of_rows(base: Guidance, rows: Sequence[NoduleRow], pack: NodulePack, case: 
             for row in rows
         ),
         next_step=step,
+        planned=planned_steps(steps, case.day),
         answer=of_lung_rows([row.answer for row in rows], pack.order if step and step.firm else None),
         order=OrderProposal(code=pack.order.code, note=pack.order.note, due=step.due) if step and step.firm else None,
     )

@@ -6,12 +6,12 @@ about another organ or about a visit is quoted and nothing more.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
 from imaging_findings.advice import Guidance, NextStep
+from imaging_findings.asked_words import IN_LUNG, asks_for_none, is_about_another
 from imaging_findings.findings import Kind
 from imaging_findings.follow_up import with_reader
 from imaging_findings.intervals import Interval
@@ -19,37 +19,16 @@ from imaging_findings.observations import SHORT_INTERVAL
 from imaging_findings.quotes import intervals_ahead
 from imaging_findings.rules import Urgency
 
-_ASKED = r"(?:recommended|needed|required|necessary|indicated|advised|suggested|warranted)"
-_KINDS = r"(?:further|additional|routine|specific|dedicated|imaging|ct|chest|more|other|short[- ]term|long[- ]term|radiolog\w+)"
-_THING = r"(?:follow[- ]?ups?|surveillance|imaging)"
-_NONE_ASKED = re.compile(
-    rf"\bno\s+(?:{_KINDS}\s+)*{_THING}(?:\s+(?:imaging|ct|examinations?|studies|scans?))?"
-    rf"(?:\s*[.;!]?\s*$|\s+(?:(?:is|are)\s+)?{_ASKED}\b)"
-    rf"|\b{_THING}(?:\s+(?:imaging|ct|examinations?|studies|scans?))?\s+(?:is|are)\s+not\s+{_ASKED}\b"
-    rf"|\b(?:not|n.t)\s+(?:need|require|warrant)\s+(?:any\s+)?(?:{_KINDS}\s+)*{_THING}\b",
-    re.IGNORECASE,
-)
-_CONDITION = re.compile(
-    r"\b(if|unless|until|but|however|except|other than|beyond|before|once|provided|although)\b", re.IGNORECASE
-)
-_LUNG = re.compile(r"\b(lung|chest|pulmonary|lobe|thorax|thoracic|ldct)\b", re.IGNORECASE)
-_OTHER_ORGAN = re.compile(
-    r"\b(thyroid|renal|kidneys?|adrenals?|liver|hepatic|spleen|splenic|pancrea\w*|biliary|gall\s?bladder|ovar\w*|uter\w*|adnexal?|"
-    r"prostat\w*|breasts?|aort\w*|spine|vertebra\w*|bone|osseous|cysts?|bowel|colon\w*|bladder|brain|sinus\w*|heart|cardiac)\b",
-    re.IGNORECASE,
-)
-_IN_LUNG = frozenset({Kind.LUNG_RADS, Kind.NODULE})
-
 
 def with_readers_word(guidance: Guidance, day: date | None) -> Guidance:
     """The reader's coded recommendation first, and where nothing is coded the report's words against the table's."""
     spoken = with_reader(guidance, day)
     if guidance.finding.recommended is not None:
         return _inside_short_interval(spoken, guidance, day)
-    sentences = [one.sentence for one in guidance.quotes if not _is_about_another(one.sentence, guidance.finding.kind)]
+    sentences = [one.sentence for one in guidance.quotes if not is_about_another(one.sentence, guidance.finding.kind)]
     asked = [interval for sentence in sentences for interval in intervals_ahead(sentence)]
-    unasked = [one for one in sentences if _NONE_ASKED.search(one) and not _CONDITION.search(one)]
-    if unasked and guidance.finding.kind in _IN_LUNG and (guidance.next_step or guidance.order):
+    unasked = [one for one in sentences if asks_for_none(one)]
+    if unasked and guidance.finding.kind in IN_LUNG and (guidance.next_step or guidance.order):
         return _without(spoken, is_plain=not asked)
     return _with_asked(spoken, guidance.next_step, asked, day)
 
@@ -71,7 +50,7 @@ def _without(spoken: Guidance, *, is_plain: bool) -> Guidance:
     if not is_plain or spoken.finding.kind is not Kind.NODULE:
         return held
     headline = "report asks for no follow-up (see quote)"
-    return replace(held, urgency=Urgency.INFO, next_step=None, headline=headline)
+    return replace(held, urgency=Urgency.INFO, next_step=None, planned=(), headline=headline)
 
 
 def _with_asked(spoken: Guidance, step: NextStep | None, asked: Sequence[Interval], day: date | None) -> Guidance:
@@ -81,8 +60,4 @@ def _with_asked(spoken: Guidance, step: NextStep | None, asked: Sequence[Interva
     windows = [interval.due(day) for interval in asked]
     if any(one.earliest <= step.due.latest and step.due.earliest <= one.latest for one in windows):
         return spoken
-    return replace(spoken, order=None, headline=f"report asks for {asked[0]} (see quote); table differs")
-
-
-def _is_about_another(sentence: str, kind: Kind) -> bool:
-    return kind in _IN_LUNG and bool(_OTHER_ORGAN.search(sentence)) and not _LUNG.search(sentence)
+    return replace(spoken, order=None, planned=(), headline=f"report asks for {asked[0]} (see quote); table differs")

@@ -23,7 +23,8 @@ from imaging_findings.study_kinds import Contrast
 # A proposal is somebody's idea, not an order (FHIR request-intent).
 ORDERING_INTENTS = frozenset({"plan", "order", "original-order", "reflex-order", "filler-order", "instance-order"})
 _OPEN = frozenset({"active", "on-hold", "draft"})
-_EARLY = timedelta(days=OrderPolicy().follow_up_early_days)
+EARLY = timedelta(days=OrderPolicy().follow_up_early_days)
+"""How long before its time a step counts as done, and an order as meant for it."""
 _PHASES = {Contrast.WITH, Contrast.WITHOUT}
 
 
@@ -36,6 +37,8 @@ class Past:
     day: date
     answer: Answer
     due: DueWindow | None = None
+    since: StudyFacts | None = None
+    """The examination that did the step before, where a later one is asked for."""
 
 
 class Standing(IntEnum):
@@ -51,10 +54,10 @@ class Standing(IntEnum):
     OTHER = 7
 
 
-def later_study(past: Past) -> StudyFacts | None:
-    """The first study done after the finding's own that answers; cancelled, withdrawn and unknown ones do not count (O4)."""
-    done = (study for study in _later(past) if _study_answers(past, study))
-    return min(done, key=lambda study: study.day or past.day, default=None)
+def later_studies(past: Past) -> list[StudyFacts]:
+    """The studies done after the finding's own that answer, by day; cancelled, withdrawn and unknown ones do not count (O4)."""
+    done = [study for study in _later(past) if _study_answers(past, study)]
+    return sorted(done, key=lambda study: (study.day or past.day, study.reference))
 
 
 def note_of_later(past: Past) -> str | None:
@@ -75,7 +78,7 @@ def open_order(past: Past) -> tuple[OrderFacts, Standing] | None:
     It names the finding as its reason, or was written after the study was begun and is not the order of that study itself.
     """
     study = past.facts.study_of(past.finding)
-    own = study.based_on if study else frozenset()
+    own = (study.based_on if study else frozenset()).union(*(one.based_on for one in _later(past)))
     found = [
         (order, standing)
         for order in past.facts.orders
@@ -130,6 +133,8 @@ def _standing(past: Past, order: OrderFacts, study: StudyFacts | None) -> Standi
     written = _is_written_after(order, past.day, study)
     if not is_reason and written is False:
         return None
+    if past.since is not None and not _is_meant_for_later(past, order, past.since):
+        return None
     if order.is_intervention:
         answers = _is_own_side(past, order) and past.answer.is_tissue(order.code_text)
     else:
@@ -146,11 +151,18 @@ def _standing(past: Past, order: OrderFacts, study: StudyFacts | None) -> Standi
 
 
 def _unfit(past: Past, order: OrderFacts, *, is_same_day: bool) -> Standing | None:
-    if past.due is not None and order.planned_from is not None and order.planned_from < past.due.earliest - _EARLY:
+    if past.due is not None and order.planned_from is not None and order.planned_from < past.due.earliest - EARLY:
         return Standing.EARLY
     if {past.answer.contrast, order.contrast} == _PHASES and not order.is_intervention:
         return Standing.OTHER_PHASE
     return Standing.SAME_DAY if is_same_day else None
+
+
+def _is_meant_for_later(past: Past, order: OrderFacts, since: StudyFacts) -> bool:
+    """Whether the order is of the time after the step before: written then, or planned for the later step's time."""
+    if order.planned_from is not None and past.due is not None:
+        return order.planned_from >= past.due.earliest - EARLY or (since.day is not None and order.planned_from > since.day)
+    return _is_written_after(order, since.day or past.day, since) is not False
 
 
 def _is_written_after(order: OrderFacts, day: date, study: StudyFacts | None) -> bool | None:

@@ -314,7 +314,8 @@ def test_gf_a_ct_of_another_part_of_the_chest_ends_no_follow_up_of_the_lung(code
     ("site", "is_open"), [("113197003", True), ("56873002", True), ("39607008", False)], ids=["rib", "sternum", "lung"]
 )
 def test_gf_the_body_site_says_so_too(site: str, is_open: bool) -> None:
-    assert bool(followed(a_lung_rads("4A"), studies=[a_study(), imaged("l", "2026-11-01", site=site)]).guidance) is is_open
+    studies = [a_study(started="2026-07-20"), imaged("l", "2026-11-01", site=site)]
+    assert bool(followed(a_lung_rads("4A"), studies=studies).guidance) is is_open
 
 
 @pytest.mark.parametrize("description", ["CT HEAD - chest pain, syncope", "CT chest pain", "CT neck and chest"])

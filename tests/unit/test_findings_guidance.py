@@ -267,7 +267,7 @@ def test_risk_unknown_gives_no_step_where_the_rows_differ() -> None:
 def test_gf_a_later_chest_ct_ends_the_matter(later: dict[str, Any]) -> None:
     later["identifier"] = [{"system": "urn:dicom:uid", "value": "urn:oid:2.25.9"}]
 
-    judgement = judged(a_lung_rads("3"), studies=[a_study(), later])
+    judgement = judged(a_lung_rads("3"), studies=[a_study(started="2026-04-20"), later])
 
     assert judgement.guidance == ()
     assert [(one.by, one.reason) for one in judgement.suppressed] == [

@@ -54,7 +54,8 @@ def judged(*, orders: tuple[dict[str, Any], ...] = (), later: tuple[dict[str, An
     resources: dict[str, Any] = dict.fromkeys(keys, ()) | {
         "patient": [a_patient()],
         "findings": [a_lung_rads("3")],
-        "studies": [a_study(), *later],
+        # An examination before the six months of category 3 would do no step of it.
+        "studies": [a_study(started="2026-04-20") if later else a_study(), *later],
         "orders": list(orders),
     }
     return judge(read_facts(resources, "p"), bundled_packs(), NOW)

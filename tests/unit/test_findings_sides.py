@@ -14,6 +14,8 @@ from tests.cds_actors import SCT, a_lung_rads, an_order, concept
 from tests.followed_actors import BREAST, SIDES, assessed, followed, imaged
 
 SEEN = imaged("study", "2026-10-01", "MG", BREAST)
+SEEN_IN_SPRING = imaged("study", "2026-04-10", "MG", BREAST)
+"""Six months before the later examination, which then does the step of category 3."""
 US_LEFT, US_RIGHT, US_UNSTATED = "26215-4", "26216-2", "24601-7"
 
 
@@ -26,13 +28,13 @@ def a_mammogram(side: str | None) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("later", "is_open"), [("right", True), ("left", False), ("both", False), (None, False)])
 def test_gf_only_imaging_of_the_findings_side_answers(later: str | None, is_open: bool) -> None:
-    judgement = followed(assessed("bi-rads", "3", "5", side="left"), studies=[SEEN, a_mammogram(later)])
+    judgement = followed(assessed("bi-rads", "3", "5", side="left"), studies=[SEEN_IN_SPRING, a_mammogram(later)])
 
     assert bool(judgement.guidance) is is_open
 
 
 def test_gf_a_finding_of_no_stated_side_is_answered_by_either() -> None:
-    assert followed(assessed("bi-rads", "3", "5"), studies=[SEEN, a_mammogram("right")]).guidance == ()
+    assert followed(assessed("bi-rads", "3", "5"), studies=[SEEN_IN_SPRING, a_mammogram("right")]).guidance == ()
 
 
 @pytest.mark.parametrize(("code", "is_open"), [(US_RIGHT, True), (US_LEFT, False), (US_UNSTATED, False)])

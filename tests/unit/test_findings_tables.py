@@ -427,7 +427,7 @@ def test_rows_that_need_a_clinicians_check_say_so() -> None:
 def test_a_later_examination_of_the_kind_ends_the_matter() -> None:
     later = a_study(id="later", started="2026-11-01", identifier=[{"system": "urn:dicom:uid", "value": "urn:oid:2.25.9"}])
     body = {"series": [{"uid": "2.25.9.1", "bodySite": {"system": SCT, "code": "416775004"}}]}
-    judgement = judged(an_assessment("bosniak", "IIF"), studies=[a_study(), later | body])
+    judgement = judged(an_assessment("bosniak", "IIF"), studies=[a_study(started="2021-10-20"), later | body])
 
     assert judgement.guidance == ()
     assert judgement.suppressed[0].reason == "a later CT or MR of the kidney was done on 2026-11-01"

@@ -1,0 +1,129 @@
+"""What is on record of the examination that did a step: a newer coded finding, the report's own words, or nothing at all.
+
+The newer reading comes first: whatever it says of the finding ends the older table's steps. Words only end or weaken a step,
+they never date one and never make it more urgent (rules Ga and Gc, claim X4).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from imaging_findings.asked_words import IN_LUNG, asks_for_none, has_condition, is_about_another
+from imaging_findings.facts import Facts
+from imaging_findings.findings import Author, Finding
+from imaging_findings.history import ReportFacts, StudyFacts
+from imaging_findings.mentions import mentions_of
+from imaging_findings.quotes import Quote, intervals_ahead, sentences_of
+from imaging_findings.sides import are_opposite, side_of
+
+_THE_FINDING = re.compile(
+    r"nodul|opacit|lesion|ground[- ]glass|\bggns?\b|\bmass(?:es)?\b|\bcysts?\b|examination|\bexam\b|\bct\b|appearance",
+    re.IGNORECASE,
+)
+_ADVISES = re.compile(r"\b(?:recommend\w*|advis\w*|annual(?:ly)?|yearly|biops\w*|pet(?:[-/ ]?ct)?)\b", re.IGNORECASE)
+_RESOLVED = re.compile(
+    r"\b(?:resolved|resolution of|disappeared|no longer (?:seen|visible|identified|present|evident|demonstrated))\b",
+    re.IGNORECASE,
+)
+_GROWN = re.compile(r"\b(?:enlarg\w+|increas\w+|grow(?:n|th|ing)|grew|larger|bigger|progress\w*|new)\b", re.IGNORECASE)
+_STABLE = re.compile(
+    r"\b(?:stable|stability|unchanged|no (?:significant |interval )*(?:change|growth)|not (?:changed|grown|enlarged))\b",
+    re.IGNORECASE,
+)
+_DENIED = re.compile(r"\b(?:no|not|without|never|unresolved|incomplete\w*|partial\w*|n.t)\b", re.IGNORECASE)
+_NO_LONGER = re.compile(r"\bno longer\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewerReading:
+    """``ends``: why the older table is silent, or None. ``stable``: the sentence that says that nothing has changed."""
+
+    ends: str | None = None
+    stable: Quote | None = None
+    reports: tuple[ReportFacts, ...] = ()
+    """The signed reports of the examination; empty where none is on record."""
+
+
+def newer_reading(facts: Facts, finding: Finding, study: StudyFacts) -> NewerReading:
+    """What a person has signed about the examination, as far as it is about this finding."""
+    if any(_is_of_same(one, finding, study) for one in (*facts.findings, *facts.assessments)):
+        return NewerReading(ends="its own finding is coded and says what follows")
+    reports = tuple(one for one in facts.reports if study.reference in one.studies)
+    for report in reports:
+        why = _why_it_ends(report, finding)
+        if why is not None:
+            return NewerReading(ends=why, reports=reports)
+    quotes = (Quote(one, report, ()) for report in reports for one in _about(report, finding) if _says_stable(one))
+    return NewerReading(stable=next(quotes, None), reports=reports)
+
+
+def newer_of_same_nodule(facts: Facts, finding: Finding) -> Finding | None:
+    """A later signed finding that its tracking identifier names as the same nodule, on whatever examination."""
+    later = (
+        one
+        for one in facts.findings
+        if one.author is Author.PERSON
+        and one.nodule.tracking & finding.nodule.tracking
+        and one.reference != finding.reference
+        and one.study_date is not None
+        and finding.study_date is not None
+        and one.study_date > finding.study_date
+    )
+    return next(later, None)
+
+
+def _is_of_same(one: Finding, finding: Finding, study: StudyFacts) -> bool:
+    """Whether it is a signed finding of this examination that may be the same: not of another nodule, system or side."""
+    if one.study_reference != study.reference or one.author is not Author.PERSON or one.reference == finding.reference:
+        return False
+    if finding.kind in IN_LUNG:
+        return one.kind in IN_LUNG and not _is_other_nodule(one, finding)
+    names = (one.assessment.name if one.assessment else None, finding.assessment.name if finding.assessment else None)
+    return one.kind is finding.kind and names[0] == names[1] and not are_opposite(side_of(one), side_of(finding))
+
+
+def _is_other_nodule(one: Finding, finding: Finding) -> bool:
+    if one.nodule.tracking and finding.nodule.tracking:
+        return one.nodule.tracking.isdisjoint(finding.nodule.tracking)
+    return bool(one.nodule.site and finding.nodule.site) and one.nodule.site.isdisjoint(finding.nodule.site)
+
+
+def _why_it_ends(report: ReportFacts, finding: Finding) -> str | None:
+    """Why the report's words rule; None where they say nothing of what follows."""
+    system = "lung-rads" if finding.kind in IN_LUNG else (finding.assessment.name if finding.assessment else None)
+    if any(one.system == system for one in mentions_of(report)):
+        return "its report states a category of its own"
+    said = list(_about(report, finding))
+    if any(asks_for_none(one) for one in said):
+        return "its report asks for no follow-up"
+    if any(intervals_ahead(one) or (_ADVISES.search(one) and not _DENIED.search(one)) for one in said):
+        return "its report says what follows"
+    if any(_says_resolved(one) for one in said):
+        return "its report says that it has resolved"
+    if any(_says_grown(one) for one in said):
+        return "its report tells of growth or of something new, and decides"
+    return None
+
+
+def _about(report: ReportFacts, finding: Finding) -> list[str]:
+    return [one for one in sentences_of(report) if not is_about_another(one, finding.kind)]
+
+
+def _says_resolved(sentence: str) -> bool:
+    return (
+        _RESOLVED.search(sentence) is not None
+        and _THE_FINDING.search(sentence) is not None
+        and _DENIED.search(_NO_LONGER.sub("", sentence)) is None
+        and not has_condition(sentence)
+    )
+
+
+def _says_grown(sentence: str) -> bool:
+    is_told = _GROWN.search(sentence) is not None and _THE_FINDING.search(sentence) is not None
+    return is_told and _DENIED.search(sentence) is None
+
+
+def _says_stable(sentence: str) -> bool:
+    is_told = _STABLE.search(sentence) is not None and _THE_FINDING.search(sentence) is not None
+    return is_told and not has_condition(sentence)
