@@ -5,9 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from imaging_findings.organs import Shown, StudyNames, organs_of, shown
 from imaging_findings.rules import AnsweredBy, OrderCode, RowAnswer, Speaks, TablePack, TableRow
 from imaging_findings.study_kinds import Contrast, study_kind_of
+
+
+class Examination(Protocol):
+    """A study or an order, with what tells the organ that it shows."""
+
+    @property
+    def families(self) -> frozenset[str]:
+        """Its modality families."""
+
+    @property
+    def names(self) -> StudyNames:
+        """What it is called."""
+
 
 PET = "PT"
 """A PET or PET/CT. Its family is nuclear medicine, but a bone scan answers nothing that a PET does."""
@@ -37,9 +52,7 @@ class Answer:
     contrast: Contrast = Contrast.UNKNOWN
     """The phase that the rule's own order names."""
     organ: tuple[str, ...] = ()
-    """Beginnings of words, one of which names the organ in a biopsy that answers."""
-    of_lungs: bool = False
-    """Whether the examination must show the lungs, which not every examination of the chest does."""
+    """Beginnings of words, one of which names the organ in a biopsy that answers, and what images must show."""
 
     @property
     def by_images(self) -> bool:
@@ -51,6 +64,20 @@ class Answer:
         """The regions that it is about."""
         return frozenset(kind.region for kind in self.kinds)
 
+    @property
+    def organs(self) -> frozenset[str]:
+        """What images that answer must show; empty where the rule names no organ that is known."""
+        return organs_of(self.organ)
+
+    @property
+    def organ_words(self) -> str:
+        """The organs in words."""
+        return " or ".join(sorted(self.organs))
+
+    def shown_by(self, examination: Examination) -> Shown:
+        """Whether the examination, one of the right kind, shows the organ."""
+        return shown(examination.names, examination.families, self.organs, self.regions)
+
     def is_tissue(self, words: str) -> bool:
         """Whether these words name a biopsy of the organ; a drainage or another organ's biopsy answers nothing."""
         if self.by not in (AnsweredBy.INTERVENTION, AnsweredBy.EITHER) or not _TISSUE.search(words):
@@ -59,7 +86,7 @@ class Answer:
         return any(re.search(rf"\b{re.escape(organ)}", said) for organ in self.organ)
 
 
-CHEST_CT_ANSWER = Answer(words="chest CT", kinds=(CHEST_CT,), organ=_LUNG, of_lungs=True)
+CHEST_CT_ANSWER = Answer(words="chest CT", kinds=(CHEST_CT,), organ=_LUNG)
 
 
 def of_lung_rows(rows: Sequence[RowAnswer], order: OrderCode | None) -> Answer:
@@ -76,7 +103,6 @@ def of_lung_rows(rows: Sequence[RowAnswer], order: OrderCode | None) -> Answer:
         by_screening=all(row.by_screening for row in rows),
         contrast=study_kind_of(stated=(order.code,)).contrast if order else Contrast.UNKNOWN,
         organ=_LUNG,
-        of_lungs=True,
     )
 
 

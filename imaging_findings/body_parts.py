@@ -81,6 +81,12 @@ def body_part_regions() -> Mapping[str, frozenset[str]]:
 
 
 @cache
+def body_part_names() -> Mapping[tuple[str, str], str]:
+    """The names of the body parts by system and code."""
+    return {(part.code.system, part.code.code): part.code.display for part in body_parts().values()}
+
+
+@cache
 def _term_of() -> Mapping[str, str]:
     """Terms by all that is typed for them, without spaces and punctuation."""
     typed = {_key(part.code.display): term for term, part in body_parts().items()}

@@ -15,7 +15,7 @@ from imaging_findings.facts import Facts
 from imaging_findings.history import OrderFacts
 from imaging_findings.intervals import DueWindow
 from imaging_findings.later_steps import after_studies, ended_by_same_nodule, planned_steps
-from imaging_findings.repeats import Past, Standing, later_studies, note_of_later, note_of_order, open_order
+from imaging_findings.repeats import Past, Standing, later_studies, note_of_later, note_of_order, open_order, said_of_ordered
 from imaging_findings.rules import PlannedStep, Urgency
 
 # How long an open order without a due date may wait before it counts as not done [C].
@@ -100,7 +100,7 @@ def _after_orders(guidance: Guidance, past: Past, ground: Ground) -> Guidance | 
     if standing in (Standing.ANSWERS, Standing.LATE) and _is_not_done(order, past, ground.today):
         return _not_done(_noted(noted, passed), order, ground.today)
     if standing is Standing.ANSWERS:
-        return _ended(guidance, f"{order.code_text} is already ordered", order.reference)
+        return _ended(guidance, said_of_ordered(past, order), order.reference)
     noted = _noted(_noted(noted, note_of_order(past, order, standing)), passed)
     if standing is Standing.DRAFT:
         noted = replace(noted, order=None, urgency=Urgency.INFO)

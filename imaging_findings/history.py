@@ -12,10 +12,11 @@ from fhir_imaging.tolerant import as_dict, dicts, text
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_findings import codes
 from imaging_findings.codes import Code
-from imaging_findings.coverage import is_only_said, is_pet, names_of, shows_lungs
+from imaging_findings.coverage import is_only_said, is_pet
 from imaging_findings.findings import Problem
 from imaging_findings.modalities import family_of
 from imaging_findings.observations import SIGNED, day_of, moment_of, reference_of, relative_reference
+from imaging_findings.organs import NO_NAMES, StudyNames
 from imaging_findings.study_kinds import Basis, Contrast, Side, StudyKind, kind_of_order, kind_of_study
 from imaging_findings.study_table import SiteStudies, study_codes
 
@@ -53,8 +54,8 @@ class StudyFacts:
     started: datetime | None = None
     """None unless the source gave a time with its zone."""
     is_pet: bool = False
-    shows_lungs: bool = True
-    """False for an examination of another part of the chest alone (ribs, esophagus)."""
+    names: StudyNames = NO_NAMES
+    """What it is called, which tells the organ that it shows."""
     is_only_said: bool = False
     """Whether only words name its regions, and not one region alone: it then informs and ends nothing (Gc)."""
     procedure: str = ""
@@ -81,8 +82,8 @@ class OrderFacts:
     contrast: Contrast = Contrast.UNKNOWN
     is_screening: bool = False
     is_pet: bool = False
-    shows_lungs: bool = True
-    """False for an examination of another part of the chest alone (ribs, esophagus)."""
+    names: StudyNames = NO_NAMES
+    """What it is called, which tells the organ that it shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +148,7 @@ def read_study_facts(resource: Mapping[str, Any], site: SiteStudies | None = Non
         side=kind.side,
         started=started,
         is_pet="NM" in kind.families and is_pet(_modalities(resource), _stated(procedures), site),
-        shows_lungs="chest" not in kind.regions or shows_lungs(names_of(procedures, _sites(resource), described, site)),
+        names=kind.names,
         is_only_said=is_only_said(kind, described),
         procedure=_procedure(procedures, described, site) if kind.is_intervention else "",
     )
@@ -181,8 +182,7 @@ def read_order(resource: Mapping[str, Any], site: SiteStudies | None = None) -> 
         contrast=kind.contrast,
         is_screening=kind.is_screening,
         is_pet="NM" in kind.families and is_pet((), _stated([resource.get("code")]), site),
-        shows_lungs="chest" not in kind.regions
-        or shows_lungs(names_of([resource.get("code")], dicts(resource.get("bodySite")), None, site)),
+        names=kind.names,
     )
 
 
@@ -228,10 +228,6 @@ def read_smoking(resource: Mapping[str, Any]) -> str | None:
 def _modalities(resource: Mapping[str, Any]) -> set[str]:
     stated = [*dicts(resource.get("modality")), *(one.get("modality") for one in dicts(resource.get("series")))]
     return {code for one in stated if (code := concept_code(one))}
-
-
-def _sites(resource: Mapping[str, Any]) -> list[object]:
-    return [one.get("bodySite") for one in dicts(resource.get("series")) if one.get("bodySite")]
 
 
 def _stated(concepts: Iterable[object]) -> list[Code]:

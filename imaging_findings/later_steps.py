@@ -15,7 +15,7 @@ from imaging_findings.advice import Guidance, NextStep, Suppressed
 from imaging_findings.history import StudyFacts
 from imaging_findings.intervals import Interval, Unit, add_months
 from imaging_findings.newer_report import NewerReading, newer_of_same_nodule, newer_reading
-from imaging_findings.repeats import EARLY, Past
+from imaging_findings.repeats import EARLY, Past, said_of_done
 from imaging_findings.rules import PlannedStep, Strength, Urgency
 
 # A step that was only offered is history a year after its time.
@@ -66,13 +66,13 @@ def after_studies(guidance: Guidance, past: Past, studies: Sequence[StudyFacts],
     readings = [newer_reading(past.facts, guidance.finding, study) for study in studies]
     ruling = next(((one, said.ends) for one, said in zip(studies, readings, strict=True) if said.ends), None)
     if ruling is not None and guidance.next_step is not None:
-        return _ended(guidance, f"a later {_kind(ruling[0], past)} was done on {ruling[0].day}; {ruling[1]}", ruling[0])
+        return _ended(guidance, f"{said_of_done(past, ruling[0])}; {ruling[1]}", ruling[0])
     place = max(_place(guidance, one) for one in studies)
     if place < 0 and guidance.next_step is not None:
         return _early(guidance, past, studies[-1])
     later = guidance.planned[max(place, 0) + 1 :]
     if not later:
-        return _ended(guidance, f"a later {_kind(studies[0], past)} was done on {studies[0].day}", studies[0])
+        return _ended(guidance, said_of_done(past, studies[0]), studies[0])
     is_looked_up = "reports" not in past.facts.unavailable | past.facts.partial
     return _next(
         guidance,
@@ -106,10 +106,6 @@ def _place(guidance: Guidance, study: StudyFacts) -> int:
     return max(met, default=0 if is_other else -1)
 
 
-def _kind(study: StudyFacts, past: Past) -> str:
-    return "biopsy" if study.is_intervention else past.answer.words
-
-
 def _ended(guidance: Guidance, reason: str, by: StudyFacts) -> Suppressed:
     return Suppressed(finding=guidance.finding, reason=reason, by=by.reference, rule_id=guidance.rule_id)
 
@@ -118,7 +114,7 @@ def _early(guidance: Guidance, past: Past, study: StudyFacts) -> Guidance | Supp
     """Gf silences the warning; that the step's own time is still to come (or went by) is told as information."""
     step = guidance.next_step
     if step is None:
-        return _ended(guidance, f"a later {_kind(study, past)} was done on {study.day}", study)
+        return _ended(guidance, said_of_done(past, study), study)
     named = "/".join(sorted(study.families)) or "examination"
     note = (
         f"A later {named} of {study.day} was before the time that the step is meant for ({step.due}): "

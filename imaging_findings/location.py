@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings import codes
-from imaging_findings.body_parts import body_parts
+from imaging_findings.body_parts import body_part_names
 from imaging_findings.codes import Code
 
 SIDES = {
@@ -54,18 +53,13 @@ def _name(code: Code) -> str | None:
     if (code.system, code.code) in SIDES:
         return None
     known = codes.body_sites().get((code.system, code.code))
-    name = known.code.display if known else _part_names().get((code.system, code.code)) or code.display
+    name = known.code.display if known else body_part_names().get((code.system, code.code)) or code.display
     plain = _SEMANTIC_TAG.sub("", " ".join(name.split())).removeprefix("Structure of ").removesuffix(" structure")
     plain = _inside_a_sentence(plain)
     lobe = _LOBE.fullmatch(plain)
     if lobe is None:
         return plain[:_MAX_WORDS] or None
     return f"{lobe[2]} {lobe[1]} lobe" if lobe[2] else f"{lobe[1]} lobe"
-
-
-@cache
-def _part_names() -> Mapping[tuple[str, str], str]:
-    return {(part.code.system, part.code.code): part.code.display for part in body_parts().values()}
 
 
 def _with_side(name: str | None, side: str | None) -> str | None:

@@ -17,6 +17,7 @@ from imaging_findings.findings import Author, Finding, Kind
 from imaging_findings.history import OrderFacts, StudyFacts
 from imaging_findings.intervals import DueWindow
 from imaging_findings.order_policy import OrderPolicy
+from imaging_findings.organs import Shown
 from imaging_findings.sides import are_opposite, side_of
 from imaging_findings.study_kinds import Contrast
 
@@ -58,6 +59,18 @@ def later_studies(past: Past) -> list[StudyFacts]:
     """The studies done after the finding's own that answer, by day; cancelled, withdrawn and unknown ones do not count (O4)."""
     done = [study for study in _later(past) if _study_answers(past, study)]
     return sorted(done, key=lambda study: (study.day or past.day, study.reference))
+
+
+def said_of_done(past: Past, study: StudyFacts) -> str:
+    """That a study answered it, with the study's own name, and that only its region is known where that is so."""
+    done = "biopsy" if study.is_intervention else past.answer.words
+    named = study.names.best or _named(study)
+    return f"a later {done} was done on {study.day} ({named}{_told_of_organ(past, study)})"
+
+
+def said_of_ordered(past: Past, order: OrderFacts) -> str:
+    """That an open order answers it, and that only its region is known where that is so."""
+    return f"{order.code_text} is already ordered{_told_of_organ(past, order)}"
 
 
 def note_of_later(past: Past) -> str | None:
@@ -179,16 +192,21 @@ def _shows(past: Past, thing: StudyFacts | OrderFacts) -> bool:
     # Images that guide a needle show less than the examination that was asked for.
     if thing.is_intervention or not past.answer.by_images or not _is_own_side(past, thing):
         return False
-    return not _why_not(past, thing) and any(_is_of(thing, kind) for kind in past.answer.kinds)
+    return any(_is_of(thing, kind) for kind in past.answer.kinds) and not _why_not(past, thing)
 
 
 def _why_not(past: Past, thing: StudyFacts | OrderFacts) -> str:
     """Why something of the right modality and region does not answer; empty where it does, or where the rule says why."""
-    if past.answer.of_lungs and not thing.shows_lungs:
-        return " (it does not show the lungs)"
+    if past.answer.by_images and past.answer.shown_by(thing) is Shown.NO:
+        return f" ({thing.names.best or 'it'} does not show the {past.answer.organ_words})"
     if thing.is_screening and past.answer.by_images and not past.answer.by_screening and not _has_own_word(past, thing):
         return " (a screening examination)"
     return ""
+
+
+def _told_of_organ(past: Past, thing: StudyFacts | OrderFacts) -> str:
+    is_known = thing.is_intervention or past.answer.shown_by(thing) is not Shown.REGION_ONLY
+    return "" if is_known else f"; only its region is stated, not whether it shows the {past.answer.organ_words}"
 
 
 def _has_own_word(past: Past, thing: StudyFacts | OrderFacts) -> bool:

@@ -18,15 +18,16 @@ Spec: clinical rules O1 (families; regions are sets, overlap counts) and O2 (oth
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings import codes
-from imaging_findings.body_parts import regions_of_body_parts
+from imaging_findings.body_parts import body_part_names, regions_of_body_parts
 from imaging_findings.codes import Code
 from imaging_findings.modalities import family_of
+from imaging_findings.organs import NO_NAMES, StudyNames
 from imaging_findings.regions import regions_of_codes
 from imaging_findings.study_names import PAIRED, Contrast, NameReading, Purpose, Side, read_name, widened
 from imaging_findings.study_table import SiteStudies, StudyCode, study_codes
@@ -79,6 +80,8 @@ class StudyKind:
     is_intervention: bool = False
     """Images that guide a biopsy or a drainage; they repeat no examination."""
     basis: Basis = Basis.NOTHING
+    names: StudyNames = field(default=NO_NAMES, compare=False, repr=False)
+    """What it is called, which tells the organ that it shows; no part of the kind."""
 
     @property
     def family(self) -> str | None:
@@ -154,6 +157,7 @@ def kind_of_parts(parts: StudyParts, site: SiteStudies | None = None) -> StudyKi
             sited=bool(performed and sites),
             has_words=bool(families or regions),
         ),
+        names=_names(known, parts),
     )
 
 
@@ -209,6 +213,12 @@ def _is_told(known: Sequence[StudyCode], regions: frozenset[str], side: Side) ->
 
 def _narrowed(coded: frozenset[str], sites: frozenset[str]) -> frozenset[str]:
     return sites if coded in _LIMBS and sites and sites < coded else coded
+
+
+def _names(known: Sequence[StudyCode], parts: StudyParts) -> StudyNames:
+    coded = tuple(one.code.display for one in known if one.code.display)
+    sites = tuple(name for one in parts.body_sites if (name := body_part_names().get((one.system, one.code))))
+    return StudyNames(coded=coded, sites=sites or tuple(parts.body_site_words), said=tuple(parts.words))
 
 
 def _contrast(stated: Iterable[StudyCode | NameReading]) -> Contrast:

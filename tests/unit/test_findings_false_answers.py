@@ -299,14 +299,23 @@ def test_gf_two_zones_make_no_study_later() -> None:
     assert followed(a_lung_rads("4A"), studies=[own, other]).guidance
 
 
-@pytest.mark.parametrize("code", ["82699-0", "36534-6", "37225-0", "35969-5"], ids=["ribs", "sternum", "joint", "esophagus"])
-def test_gf_a_ct_of_another_part_of_the_chest_ends_no_follow_up_of_the_lung(code: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("82699-0", "CT Ribs - left WO contrast"),
+        ("36534-6", "CT Sternum WO contrast"),
+        ("37225-0", "CT Sternoclavicular Joint"),
+        ("35969-5", "CT Esophagus"),
+    ],
+    ids=["ribs", "sternum", "joint", "esophagus"],
+)
+def test_gf_a_ct_of_another_part_of_the_chest_ends_no_follow_up_of_the_lung(code: str, name: str) -> None:
     later = imaged("later", "2026-11-01", site=None, procedureCode=[concept(LOINC, code)])
     order = an_order(code=concept(LOINC, code))
 
     done = the_open(a_lung_rads("4A"), studies=[a_study(), later])
 
-    assert "A later CT chest of 2026-11-01 does not answer it (it does not show the lungs)." in done.notes
+    assert f"A later CT chest of 2026-11-01 does not answer it ({name} does not show the lungs)." in done.notes
     assert followed(a_lung_rads("4A"), studies=[a_study()], orders=[order]).guidance
 
 

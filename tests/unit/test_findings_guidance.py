@@ -256,22 +256,25 @@ def test_risk_unknown_gives_no_step_where_the_rows_differ() -> None:
 
 
 @pytest.mark.parametrize(
-    "later",
+    ("later", "name"),
     [
-        a_study(id="later", started="2026-11-01"),
-        a_study(id="later", started="2026-11-01", series=[], procedureCode=[concept(LOINC, "87869-4")]),
-        a_study(id="later", started="2026-11-01", series=[], description="CT Chest w/o contrast"),
+        (a_study(id="later", started="2026-11-01"), "CT chest"),
+        (
+            a_study(id="later", started="2026-11-01", series=[], procedureCode=[concept(LOINC, "87869-4")]),
+            "CT Chest and Abdomen and Pelvis",
+        ),
+        (a_study(id="later", started="2026-11-01", series=[], description="CT Chest w/o contrast"), "CT Chest w/o contrast"),
     ],
     ids=["same region", "chest-abdomen-pelvis overlaps", "by description"],
 )
-def test_gf_a_later_chest_ct_ends_the_matter(later: dict[str, Any]) -> None:
+def test_gf_a_later_chest_ct_ends_the_matter(later: dict[str, Any], name: str) -> None:
     later["identifier"] = [{"system": "urn:dicom:uid", "value": "urn:oid:2.25.9"}]
 
     judgement = judged(a_lung_rads("3"), studies=[a_study(started="2026-04-20"), later])
 
     assert judgement.guidance == ()
     assert [(one.by, one.reason) for one in judgement.suppressed] == [
-        ("ImagingStudy/later", "a later chest CT was done on 2026-11-01")
+        ("ImagingStudy/later", f"a later chest CT was done on 2026-11-01 ({name})")
     ]
 
 

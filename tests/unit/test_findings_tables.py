@@ -430,7 +430,7 @@ def test_a_later_examination_of_the_kind_ends_the_matter() -> None:
     judgement = judged(an_assessment("bosniak", "IIF"), studies=[a_study(started="2021-10-20"), later | body])
 
     assert judgement.guidance == ()
-    assert judgement.suppressed[0].reason == "a later CT or MR of the kidney was done on 2026-11-01"
+    assert judgement.suppressed[0].reason == "a later CT or MR of the kidney was done on 2026-11-01 (CT abdomen/chest/pelvis)"
 
 
 def test_t8_an_unsigned_ai_assessment_computes_nothing() -> None:

@@ -1,0 +1,126 @@
+"""Which organs an examination shows, by its names: an ultrasound of the gallbladder shows nothing of the aorta (rule Gf).
+
+Families and regions find repeats and are too coarse for what answers a follow-up. What was imaged is read out of three sources:
+the names of known procedure codes, the body sites, and the words beside them. The first that names organs decides; an
+examination of the whole region shows all that lies in it. Words may so take an answer away that a code for the whole region
+seemed to give, and never add one: a reminder that is silenced wrongly is the worse fault.
+
+The words stand in ``tables/organ_words.csv``. Spec: clinical rules Gc, Gf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+from imaging_findings.anatomy import before_reason, phrases, phrases_in, words_of
+from imaging_findings.code_tables import rows
+
+# Slices and mammograms hold all that lies in their region; ultrasound shows what the probe was held to.
+_BY_REGION = frozenset({"CT", "MR", "NM", "MG"})
+
+
+class Shown(StrEnum):
+    """Whether an examination shows an organ."""
+
+    YES = "yes"
+    REGION_ONLY = "region-only"
+    """Only its region is stated: nobody can tell."""
+    NO = "no"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyNames:
+    """The names that one examination goes by. They hold text from outside, but for ``coded``."""
+
+    coded: tuple[str, ...] = ()
+    """Names of known procedure codes, out of the tables."""
+    sites: tuple[str, ...] = ()
+    """Names of body sites."""
+    said: tuple[str, ...] = ()
+    """Code texts and descriptions."""
+
+    @property
+    def best(self) -> str | None:
+        """The name for a person to read; None where there is none. A body site alone names no examination."""
+        return next((name for name in (*self.coded, *self.said) if name), None)
+
+
+NO_NAMES = StudyNames()
+
+
+class _Says(StrEnum):
+    ORGAN = "organ"
+    OTHER = "other"
+    WHOLE = "whole"
+    PART = "part"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    shows: str
+    of: frozenset[str]
+
+
+def shown(names: StudyNames, families: Iterable[str], organs: frozenset[str], regions: frozenset[str]) -> Shown:
+    """Whether the examination shows one of ``organs``, which lie in ``regions``; without organs there is nothing to ask."""
+    if not organs:
+        return Shown.YES
+    is_by_region = bool(_BY_REGION & set(families))
+    sources = ((names.coded,), (names.sites,), tuple((name,) for name in names.said))
+    seen: set[_Says] = set()
+    for place, source in enumerate(sources):
+        found = {_says(one, organs, regions) for one in source}
+        if _Says.ORGAN in found:
+            return Shown.YES
+        if _Says.OTHER in found:
+            return Shown.NO
+        # A scanner's body part is often that of its preset alone.
+        seen |= found if place != 1 or is_by_region else set()
+    is_whole = is_by_region or _Says.WHOLE in seen
+    return Shown.YES if is_whole and _Says.PART not in seen else Shown.REGION_ONLY
+
+
+@cache
+def known_organs() -> frozenset[str]:
+    """All organs that the table has names for."""
+    return frozenset(organ for row in rows("organ_words.csv") if row["shows"] != "region" for organ in row["of"].split())
+
+
+def organs_of(beginnings: Iterable[str]) -> frozenset[str]:
+    """The organs of the table that begin so, as a rule pack names its organ; empty for one that the table does not have."""
+    starts = tuple(beginnings)
+    return frozenset(organ for organ in known_organs() if organ.startswith(starts)) if starts else frozenset()
+
+
+def _says(names: Iterable[str], organs: frozenset[str], regions: frozenset[str]) -> _Says:
+    """What these names, taken together, say of the organs."""
+    words = [word for name in names for word in _read(name)]
+    of_organs = frozenset(organ for word in words if word.shows != "region" for organ in word.of)
+    is_part = any(word.shows == "part" for word in words)
+    if organs & of_organs:
+        return _Says.ORGAN
+    if not is_part and any(word.of & regions for word in words if word.shows == "region"):
+        return _Says.WHOLE
+    if of_organs:
+        return _Says.OTHER
+    return _Says.PART if is_part else _Says.NOTHING
+
+
+def _read(name: str) -> list[_Word]:
+    words = words_of(name)
+    # "US for transplanted kidney" names its organ nowhere else.
+    found = phrases_in(before_reason(words), _words())[0] or phrases_in(words, _words())[0]
+    return [_words()[phrase] for phrase in found]
+
+
+@cache
+def _words() -> Mapping[str, _Word]:
+    """What phrases show; one of the anatomy that the table of organs does not have is an organ of its own."""
+    found = {phrase: _Word("organ", frozenset({phrase} if regions else ())) for phrase, regions in phrases().items()}
+    for row in rows("organ_words.csv"):
+        found |= dict.fromkeys(row["words"].split("|"), _Word(row["shows"], frozenset(row["of"].split())))
+    return found
