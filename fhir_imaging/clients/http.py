@@ -1,7 +1,7 @@
 """The one maker of outbound HTTP sessions: allow-listed origins, timeouts, bounded retries of GET, no redirects.
 
 Every outside server is reached through a session made here. A request never chooses its own host: an origin that was not
-configured is refused before any connection (SMART Imaging Access groups 24 and 25).
+configured is refused before any lookup or connection (SMART Imaging Access groups 24 and 25).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from http.client import HTTPResponse
 from typing import Any
 from urllib.parse import urlencode
@@ -21,9 +22,11 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError, ReadTimeoutError
+from urllib3.util.connection import create_connection
 from urllib3.util.retry import Retry
 
+from fhir_imaging.clients.name_lookup import NameLookups, Resolver, is_address, system_addresses
 from fhir_imaging.errors import UpstreamError, UpstreamRefused, UpstreamTimeout
 from fhir_imaging.settings import origin_of
 
@@ -73,20 +76,53 @@ class _AnswerInTime(HTTPResponse):
             self.fp = io.BufferedReader(_ReadsInTime(sock, deadline))
 
 
-class _HttpInTime(HTTPConnection):
+class _ConnectsInTime(HTTPConnection):
+    """Finding the server's address and reaching it share one time. ``lookups`` says who is asked for addresses."""
+
     response_class = _AnswerInTime
+
+    def __init__(self, *args: Any, lookups: NameLookups, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lookups = lookups
 
     def connect(self) -> None:
         self.timeout = _time_to_connect(self.timeout)
         super().connect()
 
+    def _new_conn(self) -> socket.socket:
+        if is_address(self._dns_host):
+            return super()._new_conn()
+        until = None if self.timeout is None else time.monotonic() + self.timeout
+        try:
+            addresses = self._lookups.addresses(self._dns_host, self.port, self.timeout)
+            return self._first_open(addresses, until)
+        except TimeoutError as exc:
+            raise ConnectTimeoutError(self, f"Connection to {self.host} timed out.") from exc
+        except socket.gaierror as exc:
+            raise NameResolutionError(self.host, self, exc) from exc
+        except (OSError, UnicodeError) as exc:
+            raise NewConnectionError(self, f"No connection to {self.host}: {type(exc).__name__}") from exc
 
-class _HttpsInTime(HTTPSConnection):
-    response_class = _AnswerInTime
+    def _first_open(self, addresses: Sequence[str], until: float | None) -> socket.socket:
+        """A connection to the first address that takes one; the last address's failure where none does."""
+        failure: OSError = OSError("no address")
+        for address in addresses:
+            left = None if until is None else max(_LEAST_WAIT_S, until - time.monotonic())
+            try:
+                return create_connection(
+                    (address, self.port), left, source_address=self.source_address, socket_options=self.socket_options
+                )
+            except OSError as exc:
+                failure = exc
+        raise failure
 
-    def connect(self) -> None:
-        self.timeout = _time_to_connect(self.timeout)
-        super().connect()
+
+class _HttpInTime(_ConnectsInTime):
+    pass
+
+
+class _HttpsInTime(_ConnectsInTime, HTTPSConnection):
+    pass
 
 
 class _HttpPool(HTTPConnectionPool):
@@ -98,9 +134,16 @@ class _HttpsPool(HTTPSConnectionPool):
 
 
 class _AdapterInTime(HTTPAdapter):
+    def __init__(self, lookups: NameLookups, *args: Any, **kwargs: Any) -> None:
+        self._lookups = lookups
+        super().__init__(*args, **kwargs)
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+        pools = {"http": _HttpPool, "https": _HttpsPool}
+        self.poolmanager.pool_classes_by_scheme = {
+            scheme: partial(pool, lookups=self._lookups) for scheme, pool in pools.items()
+        }
 
 
 def _time_to_connect(timeout: float | None) -> float | None:
@@ -115,7 +158,15 @@ class OutboundSession(requests.Session):
     ``trust_env`` is off: a proxy variable or a .netrc must not see tokens. Thread-safe for the plain calls made here.
     """
 
-    def __init__(self, allowed_origins: Iterable[str], *, timeout_s: float = 10.0, retries: int = 1, pool: int = 16) -> None:
+    def __init__(
+        self,
+        allowed_origins: Iterable[str],
+        *,
+        timeout_s: float = 10.0,
+        retries: int = 1,
+        pool: int = 16,
+        resolver: Resolver = system_addresses,
+    ) -> None:
         super().__init__()
         self.allowed_origins = frozenset(origin_of(origin) for origin in allowed_origins)
         self.timeout_s = timeout_s
@@ -132,7 +183,7 @@ class OutboundSession(requests.Session):
             respect_retry_after_header=False,
             raise_on_status=False,
         )
-        adapter = _AdapterInTime(max_retries=retry, pool_connections=pool, pool_maxsize=pool)
+        adapter = _AdapterInTime(NameLookups(resolver), max_retries=retry, pool_connections=pool, pool_maxsize=pool)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
