@@ -36,6 +36,10 @@ def create_chart_blueprint(
 ) -> Blueprint:
     """The chart's blueprint. Makes the CDS client key in the state directory on first use."""
     settings, authorization = services.settings, services.authorization
+
+    def local_clock() -> datetime:
+        return clock().astimezone(settings.zone)
+
     app_launch_url = f"{settings.app_url}/launch"
     key = load_or_make_key(settings.state_dir / CDS_CLIENT_KEY_FILE)
     client = HookClient(
@@ -44,7 +48,7 @@ def create_chart_blueprint(
         clock=clock,
         timeout_s=service_timeout_s,
     )
-    records = ChartRecords(services.store)
+    records = ChartRecords(services.store, settings.zone)
     firer = HookFirer(
         client=client,
         records=records,
@@ -59,11 +63,11 @@ def create_chart_blueprint(
         records=records,
         firer=firer,
         desk=CardDesk(client=client, orders=records, fhir_base=settings.fhir_base, clock=clock),
-        orders=OrderDesk(records=records, user=settings.default_user, clock=clock),
-        bookings=BookingDesk(records=records, clock=clock),
+        orders=OrderDesk(records=records, user=settings.default_user, clock=local_clock),
+        bookings=BookingDesk(records=records, clock=local_clock),
         launches=LaunchDesk(clients=settings.clients, fhir_base=settings.fhir_base, issue=_launch_issuer(authorization)),
         key=key,
-        clock=clock,
+        clock=local_clock,
     )
     return ChartViews(parts).blueprint()
 

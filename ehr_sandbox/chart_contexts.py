@@ -34,7 +34,7 @@ def patient_view_context(moment: ChartMoment) -> dict[str, Any]:
 
 
 def order_sign_context(moment: ChartMoment, drafts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """All drafts that are about to be signed."""
+    """The drafts that are about to be signed, whether these are all that there are or not."""
     return patient_view_context(moment) | {"draftOrders": _bundle(drafts)}
 
 

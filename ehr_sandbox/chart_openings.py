@@ -59,8 +59,9 @@ class CardState:
 class ChartOpening:
     """One opening of one patient's chart. Its lock makes an answer to a card happen once.
 
-    `composition` is the order in the form, `checked_drafts` the version of each draft that order-sign was fired for, and
-    `proposed` the appointment that appointment-book was fired for. `work_number` counts what the clinician has begun to do.
+    `composition` is the order in the form and `medication_id` the id of the medicine in its form. `chosen_drafts` are those
+    that order-sign was fired for, by reference, `checked_drafts` the version that each draft had then, and `proposed` the
+    appointment that appointment-book was fired for. `work_number` counts what the clinician has begun to do.
     """
 
     opening_id: str
@@ -69,6 +70,8 @@ class ChartOpening:
     log: WireLog = field(default_factory=WireLog)
     places: dict[Place, dict[str, CardState]] = field(default_factory=dict)
     composition: Composition | None = None
+    medication_id: str = ""
+    chosen_drafts: frozenset[str] = frozenset()
     checked_drafts: Mapping[str, str] = field(default_factory=dict)
     proposed: Mapping[str, Any] | None = None
     work_number: int = 0

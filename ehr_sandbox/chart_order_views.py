@@ -12,8 +12,8 @@ from ehr_sandbox.chart_openings import ChartOpening, Place
 from ehr_sandbox.chart_order_desk import by_reference
 from ehr_sandbox.chart_orders import reference_to
 from ehr_sandbox.chart_parts import ChartParts, ChartRoute, Firing, fired, hook_is
-from ehr_sandbox.chart_summary import concept_text, order_row
-from ehr_sandbox.chart_web import read_json_object, text_field
+from ehr_sandbox.chart_summary import concept_text, draft_row
+from ehr_sandbox.chart_web import read_json_object, text_field, texts_field
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +92,26 @@ class OrderViews:
         return jsonify(text="The draft order was removed.")
 
     def open_signing(self, patient_id: str) -> Response:
-        """The drafts that would be signed."""
-        opening = self.parts.opening(read_json_object(), patient_id)
+        """The drafts that may be signed: all are chosen, or the one that is named by its reference."""
+        posted = read_json_object()
+        opening = self.parts.opening(posted, patient_id)
         opening.begin_work()
-        rows = [order_row(draft) for draft in self.parts.orders.drafts(opening)]
-        return jsonify(html=render_template("chart/work_signing.html", rows=rows))
+        rows = [draft_row(draft) for draft in self.parts.orders.drafts(opening)]
+        only = text_field(posted, "order")
+        return jsonify(html=render_template("chart/work_signing.html", rows=rows, only=only))
 
     def fire_order_sign(self, patient_id: str) -> Response:
-        """Fires order-sign for all drafts; from now on they can be signed as they are."""
-        opening = self.parts.opening(read_json_object(), patient_id)
-        drafts = self.parts.orders.begin_signing(opening)
+        """Fires order-sign for the drafts that are chosen, or all; from now on these can be signed as they are."""
+        posted = read_json_object()
+        opening = self.parts.opening(posted, patient_id)
+        drafts = self.parts.orders.begin_signing(opening, texts_field(posted, "orders"))
         context = order_sign_context(self.parts.moment(opening), drafts)
         return fired(self.parts, opening, _firing("order-sign", context, "signature", drafts))
 
     def sign(self, patient_id: str) -> Response:
         """Signs the drafts that were checked, whatever the cards say."""
-        count = self.parts.orders.sign(self.parts.opening(read_json_object(), patient_id))
+        posted = read_json_object()
+        count = self.parts.orders.sign(self.parts.opening(posted, patient_id), texts_field(posted, "orders"))
         return jsonify(text=f"{count} {'order' if count == 1 else 'orders'} signed.")
 
     def _form(self, opening: ChartOpening, form: OrderForm) -> str:

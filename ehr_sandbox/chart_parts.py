@@ -25,7 +25,10 @@ ChartRoute = tuple[str, str, Callable[..., Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartParts:
-    """Everything that the chart's pages work with. `clock` gives aware UTC time; `user` is a relative reference."""
+    """Everything that the chart's pages work with. `user` is a relative reference.
+
+    `clock` gives aware time in the chart's zone, so that today is the day that people there are having.
+    """
 
     base_url: str
     app_launch_url: str

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, tzinfo
+from functools import partial
 from typing import Any
 
 from ehr_sandbox.chart_prefetch import QueryFailed
@@ -27,6 +29,8 @@ from ehr_sandbox.fhir_store import FhirRecords
 from ehr_sandbox.fhir_validation import checked_resource
 
 _MAX_ROWS = 50
+DRAFT_TYPES = ("ServiceRequest", "MedicationRequest")
+"""The orders that this chart drafts and signs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +43,10 @@ class _SectionQuery:
 
 _ORDERS = _SectionQuery(key="orders", heading="Orders", resource_type="ServiceRequest", row=order_row)
 _APPOINTMENTS = _SectionQuery(key="appointments", heading="Appointments", resource_type="Appointment", row=appointment_row)
+_MEDICATIONS = _SectionQuery(key="medications", heading="Medications", resource_type="MedicationRequest", row=medication_row)
 _RECORD_SECTIONS = (
     _SectionQuery(key="problems", heading="Problems", resource_type="Condition", row=condition_row),
-    _SectionQuery(key="medications", heading="Medications", resource_type="MedicationRequest", row=medication_row),
+    _MEDICATIONS,
     _SectionQuery(key="encounters", heading="Encounters", resource_type="Encounter", row=encounter_row),
     _APPOINTMENTS,
     _SectionQuery(key="imaging", heading="Imaging", resource_type="ImagingStudy", row=imaging_row),
@@ -55,6 +60,8 @@ class ChartRecords:
     """Reads for prefetch and for the page, and the writes that the chart makes: orders and appointments."""
 
     store: FhirRecords
+    zone: tzinfo = UTC
+    """Where the practice is: the days and times of appointments are told by its clock."""
 
     @property
     def fhir_base(self) -> str:
@@ -131,18 +138,24 @@ class ChartRecords:
         """The patient's orders, drafts among them, each with the day that is booked for it."""
         section = self._section(_ORDERS, patient_id)
         try:
-            days = booked_days(self.appointments(patient_id))
+            days = booked_days(self.appointments(patient_id), self.zone)
+            medicines = [medication_row(draft) for draft in self._drafts("MedicationRequest", patient_id)]
         except QueryFailed:
             return section
-        return replace(section, rows=tuple(replace(row, booked=days.get(row.order_id, "")) for row in section.rows))
+        rows = (*medicines, *(replace(row, booked=days.get(row.order_id, "")) for row in section.rows))
+        return replace(section, rows=newest_first(rows))
 
     def appointments_section(self, patient_id: str) -> Section:
         """The patient's appointments."""
         return self._section(_APPOINTMENTS, patient_id)
 
+    def medications_section(self, patient_id: str) -> Section:
+        """The patient's medications; drafts stand among the orders until they are signed."""
+        return self._section(_MEDICATIONS, patient_id)
+
     def draft_orders(self, patient_id: str) -> list[dict[str, Any]]:
-        """The patient's unsigned orders. Raises QueryFailed."""
-        return self._resources("ServiceRequest", (("patient", patient_id), ("status", "draft"), ("_count", str(_MAX_ROWS))))
+        """The patient's unsigned orders, of examinations and of medicines. Raises QueryFailed."""
+        return [draft for resource_type in DRAFT_TYPES for draft in self._drafts(resource_type, patient_id)]
 
     def appointments(self, patient_id: str) -> list[dict[str, Any]]:
         """The patient's appointments, past ones among them. Raises QueryFailed."""
@@ -152,17 +165,20 @@ class ChartRecords:
         """The patient's problems, for choosing the reason of an order. Raises QueryFailed."""
         return self._resources("Condition", (("patient", patient_id), ("_count", str(_MAX_ROWS))))
 
+    def _drafts(self, resource_type: str, patient_id: str) -> list[dict[str, Any]]:
+        return self._resources(resource_type, (("patient", patient_id), ("status", "draft"), ("_count", str(_MAX_ROWS))))
+
     def _section(self, query: _SectionQuery, patient_id: str) -> Section:
         parameters = (("patient", patient_id), ("_count", str(_MAX_ROWS)))
         try:
             found = self._resources(query.resource_type, parameters)
         except QueryFailed:
             return Section(key=query.key, heading=query.heading, rows=(), missing="could not be read")
-        return Section(
-            key=query.key,
-            heading=query.heading,
-            rows=newest_first(query.row(resource) for resource in found),
-        )
+        draw = partial(appointment_row, zone=self.zone) if query is _APPOINTMENTS else query.row
+        rows = [draw(resource) for resource in found]
+        if query is _MEDICATIONS:
+            rows = [row for row in rows if row.status != "draft"]
+        return Section(key=query.key, heading=query.heading, rows=newest_first(rows))
 
     def _resources(self, resource_type: str, parameters: tuple[tuple[str, str], ...]) -> list[dict[str, Any]]:
         entries = self.search(resource_type, parameters).get("entry", [])

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, tzinfo
 from typing import Any
+
+from ehr_sandbox.chart_times import local_moment, shown_time
 
 _SEXES = {"male": "Male", "female": "Female", "other": "Other", "unknown": "Unknown sex"}
 _MRN_TYPE = "MR"
 # An appointment of one of these statuses holds no place for its order any more.
 _LAPSED = frozenset({"cancelled", "noshow", "entered-in-error"})
+# An appointment of one of these is still to be kept, so it can be cancelled.
+STANDING = frozenset({"proposed", "pending", "booked", "waitlist"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +33,8 @@ class Row:
     """One line of a chart section. `day` is a FHIR date (YYYY-MM-DD, shorter if the record is).
 
     `study_id` is the id of an ImagingStudy whose images can be opened from the line, `order_id` that of a ServiceRequest
-    with which something can be done from the line, and `booked` the day for which that order is booked.
+    with which something can be done from the line, and `booked` the day for which that order is booked. `reference` names
+    an order of any type (`Type/id`), `appointment_id` an appointment that can be cancelled.
     """
 
     day: str
@@ -40,6 +45,8 @@ class Row:
     study_id: str = ""
     order_id: str = ""
     booked: str = ""
+    reference: str = ""
+    appointment_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +155,7 @@ def medication_row(medication: Mapping[str, Any]) -> Row:
         title=concept_text(medication.get("medicationCodeableConcept")) or "Medication",
         facts=tuple(filter(None, dosages)),
         status=_text(medication.get("status")),
+        reference=f"MedicationRequest/{_text(medication.get('id'))}",
     )
 
 
@@ -165,27 +173,38 @@ def order_row(order: Mapping[str, Any]) -> Row:
         status=_text(order.get("status")),
         text="\n".join(filter(None, notes)),
         order_id=_text(order.get("id")),
+        reference=f"ServiceRequest/{_text(order.get('id'))}",
     )
 
 
-def appointment_row(appointment: Mapping[str, Any]) -> Row:
+def draft_row(order: Mapping[str, Any]) -> Row:
+    """The row of an order of whatever type can be drafted here."""
+    return medication_row(order) if order["resourceType"] == "MedicationRequest" else order_row(order)
+
+
+def appointment_row(appointment: Mapping[str, Any], zone: tzinfo = UTC) -> Row:
+    """The appointment on the day and at the time that a clock in the zone shows."""
     kinds = [concept_text(kind) for kind in _objects(appointment.get("serviceType"))]
-    start = _text(appointment.get("start"))
+    start = local_moment(appointment.get("start"), zone)
+    status = _text(appointment.get("status"))
     return Row(
-        day=_day(start),
+        day=start.date().isoformat() if start else _day(appointment.get("start")),
         title=_text(appointment.get("description")) or next(filter(None, kinds), "") or "Appointment",
-        facts=(f"{start[11:16]} UTC",) if start[10:11] == "T" and start.endswith("Z") else (),
-        status=_text(appointment.get("status")),
+        facts=(shown_time(start),) if start else (),
+        status=status,
+        appointment_id=_text(appointment.get("id")) if status in STANDING else "",
     )
 
 
-def booked_days(appointments: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Ids of orders with an appointment that stands → the day of the appointment."""
+def booked_days(appointments: Iterable[Mapping[str, Any]], zone: tzinfo = UTC) -> dict[str, str]:
+    """Ids of orders with an appointment that stands → the day of the appointment in the zone."""
     days: dict[str, str] = {}
     for appointment in appointments:
         for basis in _objects(appointment.get("basedOn")):
             if appointment.get("status") not in _LAPSED:
-                days[_text(basis.get("reference")).rpartition("/")[2]] = _day(appointment.get("start")) or "a day not set"
+                days[_text(basis.get("reference")).rpartition("/")[2]] = (
+                    appointment_row(appointment, zone).day or "a day not set"
+                )
     return days
 
 

@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException
 from ehr_sandbox.chart_actions import Outcome
 from ehr_sandbox.chart_contexts import patient_view_context
 from ehr_sandbox.chart_launch import ChartLaunch, NotRegistered
+from ehr_sandbox.chart_medication_views import MedicationViews
 from ehr_sandbox.chart_openings import ChartOpening, Place, UnknownCard, UnknownOpening
 from ehr_sandbox.chart_order_desk import NotPossible
 from ehr_sandbox.chart_order_views import OrderViews
@@ -59,7 +60,8 @@ class ChartViews:
             ("/cds-client/jwks.json", "GET", self.jwks),
         ):
             chart.add_url_rule(rule, view_func=view, methods=[method])
-        for rule, method, work in (*OrderViews(self._parts).routes(), *VisitViews(self._parts).routes()):
+        further = (OrderViews(self._parts), MedicationViews(self._parts), VisitViews(self._parts))
+        for rule, method, work in (route for views in further for route in views.routes()):
             chart.add_url_rule(rule, view_func=work, methods=[method])
         chart.register_error_handler(UnknownOpening, _gone)
         chart.register_error_handler(UnknownCard, _answered_already)

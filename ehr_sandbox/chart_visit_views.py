@@ -33,6 +33,7 @@ class VisitViews:
             (f"{chart}/work/booking", "POST", self.open_booking),
             (f"{chart}/hooks/appointment-book", "POST", self.fire_booking),
             (f"{chart}/appointments", "POST", self.book),
+            (f"{chart}/appointments/cancel", "POST", self.cancel),
             (f"{chart}/work/study", "POST", self.open_study),
             (f"{chart}/hooks/imaging-study-complete", "POST", self.fire_study_complete),
         )
@@ -60,8 +61,8 @@ class VisitViews:
         opening.begin_work()
         today, planned = self.parts.clock().date().isoformat(), read_form(order).planned
         day = planned if planned > today else ""
-        html = render_template("chart/work_booking.html", row=order_row(order), today=today, day=day, minutes=SLOT_MINUTES)
-        return jsonify(html=html)
+        shown = {"row": order_row(order), "today": today, "day": day, "minutes": SLOT_MINUTES}
+        return jsonify(html=render_template("chart/work_booking.html", zone=str(self.parts.bookings.zone), **shown))
 
     def fire_booking(self, patient_id: str) -> Response:
         """Fires appointment-book for the day that is chosen."""
@@ -78,7 +79,13 @@ class VisitViews:
         posted = read_json_object()
         opening = self.parts.opening(posted, patient_id)
         start = self.parts.bookings.confirm(opening, text_field(posted, "order"))
-        return jsonify(text=f"Booked for {start[:10]}, {start[11:16]} UTC.")
+        return jsonify(text=f"Booked for {start}.")
+
+    def cancel(self, patient_id: str) -> Response:
+        """Cancels an appointment; its order can be booked again."""
+        posted = read_json_object()
+        start = self.parts.bookings.cancel(self.parts.opening(posted, patient_id), text_field(posted, "appointment"))
+        return jsonify(text=f"The appointment of {start} was cancelled.")
 
     def open_study(self, patient_id: str) -> Response:
         """The study that is announced as complete."""

@@ -75,6 +75,14 @@ def text_field(fields: dict[str, Any], name: str) -> str:
     return value
 
 
+def texts_field(fields: dict[str, Any], name: str) -> frozenset[str] | None:
+    """A list of texts; absent is None, anything else is answered 400."""
+    value = fields.get(name)
+    if value is not None and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+        abort(400)
+    return None if value is None else frozenset(value)
+
+
 def position_field(fields: dict[str, Any], name: str) -> int:
     """A whole number member, counted from 0; anything else is answered 400."""
     value = fields.get(name)

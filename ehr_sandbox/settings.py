@@ -1,9 +1,11 @@
 """What a sandbox EHR is configured with: its addresses, its registered clients and its state directory."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 TokenEndpointAuthMethod = Literal["none", "client_secret_basic", "private_key_jwt"]
 
@@ -66,6 +68,8 @@ class SandboxSettings:
     serves_imaging: bool = True
     """Whether `smart-imaging-access` stands in the capabilities of this server itself."""
     default_user: str = "Practitioner/demo-gp"
+    time_zone: str = "UTC"
+    """Zone of the practice by its IANA name (`Europe/Berlin`): its clock tells the chart's today and its appointments."""
     access_token_lifetime_s: int = 300
     code_lifetime_s: int = 60
     launch_lifetime_s: int = 300
@@ -80,6 +84,12 @@ class SandboxSettings:
             raise ValueError("access_token_lifetime_s must be between 1 and 3600")
         if self.base_url.endswith("/"):
             raise ValueError("base_url must not end with a slash")
+        zone_of(self.time_zone)
+
+    @property
+    def zone(self) -> tzinfo:
+        """The zone of the practice."""
+        return zone_of(self.time_zone)
 
     @property
     def fhir_base(self) -> str:
@@ -104,6 +114,17 @@ class SandboxSettings:
         """Browser origins that may call the token endpoint and the FHIR API."""
         redirect_origins = (origin_of(uri) for client in self.clients for uri in client.redirect_uris)
         return frozenset((*self.cors_origins, *redirect_origins, origin_of(self.base_url)))
+
+
+def zone_of(name: str) -> tzinfo:
+    """The zone of an IANA name. Raises ValueError for a name that is none, or that this machine has no table of."""
+    # Without a table of zones on the machine there is still UTC.
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is no IANA time zone known here") from error
 
 
 def origin_of(url: str) -> str:

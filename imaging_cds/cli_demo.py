@@ -21,6 +21,7 @@ from imaging_cds.demo_plan import (
     DEFAULT_DIRECTORY,
     PASSWORD_VARIABLE,
     DemoOptions,
+    parse_time_zone,
     parse_trusted_cds_client,
     parse_trusted_issuer,
 )
@@ -36,12 +37,14 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     demo.add_argument("--viewer-dir", type=Path, default=DEFAULT_VIEWER_DIR, help="the OHIF files (default: %(default)s)")
     demo.add_argument("--workers", type=int, default=2, help="worker processes of the application (default: %(default)s)")
     demo.add_argument("--reset", action="store_true", help="forget everything that earlier runs kept and start anew")
+    _add_time_zone_argument(demo)
     _add_outsider_arguments(demo)
     demo.set_defaults(run=_run_demo)
     ehr = commands.add_parser("sandbox-ehr", help="the sandbox EHR alone (the demo starts it)")
     add_address_arguments(ehr)
     ehr.add_argument("--fhir", help="a real FHIR R4 server that stores in place of the sandbox's own")
     ehr.add_argument("--open-fhir", action="store_true", help="answer FHIR without a token, on this machine only")
+    _add_time_zone_argument(ehr)
     _add_cds_client_argument(ehr)
     ehr.set_defaults(run=_run_ehr)
     pacs = commands.add_parser("sandbox-pacs", help="the sandbox PACS alone (the demo starts it)")
@@ -70,6 +73,7 @@ def options_of(arguments: argparse.Namespace) -> DemoOptions:
         reset=given.get("reset", False),
         seed=given.get("seed", False),
         open_fhir=given.get("open_fhir", False),
+        time_zone=given.get("time_zone", "UTC"),
         trusted_issuers=tuple(given.get("trust_issuer") or ()),
         trusted_cds_clients=tuple(given.get("trust_cds_client") or ()),
         fhir_url=(given.get("fhir") or "").rstrip("/") or None,
@@ -98,6 +102,11 @@ def _add_outsider_arguments(demo: argparse.ArgumentParser) -> None:
     outsiders.add_argument(
         "--open-fhir", action="store_true", help="let a SMART launcher on this machine read the sandbox's FHIR without a token"
     )
+
+
+def _add_time_zone_argument(command: argparse.ArgumentParser) -> None:
+    words = "zone of the sandbox EHR's chart, such as Europe/Berlin (default: %(default)s)"
+    command.add_argument("--time-zone", type=_argument(parse_time_zone), default="UTC", metavar="NAME", help=words)
 
 
 def _add_cds_client_argument(to: argparse._ActionsContainer) -> None:

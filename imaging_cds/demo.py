@@ -88,11 +88,12 @@ def process_specs(options: DemoOptions) -> list[ProcessSpec]:
         )
     upstream = ("--fhir", options.fhir_url) if options.fhir_url else ()
     opened = ("--open-fhir",) if options.open_fhir else ()
+    zone = ("--time-zone", options.time_zone)
     hook_clients = [part for one in options.trusted_cds_clients for part in ("--trust-cds-client", f"{one.issuer}={one.keys}")]
     specs.append(
         ProcessSpec(
             title="The sandbox EHR",
-            command=python_command("sandbox-ehr", *here, *upstream, *opened, *hook_clients),
+            command=python_command("sandbox-ehr", *here, *upstream, *opened, *zone, *hook_clients),
             ready_url=f"{options.ehr_url}/fhir/metadata",
             log_file=options.logs / "ehr.log",
         )

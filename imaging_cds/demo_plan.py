@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ehr_sandbox.settings import zone_of
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import is_loopback, origin_of
 
@@ -58,6 +59,8 @@ class DemoOptions:
     reset: bool = False
     seed: bool = False
     open_fhir: bool = False
+    time_zone: str = "UTC"
+    """Zone of the sandbox EHR's practice by its IANA name; it tells the chart's today and its appointments."""
     trusted_issuers: tuple[TrustedIssuer, ...] = ()
     trusted_cds_clients: tuple[TrustedCdsClient, ...] = ()
     fhir_url: str | None = None
@@ -131,6 +134,12 @@ def parse_trusted_cds_client(text: str) -> TrustedCdsClient:
     if not issuer or not keys:
         raise ValueError("write it as ISSUER=JWKS_URL or ISSUER=FILE")
     return TrustedCdsClient(issuer=issuer, keys=keys)
+
+
+def parse_time_zone(text: str) -> str:
+    """The name of a time zone; ValueError when nobody here knows it."""
+    zone_of(text)
+    return text
 
 
 def check_options(options: DemoOptions) -> None:

@@ -5,6 +5,7 @@ The archive's image libraries are an optional extra and slow to load, so they ar
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ehr_sandbox.settings import SandboxSettings, demo_settings
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def ehr_settings(options: DemoOptions) -> SandboxSettings:
     """The sandbox EHR of this demo."""
-    return demo_settings(
+    settings = demo_settings(
         base_url=options.ehr_url,
         app_url=options.app_url,
         state_dir=(options.directory / "ehr").absolute(),
@@ -25,6 +26,7 @@ def ehr_settings(options: DemoOptions) -> SandboxSettings:
         open_fhir=options.open_fhir,
         cors_origins=options.cds_client_origins,
     )
+    return replace(settings, time_zone=options.time_zone)
 
 
 def pacs_settings(options: DemoOptions) -> PacsSettings:

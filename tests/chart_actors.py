@@ -232,7 +232,7 @@ class ChartActor:
 
     def forgets_everything(self) -> None:
         """Back to how it began: no orders, and a CDS service with nothing to say that was never asked."""
-        for resource_type in ("ServiceRequest", "Appointment"):
+        for resource_type in ("ServiceRequest", "MedicationRequest", "Appointment"):
             for resource in self.services.store.search(resource_type, {"patient": "demo-a"}):
                 self.services.store.delete(resource_type, resource["id"])
         self.cds.responses.clear()

@@ -2,6 +2,7 @@
 // the server's; this script posts its fields, fires the hook of the work in hand, and never lets a late answer overwrite a
 // newer one.
 
+import { choices, fields, isReady, isSure, nameConfirm, offerDose, waitingWords } from "./chart-form.js";
 import { Refusal, announce, attempt, chart, loadInto, loadOrders, loadWire, part, post } from "./chart-web.js";
 
 const DEBOUNCE_MS = 350;
@@ -15,24 +16,9 @@ let unfinishedOrder = false;
 
 const url = (path) => `${chart.dataset.chartUrl}/${path}`;
 
-function fields(doing) {
-  const element = form.firstElementChild;
-  const typed = element instanceof HTMLFormElement ? Object.fromEntries(new FormData(element)) : {};
-  if (doing.kind === "order") return { low_dose: "", ...typed };
-  if (doing.kind === "booking") return { order: doing.id, ...typed };
-  return doing.kind === "study" ? { study: doing.id } : {};
-}
-
-function isReady(doing) {
-  const element = form.firstElementChild;
-  if (doing.kind === "order") return element.elements.examination.value !== "";
-  if (doing.kind === "booking") return element.checkValidity();
-  return doing.kind !== "signing" || part("work-confirm") !== null;
-}
-
 // Opening and closing
 
-async function open(kind, id, opener, notice = "") {
+async function open(kind, id, opener, notice = "", leftOut = new Set()) {
   await leave();
   const doing = { kind, id, opener, timer: 0, isAsking: false, isStale: false };
   let drawn;
@@ -45,6 +31,8 @@ async function open(kind, id, opener, notice = "") {
   const { html } = drawn;
   current = doing;
   show(html, notice);
+  for (const one of choices()) one.checked &&= !leftOut.has(one.value);
+  nameConfirm(current.kind, false);
   cards.replaceChildren();
   if (notice) part("work-notice").focus();
   else (form.querySelector("[data-first]:not(:disabled)") ?? part("work-title")).focus();
@@ -65,12 +53,7 @@ function begin() {
     ask();
     return;
   }
-  const hints = {
-    order: "Choose an examination. Advice appears here while you write.",
-    booking: "Choose a day. Advice appears here.",
-    signing: "Nothing to check.",
-  };
-  hint(hints[current.kind]);
+  hint(waitingWords(current.kind));
 }
 
 function hint(text) {
@@ -105,7 +88,7 @@ function nameOrderButton() {
 }
 
 async function redrawOrders() {
-  await loadOrders();
+  await Promise.all([loadOrders(), loadInto(part("medications"), url("sections/medications"))]);
   nameOrderButton();
 }
 
@@ -126,9 +109,14 @@ function fault(text) {
 
 function askSoon() {
   clearTimeout(current.timer);
+  current.timer = 0;
   if (part("work-confirm")) part("work-confirm").disabled = true;
   part("work-notice").hidden = true;
-  if (!isReady(current)) return;
+  nameConfirm(current.kind, false);
+  if (!isReady(current)) {
+    if (current.kind === "signing") begin();
+    return busy(false);
+  }
   busy(true);
   current.timer = setTimeout(ask, DEBOUNCE_MS);
 }
@@ -145,7 +133,7 @@ async function ask() {
     while (doing.isStale && current === doing) {
       doing.isStale = false;
       const answer = await post(url(`hooks/${form.firstElementChild.dataset.hook}`), fields(doing));
-      if (current === doing && !doing.isStale && !doing.timer) draw(answer);
+      if (current === doing && !doing.isStale && !doing.timer && isReady(doing)) draw(answer);
     }
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
@@ -161,10 +149,8 @@ function draw(answer) {
   cards.innerHTML = answer.html;
   fault("");
   announce(answer.text);
-  const confirm = part("work-confirm");
-  if (!confirm) return;
-  confirm.textContent = answer.warns ? confirm.dataset.anyway : confirm.dataset.plain;
-  confirm.disabled = false;
+  nameConfirm(current.kind, answer.warns);
+  if (part("work-confirm")) part("work-confirm").disabled = false;
 }
 
 function refuse(text) {
@@ -177,7 +163,7 @@ function refuse(text) {
 // After a suggestion was taken: the work that it changes is drawn and checked anew. False where the card may simply stay.
 export async function afterAccept(answer, isBesideWork) {
   if (current?.kind === "signing") {
-    await open("signing", "", current.opener, answer.text);
+    await openSigning(current.opener, answer.text);
     return true;
   }
   if (current?.kind !== "order" || !(isBesideWork || answer.form)) return false;
@@ -201,6 +187,12 @@ export async function afterAccept(answer, isBesideWork) {
   return true;
 }
 
+// The drafts are listed anew; what was left out of the signature stays left out.
+async function openSigning(opener, notice) {
+  const leftOut = new Set(choices().filter((one) => !one.checked).map((one) => one.value));
+  await open("signing", "", opener, notice, leftOut);
+}
+
 async function finish(path, posted) {
   const answer = await post(url(path), posted);
   await redrawOrders();
@@ -210,11 +202,11 @@ async function finish(path, posted) {
 async function submit(submitter) {
   const doing = current;
   try {
-    if (doing.kind === "order") {
+    if (doing.kind === "order" || doing.kind === "medication") {
       clearTimeout(doing.timer);
-      const text = await finish("orders/save", fields(doing));
+      if (doing.kind === "order") unfinishedOrder = false;
+      const text = await finish(doing.kind === "order" ? "orders/save" : "medications", fields(doing));
       doing.kind = "done";
-      unfinishedOrder = false;
       if (submitter.dataset.then) await open(submitter.dataset.then, "", doing.opener);
       else await close();
       announce(text);
@@ -227,7 +219,7 @@ async function submit(submitter) {
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     // Drafts that have changed meanwhile are listed and checked again; the clinician decides once more.
-    if (doing.kind === "signing") await open("signing", "", doing.opener, error.message);
+    if (doing.kind === "signing") await openSigning(doing.opener, error.message);
     else fault(error.message);
   }
 }
@@ -241,16 +233,18 @@ async function discard() {
 }
 
 async function remove(button) {
-  if (!button.dataset.isSure) {
-    button.dataset.isSure = "yes";
-    const was = button.innerHTML;
-    button.textContent = "Really remove?";
-    button.addEventListener("blur", () => ((button.innerHTML = was), delete button.dataset.isSure), { once: true });
-    return;
-  }
+  if (!isSure(button, "Really remove?")) return;
   const text = await finish("orders/remove", { order: button.dataset.remove });
-  if (current?.kind === "signing") await open("signing", "", current.opener, text);
+  if (current?.kind === "signing") await openSigning(current.opener, text);
   else document.querySelector('#orders [data-work="order"]:not([data-id])')?.focus();
+  announce(text);
+}
+
+async function cancel(button) {
+  if (!isSure(button, "Really cancel?")) return;
+  const text = await finish("appointments/cancel", { appointment: button.dataset.cancel });
+  await loadInto(part("appointments"), url("sections/appointments"));
+  part("heading-appointments").focus();
   announce(text);
 }
 
@@ -260,10 +254,14 @@ export function listensToWork() {
     if (!button) return;
     if (button.dataset.work) attempt(button, () => open(button.dataset.work, button.dataset.id ?? "", button));
     if (button.dataset.remove) attempt(button, () => remove(button));
+    if (button.dataset.cancel) attempt(button, () => cancel(button));
     if ("discard" in button.dataset) attempt(button, discard);
     if ("recheck" in button.dataset) attempt(button, ask);
   });
-  form.addEventListener("input", () => askSoon());
+  form.addEventListener("input", (event) => {
+    if (event.target.name === "medicine") offerDose(event.target);
+    askSoon();
+  });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     attempt(event.submitter, () => submit(event.submitter));
