@@ -17,6 +17,7 @@ from imaging_findings.order_advice import OrderAdvice, Reason
 from imaging_findings.order_answers import Answering, answering
 from imaging_findings.order_facts import ImagingOrder, PriorStudy
 from imaging_findings.order_policy import OrderPolicy
+from imaging_findings.organs import Shown
 from imaging_findings.rules import Packs, Urgency
 from imaging_findings.screening_answers import NOT_BY_SCREENING, is_answered_by_screening, screening_words
 from imaging_findings.sides import side_of
@@ -107,11 +108,15 @@ def follow_up_advice(
 
 
 def asking_studies(order: ImagingOrder, found: OpenFindings, policy: OrderPolicy, today: date) -> frozenset[str]:
-    """``ImagingStudy/id`` of the studies whose own findings ask for this very order at this time: no priors that it repeats."""
+    """``ImagingStudy/id`` of the studies whose own findings ask for this very order at this time: no priors that it repeats.
+
+    Nor is the examination that did the step before the one that the order is for.
+    """
     asking = [one.guidance for one in found.follow_ups if answers_in_time(order, one, policy, today)]
     if not order.kind.is_screening:
         asking += [one.guidance for one in found.work_ups if one.asks_for_images and _is_among(order, one.answer)]
-    return frozenset(one.study.reference for one in asking if one.study)
+    seen = [study for one in asking for study in (one.study, one.followed)]
+    return frozenset(study.reference for study in seen if study)
 
 
 def fitting_follow_up(order: ImagingOrder, follow_ups: Sequence[OpenFollowUp]) -> OpenFollowUp | None:
@@ -165,6 +170,9 @@ def _not_fitting(order: ImagingOrder, follow_up: OpenFollowUp, studies: Sequence
     elif follow_up.answer.may_be_met_by(order):
         headline = f"may answer the follow-up due {due}, which asks for {asked}"
         line = ("Other modality", f"the follow-up names {asked}; its rule set lets this examination answer it too")
+    elif follow_up.answer.is_of_other_organ(order):
+        headline = f"does not replace the follow-up {asked} due {due}"
+        line = ("Other organ", f"the follow-up asks for {asked}; {order.name} does not show the {_organs(follow_up)}")
     else:
         headline = f"does not replace the follow-up {asked} due {due}"
         line = ("Wrong examination", f"the follow-up asks for {asked}")
@@ -177,6 +185,8 @@ def _fitting(
     order: ImagingOrder, follow_up: OpenFollowUp, studies: Sequence[PriorStudy], policy: OrderPolicy, today: date
 ) -> OrderAdvice:
     due, lines, seen = follow_up.due, [_open_line(follow_up)], _seen_on(follow_up, studies)
+    if not order.kind.is_intervention and follow_up.answer.organ_in(order) is Shown.REGION_ONLY:
+        lines.append(("Organ", f"the order states only its region, not whether it shows the {_organs(follow_up)}"))
     if order.kind.is_screening and not is_answered_by_screening(follow_up.guidance):
         lines.append(("Screening", screening_words(follow_up.examination)))
         headline = f"{NOT_BY_SCREENING} due {due}"
@@ -202,6 +212,10 @@ def _fitting(
 
 def _is_other_contrast(order: ImagingOrder, follow_up: OpenFollowUp) -> bool:
     return follow_up.answer.asks_for_no_contrast and order.kind.contrast.is_given
+
+
+def _organs(follow_up: OpenFollowUp) -> str:
+    return " or ".join(sorted(follow_up.answer.organs))
 
 
 def _open_line(follow_up: OpenFollowUp) -> tuple[str, str]:
