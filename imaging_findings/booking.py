@@ -31,8 +31,9 @@ from enum import StrEnum
 from typing import Any
 
 from imaging_findings.appointments import AppointmentSource, ProposedAppointment, read_appointments
+from imaging_findings.asked_organs import LUNG
 from imaging_findings.facts import QUERIES, FactQuery, Facts, read_facts
-from imaging_findings.follow_ups_to_book import LUNG, FollowUpToBook, WorkUpToBook, open_to_book, work_ups_to_book
+from imaging_findings.follow_ups_to_book import FollowUpToBook, WorkUpToBook, open_to_book, work_ups_to_book
 from imaging_findings.rules import Urgency
 from imaging_findings.site_policy import SitePolicy
 from imaging_findings.study_kinds import Basis, Contrast, StudyKind
@@ -152,7 +153,8 @@ def _judge(
         why = "the follow-up is ordered separately" if first.is_ordered else "the follow-up is routine and not what it is for"
         return QuietBooking(appointment.key, why, first.guidance.finding.reference)
     near = [one for one in follow_ups if one in named or _is_near(one, appointment, rules)]
-    wrong = [one for one in near if one.is_of_other_side(appointment.kind) or _is_wrong(one, appointment)]
+    kind = appointment.kind
+    wrong = [one for one in near if one.is_of_other_side(kind) or _is_wrong(one, kind, is_named=one in named)]
     if not wrong:
         return QuietBooking(appointment.key, "it has to do with no open follow-up")
     nearest = min(wrong, key=lambda one: (one not in named, one.due.latest))
@@ -232,8 +234,10 @@ def _is_near(follow_up: FollowUpToBook, appointment: ProposedAppointment, rules:
     return not (follow_up.is_ordered or follow_up.is_routine) and day >= _first_day(follow_up, rules)
 
 
-def _is_wrong(follow_up: FollowUpToBook, appointment: ProposedAppointment) -> bool:
-    kind = appointment.kind
+def _is_wrong(follow_up: FollowUpToBook, kind: StudyKind, *, is_named: bool) -> bool:
+    # Nobody takes a gallbladder for an aorta: another organ is a mistake only where the finding itself is named.
+    if is_named and follow_up.is_of_other_organ(kind):
+        return True
     if not follow_up.is_firm or len(follow_up.families) != 1 or kind.is_intervention or not kind.families:
         return False
     if follow_up.guidance.finding.kind in LUNG and "NM" in kind.families:

@@ -14,17 +14,18 @@ from datetime import datetime
 
 from imaging_findings.advice import Guidance
 from imaging_findings.appointments import ProposedAppointment
+from imaging_findings.asked_organs import LUNG, asked_organs, table_of
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Kind
 from imaging_findings.guidance import judge
 from imaging_findings.intervals import DueWindow
+from imaging_findings.organs import Shown, shown
 from imaging_findings.rules import Packs, Urgency
 from imaging_findings.screening_answers import is_answered_by_screening
 from imaging_findings.sides import on_side_of
 from imaging_findings.study_kinds import Side, StudyKind, study_kind_of
 
 _CHEST_CT = StudyKind(families=frozenset({"CT"}), regions=frozenset({"chest"}))
-LUNG = frozenset({Kind.LUNG_RADS, Kind.NODULE})
 _CODED = LUNG | {Kind.ASSESSMENT}
 
 
@@ -34,6 +35,8 @@ class WorkUpToBook:
 
     guidance: Guidance
     kinds: tuple[StudyKind, ...]
+    organs: frozenset[str] = frozenset()
+    """What an examination that answers must show; empty where no rule names it."""
 
     @property
     def families(self) -> frozenset[str]:
@@ -67,7 +70,14 @@ class WorkUpToBook:
 
     def is_answered_by(self, kind: StudyKind) -> bool:
         """Whether an examination of this kind answers it, whenever it takes place."""
-        return any(one.overlaps(kind) for one in self.kinds)
+        return any(one.overlaps(kind) for one in self.kinds) and self._organ_in(kind) is not Shown.NO
+
+    def is_of_other_organ(self, kind: StudyKind) -> bool:
+        """Whether an examination of this kind would answer it, did it not show another organ alone."""
+        return any(one.overlaps(kind) for one in self.kinds) and self._organ_in(kind) is Shown.NO
+
+    def _organ_in(self, kind: StudyKind) -> Shown:
+        return shown(kind.names, kind.families, self.organs, self.regions)
 
     def is_of_other_side(self, kind: StudyKind) -> bool:
         """Whether an examination of this kind would answer it, were it not of the opposite side."""
@@ -105,14 +115,16 @@ def open_to_book(facts: Facts, packs: Packs, now: datetime, own_orders: Collecti
         if guidance.next_step is None or not kinds:
             continue
         is_ordered = guidance.finding.reference not in unordered
-        found.append(FollowUpToBook(guidance=guidance, due=guidance.next_step.due, kinds=kinds, is_ordered=is_ordered))
+        due, organs = guidance.next_step.due, asked_organs(guidance, packs)
+        found.append(FollowUpToBook(guidance=guidance, due=due, kinds=kinds, organs=organs, is_ordered=is_ordered))
     return tuple(found)
 
 
 def work_ups_to_book(facts: Facts, packs: Packs, now: datetime) -> tuple[WorkUpToBook, ...]:
     """Every finding that its rule urges to work up without naming a day, whether or not anything is ordered."""
     found = [one for one in _open(replace(facts, orders=()), packs, now) if one.next_step is None and _is_urged(one)]
-    return tuple(WorkUpToBook(guidance=one, kinds=kinds) for one in found if (kinds := _kinds(one, packs)))
+    asked = ((one, _kinds(one, packs)) for one in found)
+    return tuple(WorkUpToBook(guidance=one, kinds=kinds, organs=asked_organs(one, packs)) for one, kinds in asked if kinds)
 
 
 def _open(facts: Facts, packs: Packs, now: datetime) -> Iterator[Guidance]:
@@ -137,8 +149,7 @@ def _kinds_of_either_side(guidance: Guidance, packs: Packs) -> tuple[StudyKind, 
         return (study_kind_of(stated=(guidance.order.code,)),)
     if guidance.finding.kind in LUNG:
         return (_CHEST_CT,)
-    spoken = {statement.pack.pack_id for statement in guidance.statements if statement.pack}
-    pack = next((one for one in packs.tables if one.info.pack_id in spoken), None)
+    pack = table_of(guidance, packs)
     if pack is not None:
         return tuple(StudyKind(families=frozenset({family}), regions=frozenset({region})) for family, region in pack.answers)
     study = guidance.study

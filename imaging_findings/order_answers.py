@@ -7,18 +7,19 @@ ultrasound does), that is ``also``, and an order for it is told as such. A side 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imaging_findings.advice import Guidance
 from imaging_findings.answers import PET, Answer
-from imaging_findings.findings import Kind
+from imaging_findings.asked_organs import LUNG, asked_organs, table_of
 from imaging_findings.order_facts import ImagingOrder
+from imaging_findings.organs import Shown, shown
 from imaging_findings.rules import Packs
 from imaging_findings.sides import are_opposite, on_side_of
 from imaging_findings.study_kinds import Contrast, StudyKind, study_kind_of
 from imaging_findings.study_names import families_named
 
-LUNG = frozenset({Kind.LUNG_RADS, Kind.NODULE})
 _NO_PET = re.compile(r"^NM (?!of\b)|bone|skelet|scintigra|perfusion|ventilation", re.IGNORECASE)
 
 
@@ -30,6 +31,8 @@ class Answering:
     also: tuple[StudyKind, ...] = ()
     rule: Answer | None = None
     """What the rule itself lets answer, with or without images; None where no rule says so."""
+    organs: frozenset[str] = frozenset()
+    """What images that answer must show; empty where no rule names it."""
 
     @property
     def regions(self) -> frozenset[str]:
@@ -43,15 +46,27 @@ class Answering:
 
     def is_met_by(self, order: ImagingOrder) -> bool:
         """Whether the order is for an examination that the rule's words name, or for the tissue that they name."""
-        return any(_shows(order, kind) for kind in self.wanted) or self._is_tissue(order)
+        return self._is_shown_by(order, self.wanted) or self._is_tissue(order)
 
     def may_be_met_by(self, order: ImagingOrder) -> bool:
         """Whether the rule set lets the examination answer, though the rule's words name another one."""
-        return any(_shows(order, kind) for kind in self.also)
+        return self._is_shown_by(order, self.also)
+
+    def organ_in(self, order: ImagingOrder) -> Shown:
+        """Whether the examination that is ordered shows the organ."""
+        return shown(order.kind.names, order.kind.families, self.organs, self.regions)
+
+    def is_of_other_organ(self, order: ImagingOrder) -> bool:
+        """Whether the order would fit, did it not show another organ alone."""
+        is_kind = any(_shows(order, kind) for kind in (*self.wanted, *self.also))
+        return is_kind and self.organ_in(order) is Shown.NO
 
     def is_of_other_side(self, order: ImagingOrder) -> bool:
         """Whether the order is for the opposite side."""
         return any(are_opposite(kind.side, order.kind.side) for kind in self.wanted)
+
+    def _is_shown_by(self, order: ImagingOrder, kinds: Sequence[StudyKind]) -> bool:
+        return any(_shows(order, kind) for kind in kinds) and self.organ_in(order) is not Shown.NO
 
     def _is_tissue(self, order: ImagingOrder) -> bool:
         if self.rule is None or not order.kind.is_intervention or not self.rule.is_tissue(order.name):
@@ -72,6 +87,7 @@ def answering(guidance: Guidance, packs: Packs) -> Answering:
         wanted=tuple(on_side_of(guidance.finding, kind) for kind in wanted),
         also=tuple(on_side_of(guidance.finding, kind) for kind in also),
         rule=guidance.answer,
+        organs=asked_organs(guidance, packs),
     )
 
 
@@ -80,8 +96,7 @@ def _kinds(guidance: Guidance, packs: Packs, words: str) -> tuple[list[StudyKind
         return _of_the_lung(guidance, words)
     if guidance.order is not None:
         return [study_kind_of(stated=(guidance.order.code,))], []
-    spoken = {statement.pack.pack_id for statement in guidance.statements if statement.pack}
-    pack = next((one for one in (*packs.tables, *packs.undecided) if one.info.pack_id in spoken), None)
+    pack = table_of(guidance, packs)
     if pack is None:
         study = guidance.study
         same = StudyKind(families=study.families, regions=study.regions) if study else StudyKind()

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from imaging_findings.anatomy import phrases
 from imaging_findings.answers import CHEST_CT_ANSWER, Answer, of_table
+from imaging_findings.booking import BookingMoment, Verdict, judge_bookings
 from imaging_findings.codes import LOINC, Code
+from imaging_findings.order_answers import answering
+from imaging_findings.order_facts import ImagingOrder, read_draft_orders
 from imaging_findings.organs import Shown, StudyNames, organs_of, shown
 from imaging_findings.packs import bundled_packs
+from imaging_findings.site_packs import parse_site_packs
+from imaging_findings.site_policy import product_policy
 from imaging_findings.study_kinds import kind_of_order, kind_of_study
 from imaging_findings.study_table import CPT, study_codes
-from tests.cds_actors import SCT, a_lung_rads, an_order, concept
+from tests.cds_actors import NOW, SCT, a_bundle, a_lung_rads, a_patient, an_order, concept
 from tests.followed_actors import ABDOMEN, ASSESSMENT, BREAST, NECK, PELVIS, assessed, followed, imaged
 
+# The site has chosen its table for the aorta.
+PACKS = parse_site_packs('[[pack]]\nid = "aaa-acr-2013"\nclinical_owner = "Dr Synthetic Owner"\n', "site.toml")
 AT_RISK = {"code": concept(ASSESSMENT, "at-risk"), "valueBoolean": True}
 LR_3 = assessed("li-rads-ct-mr", "LR-3", "2018")
 OF_LIVER = LR_3 | {"component": [*LR_3["component"], AT_RISK]}
@@ -99,7 +107,7 @@ def after(organ: str, *, study: str | None = None, order: str | None = None) -> 
     later = [imaged("later", "2026-11-01", _family(study), None, procedureCode=[concept(LOINC, study)])] if study else []
     orders = [an_order(code=concept(LOINC, order), authoredOn="2026-10-20")] if order else []
     finding = finding | {"effectiveDateTime": "2026-09-01"}
-    return followed(finding, studies=[own, *later], orders=orders)
+    return followed(finding, studies=[own, *later], orders=orders, packs=PACKS)
 
 
 def _family(code: str) -> str:
@@ -138,6 +146,75 @@ def test_gf_a_study_of_another_organ_is_named_and_ends_nothing(organ: str, code:
     guidance = after(organ, study=code).guidance
 
     assert any(note.endswith(f"does not answer it ({name_of(code)} does not show the {organ}).") for note in guidance[0].notes)
+
+
+# --- the same at the order and at the appointment
+
+
+def ordered(code: str) -> ImagingOrder:
+    bundle = {"resourceType": "Bundle", "entry": [{"resource": an_order(status="draft", code=concept(LOINC, code))}]}
+    return read_draft_orders({"draftOrders": bundle}, "p", by_selection=False).judged[0]
+
+
+@pytest.mark.parametrize(("organ", "code"), ANSWERING)
+def test_gf_the_order_hooks_take_the_same_orders_for_answers(organ: str, code: str) -> None:
+    answer = answering(after(organ).guidance[0], PACKS)
+    order = ordered(code)
+
+    assert answer.is_met_by(order) or answer.may_be_met_by(order)
+    assert not answer.is_of_other_organ(order)
+
+
+@pytest.mark.parametrize(("organ", "code"), OF_OTHERS)
+def test_gf_the_order_hooks_take_no_order_of_another_organ_for_an_answer(organ: str, code: str) -> None:
+    answer = answering(after(organ).guidance[0], PACKS)
+    order = ordered(code)
+
+    assert not answer.is_met_by(order)
+    assert not answer.may_be_met_by(order)
+    assert answer.is_of_other_organ(order)
+
+
+def test_gf_a_table_that_the_site_has_still_to_choose_is_about_the_same_organ() -> None:
+    finding = assessed("abdominal-aorta", mm=46, effectiveDateTime="2026-09-01")
+    guidance = followed(finding, studies=[imaged("study", "2026-09-01", "US", ABDOMEN)]).guidance[0]
+
+    answer = answering(guidance, bundled_packs())
+
+    assert answer.is_met_by(ordered("69276-4"))
+    assert not answer.is_met_by(ordered("24711-4"))
+
+
+@pytest.mark.parametrize(
+    ("code", "cites", "expected"),
+    [
+        ("69276-4", (), []),
+        ("24711-4", (), []),
+        ("24711-4", ("Observation/finding",), [Verdict.WRONG_EXAMINATION]),
+    ],
+    ids=["the aorta", "the gallbladder", "the gallbladder, for the finding"],
+)
+def test_gf_an_appointment_for_another_organ_is_wrong_where_it_names_the_finding(
+    code: str, cites: tuple[str, ...], expected: list[Verdict]
+) -> None:
+    finding = assessed("abdominal-aorta", mm=46, effectiveDateTime="2026-09-01")
+    appointment = {
+        "resourceType": "Appointment",
+        "id": "a",
+        "status": "proposed",
+        "start": "2027-03-01T09:00:00+01:00",
+        "serviceType": [concept(LOINC, code)],
+        "participant": [{"actor": {"reference": "Patient/p"}, "status": "needs-action"}],
+        "reasonReference": [{"reference": one} for one in cites],
+    }
+    resources: dict[str, Any] = dict.fromkeys(("reports", "conditions", "smoking", "orders"), ())
+    resources |= {"patient": [a_patient()], "findings": [finding], "studies": [imaged("study", "2026-09-01", "US", ABDOMEN)]}
+    moment = BookingMoment(patient_id="p", appointments=a_bundle(appointment), now=NOW)
+
+    judgement = judge_bookings(resources, moment, replace(product_policy(), packs=PACKS))
+
+    assert [one.verdict for one in judgement.advice] == expected
+    assert [one.is_in_time for one in judgement.quiet] == ([code == "69276-4"] if not expected else [])
 
 
 # --- what the names of one examination say together
