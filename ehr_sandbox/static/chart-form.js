@@ -42,7 +42,8 @@ export function nameConfirm(kind, warns) {
   const button = part("work-confirm");
   if (!button) return;
   const count = chosen().length;
-  const what = kind === "signing" ? `Sign ${count} order${count === 1 ? "" : "s"}` : "Book";
+  const orders = count ? ` ${count} order${count === 1 ? "" : "s"}` : "";
+  const what = kind === "signing" ? `Sign${orders}` : "Book";
   button.textContent = warns ? `${what} anyway` : what;
 }
 
