@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fhir_imaging.written_number import WrittenNumber
+
 _SPACE = re.compile(r"[ \t\n\r]*")
 _LONGEST_NAME = 64
 
@@ -27,7 +29,10 @@ class RepeatedMember(ValueError):
 
 
 def parsed(sent: bytes) -> object:
-    """The value in a body. ValueError for what is not JSON, RepeatedMember for a member given twice, RecursionError."""
+    """The value in a body, the decimals of its context as ``WrittenNumber``.
+
+    ValueError for what is not JSON, RepeatedMember for a member given twice, RecursionError.
+    """
     text = sent.decode(json.detect_encoding(sent), "surrogatepass")
     begin = _after_space(text, 0)
     value, end = _read_body(text, begin) if text.startswith("{", begin) else _plain.raw_decode(text, begin)
@@ -51,14 +56,19 @@ def _each_once(members: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 _plain = json.JSONDecoder(parse_constant=_refuse_constant)
 _strict = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_each_once)
+# A draft order may be handed back whole: its decimals keep their digits.
+_exact = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_each_once, parse_float=WrittenNumber)
 
 
 def _read_body(text: str, at: int) -> tuple[dict[str, Any], int]:
-    return _members(text, at, lambda name: _read_prefetch if name == "prefetch" else _strict.raw_decode)
+    return _members(text, at, lambda name: _READERS.get(name, _strict.raw_decode))
 
 
 def _read_prefetch(text: str, at: int) -> tuple[Any, int]:
     return _members(text, at, lambda _key: _plain.raw_decode) if text.startswith("{", at) else _strict.raw_decode(text, at)
+
+
+_READERS: dict[str, Reader] = {"prefetch": _read_prefetch, "context": _exact.raw_decode}
 
 
 def _members(text: str, at: int, reader_of: Callable[[str], Reader]) -> tuple[dict[str, Any], int]:

@@ -6,13 +6,13 @@ on. Such a suggestion is left out, such a piece of text loses its broken charact
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from cds_service.card_parts import IssuedCard, topic
 from cds_service.validator import faults_of
+from fhir_imaging.written_number import json_text
 from imaging_findings.rules import Urgency
 
 UNSOUND_RULE = "service/invalid-card"
@@ -21,7 +21,7 @@ UNSHOWN = "unshown-card"
 
 def encoded(answer: object) -> bytes:
     """The answer in UTF-8. ValueError for what is not JSON (NaN, infinity, half of a surrogate pair)."""
-    return json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return json_text(answer).encode()
 
 
 def readable(cards: Sequence[IssuedCard]) -> tuple[IssuedCard, ...]:

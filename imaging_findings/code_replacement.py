@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fhir_imaging.tolerant import as_dict, dicts, text
+from fhir_imaging.written_number import WrittenNumber
 from imaging_findings import codes
 from imaging_findings.codes import Code
 from imaging_findings.order_advice import BetterCode
@@ -21,13 +22,13 @@ def with_code_replaced(order: ImagingOrder, better: BetterCode) -> dict[str, Any
     """The whole ServiceRequest as it was sent, its code replaced; None where it cannot be handed back safely.
 
     Empty members, which no resource may have, are left out, and so are an extension that says nothing without them and the
-    narrative, which tells of the old code. A number with a fraction was read as a binary one and may have lost digits
-    (2.50 is not 2.5 in FHIR): an order that holds one is not handed back.
+    narrative, which tells of the old code. Decimals keep their digits (2.50 is not 2.5 in FHIR): an order with one that came
+    as a binary number, or that no binary number can hold (1E999), is not handed back.
 
     The code's text stays where it says the same examination, and becomes the new code's name where it does not, or where the
     follow-up asks for a technique that no code says.
     """
-    if not order.has_id or order.status != "draft" or _has_gap(order.sent) or _has_fraction(order.sent):
+    if not order.has_id or order.status != "draft" or _has_gap(order.sent) or _has_lost_number(order.sent):
         return None
     whole = _without_empty({name: member for name, member in order.sent.items() if name != "text"})
     if _lost_modifiers(whole, order.sent):
@@ -66,10 +67,12 @@ def _has_gap(value: object) -> bool:
     return isinstance(value, list) and any(one is None or _has_gap(one) for one in value)
 
 
-def _has_fraction(value: object) -> bool:
+def _has_lost_number(value: object) -> bool:
     if isinstance(value, Mapping):
-        return any(map(_has_fraction, value.values()))
-    return isinstance(value, float) or (isinstance(value, list) and any(map(_has_fraction, value)))
+        return any(map(_has_lost_number, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_lost_number, value))
+    return isinstance(value, float) or (isinstance(value, WrittenNumber) and not value.is_finite)
 
 
 def _lost_modifiers(kept: object, sent: object) -> bool:

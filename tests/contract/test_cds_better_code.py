@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -258,8 +259,6 @@ def test_never_in_an_emergency_or_beside_a_cancer(cds: CdsActor, answers: dict[s
         {"id": None},
         {"code": {"coding": [*concept(LOINC, CT_WITH)["coding"], {"system": "urn:oid:2.999.1", "code": "CTCH"}]}},
         {"note": [{"text": "a"}, None]},
-        {"quantityQuantity": {"value": 2.5}},
-        {"occurrenceTiming": {"repeat": {"boundsQuantity": [{"value": 0.1}]}}},
         {"modifierExtension": [{"url": "https://ehr.example.org/not", "valueString": ""}]},
     ],
     ids=[
@@ -267,8 +266,6 @@ def test_never_in_an_emergency_or_beside_a_cancer(cds: CdsActor, answers: dict[s
         "no-id",
         "a-code-of-the-site-beside",
         "a-gap-that-lines-up-with-extensions",
-        "a-fraction-that-may-have-been-2.50",
-        "a-fraction-below",
         "a-modifier-that-says-nothing",
     ],
 )
@@ -279,6 +276,44 @@ def test_what_cannot_be_changed_safely_is_said_only(cds: CdsActor, members: dict
 
     assert topics([card]) == ["order-follow-up"]
     assert "suggestions" not in card
+
+
+WRITTEN = [
+    "1.50",
+    "1.5",
+    "1.0",
+    "1E2",
+    "1e-7",
+    "-0.0",
+    "0.10",
+    "123456789012345678901234567890.1234567890",
+    "12345678901234567890",
+]
+
+
+@pytest.mark.parametrize("number", WRITTEN)
+def test_r29_a_number_is_handed_back_digit_for_digit(cds: CdsActor, number: str) -> None:
+    """FHIR: 1.50 is not 1.5. The same number stands in the order twice, and once in words."""
+    draft = a_draft(CT_WITH, quantityQuantity={"value": "@@"}, note=[{"text": f"a dose of {number}"}])
+    draft |= {"occurrenceTiming": {"repeat": {"boundsQuantity": {"value": "@@"}}}}
+    body = signing(draft, chart=incidental())
+    raw = json.dumps(body).replace('"@@"', number)
+
+    answer = cds.call(raw.encode(), "imaging-order-sign")
+
+    (card,) = answer.get_json()["cards"]
+    assert the_update(card)["note"] == [{"text": f"a dose of {number}"}]
+    text = answer.get_data(as_text=True)
+    assert text.count(f'{{"value":{number}}}') == 2
+    assert f'"quantityQuantity":{{"value":{number}}}' in text
+
+
+def test_r29_a_number_that_no_client_can_read_is_not_handed_back(cds: CdsActor) -> None:
+    body = signing(a_draft(CT_WITH, quantityQuantity={"value": "@@"}), chart=incidental())
+
+    answer = cds.call(json.dumps(body).replace('"@@"', "1.0E999").encode(), "imaging-order-sign")
+
+    assert "suggestions" not in answer.get_json()["cards"][0]
 
 
 def test_a_repeat_is_asked_whether_before_how(cds: CdsActor) -> None:
