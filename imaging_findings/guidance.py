@@ -21,6 +21,8 @@ from imaging_findings.findings import Author, Finding, Kind
 from imaging_findings.follow_up import Ground, after_history, next_step
 from imaging_findings.incidental import band_of
 from imaging_findings.lung_case import Case, order_of
+from imaging_findings.modifier_s import NOTE as MODIFIER_S_NOTE
+from imaging_findings.modifier_s import linked
 from imaging_findings.no_guideline import unless_nothing_is_said, without_guideline
 from imaging_findings.nodule_guidance import of_nodules, unless_long_settled
 from imaging_findings.quotes import quotes_of
@@ -48,6 +50,7 @@ def judge(facts: Facts, packs: Packs, now: datetime) -> Judgement:
             guidance.append(spoken)
         else:
             suppressed.append(spoken)
+    guidance = linked(guidance, suppressed, facts, packs.actionable)
     return Judgement(guidance=tuple(sorted(guidance, key=order_of)), suppressed=tuple(suppressed), problems=facts.problems)
 
 
@@ -171,7 +174,7 @@ def _category_order(row: CategoryRow, day: date | None) -> OrderProposal | None:
 def _modifier_notes(finding: Finding) -> tuple[str, ...]:
     notes: list[str] = []
     if finding.modifier_s:
-        notes.append("Modifier S: another significant finding was reported; it needs what that finding needs.")
+        notes.append(MODIFIER_S_NOTE)
     return tuple(notes)
 
 
