@@ -8,7 +8,9 @@ from pathlib import Path
 
 from imaging_cds.processes import ProcessGroup, ProcessSpec
 from tests.benchmarks.card_servers import cpu_reader
+from tests.benchmarks.load import Timing
 from tests.benchmarks.peer_servers import PINS, healthchain
+from tests.benchmarks.report import met
 from tests.benchmarks.slow_fhir import SlowFhir
 
 SECRET = "GET {} HTTP/1.1\r\nAuthorization: Bearer one\r\n\r\n"
@@ -31,6 +33,18 @@ def test_a_peer_that_cannot_be_installed_is_left_out_and_says_so(tmp_path: Path)
 
     assert peer.python is None
     assert peer.remark == "not measured, it could not be installed here (CalledProcessError)"
+
+
+def a_timing(per_s: float, cpu_ms: float) -> Timing:
+    return Timing(p50_ms=1.0, p95_ms=1.0, p99_ms=1.0, per_s=per_s, count=1, cpu_ms=cpu_ms)
+
+
+def test_the_goal_is_met_only_where_throughput_and_processor_time_both_say_so() -> None:
+    ours = a_timing(per_s=300.0, cpu_ms=2.0)
+
+    assert met(ours, a_timing(per_s=200.0, cpu_ms=3.0)).startswith("met: 1.50 times its throughput")
+    assert met(ours, a_timing(per_s=100.0, cpu_ms=2.9)).startswith("NOT met: 3.00 times its throughput")
+    assert met(ours, a_timing(per_s=201.0, cpu_ms=9.0)).startswith("NOT met: 1.49 times its throughput")
 
 
 def test_the_slow_fhir_server_knows_a_question_however_its_query_is_written() -> None:
