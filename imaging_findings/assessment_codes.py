@@ -61,7 +61,7 @@ NUMBERS: tuple[tuple[str, str, tuple[Code, ...]], ...] = (
     ("attenuation-hu", "hu", (Code(ASSESSMENT, "attenuation-hu"),)),
 )
 # Components with valueBoolean (yes, no) or a word of our own system.
-WORDS = ("at-risk", "macroscopic-fat", "stable-one-year", "cancer-history", "symptomatic", "lesion")
+WORDS = ("at-risk", "macroscopic-fat", "stable-one-year", "cancer-history", "symptomatic", "lesion", "menopausal-state")
 SIDES = {
     (SNOMED, concept(SNOMED, "24028007").code): "right",
     (SNOMED, concept(SNOMED, "7771000").code): "left",

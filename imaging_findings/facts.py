@@ -85,7 +85,8 @@ finding in code (interpretation ``NEG`` or ``ND``, a value "absent", false) is n
                          {guideline}|adrenal-acr|2017; abdominal-aorta may name {guideline}|aaa-acr|2013 or |aaa-svs|2018
     component[]          {assessment}|max-diameter (or SCT 81827009) mm, |points valueInteger, |attenuation-hu [hnsf'U];
                          |at-risk, |macroscopic-fat, |stable-one-year, |cancer-history, |symptomatic valueBoolean;
-                         |lesion valueCodeableConcept {assessment}|haemorrhagic-cyst; laterality as coded value
+                         |lesion valueCodeableConcept {assessment}|haemorrhagic-cyst, |menopausal-state valueCodeableConcept
+                         {assessment}|premenopausal or |postmenopausal; laterality as coded value
 
 Echoed as the reader's word, with no rule behind them: {assessment}|cad-rads with a value of CID 3020 or 3021; DCM 111053
 *Recommended Follow-up* with a value of CID 6028 or 6029, as a component of a BI-RADS result or as an Observation of its own.

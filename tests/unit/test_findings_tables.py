@@ -38,6 +38,10 @@ def flag(name: str, value: bool) -> dict[str, Any]:
     return {"code": concept(OWN, name), "valueBoolean": value}
 
 
+def word(name: str, value: str) -> dict[str, Any]:
+    return {"code": concept(OWN, name), "valueCodeableConcept": concept(OWN, value)}
+
+
 def an_assessment(name: str, category: str | None = None, *components: Resource, **members: Any) -> dict[str, Any]:
     value = {"valueCodeableConcept": concept(f"{BASE}/{name}", category, VERSIONS[name])} if category else {}
     return an_observation(**{"code": concept(OWN, name), "component": list(components)} | value | members)
@@ -262,25 +266,38 @@ def test_y5_pi_rads_of_radlex_with_the_version_of_dicom(code: str, category: str
 
 
 @pytest.mark.parametrize(
-    ("category", "mm", "lesion", "row"),
+    ("category", "mm", "lesion", "menopause", "row"),
     [
-        ("0", None, None, "0"),
-        ("1", None, None, "1"),
-        ("2", 50.0, "haemorrhagic-cyst", "2-other"),
-        ("2", 50.1, "haemorrhagic-cyst", "2-haemorrhagic"),
-        ("2", 99.9, "haemorrhagic-cyst", "2-haemorrhagic"),
-        ("2", 100.0, "haemorrhagic-cyst", "2-other"),
-        ("2", 60.0, "simple-cyst", "2-other"),
-        ("2", 60.0, None, "no-row"),
-        ("3", None, None, "3-5"),
-        ("5", None, None, "3-5"),
+        ("0", None, None, None, "0"),
+        ("1", None, None, None, "1"),
+        ("2", 50.0, "haemorrhagic-cyst", "premenopausal", "2-other"),
+        ("2", 50.1, "haemorrhagic-cyst", "premenopausal", "2-haemorrhagic"),
+        ("2", 99.9, "haemorrhagic-cyst", "premenopausal", "2-haemorrhagic"),
+        ("2", 100.0, "haemorrhagic-cyst", "premenopausal", "2-other"),
+        ("2", 60.0, "haemorrhagic-cyst", "postmenopausal", "2-other"),
+        ("2", 60.0, "haemorrhagic-cyst", None, "no-row"),
+        ("2", 60.0, "simple-cyst", "premenopausal", "2-other"),
+        ("2", 60.0, "simple-cyst", None, "2-other"),
+        ("2", 60.0, None, "premenopausal", "no-row"),
+        ("2", 60.0, None, "postmenopausal", "2-other"),
+        ("3", None, None, None, "3-5"),
+        ("5", None, None, None, "3-5"),
     ],
 )
-def test_y6_o_rads(category: str, mm: float | None, lesion: str | None, row: str) -> None:
+def test_y6_o_rads(category: str, mm: float | None, lesion: str | None, menopause: str | None, row: str) -> None:
     parts = [quantity("max-diameter", mm)] if mm else []
-    parts += [{"code": concept(OWN, "lesion"), "valueCodeableConcept": concept(OWN, lesion)}] if lesion else []
+    parts += [word("lesion", lesion)] if lesion else []
+    parts += [word("menopausal-state", menopause)] if menopause else []
 
     assert row_of(an_assessment("o-rads-us", category, *parts)) == row
+
+
+@pytest.mark.parametrize(("menopause", "due"), [("premenopausal", "2026-11-26 to 2026-12-24"), ("postmenopausal", "none")])
+def test_y6_the_interval_of_a_haemorrhagic_cyst_is_that_before_the_menopause(menopause: str, due: str) -> None:
+    parts = quantity("max-diameter", 60), word("lesion", "haemorrhagic-cyst")
+
+    assert the_step(the_guidance(an_assessment("o-rads-us", "2", *parts, word("menopausal-state", menopause)))) == due
+    assert the_guidance(an_assessment("o-rads-us", "2", *parts)).missing == ("the menopausal state",)
 
 
 @pytest.mark.parametrize(
