@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from fhir_imaging.store.engine import Store
 from tests.cds_actors import (
     SCT,
     STUDY_UID,
     CdsActor,
     a_bundle,
-    a_cds_service,
     a_hook,
     a_lung_rads,
     a_nodule,
     a_patient,
     a_report,
-    a_store,
     a_study,
     an_ai_lung_rads,
     an_observation,
@@ -28,19 +23,6 @@ from tests.cds_actors import (
     concept,
 )
 from tests.study_actors import AI, SERVICE_ID, an_embolism, bi_rads, cards, completed
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = a_store(tmp_path / "state")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def cds(store: Store, tmp_path: Path) -> CdsActor:
-    return a_cds_service(store, tmp_path)
-
 
 # --- what is said
 

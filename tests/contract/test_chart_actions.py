@@ -3,48 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.chart_actors import ChartActor, a_card, a_chart, a_suggesting_card, a_suggestion, keys_of_cards
+from tests.chart_actors import ChartActor, a_card, a_suggesting_card, a_suggestion
+from tests.chart_clicks import accepted, opened, orders
 
 REASON = {
     "system": "http://terminology.hl7.org/CodeSystem/non-adherence-reason-codes",
     "code": "action-completed",
     "display": "Recommended action was already completed",
 }
-
-
-@pytest.fixture(scope="module")
-def running_chart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChartActor]:
-    with a_chart(tmp_path_factory.mktemp("ehr")) as actor:
-        yield actor
-
-
-@pytest.fixture
-def chart(running_chart: ChartActor) -> ChartActor:
-    running_chart.forgets_everything()
-    return running_chart
-
-
-def opened(chart: ChartActor, *cards: dict[str, Any]) -> tuple[str, list[str]]:
-    """The opening of patient A's chart and the keys of its cards."""
-    chart.cds.response = {"cards": list(cards)}
-    opening = chart.opens()
-    return opening, keys_of_cards(chart.sees_guidance(opening))
-
-
-def accepted(chart: ChartActor, opening: str, key: str, position: int = 0) -> dict[str, Any]:
-    fields = {"opening": opening, "card": key, "suggestion": position}
-    answer = chart.posts("/patients/demo-a/cards/accept", fields)
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
-
-
-def orders(chart: ChartActor) -> list[dict[str, Any]]:
-    return chart.services.store.search("ServiceRequest", {"patient": "demo-a"})
 
 
 def test_accepted_suggestion_creates_the_draft_order_and_is_told_R29_R34(chart: ChartActor) -> None:

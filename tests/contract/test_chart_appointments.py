@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.chart_actors import ChartActor, a_chart
+from tests.chart_clicks import an_imaging_order
 
 BOOKING, BOOK = "/patients/demo-a/hooks/appointment-book", "/patients/demo-a/appointments"
 CANCEL = f"{BOOK}/cancel"
@@ -25,8 +26,7 @@ def far_east(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChartActor]:
 @pytest.fixture
 def chart(far_east: ChartActor) -> ChartActor:
     far_east.forgets_everything()
-    order = {"resourceType": "ServiceRequest", "id": "signed", "status": "active", "intent": "order"}
-    far_east.services.store.put(order | {"subject": {"reference": "Patient/demo-a"}, "code": {"text": "CT Chest"}})
+    far_east.services.store.put(an_imaging_order("signed", "active", code={"text": "CT Chest"}))
     return far_east
 
 
@@ -76,8 +76,7 @@ def test_appointment_of_another_zone_is_shown_by_this_clock(chart: ChartActor) -
 
 def test_hour_that_the_clocks_leave_out_cannot_be_booked(tmp_path: Path) -> None:
     with a_chart(tmp_path, time_zone="Europe/Berlin") as chart:
-        order = {"resourceType": "ServiceRequest", "id": "signed", "status": "active", "intent": "order"}
-        chart.services.store.put(order | {"subject": {"reference": "Patient/demo-a"}})
+        chart.services.store.put(an_imaging_order("signed", "active"))
         fields = {"opening": chart.opens(), "order": "signed", "day": "2099-03-29", "time": "02:30"}
 
         answer = chart.posts(BOOKING, fields)

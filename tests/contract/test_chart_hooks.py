@@ -20,12 +20,6 @@ def running_chart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChartAct
 
 
 @pytest.fixture
-def chart(running_chart: ChartActor) -> ChartActor:
-    running_chart.forgets_everything()
-    return running_chart
-
-
-@pytest.fixture
 def fresh_chart(tmp_path: Path) -> Iterator[ChartActor]:
     """A chart that has not asked for any discovery yet."""
     with a_chart(tmp_path) as actor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,26 +10,8 @@ import pytest
 import requests
 
 from ehr_sandbox.ehr import create_ehr
-from tests.chart_actors import ChartActor, a_card, a_chart, keys_of_cards
-
-
-@pytest.fixture(scope="module")
-def running_chart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChartActor]:
-    with a_chart(tmp_path_factory.mktemp("ehr")) as actor:
-        yield actor
-
-
-@pytest.fixture
-def chart(running_chart: ChartActor) -> ChartActor:
-    running_chart.forgets_everything()
-    return running_chart
-
-
-def opened(chart: ChartActor, *cards: dict[str, Any]) -> tuple[str, list[str]]:
-    """The opening of patient A's chart and the keys of its cards."""
-    chart.cds.response = {"cards": list(cards)}
-    opening = chart.opens()
-    return opening, keys_of_cards(chart.sees_guidance(opening))
+from tests.chart_actors import ChartActor, a_card, keys_of_cards
+from tests.chart_clicks import opened
 
 
 def launched(chart: ChartActor, fields: dict[str, Any]) -> requests.Response:

@@ -8,6 +8,7 @@ import pytest
 
 from ehr_sandbox.chart_medicines import MEDICINES, find_medicine
 from tests.chart_actors import ChartActor
+from tests.chart_clicks import an_imaging_order
 from tests.conftest import CHECKOUT
 
 SELECT = "/patients/demo-a/hooks/order-select/medication"
@@ -52,8 +53,7 @@ def test_form_lists_the_medicines_with_their_usual_dose(chart: ChartActor) -> No
 
 
 def test_r33_order_select_names_the_medicine_among_all_drafts(chart: ChartActor) -> None:
-    imaging = {"resourceType": "ServiceRequest", "id": "ct", "status": "draft", "intent": "order"}
-    chart.services.store.put(imaging | {"subject": {"reference": "Patient/demo-a"}, "code": {"text": "CT Chest"}})
+    chart.services.store.put(an_imaging_order("ct", code={"text": "CT Chest"}))
     opening = ordering(chart)
 
     answer = chart.posts(SELECT, {"opening": opening, **METFORMIN})

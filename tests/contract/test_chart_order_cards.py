@@ -3,39 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.chart_actors import ChartActor, a_card, a_chart, a_suggesting_card, a_suggestion, keys_of_cards
-
-FORM = {"examination": "24627-2", "reason": "Cough for six weeks", "priority": "urgent"}
-SELECT = "/patients/demo-a/hooks/order-select"
-
-
-@pytest.fixture(scope="module")
-def running_chart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChartActor]:
-    with a_chart(tmp_path_factory.mktemp("ehr")) as actor:
-        yield actor
-
-
-@pytest.fixture
-def chart(running_chart: ChartActor) -> ChartActor:
-    running_chart.forgets_everything()
-    return running_chart
-
-
-def composing(chart: ChartActor, order: str = "") -> str:
-    """An opened chart in which the order form is open."""
-    opening = chart.opens()
-    assert chart.posts("/patients/demo-a/work/order", {"opening": opening, "order": order}).status_code == 200
-    return opening
-
-
-def orders(chart: ChartActor) -> list[dict[str, Any]]:
-    return chart.services.store.search("ServiceRequest", {"patient": "demo-a"})
+from tests.chart_actors import ChartActor, a_card, a_suggesting_card, a_suggestion, keys_of_cards
+from tests.chart_clicks import FORM, SELECT, composing, orders
 
 
 def updating_card(chart: ChartActor, opening: str, **changes: Any) -> tuple[dict[str, Any], str]:

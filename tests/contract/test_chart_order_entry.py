@@ -2,54 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.chart_actors import ChartActor, a_chart
-
-FORM = {"examination": "24627-2", "reason": "Cough for six weeks", "priority": "urgent"}
-SELECT = "/patients/demo-a/hooks/order-select"
-
-
-@pytest.fixture(scope="module")
-def running_chart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChartActor]:
-    with a_chart(tmp_path_factory.mktemp("ehr")) as actor:
-        yield actor
-
-
-@pytest.fixture
-def chart(running_chart: ChartActor) -> ChartActor:
-    running_chart.forgets_everything()
-    return running_chart
-
-
-def composing(chart: ChartActor, order: str = "") -> str:
-    """An opened chart in which the order form is open."""
-    opening = chart.opens()
-    answer = chart.posts("/patients/demo-a/work/order", {"opening": opening, "order": order})
-    assert answer.status_code == 200, answer.text
-    return opening
-
-
-def orders(chart: ChartActor) -> list[dict[str, Any]]:
-    return chart.services.store.search("ServiceRequest", {"patient": "demo-a"})
+from tests.chart_actors import ChartActor
+from tests.chart_clicks import FORM, SELECT, an_imaging_order, composing, orders
 
 
 def a_stored_draft(chart: ChartActor, order_id: str = "from-card", patient_id: str = "demo-a", **members: Any) -> None:
-    order = {
-        "resourceType": "ServiceRequest",
-        "id": order_id,
-        "status": "draft",
-        "intent": "order",
-        "subject": {"reference": f"Patient/{patient_id}"},
+    planned = {
         "code": {"coding": [{"system": "http://loinc.org", "code": "29252-4"}], "text": "CT Chest WO contrast"},
         "occurrencePeriod": {"start": "2027-01-10", "end": "2027-02-10"},
         "supportingInfo": [{"reference": "ImagingStudy/demo-a-ct"}],
     }
-    chart.services.store.put(order | members)
+    chart.services.store.put(an_imaging_order(order_id, patient_id=patient_id, **planned) | members)
 
 
 def test_form_lists_examinations_and_the_patients_own_problems(chart: ChartActor) -> None:

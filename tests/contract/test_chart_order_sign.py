@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.chart_actors import ChartActor, a_card, a_chart, keys_of_cards
+from tests.chart_clicks import an_imaging_order
 
 SIGNING = "/patients/demo-a/hooks/order-sign"
 
@@ -20,14 +21,7 @@ def chart(tmp_path: Path) -> Iterator[ChartActor]:
 
 
 def an_order(order_id: str, status: str, patient_id: str = "demo-a") -> dict[str, Any]:
-    return {
-        "resourceType": "ServiceRequest",
-        "id": order_id,
-        "status": status,
-        "intent": "order",
-        "subject": {"reference": f"Patient/{patient_id}"},
-        "code": {"coding": [{"system": "http://loinc.org", "code": "29252-4"}]},
-    }
+    return an_imaging_order(order_id, status, patient_id, code={"coding": [{"system": "http://loinc.org", "code": "29252-4"}]})
 
 
 def test_r33_order_sign_carries_the_patients_drafts_and_no_other_orders(chart: ChartActor) -> None:

@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.chart_actors import ChartActor, a_chart, a_suggesting_card, a_suggestion, keys_of_cards
+from tests.chart_actors import ChartActor, a_suggesting_card, a_suggestion, keys_of_cards
+from tests.chart_clicks import an_imaging_order
 
 BETTER = {"coding": [{"system": "http://loinc.org", "code": "79086-5"}], "text": "CT Chest for screening WO contrast"}
 
 
-@pytest.fixture(scope="module")
-def running_chart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChartActor]:
-    with a_chart(tmp_path_factory.mktemp("ehr")) as actor:
-        yield actor
-
-
 @pytest.fixture
-def chart(running_chart: ChartActor) -> ChartActor:
-    running_chart.forgets_everything()
+def chart(chart: ChartActor) -> ChartActor:
     for order_id, status, patient_id in (
         ("draft-1", "draft", "demo-a"),
         ("draft-2", "draft", "demo-a"),
         ("signed", "active", "demo-a"),
         ("stranger", "draft", "demo-b"),
     ):
-        running_chart.services.store.put(an_order(order_id, status, patient_id))
-    return running_chart
+        chart.services.store.put(an_order(order_id, status, patient_id))
+    return chart
 
 
 def an_order(order_id: str, status: str = "draft", patient_id: str = "demo-a", **members: Any) -> dict[str, Any]:
-    return {
-        "resourceType": "ServiceRequest",
-        "id": order_id,
-        "status": status,
-        "intent": "order",
-        "subject": {"reference": f"Patient/{patient_id}"},
-        "code": {"coding": [{"system": "http://loinc.org", "code": "24627-2"}], "text": "CT Chest"},
-    } | members
+    code = {"coding": [{"system": "http://loinc.org", "code": "24627-2"}], "text": "CT Chest"}
+    return an_imaging_order(order_id, status, patient_id, **{"code": code} | members)
 
 
 def an_update(order: dict[str, Any]) -> dict[str, Any]:

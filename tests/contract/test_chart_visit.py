@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.chart_actors import ChartActor, a_card, a_chart
+from tests.chart_actors import ChartActor, a_card
+from tests.chart_clicks import an_imaging_order
 
 DAY = {"day": "2999-03-04", "time": "09:30"}
 BOOKING = "/patients/demo-a/hooks/appointment-book"
 
 
-@pytest.fixture(scope="module")
-def running_chart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChartActor]:
-    with a_chart(tmp_path_factory.mktemp("ehr")) as actor:
-        yield actor
-
-
 @pytest.fixture
-def chart(running_chart: ChartActor) -> ChartActor:
-    running_chart.forgets_everything()
+def chart(chart: ChartActor) -> ChartActor:
     for order_id, status, patient_id in (
         ("signed", "active", "demo-a"),
         ("draft", "draft", "demo-a"),
         ("stranger", "active", "demo-b"),
     ):
-        order = {
-            "resourceType": "ServiceRequest",
-            "id": order_id,
-            "status": status,
-            "intent": "order",
-            "subject": {"reference": f"Patient/{patient_id}"},
-            "code": {"text": "CT Chest WO contrast"},
-        }
-        running_chart.services.store.put(order)
-    return running_chart
+        order = an_imaging_order(order_id, status, patient_id, code={"text": "CT Chest WO contrast"})
+        chart.services.store.put(order)
+    return chart
 
 
 def appointments(chart: ChartActor) -> list[dict[str, Any]]:
