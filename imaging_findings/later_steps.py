@@ -64,7 +64,8 @@ def shared_steps(rows: Sequence[Sequence[PlannedStep]]) -> tuple[PlannedStep, ..
 def after_studies(guidance: Guidance, past: Past, studies: Sequence[StudyFacts], today: date) -> Guidance | Suppressed:
     """What is left of a follow-up after examinations of its kind, ``studies`` in the order of their days (at least one)."""
     readings = [newer_reading(past.facts, guidance.finding, study) for study in studies]
-    ruling = next(((one, said.ends) for one, said in zip(studies, readings, strict=True) if said.ends), None)
+    by_day = zip(studies, readings, strict=True)
+    ruling = next(((one, said.ends) for one, said in reversed([*by_day]) if said.ends), None)
     if ruling is not None and guidance.next_step is not None:
         return _ended(guidance, f"{said_of_done(past, ruling[0])}; {ruling[1]}", ruling[0])
     place = max(_place(guidance, one) for one in studies)

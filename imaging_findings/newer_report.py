@@ -17,11 +17,16 @@ from imaging_findings.mentions import mentions_of
 from imaging_findings.quotes import Quote, intervals_ahead, sentences_of
 from imaging_findings.sides import are_opposite, side_of
 
-_THE_FINDING = re.compile(
-    r"nodul|opacit|lesion|ground[- ]glass|\bggns?\b|\bmass(?:es)?\b|\bcysts?\b|examination|\bexam\b|\bct\b|appearance",
-    re.IGNORECASE,
+_NODULE = re.compile(r"nodul|opacit|lesion|ground[- ]glass|\bggns?\b|\bmass(?:es)?\b|\bcysts?\b", re.IGNORECASE)
+_WHOLE = re.compile(r"\bexamination\b|\bexam\b|\bct\b|\bappearance\b", re.IGNORECASE)
+_ADVISES = re.compile(r"\b(?:recommend\w*|advis\w*|annual(?:ly)?|yearly|suggest\w*|consider)\b", re.IGNORECASE)
+_EXAMINATION = re.compile(
+    r"\b(?:ld)?ct\b|\bpet\b|\bmri?\b|biops|tissue|imaging|surveillance|follow[- ]?up|ultrasound|\bfna\b", re.IGNORECASE
 )
-_ADVISES = re.compile(r"\b(?:recommend\w*|advis\w*|annual(?:ly)?|yearly|biops\w*|pet(?:[-/ ]?ct)?)\b", re.IGNORECASE)
+# An X-ray in six weeks is for the pneumonia, an echocardiogram for the heart: neither is a word on a nodule.
+_NOT_OF_LUNG_NODULES = re.compile(
+    r"\bx-?rays?\b|radiograph|echocardiogra|ultrasound|mammogra|colonoscop|\bmri?\b", re.IGNORECASE
+)
 _RESOLVED = re.compile(
     r"\b(?:resolved|resolution of|disappeared|no longer (?:seen|visible|identified|present|evident|demonstrated))\b",
     re.IGNORECASE,
@@ -97,7 +102,7 @@ def _why_it_ends(report: ReportFacts, finding: Finding) -> str | None:
     said = list(_about(report, finding))
     if any(asks_for_none(one) for one in said):
         return "its report asks for no follow-up"
-    if any(intervals_ahead(one) or (_ADVISES.search(one) and not _DENIED.search(one)) for one in said):
+    if any(_says_what_follows(one, finding) for one in said):
         return "its report says what follows"
     if any(_says_resolved(one) for one in said):
         return "its report says that it has resolved"
@@ -110,20 +115,29 @@ def _about(report: ReportFacts, finding: Finding) -> list[str]:
     return [one for one in sentences_of(report) if not is_about_another(one, finding.kind)]
 
 
+def _says_what_follows(sentence: str, finding: Finding) -> bool:
+    """Whether the sentence asks for an examination that may be of the finding, or names the time after which one is due."""
+    if finding.kind in IN_LUNG and _NOT_OF_LUNG_NODULES.search(sentence) and not re.search(r"\bct\b", sentence, re.IGNORECASE):
+        return False
+    if intervals_ahead(sentence):
+        return True
+    return bool(_ADVISES.search(sentence) and _EXAMINATION.search(sentence)) and _DENIED.search(sentence) is None
+
+
 def _says_resolved(sentence: str) -> bool:
     return (
         _RESOLVED.search(sentence) is not None
-        and _THE_FINDING.search(sentence) is not None
+        and _NODULE.search(sentence) is not None
         and _DENIED.search(_NO_LONGER.sub("", sentence)) is None
         and not has_condition(sentence)
     )
 
 
 def _says_grown(sentence: str) -> bool:
-    is_told = _GROWN.search(sentence) is not None and _THE_FINDING.search(sentence) is not None
+    is_told = _GROWN.search(sentence) is not None and _NODULE.search(sentence) is not None
     return is_told and _DENIED.search(sentence) is None
 
 
 def _says_stable(sentence: str) -> bool:
-    is_told = _STABLE.search(sentence) is not None and _THE_FINDING.search(sentence) is not None
-    return is_told and not has_condition(sentence)
+    is_about = _NODULE.search(sentence) is not None or _WHOLE.search(sentence) is not None
+    return is_about and _STABLE.search(sentence) is not None and not has_condition(sentence)

@@ -193,10 +193,10 @@ def _fitting(
         return _advice(OTHER_EXAMINATION, order, Urgency.INFO, headline, lines, seen)
     if order.planned is not None and order.planned < due.earliest - timedelta(days=policy.follow_up_early_days):
         headline = f"planned for {order.planned}, earlier than the follow-up due {due}"
-        return _advice(EARLY, order, Urgency.WARNING, headline, lines, seen)
+        return _advice(EARLY, order, _loudness_of(follow_up), headline, lines, seen)
     if order.planned is not None and order.planned > due.latest:
         headline = f"planned for {order.planned}, later than the follow-up due {due}"
-        return _advice("orders/follow-up-late", order, Urgency.WARNING, headline, lines, seen)
+        return _advice("orders/follow-up-late", order, _loudness_of(follow_up), headline, lines, seen)
     if order.planned is None and today < due.earliest - timedelta(days=policy.follow_up_early_days):
         lines.append(("Missing", "a date: the order names none, so nothing says that it is meant for that time"))
         headline = f"a follow-up is due {due}, and the order names no date"
@@ -208,6 +208,12 @@ def _fitting(
     overdue = due.is_overdue(order.planned or today)
     headline = f"fulfils the follow-up {'overdue since ' + str(due.latest) if overdue else f'due {due}'}"
     return _advice(FULFILLED, order, Urgency.INFO, headline, lines, seen)
+
+
+def _loudness_of(follow_up: OpenFollowUp) -> Urgency:
+    """Another time is worth a warning where somebody asks for the step, and information where it is only offered."""
+    step = follow_up.guidance.next_step
+    return Urgency.WARNING if step is None or step.firm else Urgency.INFO
 
 
 def _is_other_contrast(order: ImagingOrder, follow_up: OpenFollowUp) -> bool:

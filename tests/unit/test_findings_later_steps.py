@@ -198,6 +198,7 @@ def test_l3_a_ct_two_days_later_does_not_end_a_lung_rads_3() -> None:
         ("Stable nodule. Follow-up CT in 12 months.", "its report says what follows"),
         ("Stable nodule; annual CT.", "its report says what follows"),
         ("If stable at 24 months, no follow-up is needed.", "its report says what follows"),
+        ("Consider biopsy of the nodule.", "its report says what follows"),
         ("Recommend PET/CT.", "its report says what follows"),
         ("The nodule has grown to 10 mm.", "its report tells of growth or of something new, and decides"),
         ("Lung-RADS 2.", "its report states a category of its own"),
@@ -219,6 +220,10 @@ def test_ga_the_newer_report_rules(finding: Resource, conclusion: str, why: str)
         "Recommend follow-up of the thyroid nodule in 6 months.",
         "No new nodules.",
         "The pleural effusion has resolved.",
+        "Recommend clinical correlation.",
+        "Follow-up chest radiograph in 6 weeks to document clearing.",
+        "New rib fracture on this CT.",
+        "Suggest echocardiogram in 3 months.",
         "The nodule has not resolved.",
     ],
 )
