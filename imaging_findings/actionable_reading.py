@@ -7,23 +7,16 @@ A code counts only where the resource says that the finding is there: an Observa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings import codes
 from imaging_findings.codes import Code
-from imaging_findings.findings import Actionable, Author, Finding, Kind
-from imaging_findings.history import read_report
+from imaging_findings.findings import Actionable, Finding, Kind
+from imaging_findings.history import read_report, reported
 from imaging_findings.location import site_of
-from imaging_findings.observations import (
-    author_of,
-    day_of,
-    moment_of,
-    reference_of,
-    selection_of,
-    signed_by_of,
-    study_reference_of,
-)
+from imaging_findings.observations import author_of, moment_of, observed
 
 CATEGORY_OF = {
     codes.concept(codes.RADLEX, code): number for code, number in (("RID49480", 1), ("RID49481", 2), ("RID49482", 3))
@@ -62,19 +55,8 @@ def read_actionable(resource: Mapping[str, Any]) -> Finding | None:
     actionable = Actionable(codes=_present(resource), category=_category(_observation_keys(resource)))
     if (not actionable.codes and actionable.category is None) or _is_denied(resource):
         return None
-    return Finding(
-        reference=reference_of(resource, "Observation"),
-        kind=Kind.ACTIONABLE,
-        author=author,
-        signed_by=signed_by_of(resource, author),
-        study_reference=study_reference_of(resource),
-        study_date=day_of(text(resource.get("effectiveDateTime"))),
-        site=site_of(resource),
-        taken=moment_of(text(resource.get("effectiveDateTime"))),
-        issued=moment_of(text(resource.get("issued"))),
-        selection=selection_of(resource),
-        actionable=actionable,
-    )
+    taken = moment_of(text(resource.get("effectiveDateTime")))
+    return replace(observed(resource, Kind.ACTIONABLE, author), site=site_of(resource), taken=taken, actionable=actionable)
 
 
 def read_actionable_report(resource: Mapping[str, Any]) -> Finding | None:
@@ -86,16 +68,7 @@ def read_actionable_report(resource: Mapping[str, Any]) -> Finding | None:
     actionable = Actionable(codes=_named(stated), category=_category([(one.system, one.code) for one in stated]))
     if not actionable.codes and actionable.category is None:
         return None
-    return Finding(
-        reference=report.reference,
-        kind=Kind.ACTIONABLE,
-        author=Author.PERSON,
-        signed_by=report.signed_by,
-        study_reference=next(iter(report.studies)) if len(report.studies) == 1 else None,
-        study_date=day_of(text(resource.get("effectiveDateTime"))),
-        issued=report.issued,
-        actionable=actionable,
-    )
+    return replace(reported(resource, report, Kind.ACTIONABLE), actionable=actionable)
 
 
 def _present(resource: Mapping[str, Any]) -> tuple[Code, ...]:

@@ -7,9 +7,10 @@ An Observation is one by its code (``{assessment}|bi-rads``) or by a value of th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from fhir_imaging.tolerant import as_dict, dicts, text
+from fhir_imaging.tolerant import dicts
 from imaging_findings import codes
 from imaging_findings.assessment_codes import (
     ASSESSMENT,
@@ -22,19 +23,15 @@ from imaging_findings.assessment_codes import (
     WORDS,
 )
 from imaging_findings.codes import Code
-from imaging_findings.findings import Assessment, Author, Finding, Kind
-from imaging_findings.history import read_report
+from imaging_findings.findings import Assessment, Finding, Kind
+from imaging_findings.history import read_report, reported
 from imaging_findings.observations import (
     Components,
     author_of,
-    day_of,
-    moment_of,
+    observed,
     recommendation_of,
     recommended_in,
-    reference_of,
-    selection_of,
-    signed_by_of,
-    study_reference_of,
+    stated_in,
 )
 from imaging_findings.quantities import hounsfield_units, millimetres, whole_number
 
@@ -49,20 +46,12 @@ def read_assessment(resource: Mapping[str, Any]) -> Finding | None:
     if name is None:
         return None
     components = Components(resource)
-    stated = as_dict(resource.get("valueCodeableConcept"))
-    return Finding(
-        reference=reference_of(resource, "Observation"),
-        kind=Kind.ASSESSMENT,
-        author=author,
-        signed_by=signed_by_of(resource, author),
-        study_reference=study_reference_of(resource),
-        study_date=day_of(text(resource.get("effectiveDateTime"))),
+    return replace(
+        observed(resource, Kind.ASSESSMENT, author),
         category=_category(name, value),
         scheme=_scheme(name, value, [*codes.codings(resource.get("method")), *_component_values(resource)]),
-        stated=text(stated.get("text")) or text(resource.get("valueString")),
-        selection=selection_of(resource),
+        stated=stated_in(resource),
         recommended=recommendation_of(components) or recommended_in(value),
-        issued=moment_of(text(resource.get("issued"))),
         assessment=Assessment(
             name=name,
             title=TITLES[name],
@@ -84,16 +73,10 @@ def read_report_assessments(resource: Mapping[str, Any]) -> tuple[Finding, ...]:
         name = _name((), stated)
         if name is None:
             continue
-        finding = Finding(
-            reference=report.reference,
-            kind=Kind.ASSESSMENT,
-            author=Author.PERSON,
-            signed_by=report.signed_by,
-            study_reference=next(iter(report.studies)) if len(report.studies) == 1 else None,
-            study_date=day_of(text(resource.get("effectiveDateTime"))),
+        finding = replace(
+            reported(resource, report, Kind.ASSESSMENT),
             category=_category(name, stated),
             scheme=_scheme(name, stated, ()),
-            issued=report.issued,
             recommended=recommended_in(stated),
             assessment=Assessment(name=name, title=TITLES[name]),
         )

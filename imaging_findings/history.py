@@ -13,7 +13,7 @@ from fhir_imaging.uids import StudyInstanceUID
 from imaging_findings import codes
 from imaging_findings.codes import Code
 from imaging_findings.coverage import is_only_said, is_pet
-from imaging_findings.findings import Problem
+from imaging_findings.findings import Author, Finding, Kind, Problem
 from imaging_findings.modalities import family_of
 from imaging_findings.observations import SIGNED, day_of, moment_of, reference_of, relative_reference
 from imaging_findings.organs import NO_NAMES, StudyNames
@@ -202,6 +202,19 @@ def read_report(resource: Mapping[str, Any]) -> ReportFacts | None:
         studies=_relative_references(resource.get("imagingStudy"), "ImagingStudy"),
         results=_relative_references(resource.get("result"), "Observation"),
         issued=issued,
+    )
+
+
+def reported(resource: Mapping[str, Any], report: ReportFacts, kind: Kind) -> Finding:
+    """What a signed report (``report`` as read from ``resource``) says of any finding that it concludes."""
+    return Finding(
+        reference=report.reference,
+        kind=kind,
+        author=Author.PERSON,
+        signed_by=report.signed_by,
+        study_reference=next(iter(report.studies)) if len(report.studies) == 1 else None,
+        study_date=day_of(text(resource.get("effectiveDateTime"))),
+        issued=report.issued,
     )
 
 

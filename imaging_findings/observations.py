@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 from fhir_imaging.study import parse_datetime, patient_id_of
 from fhir_imaging.tolerant import as_dict, dicts, text
-from fhir_imaging.uids import from_urn, is_uid, study_uid
 from imaging_findings import codes
 from imaging_findings.codes import Code
 from imaging_findings.findings import (
@@ -21,7 +20,6 @@ from imaging_findings.findings import (
     Author,
     Change,
     Finding,
-    ImageSelection,
     Kind,
     Nodule,
     PreviousExamination,
@@ -29,6 +27,7 @@ from imaging_findings.findings import (
     Recommendation,
     Risk,
 )
+from imaging_findings.image_selection import selection_of
 from imaging_findings.intervals import Interval, Unit
 from imaging_findings.location import site_of
 from imaging_findings.quantities import interval_in, millimetres, positive_integer
@@ -49,29 +48,40 @@ def read_finding(resource: Mapping[str, Any], patient_id: str) -> Finding | Prob
     author = author_of(resource)
     if kind is None or author is None:
         return None
-    reference = reference_of(resource, "Observation")
     if patient_id_of(text(as_dict(resource.get("subject")).get("reference"))) != patient_id:
-        return Problem(reference, OTHER_PATIENT)
+        return Problem(reference_of(resource, "Observation"), OTHER_PATIENT)
     category, scheme = _value(kind, resource)
     components = Components(resource)
+    return replace(
+        observed(resource, kind, author),
+        category=category,
+        scheme=scheme,
+        stated=stated_in(resource),
+        modifier_s=components.value(codes.LUNG_RADS_MODIFIER_S).get("valueBoolean") is True,
+        nodule=_nodule(resource, components),
+        previous=_previous(components) if kind is Kind.LUNG_RADS else None,
+        recommended=recommendation_of(components),
+        site=site_of(resource),
+    )
+
+
+def observed(resource: Mapping[str, Any], kind: Kind, author: Author) -> Finding:
+    """What an Observation says of any finding: who stands behind it, when, and where it is seen."""
     return Finding(
-        reference=reference,
+        reference=reference_of(resource, "Observation"),
         kind=kind,
         author=author,
         signed_by=signed_by_of(resource, author),
         study_reference=study_reference_of(resource),
         study_date=day_of(text(resource.get("effectiveDateTime"))),
-        category=category,
-        scheme=scheme,
-        stated=text(as_dict(resource.get("valueCodeableConcept")).get("text")) or text(resource.get("valueString")),
-        modifier_s=components.value(codes.LUNG_RADS_MODIFIER_S).get("valueBoolean") is True,
-        nodule=_nodule(resource, components),
-        previous=_previous(components) if kind is Kind.LUNG_RADS else None,
         selection=selection_of(resource),
-        recommended=recommendation_of(components),
         issued=moment_of(text(resource.get("issued"))),
-        site=site_of(resource),
     )
+
+
+def stated_in(resource: Mapping[str, Any]) -> str | None:
+    """The value of an Observation in its own words."""
+    return text(as_dict(resource.get("valueCodeableConcept")).get("text")) or text(resource.get("valueString"))
 
 
 def day_of(stated: str | None) -> date | None:
@@ -284,22 +294,3 @@ def recommended_in(stated: tuple[Code, ...]) -> Recommendation | None:
         return None
     interval = SHORT_INTERVAL if any(one.is_same(codes.SHORT_INTERVAL) for one in asking) else None
     return Recommendation(interval=interval, words="; ".join(one.display for one in asking))
-
-
-def selection_of(resource: Mapping[str, Any]) -> ImageSelection | None:
-    """The slice on which an Observation's finding is seen."""
-    for extension in dicts(resource.get("extension")):
-        if extension.get("url") != codes.IMAGING_SELECTION:
-            continue
-        parts = {text(one.get("url")): _uid_value(one) for one in dicts(extension.get("extension"))}
-        study, series, instance = (parts.get(name) for name in ("study", "series", "instance"))
-        if study and series and instance:
-            return ImageSelection(study=study_uid(study), series=series, instance=instance)
-    return None
-
-
-def _uid_value(extension: Mapping[str, Any]) -> str | None:
-    stated = (text(extension.get(name)) for name in ("valueOid", "valueUri", "valueString", "valueId"))
-    value = next((one for one in stated if one), None)
-    uid = from_urn(value) if value else None
-    return uid if uid and is_uid(uid) else None
