@@ -17,8 +17,9 @@ _LONGEST_PHRASE = 7
 
 def words_of(name: str) -> tuple[str, ...]:
     """Lower-case words without accents; ``w/o`` and ``w/`` become words, other punctuation parts them."""
-    folded = unicodedata.normalize("NFKD", name.casefold())
-    plain = "".join(letter for letter in folded if not unicodedata.combining(letter))
+    plain = name.casefold()
+    if not plain.isascii():
+        plain = "".join(letter for letter in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(letter))
     plain = re.sub(r"\bw\s*/\s*o\b", " wo ", plain)
     plain = re.sub(r"\bw\s*/", " w ", plain)
     plain = re.sub(r"\bwwo\b", " w wo contrast ", plain)

@@ -10,10 +10,10 @@ The words stand in ``tables/organ_words.csv``. Spec: clinical rules Gc, Gf.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 
 from imaging_findings.anatomy import before_reason, phrases, phrases_in, words_of
 from imaging_findings.code_tables import rows
@@ -73,7 +73,8 @@ def shown(names: StudyNames, families: Iterable[str], organs: frozenset[str], re
     sources = ((names.coded,), (names.sites,), tuple((name,) for name in names.said))
     seen: set[_Says] = set()
     for place, source in enumerate(sources):
-        found = {_says(one, organs, regions) for one in source}
+        read = _read_of_table if place == 0 else _read
+        found = {_says(map(read, one), organs, regions) for one in source}
         if _Says.ORGAN in found:
             return Shown.YES
         if _Says.OTHER in found:
@@ -92,13 +93,17 @@ def known_organs() -> frozenset[str]:
 
 def organs_of(beginnings: Iterable[str]) -> frozenset[str]:
     """The organs of the table that begin so, as a rule pack names its organ; empty for one that the table does not have."""
-    starts = tuple(beginnings)
+    return _organs_of(tuple(beginnings))
+
+
+@lru_cache(maxsize=256)
+def _organs_of(starts: tuple[str, ...]) -> frozenset[str]:
     return frozenset(organ for organ in known_organs() if organ.startswith(starts)) if starts else frozenset()
 
 
-def _says(names: Iterable[str], organs: frozenset[str], regions: frozenset[str]) -> _Says:
-    """What these names, taken together, say of the organs."""
-    words = [word for name in names for word in _read(name)]
+def _says(names: Iterable[Sequence[_Word]], organs: frozenset[str], regions: frozenset[str]) -> _Says:
+    """What the words of these names, taken together, say of the organs."""
+    words = [word for name in names for word in name]
     of_organs = frozenset(organ for word in words if word.shows != "region" for organ in word.of)
     is_part = any(word.shows == "part" for word in words)
     if organs & of_organs:
@@ -110,11 +115,17 @@ def _says(names: Iterable[str], organs: frozenset[str], regions: frozenset[str])
     return _Says.PART if is_part else _Says.NOTHING
 
 
-def _read(name: str) -> list[_Word]:
+def _read(name: str) -> tuple[_Word, ...]:
     words = words_of(name)
     # "US for transplanted kidney" names its organ nowhere else.
     found = phrases_in(before_reason(words), _words())[0] or phrases_in(words, _words())[0]
-    return [_words()[phrase] for phrase in found]
+    return tuple(_words()[phrase] for phrase in found)
+
+
+@lru_cache(maxsize=2048)
+def _read_of_table(name: str) -> tuple[_Word, ...]:
+    """A site sees the same few examinations again and again. What a patient's own record words is never kept."""
+    return _read(name)
 
 
 @cache
