@@ -20,7 +20,7 @@ from imaging_findings.rules import PlannedStep, Strength, Urgency
 
 # A step that was only offered is history a year after its time.
 SETTLED_AFTER_MONTHS = 12
-_WHERE_OFFERED = {Strength.CONSIDER: "consider ", Strength.OPTIONAL: "optional ", Strength.IF_PERSISTENT: "if persistent "}
+_WHERE_OFFERED = {Strength.CONSIDER: "consider ", Strength.OPTIONAL: "optional ", Strength.IF_PERSISTENT: "if persistent, "}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,8 +160,8 @@ def _headline(later: _Later, *, is_firm: bool) -> str:
     step = later.step
     done = f"follow-up {_named(later.done)} done {later.done.day}"
     if not later.reading.reports:
-        gone = "no report in the chart" if later.is_looked_up else "its report could not be looked up"
-        return f"{done}, {gone}; a step at {step.after} is foreseen"
+        gone = "no report in chart" if later.is_looked_up else "its report not looked up"
+        return f"{done}, {gone}; step at {step.after} foreseen"
     if is_firm and step.due.is_overdue(later.today):
         return f"{done}; {step.examination} overdue since {step.due.latest}"
     return f"{done}; {_WHERE_OFFERED.get(step.strength, '')}{step.examination} {'due ' if is_firm else ''}{step.due}"
@@ -169,10 +169,9 @@ def _headline(later: _Later, *, is_firm: bool) -> str:
 
 def _note(later: _Later, *, is_firm: bool) -> str:
     step = later.step
-    asked = "asks for" if step.firm else f"has as {step.strength.value.replace('-', ' ')}"
     said = (
-        f"The follow-up of {later.done.day} ({_named(later.done)}) did the step before. The table {asked} the next one, "
-        f"{step.examination} at {step.after} ({step.due}), counted from the first study."
+        f"The follow-up {_named(later.done)} of {later.done.day} did the step before. The table's next step: "
+        f"{_WHERE_OFFERED.get(step.strength, '')}{step.examination} at {step.after} ({step.due}), counted from the first study."
     )
     if later.reading.reports:
         return said if is_firm else f"{said} It is offered, so it is never overdue."

@@ -254,9 +254,9 @@ def test_x4_stability_never_strengthens_a_step(finding: Resource) -> None:
 @pytest.mark.parametrize(
     ("reports", "words"),
     [
-        ([], "no report in the chart"),
-        ([read("2024-09-01", status="preliminary")], "no report in the chart"),
-        (None, "its report could not be looked up"),
+        ([], "no report in chart"),
+        ([read("2024-09-01", status="preliminary")], "no report in chart"),
+        (None, "its report not looked up"),
     ],
     ids=["missing", "not signed", "not looked up"],
 )
@@ -265,7 +265,7 @@ def test_f2_without_a_signed_report_nothing_is_asked_for_firmly(today: str, repo
 
     assert guidance.next_step is not None
     assert (guidance.urgency, guidance.overdue, guidance.next_step.firm) == (Urgency.INFO, False, False)
-    assert f"follow-up CT done 2024-09-01, {words}; a step at 18–24 months is foreseen" in summary_of(guidance)
+    assert f"follow-up CT done 2024-09-01, {words}; step at 18–24 months foreseen" in summary_of(guidance)
     assert "nothing is asked for firmly" in detail_of(guidance, read_facts({}, "p"))
 
 
