@@ -15,7 +15,8 @@ from imaging_findings.facts import Facts
 from imaging_findings.findings import Attenuation, Finding, Nodule, Risk
 from imaging_findings.history import ICD_10, ConditionFacts
 from imaging_findings.intervals import whole_years
-from imaging_findings.rules import Band, NodulePack, NoduleRow, Rounding
+from imaging_findings.nodule_terms import Band, Rounding
+from imaging_findings.rules import NodulePack, NoduleRow
 
 _SUGGESTS = re.compile(
     r"malignan|cancer|carcino|lymphoma|leuk(?:a)?emi|melanoma|sarcoma|metasta|myeloma|mesothelioma|\bhiv\b|\baids\b|"

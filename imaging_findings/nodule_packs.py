@@ -8,6 +8,7 @@ from dataclasses import replace
 from imaging_findings import codes
 from imaging_findings.codes import Code
 from imaging_findings.findings import Attenuation, Risk
+from imaging_findings.nodule_terms import Band, Exclusions, Rounding
 from imaging_findings.pack_parts import (
     finish,
     owned,
@@ -20,7 +21,7 @@ from imaging_findings.pack_parts import (
     refuse_duplicates,
     with_rows,
 )
-from imaging_findings.rules import Band, Exclusions, NodulePack, NoduleRow, OrderCode, Rounding, Urgency
+from imaging_findings.rules import NodulePack, NoduleRow, OrderCode, Urgency
 from imaging_findings.toml_tables import TomlTable
 
 _AGES = (0, 130)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from imaging_findings.codes import Code
 from imaging_findings.findings import Attenuation, Change, Risk
 from imaging_findings.intervals import Interval
+from imaging_findings.nodule_terms import Band, Exclusions, Rounding
 
 
 class Urgency(StrEnum):
@@ -55,22 +56,6 @@ class RowAnswer:
     by_screening: bool = True
     """Whether a screening examination answers."""
     kinds: tuple[tuple[str, str], ...] = ()
-
-
-class Rounding(StrEnum):
-    """The clinical owner's decision on sizes such as 5.5 mm."""
-
-    UP = "up"
-    DOWN = "down"
-    UNDECIDED = "undecided"
-
-
-class Band(StrEnum):
-    """Size bands of Fleischner, in whole millimetres."""
-
-    BELOW_6 = "lt6"
-    FROM_6_TO_8 = "6-8"
-    ABOVE_8 = "gt8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,18 +163,6 @@ class NoduleRow:
     urgency: Urgency
     evidence: str
     answer: RowAnswer = RowAnswer()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exclusions:
-    """To whom Fleischner does not apply."""
-
-    age_below: int
-    screening: bool
-    cancer_snomed: frozenset[str]
-    cancer_icd10: tuple[str, ...]
-    immunosuppression_icd10: tuple[str, ...]
-    immunosuppression_snomed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

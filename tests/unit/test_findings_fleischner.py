@@ -13,8 +13,8 @@ from imaging_findings.facts import Facts
 from imaging_findings.findings import Attenuation, Nodule, Risk
 from imaging_findings.history import ConditionFacts, PatientFacts
 from imaging_findings.incidental import RowsFound, exclusions_for, rows_for
+from imaging_findings.nodule_terms import Rounding
 from imaging_findings.packs import bundled_packs
-from imaging_findings.rules import Rounding
 
 PACK = bundled_packs().nodules
 SOLID, PART, GROUND_GLASS = Attenuation.SOLID, Attenuation.PART_SOLID, Attenuation.GROUND_GLASS

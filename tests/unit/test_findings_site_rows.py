@@ -6,8 +6,9 @@ import pytest
 
 from imaging_findings.findings import Attenuation, Change, Nodule, Risk
 from imaging_findings.incidental import rows_for
+from imaging_findings.nodule_terms import Rounding
 from imaging_findings.packs import bundled_nodules, bundled_screening
-from imaging_findings.rules import CategoryRow, NodulePack, Rounding, ScreeningPack, Urgency
+from imaging_findings.rules import CategoryRow, NodulePack, ScreeningPack, Urgency
 from imaging_findings.screening import Examination, category_of, row_for
 from imaging_findings.site_packs import parse_site_packs
 from imaging_findings.toml_tables import PackError
