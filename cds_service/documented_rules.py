@@ -129,5 +129,6 @@ def _visits(policy: SitePolicy) -> tuple[tuple[str, str], ...]:
         ("A follow-up booked a little late", f"not mentioned up to {bookings.late_tolerance_days} days after its window"),
         ("A follow-up booked late", f"warned of from {bookings.late_warning_days} days after its window"),
         ("An overdue follow-up", f"booked in time within {bookings.overdue_soon_days} days"),
+        ("A finding that only a referral answers", f"warned of up to {policy.referral_warning_days} days after its study"),
         ("A patient is told", told),
     )

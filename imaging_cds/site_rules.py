@@ -28,6 +28,7 @@ def site_policy(settings: RuleSettings) -> SitePolicy:
         release=settings.release,
         unread=settings.unread,
         bookings=settings.bookings,
+        referral_warning_days=settings.referral_warning_days,
         rules_owner=settings.clinical_owner.strip(),
     )
 

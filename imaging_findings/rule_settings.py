@@ -10,6 +10,7 @@ from pathlib import Path
 from imaging_findings.intervals import Interval, Unit
 from imaging_findings.modalities import family_of
 from imaging_findings.order_policy import LOOKBACK, OrderPolicy
+from imaging_findings.referrals import WARNING_DAYS
 from imaging_findings.release import PatientResults, ReleaseRule
 from imaging_findings.visit_policy import BookingPolicy, UnreadPolicy
 
@@ -65,6 +66,8 @@ class RuleSettings:
     """How many days after its due window a follow-up may be booked before that is a warning."""
     overdue_booking_days: int = _BOOKINGS.overdue_soon_days
     """Within how many days from today an overdue follow-up counts as booked in time."""
+    referral_warning_days: int = WARNING_DAYS
+    """How many days after its study a finding that only a referral answers is a warning; then its card is information."""
     patient_results: PatientResults = _RELEASE.patient_results
     """What a user who is the patient gets: `never` a card, or the dated follow-ups of `released` reports in plain words."""
     release_after_hours: int = _RELEASE.release_after_hours
@@ -91,6 +94,7 @@ class RuleSettings:
             "late_booking_tolerance_days": self.late_booking_tolerance_days,
             "late_booking_warning_days": self.late_booking_warning_days,
             "overdue_booking_days": self.overdue_booking_days,
+            "referral_warning_days": self.referral_warning_days,
         }
         for name, days in windows.items():
             if not _DAYS[0] <= days <= _DAYS[1]:

@@ -7,6 +7,7 @@ from functools import cache
 
 from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.packs import bundled_packs
+from imaging_findings.referrals import WARNING_DAYS
 from imaging_findings.release import ReleaseRule
 from imaging_findings.rules import Packs
 from imaging_findings.study_table import SiteStudies
@@ -25,6 +26,8 @@ class SitePolicy:
     """What users who are the patient or a related person may be told."""
     unread: UnreadPolicy = field(default_factory=UnreadPolicy)
     bookings: BookingPolicy = field(default_factory=BookingPolicy)
+    referral_warning_days: int = WARNING_DAYS
+    """How many days after its study a finding that only a referral answers is a warning."""
     rules_owner: str = ""
     """Who answers clinically for the rules that are in no pack: orders, discharge, bookings. Empty = nobody yet."""
 

@@ -18,6 +18,7 @@ from imaging_findings.facts import QUERIES, Facts, read_facts
 from imaging_findings.findings import Author, Finding
 from imaging_findings.guidance import judge
 from imaging_findings.moments import on_site_clock
+from imaging_findings.referrals import with_old_referrals_quiet
 from imaging_findings.site_policy import SitePolicy
 from imaging_findings.wording import headline_title, step_words, title_of
 from smart_app.study_list import ListContext, StudyRow
@@ -81,7 +82,8 @@ def highlights(
     facts = read_facts(resources, context.patient_id, bases=context.patient_bases, site=policy.studies)
     by_resource = {f"ImagingStudy/{row.resource_id}": row.study_instance_uid for row in rows if row.resource_id}
     found: dict[str, list[Highlight]] = {}
-    for guidance in judge(facts, policy.packs, now).guidance:
+    judgement = with_old_referrals_quiet(judge(facts, policy.packs, now), now.date(), policy.referral_warning_days)
+    for guidance in judgement.guidance:
         uid = by_resource.get(guidance.finding.study_reference or "")
         if uid is not None:
             found.setdefault(uid, []).extend(_lines(guidance, facts))

@@ -13,6 +13,7 @@ from cds_service.patient_cards import patient_card
 from imaging_findings.advice import Judgement
 from imaging_findings.facts import QUERIES, Facts, read_facts
 from imaging_findings.guidance import judge
+from imaging_findings.referrals import with_old_referrals_quiet
 from imaging_findings.release import Release, ReleaseRule, release
 
 
@@ -22,6 +23,7 @@ def evaluate(gathered: Gathered, context: CardContext) -> tuple[IssuedCard, ...]
     judgement = judge(facts, context.policy.packs, context.now)
     if context.request.user.is_patient_or_proxy:
         return tuple(patient_card(one, context) for one in _release(judgement, facts, context).told)
+    judgement = with_old_referrals_quiet(judgement, context.now.date(), context.policy.referral_warning_days)
     cards = tuple(card_for(guidance, facts, context) for guidance in judgement.guidance)
     unread = any(problem.reference.startswith("Observation") for problem in judgement.problems)
     if not cards and (unread or "findings" in facts.partial):

@@ -153,6 +153,7 @@ def test_every_window_is_shown() -> None:
         late_booking_tolerance_days=1011,
         late_booking_warning_days=1008,
         overdue_booking_days=1009,
+        referral_warning_days=1012,
         patient_results=PatientResults.RELEASED,
         release_after_hours=1010,
     )
@@ -163,5 +164,20 @@ def test_every_window_is_shown() -> None:
     elsewhere = {"packs", "study_codes", "clinical_owner", "patient_image_links"}
     shared = {"pregnancy_oldest_years", "release_after_hours", "unreported_words"}
     assert len(differ) == len({one.name for one in fields(RuleSettings)} - elsewhere - shared)
-    for number in ("1001", "1002", "1003", "1004", "1005", "1006", "1007", "1008", "1009", "1010", "1011", "101", "102"):
+    for number in (
+        "1001",
+        "1002",
+        "1003",
+        "1004",
+        "1005",
+        "1006",
+        "1007",
+        "1008",
+        "1009",
+        "1010",
+        "1011",
+        "1012",
+        "101",
+        "102",
+    ):
         assert number in " ".join(told[1].values())
