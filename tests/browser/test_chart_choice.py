@@ -7,19 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.chart_fixtures import a_watched_page
 from tests.chart_actors import ChartActor, a_card, a_chart, a_suggesting_card, a_suggestion
 
+pytest_plugins = ["tests.browser.chart_fixtures"]
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser(chromium_path: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium_path, headless=True, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture
@@ -36,16 +30,11 @@ def chart(tmp_path: Path) -> Iterator[ChartActor]:
 
 
 @pytest.fixture
-def page(browser: Browser, chart: ChartActor) -> Iterator[Page]:
-    with browser.new_context(viewport={"width": 1400, "height": 900}, timezone_id="America/New_York") as context:
-        opened = context.new_page()
-        troubles: list[str] = []
-        opened.on("pageerror", lambda error: troubles.append(str(error)))
-        opened.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+def page(chart_browser: Browser, chart: ChartActor) -> Iterator[Page]:
+    with a_watched_page(chart_browser, timezone_id="America/New_York") as opened:
         opened.goto(f"{chart.ehr}/patients/demo-a")
         expect(opened.get_by_text("No guidance for this patient.").first).to_be_visible()
         yield opened
-        assert troubles == []
 
 
 def an_order(order_id: str, status: str, name: str) -> dict[str, Any]:

@@ -7,22 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.chart_fixtures import a_watched_page
 from tests.chart_actors import ChartActor, a_card, a_chart, a_suggesting_card, a_suggestion
 
+pytest_plugins = ["tests.browser.chart_fixtures"]
 pytestmark = pytest.mark.browser
 
 REASON = {"system": "https://imaging-cds.example/reasons", "code": "declined", "display": "Patient declined"}
 BETTER = {"coding": [{"system": "http://loinc.org", "code": "29252-4"}], "text": "CT Chest WO contrast"}
-
-
-@pytest.fixture(scope="module")
-def browser(chromium_path: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium_path, headless=True, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture
@@ -32,17 +26,12 @@ def chart(tmp_path: Path) -> Iterator[ChartActor]:
 
 
 @pytest.fixture
-def page(browser: Browser, chart: ChartActor) -> Iterator[Page]:
+def page(chart_browser: Browser, chart: ChartActor) -> Iterator[Page]:
     """Patient A's chart. An answer of 409 is logged by the browser itself; every other trouble fails the test."""
-    with browser.new_context(viewport={"width": 1400, "height": 900}) as context:
-        opened = context.new_page()
-        troubles: list[str] = []
-        opened.on("pageerror", lambda error: troubles.append(str(error)))
-        opened.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+    with a_watched_page(chart_browser, expected="409") as opened:
         opened.goto(f"{chart.ehr}/patients/demo-a")
         expect(opened.get_by_text("No guidance for this patient.").first).to_be_visible()
         yield opened
-        assert [trouble for trouble in troubles if "409" not in trouble] == []
 
 
 def chosen(page: Page, examination: str) -> None:
@@ -229,10 +218,10 @@ def test_discharge_and_completed_study_draw_their_cards(page: Page, chart: Chart
 
 @pytest.mark.parametrize("width", [390, 1400])
 def test_the_form_does_not_move_when_advice_comes_and_nothing_overflows(
-    browser: Browser, chart: ChartActor, width: int
+    chart_browser: Browser, chart: ChartActor, width: int
 ) -> None:
     chart.cds.responses["order-select"] = {"cards": [a_card(uuid=str(n), summary="x" * 139) for n in range(3)]}
-    with browser.new_context(viewport={"width": width, "height": 900}) as context:
+    with chart_browser.new_context(viewport={"width": width, "height": 900}) as context:
         page = context.new_page()
         page.goto(f"{chart.ehr}/patients/demo-a")
         expect(page.locator("#guidance")).to_have_attribute("aria-busy", "false")

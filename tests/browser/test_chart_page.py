@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.chart_fixtures import a_watched_page
 from tests.chart_actors import ChartActor, a_card, a_chart, a_suggesting_card, a_suggestion
 
+pytest_plugins = ["tests.browser.chart_fixtures"]
 pytestmark = pytest.mark.browser
 
 SHOTS = os.environ.get("CHART_SHOTS")
@@ -18,14 +20,6 @@ REASONS = [
     {"system": "https://imaging-cds.example/reasons", "code": "done", "display": "Already done elsewhere"},
     {"system": "https://imaging-cds.example/reasons", "code": "declined", "display": "Patient declined"},
 ]
-
-
-@pytest.fixture(scope="module")
-def browser(chromium_path: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium_path, headless=True, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +35,10 @@ def chart(running_chart: ChartActor) -> ChartActor:
 
 
 @pytest.fixture
-def page(browser: Browser, chart: ChartActor) -> Iterator[Page]:
+def page(chart_browser: Browser, chart: ChartActor) -> Iterator[Page]:
     """A page on which any script error or refused resource fails the test."""
-    with browser.new_context(viewport={"width": 1360, "height": 900}) as context:
-        opened = context.new_page()
-        troubles: list[str] = []
-        opened.on("pageerror", lambda error: troubles.append(str(error)))
-        opened.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+    with a_watched_page(chart_browser, width=1360) as opened:
         yield opened
-        assert troubles == []
 
 
 def smart_link(chart: ChartActor) -> dict[str, str]:
@@ -186,9 +175,9 @@ def test_chart_stays_usable_without_the_service(page: Page, chart: ChartActor) -
 
 @pytest.mark.parametrize("width", [400, 1360])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_overflows_sideways(browser: Browser, chart: ChartActor, width: int, scheme: str) -> None:
+def test_nothing_overflows_sideways(chart_browser: Browser, chart: ChartActor, width: int, scheme: str) -> None:
     chart.cds.response = {"cards": [*three_cards(chart), a_card(uuid="y", summary="x" * 140)]}
-    with browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme) as context:
+    with chart_browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme) as context:
         page = context.new_page()
         for name, path in (("patients", "/"), ("chart", "/patients/demo-a")):
             page.goto(f"{chart.ehr}{path}")
