@@ -13,6 +13,19 @@ from functools import cache
 from imaging_findings.code_tables import rows
 
 _LONGEST_PHRASE = 7
+_WORD = re.compile(r"[a-z0-9]+")
+# What a name must hold for the pattern to find anything, the pattern, and the words that it stands for. In this order.
+_SPELLINGS = (
+    ("/", re.compile(r"\bw\s*/\s*o\b"), " wo "),
+    ("/", re.compile(r"\bw\s*/"), " w "),
+    ("wwo", re.compile(r"\bwwo\b"), " w wo contrast "),
+    # "Rule out" is no right side.
+    ("/", re.compile(r"\br\s*/\s*o\b"), " "),
+    ("contrast", re.compile(r"\bnon[\s-]contrast\b"), " noncontrast "),
+    ("ray", re.compile(r"\bx[\s-]ray\b"), " xray "),
+    # French says "with injection" and means contrast agent; elsewhere an injection is an intervention.
+    ("injection", re.compile(r"\b(avec|sans) injection\b"), r" \1 contraste "),
+)
 
 
 def words_of(name: str) -> tuple[str, ...]:
@@ -20,16 +33,10 @@ def words_of(name: str) -> tuple[str, ...]:
     plain = name.casefold()
     if not plain.isascii():
         plain = "".join(letter for letter in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(letter))
-    plain = re.sub(r"\bw\s*/\s*o\b", " wo ", plain)
-    plain = re.sub(r"\bw\s*/", " w ", plain)
-    plain = re.sub(r"\bwwo\b", " w wo contrast ", plain)
-    # "Rule out" is no right side.
-    plain = re.sub(r"\br\s*/\s*o\b", " ", plain)
-    plain = re.sub(r"\bnon[\s-]contrast\b", " noncontrast ", plain)
-    plain = re.sub(r"\bx[\s-]ray\b", " xray ", plain)
-    # French says "with injection" and means contrast agent; elsewhere an injection is an intervention.
-    plain = re.sub(r"\b(avec|sans) injection\b", r" \1 contraste ", plain)
-    return tuple(re.findall(r"[a-z0-9]+", plain))
+    for hint, pattern, words in _SPELLINGS:
+        if hint in plain:
+            plain = pattern.sub(words, plain)
+    return tuple(_WORD.findall(plain))
 
 
 @cache
