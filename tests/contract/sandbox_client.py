@@ -238,6 +238,12 @@ class SandboxClient:
         return body
 
 
+def error_of(answer: requests.Response) -> str:
+    """The OAuth error code of a refusal by the token endpoint."""
+    assert answer.status_code in (400, 401), answer.text
+    return str(answer.json()["error"])
+
+
 def redirected(response: requests.Response) -> dict[str, str]:
     """The parameters of a redirect to the registered address, which must be one."""
     assert response.status_code == 303, response.text
