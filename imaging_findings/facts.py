@@ -50,6 +50,8 @@ engine). Readers are tolerant: an odd resource becomes a ``Problem``, never an e
       {nodule}|malignancy-risk                             valueCodeableConcept SCT 75976002 low or SCT 15508007 high
       {nodule}|change                                      valueCodeableConcept {nodule}|baseline, new, growing or stable
       {nodule}|previous-diameter                           valueQuantity mm (with change)
+    hasMember[]          Observations with these codes and values: they count as components of the group that names them
+                         (``imaging_findings.members``); the group may be DCM 121071 Finding with the nodule's code as its value
 
 ``{nodule}`` = ``https://imaging-cds.example/fhir/CodeSystem/nodule``. Without ``method`` a nodule is reported as it is and no
 interval is computed (the guideline and its version must be coded); without risk both rows are shown. A nodule of a study that
@@ -127,6 +129,7 @@ from imaging_findings.history import (
     read_study_facts,
 )
 from imaging_findings.linking import placed, places_of_members
+from imaging_findings.members import MEASURED, with_members
 from imaging_findings.mentions import may_be_told_of
 from imaging_findings.observations import read_finding
 from imaging_findings.own_resources import Owner, own_resources, read_each
@@ -165,7 +168,8 @@ QUERIES: tuple[FactQuery, ...] = (
         "http://snomed.info/sct|427359005,http://snomed.info/sct|59282003,http://snomed.info/sct|36118008,"
         "http://snomed.info/sct|1386000,http://dicom.nema.org/resources/ontology/DCM|121071,"
         "http://dicom.nema.org/resources/ontology/DCM|111053,http://loinc.org|73568-8,"
-        f"{','.join(f'{ASSESSMENT}|{name}' for name in TITLES)}&_sort=-date&_count=100",
+        f"{','.join(f'{ASSESSMENT}|{name}' for name in TITLES)},"
+        f"{','.join(f'{one.system}|{one.code}' for one in MEASURED)}&_sort=-date&_count=200",
         True,
         "coded imaging findings",
     ),
@@ -272,7 +276,7 @@ def read_facts(
     assessed += [one for many in map(read_report_assessments, concluded) for one in many]
     actionable = read_each(observations, read_actionable, problems)
     actionable += read_each(concluded, read_actionable_report, problems)
-    findings = read_each(observations, lambda one: read_finding(one, patient_id), problems)
+    findings = read_each(with_members(observations, bases), lambda one: read_finding(one, patient_id), problems)
     conclusions = [one for many in map(read_report_findings, concluded) for one in many]
     return Facts(
         patient=patient,
