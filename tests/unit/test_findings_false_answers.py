@@ -176,7 +176,7 @@ def test_gf_a_screening_answers_no_nodule_that_was_found_by_chance_unless_it_was
     read = a_lung_rads("2", id="new", effectiveDateTime="2026-11-01", derivedFrom=[{"reference": "ImagingStudy/later"}])
 
     assert followed(a_nodule(7), studies=[a_study()], orders=[order]).guidance
-    assert followed(a_nodule(7), studies=[a_study(), later]).guidance
+    assert followed(a_nodule(7), studies=[a_study(started="2026-04-20"), later]).guidance[0].order is not None
     both = followed(a_nodule(7), read, studies=[a_study(), later])
     assert [one.finding.reference for one in both.guidance] == ["Observation/new"]
 
