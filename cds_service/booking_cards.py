@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cds_service.card_parts import CardContext, IssuedCard, image_links, override_reasons, topic
+from cds_service.card_parts import CardContext, IssuedCard, image_links, incomplete_card, override_reasons, topic
 from cds_service.plain_words import escaped, one_sentence
 from cds_service.wording import authority_words, availability_lines
 from imaging_findings.advice import Statement
@@ -129,11 +129,5 @@ def _short(name: str) -> str:
 
 
 def _gap(judgement: BookingJudgement, context: CardContext) -> IssuedCard:
-    card = {
-        "uuid": context.new_uuid(),
-        "summary": "Whether the appointment fits an open imaging follow-up could not be checked",
-        "indicator": Urgency.INFO.value,
-        "detail": f"**Not available:** {', '.join(judgement.missing)}.",
-        "source": {"label": _SOURCE, "topic": topic("incomplete-data", "Data that could not be checked")},
-    }
-    return IssuedCard(card=card, rule_id="service/incomplete-data")
+    summary = "Whether the appointment fits an open imaging follow-up could not be checked"
+    return incomplete_card(context, summary, f"**Not available:** {', '.join(judgement.missing)}.", _SOURCE)

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from cds_service.protocol import HookRequest
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_findings.codes import concept
+from imaging_findings.rules import Urgency
 from imaging_findings.site_policy import SitePolicy, product_policy
 
 TOPICS = "https://imaging-cds.example/fhir/CodeSystem/card-topic"
@@ -56,6 +57,18 @@ class IssuedCard:
     def indicator(self) -> str:
         """The card's indicator."""
         return str(self.card["indicator"])
+
+
+def incomplete_card(context: CardContext, summary: str, detail: str, source: str) -> IssuedCard:
+    """Says that a check could not be done wholly, where otherwise nothing would be said at all."""
+    card = {
+        "uuid": context.new_uuid(),
+        "summary": summary,
+        "indicator": Urgency.INFO.value,
+        "detail": detail,
+        "source": {"label": source, "topic": topic("incomplete-data", "Data that could not be checked")},
+    }
+    return IssuedCard(card=card, rule_id="service/incomplete-data")
 
 
 def override_reasons() -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from cds_service.card_parts import CardContext, IssuedCard, image_links, override_reasons, topic
+from cds_service.card_parts import CardContext, IssuedCard, image_links, incomplete_card, override_reasons, topic
 from cds_service.wording import AI_LABEL, availability_lines, detail_of, summary_of
 from fhir_imaging.fhir_mapping.service_request import DraftOrder, draft_service_request
 from fhir_imaging.uids import StudyInstanceUID
@@ -55,14 +55,8 @@ def card_for(guidance: Guidance, facts: Facts, context: CardContext) -> IssuedCa
 
 def gap_card(facts: Facts, context: CardContext) -> IssuedCard:
     """Says that findings could not be used, where otherwise nothing would be said at all."""
-    card = {
-        "uuid": context.new_uuid(),
-        "summary": "Some imaging findings could not be read, so this check is incomplete",
-        "indicator": Urgency.INFO.value,
-        "detail": "\n\n".join(availability_lines(facts)),
-        "source": {"label": "Imaging findings service", "topic": topic("incomplete-data", "Data that could not be checked")},
-    }
-    return IssuedCard(card=card, rule_id="service/incomplete-data")
+    summary = "Some imaging findings could not be read, so this check is incomplete"
+    return incomplete_card(context, summary, "\n\n".join(availability_lines(facts)), "Imaging findings service")
 
 
 def _unseen(facts: Facts) -> list[str]:
