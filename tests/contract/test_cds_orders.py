@@ -165,7 +165,7 @@ def test_r23_pama_screen_at_load(cds: CdsActor) -> None:
     "draft",
     [
         {"resourceType": "MedicationRequest", "id": "new"},
-        a_draft(code=concept(LOINC, "718-7")),
+        a_draft(code=concept(LOINC, "98979-8")),
         a_draft(doNotPerform=True),
         a_draft(subject={"reference": "Patient/other"}),
         a_draft(subject={"reference": "https://elsewhere.example.org/fhir/Patient/p"}),

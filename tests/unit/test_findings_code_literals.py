@@ -19,6 +19,7 @@ from imaging_findings.packs import bundled_packs
 from imaging_findings.study_kinds import Contrast, study_kind_of
 from imaging_findings.study_table import cpt_studies, loinc_lines
 from tests.code_digits import is_loinc, is_snomed
+from tests.code_literals import DATE, NO_CODE, SENT_BY_TESTS, unknown_codes, value_sets
 from tests.conftest import CHECKOUT
 from tests.unit.test_findings_codes import PACKAGES, known_codes
 
@@ -26,18 +27,11 @@ _PLACES = (*PACKAGES, "static", "templates", "tests", "docs")
 _TEXTS = frozenset({".py", ".toml", ".html", ".js", ".json", ".md", ".css"})
 _LOINC = re.compile(r"(?<![\d.\-/])(\d{4,5}-\d)(?![\d-])")
 _SNOMED = re.compile(r"(?<![\d.\-\w])(\d{6,18})(?![\d.\-\w])")
-# DICOM writes dates so, and one in ten of some months has the check digit of a code.
-_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
-# Numbers with a valid check digit that are no codes, and codes of other fields that the tests send on purpose.
-_NO_CODE = {"0010002": "an accession number"}
-_FOREIGN = {
-    "168731009": "X3 itself, in texts that say that it is wrong",
-    "394579002": "cardiology, a service that books no imaging",
-    "444814009": "sinusitis, which a mutation puts in place of a nodule",
-}
 
 
 def _texts() -> Iterator[tuple[Path, str]]:
+    for path in sorted(CHECKOUT.glob("*.md")):
+        yield path.relative_to(CHECKOUT), path.read_text(encoding="utf-8")
     for place in _PLACES:
         for path in sorted((CHECKOUT / place).rglob("*")):
             if path.suffix in _TEXTS and "__pycache__" not in path.parts:
@@ -47,11 +41,6 @@ def _texts() -> Iterator[tuple[Path, str]]:
 TEXTS = dict(_texts())
 
 
-def _value_set_codes() -> set[str]:
-    lines = (CHECKOUT / "imaging_findings" / "tables" / "value_sets.csv").read_text(encoding="utf-8").splitlines()
-    return {row["code"] for row in csv.DictReader(line for line in lines if not line.startswith("#"))}
-
-
 def test_every_kind_of_text_is_walked() -> None:
     assert {path.suffix for path in TEXTS} == _TEXTS
     assert any(path.parts[:2] == ("tests", "data") for path in TEXTS)
@@ -59,14 +48,19 @@ def test_every_kind_of_text_is_walked() -> None:
 
 
 def test_t1_every_number_that_is_a_loinc_or_snomed_code_is_in_a_checked_table() -> None:
-    known = known_codes() | _value_set_codes() | set(_NO_CODE) | set(_FOREIGN)
+    known = known_codes() | {row["code"] for row in value_sets()} | set(NO_CODE) | set(SENT_BY_TESTS["SCT"])
     unknown = []
     for path, words in TEXTS.items():
         found = {code for code in _LOINC.findall(words) if len(code) >= 6 and is_loinc(code)}
-        found |= {code for code in _SNOMED.findall(words) if is_snomed(code) and not _DATE.fullmatch(code)}
+        found |= {code for code in _SNOMED.findall(words) if is_snomed(code) and not DATE.fullmatch(code)}
         unknown += [f"{path}: {code}" for code in sorted(found - known)]
 
     assert unknown == []
+
+
+def test_t1_every_code_literal_is_tabled_whatever_its_check_digit() -> None:
+    """Beside SNOMED, LOINC, DCM, RadLex or ICD-10 in any shape, each RID number, and what is quoted like a code."""
+    assert [one for path, words in TEXTS.items() for one in unknown_codes(path, words)] == []
 
 
 def _codings(value: object) -> Iterator[dict[str, Any]]:
@@ -87,7 +81,7 @@ DATA = sorted(path for path in TEXTS if path.suffix == ".json" and path.parts[:2
 def test_t1_every_coding_of_the_test_data_is_tabled_and_says_what_its_table_says(path: Path) -> None:
     names = {(codes.LOINC, code): next(csv.reader([line]))[1] for code, line in loinc_lines().items()}
     names |= {key: one.display for key, one in codes.concepts().items()}
-    standard = known_codes() | _value_set_codes()
+    standard = known_codes() | {row["code"] for row in value_sets()}
     for coding in _codings(json.loads(TEXTS[path])):
         if coding["system"] in (codes.LOINC, codes.SNOMED, codes.DCM):
             assert coding["code"] in standard or len(coding["code"]) <= 2, coding
