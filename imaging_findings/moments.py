@@ -70,8 +70,10 @@ def on_site_clock(resources: Resources, zone: tzinfo | None) -> Resources:
 def _rewritten(resource: Mapping[str, Any], zone: tzinfo) -> Mapping[str, Any]:
     """A copy only where something changes: most of a chart stays as it was parsed."""
     changed: dict[str, Any] = {}
-    # Every card passes the whole chart through here: looking at the times alone takes a quarter of looking at each member.
-    for name in resource.keys() & _TIMES:
+    # Every card passes the whole chart through here: a name costs a tenth of a look at its value.
+    for name in resource:
+        if name not in _TIMES:
+            continue
         value = resource[name]
         if isinstance(value, str):
             new: Any = _restated(value, zone)
