@@ -47,6 +47,8 @@ class Gathered:
     resources: Mapping[str, Sequence[Mapping[str, Any]] | None]
     partial: frozenset[str] = frozenset()
     reasons: Mapping[str, str] = field(default_factory=dict)
+    broken: frozenset[str] = frozenset()
+    """Keys that the client sends or grants and that went wrong this time, unlike those that it never gives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +104,15 @@ def gather(
     reach = {query.key: coverage(request, query) for query in open_queries}
     allowed = [query for query in open_queries if reach[query.key] is not Coverage.NONE]
     fetched = _fetch_all(client, allowed, values, request, budgets) if client and allowed else {}
+    broken = frozenset(
+        query.key for query in queries if _is_broken(values[query.key], query in allowed, fetched.get(query.key))
+    )
     for query in open_queries:
         fetched |= _as_granted(query, reach[query.key], values[query.key], fetched.get(query.key))
     whole = {key for key, value in values.items() if value.is_complete}
     access = _no_access(request, fetches=fetches) if client is None else None
     otherwise = {query.key: _why_missing(query, values, request, access) for query in queries if query.key not in whole}
-    gathered = _merged(queries, values, fetched, otherwise)
+    gathered = replace(_merged(queries, values, fetched, otherwise), broken=broken)
     missing = [query for query in queries if query.required and gathered.resources[query.key] is None]
     if missing:
         told = "; ".join(_how_to_supply(query, gathered.reasons[query.key], access) for query in missing)
@@ -152,6 +157,13 @@ def _as_granted(query: FactQuery, reach: Coverage, value: PrefetchValue, came: _
     if reach is Coverage.PART and came is not None and came.complete:
         return {query.key: replace(came, complete=False, reason="the token's scope covers only a part")}
     return {}
+
+
+def _is_broken(value: PrefetchValue, is_asked: bool, came: _Fetched | None) -> bool:
+    """Whether something that should have come did not, or not whole: not what the client never sends and never grants."""
+    if value.is_complete or (came is not None and came.complete):
+        return False
+    return is_asked or value.state is not PrefetchState.ABSENT
 
 
 def _names_no_encounter(query: FactQuery, request: HookRequest) -> bool:

@@ -26,7 +26,8 @@ def evaluate(gathered: Gathered, context: CardContext) -> tuple[IssuedCard, ...]
     judgement = with_old_referrals_quiet(judgement, context.now.date(), context.policy.referral_warning_days)
     cards = tuple(card_for(guidance, facts, context) for guidance in judgement.guidance)
     unread = any(problem.reference.startswith("Observation") for problem in judgement.problems)
-    if not cards and (unread or "findings" in facts.partial):
+    # An embolism may stand in a report's conclusion alone: silence would say that the reports were looked at.
+    if not cards and (unread or "findings" in facts.partial or "reports" in gathered.broken):
         return (gap_card(facts, context),)
     return cards
 
