@@ -300,6 +300,7 @@ def test_gf_other_studies_do_not(members: dict[str, Any]) -> None:
     # One that came too early would leave information without an order.
     assert guidance.urgency is Urgency.WARNING
     assert guidance.order is not None
+    assert not any(note.startswith("A later") for note in guidance.notes), "nor does it look like an answer"
 
 
 @pytest.mark.parametrize(
