@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 from typing import Any
 
 from fhir_imaging.tolerant import text
 from imaging_findings.history import ReportFacts
+from imaging_findings.packs import bundled_packs
 from imaging_findings.quotes import Quote, excerpt, whole_sentences_of
 
 # "category", "v2022", "5th edition", colons and brackets may stand between the system's name and its category.
@@ -69,16 +71,11 @@ _ROUTINE = {
     "o-rads-us": {"1"},
     "bosniak": {"I", "II", "1", "2"},
 }
-# From the least suspicious to the most. What is incomplete stands below what is suspicious; a cancer that is known already
-# (BI-RADS 6) below what is new.
-_ORDER = {
-    "lung-rads": ("1", "2", "0", "3", "4", "4A", "4B", "4X"),
-    "bi-rads": ("1", "2", "3", "6", "0", "4", "4A", "4B", "4C", "5"),
-    "li-rads-ct-mr": ("1", "2", "NC", "3", "4", "M", "5", "TIV"),
-    "bosniak": ("I", "1", "II", "2", "IIF", "2F", "III", "3", "IV", "4"),
-    "o-rads-us": ("1", "2", "0", "3", "4", "5"),
-}
-_DIGITS = ("1", "2", "3", "4", "5")
+# Of Lung-RADS, whose pack names no order: from the least suspicious to the most; a bare 4 stands before its kinds.
+_LUNG_ORDER = ("1", "2", "0", "3", "4", "4A", "4B", "4X")
+# What the words leave out of the coded category, and Bosniak's classes in Arabic numerals.
+_PREFIX = {"li-rads-ct-mr": "LR-", "ti-rads": "TR"}
+_CLASS = {"1": "I", "2": "II", "2F": "IIF", "3": "III", "4": "IV"}
 # Looked for in the clause before the category: "no adenopathy, BI-RADS 4" denies the adenopathy and not the category.
 _NOT_SAID = re.compile(
     r"\b(?:not|cannot|no|never|without|rather than|instead of|versus|vs\.?)\b|n['’]t\b",
@@ -155,8 +152,20 @@ class Mention:
     @property
     def suspicion(self) -> int:
         """The place of its most suspicious category within its system."""
-        order = _ORDER.get(self.system, _DIGITS)
-        return max(order.index(one.removesuffix("S")) for one in self.categories)
+        order = _order(self.system)
+        return max(order.index(_coded(self.system, one)) for one in self.categories)
+
+
+@cache
+def _order(system: str) -> tuple[str, ...]:
+    """The coded categories from the least suspicious to the most: those of the product's own pack."""
+    packs = (one for one in bundled_packs().tables if one.reads == system)
+    return next((one.severity[::-1] for one in packs), _LUNG_ORDER)
+
+
+def _coded(system: str, category: str) -> str:
+    plain = category.removesuffix("S")
+    return _CLASS.get(plain, plain) if system == "bosniak" else f"{_PREFIX.get(system, '')}{plain}"
 
 
 def may_be_told_of(report: Mapping[str, Any]) -> bool:

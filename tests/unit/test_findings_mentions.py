@@ -14,10 +14,10 @@ from imaging_findings.advice import Judgement
 from imaging_findings.facts import Facts, read_facts
 from imaging_findings.guidance import judge
 from imaging_findings.history import ReportFacts
-from imaging_findings.mentions import PATTERNS, mentions_among, mentions_of, systems_named
+from imaging_findings.mentions import NAMES, PATTERNS, mentions_among, mentions_of, systems_named
 from imaging_findings.packs import bundled_packs
 from imaging_findings.quotes import MAX_QUOTE
-from imaging_findings.rules import Urgency
+from imaging_findings.rules import TablePack, Urgency
 from tests.cds_actors import DCM, NOW, a_lung_rads, a_patient, a_report, a_study
 
 Resource = Mapping[str, Any]
@@ -279,3 +279,18 @@ def test_looking_for_plain_pieces_first_misses_no_pattern_and_no_mention(words: 
 
     assert {system for system, pattern in PATTERNS.items() if pattern.search(words)} <= set(systems_named(words))
     assert mentions_of(report) == mentions_among(report, PATTERNS)
+
+
+@pytest.mark.parametrize(
+    "pack", [one for one in bundled_packs().tables if one.reads in PATTERNS], ids=lambda one: str(one.reads)
+)
+def test_words_and_codes_have_one_order_of_suspicion(pack: TablePack) -> None:
+    titles = [_in_words(pack.reads, one) for one in pack.severity if one != "X"]
+
+    worst = mentions_of(a_report_saying(" ".join(f"The lesion in the left part is {title}." for title in titles)))[0]
+
+    assert [worst.title, *(one.title for one in worst.others)] == titles
+
+
+def _in_words(system: str, category: str) -> str:
+    return f"{NAMES[system]} {category.removeprefix('LR-').removeprefix('TR')}"
