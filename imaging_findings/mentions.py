@@ -153,7 +153,12 @@ class Mention:
     def suspicion(self) -> int:
         """The place of its most suspicious category within its system."""
         order = _order(self.system)
-        return max(order.index(_coded(self.system, one)) for one in self.categories)
+        return max(order.index(one) for one in self.coded)
+
+    @property
+    def coded(self) -> tuple[str, ...]:
+        """The categories as the packs and the code lists write them: ``TR5`` for a TI-RADS 5."""
+        return tuple(_coded(self.system, one) for one in self.categories)
 
 
 @cache

@@ -81,7 +81,7 @@ def _answer(mention: Mention, packs: Packs) -> Answer | None:
         rows = [packs.screening.categories[one] for one in mention.categories if one in packs.screening.categories]
         return of_lung_rows([row.answer for row in rows], None)
     pack = next((one for one in packs.tables if one.reads == mention.system), None)
-    return of_categories(pack, mention.categories) if pack else None
+    return of_categories(pack, mention.coded) if pack else None
 
 
 def _is_coded(mention: Mention, report: ReportFacts, facts: Facts) -> bool:

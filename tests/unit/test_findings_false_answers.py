@@ -112,6 +112,12 @@ def test_gc_a_category_in_words_is_ended_by_what_would_end_the_coded_one(words: 
     assert bool(judgement.guidance) is is_open
 
 
+def test_gc_a_category_that_words_write_otherwise_than_codes_is_the_same() -> None:
+    later = imaged("later", "2026-06-01", "US", NECK)
+
+    assert followed(reports=[a_report("TI-RADS 5.")], studies=[US_NECK, later]).guidance
+
+
 # --- as the site has it
 
 
