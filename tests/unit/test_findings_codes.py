@@ -131,13 +131,17 @@ def test_chest_ct_codes_mean_what_the_specification_says() -> None:
 
 def test_standard_codes_agree_with_pydicom() -> None:
     by_code = {
-        (scheme, code): True for scheme in ("SCT", "DCM") for found in pydicom_concepts[scheme].values() for code in found
+        (scheme, code): True
+        for scheme in ("SCT", "DCM", "RADLEX")
+        for found in pydicom_concepts[scheme].values()
+        for code in found
     }
-    systems = {codes.SNOMED: "SCT", codes.DCM: "DCM"}
+    systems = {codes.SNOMED: "SCT", codes.DCM: "DCM", codes.RADLEX: "RADLEX"}
     # The table says of these that PS3.16 does not have them.
     outside = {"1362105002", "427359005", "363346000", "449868002", "2667000", "260415000", "3341006", "44029006"}
-    lines = (CHECKOUT / "imaging_findings" / "tables" / "concepts.csv").read_text(encoding="utf-8").splitlines()[1:]
-    outside |= {row["code"] for row in csv.DictReader(lines) if "not in PS3.16" in row["source"]}
+    lines = (CHECKOUT / "imaging_findings" / "tables" / "concepts.csv").read_text(encoding="utf-8").splitlines()
+    rows = csv.DictReader(line for line in lines if not line.startswith("#"))
+    outside |= {row["code"] for row in rows if "not in PS3.16" in row["source"]}
     missing = [
         code
         for system, code in codes.concepts()
@@ -145,6 +149,16 @@ def test_standard_codes_agree_with_pydicom() -> None:
     ]
 
     assert missing == []
+
+
+@pytest.mark.parametrize("path", sorted((CHECKOUT / "imaging_findings" / "tables").glob("*.csv")), ids=lambda path: path.name)
+def test_t1_every_snomed_and_loinc_code_of_a_table_has_its_check_digit(path: Path) -> None:
+    rows = csv.DictReader(line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
+    default = {"body_parts.csv": codes.SNOMED, "loinc_studies.csv": codes.LOINC}.get(path.name)
+    for row in rows:
+        system, code = row.get("system") or default, row.get("code", "")
+        assert system != codes.SNOMED or not code or is_snomed(code), row
+        assert system != codes.LOINC or code.startswith(("LP", "LA")) or is_loinc(code), row
 
 
 def test_unknown_code_is_refused() -> None:
