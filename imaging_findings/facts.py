@@ -50,8 +50,7 @@ engine). Readers are tolerant: an odd resource becomes a ``Problem``, never an e
       {nodule}|malignancy-risk                             valueCodeableConcept SCT 75976002 low or SCT 15508007 high
       {nodule}|change                                      valueCodeableConcept {nodule}|baseline, new, growing or stable
       {nodule}|previous-diameter                           valueQuantity mm (with change)
-    hasMember[]          Observations with these codes and values: they count as components of the group that names them
-                         (``imaging_findings.members``); the group may be DCM 121071 Finding with the nodule's code as its value
+    hasMember[]          Observations with these codes: components of the group; it may be DCM 121071 with the nodule as its value
 
 ``{nodule}`` = ``https://imaging-cds.example/fhir/CodeSystem/nodule``. Without ``method`` a nodule is reported as it is and no
 interval is computed (the guideline and its version must be coded); without risk both rows are shown. A nodule of a study that
@@ -133,6 +132,7 @@ from imaging_findings.members import MEASURED, with_members
 from imaging_findings.mentions import may_be_told_of
 from imaging_findings.observations import read_finding
 from imaging_findings.own_resources import Owner, own_resources, read_each
+from imaging_findings.panels import with_categories
 from imaging_findings.study_table import SiteStudies
 
 PATIENT_ID_TOKEN = "{{context.patientId}}"  # noqa: S105 - a CDS Hooks prefetch token, not a secret
@@ -276,7 +276,8 @@ def read_facts(
     assessed += [one for many in map(read_report_assessments, concluded) for one in many]
     actionable = read_each(observations, read_actionable, problems)
     actionable += read_each(concluded, read_actionable_report, problems)
-    findings = read_each(with_members(observations, bases), lambda one: read_finding(one, patient_id), problems)
+    lungs = with_categories(with_members(observations, bases))
+    findings = read_each(lungs, lambda one: read_finding(one, patient_id), problems)
     conclusions = [one for many in map(read_report_findings, concluded) for one in many]
     return Facts(
         patient=patient,

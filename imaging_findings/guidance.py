@@ -30,7 +30,7 @@ from imaging_findings.reader_codes import echoed_guidance
 from imaging_findings.reader_words import with_readers_word
 from imaging_findings.rules import CategoryRow, Packs, ScreeningPack, Trigger, Urgency
 from imaging_findings.said_in_text import text_guidance
-from imaging_findings.screening import category_of, examination_of, row_for
+from imaging_findings.screening import category_of, examination_of, row_of
 from imaging_findings.unsigned import beside_reports
 
 # The exam's category is that of its most suspicious nodule; 0 (incomplete) outranks the two negative ones.
@@ -124,7 +124,7 @@ def _of_category(finding: Finding, pack: ScreeningPack | None, case: Case) -> Gu
     if pack is None:
         base = without_guideline(finding, case.study, "Lung-RADS")
         return replace(base, notes=(*base.notes, *_modifier_notes(finding)), others=others)
-    row = row_for(pack, finding.category, finding.scheme.version if finding.scheme else None)
+    row = row_of(pack, finding.category, finding.scheme)
     met = _measured(finding, pack, case)
     notes = (*_modifier_notes(finding), *_category_notes(met))
     base = Guidance(

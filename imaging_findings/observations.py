@@ -56,7 +56,7 @@ def read_finding(resource: Mapping[str, Any], patient_id: str) -> Finding | Prob
         observed(resource, kind, author),
         category=category,
         scheme=scheme,
-        stated=stated_in(resource),
+        stated=stated_in(resource) or _coded_words(resource),
         modifier_s=components.value(codes.LUNG_RADS_MODIFIER_S).get("valueBoolean") is True,
         nodule=_nodule(resource, components),
         previous=_previous(components) if kind is Kind.LUNG_RADS else None,
@@ -168,16 +168,28 @@ def author_of(resource: Mapping[str, Any]) -> Author | None:
     return Author.PERSON if isinstance(status, str) and status in SIGNED else None
 
 
+def _coded_words(resource: Mapping[str, Any]) -> str | None:
+    """A value in a code that no rule knows, for people."""
+    return next((one.display or one.code for one in codes.codings(resource.get("valueCodeableConcept"))), None)
+
+
 def _value(kind: Kind, resource: Mapping[str, Any]) -> tuple[str | None, Code | None]:
     """Category and guideline code with version; both None when the value is not one coded category."""
     if kind is Kind.NODULE:
         return None, next(
             (one for one in codes.codings(resource.get("method")) if one.system == codes.FOLLOW_UP_GUIDELINE), None
         )
-    coded = [one for one in codes.codings(resource.get("valueCodeableConcept")) if one.system == codes.LUNG_RADS]
-    if len({(one.code, one.version) for one in coded}) != 1 or coded[0].code not in LUNG_RADS_CATEGORIES:
+    return stated_category(codes.codings(resource.get("valueCodeableConcept")))
+
+
+def stated_category(coded: tuple[Code, ...]) -> tuple[str | None, Code | None]:
+    """The one Lung-RADS category of a value, in whatever code system: the screening pack knows which of them it can answer."""
+    own = [one for one in coded if one.system == codes.LUNG_RADS]
+    stated = [*own, *(one for one in coded if one.system != codes.LUNG_RADS and one.code in LUNG_RADS_CATEGORIES)]
+    if len({one.code for one in stated}) != 1 or len({one.version for one in own}) > 1:
         return None, None
-    return coded[0].code, coded[0]
+    found = next((one for one in stated if one.version), stated[0])
+    return (found.code, found) if found.code in LUNG_RADS_CATEGORIES else (None, None)
 
 
 def signed_by_of(resource: Mapping[str, Any], author: Author) -> str | None:

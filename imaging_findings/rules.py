@@ -147,6 +147,9 @@ class ScreeningPack:
     growth_within_months: int
     categories: Mapping[str, CategoryRow]
     triggers: tuple[Trigger, ...]
+    systems: frozenset[str] = frozenset()
+    """Other code systems whose categories are these: ``url``, whose codes name the pack's version, or ``url|version`` of codes
+    that stand for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

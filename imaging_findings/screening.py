@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 
+from imaging_findings.codes import Code
 from imaging_findings.findings import Change, Finding, Nodule
 from imaging_findings.intervals import add_months, whole_months
 from imaging_findings.rules import CategoryRow, ScreeningPack, SizeRange, Trigger
@@ -53,6 +54,17 @@ def row_for(pack: ScreeningPack, category: str | None, version: str | None) -> C
     if version != pack.info.guideline.version:
         return f"rules for Lung-RADS version {version} (this service knows {pack.info.guideline.version})"
     return pack.categories.get(category) or f"a row for Lung-RADS {category}"
+
+
+def row_of(pack: ScreeningPack, category: str | None, scheme: Code | None) -> CategoryRow | str:
+    """As ``row_for``, of a category in any code system; only those that the pack or the site names are answered."""
+    if category is None or scheme is None or scheme.system == pack.info.guideline.system:
+        return row_for(pack, category, scheme.version if scheme else None)
+    if f"{scheme.system}|{scheme.version}" in pack.systems:
+        return row_for(pack, category, pack.info.guideline.version)
+    if scheme.system not in pack.systems:
+        return "a Lung-RADS code system that this site accepts"
+    return row_for(pack, category, scheme.version)
 
 
 def category_of(pack: ScreeningPack, examination: Examination) -> Trigger | None:

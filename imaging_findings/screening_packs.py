@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
+from imaging_findings import codes
 from imaging_findings.codes import NODULE_FEATURES
 from imaging_findings.findings import Attenuation, Change
 from imaging_findings.pack_parts import (
@@ -23,6 +25,8 @@ from imaging_findings.rules import AnsweredBy, CategoryRow, ScreeningPack, Trigg
 from imaging_findings.toml_tables import TomlTable
 
 _MONTHS = (0, 120)
+_SYSTEM = re.compile(r"((?:https?://|urn:)[^\s|]+)(\|[^\s|]+)?")
+_STANDARD = frozenset({codes.SNOMED, codes.LOINC, codes.DCM, codes.UCUM})
 
 
 def parse_screening_pack(toml: str, name: str) -> ScreeningPack:
@@ -36,6 +40,7 @@ def parse_screening_pack(toml: str, name: str) -> ScreeningPack:
         growth_within_months=growth.integer("within_months", within=_MONTHS),
         categories={row.code: row for row in rows},
         triggers=tuple(_trigger(table) for table in top.tables("trigger")),
+        systems=_systems(top),
     )
     growth.close()
     refuse_duplicates([row.code for row in rows], top)
@@ -60,6 +65,7 @@ def site_screening(pack: ScreeningPack, owner: str, table: TomlTable) -> Screeni
         info=owned(pack.info, owner),
         categories={**pack.categories, **{row.code: row for row in rows}},
         triggers=with_rows(pack.triggers, triggers, lambda trigger: trigger.trigger_id),
+        systems=pack.systems | _systems(table),
     )
     if growth is not None:
         months = growth.integer("within_months", default=pack.growth_within_months, within=_MONTHS)
@@ -68,6 +74,16 @@ def site_screening(pack: ScreeningPack, owner: str, table: TomlTable) -> Screeni
         growth.close()
     _refuse_unknown_categories(changed, table)
     return changed
+
+
+def _systems(table: TomlTable) -> frozenset[str]:
+    """Code systems that the categories may also be written in; the local systems of SNOMED, LOINC and DICOM hold none."""
+    stated = table.strings("systems") if "systems" in table.names() else ()
+    for one in stated:
+        found = _SYSTEM.fullmatch(one)
+        if found is None or found[1] in _STANDARD:
+            table.fault(f"has {one}, which is no code system of Lung-RADS categories: url, or url|version", key="systems")
+    return frozenset(stated)
 
 
 def _refuse_unknown_categories(pack: ScreeningPack, table: TomlTable) -> None:

@@ -13,12 +13,14 @@ from imaging_findings.incidental import describe
 
 # A longer place stands in the detail only, so that a summary has room for what follows.
 MAX_SITE = 24
+MAX_STATED = 32
+"""How much of a category in free words a title shows."""
 
 
 def title_of(finding: Finding) -> str:
     """The finding's name: its category, or size and type."""
     if finding.kind is Kind.LUNG_RADS:
-        return f"Lung-RADS {finding.category or 'without coded category'}"
+        return f"Lung-RADS {finding.category or _uncoded(finding)}"
     if finding.kind is Kind.ACTIONABLE:
         return _actionable(finding) + _short_site(finding)
     if finding.kind is Kind.TEXT:
@@ -44,7 +46,8 @@ def finding_words(finding: Finding, title: str | None = None) -> str:
     site = f", {finding.site}" if finding.site else ""
     if finding.kind is Kind.LUNG_RADS:
         modifier = "S" if finding.modifier_s else ""
-        stated = f" (stated: {finding.stated})" if finding.stated and not finding.category else ""
+        is_cut = not finding.category and len(finding.stated or "") > MAX_STATED
+        stated = f" (stated: {finding.stated})" if is_cut else ""
         return f"{title_of(finding)}{modifier}{stated}" + (f", {nodule}" if nodule else "") + site
     if finding.kind is Kind.TEXT:
         return f"{title_of(finding)}, in the report's words"
@@ -80,6 +83,12 @@ def _assessed(finding: Finding, assessment: Assessment) -> str:
     ]
     known = " ".join(part for part in parts if part)
     return f"{assessment.title} {known}" if known else f"{assessment.title} without coded category"
+
+
+def _uncoded(finding: Finding) -> str:
+    stated = " ".join((finding.stated or "").split())
+    short = stated if len(stated) <= MAX_STATED else f"{stated[: MAX_STATED - 1].rstrip()}…"
+    return f"without coded category, stated: “{short}”" if short else "without coded category"
 
 
 def _short_site(finding: Finding) -> str:

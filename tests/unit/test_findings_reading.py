@@ -161,7 +161,7 @@ def test_a_slice_with_an_odd_uid_is_no_slice(uid: object) -> None:
     [
         concept(LUNG_RADS, "4C", "2022"),
         concept(LUNG_RADS, "4a", "2022"),
-        concept("http://example.org", "3", "2022"),
+        concept("http://example.org", "probably benign", "2022"),
         {"text": "Lung-RADS 3"},
         {"coding": [{"system": LUNG_RADS, "code": code, "version": "2022"} for code in ("3", "4A")]},
         {"coding": [{}]},
@@ -173,6 +173,15 @@ def test_only_one_coded_category_counts(value: object) -> None:
     finding = a_finding(a_lung_rads("3", valueCodeableConcept=value))
 
     assert (finding.category, finding.scheme) == (None, None)
+
+
+def test_gb_a_category_of_another_system_keeps_its_system_for_the_rules_to_judge() -> None:
+    """Section 3.5: a pack answers only systems that it names (``test_findings_local_categories``)."""
+    finding = a_finding(a_lung_rads("3", valueCodeableConcept=concept("http://example.org", "3", "2022")))
+
+    assert finding.category == "3"
+    assert finding.scheme is not None
+    assert finding.scheme.system == "http://example.org"
 
 
 @pytest.mark.parametrize("subject", [{"reference": "Patient/other"}, {"display": "Somebody"}, None, {"reference": "Patient/"}])
