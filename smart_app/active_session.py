@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fhir_imaging.scopes import GrantedScopes, parse_scopes
-from smart_app.token_response import NamedStudy, TokenResponse
+from smart_app.named_study import NamedStudy
+from smart_app.token_response import TokenResponse
 
 REFRESH_AT = 0.8
 """Share of a token's life after which it is renewed."""

@@ -18,9 +18,10 @@ from smart_app.active_session import ActiveSession
 from smart_app.explanations import ExplainedRefusal, Reason
 from smart_app.identity import Expectation, Identity, IdentityFault
 from smart_app.launch import PendingLaunch, asks_identity, failure_of, is_same_issuer, token_failure_of
+from smart_app.named_study import NamedStudy
 from smart_app.pages import explained
 from smart_app.services import SmartAppServices
-from smart_app.token_response import NamedStudy, TokenResponse
+from smart_app.token_response import TokenResponse
 from smart_app.tokens import TokenRefused
 
 WAIT_FOR_OTHER_S = 15.0

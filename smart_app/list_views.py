@@ -1,48 +1,30 @@
-"""The study list over HTTP, and the way from a launch that names a study to that study.
+"""The study list over HTTP.
 
-Spec: smart-launch.md §8 (study list), SMART App Launch 2.2 A29 (fhirContext).
+Spec: smart-launch.md §8 (study list).
 """
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, redirect, url_for
-from werkzeug.wrappers import Response as AnyResponse
+from flask import Blueprint, Response
 
 from smart_app.ohif import ViewerNotInstalled, prefetch_links
 from smart_app.pages import page
 from smart_app.patient_imaging import PatientImaging, look_up
 from smart_app.services import SmartAppServices
-from smart_app.session_views import live_session, viewer_address
+from smart_app.session_views import live_session
 from smart_app.study_list import StudyRow
-
-NOT_FOUND_NOTICE = "The study that the link names is not among this patient's studies, so it was not opened."
-NO_IMAGES_NOTICE = "The study that the link names has no images that can be opened here."
 
 
 def add_list_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
-    """Registers the study list and the study that a launch names."""
+    """Registers the study list."""
 
     @blueprint.get("/s/<session_id>/studies")
     def studies(session_id: str) -> Response:
         """The patient's studies."""
-        return _list_page(services, look_up(services, live_session(services, session_id)), session_id)
-
-    @blueprint.get("/s/<session_id>/named")
-    def named(session_id: str) -> AnyResponse:
-        """The study that the launch points at, when it is this patient's; else the list, saying why not."""
-        live = live_session(services, session_id)
-        imaging = look_up(services, live)
-        for one in live.session.named_studies:
-            row = imaging.studies.named(one)
-            if row is not None and row.can_open:
-                deep = {"series": one.series_instance_uid, "instance": one.sop_instance_uid}
-                return redirect(viewer_address(session_id, row.study_instance_uid, deep), 303)
-            notice = NOT_FOUND_NOTICE if row is None else NO_IMAGES_NOTICE
-            return _list_page(services, imaging, session_id, notice=notice, highlighted=row)
-        return redirect(url_for(".studies", session_id=session_id), 303)
+        return list_page(services, look_up(services, live_session(services, session_id)), session_id)
 
 
-def _list_page(
+def list_page(
     services: SmartAppServices,
     imaging: PatientImaging,
     session_id: str,
@@ -50,6 +32,7 @@ def _list_page(
     notice: str | None = None,
     highlighted: StudyRow | None = None,
 ) -> Response:
+    """The list as a page; ``notice`` says why it is shown in place of a study that was asked for."""
     return page(
         services,
         "smart/studies.html",

@@ -22,11 +22,11 @@ from fhir_imaging.study import (
     read_study,
 )
 from fhir_imaging.tolerant import text
+from smart_app.named_study import NamedStudy
 from smart_app.ohif_config import WadoRoot
 from smart_app.study_reports import ReportRow, ReportsByStudy
 from smart_app.study_search import FoundStudies
 from smart_app.study_words import MODALITY_WORDS, counted, date_words, time_words
-from smart_app.token_response import NamedStudy
 
 _UNDATED = "Undated"
 

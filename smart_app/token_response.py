@@ -12,6 +12,7 @@ from typing import Any
 
 from fhir_imaging.tolerant import as_list, text
 from fhir_imaging.uids import from_urn, is_uid
+from smart_app.named_study import NamedStudy
 
 _FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 _RESOURCE_PATH = re.compile(
@@ -32,16 +33,6 @@ class TokenResponse:
     encounter: str | None
     need_patient_banner: bool
     context: LaunchContext
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamedStudy:
-    """A study that the launch points at: by UID (perhaps with one slice of it), or by the ImagingStudy's logical id."""
-
-    study_instance_uid: str | None = None
-    series_instance_uid: str | None = None
-    sop_instance_uid: str | None = None
-    resource_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

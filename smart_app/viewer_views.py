@@ -13,6 +13,7 @@ from fhir_imaging.settings import origin_of
 from fhir_imaging.uids import is_uid, study_uid
 from smart_app.active_session import ActiveSession
 from smart_app.explanations import ExplainedRefusal, Reason
+from smart_app.named_study import NamedStudy
 from smart_app.ohif import (
     OhifConfig,
     ViewerNotInstalled,
@@ -30,7 +31,6 @@ from smart_app.session_tokens import SessionTokens
 from smart_app.session_views import live_session, own_session
 from smart_app.sessions import OpenedStudy
 from smart_app.study_list import StudyRow
-from smart_app.token_response import NamedStudy
 
 SHELL_PARAMETERS = frozenset({"StudyInstanceUIDs", "initialSeriesInstanceUID", "initialSOPInstanceUID"})
 """What the viewer's address may say. Its ``url``, ``token`` and ``configUrl`` do not work here."""

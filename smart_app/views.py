@@ -8,6 +8,7 @@ from fhir_imaging.errors import UpstreamError
 from smart_app.explanations import ExplainedRefusal, Reason
 from smart_app.launch_views import add_landing_routes, add_launch_routes
 from smart_app.list_views import add_list_routes
+from smart_app.named_views import add_named_routes
 from smart_app.ohif import ViewerNotInstalled
 from smart_app.pages import explained, refusal_page
 from smart_app.services import SmartAppServices
@@ -21,6 +22,7 @@ def create_blueprint(services: SmartAppServices) -> Blueprint:
     add_landing_routes(blueprint, services)
     add_launch_routes(blueprint, services)
     add_list_routes(blueprint, services)
+    add_named_routes(blueprint, services)
     add_session_routes(blueprint, services)
     add_token_routes(blueprint, services)
     add_viewer_routes(blueprint, services)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from fhir_imaging.endpoints import BundleResources
+from smart_app.named_study import NamedStudy
 from smart_app.study_list import ListContext, StudyList, build_study_list
 from smart_app.study_search import FoundStudies
-from smart_app.token_response import NamedStudy
 
 ISS = "https://ehr.example/fhir"
 GATEWAY = "https://images.example/imaging/ehr/dicom-web/main"

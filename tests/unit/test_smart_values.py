@@ -20,10 +20,11 @@ from smart_app.launch import (
     is_same_issuer,
     scopes_for,
 )
+from smart_app.named_study import NamedStudy
 from smart_app.patient_banner import read_banner
 from smart_app.settings import SmartAppSettings
 from smart_app.token_origins import associated_origins, outbound_origins, token_receivers
-from smart_app.token_response import NamedStudy, read_app_context, read_launch_context, read_token_response
+from smart_app.token_response import read_app_context, read_launch_context, read_token_response
 
 EHR = EhrSettings(name="ehr", fhir_base="https://ehr.example/fhir")
 TODAY = date(2026, 11, 21)
