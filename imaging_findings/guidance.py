@@ -193,7 +193,8 @@ def _category_notes(met: Trigger | None) -> tuple[str, ...]:
     if met.previous_category is not None:
         before = f"Category {met.previous_category} at the examination before and no growth since"
         return (f"{before} would fit category {met.category} of the table (stepped management).",)
-    return (f"The coded measurements alone would fit category {met.category} of the table.",)
+    check = " This line of the table still needs a clinician's check." if met.evidence == "C" else ""
+    return (f"The coded measurements alone would fit category {met.category} of the table.{check}",)
 
 
 def _of_ai(case: Case) -> Guidance:

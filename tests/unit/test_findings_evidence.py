@@ -11,6 +11,11 @@ from importlib import resources
 
 import pytest
 
+from imaging_findings.facts import read_facts
+from imaging_findings.guidance import judge
+from imaging_findings.packs import bundled_packs
+from tests.cds_actors import NODULE, NOW, a_lung_rads, a_patient, a_study, concept
+
 # Pack to the rows, categories, triggers and findings with tag [C]; all others have tag [S].
 UNCHECKED = {
     "aaa_acr_2013": set[str](),
@@ -56,3 +61,18 @@ def test_the_rows_that_need_a_clinicians_check_are_those_of_the_specification(pa
     assert len(tagged) >= 3
     assert {name for name, tag in tagged if tag == "C"} == UNCHECKED[pack]
     assert {tag for _, tag in tagged} <= {"S", "C"}
+
+
+@pytest.mark.parametrize(
+    ("feature", "category", "unchecked"),
+    [("atypical-cyst", "4A", True), ("growing-cyst", "4B", True), ("airway-segmental", "4A", False)],
+)
+def test_a_measurement_that_meets_an_unchecked_line_of_lung_rads_says_so(feature: str, category: str, unchecked: bool) -> None:
+    coded = {"code": concept(NODULE, "feature"), "valueCodeableConcept": concept(NODULE, feature)}
+    chart = {"patient": [a_patient()], "findings": [a_lung_rads("3", component=[coded])], "studies": [a_study()]}
+    empty = dict.fromkeys(("orders", "reports", "conditions", "smoking", "communications"), ())
+
+    (guidance,) = judge(read_facts(empty | chart, "p"), bundled_packs(), NOW).guidance
+
+    note = f"The coded measurements alone would fit category {category} of the table."
+    assert guidance.notes == (note + (" This line of the table still needs a clinician's check." if unchecked else ""),)
