@@ -16,7 +16,7 @@ from cds_service.card_parts import IssuedCard
 from cds_service.feedback import FeedbackEntry, Outcome
 from cds_service.feedback_store import RuleFeedback
 from fhir_imaging.store.engine import Store
-from tests.cds_actors import CdsActor, a_cds_service, a_hook, a_lung_rads, a_nodule, a_store, whole_prefetch
+from tests.cds_actors import APP, CdsActor, a_cds_service, a_hook, a_lung_rads, a_nodule, a_store, whole_prefetch
 
 PATH = "/cds-services/imaging-findings/feedback"
 AT = "2026-11-21T09:05:00Z"
@@ -225,6 +225,31 @@ def test_nothing_of_the_patient_is_stored_in_the_clear(cds: CdsActor, store: Sto
 
     assert len(rows) == 2
     assert not any("p-secret-id" in row or "Alma" in row for row in rows)
+
+
+def test_r17_nothing_of_the_patient_no_token_and_no_jwt_is_in_any_file_of_the_state(
+    cds: CdsActor, store: Store, tmp_path: Path
+) -> None:
+    """Whatever is kept, in whatever table or file: searched by its bytes, journals and logs of the database included."""
+    access = "secret-fhir-token-of-this-hook"
+    grant = {"access_token": access, "token_type": "Bearer", "expires_in": 300, "scope": "patient/*.rs", "subject": "cds"}
+    context = {"userId": "Practitioner/gp", "patientId": "p-secret-id"}
+    finding = a_lung_rads("3", subject={"reference": "Patient/p-secret-id"})
+    prefetch = whole_prefetch(finding, patient={"resourceType": "Patient", "id": "p-secret-id"}, studies=None)
+    sent = a_hook(prefetch, context=context, fhirServer="https://ehr.example.org/fhir", fhirAuthorization=grant)
+    asking, judging = (cds.ehr.jwt_for(f"{APP}{path}") for path in ("/cds-services/imaging-findings", PATH))
+
+    (card,) = cds.post("/cds-services/imaging-findings", sent, token=asking).get_json()["cards"]
+    told = overridden(card["uuid"], overrideReason={"userComment": "Alma has cancer"})
+    assert cds.post(PATH, {"feedback": [told]}, token=judging).status_code == 200
+
+    with store.read() as connection:
+        assert connection.execute(feedback_store.card_feedback.select()).all(), "it is kept that there was feedback"
+    files = {path: path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()}
+    assert card["uuid"].encode() in b"".join(files.values())
+    parts = [part[:60] for token in (asking, judging) for part in token.split(".")[1:]]
+    secrets = [access, *parts, "p-secret-id", "Alma"]
+    assert [(path.name, one) for path, held in files.items() for one in secrets if one.encode() in held] == []
 
 
 def test_the_migration_makes_the_tables_that_the_code_describes(store: Store) -> None:

@@ -56,6 +56,19 @@ def test_one_card_for_each_kind_of_result(cds: CdsActor) -> None:
     assert [card["indicator"] for card in found] == sorted((card["indicator"] for card in found), reverse=True)
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["as it came", "turned"])
+def test_the_most_urgent_card_of_the_study_comes_first(cds: CdsActor, *, turned: bool) -> None:
+    """What both agree on and what an AI says alone is information, and stands below the signed embolism."""
+    agreed = an_ai_lung_rads("4A"), a_lung_rads("4A")
+    claimed = bi_rads("4", **AI | {"id": "breast"})
+    findings = [*agreed, claimed, an_embolism()]
+
+    found = cards(cds, completed(*(reversed(findings) if turned else findings)))
+
+    assert [card["indicator"] for card in found] == ["critical", "info", "info"]
+    assert [card["indicator"] for card in cards(cds, completed(*agreed, an_embolism()))] == ["critical", "info"]
+
+
 def test_a_signed_result_and_the_ais_are_shown_together(cds: CdsActor) -> None:
     (card,) = cards(cds, completed(an_ai_lung_rads("4A"), a_lung_rads("4B")))
 

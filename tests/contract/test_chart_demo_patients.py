@@ -41,8 +41,15 @@ def test_chart_shows_what_order_rules_ask_about(chart: ChartActor) -> None:
     assert 'class="row is-draft"' in page
 
 
-def test_chart_of_a_demo_patient_gives_the_clinical_reason(chart: ChartActor) -> None:
-    assert STORIES["demo-d"] in page_of(chart, "demo-d")
+@pytest.mark.parametrize("patient_id", [f"demo-{letter}" for letter in "abcdef"])
+def test_chart_of_a_demo_patient_gives_the_clinical_reason(chart: ChartActor, patient_id: str) -> None:
+    if chart.services.store.read("Patient", patient_id) is None:
+        chart.services.store.put({"resourceType": "Patient", "id": patient_id, "name": [{"family": "Synthetic"}]})
+
+    page = page_of(chart, patient_id)
+
+    assert STORIES[patient_id] in page
+    assert [one for one, story in STORIES.items() if story in page] == [patient_id]
 
 
 def test_chart_of_anybody_else_tells_no_story(chart: ChartActor) -> None:
