@@ -57,7 +57,7 @@ def test_one_card_for_each_kind_of_result(cds: CdsActor) -> None:
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["as it came", "turned"])
-def test_the_most_urgent_card_of_the_study_comes_first(cds: CdsActor, *, turned: bool) -> None:
+def test_t8_the_most_urgent_card_of_the_study_comes_first(cds: CdsActor, *, turned: bool) -> None:
     """What both agree on and what an AI says alone is information, and stands below the signed embolism."""
     agreed = an_ai_lung_rads("4A"), a_lung_rads("4A")
     claimed = bi_rads("4", **AI | {"id": "breast"})

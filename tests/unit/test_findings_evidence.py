@@ -68,6 +68,7 @@ def test_the_rows_that_need_a_clinicians_check_are_those_of_the_specification(pa
     [("atypical-cyst", "4A", True), ("growing-cyst", "4B", True), ("airway-segmental", "4A", False)],
 )
 def test_a_measurement_that_meets_an_unchecked_line_of_lung_rads_says_so(feature: str, category: str, unchecked: bool) -> None:
+    """L4A, L4B."""
     coded = {"code": concept(NODULE, "feature"), "valueCodeableConcept": concept(NODULE, feature)}
     chart = {"patient": [a_patient()], "findings": [a_lung_rads("3", component=[coded])], "studies": [a_study()]}
     empty = dict.fromkeys(("orders", "reports", "conditions", "smoking", "communications"), ())
