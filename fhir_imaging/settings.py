@@ -72,6 +72,8 @@ class EhrSettings:
     """Further ``iss`` values that this EHR's id_tokens may carry."""
     imaging_base: str | None = None
     """FHIR base that serves ImagingStudy, where it is neither the EHR's own nor an advertised associated endpoint."""
+    imaging_mode_asserted: bool = False
+    """Says that the imaging server takes a launched app's token, for an EHR that lists smart-imaging-access without a mode."""
     server_origins: tuple[str, ...] = ()
     """Further origins that belong to this EHR: an authorization or key server on another host than the FHIR base."""
     token_origins: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from fhir_imaging.tolerant import dicts, text
 from fhir_imaging.uids import StudyInstanceUID
 from smart_app.active_session import ActiveSession
 from smart_app.explanations import ExplainedRefusal, Reason
+from smart_app.imaging_base import find_imaging_base
 from smart_app.patient_banner import PatientBanner, read_banner
 from smart_app.services import SmartAppServices
 from smart_app.session_tokens import LiveSession, SessionTokens
@@ -76,8 +77,8 @@ def _look_up(services: SmartAppServices, live: LiveSession, study: StudyInstance
         raise ExplainedRefusal(Reason.NO_IMAGING_PERMISSION, facts={"iss": session.iss, "granted scope": session.scope})
     metadata = services.metadata.of(session.iss)
     receivers = token_receivers(ehr, metadata, services.settings.origin)
-    stated_base = metadata.imaging_base(session.iss) or ehr.imaging_base
-    imaging_base = stated_base or session.iss
+    base = find_imaging_base(ehr, metadata, session.iss)
+    imaging_base = base.url
     if origin_of(imaging_base) not in receivers:
         raise ExplainedRefusal(Reason.EHR_SERVER_REFUSED, facts={"origin": origin_of(imaging_base)})
     with _reaching(services.outbound, imaging_base) as imaging_outbound:
@@ -112,7 +113,8 @@ def _look_up(services: SmartAppServices, live: LiveSession, study: StudyInstance
         studies=studies,
         highlights=lines,
         notes=(
-            *_notes(session, records, records.studies, studies, is_guessed_base=stated_base is None),
+            *_notes(session, records, records.studies, studies),
+            *base.notes,
             *(f"For the findings beside the studies, {words} could not be looked at." for words in lines.not_seen),
         ),
         imaging_base=imaging_base,
@@ -151,9 +153,7 @@ def _unavailable(error: ImagingError, imaging_base: str) -> ImagingError:
     return ExplainedRefusal(Reason.IMAGING_UNAVAILABLE, facts=facts)
 
 
-def _notes(
-    session: ActiveSession, records: GatheredRecords, found: FoundStudies, studies: StudyList, *, is_guessed_base: bool
-) -> Iterator[str]:
+def _notes(session: ActiveSession, records: GatheredRecords, found: FoundStudies, studies: StudyList) -> Iterator[str]:
     for resource_type, (letter, words) in _RIGHTS.items():
         scopes = session.scopes.granting(resource_type, letter, contexts=_CONTEXTS)
         if not scopes:
@@ -162,8 +162,6 @@ def _notes(
             yield f"The EHR limits {words} to a part of the record, so there may be more than is shown."
         elif resource_type in records.problems:
             yield f"The EHR did not answer the question for {words}. They may exist all the same."
-    if is_guessed_base:
-        yield "The EHR names no imaging server; its own record was asked. Studies may exist that it does not know."
     if found.without_endpoints:
         yield "The imaging server did not say where the images are (no right to read Endpoint)."
     if found.has_more:

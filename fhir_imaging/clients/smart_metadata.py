@@ -16,7 +16,6 @@ from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.tolerant import as_dict, dicts, text, texts
 
-IMAGING_CAPABILITY = "smart-imaging-access"
 OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 MAX_METADATA_BYTES = 2 * 1024 * 1024
 
@@ -42,13 +41,6 @@ class SmartMetadata:
     token_auth_methods: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     associated_endpoints: tuple[AssociatedEndpoint, ...] = ()
-
-    def imaging_base(self, fhir_base: str) -> str | None:
-        """The base that serves ImagingStudy by the EHR's own word: an associated endpoint first, else the EHR itself."""
-        for endpoint in self.associated_endpoints:
-            if IMAGING_CAPABILITY in endpoint.capabilities:
-                return endpoint.url
-        return fhir_base if IMAGING_CAPABILITY in self.capabilities else None
 
 
 class SmartMetadataClient:

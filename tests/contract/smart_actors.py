@@ -30,6 +30,7 @@ from fhir_imaging.settings import EhrSettings, StateSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.store.keys import private_directory, read_or_make
 from smart_app.client_keys import ClientKeys
+from smart_app.imaging_base import APP_LAUNCH_MODE
 from smart_app.services import SmartAppServices
 from smart_app.settings import SmartAppSettings
 from smart_app.views import create_blueprint
@@ -169,7 +170,7 @@ class FakeEhr:
                 "authorization_endpoint": f"{self.base_url}/auth/authorize",
                 "token_endpoint": f"{self.base_url}/auth/token",
                 "revocation_endpoint": f"{self.base_url}/auth/revoke",
-                "capabilities": ["launch-ehr", "smart-imaging-access"],
+                "capabilities": ["launch-ehr", "smart-imaging-access", APP_LAUNCH_MODE],
                 **self.smart_configuration,
             }
         )

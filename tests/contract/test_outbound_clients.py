@@ -12,7 +12,7 @@ from flask import Flask, Response, redirect, request
 from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.jwks import JwksClient, JwksPolicy, read_jwks
-from fhir_imaging.clients.smart_metadata import SmartMetadataClient
+from fhir_imaging.clients.smart_metadata import AssociatedEndpoint, SmartMetadataClient
 from fhir_imaging.errors import NotFound, UpstreamError, UpstreamRefused, UpstreamTimeout
 
 Serve = Callable[[Flask, int], str]
@@ -263,7 +263,7 @@ def test_smart_configuration_is_read_with_relative_urls_and_imaging_endpoints(fr
     assert metadata.authorization_endpoint == f"{base}/auth/authorize"
     assert metadata.token_endpoint == "https://idp.example/token"
     assert metadata.capabilities == ("launch-ehr",)
-    assert metadata.imaging_base(base) == "https://img.example/fhir"
+    assert metadata.associated_endpoints == (AssociatedEndpoint("https://img.example/fhir", ("smart-imaging-access",)),)
 
 
 def test_a_legacy_server_is_read_from_its_capability_statement(free_port: int, serve: Serve) -> None:

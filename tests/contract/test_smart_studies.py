@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from flask import Response
 
+from smart_app.imaging_base import APP_LAUNCH_MODE
 from tests.contract.smart_actors import FakeEhr, World, a_world, busy, demo_record, imaging_study, wado_endpoint
 
 
@@ -177,7 +178,7 @@ def test_d1_an_associated_endpoint_with_the_capability_serves_the_studies(tmp_pa
         fhir={"ImagingStudy": [imaging_study(description="CT of the imaging server")], "Endpoint": [wado_endpoint()]}
     )
     with a_world(tmp_path / "imaging", ehr=imaging):
-        associated = [{"url": imaging.fhir_base, "capabilities": ["smart-imaging-access"]}]
+        associated = [{"url": imaging.fhir_base, "capabilities": ["smart-imaging-access", APP_LAUNCH_MODE]}]
         ehr = FakeEhr(fhir=demo_record(), smart_configuration={"associated_endpoints": associated})
         with a_world(tmp_path / "ehr", ehr=ehr) as world:
             page = world.clinician.launches(ehr)
