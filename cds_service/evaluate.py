@@ -23,16 +23,28 @@ from cds_service.settings import STUDY_COMPLETE_HOOK
 from fhir_imaging.clients.fhir import FhirClient
 from imaging_findings.moments import on_site_clock
 from imaging_findings.release import ReleaseRule
+from imaging_findings.rules import ActionablePolicy
+from imaging_findings.site_queries import asking_for
 
-_FOR_CLINICIANS = (order_select.SERVICE, order_sign.SERVICE, imaging_discharge.SERVICE, imaging_appointment.SERVICE)
+_OF_ORDERS = (order_select.SERVICE, order_sign.SERVICE)
 
 
 def services_on(
-    study_complete_hook: str = STUDY_COMPLETE_HOOK, *, release: ReleaseRule | None = None
+    study_complete_hook: str = STUDY_COMPLETE_HOOK,
+    *,
+    release: ReleaseRule | None = None,
+    actionable: ActionablePolicy | None = None,
 ) -> Mapping[str, ServiceDefinition]:
-    """All services by id, at a site that calls its own hook ``study_complete_hook``; ``release`` None = nothing to patients."""
-    findings = imaging_findings.service(release or ReleaseRule())
-    return registry([findings, *_FOR_CLINICIANS, imaging_study_complete.service(study_complete_hook)])
+    """All services by id, at a site that calls its own hook ``study_complete_hook``; ``release`` None = nothing to patients.
+
+    Those that tell of findings that must be communicated ask for the findings of the site's policy ``actionable``.
+    """
+    findings, complete = imaging_findings.service(release or ReleaseRule()), imaging_study_complete.service(study_complete_hook)
+    telling = [
+        replace(one, queries=tuple(asking_for(query, actionable) for query in one.queries))
+        for one in (findings, imaging_discharge.SERVICE, complete)
+    ]
+    return registry([telling[0], *_OF_ORDERS, telling[1], imaging_appointment.SERVICE, telling[2]])
 
 
 SERVICES = services_on()

@@ -38,7 +38,8 @@ DOCUMENTATION = "/cds-documentation"
 def create_blueprint(services: CdsServices, offered: Mapping[str, ServiceDefinition] | None = None) -> Blueprint:
     """The routes of the ``offered`` services by id (None = all); the composition root also installs ``error_surface``."""
     if offered is None:
-        offered = services_on(services.settings.study_complete_hook, release=services.policy.release)
+        policy = services.policy
+        offered = services_on(services.settings.study_complete_hook, release=policy.release, actionable=policy.packs.actionable)
     blueprint = Blueprint("cds_service", __name__)
 
     @blueprint.before_request

@@ -73,7 +73,7 @@ def _site(config: str | Path | None) -> _Site:
     return _Site(
         words=f"those of {config}",
         policy=policy,
-        services=services_on(settings.cds.study_complete_hook, release=policy.release),
+        services=services_on(settings.cds.study_complete_hook, release=policy.release, actionable=policy.packs.actionable),
         max_cards=settings.cds.max_cards,
         zone=settings.cds.zone,
     )

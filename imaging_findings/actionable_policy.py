@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from imaging_findings import codes
 from imaging_findings.codes import Code
+from imaging_findings.finding_codes import fault_of
 from imaging_findings.pack_parts import finish, read_info, read_top, refuse_duplicates
 from imaging_findings.rules import ActionablePolicy, ActionableRow
 from imaging_findings.toml_tables import TomlTable
@@ -44,14 +45,30 @@ def _category(table: TomlTable) -> tuple[int, str]:
 
 
 def read_actionable_row(table: TomlTable) -> ActionableRow:
-    """Which category one finding is of."""
+    """Which category one finding is of, as the product says; its codes are all of the checked tables."""
+    row = _row(table)
+    if (row.code.system, row.code.code) not in codes.concepts():
+        table.fault(f"names {row.code.system}|{row.code.code}, which is in no checked code table")
+    return row
+
+
+def read_site_row(table: TomlTable) -> ActionableRow:
+    """Which category one finding is of, as a site says: also findings that no table of the product knows."""
+    row = _row(table)
+    fault = fault_of(row.code)
+    if fault and row.code.system and row.code.code:
+        table.fault(f"names {row.code.system}|{row.code.code}, {fault}")
+    return row
+
+
+def _row(table: TomlTable) -> ActionableRow:
     system, code = table.string("system"), table.string("code")
-    if (system, code) not in codes.concepts():
-        table.fault(f"names {system}|{code}, which is in no checked code table")
+    # In the spelling that findings are read in: RadLex has several.
+    stated = codes.codings({"system": system, "code": code})
     row = ActionableRow(
         row_id=table.string("id"),
         title=table.string("title"),
-        code=Code(system, code),
+        code=stated[0] if stated else Code(system, code),
         category=int(table.choice("category", CATEGORIES)),
         evidence=table.choice("evidence", ("S", "C")),
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings import codes
+from imaging_findings.assessment_codes import ASSESSMENT, SYSTEMS
 from imaging_findings.codes import Code
 from imaging_findings.findings import Actionable, Finding, Kind
 from imaging_findings.history import read_report, reported
@@ -24,7 +25,10 @@ CATEGORY_OF = {
 _CATEGORY_OF_KEY = {(code.system, code.code): number for code, number in CATEGORY_OF.items()}
 FINDING = codes.concept(codes.DCM, "121071")
 PRESENT = (codes.concept(codes.SNOMED, "52101004"), codes.concept(codes.SNOMED, "10828004"))
-_SYSTEMS = frozenset({codes.SNOMED, codes.RADLEX})
+NO_FINDINGS = frozenset(
+    {codes.LOINC, codes.DCM, codes.UCUM, codes.LUNG_RADS, codes.NODULE, codes.FOLLOW_UP_GUIDELINE, ASSESSMENT, *SYSTEMS}
+)
+"""Code systems that hold no findings; those of SNOMED, RadLex and a site's own may."""
 INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
 # Older servers write the interpretations of HL7 version 2; they are the same letters.
 _V2_INTERPRETATION = ("http://terminology.hl7.org/CodeSystem/v2-0078", "http://hl7.org/fhir/v2/0078")
@@ -94,7 +98,7 @@ def _is_denied(resource: Mapping[str, Any]) -> bool:
 
 
 def _named(stated: Iterable[Code]) -> tuple[Code, ...]:
-    return tuple(one for one in stated if one.system in _SYSTEMS and (one.system, one.code) not in _CATEGORY_OF_KEY)
+    return tuple(one for one in stated if one.system not in NO_FINDINGS and (one.system, one.code) not in _CATEGORY_OF_KEY)
 
 
 def _category(stated: Iterable[tuple[str, str]]) -> int | None:

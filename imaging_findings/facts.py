@@ -50,7 +50,7 @@ engine). Readers are tolerant: an odd resource becomes a ``Problem``, never an e
       {nodule}|malignancy-risk                             valueCodeableConcept SCT 75976002 low or SCT 15508007 high
       {nodule}|change                                      valueCodeableConcept {nodule}|baseline, new, growing or stable
       {nodule}|previous-diameter                           valueQuantity mm (with change)
-    hasMember[]          Observations with these codes: components of the group; it may be DCM 121071 with the nodule as its value
+    hasMember[]          Observations with these codes: components of the group, which may be DCM 121071 with a nodule as value
 
 ``{nodule}`` = ``https://imaging-cds.example/fhir/CodeSystem/nodule``. Without ``method`` a nodule is reported as it is and no
 interval is computed (the guideline and its version must be coded); without risk both rows are shown. A nodule of a study that

@@ -40,7 +40,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from imaging_findings.actionable_policy import CRITICAL_HOURS, read_actionable_row
+from imaging_findings.actionable_policy import CRITICAL_HOURS, read_site_row
 from imaging_findings.nodule_packs import site_nodules
 from imaging_findings.pack_parts import finish, owned, refuse_duplicates, with_rows
 from imaging_findings.packs import bundled_nodules, bundled_packs, bundled_screening, bundled_tables
@@ -139,7 +139,7 @@ def _policy(policy: ActionablePolicy | None, table: TomlTable | None) -> Actiona
     if policy is None or table is None:
         return policy
     on = table.flag("enabled", default=True)
-    rows = tuple(read_actionable_row(entry) for entry in table.tables("finding"))
+    rows = tuple(read_site_row(entry) for entry in table.tables("finding"))
     refuse_duplicates([row.row_id for row in rows], table)
     refuse_duplicates([f"{row.code.system}|{row.code.code}" for row in rows], table)
     changed = replace(
