@@ -154,7 +154,7 @@ def test_a_circle_of_groups_ends() -> None:
     assert [finding.nodule.diameter_mm for finding in facts.findings] == [7.0]
 
 
-def test_x4_two_sizes_that_contradict_each_other_are_none() -> None:
+def test_gd_two_sizes_that_contradict_each_other_are_none() -> None:
     """Gd: which of them is the nodule's nobody can tell."""
     other = size(9.0) | {"id": "size-2"}
 
