@@ -17,6 +17,7 @@ from smart_app.ohif_policy import page_headers
 from smart_app.ohif_release import PUBLIC_PATH, ViewerNotInstalled
 
 __all__ = [
+    "COMPARE_PROTOCOL",
     "OhifConfig",
     "ShellPage",
     "ViewerNotInstalled",
@@ -28,6 +29,10 @@ __all__ = [
     "render_shell",
     "viewer_path",
 ]
+
+
+COMPARE_PROTOCOL = "imaging-cds-compare"
+"""How the viewer hangs two studies side by side; static/viewer/compare_protocol.js defines it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,15 +78,21 @@ def viewer_path(
     source: str | None = None,
     series_instance_uid: str | None = None,
     sop_instance_uid: str | None = None,
+    beside: str | None = None,
 ) -> str:
-    """The path and query that open one study, on one instance where named, from one data source where named."""
-    query = {"StudyInstanceUIDs": study_instance_uid}
+    """The path and query that open one study, on one instance where named, from one data source where named.
+
+    ``beside`` is a second study, which the same data source must hold, to hang next to the first.
+    """
+    query = {"StudyInstanceUIDs": study_instance_uid if beside is None else f"{study_instance_uid},{beside}"}
     if series_instance_uid is not None:
         query["initialSeriesInstanceUID"] = series_instance_uid
     if sop_instance_uid is not None:
         query["initialSOPInstanceUID"] = sop_instance_uid
+    if beside is not None:
+        query["hangingProtocolId"] = COMPARE_PROTOCOL
     route = "viewer" if source is None else f"viewer/{source}"
-    return f"{config.router_basename}/{route}?{urlencode(query)}"
+    return f"{config.router_basename}/{route}?{urlencode(query, safe=',')}"
 
 
 def prefetch_links(viewer_dir: Path) -> list[str]:

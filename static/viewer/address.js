@@ -1,16 +1,24 @@
+import { COMPARE_PROTOCOL } from "./compare_protocol.js";
+
 // Which query parameters the viewer may see. OHIF also understands `url`, `token`, `configUrl`, `customization` and
 // others, by which a link could bring its own images, token or configuration.
-const KEPT = new Map(
-  ["StudyInstanceUIDs", "initialSeriesInstanceUID", "initialSOPInstanceUID"].map((name) => [name.toLowerCase(), name]),
-);
 const UIDS = /^[0-9]+(\.[0-9]+)+(,[0-9]+(\.[0-9]+)+)*$/;
+const KEPT = new Map(
+  [
+    ["StudyInstanceUIDs", UIDS],
+    ["initialSeriesInstanceUID", UIDS],
+    ["initialSOPInstanceUID", UIDS],
+    ["hangingProtocolId", new RegExp(`^${COMPARE_PROTOCOL}$`)],
+  ].map(([name, pattern]) => [name.toLowerCase(), { name, pattern }]),
+);
 
-// The query with only the known parameters in it, each at most once and only when it holds UIDs.
+// The query with only the known parameters in it, each at most once and only when it holds what it should: UIDs, or the
+// name of our own way to hang two studies.
 export function knownQuery(search) {
   const kept = new URLSearchParams();
   for (const [name, value] of new URLSearchParams(search)) {
     const known = KEPT.get(name.toLowerCase());
-    if (known && UIDS.test(value) && !kept.has(known)) kept.set(known, value);
+    if (known?.pattern.test(value) && !kept.has(known.name)) kept.set(known.name, value);
   }
   return kept.size === 0 ? "" : `?${kept}`.replaceAll("%2C", ",");
 }

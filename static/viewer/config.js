@@ -1,3 +1,5 @@
+import { compareExtension } from "./compare_protocol.js";
+
 // OHIF's configuration for one launch. The study list, uploads, tours, the investigational-use bar (our own page says
 // what the viewer is not cleared for) and every mode but the basic one are off.
 const MODE = "@ohif/mode-basic";
@@ -5,14 +7,14 @@ const MODE = "@ohif/mode-basic";
 const PANEL_NEEDS_PX = 800;
 const EXTENSIONS = ["@ohif/extension-default", "@ohif/extension-cornerstone"];
 
-export function viewerConfig(page, launch, keeper, aiFindings) {
+export function viewerConfig(page, launch, keeper, extensions) {
   return async () => {
     // The bundle lists all its modes and extensions here; each one kept costs loading time.
     keepOnly(page.modes, [MODE]);
     keepOnly(page.extensions, EXTENSIONS);
     return {
       routerBasename: launch.routerBasename,
-      extensions: [tokenExtension(keeper), readOnlyExtension(), aiFindings.extension()],
+      extensions: [tokenExtension(keeper), readOnlyExtension(), compareExtension(), ...extensions],
       modes: [],
       modesConfiguration: { [MODE]: modeChanges(page.innerWidth) },
       customizationService: { global: [{ "ohif.tours": { $set: [] } }] },

@@ -1,6 +1,7 @@
 // Prepares the page before the viewer's own bundle runs (deferred scripts keep their order, modules included).
 import { keepKnownQuery } from "./address.js";
 import { AiFindings } from "./ai_findings.js";
+import { Commands } from "./commands.js";
 import { viewerConfig } from "./config.js";
 import { showEndNotice, showTrouble, tellParent } from "./notice.js";
 import { guardRequests } from "./requests.js";
@@ -31,4 +32,5 @@ keeper.start();
 document.addEventListener("visibilitychange", () => keeper.renewIfDue());
 
 const aiFindings = new AiFindings(window, { showsUnsigned: launch.showsUnsignedAi });
-window.config = viewerConfig(window, launch, keeper, aiFindings);
+const commands = new Commands(window, (event) => tellParent(window, event));
+window.config = viewerConfig(window, launch, keeper, [aiFindings.extension(), commands.extension()]);

@@ -80,6 +80,8 @@ def call(page: Page, module: str, function: str, *arguments: Any) -> Any:
         ("?StudyInstanceUIDs=1.2.3,1.2.4", "?StudyInstanceUIDs=1.2.3,1.2.4"),
         ("?studyinstanceuids=1.2.3&token=x", "?StudyInstanceUIDs=1.2.3"),
         ("?StudyInstanceUIDs=1.2.3&StudyInstanceUIDs=9.9", "?StudyInstanceUIDs=1.2.3"),
+        ("?StudyInstanceUIDs=1.2,1.3&hangingProtocolId=imaging-cds-compare",) * 2,
+        ("?StudyInstanceUIDs=1.2&hangingProtocolId=@ohif/other", "?StudyInstanceUIDs=1.2"),
         ("?StudyInstanceUIDs=javascript:alert(1)", ""),
         ("?url=http://x.example&configUrl=y&customization=z&debug=true", ""),
         ("?initialSeriesInstanceUID=1.2&initialSOPInstanceUID=1.3", "?initialSeriesInstanceUID=1.2&initialSOPInstanceUID=1.3"),

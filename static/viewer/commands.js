@@ -1,0 +1,148 @@
+// What the page around the viewer may ask of it (postMessage of our own origin, from the parent window alone), and what
+// the viewer tells it. All of it happens inside the running viewer: nothing is loaded anew.
+//
+// Page to viewer, each with `source: "imaging-cds-page"`:
+//   { type: "open", studies: [uid, …], dataSource?, series?, instance?, protocol? }
+//   { type: "jump", study, series, instance }
+//   { type: "compare", studies: [current, prior], dataSource? }
+// Viewer to page, each with `source: "imaging-cds-viewer"`:
+//   { event: "ready" }                               commands are taken from now on
+//   { event: "first-image", study, instance }        the first picture after each opening has been drawn
+//   { event: "jumped", study, instance }             the slice asked for is on the screen
+//   { event: "failed", type, reason }                "unknown-command", "not-uids", "not-found", "not-ready"
+import { COMPARE_PROTOCOL } from "./compare_protocol.js";
+import { imagePlace, instancesOf, showImage } from "./slices.js";
+
+const PAGE = "imaging-cds-page";
+const UID = /^[0-9]+(\.[0-9]+)+$/;
+const SOURCE_NAME = /^[A-Za-z0-9_-]{1,40}$/;
+const PROTOCOLS = new Set([COMPARE_PROTOCOL]);
+const TRY_EVERY_MS = 50;
+const TRY_FOR_MS = 20000;
+
+export class Commands {
+  #page;
+  #tell;
+  #managers = null;
+  #awaitsPicture = true;
+
+  // `tell` gets each event for the page around the viewer.
+  constructor(page, tell) {
+    this.#page = page;
+    this.#tell = tell;
+    page.addEventListener("message", (event) => {
+      const isOurPage = event.origin === page.location.origin && event.source === page.parent && page.parent !== page;
+      if (isOurPage && event.data?.source === PAGE) void this.#obey(event.data);
+    });
+  }
+
+  // Registered after cornerstone's own extension, whose globals it uses.
+  extension() {
+    return {
+      id: "imaging-cds.commands",
+      preRegistration: ({ servicesManager, commandsManager }) => {
+        this.#managers = { services: servicesManager.services, commandsManager };
+        this.#watchPictures();
+        this.#page.setTimeout(() => this.#tell({ event: "ready" }));
+      },
+    };
+  }
+
+  async #obey(command) {
+    const refusal = faultOf(command);
+    if (refusal) return this.#fail(command, refusal);
+    if (command.type === "jump") return this.#jump(command);
+    const protocol = command.type === "compare" ? COMPARE_PROTOCOL : command.protocol;
+    return this.#open({ ...command, protocol });
+  }
+
+  async #open(command) {
+    const { studies, series, instance } = command;
+    if (this.#isShown(studies, command.protocol) && instance) return this.#jump({ study: studies[0], series, instance });
+    const target = { to: viewerRoute(command), options: { replace: true } };
+    this.#awaitsPicture = true;
+    const navigate = () => this.#managers.commandsManager.run("navigateHistory", target);
+    // Until the viewer has drawn itself for the first time there is nothing that could navigate.
+    if (!(await this.#untilDone(() => this.#managers !== null && didRun(navigate)))) this.#fail(command, "not-ready");
+  }
+
+  async #jump(command) {
+    const { study, series, instance } = command;
+    const isThere = await this.#untilDone(() => this.#managers !== null && imagePlace(this.#managers.services, study, instance));
+    if (!isThere) return this.#fail(command, "not-found");
+    const shown = await showImage(this.#managers, this.#page, { study, series, instance });
+    if (shown) this.#tell({ event: "jumped", study, instance });
+    else this.#fail(command, "not-found");
+  }
+
+  #isShown(studies, protocol) {
+    const query = new URLSearchParams(this.#page.location.search);
+    const isSame = query.get("StudyInstanceUIDs") === studies.join(",");
+    return isSame && (query.get("hangingProtocolId") ?? undefined) === protocol;
+  }
+
+  async #untilDone(attempt) {
+    const giveUpAt = Date.now() + TRY_FOR_MS;
+    while (Date.now() < giveUpAt) {
+      if (attempt()) return true;
+      await new Promise((resolve) => this.#page.setTimeout(resolve, TRY_EVERY_MS));
+    }
+    return false;
+  }
+
+  #watchPictures() {
+    const { cornerstone } = this.#page;
+    const { ELEMENT_ENABLED, IMAGE_RENDERED } = cornerstone.Enums.Events;
+    cornerstone.eventTarget.addEventListener(ELEMENT_ENABLED, ({ detail }) =>
+      detail.element.addEventListener(IMAGE_RENDERED, () => this.#notePicture(detail.element)),
+    );
+  }
+
+  #notePicture(element) {
+    if (!this.#awaitsPicture) return;
+    const imageId = this.#page.cornerstone.getEnabledElement(element)?.viewport.getCurrentImageId?.();
+    const { study, instance } = instancesOf(imageId);
+    const wanted = new URLSearchParams(this.#page.location.search).get("StudyInstanceUIDs")?.split(",") ?? [];
+    if (!wanted.includes(study)) return;
+    this.#awaitsPicture = false;
+    this.#tell({ event: "first-image", study, instance });
+  }
+
+  #fail(command, reason) {
+    this.#tell({ event: "failed", type: String(command.type), reason });
+  }
+}
+
+// Why a command is not obeyed; null when it may be.
+export function faultOf(command) {
+  const isUid = (value) => typeof value === "string" && value.length <= 64 && UID.test(value);
+  const mayBeUid = (value) => value === undefined || value === null || isUid(value);
+  if (command.type === "jump") {
+    return isUid(command.study) && isUid(command.instance) && mayBeUid(command.series) ? null : "not-uids";
+  }
+  if (command.type !== "open" && command.type !== "compare") return "unknown-command";
+  const { studies, dataSource, protocol } = command;
+  if (!Array.isArray(studies) || studies.length === 0 || !studies.every(isUid)) return "not-uids";
+  if (command.type === "compare" && studies.length !== 2) return "not-uids";
+  if (!mayBeUid(command.series) || !mayBeUid(command.instance)) return "not-uids";
+  if (dataSource && !SOURCE_NAME.test(dataSource)) return "unknown-command";
+  return protocol && !PROTOCOLS.has(protocol) ? "unknown-command" : null;
+}
+
+// The viewer's own address for studies, beneath its base.
+export function viewerRoute({ studies, dataSource, series, instance, protocol }) {
+  const query = [`StudyInstanceUIDs=${studies.join(",")}`];
+  if (series) query.push(`initialSeriesInstanceUID=${series}`);
+  if (instance) query.push(`initialSOPInstanceUID=${instance}`);
+  if (protocol) query.push(`hangingProtocolId=${protocol}`);
+  return `/viewer${dataSource ? `/${dataSource}` : ""}?${query.join("&")}`;
+}
+
+function didRun(action) {
+  try {
+    action();
+    return true;
+  } catch {
+    return false;
+  }
+}
