@@ -61,7 +61,9 @@ def test_each_line_of_the_example_does_what_it_says(policy: SitePolicy) -> None:
     in_force = {pack.info.pack_id for pack in packs.tables}
     assert in_force ^ {pack.info.pack_id for pack in bundled_packs().tables} == {"aaa-svs-2018", "pi-rads-2-1"}
     assert packs.undecided == ()
-    assert (packs.actionable.critical_below_hours, len(packs.actionable.rows)) == (48, 1)
+    assert "https://hospital.example/lung-rads|7" in packs.screening.systems
+    assert packs.actionable.critical_below_hours == 48
+    assert [row.row_id for row in packs.actionable.rows] == ["pulmonary-embolism", "free-air"]
     assert policy.rules_owner == "Dr N. N., radiology"
     assert {family: str(window) for family, window in orders.lookback.items()} == {
         "CT": "60 days",
