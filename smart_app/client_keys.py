@@ -1,4 +1,7 @@
-"""Our own keys for EHRs that authenticate the app by ``private_key_jwt``: made once, published as a JWKS.
+"""Our own keys for EHRs that authenticate the app by ``private_key_jwt``: made once, published as a JWKS, exchanged at will.
+
+A new key is published before it signs, and the old one stays published after it: an EHR that keeps our JWKS for a while is
+never shown a signature by a key that it has not seen.
 
 Spec: SMART App Launch 2.2 "Asymmetric client authentication" (A24, A25), RFC 7523, RFC 7638.
 """
@@ -9,6 +12,7 @@ import base64
 import hashlib
 import json
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +23,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.store.keys import private_directory, read_or_make
+from smart_app.key_schedule import KeySchedule, ScheduledKey
 
 ASSERTION_LIFETIME_S = 240
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -27,11 +32,12 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 @dataclass(frozen=True, slots=True)
 class ClientKey:
-    """One signing key; ``public_jwk`` is bare, ``kid`` its RFC 7638 thumbprint."""
+    """One signing key; ``public_jwk`` is bare, ``kid`` its RFC 7638 thumbprint. ``scheduled`` says when it counts."""
 
     algorithm: str
     private_key: PrivateKey
     public_jwk: dict[str, str]
+    scheduled: ScheduledKey
 
     @property
     def kid(self) -> str:
@@ -40,23 +46,21 @@ class ClientKey:
 
 
 class ClientKeys:
-    """The installation's client keys, one for ES384 and one for RS384."""
+    """The installation's client keys, of ES384 and of RS384. A rotation by the command line is seen without a restart."""
 
-    def __init__(self, keys: tuple[ClientKey, ...]) -> None:
-        self._keys = {key.algorithm: key for key in keys}
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._schedule = KeySchedule.in_directory(directory)
+        self._keys = _load_all(directory, self._schedule)
 
     @classmethod
     def of(cls, state_dir: Path) -> ClientKeys:
         """The keys in the state directory, made on first use; safe when several processes start at once."""
-        directory = private_directory(state_dir)
-        elliptic = _load(directory / "client-es384.pem", ec.generate_private_key(ec.SECP384R1()))
-        rsa_path = directory / "client-rs384.pem"
-        fresh = elliptic if rsa_path.exists() else rsa.generate_private_key(public_exponent=65537, key_size=3072)
-        return cls((_client_key(elliptic), _client_key(_load(rsa_path, fresh))))
+        return cls(private_directory(state_dir))
 
     def assertion(self, algorithm: str, *, client_id: str, audience: str, now: int) -> str:
         """A fresh client assertion for one token request: at most five minutes, with an id of its own."""
-        key = self._keys[algorithm]
+        key = self._signing(algorithm, now)
         claims = {
             "iss": client_id,
             "sub": client_id,
@@ -67,20 +71,70 @@ class ClientKeys:
         }
         return jwt.encode(claims, key.private_key, algorithm=algorithm, headers={"kid": key.kid, "typ": "JWT"})
 
-    def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """The public keys, as EHRs fetch them."""
-        return {"keys": [key.public_jwk for key in self._keys.values()]}
+    def jwks(self, now: int = 0) -> dict[str, list[dict[str, str]]]:
+        """The public keys, as EHRs fetch them: those to come and those that have signed of late included (A25)."""
+        return {"keys": [key.public_jwk for key in self.published(now)]}
+
+    def published(self, now: int) -> tuple[ClientKey, ...]:
+        """The keys that an EHR must know at this time."""
+        return tuple(key for key in self._current() if key.scheduled.is_published(now))
+
+    def rotate(self, algorithm: str, *, signs_from: int, overlap_s: int) -> ClientKey:
+        """Publishes a new key at once, lets it sign from then on, and drops the old one ``overlap_s`` later. UTC seconds."""
+        fresh = _fresh(algorithm)
+        name = f"client-{algorithm.lower()}-{_client_key(fresh, _ALWAYS).kid[:8]}.pem"
+        _load(self._directory / name, fresh)
+        self._schedule.rotated(name, algorithm, signs_from=signs_from, overlap_s=overlap_s).write(self._directory)
+        return next(key for key in self._current() if key.scheduled.name == name)
+
+    def _signing(self, algorithm: str, now: int) -> ClientKey:
+        able = [key for key in self._current() if key.algorithm == algorithm and key.scheduled.signs_from <= now]
+        return max(able, key=lambda key: key.scheduled.signs_from)
+
+    def _current(self) -> tuple[ClientKey, ...]:
+        schedule = self._schedule.reread(self._directory)
+        if schedule is not self._schedule:
+            self._keys = _load_all(self._directory, schedule)
+            self._schedule = schedule
+        return self._keys
 
 
-def _load(path: Path, fresh: PrivateKey) -> PrivateKey:
-    pem = fresh.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+_ALWAYS = ScheduledKey(name="", algorithm="")
+
+
+def _load_all(directory: Path, schedule: KeySchedule) -> tuple[ClientKey, ...]:
+    return tuple(_client_key(_read(directory, one), one) for one in _present(directory, schedule))
+
+
+def _present(directory: Path, schedule: KeySchedule) -> Iterable[ScheduledKey]:
+    """The first keys are made where they are missing; a later one whose file an administrator removed is gone for good."""
+    return (one for one in schedule.keys if one.is_first or (directory / one.name).exists())
+
+
+def _read(directory: Path, scheduled: ScheduledKey) -> PrivateKey:
+    path = directory / scheduled.name
+    # Making RSA keys takes a second: only where there is none.
+    return _load(path, None if path.exists() else _fresh(scheduled.algorithm))
+
+
+def _fresh(algorithm: str) -> PrivateKey:
+    if algorithm == "RS384":
+        return rsa.generate_private_key(public_exponent=65537, key_size=3072)
+    return ec.generate_private_key(ec.SECP384R1())
+
+
+def _load(path: Path, fresh: PrivateKey | None) -> PrivateKey:
+    pem = b""
+    if fresh is not None:
+        encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        pem = fresh.private_bytes(encoding, form, serialization.NoEncryption())
     loaded = serialization.load_pem_private_key(read_or_make(path, pem), password=None)
     if not isinstance(loaded, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise ConfigurationError([f"{path.name} holds neither an RSA nor an elliptic key."])
     return loaded
 
 
-def _client_key(private_key: PrivateKey) -> ClientKey:
+def _client_key(private_key: PrivateKey, scheduled: ScheduledKey) -> ClientKey:
     if isinstance(private_key, rsa.RSAPrivateKey):
         algorithm, jwk = "RS384", RSAAlgorithm.to_jwk(private_key.public_key(), as_dict=True)
     else:
@@ -89,4 +143,4 @@ def _client_key(private_key: PrivateKey) -> ClientKey:
     # RFC 7638: the thumbprint is over the required members in lexical order, without white space.
     canonical = json.dumps(bare, sort_keys=True, separators=(",", ":")).encode()
     kid = base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
-    return ClientKey(algorithm, private_key, {**bare, "kid": kid, "alg": algorithm, "use": "sig"})
+    return ClientKey(algorithm, private_key, {**bare, "kid": kid, "alg": algorithm, "use": "sig"}, scheduled)

@@ -88,8 +88,8 @@ def add_landing_routes(blueprint: Blueprint, services: SmartAppServices) -> None
 
     @blueprint.get("/.well-known/jwks.json")
     def jwks() -> Response:
-        """Our public keys, for EHRs that authenticate the app by private_key_jwt (A25)."""
-        response = jsonify(services.keys.jwks())
+        """Our public keys, for EHRs that authenticate the app by private_key_jwt (A25); two of a kind during a rotation."""
+        response = jsonify(services.keys.jwks(services.now()))
         response.headers["Cache-Control"] = "public, max-age=300"
         return response
 
