@@ -57,7 +57,7 @@ def read_actionable(resource: Mapping[str, Any]) -> Finding | None:
     if resource.get("resourceType") != "Observation" or author is None:
         return None
     actionable = Actionable(codes=_present(resource), category=_category(_observation_keys(resource)))
-    if (not actionable.codes and actionable.category is None) or _is_denied(resource):
+    if (not actionable.codes and actionable.category is None) or is_denied(resource):
         return None
     taken = moment_of(text(resource.get("effectiveDateTime")))
     return replace(observed(resource, Kind.ACTIONABLE, author), site=site_of(resource), taken=taken, actionable=actionable)
@@ -86,7 +86,7 @@ def _present(resource: Mapping[str, Any]) -> tuple[Code, ...]:
     return _named(code) if not stated or resource.get("valueBoolean") is True or affirmed else ()
 
 
-def _is_denied(resource: Mapping[str, Any]) -> bool:
+def is_denied(resource: Mapping[str, Any]) -> bool:
     """Whether it says in code that the finding is not there, or that nobody looked; its value weighs more than the rest."""
     value = codes.keys_of(resource.get("valueCodeableConcept"))
     if resource.get("valueBoolean") is False or as_dict(resource.get("dataAbsentReason")) or ABSENT.intersection(value):

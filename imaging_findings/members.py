@@ -13,6 +13,7 @@ from typing import Any
 
 from fhir_imaging.tolerant import dicts, text
 from imaging_findings import codes
+from imaging_findings.actionable_reading import is_denied
 from imaging_findings.findings import Author
 from imaging_findings.observations import author_of, day_of, reference_of, relative_reference, study_reference_of
 
@@ -48,7 +49,7 @@ def with_members(observations: Sequence[Resource], bases: Collection[str] = ()) 
 
 def _as_one(group: Resource, known: Mapping[str, Resource], bases: Collection[str]) -> Resource:
     members = [one for one in _members(group, known, bases) if _is_of(one, group)]
-    of_nodule = codes.find(group.get("valueCodeableConcept"), *_NODULES) is not None
+    of_nodule = codes.find(group.get("valueCodeableConcept"), *_NODULES) is not None and not is_denied(group)
     if (
         of_nodule
         and codes.find(group.get("code"), _GROUP)

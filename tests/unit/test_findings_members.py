@@ -202,3 +202,10 @@ def test_a_nodule_of_no_known_place_is_no_lung_nodule_in_a_group_either() -> Non
     group = a_group(valueCodeableConcept=concept(SCT, "27925004"), bodySite=concept(SCT, "69748006"))
 
     assert facts_with(group, size()).findings == ()
+
+
+def test_gc_a_group_that_denies_its_nodule_in_code_is_no_nodule() -> None:
+    """Section 3.4: what is interpreted as negative is not there, whatever was measured."""
+    negative = concept("http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "NEG")
+
+    assert facts_with(a_group(interpretation=[negative]), size(), attenuation(), risk()).findings == ()
