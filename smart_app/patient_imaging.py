@@ -14,6 +14,7 @@ from fhir_imaging.settings import EhrSettings, origin_of
 from fhir_imaging.study import concept_text
 from fhir_imaging.tolerant import dicts, text
 from fhir_imaging.uids import StudyInstanceUID
+from imaging_findings.rules import ActionablePolicy
 from smart_app.active_session import ActiveSession
 from smart_app.explanations import ExplainedRefusal, Reason
 from smart_app.imaging_base import find_imaging_base
@@ -85,7 +86,7 @@ def _look_up(services: SmartAppServices, live: LiveSession, study: StudyInstance
         records = gather(
             FhirClient(imaging_base, imaging_outbound, access_token=live.access_token),
             FhirClient(session.iss, services.outbound, access_token=live.access_token),
-            _wanted(session, study),
+            _wanted(session, study, services.policy.packs.actionable),
             BusyPolicy(
                 retries=services.settings.busy_retries,
                 longest_wait_s=services.settings.busy_wait_s,
@@ -122,7 +123,7 @@ def _look_up(services: SmartAppServices, live: LiveSession, study: StudyInstance
     )
 
 
-def _wanted(session: ActiveSession, study: StudyInstanceUID | None) -> Wanted:
+def _wanted(session: ActiveSession, study: StudyInstanceUID | None, actionable: ActionablePolicy | None) -> Wanted:
     granted = session.scopes
     speaks = study is None and is_for_clinicians(session.user)
     return Wanted(
@@ -130,7 +131,7 @@ def _wanted(session: ActiveSession, study: StudyInstanceUID | None) -> Wanted:
         study=study,
         reports=bool(granted.granting("DiagnosticReport", "s", contexts=_CONTEXTS)),
         patient=bool(granted.granting("Patient", "r", contexts=_CONTEXTS)),
-        searches=searches_for(session.patient, granted) if speaks else (),
+        searches=searches_for(session.patient, granted, actionable) if speaks else (),
     )
 
 

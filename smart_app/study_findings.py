@@ -19,7 +19,9 @@ from imaging_findings.findings import Author, Finding
 from imaging_findings.guidance import judge
 from imaging_findings.moments import on_site_clock
 from imaging_findings.referrals import with_old_referrals_quiet
+from imaging_findings.rules import ActionablePolicy
 from imaging_findings.site_policy import SitePolicy
+from imaging_findings.site_queries import asking_for
 from imaging_findings.wording import headline_title, step_words, title_of
 from smart_app.study_list import ListContext, StudyRow
 from smart_app.study_search import GatheredRecords, SearchWanted
@@ -64,12 +66,14 @@ def is_for_clinicians(user: str | None) -> bool:
     return len(segments) >= 2 and segments[-2] in _CLINICIANS
 
 
-def searches_for(patient_id: str, granted: GrantedScopes) -> tuple[SearchWanted, ...]:
-    """The fact queries that the granted scopes allow."""
+def searches_for(
+    patient_id: str, granted: GrantedScopes, actionable: ActionablePolicy | None = None
+) -> tuple[SearchWanted, ...]:
+    """The fact queries that the granted scopes allow, with the findings that the site's policy names."""
     contexts = (ScopeContext.PATIENT, ScopeContext.USER)
     return tuple(
         SearchWanted(query.key, query.resource_type, tuple(parse_qsl(query.path_for(patient_id).partition("?")[2])))
-        for query in QUERIES
+        for query in (asking_for(one, actionable) for one in QUERIES)
         if query.key in _FETCHED_HERE and granted.granting(query.resource_type, "s", contexts=contexts)
     )
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cds_service.evaluate import SERVICES, services_on
 from cds_service.explain import FiredRule, explain
+from fhir_imaging.scopes import parse_scopes
 from imaging_findings import codes
 from imaging_findings.finding_codes import is_snomed_concept
 from imaging_findings.packs import bundled_packs
@@ -18,6 +19,7 @@ from imaging_findings.rules import Packs
 from imaging_findings.site_packs import parse_site_packs
 from imaging_findings.site_policy import product_policy
 from imaging_findings.toml_tables import PackError
+from smart_app.study_findings import searches_for
 from tests.cds_actors import DCM, NOW, SCT, a_bundle, a_hook, a_report, an_observation, concept, whole_prefetch
 from tests.code_digits import is_snomed
 
@@ -136,3 +138,16 @@ def test_r10_the_policys_findings_are_asked_for_once_in_the_same_plain_search() 
 
 def test_a_site_that_names_nothing_asks_as_before() -> None:
     assert services_on(actionable=bundled_packs().actionable) == services_on()
+
+
+def test_the_study_list_asks_for_the_policys_findings_too() -> None:
+    policy = a_site((HOSPITAL, "X1")).actionable
+
+    (asked,) = (
+        dict(one.parameters)["code"].split(",")
+        for one in searches_for("p", parse_scopes("patient/*.rs"), policy)
+        if one.key == "findings"
+    )
+
+    assert asked[-1] == f"{HOSPITAL}|X1"
+    assert f"{SCT}|1362105002" in asked
