@@ -4,6 +4,7 @@ import { AiFindings } from "./ai_findings.js";
 import { Commands } from "./commands.js";
 import { viewerConfig } from "./config.js";
 import { showEndNotice, showTrouble, tellParent } from "./notice.js";
+import { renderingExtension } from "./rendering.js";
 import { guardRequests } from "./requests.js";
 import { ensureStorage } from "./storage.js";
 import { TokenKeeper } from "./token.js";
@@ -33,4 +34,4 @@ document.addEventListener("visibilitychange", () => keeper.renewIfDue());
 
 const aiFindings = new AiFindings(window, { showsUnsigned: launch.showsUnsignedAi });
 const commands = new Commands(window, (event) => tellParent(window, event));
-window.config = viewerConfig(window, launch, keeper, [aiFindings.extension(), commands.extension()]);
+window.config = viewerConfig(window, launch, keeper, [renderingExtension(window), aiFindings.extension(), commands.extension()]);
