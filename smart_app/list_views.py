@@ -5,13 +5,16 @@ Spec: smart-launch.md §8 (study list).
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
+from fhir_imaging.uids import is_uid
+from smart_app.list_rendering import ListPlace, RowMarks
 from smart_app.ohif import ViewerNotInstalled, prefetch_links
 from smart_app.pages import page
 from smart_app.patient_imaging import PatientImaging, look_up
 from smart_app.services import SmartAppServices
 from smart_app.session_views import live_session
+from smart_app.study_findings import is_for_clinicians
 from smart_app.study_list import StudyRow
 
 
@@ -33,6 +36,14 @@ def list_page(
     highlighted: StudyRow | None = None,
 ) -> Response:
     """The list as a page; ``notice`` says why it is shown in place of a study that was asked for."""
+    for_patient = not is_for_clinicians(imaging.session.user)
+    by_region = request.args.get("by") == "region"
+    opened = opened_study()
+    marks = RowMarks(
+        opened=opened,
+        priors=imaging.studies.priors_of(opened),
+        highlighted=highlighted.study_instance_uid if highlighted else None,
+    )
     return page(
         services,
         "smart/studies.html",
@@ -41,9 +52,20 @@ def list_page(
         banner=imaging.banner,
         session_id=session_id,
         notice=notice,
-        highlighted=highlighted.study_instance_uid if highlighted else None,
+        of=ListPlace.of_session(session_id, for_patient=for_patient),
+        for_patient=for_patient,
+        grouped_by="region" if by_region else "year",
+        groups=imaging.studies.regions if by_region else imaging.studies.years,
+        marks=marks,
+        opened=opened,
         prefetch=_prefetch(services),
     )
+
+
+def opened_study() -> str | None:
+    """The study that the user comes back from, as the address says."""
+    opened = request.args.get("opened")
+    return opened if opened and is_uid(opened) else None
 
 
 def _prefetch(services: SmartAppServices) -> list[str]:

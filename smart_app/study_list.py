@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
-from fhir_imaging.endpoints import EndpointState, ResolvedEndpoint, resolve_endpoint
+from fhir_imaging.endpoints import resolve_endpoint
 from fhir_imaging.study import (
     DERIVED_MODALITIES,
     ImagingStudy,
@@ -22,23 +22,16 @@ from fhir_imaging.study import (
     read_study,
 )
 from fhir_imaging.tolerant import text
+from imaging_findings.study_kinds import StudyKind, kind_of_study
+from imaging_findings.study_table import SiteStudies
 from smart_app.named_study import NamedStudy
-from smart_app.ohif_config import WadoRoot
+from smart_app.study_images import Availability, StudyImages, images_of, thumbnail_of
+from smart_app.study_regions import OTHER, REGION_WORDS, shown_families, shown_region
 from smart_app.study_reports import ReportRow, ReportsByStudy
 from smart_app.study_search import FoundStudies
-from smart_app.study_words import MODALITY_WORDS, counted, date_words, time_words
+from smart_app.study_words import MODALITY_WORDS, counted, date_words, derived_words, time_words
 
 _UNDATED = "Undated"
-
-ENDPOINT_WORDS = {
-    EndpointState.USABLE: "Images available",
-    EndpointState.MISSING: "No image server named",
-    EndpointState.INACTIVE: "Image server switched off",
-    EndpointState.UNRESOLVED: "Image server not described",
-    EndpointState.ORIGIN_REFUSED: "Image server not allowed here",
-}
-TOKEN_NOT_WANTED = "Image server does not take this sign-in"  # noqa: S105 - words for people
-ADDRESS_NOT_USABLE = "Image server's address not usable by the viewer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,28 +42,43 @@ class StudyRow:
     resource_id: str | None
     year: str
     sort_key: float
+    started: str
+    """The moment in UTC, to sort by; empty where none is known."""
     date: str
     time: str | None
     modalities: tuple[str, ...]
     modality_words: str
     title: str
     details: tuple[str, ...]
-    """Counts, body site and accession number, ready to be read in one line."""
+    """Counts, what stands beside the images, body site and accession number, ready to be read in one line."""
     reasons: tuple[str, ...]
     body_site: str | None
     accession: str | None
+    regions: tuple[str, ...]
+    """The regions of the judgement; ``other`` alone where none is known."""
+    region: str
+    """The one part of the list that the study stands in when it is put in order by region."""
+    families: tuple[str, ...]
+    kind: StudyKind = field(repr=False)
     reports: tuple[ReportRow, ...]
     images: str
+    availability: Availability
     can_open: bool
     address: str | None
     refused_address: str | None
+    thumbnail: str | None
 
     @property
     def search_text(self) -> str:
         """What the text filter looks through."""
         parts = (self.date, self.modality_words, *self.modalities, self.title, self.body_site, self.accession)
-        conclusions = (report.conclusion for report in self.reports)
-        return " ".join(part for part in (*parts, *conclusions) if part).lower()
+        regions = (region.replace("-", " ") for region in self.regions if region != OTHER)
+        said = (words for report in self.reports for words in (report.conclusion, report.who))
+        return " ".join(part for part in (*parts, *regions, *said) if part).lower()
+
+    def is_prior_of(self, opened: StudyRow) -> bool:
+        """Whether this is an earlier study of the same region by the same kind of machine."""
+        return self.sort_key < opened.sort_key and self.kind.overlaps(opened.kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +98,19 @@ class StudyList:
     def modalities(self) -> list[str]:
         """The modality codes that occur, for the filter."""
         return sorted({code for row in self.rows for code in _acquired(row.modalities)})
+
+    @property
+    def regions(self) -> list[tuple[str, list[StudyRow]]]:
+        """Rows by region, from head to foot, each newest first."""
+        groups: dict[str, list[StudyRow]] = {}
+        for row in self.rows:
+            groups.setdefault(row.region, []).append(row)
+        return [(words, groups[region]) for region, words in REGION_WORDS.items() if region in groups]
+
+    def priors_of(self, study_instance_uid: str | None) -> frozenset[str]:
+        """The studies that a reader of this one would look at beside it, by UID; none where it is not listed."""
+        opened = next((row for row in self.rows if row.study_instance_uid == study_instance_uid), None)
+        return frozenset(row.study_instance_uid for row in self.rows if opened and row.is_prior_of(opened))
 
     def named(self, named: NamedStudy) -> StudyRow | None:
         """The row of a study named by UID or logical id."""
@@ -112,14 +133,18 @@ class ListContext:
     patient_bases: tuple[str, ...]
     token_receivers: Collection[str]
     endpoint_rewrites: Mapping[str, str] = field(default_factory=dict)
+    site_studies: SiteStudies = field(default_factory=dict)
+    """The site's own examination codes."""
 
 
-def build_study_list(found: FoundStudies, reports: Iterable[Mapping[str, Any]], context: ListContext) -> StudyList:
+def build_study_list(
+    found: FoundStudies, reports: Iterable[Mapping[str, Any]] | ReportsByStudy, context: ListContext
+) -> StudyList:
     """The list of the token's patient from what was found."""
     rows: list[StudyRow] = []
     unreadable: list[UnreadableStudy] = []
     blocked = 0
-    own_reports = ReportsByStudy(one for one in reports if one.get("status") not in ("entered-in-error", "cancelled"))
+    by_study = reports if isinstance(reports, ReportsByStudy) else ReportsByStudy(reports)
     for resource in found.resources:
         study = read_study(resource)
         if not _is_of_patient(resource, context):
@@ -128,7 +153,8 @@ def build_study_list(found: FoundStudies, reports: Iterable[Mapping[str, Any]], 
             unreadable.append(study)
         elif study.status not in ("entered-in-error", "cancelled"):
             endpoint = resolve_endpoint(study, found.endpoints, context.token_receivers, context.endpoint_rewrites)
-            rows.append(_row(study, endpoint, own_reports.of(study)))
+            images = images_of(study, resource, endpoint, without_endpoints=found.without_endpoints)
+            rows.append(_row(study, kind_of_study(resource, context.site_studies), images, by_study.of(study)))
     # By the year shown first: a study on New Year's night must not split the groups in another zone.
     rows.sort(key=lambda row: (row.year != _UNDATED, row.year, row.sort_key), reverse=True)
     return StudyList(rows=tuple(rows), unreadable=tuple(unreadable), blocked=blocked)
@@ -141,14 +167,16 @@ def _is_of_patient(resource: Mapping[str, Any], context: ListContext) -> bool:
     return points_to_patient(reference, context.patient_id, context.patient_bases)
 
 
-def _row(study: ImagingStudy, endpoint: ResolvedEndpoint, reports: tuple[ReportRow, ...]) -> StudyRow:
-    images, address = _images(endpoint)
-    words = " · ".join(dict.fromkeys(MODALITY_WORDS.get(code, code) for code in _acquired(study.modalities)))
+def _row(study: ImagingStudy, kind: StudyKind, images: StudyImages, reports: tuple[ReportRow, ...]) -> StudyRow:
+    acquired = _acquired(study.modalities)
+    words = " · ".join(dict.fromkeys(MODALITY_WORDS.get(code, code) for code in acquired))
+    sort_key = _sort_key(study.started)
     return StudyRow(
         study_instance_uid=study.study_instance_uid,
         resource_id=study.resource_id,
         year=str(study.started.year) if study.started else _UNDATED,
-        sort_key=_sort_key(study.started),
+        sort_key=sort_key,
+        started=_in_utc(sort_key),
         date=date_words(study.started_text, study.started),
         time=time_words(study.started_text, study.started),
         modalities=study.modalities,
@@ -158,26 +186,18 @@ def _row(study: ImagingStudy, endpoint: ResolvedEndpoint, reports: tuple[ReportR
         reasons=study.reasons,
         body_site=", ".join(study.body_sites) or None,
         accession=study.accession,
+        regions=tuple(sorted(kind.regions)) or (OTHER,),
+        region=shown_region(kind),
+        families=shown_families(kind, acquired),
+        kind=kind,
         reports=reports,
-        images=images,
-        can_open=address is not None,
-        address=address,
-        refused_address=endpoint.address if endpoint.state is EndpointState.ORIGIN_REFUSED else None,
+        images=images.words,
+        availability=images.availability,
+        can_open=images.address is not None,
+        address=images.address,
+        refused_address=images.refused_address,
+        thumbnail=thumbnail_of(study, images.address) if images.address else None,
     )
-
-
-def _images(resolved: ResolvedEndpoint) -> tuple[str, str | None]:
-    """What is said of the images, and the DICOMweb base to fetch them from where that is possible."""
-    if resolved.endpoint is None:
-        return ENDPOINT_WORDS[resolved.state], None
-    if not resolved.endpoint.send_token:
-        return TOKEN_NOT_WANTED, None
-    try:
-        WadoRoot(name="images", title="images", root=resolved.endpoint.address)
-    except ValueError:
-        # A capability in a query, say: the viewer appends paths to the base and would lose it.
-        return ADDRESS_NOT_USABLE, None
-    return ENDPOINT_WORDS[resolved.state], resolved.endpoint.address
 
 
 def _acquired(modalities: tuple[str, ...]) -> tuple[str, ...]:
@@ -188,10 +208,10 @@ def _acquired(modalities: tuple[str, ...]) -> tuple[str, ...]:
 def _details(study: ImagingStudy) -> tuple[str, ...]:
     series = study.number_of_series if study.number_of_series is not None else len(study.series) or None
     counts = (counted(series, "series", "series"), counted(study.number_of_instances, "image", "images"))
-    derived = [code for code in study.modalities if code not in _acquired(study.modalities)]
-    beside = f"with {', '.join(derived)}" if derived else None
+    beside = set(study.modalities) - set(_acquired(study.modalities))
+    derived = derived_words([one.modality for one in study.series if one.modality in beside], beside)
     accession = f"Accession {study.accession}" if study.accession else None
-    return tuple(words for words in (*counts, beside, *study.body_sites, accession) if words)
+    return tuple(words for words in (*counts, *derived, *study.body_sites, accession) if words)
 
 
 def _sort_key(started: datetime | None) -> float:
@@ -199,3 +219,7 @@ def _sort_key(started: datetime | None) -> float:
     if started is None:
         return float("-inf")
     return (started if started.tzinfo else started.replace(tzinfo=UTC)).timestamp()
+
+
+def _in_utc(sort_key: float) -> str:
+    return "" if sort_key == float("-inf") else f"{datetime.fromtimestamp(sort_key, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,4 +1,4 @@
-"""Reports beside their studies.
+"""Reports beside their studies: how far each has come, who wrote it when, and its words.
 
 Spec: FHIR R4/R5 DiagnosticReport.
 """
@@ -7,32 +7,69 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from fhir_imaging.study import ImagingStudy, concept_text
-from fhir_imaging.tolerant import dicts, text
-from smart_app.study_words import date_words
+from fhir_imaging.study import ImagingStudy, concept_text, parse_datetime
+from fhir_imaging.tolerant import as_dict, dicts, text
+from imaging_findings.report_states import ReportState, read_any_report
+from smart_app.report_text import LONGEST_TEXT, attached_bytes, text_of_attachment, words_of_html
+from smart_app.study_words import date_words, time_words
 
 REPORT_WORDS = {
     "final": "Final report",
     "amended": "Amended report",
     "corrected": "Corrected report",
     "appended": "Report with addendum",
+    "modified": "Modified report",
     "preliminary": "Preliminary report",
     "registered": "Report pending",
     "partial": "Partial report",
 }
+AI_REPORT = "AI report"
+FORM_WORDS = {
+    "application/pdf": "Report as PDF",
+    "text/html": "Report as a page",
+    "application/xhtml+xml": "Report as a page",
+    "text/plain": "Report as text",
+    "text/rtf": "Report as RTF document",
+    "application/rtf": "Report as RTF document",
+}
+ANOTHER_FORM = "Report as a document"
+_WITHDRAWN = ("entered-in-error", "cancelled")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportForm:
+    """A form of the report that opens apart from the list: its position in ``presentedForm``, and its words."""
+
+    position: int
+    words: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportRow:
-    """One report beside its study; ``conclusion`` is quoted as written."""
+    """One report beside its study; ``conclusion`` and ``text`` are quoted as written."""
 
     state: str
     title: str
     conclusion: str | None
     issued: str | None
+    """When it was signed or sent, with its zone where a time is known."""
+    report_id: str | None = None
+    status: str = "unknown"
+    who: str | None = None
+    """Who answers for it; the organisation where no person is named."""
+    is_signed: bool = False
+    is_by_ai: bool = False
+    """Whether only a device stands behind it: nobody has signed it, whatever its status says."""
+    text: str | None = None
+    is_cut: bool = False
+    forms: tuple[ReportForm, ...] = ()
+
+    @property
+    def is_unsigned(self) -> bool:
+        """Whether the reader must be told that it may still change."""
+        return not self.is_signed and self.status != "unknown"
 
 
 class ReportsByStudy:
@@ -41,38 +78,104 @@ class ReportsByStudy:
     R4 says ``imagingStudy``, R5 ``study``; some EHRs only share the accession number.
     """
 
-    def __init__(self, reports: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, reports: Iterable[Mapping[str, Any]] = ()) -> None:
         self._rows: dict[str, dict[int, ReportRow]] = {}
-        for position, report in enumerate(reports):
-            references = {
-                text(one.get("reference")) or "" for name in ("imagingStudy", "study") for one in dicts(report.get(name))
-            }
-            marks = {ref.rpartition("ImagingStudy/")[2] for ref in references if "ImagingStudy/" in ref}
-            if not references:
-                marks = {
-                    f"accession {text(one.get('value'))}" for one in dicts(report.get("identifier")) if text(one.get("value"))
-                }
-            for mark in marks:
-                self._rows.setdefault(mark, {})[position] = _report_row(report)
+        self._count = 0
+        self.add(reports)
+
+    def add(self, reports: Iterable[Mapping[str, Any]]) -> None:
+        """Further reports, as more pages of them come; withdrawn ones are left out."""
+        for report in reports:
+            self._count += 1
+            if report.get("status") in _WITHDRAWN:
+                continue
+            if marks := _marks(report):
+                row = report_row(report)
+                for mark in marks:
+                    self._rows.setdefault(mark, {})[self._count] = row
 
     def of(self, study: ImagingStudy) -> tuple[ReportRow, ...]:
         """The study's reports in the order in which they came."""
         found = self._rows.get(study.resource_id or "", {}) | self._rows.get(f"accession {study.accession}", {})
+        found |= self._rows.get(f"uid {study.study_instance_uid}", {})
         return tuple(row for _, row in sorted(found.items(), key=lambda one: one[0]))
 
 
-def _report_row(report: Mapping[str, Any]) -> ReportRow:
+def report_row(report: Mapping[str, Any]) -> ReportRow:
+    """What the list says of one report."""
     issued = text(report.get("issued")) or text(report.get("effectiveDateTime"))
+    status = text(report.get("status")) or "unknown"
+    read = read_any_report({"resourceType": "DiagnosticReport", **report})
+    is_by_ai = read is None and status not in _WITHDRAWN
+    words, is_cut = _words_of(report)
+    conclusion = text(report.get("conclusion"))
     return ReportRow(
-        state=REPORT_WORDS.get(text(report.get("status")) or "", "Report"),
+        state=AI_REPORT if is_by_ai else REPORT_WORDS.get(status, "Report"),
         title=concept_text(report.get("code")) or "Report",
-        conclusion=text(report.get("conclusion")),
-        issued=date_words(issued, _moment(issued)) if issued else None,
+        conclusion=conclusion,
+        issued=_when(issued),
+        report_id=text(report.get("id")),
+        status=status,
+        who=_who(report),
+        is_signed=read is not None and read.state is ReportState.SIGNED,
+        is_by_ai=is_by_ai,
+        text=None if words == conclusion else words,
+        is_cut=is_cut,
+        forms=_forms(report),
     )
 
 
-def _moment(stated: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(stated)
-    except ValueError:
+def _marks(report: Mapping[str, Any]) -> set[str]:
+    """What the report says of its study: logical ids, UIDs, and only where it names no study, accession numbers."""
+    named = [one for name in ("imagingStudy", "study") for one in dicts(report.get(name))]
+    references = {text(one.get("reference")) or "" for one in named}
+    uids = (text(as_dict(one.get("identifier")).get("value")) for one in named)
+    marks = {ref.rpartition("ImagingStudy/")[2].partition("/")[0] for ref in references if "ImagingStudy/" in ref}
+    marks |= {f"uid {uid.removeprefix('urn:oid:')}" for uid in uids if uid}
+    if named:
+        return marks
+    return {f"accession {value}" for one in dicts(report.get("identifier")) if (value := text(one.get("value")))}
+
+
+def _when(issued: str | None) -> str | None:
+    moment = parse_datetime(issued)
+    if issued is None:
         return None
+    return " ".join(words for words in (date_words(issued, moment), time_words(issued, moment)) if words)
+
+
+def _who(report: Mapping[str, Any]) -> str | None:
+    named = dicts(report.get("resultsInterpreter")) or dicts(report.get("performer"))
+    return ", ".join(dict.fromkeys(words for one in named if (words := text(one.get("display"))))) or None
+
+
+def _words_of(report: Mapping[str, Any]) -> tuple[str | None, bool]:
+    """The report's own text and whether it was cut; its narrative only where nothing else tells anything."""
+    read = [
+        words
+        for form in dicts(report.get("presentedForm"))
+        if (data := attached_bytes(text(form.get("data")))) is not None
+        and (words := text_of_attachment(text(form.get("contentType")), data))
+    ]
+    if not read and not text(report.get("conclusion")):
+        narrative = words_of_html(text(as_dict(report.get("text")).get("div")) or "")
+        read = [narrative] if narrative else []
+    # The same text often comes as plain text and as HTML.
+    whole = "\n\n".join({" ".join(words.split()): words for words in reversed(read)}.values())
+    return whole[:LONGEST_TEXT] or None, len(whole) > LONGEST_TEXT
+
+
+def _forms(report: Mapping[str, Any]) -> tuple[ReportForm, ...]:
+    """The forms whose words do not stand in the list already."""
+    found = []
+    for position, form in enumerate(dicts(report.get("presentedForm"))):
+        kind = text(form.get("contentType"))
+        data = attached_bytes(text(form.get("data")))
+        if data is not None and text_of_attachment(kind, data):
+            continue
+        if data is None and not text(form.get("url")):
+            continue
+        stated = text(form.get("title"))
+        words = FORM_WORDS.get((kind or "").partition(";")[0].strip().lower(), ANOTHER_FORM)
+        found.append(ReportForm(position=position, words=f"{words}: {stated}" if stated else words))
+    return tuple(found)

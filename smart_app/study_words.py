@@ -5,6 +5,8 @@ Spec: smart-launch.md §8 (unambiguous dates with time zone).
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -21,10 +23,31 @@ MODALITY_WORDS = {
     "RF": "Fluoroscopy",
 }
 
+DERIVED_WORDS = {
+    "KO": ("key object", "key objects"),
+    "SR": ("structured report", "structured reports"),
+    "SEG": ("segmentation", "segmentations"),
+    "PR": ("saved view", "saved views"),
+    "RTSTRUCT": ("structure set", "structure sets"),
+    "RTDOSE": ("dose distribution", "dose distributions"),
+    "RTPLAN": ("treatment plan", "treatment plans"),
+    "DOC": ("document", "documents"),
+}
+"""What stands in a study beside its images: one, many."""
+
 
 def counted(number: int | None, one: str, many: str) -> str | None:
     """A number with its noun; None where the source gave no number."""
     return None if number is None else f"{number:,} {one if number == 1 else many}"
+
+
+def derived_words(series: Iterable[str | None], modalities: Collection[str]) -> tuple[str, ...]:
+    """What stands beside the images: counted by its series, or only named where the source lists no series of it."""
+    numbers = Counter(series)
+    counted_words = [f"{numbers[code]} {words[numbers[code] > 1]}" for code, words in DERIVED_WORDS.items() if numbers[code]]
+    named = [DERIVED_WORDS[code][0] if code in DERIVED_WORDS else code for code in sorted(modalities) if not numbers[code]]
+    named += [code for code in sorted(modalities) if numbers[code] and code not in DERIVED_WORDS]
+    return (*counted_words, f"with {', '.join(named)}") if named else tuple(counted_words)
 
 
 def date_words(stated: str | None, moment: datetime | None) -> str:

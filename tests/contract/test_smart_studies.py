@@ -106,7 +106,7 @@ def test_a_site_without_the_right_to_endpoints_still_lists_studies(world: World)
     assert page.status_code == 200
     assert "CT chest" in page.text
     assert "did not say where the images are" in page.text
-    assert "Image server not described" in page.text
+    assert "Not permitted: the EHR does not say where the images are" in page.text
 
 
 def test_a39_a_refusal_names_the_missing_permission(world: World) -> None:

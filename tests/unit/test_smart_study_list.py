@@ -41,7 +41,7 @@ def an_endpoint(**more: Any) -> dict[str, Any]:
     }
 
 
-def the_list(*studies: dict[str, Any], endpoint: dict[str, Any] | None = None, reports: tuple[Any, ...] = ()) -> StudyList:
+def the_list(*studies: dict[str, Any], endpoint: dict[str, Any] | None = None, reports: Any = ()) -> StudyList:
     found = FoundStudies(resources=studies, endpoints=BundleResources({}, {"Endpoint/e1": endpoint or an_endpoint()}))
     context = ListContext(patient_id="p1", patient_bases=(ISS,), token_receivers={"https://images.example"})
     return build_study_list(found, reports, context)
@@ -183,7 +183,7 @@ def test_reports_stand_beside_their_study() -> None:
         "Preliminary report",
         "CT report",
         "Nodule.",
-        "1 Mar 2026",
+        "1 Mar 2026 10:00 UTC",
     )
 
 
@@ -205,7 +205,7 @@ def test_counts_body_site_and_modalities_are_worded() -> None:
     )
     (row,) = the_list(study).rows
 
-    assert row.details == ("1 series", "1,131 images", "with SR", "Chest")
+    assert row.details == ("1 series", "1,131 images", "with structured report", "Chest")
     assert row.body_site == "Chest"
     assert row.modalities == ("CT", "SR")
     assert row.modality_words == "CT"
