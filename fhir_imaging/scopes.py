@@ -88,6 +88,20 @@ def parse_scopes(text: str) -> GrantedScopes:
     return GrantedScopes(tuple(clinical), frozenset(other))
 
 
+def in_v1(scope: str) -> str:
+    """A v2 scope in the words of v1, for servers that know no other; what is no clinical scope stays as it is.
+
+    v1 has no filters, so a filtered scope asks for the whole type.
+    """
+    match = _CLINICAL.fullmatch(scope)
+    letters = _letters(match["access"]) if match else frozenset()
+    if match is None or not letters:
+        return scope
+    reads, writes = bool(letters & set("rs")), bool(letters & set("cud"))
+    access = "*" if reads and writes else "read" if reads else "write"
+    return f"{match['context']}/{match['resource']}.{access}"
+
+
 def _letters(access: str) -> frozenset[str]:
     if access in _V1_LETTERS:
         return frozenset(_V1_LETTERS[access])

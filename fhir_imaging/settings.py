@@ -20,6 +20,21 @@ class ClientAuth(StrEnum):
     PRIVATE_KEY_JWT = "private_key_jwt"
 
 
+class ScopeStyle(StrEnum):
+    """In which grammar scopes are asked for (SMART App Launch 2.2: v2 ``.rs``, v1 ``.read``); granted, both are understood."""
+
+    AUTO = "auto"
+    V2 = "v2"
+    V1 = "v1"
+
+
+class AssertionAlgorithm(StrEnum):
+    """What signs ``private_key_jwt`` client assertions (SMART App Launch 2.2, asymmetric authentication)."""
+
+    ES384 = "ES384"
+    RS384 = "RS384"
+
+
 class Ownership(StrEnum):
     """How the imaging server learns whose study it is (DESIGN §8)."""
 
@@ -68,6 +83,12 @@ class EhrSettings:
     """For ``client_secret_basic``."""
     scopes: str = DEFAULT_SCOPES
     """Scopes of an EHR launch beside ``launch``; a standalone launch asks ``launch/patient`` instead."""
+    scope_style: ScopeStyle = ScopeStyle.AUTO
+    """Grammar of the scopes asked for; ``auto`` = v1 where the EHR's discovery lists permission-v1 without permission-v2."""
+    study_picker: bool = False
+    """Asks ``launch/imagingstudy`` in a standalone launch, so that the EHR has a study picked too (experimental)."""
+    assertion_algorithm: AssertionAlgorithm | None = None
+    """Signature of our assertions here; None = the app's own, or the other one where the EHR lists only that."""
     issuer_aliases: tuple[str, ...] = ()
     """Further ``iss`` values that this EHR's id_tokens may carry."""
     imaging_base: str | None = None

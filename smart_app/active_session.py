@@ -37,6 +37,8 @@ class ActiveSession:
     bindings: tuple[str, ...]
     user: str | None = None
     """fhirUser, absolute or relative to the EHR's base; None where the EHR did not say (A35)."""
+    tenant: str | None = None
+    """The EHR's own opaque name of the organisation, where it has several (A32)."""
     need_patient_banner: bool = True
     named_studies: tuple[NamedStudy, ...] = ()
     wado_roots: tuple[str, ...] = ()

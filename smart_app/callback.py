@@ -6,6 +6,7 @@ Spec: SMART App Launch 2.2 (A10, A20-A22, A27-A28, A34), RFC 6749 §4.1.2, RFC 9
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
@@ -19,11 +20,13 @@ from smart_app.explanations import ExplainedRefusal, Reason
 from smart_app.identity import Expectation, Identity, IdentityFault
 from smart_app.launch import PendingLaunch, asks_identity, failure_of, is_same_issuer, token_failure_of
 from smart_app.named_study import NamedStudy
+from smart_app.one_patient import record_bases
 from smart_app.pages import explained
 from smart_app.services import SmartAppServices
 from smart_app.token_response import TokenResponse
 from smart_app.tokens import TokenRefused
 
+log = logging.getLogger("imaging_cds.launch")
 WAIT_FOR_OTHER_S = 15.0
 WAIT_STEP_S = 0.1
 
@@ -45,6 +48,14 @@ class CallbackParameters:
         """The parameters of a callback request."""
         names = ("state", "code", "error", "error_description", "error_uri", "iss")
         return cls(**{name: text(query.get(name)) for name in names}, binding=binding)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """For whom a session is opened, and the FHIR bases that it concerns."""
+
+    binding: str
+    bases: frozenset[str]
 
 
 class Callback:
@@ -100,6 +111,7 @@ class Callback:
             self._services.pending.finish(parameters.state or "", finished, expires_at=expires_at)
             raise
         session_id = self._services.sessions.open(session)
+        log.info("session opened at ehr %s, tenant %s, %s launch", session.ehr, session.tenant or "-", pending.kind.value)
         self._services.pending.finish(parameters.state or "", pending.finished(session=session_id), expires_at=expires_at)
         return session_id, first_study_path(session_id, session.named_studies)
 
@@ -118,14 +130,19 @@ class Callback:
             identity = self._identity(ehr, metadata, pending, response)
         except UpstreamError as error:
             raise explained(error, iss=pending.iss) from error
-        return self._opened(pending, response, identity, parameters.binding or "")
+        bases = record_bases(ehr, metadata, pending.iss)
+        return self._opened(pending, response, identity, _Opening(parameters.binding or "", bases))
 
     def _exchange(self, ehr: EhrSettings, metadata: SmartMetadata, pending: PendingLaunch, code: str) -> TokenResponse:
+        client = self._services.token_client(ehr, metadata)
         try:
-            return self._services.token_client(ehr, metadata).exchange(code, pending.code_verifier)
+            return client.exchange(code, pending.code_verifier)
         except TokenRefused as refused:
+            reason = token_failure_of(refused.error)
             facts = {"iss": pending.iss, "aud": pending.iss, "error": refused.error, "said": refused.description or ""}
-            raise ExplainedRefusal(token_failure_of(refused.error), facts=_bounded(facts)) from refused
+            if reason is Reason.CLIENT_REJECTED:
+                facts["compare"] = client.disagreement or ""
+            raise ExplainedRefusal(reason, facts=_bounded(facts)) from refused
 
     def _identity(
         self, ehr: EhrSettings, metadata: SmartMetadata, pending: PendingLaunch, response: TokenResponse
@@ -152,11 +169,13 @@ class Callback:
         return judged
 
     def _opened(
-        self, pending: PendingLaunch, response: TokenResponse, identity: Identity | None, binding: str
+        self, pending: PendingLaunch, response: TokenResponse, identity: Identity | None, opening: _Opening
     ) -> ActiveSession:
         scope = pending.scopes if response.scope is None else response.scope
         if response.patient is None:
             raise ExplainedRefusal(Reason.NO_PATIENT, facts={"iss": pending.iss, "granted scope": scope})
+        if response.contradicts(response.patient, opening.bases):
+            raise ExplainedRefusal(Reason.TWO_PATIENTS, facts={"iss": pending.iss})
         now = self._services.now()
         ends = now + self._services.settings.session_lifetime_s
         lifetime = response.expires_in_s or self._services.settings.assumed_token_lifetime_s
@@ -174,8 +193,9 @@ class Callback:
             token_expires_at=min(now + lifetime, ends),
             created_at=now,
             session_expires_at=ends,
-            bindings=(binding,),
+            bindings=(opening.binding,),
             user=identity.fhir_user if identity else None,
+            tenant=response.tenant,
             need_patient_banner=response.need_patient_banner,
             named_studies=(*asked, *response.context.studies),
         )

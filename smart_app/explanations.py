@@ -35,6 +35,7 @@ class Reason(StrEnum):
     TOKEN_UNREADABLE = "token-unreadable"  # noqa: S105 - a page's name
     IDENTITY_INVALID = "identity-invalid"
     NO_PATIENT = "no-patient"
+    TWO_PATIENTS = "two-patients"
     SESSION_UNKNOWN = "session-unknown"
     SESSION_ENDED = "session-ended"
     PATIENT_CHANGED = "patient-changed"
@@ -44,6 +45,9 @@ class Reason(StrEnum):
     STUDY_NOT_AVAILABLE = "study-not-available"
     VIEWER_MISSING = "viewer-missing"
     NOT_SAME_ORIGIN = "not-same-origin"
+    DISPLAY_REQUEST = "display-request"
+    DISPLAY_OTHER_PATIENT = "display-other-patient"
+    DISPLAY_PATIENT_NOT_COMPARED = "display-patient-not-compared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +214,13 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "Open a patient's chart and start Imaging from there.",
         "The token response must carry patient; check that launch or launch/patient is granted to the application.",
     ),
+    Reason.TWO_PATIENTS: Explanation(
+        403,
+        "The EHR named two patients",
+        "For the record and for the images the EHR named different patients, so nothing is shown.",
+        _SAY.administrator,
+        "authorization_details of the token response names another patient for a FHIR base that this application asks.",
+    ),
     Reason.SESSION_UNKNOWN: Explanation(
         403,
         "There is no session here",
@@ -266,5 +277,26 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "This request did not come from the application",
         "Another site tried to use this session.",
         _SAY.relaunch,
+    ),
+    Reason.DISPLAY_REQUEST: Explanation(
+        400,
+        "The request for images cannot be understood",
+        "Another application asked for images in a way that this one cannot read. Nothing was opened.",
+        "Open the images from the patient's chart, and report this with the reference number.",
+        "The fault is named above. The link must follow IHE Invoke Image Display (RAD-106).",
+    ),
+    Reason.DISPLAY_OTHER_PATIENT: Explanation(
+        403,
+        "The images asked for are another patient's",
+        "Another application asked for the images of a patient who is not the one open here, so nothing was opened.",
+        "Check which patient is open. Open Imaging from the chart of the patient whose images you want.",
+    ),
+    Reason.DISPLAY_PATIENT_NOT_COMPARED: Explanation(
+        403,
+        "It cannot be told whose images are asked for",
+        "Another application named a patient by a number that this record does not know, so nothing was opened.",
+        "Open Imaging from the chart of the patient whose images you want.",
+        "patientID must be id^^^issuer, where the issuer is the system of one of the Patient's identifiers in FHIR, and the "
+        "application must be allowed to read the Patient.",
     ),
 }

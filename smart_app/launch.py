@@ -10,11 +10,14 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from fhir_imaging.settings import EhrSettings, find_ehr_by_iss
+from fhir_imaging.scopes import in_v1
+from fhir_imaging.settings import EhrSettings, ScopeStyle, find_ehr_by_iss
 from fhir_imaging.uids import StudyInstanceUID, is_uid, study_uid
 from smart_app.explanations import Reason
 
 MAX_PARAMETER_LENGTH = 4096
+PICK_STUDY = "launch/imagingstudy"
+"""Lower case, as SMART writes it: asks the EHR to have an ImagingStudy picked (A19, experimental)."""
 LONG_URL = 2000
 """Browsers and proxies in hospitals still cut longer addresses; a POST is used above it where the EHR offers one (A12)."""
 
@@ -109,11 +112,26 @@ def accept_standalone_launch(
     return LaunchRequest(ehr=ehr, iss=iss, kind=LaunchKind.STANDALONE, study=study_uid(study) if study else None)
 
 
-def scopes_for(request: LaunchRequest) -> str:
-    """The scopes to ask: ``launch`` in an EHR launch, ``launch/patient`` in a standalone one (A13)."""
-    context = "launch" if request.kind is LaunchKind.EHR else "launch/patient"
-    configured = [scope for scope in request.ehr.scopes.split() if scope not in ("launch", "launch/patient")]
-    return " ".join([context, *configured])
+def scopes_for(request: LaunchRequest, capabilities: tuple[str, ...] = ()) -> str:
+    """The scopes to ask: ``launch`` in an EHR launch, ``launch/patient`` in a standalone one (A13).
+
+    ``capabilities`` are the EHR's own, by which ``scope_style`` is decided where the site leaves it open.
+    """
+    chosen_by_us = ("launch", "launch/patient", PICK_STUDY)
+    configured = [scope for scope in request.ehr.scopes.split() if scope not in chosen_by_us]
+    if asks_in_v1(request.ehr, capabilities):
+        configured = list(dict.fromkeys(map(in_v1, configured)))
+    if request.kind is LaunchKind.EHR:
+        return " ".join(["launch", *configured])
+    picked = [PICK_STUDY] if request.ehr.study_picker and request.study is None else []
+    return " ".join(["launch/patient", *picked, *configured])
+
+
+def asks_in_v1(ehr: EhrSettings, capabilities: tuple[str, ...]) -> bool:
+    """Whether this EHR is asked in the grammar of v1: by the site's word, else where it offers that one only (A16)."""
+    if ehr.scope_style is ScopeStyle.AUTO:
+        return "permission-v1" in capabilities and "permission-v2" not in capabilities
+    return ehr.scope_style is ScopeStyle.V1
 
 
 def asks_identity(scopes: str) -> bool:

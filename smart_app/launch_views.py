@@ -113,7 +113,7 @@ def begin(services: SmartAppServices, launch: LaunchRequest, binding: str) -> An
 
 def _authorization(services: SmartAppServices, launch: LaunchRequest, binding: str) -> AuthorizationRequest:
     metadata = services.metadata.of(launch.iss)
-    scopes, now = scopes_for(launch), services.now()
+    scopes, now = scopes_for(launch, metadata.capabilities), services.now()
     # Launches are rare enough, and frequent enough, to sweep by.
     purge_expired(services.store, now=now)
     pending = PendingLaunch(

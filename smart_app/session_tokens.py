@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fhir_imaging.errors import ImagingError, UpstreamError
 from smart_app.active_session import ActiveSession
 from smart_app.explanations import ExplainedRefusal, Reason
+from smart_app.one_patient import record_bases
 from smart_app.services import SmartAppServices
 from smart_app.tokens import TokenRefused
 
@@ -143,12 +144,14 @@ class SessionTokens:
         ehr = self._services.ehr(session.ehr)
         if ehr is None or session.refresh_token is None:
             return session.stopped(Reason.SESSION_ENDED)
-        client = self._services.token_client(ehr, self._services.metadata.of(session.iss))
+        metadata = self._services.metadata.of(session.iss)
+        client = self._services.token_client(ehr, metadata)
         try:
             response = client.refresh(session.refresh_token)
         except TokenRefused:
             return session.stopped(Reason.SESSION_ENDED)
-        if response.patient is not None and response.patient != session.patient:
+        named_other = response.patient is not None and response.patient != session.patient
+        if named_other or response.contradicts(session.patient, record_bases(ehr, metadata, session.iss)):
             return session.stopped(Reason.PATIENT_CHANGED)
         lifetime = response.expires_in_s or self._services.settings.assumed_token_lifetime_s
         return session.renewed(response, now=now, expires_at=min(now + lifetime, session.session_expires_at))

@@ -6,15 +6,15 @@ Spec: SMART App Launch 2.2 "Response" and "Launch context" (A27-A32), CDS Hooks 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_imaging.tolerant import as_list, text
-from fhir_imaging.uids import from_urn, is_uid
-from smart_app.named_study import NamedStudy
+from fhir_imaging.tolerant import as_dict, as_list, dicts, text
+from fhir_imaging.uids import is_uid
+from smart_app.named_study import FHIR_ID, NamedStudy, from_identifier, from_reference
 
-_FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
+_MAX_LABEL = 200
 _RESOURCE_PATH = re.compile(
     r"/?studies/(?P<study>[0-9.]+)(?:/series/(?P<series>[0-9.]+)(?:/instances/(?P<instance>[0-9.]+))?)?", re.ASCII
 )
@@ -33,6 +33,24 @@ class TokenResponse:
     encounter: str | None
     need_patient_banner: bool
     context: LaunchContext
+    tenant: str | None = None
+    """The organisation within the EHR, opaque; noted for the log only."""
+    intent: str | None = None
+    """What the user is about to do, in the EHR's own words; none is known here, so the usual page is shown (A30)."""
+    further_patients: tuple[FurtherPatient, ...] = ()
+
+    def contradicts(self, patient: str, bases: Collection[str]) -> bool:
+        """Whether the grant names another patient for one of these FHIR bases (A32); without final slashes."""
+        others = (one for one in self.further_patients if one.patient != patient)
+        return any(location.rstrip("/") in bases for one in others for location in one.locations)
+
+
+@dataclass(frozen=True, slots=True)
+class FurtherPatient:
+    """The patient that one entry of ``authorization_details`` names for FHIR bases of its own (RFC 9396, experimental)."""
+
+    locations: tuple[str, ...]
+    patient: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +76,9 @@ def read_token_response(body: Mapping[str, Any]) -> TokenResponse | None:
         encounter=_fhir_id(body.get("encounter")),
         need_patient_banner=body.get("need_patient_banner") is not False,
         context=read_launch_context(body),
+        tenant=_label(body.get("tenant")),
+        intent=_label(body.get("intent")),
+        further_patients=tuple(_further_patients(body)),
     )
 
 
@@ -83,33 +104,34 @@ def read_app_context(value: object) -> NamedStudy | None:
 
 
 def _of_fhir_context(entry: object) -> NamedStudy | None:
-    """An ImagingStudy that was launched on: ``{"reference": …}``, a plain string (v2.0 servers), or an identifier."""
+    """What was launched on: ``{"reference": …}``, a plain string (v2.0 servers), or an identifier with its ``type``."""
     if isinstance(entry, str):
-        return _of_reference(entry)
+        return from_reference(entry)
     if not isinstance(entry, dict) or entry.get("role", "launch") != "launch":
         return None
     reference = text(entry.get("reference"))
     if reference is not None:
-        return _of_reference(reference)
-    identifier = entry.get("identifier")
-    value = text(identifier.get("value")) if isinstance(identifier, dict) else None
-    uid = from_urn(value) if value else None
-    return NamedStudy(study_instance_uid=uid) if uid and entry.get("type") in (None, "ImagingStudy") else None
+        return from_reference(reference)
+    return from_identifier(as_dict(entry.get("identifier")), text(entry.get("type")))
 
 
-def _of_reference(reference: str) -> NamedStudy | None:
-    """A relative ``ImagingStudy/id``; an absolute reference into another server names nothing here."""
-    segments = reference.split("/")
-    if len(segments) != 2 or segments[0] != "ImagingStudy":
-        return None
-    resource_id = _fhir_id(segments[1])
-    return NamedStudy(resource_id=resource_id) if resource_id else None
+def _further_patients(body: Mapping[str, Any]) -> Iterator[FurtherPatient]:
+    for entry in dicts(body.get("authorization_details")):
+        patient = _fhir_id(entry.get("patient"))
+        if entry.get("type") == "smart_on_fhir" and patient is not None:
+            yield FurtherPatient(tuple(text(one) or "" for one in as_list(entry.get("locations"))), patient)
+
+
+def _label(value: object) -> str | None:
+    """A short opaque word of the EHR's."""
+    words = text(value)
+    return words if words and len(words) <= _MAX_LABEL and words.isprintable() else None
 
 
 def _fhir_id(value: object) -> str | None:
     words = text(value)
     words = words.removeprefix("Patient/").removeprefix("Encounter/") if words else None
-    return words if words and _FHIR_ID.fullmatch(words) else None
+    return words if words and FHIR_ID.fullmatch(words) else None
 
 
 def _seconds(value: object) -> int | None:

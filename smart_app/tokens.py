@@ -21,6 +21,7 @@ from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadata
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import ClientAuth, EhrSettings, origin_of
+from smart_app.client_auth import assertion_algorithm, disagreement
 from smart_app.client_keys import ASSERTION_TYPE, ClientKeys
 from smart_app.launch import LONG_URL
 from smart_app.token_response import TokenResponse, read_token_response
@@ -121,6 +122,12 @@ class TokenClient:
         with self._session() as session:
             session.revoke_token(self._metadata.revocation_endpoint, token=token, token_type_hint=hint)
 
+    @property
+    def disagreement(self) -> str | None:
+        """What the EHR lists against the way in which we prove ourselves there; None where nothing does (A26)."""
+        algorithm = assertion_algorithm(self._ehr, self._metadata, self._registration.assertion_algorithm)
+        return disagreement(self._ehr, self._metadata, algorithm)
+
     def _session(self) -> _GuardedSession:
         method = {ClientAuth.PUBLIC: "none", ClientAuth.SECRET_BASIC: "client_secret_basic"}.get(
             self._ehr.client_auth, ClientAuth.PRIVATE_KEY_JWT.value
@@ -140,7 +147,7 @@ class TokenClient:
     def _with_assertion(self, client: Any, _method: str, uri: str, headers: Any, body: str) -> tuple[str, Any, str]:
         """Adds a fresh assertion; Authlib's own lives an hour and repeats its id, where SMART allows five minutes."""
         assertion = self._registration.keys.assertion(
-            self._registration.assertion_algorithm,
+            assertion_algorithm(self._ehr, self._metadata, self._registration.assertion_algorithm),
             client_id=client.client_id,
             audience=self._metadata.token_endpoint,
             now=self._registration.now(),

@@ -39,6 +39,7 @@ class SmartMetadata:
     introspection_endpoint: str | None = None
     revocation_endpoint: str | None = None
     token_auth_methods: tuple[str, ...] = ()
+    token_signing_algorithms: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     associated_endpoints: tuple[AssociatedEndpoint, ...] = ()
 
@@ -120,6 +121,7 @@ def read_smart_configuration(document: Mapping[str, Any], fhir_base: str) -> Sma
         introspection_endpoint=url("introspection_endpoint"),
         revocation_endpoint=url("revocation_endpoint"),
         token_auth_methods=texts(document.get("token_endpoint_auth_methods_supported")),
+        token_signing_algorithms=texts(document.get("token_endpoint_auth_signing_alg_values_supported")),
         capabilities=texts(document.get("capabilities")),
         associated_endpoints=tuple(
             AssociatedEndpoint(str(one["url"]).rstrip("/"), texts(one.get("capabilities")))
