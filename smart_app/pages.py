@@ -8,7 +8,7 @@ from datetime import UTC
 from flask import Response, render_template
 
 from fhir_imaging.errors import UpstreamError, UpstreamRefused
-from fhir_imaging.settings import EhrSettings
+from fhir_imaging.settings import EhrSettings, origin_of
 from fhir_imaging.web import request_reference
 from smart_app.explanations import EXPLANATIONS, ExplainedRefusal, Reason
 from smart_app.services import SmartAppServices
@@ -21,34 +21,39 @@ def page(
     ehr: EhrSettings | None = None,
     status: int = 200,
     leaves_by_form: bool = False,
+    connects_to: Iterable[str] = (),
     **values: object,
 ) -> Response:
     """One page. ``ehr`` is the one that may frame it, None = any configured.
 
-    ``leaves_by_form``: the page's form leads to a sign-in elsewhere.
+    ``leaves_by_form``: the page's form leads to a sign-in elsewhere. ``connects_to``: origins that its scripts may ask besides
+    our own, such as an archive that holds the thumbnails.
     """
     ehrs = (ehr,) if ehr is not None else services.ehrs
     ancestors = dict.fromkeys(origin for one in ehrs for origin in one.frame_ancestors)
     html = render_template(template, services=services, ehr=ehr, **values)
     response = Response(html, status, mimetype="text/html")
-    response.headers["Content-Security-Policy"] = content_policy(ancestors, leaves_by_form=leaves_by_form)
+    response.headers["Content-Security-Policy"] = content_policy(
+        ancestors, leaves_by_form=leaves_by_form, connects_to=map(origin_of, connects_to)
+    )
     response.headers["Cache-Control"] = "no-store"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
 
-def content_policy(frame_ancestors: Iterable[str], *, leaves_by_form: bool = False) -> str:
-    """No inline script, nothing from elsewhere; the viewer's frame is our own origin.
+def content_policy(frame_ancestors: Iterable[str], *, leaves_by_form: bool = False, connects_to: Iterable[str] = ()) -> str:
+    """No inline script, nothing from elsewhere but what ``connects_to`` names; the viewer's frame is our own origin.
 
+    Pictures may be ``blob:`` because a thumbnail is fetched with the token in a header and shown from memory.
     Browsers apply ``form-action`` to every redirect after the form, and where an EHR's sign-in redirects to is its own affair.
     """
     directives = [
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "img-src 'self' data:",
-        "connect-src 'self'",
+        "img-src 'self' data: blob:",
+        " ".join(dict.fromkeys(("connect-src 'self'", *connects_to))),
         "frame-src 'self'",
         "base-uri 'none'",
         " ".join(("frame-ancestors 'self'", *frame_ancestors)),
