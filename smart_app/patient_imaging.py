@@ -82,7 +82,7 @@ def _look_up(services: SmartAppServices, live: LiveSession, study: StudyInstance
     imaging_base = base.url
     if origin_of(imaging_base) not in receivers:
         raise ExplainedRefusal(Reason.EHR_SERVER_REFUSED, facts={"origin": origin_of(imaging_base)})
-    with _reaching(services.outbound, imaging_base) as imaging_outbound:
+    with reaching(services.outbound, imaging_base) as imaging_outbound:
         records = gather(
             FhirClient(imaging_base, imaging_outbound, access_token=live.access_token),
             FhirClient(session.iss, services.outbound, access_token=live.access_token),
@@ -136,7 +136,7 @@ def _wanted(session: ActiveSession, study: StudyInstanceUID | None, actionable: 
 
 
 @contextmanager
-def _reaching(outbound: OutboundSession, base: str) -> Iterator[OutboundSession]:
+def reaching(outbound: OutboundSession, base: str) -> Iterator[OutboundSession]:
     """The shared session, or one for a single associated server that the EHR vouches for and nobody configured."""
     if origin_of(base) in outbound.allowed_origins:
         yield outbound
