@@ -8,12 +8,14 @@ from typing import Any
 from fhir_imaging.store.engine import Store
 from fhir_imaging.store.sealed import SealedRecords
 from smart_app.active_session import ActiveSession
+from smart_app.browser_sessions import KIND as BROWSER_SESSIONS
+from smart_app.browser_sessions import BrowserSessions
 from smart_app.launch import PendingLaunch
 
 EXCHANGE_LEASE_S = 60
 REFRESH_LEASE_S = 30
 WINDOW_TICKET_S = 60
-KINDS = ("pending-launch", "session", "opened-study", "window-ticket")
+KINDS = ("pending-launch", "session", "opened-study", "window-ticket", BROWSER_SESSIONS)
 
 
 def purge_expired(store: Store, *, now: int) -> None:
@@ -51,10 +53,13 @@ class ActiveSessions:
 
     def __init__(self, store: Store) -> None:
         self._records = SealedRecords(store, "session")
+        self._browsers = BrowserSessions(store)
 
     def open(self, session: ActiveSession) -> str:
-        """Stores a new session under a fresh id."""
-        return self._records.add(session.to_record(), expires_at=session.session_expires_at)
+        """Stores a new session under a fresh id, known to the browser that opened it."""
+        session_id = self._records.add(session.to_record(), expires_at=session.session_expires_at)
+        self._note(session_id, session)
+        return session_id
 
     def find(self, session_id: str, *, now: int) -> ActiveSession | None:
         """The session of this id."""
@@ -72,6 +77,12 @@ class ActiveSessions:
     def write(self, session_id: str, session: ActiveSession) -> None:
         """Writes the changed session and gives the right back."""
         self._records.replace(session_id, session.to_record(), expires_at=session.session_expires_at)
+        if len(session.bindings) > 1:
+            self._note(session_id, session)
+
+    def _note(self, session_id: str, session: ActiveSession) -> None:
+        for binding in session.bindings:
+            self._browsers.note(binding, session_id, now=session.created_at, expires_at=session.session_expires_at)
 
     def forget(self, session_id: str) -> None:
         """Removes the session with its tokens."""

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, request
 
 from fhir_imaging.errors import UpstreamError
 from smart_app.explanations import ExplainedRefusal, Reason
+from smart_app.invoke_display_views import add_display_routes
 from smart_app.launch_views import add_landing_routes, add_launch_routes
 from smart_app.list_views import add_list_routes
 from smart_app.named_views import add_named_routes
@@ -23,6 +24,7 @@ def create_blueprint(services: SmartAppServices) -> Blueprint:
     add_launch_routes(blueprint, services)
     add_list_routes(blueprint, services)
     add_named_routes(blueprint, services)
+    add_display_routes(blueprint, services)
     add_session_routes(blueprint, services)
     add_token_routes(blueprint, services)
     add_viewer_routes(blueprint, services)

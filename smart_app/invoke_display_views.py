@@ -1,0 +1,188 @@
+"""IHE Invoke Image Display over HTTP: other applications ask for images inside a session that a launch has opened.
+
+The conventional address names no session, so this browser's own are looked for. Without one nothing is shown.
+
+Spec: IHE Radiology, Invoke Image Display (RAD-106); smart-imaging.md §4; DESIGN §7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, redirect, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from fhir_imaging.clients.fhir import FhirClient
+from fhir_imaging.errors import ImagingError
+from fhir_imaging.scopes import ScopeContext
+from fhir_imaging.settings import EhrSettings
+from smart_app.active_session import ActiveSession
+from smart_app.browser_binding import binding_of
+from smart_app.browser_sessions import BrowserSessions
+from smart_app.explanations import ExplainedRefusal, Reason
+from smart_app.invoke_display import (
+    NOT_OFFERED,
+    DisplayFault,
+    PatientWanted,
+    RequestRefused,
+    StudiesWanted,
+    read_request,
+    without_wishes,
+)
+from smart_app.invoke_display_match import PatientVerdict, find_studies, in_words, judge_patient, narrow
+from smart_app.list_views import list_page
+from smart_app.pages import page
+from smart_app.patient_imaging import look_up
+from smart_app.services import SmartAppServices
+from smart_app.session_tokens import LiveSession
+from smart_app.session_views import live_session, viewer_address
+from smart_app.study_list import StudyRow
+
+NARROWED = "Another application asked for {asked}: {shown} of {all} studies are shown here. “All studies” shows the rest."
+NO_MATCH = "Another application asked for {asked}, and no study of this patient matches. “All studies” shows what there is."
+NO_IMAGES = "Another application asked for studies whose images cannot be opened here."
+WHOLE_STUDIES = "Another application asked for key images only. That choice is not offered here, so all images are opened."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSession:
+    """A session of this browser, as the page for choosing one names it."""
+
+    session_id: str
+    ehr: EhrSettings
+    patient: str
+    opened: datetime
+    """In the site's zone."""
+
+
+def add_display_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
+    """Registers both addresses of Invoke Image Display."""
+
+    @blueprint.get("/s/<session_id>/IHEInvokeImageDisplay")
+    def display_in_session(session_id: str) -> AnyResponse:
+        """Shows what is asked for, as far as it belongs to the session's patient."""
+        return _answer(services, session_id)
+
+    @blueprint.get("/IHEInvokeImageDisplay")
+    def display() -> AnyResponse:
+        """The conventional address: the one session of this browser answers, of several somebody chooses."""
+        wanted = read_request(_query())
+        if isinstance(wanted, RequestRefused):
+            return _refused(services, wanted)
+        sessions = _own_sessions(services)
+        if len(sessions) == 1:
+            return _answer(services, sessions[0].session_id)
+        return _choice(services, sessions, wanted)
+
+
+def _answer(services: SmartAppServices, session_id: str) -> AnyResponse:
+    live = live_session(services, session_id)
+    wanted = read_request(_query())
+    if isinstance(wanted, RequestRefused):
+        return _refused(services, wanted)
+    if isinstance(wanted, StudiesWanted):
+        return _studies(services, live, wanted)
+    return _patient(services, live, wanted)
+
+
+def _studies(services: SmartAppServices, live: LiveSession, wanted: StudiesWanted) -> AnyResponse:
+    imaging = look_up(services, live)
+    rows = find_studies(imaging.studies.rows, wanted)
+    if rows is None:
+        raise ExplainedRefusal(Reason.STUDY_NOT_OF_PATIENT)
+    usable = [row for row in rows if row.can_open]
+    if not usable or wanted.key_images_only:
+        notice = WHOLE_STUDIES if usable else NO_IMAGES
+        studies = replace(imaging.studies, rows=tuple(rows))
+        return list_page(services, replace(imaging, studies=studies), live.session_id, notice=notice)
+    return redirect(_viewer_of(live.session_id, usable), 303)
+
+
+def _patient(services: SmartAppServices, live: LiveSession, wanted: PatientWanted) -> AnyResponse:
+    verdict = judge_patient(_patient_record(services, live), wanted)
+    if verdict is PatientVerdict.OTHER:
+        raise ExplainedRefusal(Reason.DISPLAY_OTHER_PATIENT)
+    if verdict is PatientVerdict.CANNOT_BE_COMPARED:
+        raise ExplainedRefusal(Reason.DISPLAY_PATIENT_NOT_COMPARED)
+    if not wanted.narrows:
+        return redirect(url_for(".studies", session_id=live.session_id), 303)
+    imaging = look_up(services, live)
+    rows = narrow(imaging.studies.rows, wanted, services.clock().tzinfo or UTC)
+    words = NARROWED if rows else NO_MATCH
+    notice = words.format(asked=in_words(wanted), shown=len(rows), all=len(imaging.studies.rows))
+    studies = replace(imaging.studies, rows=rows)
+    return list_page(services, replace(imaging, studies=studies), live.session_id, notice=notice)
+
+
+def _viewer_of(session_id: str, rows: Sequence[StudyRow]) -> str:
+    """The viewer page of the first study, with the others beside it."""
+    address = viewer_address(session_id, rows[0].study_instance_uid, {})
+    beside = [("with", row.study_instance_uid) for row in rows[1:]]
+    return f"{address}?{urlencode(beside)}" if beside else address
+
+
+def _patient_record(services: SmartAppServices, live: LiveSession) -> dict[str, object] | None:
+    """The session's Patient; None where the token does not reach it, so that nothing can be compared."""
+    if not live.session.scopes.granting("Patient", "r", contexts=(ScopeContext.PATIENT, ScopeContext.USER)):
+        return None
+    client = FhirClient(live.session.iss, services.outbound, access_token=live.access_token)
+    try:
+        record = client.read("Patient", live.session.patient)
+    except ImagingError:
+        return None
+    return record if record.get("id") == live.session.patient else None
+
+
+def _refused(services: SmartAppServices, refused: RequestRefused) -> Response:
+    """Malformed requests end; what only asks for too much may be asked again without it."""
+    if refused.fault not in NOT_OFFERED:
+        raise ExplainedRefusal(Reason.DISPLAY_REQUEST, facts={"fault": refused.fault.value})
+    again = f"{request.path}?{urlencode(without_wishes(_query()))}"
+    diagnostic = refused.fault is DisplayFault.NOT_DIAGNOSTIC
+    return page(
+        services, "smart/display_limits.html", status=406, fault=refused.fault.value, again=again, diagnostic=diagnostic
+    )
+
+
+def _choice(services: SmartAppServices, sessions: Sequence[OpenSession], wanted: StudiesWanted | PatientWanted) -> Response:
+    """Which session is meant, or how to come by one. A study is handed to the launch by its UID only."""
+    study = wanted.uids[0] if isinstance(wanted, StudiesWanted) and len(wanted.uids) == 1 else None
+    return page(
+        services,
+        "smart/display_choice.html",
+        status=200 if sessions else 403,
+        sessions=sessions,
+        study=study,
+        query=urlencode(_query()),
+    )
+
+
+def _own_sessions(services: SmartAppServices) -> list[OpenSession]:
+    """This browser's sessions that still live, latest first."""
+    binding, now = binding_of(request, services.store.sealer), services.now()
+    if binding is None:
+        return []
+    ids = BrowserSessions(services.store).of(binding, now=now)
+    found = [(one, services.sessions.find(one, now=now)) for one in ids]
+    opened = [_named(services, one, session) for one, session in found if session and _lives(session, binding, now)]
+    return [one for one in opened if one]
+
+
+def _lives(session: ActiveSession, binding: str, now: int) -> bool:
+    renewable = session.refresh_token is not None and session.ended is None
+    return session.belongs_to(binding) and (renewable or session.has_live_token(now))
+
+
+def _named(services: SmartAppServices, session_id: str, session: ActiveSession) -> OpenSession | None:
+    ehr = services.ehr(session.ehr)
+    if ehr is None:
+        return None
+    opened = datetime.fromtimestamp(session.created_at, services.clock().tzinfo or UTC)
+    return OpenSession(session_id=session_id, ehr=ehr, patient=session.patient, opened=opened)
+
+
+def _query() -> list[tuple[str, str]]:
+    return list(request.args.items(multi=True))
