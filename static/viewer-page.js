@@ -1,52 +1,202 @@
-// The page around the viewer: hides the images when the session ends, and hands the session to a new window.
-const stage = document.getElementById("stage");
-const mask = document.getElementById("mask");
-const frame = document.getElementById("viewer");
+// The page around the viewer: the report beside the images, key images and priors by a click, and the end of the session,
+// which hides the images. All words stand in the HTML.
+//
+// startViewerPage(root, { frame }) begins; `root` holds what templates/smart/viewer.html writes into the body, `frame` is
+// the viewer's iframe where it is not in there. The answer: { send(command), adopt(page), stop() }.
+import { ReportPanel } from "./viewer-panel.js";
+
 const POLL_MS = 30000;
-const WHY = {
-  refused: "The imaging server no longer accepts this sign-in, so the images are hidden.",
-  unreachable: "The sign-in could not be renewed because the server did not answer, so the images are hidden.",
-};
+const PAGE = "imaging-cds-page";
 
-function end(reason) {
-  if (!mask.hidden) return;
-  if (WHY[reason]) document.getElementById("mask-why").textContent = WHY[reason];
-  mask.hidden = false;
-  frame.inert = true;
-  // The pixels leave the page, not only the eye.
-  frame.src = "about:blank";
-  mask.focus();
+export function startViewerPage(root, { frame = root.querySelector("#viewer") } = {}) {
+  const page = new ViewerPage(root, frame);
+  page.start();
+  return page;
 }
 
-window.addEventListener("message", (event) => {
-  const isViewer = event.origin === location.origin && event.source === frame.contentWindow;
-  if (isViewer && event.data?.source === "imaging-cds-viewer" && event.data.event === "session-ended") {
-    end(event.data.reason);
-  }
-});
+class ViewerPage {
+  #root;
+  #frame;
+  #panel;
+  #stopping = new AbortController();
+  #isReady = false;
 
-async function look() {
+  constructor(root, frame) {
+    this.#root = root;
+    this.#frame = frame;
+    this.#panel = new ReportPanel(root, this.#stopping.signal);
+  }
+
+  start() {
+    const { signal } = this.#stopping;
+    window.addEventListener("message", (event) => this.#hear(event), { signal });
+    document.addEventListener("visibilitychange", () => !document.hidden && void this.#look(), { signal });
+    document.addEventListener("keydown", (event) => this.#key(event), { signal });
+    this.#root.addEventListener("click", (event) => this.#click(event), { signal });
+    this.#root.addEventListener("submit", (event) => void this.#openWindow(event), { signal });
+    window.addEventListener("popstate", () => void this.#follow(location.href, { isBack: true }), { signal });
+    this.#panel.start();
+    this.#poll();
+  }
+
+  stop() {
+    this.#stopping.abort();
+  }
+
+  send(command) {
+    this.#frame.contentWindow?.postMessage({ source: PAGE, ...command }, location.origin);
+  }
+
+  // Takes the header, the study line and the report panel out of another viewer page's document. The images stay.
+  adopt(page) {
+    for (const wanted of ["header.banner", ".study-line", "#panel"]) {
+      this.#part(wanted).replaceWith(document.importNode(page.querySelector(wanted), true));
+    }
+    const [mine, theirs] = [this.#stage, page.querySelector("#stage")];
+    for (const name of ["studies", "source"]) mine.dataset[name] = theirs.dataset[name];
+    this.#frame.title = page.querySelector("#viewer").title;
+    document.title = page.title;
+    this.#panel.start();
+  }
+
+  get #stage() {
+    return this.#part("#stage");
+  }
+
+  get #mask() {
+    return this.#part("#mask");
+  }
+
+  get #hasEnded() {
+    return !this.#mask.hidden;
+  }
+
+  #part(selector) {
+    return this.#root.querySelector(selector);
+  }
+
+  // Only our own viewer is heard.
+  #hear({ origin, source, data }) {
+    const isViewer = origin === location.origin && source === this.#frame.contentWindow;
+    if (!isViewer || data?.source !== this.#stage.dataset.viewerMessages) return;
+    if (data.event === "ready") this.#isReady = true;
+    if (data.event === "session-ended") this.#end(data.reason);
+    if (data.event === "leave-images") this.#moveOn(data.isBackwards ? -1 : 1, 1);
+    if (data.event === "contents") this.#panel.showContents(data.study, data.objects);
+  }
+
+  #end(reason) {
+    if (this.#hasEnded) return;
+    const reasons = [...this.#mask.querySelectorAll("[data-why]")];
+    const known = reasons.find(({ dataset }) => dataset.why === reason) ?? reasons[0];
+    for (const words of reasons) words.hidden = words !== known;
+    this.#mask.hidden = false;
+    this.#frame.inert = true;
+    // The pixels leave the page, not only the eye.
+    this.#frame.src = "about:blank";
+    this.#panel.close();
+    this.#mask.focus();
+  }
+
+  #poll() {
+    const timer = setInterval(() => void this.#look(), POLL_MS);
+    this.#stopping.signal.addEventListener("abort", () => clearInterval(timer));
+  }
+
+  async #look() {
+    if (this.#hasEnded) return;
+    try {
+      const response = await fetch(this.#stage.dataset.state, { cache: "no-store", credentials: "same-origin" });
+      if (response.status === 401 || response.status === 403) return this.#end("session");
+      if (response.ok && (await response.json()).alive === false) this.#end("session");
+    } catch {
+      // The network is away for a moment: that ends nothing.
+    }
+  }
+
+  #click(event) {
+    const skip = event.target.closest("a.skip[data-go]");
+    if (skip) return this.#go(event, skip.dataset.go);
+    const link = event.target.closest("a[data-jump], a[data-open]");
+    const isPlain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey;
+    // Without a running viewer the link does what it says: it loads the page.
+    if (!link || !isPlain || !this.#isReady || this.#hasEnded) return;
+    event.preventDefault();
+    const { study, series, instance } = link.dataset;
+    if ("jump" in link.dataset && this.#shown.includes(study)) this.send({ type: "jump", study, series, instance });
+    else void this.#follow(link.href);
+  }
+
+  get #shown() {
+    return this.#stage.dataset.studies.split(",");
+  }
+
+  // Another study, or a prior beside this one: the server checks it as for any page, the viewer stays as it is.
+  async #follow(address, { isBack = false } = {}) {
+    if (this.#hasEnded) return;
+    const target = new URL(address, location.href);
+    const page = await viewerPage(target);
+    if (page === null) return location.assign(target);
+    this.adopt(page);
+    if (!isBack) history.pushState(null, "", target);
+    const [series, instance] = ["series", "instance"].map((name) => target.searchParams.get(name) ?? undefined);
+    const dataSource = this.#stage.dataset.source || undefined;
+    const type = this.#shown.length === 2 ? "compare" : "open";
+    this.send({ type, studies: this.#shown, dataSource, series, instance });
+    this.#frame.focus();
+  }
+
+  // F6 leads from part to part and round again, as in other programs with panes; in the images it is heard by the viewer.
+  #key(event) {
+    if (event.key === "F6") {
+      event.preventDefault();
+      const parts = this.#landmarks();
+      const here = parts.findIndex((part) => part.contains(document.activeElement));
+      this.#moveOn(event.shiftKey ? -1 : 1, here);
+    }
+    if (event.key === "Escape" && this.#panel.holds(document.activeElement)) this.#panel.close();
+  }
+
+  #moveOn(step, from) {
+    const parts = this.#landmarks();
+    parts[(from + step + parts.length) % parts.length].focus();
+  }
+
+  #landmarks() {
+    const images = this.#hasEnded ? this.#mask : this.#frame;
+    return [this.#part("header.banner"), images, this.#panel.element].filter((part) => part && !part.hidden);
+  }
+
+  #go(event, where) {
+    event.preventDefault();
+    if (where === "images") return (this.#hasEnded ? this.#mask : this.#frame).focus();
+    this.#panel.open();
+    this.#panel.element.focus();
+  }
+
+  // A frame's partitioned cookie is not sent in a new window, so the form brings a one-use ticket along, in its body.
+  async #openWindow(event) {
+    const form = event.target;
+    if (form.id !== "new-window") return;
+    event.preventDefault();
+    const response = await fetch(form.dataset.ticket, { method: "POST", cache: "no-store", credentials: "same-origin" });
+    if (!response.ok) return this.#end("session");
+    form.elements.ticket.value = (await response.json()).ticket;
+    form.submit();
+    form.elements.ticket.value = "";
+  }
+}
+
+// The document of a viewer page, or null when the server answered anything else.
+async function viewerPage(address) {
   try {
-    const response = await fetch(stage.dataset.state, { cache: "no-store", credentials: "same-origin" });
-    if (response.status === 401 || response.status === 403) return end("session");
-    if (response.ok && (await response.json()).alive === false) return end("session");
+    const response = await fetch(address, { cache: "no-store", credentials: "same-origin" });
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    return response.ok && page.querySelector("#stage[data-studies]") ? page : null;
   } catch {
-    // The network is away for a moment: that ends nothing.
+    return null;
   }
-  if (mask.hidden) setTimeout(look, POLL_MS);
 }
-setTimeout(look, POLL_MS);
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && mask.hidden) look();
-});
 
-// A frame's partitioned cookie is not sent in a new window, so the form brings a one-use ticket along, in its body.
-const form = document.getElementById("new-window");
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const response = await fetch(form.dataset.ticket, { method: "POST", cache: "no-store", credentials: "same-origin" });
-  if (!response.ok) return end("session");
-  form.elements.ticket.value = (await response.json()).ticket;
-  form.submit();
-  form.elements.ticket.value = "";
-});
+// On a normal page; who brings a viewer along (a list with a warm one) starts this itself.
+if (document.body.classList.contains("viewing")) startViewerPage(document.body);
