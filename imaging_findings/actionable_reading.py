@@ -10,44 +10,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from fhir_imaging.tolerant import as_dict, dicts, text
+from fhir_imaging.tolerant import dicts, text
 from imaging_findings import codes
 from imaging_findings.assessment_codes import ASSESSMENT, SYSTEMS
 from imaging_findings.codes import Code
+from imaging_findings.denial import PRESENT, is_denied
 from imaging_findings.findings import Actionable, Finding, Kind
 from imaging_findings.history import read_report, reported
 from imaging_findings.location import site_of
-from imaging_findings.observations import author_of, moment_of, observed
+from imaging_findings.observations import author_of, observed
+from imaging_findings.stated_days import moment_of
 
 CATEGORY_OF = {
     codes.concept(codes.RADLEX, code): number for code, number in (("RID49480", 1), ("RID49481", 2), ("RID49482", 3))
 }
 _CATEGORY_OF_KEY = {(code.system, code.code): number for code, number in CATEGORY_OF.items()}
 FINDING = codes.concept(codes.DCM, "121071")
-PRESENT = (codes.concept(codes.SNOMED, "52101004"), codes.concept(codes.SNOMED, "10828004"))
 NO_FINDINGS = frozenset(
     {codes.LOINC, codes.DCM, codes.UCUM, codes.LUNG_RADS, codes.NODULE, codes.FOLLOW_UP_GUIDELINE, ASSESSMENT, *SYSTEMS}
 )
 """Code systems that hold no findings; those of SNOMED, RadLex and a site's own may."""
-INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
-# Older servers write the interpretations of HL7 version 2; they are the same letters.
-_V2_INTERPRETATION = ("http://terminology.hl7.org/CodeSystem/v2-0078", "http://hl7.org/fhir/v2/0078")
-_INTERPRETED_AWAY = tuple(codes.concept(INTERPRETATION, code) for code in ("NEG", "ND"))
-_VERIFICATION = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
-ABSENT = frozenset(
-    {
-        (codes.SNOMED, code.code)
-        for code in (
-            codes.concept(codes.SNOMED, "272519000"),
-            codes.concept(codes.SNOMED, "260385009"),
-            codes.concept(codes.SNOMED, "410516002"),
-            codes.concept(codes.SNOMED, "2667000"),
-            codes.concept(codes.SNOMED, "260415000"),
-        )
-    }
-    | {(system, one.code) for one in _INTERPRETED_AWAY for system in (INTERPRETATION, *_V2_INTERPRETATION)}
-    | {(_VERIFICATION, codes.concept(_VERIFICATION, "refuted").code)}
-)
 """What says in code that a finding is not there."""
 
 
@@ -84,17 +66,6 @@ def _present(resource: Mapping[str, Any]) -> tuple[Code, ...]:
     stated = [name for name in resource if name.startswith("value")]
     affirmed = any(one.is_same(known) for one in value for known in (*PRESENT, *code, *CATEGORY_OF))
     return _named(code) if not stated or resource.get("valueBoolean") is True or affirmed else ()
-
-
-def is_denied(resource: Mapping[str, Any]) -> bool:
-    """Whether it says in code that the finding is not there, or that nobody looked; its value weighs more than the rest."""
-    value = codes.keys_of(resource.get("valueCodeableConcept"))
-    if resource.get("valueBoolean") is False or as_dict(resource.get("dataAbsentReason")) or ABSENT.intersection(value):
-        return True
-    if resource.get("valueBoolean") is True or any((one.system, one.code) in value for one in PRESENT):
-        return False
-    beside = [*dicts(resource.get("interpretation")), resource.get("verificationStatus")]
-    return any(ABSENT.intersection(codes.keys_of(one)) for one in beside)
 
 
 def _named(stated: Iterable[Code]) -> tuple[Code, ...]:

@@ -12,8 +12,9 @@ from typing import Any
 
 from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings import codes
-from imaging_findings.observations import SIGNED, moment_of, reference_of, relative_reference, study_reference_of
+from imaging_findings.observations import SIGNED, reference_of, relative_reference, study_reference_of
 from imaging_findings.quotes import tells_of_a_call
+from imaging_findings.stated_days import moment_of
 
 _ABOUT = ("about", "partOf", "basedOn", "reasonReference", "focus", "hasMember", "derivedFrom")
 _PATIENTS_SIDE = ("Patient", "RelatedPerson")

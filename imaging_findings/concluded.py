@@ -13,7 +13,8 @@ from fhir_imaging.tolerant import dicts, text
 from imaging_findings import codes
 from imaging_findings.findings import Author, Finding, Kind, Nodule
 from imaging_findings.history import ReportFacts, read_report
-from imaging_findings.observations import LUNG_RADS_CATEGORIES, day_of
+from imaging_findings.observations import LUNG_RADS_CATEGORIES
+from imaging_findings.stated_days import day_of
 
 _MODIFIER_S = codes.LUNG_RADS_MODIFIER_S.code
 

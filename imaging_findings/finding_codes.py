@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 
 from imaging_findings import codes
-from imaging_findings.actionable_reading import ABSENT, CATEGORY_OF, NO_FINDINGS, PRESENT
+from imaging_findings.actionable_reading import CATEGORY_OF, NO_FINDINGS
 from imaging_findings.codes import Code
+from imaging_findings.denial import ABSENT, PRESENT
 from imaging_findings.members import MEASURED
 
 _RADLEX_ID = re.compile(r"RID[0-9]{1,6}")

@@ -15,8 +15,9 @@ from imaging_findings.codes import Code
 from imaging_findings.coverage import is_only_said, is_pet
 from imaging_findings.findings import Author, Finding, Kind, Problem
 from imaging_findings.modalities import family_of
-from imaging_findings.observations import SIGNED, day_of, moment_of, reference_of, relative_reference
+from imaging_findings.observations import SIGNED, reference_of, relative_reference
 from imaging_findings.organs import NO_NAMES, StudyNames
+from imaging_findings.stated_days import day_of, moment_of
 from imaging_findings.study_kinds import Basis, Contrast, Side, StudyKind, kind_of_order, kind_of_study
 from imaging_findings.study_table import SiteStudies, study_codes
 

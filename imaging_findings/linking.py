@@ -14,7 +14,8 @@ from typing import Any
 from fhir_imaging.tolerant import dicts, text
 from imaging_findings.findings import Finding
 from imaging_findings.history import ReportFacts
-from imaging_findings.observations import day_of, reference_of, relative_reference, study_reference_of
+from imaging_findings.observations import reference_of, relative_reference, study_reference_of
+from imaging_findings.stated_days import day_of
 
 Place = tuple[str, date | None]
 

@@ -12,7 +12,7 @@ from typing import Any
 from fhir_imaging.study import concept_text
 from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings import codes
-from imaging_findings.observations import day_of
+from imaging_findings.stated_days import day_of
 from imaging_findings.value_sets import value_set
 
 # A medication on hold is one to be restarted, which is what the advice is about. R5 records no taking in the status.

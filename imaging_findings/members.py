@@ -13,9 +13,10 @@ from typing import Any
 
 from fhir_imaging.tolerant import dicts, text
 from imaging_findings import codes
-from imaging_findings.actionable_reading import is_denied
+from imaging_findings.denial import is_denied
 from imaging_findings.findings import Author
-from imaging_findings.observations import author_of, day_of, reference_of, relative_reference, study_reference_of
+from imaging_findings.observations import author_of, reference_of, relative_reference, study_reference_of
+from imaging_findings.stated_days import day_of
 
 Resource = Mapping[str, Any]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from fhir_imaging.study import parse_datetime
 from fhir_imaging.tolerant import as_dict, text
-from imaging_findings.observations import day_of, moment_of
+from imaging_findings.stated_days import day_of, moment_of
 
 Resources = Mapping[str, Sequence[Mapping[str, Any]] | None]
 """Resources by the key of the query that they answer; None = not available."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import date, datetime
 from typing import Any, TypeVar
 
-from fhir_imaging.study import parse_datetime, patient_id_of
+from fhir_imaging.study import patient_id_of
 from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings import codes
 from imaging_findings.codes import Code
+from imaging_findings.denial import is_denied
 from imaging_findings.findings import (
     Attenuation,
     Author,
@@ -32,6 +32,7 @@ from imaging_findings.intervals import Interval, Unit
 from imaging_findings.location import site_of
 from imaging_findings.quantities import interval_in, millimetres, positive_integer
 from imaging_findings.regions import is_in_lung
+from imaging_findings.stated_days import day_of, moment_of
 
 _FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 OTHER_PATIENT = "it belongs to another patient, or to none"
@@ -46,7 +47,7 @@ def read_finding(resource: Mapping[str, Any], patient_id: str) -> Finding | Prob
     """The finding in an Observation; None when it is none of ours or says nothing (cancelled, unfinished)."""
     kind = _kind(resource)
     author = author_of(resource)
-    if kind is None or author is None:
+    if kind is None or author is None or (kind is Kind.NODULE and _is_no_nodule(resource)):
         return None
     if patient_id_of(text(as_dict(resource.get("subject")).get("reference"))) != patient_id:
         return Problem(reference_of(resource, "Observation"), OTHER_PATIENT)
@@ -63,6 +64,13 @@ def read_finding(resource: Mapping[str, Any], patient_id: str) -> Finding | Prob
         recommended=recommendation_of(components),
         site=site_of(resource),
     )
+
+
+def _is_no_nodule(resource: Mapping[str, Any]) -> bool:
+    """Whether a nodule's Observation denies it. One with components may say that it has no value of its own."""
+    if dicts(resource.get("component")):
+        resource = {name: value for name, value in resource.items() if name != "dataAbsentReason"}
+    return is_denied(resource)
 
 
 def observed(resource: Mapping[str, Any], kind: Kind, author: Author) -> Finding:
@@ -82,26 +90,6 @@ def observed(resource: Mapping[str, Any], kind: Kind, author: Author) -> Finding
 def stated_in(resource: Mapping[str, Any]) -> str | None:
     """The value of an Observation in its own words."""
     return text(as_dict(resource.get("valueCodeableConcept")).get("text")) or text(resource.get("valueString"))
-
-
-def day_of(stated: str | None) -> date | None:
-    """The local day of a FHIR dateTime at least as exact as a day; a bare year or month is no day to count from.
-
-    Years outside 1900 to 2200 are typing errors (and would leave the calendar when an interval is added).
-    """
-    moment = _exact_to_the_day(stated)
-    return moment.date() if moment is not None else None
-
-
-def moment_of(stated: str | None) -> datetime | None:
-    """The moment of a FHIR dateTime or instant with a time and its zone; None for anything less exact."""
-    moment = _exact_to_the_day(stated) if stated and "T" in stated else None
-    return moment if moment is not None and moment.tzinfo is not None else None
-
-
-def _exact_to_the_day(stated: str | None) -> datetime | None:
-    moment = parse_datetime(stated) if stated and len(stated) >= len("2026-01-01") else None
-    return moment if moment is not None and 1900 <= moment.year <= 2200 else None
 
 
 def reference_of(resource: Mapping[str, Any], resource_type: str) -> str:

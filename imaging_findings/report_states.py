@@ -18,7 +18,8 @@ from typing import Any
 
 from fhir_imaging.tolerant import as_dict, dicts, text
 from fhir_imaging.uids import DICOM_UID_SYSTEM, from_urn
-from imaging_findings.observations import day_of, reference_of, relative_reference
+from imaging_findings.observations import reference_of, relative_reference
+from imaging_findings.stated_days import day_of
 
 _SIGNED = frozenset({"final", "amended", "corrected", "appended", "modified"})
 _UNSIGNED = frozenset({"registered", "partial", "preliminary"})

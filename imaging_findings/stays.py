@@ -15,7 +15,8 @@ from typing import Any
 
 from fhir_imaging.tolerant import as_dict, text
 from imaging_findings.history import is_of_patient
-from imaging_findings.observations import day_of, moment_of, reference_of, relative_reference
+from imaging_findings.observations import reference_of, relative_reference
+from imaging_findings.stated_days import day_of, moment_of
 
 
 @dataclass(frozen=True, slots=True)

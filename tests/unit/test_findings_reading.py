@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cds_service.wording import detail_of, summary_of
+from imaging_findings.denial import INTERPRETATION
 from imaging_findings.facts import QUERIES, Facts, read_facts
 from imaging_findings.findings import Attenuation, Author, Change, Finding, Kind, Problem, Risk
 from imaging_findings.guidance import judge
@@ -78,6 +79,25 @@ def test_a_nodule_without_number_stays_without() -> None:
     finding = a_finding(a_nodule(code=concept(SCT, "27925004"), bodySite=concept(SCT, "39607008")))
 
     assert finding.nodule.count is None
+
+
+@pytest.mark.parametrize(
+    "denial",
+    [
+        {"interpretation": [concept(INTERPRETATION, "NEG")]},
+        {"interpretation": [concept(INTERPRETATION, "ND")]},
+        {"valueBoolean": False},
+        {"valueCodeableConcept": concept(SCT, "2667000")},
+    ],
+)
+def test_t9_a_nodule_that_is_denied_in_code_is_none(denial: dict[str, Any]) -> None:
+    assert read_finding(a_nodule(7.0, "solid", **denial), "p") is None
+
+
+def test_a_nodule_without_a_value_of_its_own_is_one_by_its_components() -> None:
+    absent = {"dataAbsentReason": {"text": "the components say it"}}
+
+    assert a_finding(a_nodule(7.0, "solid", **absent)).nodule.diameter_mm == 7.0
 
 
 def test_a_nodule_of_another_organ_is_none_of_ours() -> None:
