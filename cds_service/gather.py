@@ -14,17 +14,16 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from typing import Any
-from urllib.parse import parse_qsl, urljoin
 
-from cds_service.prefetch import PrefetchState, PrefetchValue, classify, is_error
+from cds_service.fetching import Fetched, fetch
+from cds_service.prefetch import PrefetchState, PrefetchValue, classify
 from cds_service.protocol import HookRequest
-from fhir_imaging.clients.fhir import FhirClient, SearchPage
+from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.clients.http import OutboundSession
-from fhir_imaging.errors import ImagingError, NotFound, PrefetchUnavailable, UpstreamTimeout
+from fhir_imaging.errors import PrefetchUnavailable
 from fhir_imaging.scopes import ScopeContext
 from imaging_findings.facts import ENCOUNTER_ID_TOKEN, FactQuery
 
-_LEAST_TIMEOUT_S = 0.05
 _SLACK_S = 0.1
 """How long after the soft budget optional data is still read: it counts while required data is waited for."""
 _MOST_FETCHES = 256
@@ -49,13 +48,6 @@ class Gathered:
     reasons: Mapping[str, str] = field(default_factory=dict)
     broken: frozenset[str] = frozenset()
     """Keys that the client sends or grants and that went wrong this time, unlike those that it never gives."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Fetched:
-    resources: tuple[Mapping[str, Any], ...] | None
-    complete: bool
-    reason: str = ""
 
 
 class Coverage(StrEnum):
@@ -149,17 +141,17 @@ def _how_to_supply(query: FactQuery, reason: str, access: _NoAccess | None) -> s
     return f"{told}, or {remedy.format(scope=scope)}" if remedy else told
 
 
-def _as_granted(query: FactQuery, reach: Coverage, value: PrefetchValue, came: _Fetched | None) -> dict[str, _Fetched]:
+def _as_granted(query: FactQuery, reach: Coverage, value: PrefetchValue, came: Fetched | None) -> dict[str, Fetched]:
     """What a narrow token does to one answer: nothing was asked, or not all may have been shown."""
     if reach is Coverage.NONE:
         reason = f"the token's scope does not cover {query.resource_type}"
-        return {query.key: _Fetched(resources=value.resources or None, complete=False, reason=reason)}
+        return {query.key: Fetched(resources=value.resources or None, complete=False, reason=reason)}
     if reach is Coverage.PART and came is not None and came.complete:
         return {query.key: replace(came, complete=False, reason="the token's scope covers only a part")}
     return {}
 
 
-def _is_broken(value: PrefetchValue, is_asked: bool, came: _Fetched | None) -> bool:
+def _is_broken(value: PrefetchValue, is_asked: bool, came: Fetched | None) -> bool:
     """Whether something that should have come did not, or not whole: not what the client never sends and never grants."""
     if value.is_complete or (came is not None and came.complete):
         return False
@@ -182,14 +174,14 @@ def _fetch_all(
     values: Mapping[str, PrefetchValue],
     request: HookRequest,
     budgets: Budgets,
-) -> dict[str, _Fetched]:
+) -> dict[str, Fetched]:
     started = time.monotonic()
     soft, hard = started + budgets.soft_ms / 1000, started + budgets.hard_ms / 1000
     optional = min(hard, soft + _SLACK_S)
     pool = _pool_of(os.getpid())
-    futures: dict[str, Future[_Fetched]] = {
+    futures: dict[str, Future[Fetched]] = {
         query.key: pool.submit(
-            _fetch, client, query, values[query.key], request, (hard if query.required else optional, budgets.max_pages)
+            fetch, client, query, values[query.key], request, (hard if query.required else optional, budgets.max_pages)
         )
         for query in queries
     }
@@ -209,72 +201,10 @@ def _pool_of(_process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=_MOST_FETCHES, thread_name_prefix="gather")
 
 
-def _fetch(
-    client: FhirClient, query: FactQuery, value: PrefetchValue, request: HookRequest, limits: tuple[float, int]
-) -> _Fetched:
-    """One query's resources; a failure becomes a reason in words that name no patient."""
-    deadline, max_pages = limits
-    found: list[Mapping[str, Any]] = list(value.resources) if value.next_url else []
-    try:
-        if "?" not in query.template:
-            return _Fetched(resources=_read(client, query, request, deadline), complete=True)
-        page = _first_page(client, query, value, _path(query, request), deadline)
-        for further in range(max_pages, 0, -1):
-            found += [one for one in page.matches if one.get("resourceType") == query.resource_type]
-            if any(is_error(outcome) for outcome in page.outcomes):
-                return _Fetched(resources=tuple(found), complete=False, reason="the FHIR server reported an error")
-            if page.next_url is None:
-                return _Fetched(resources=tuple(found), complete=True)
-            if further > 1:
-                page = client.follow(page.next_url, timeout_s=_left(deadline))
-    except UpstreamTimeout:
-        return _broken_off(value, found, "the FHIR server did not answer in time")
-    except ImagingError as error:
-        return _broken_off(value, found, error.detail.rstrip("."))
-    except ValueError:
-        return _broken_off(value, found, "the paging link is no address")
-    return _Fetched(resources=tuple(found), complete=False, reason="there are more pages than are followed")
-
-
-def _broken_off(value: PrefetchValue, found: list[Mapping[str, Any]], reason: str) -> _Fetched:
-    """What came before the failure counts, as a part; nothing at all counts as unavailable."""
-    return _Fetched(resources=tuple(found) if found or value.next_url else None, complete=False, reason=reason)
-
-
-def _read(client: FhirClient, query: FactQuery, request: HookRequest, deadline: float) -> tuple[Mapping[str, Any], ...]:
-    resource_id = _path(query, request).partition("/")[2]
-    try:
-        resource = client.read(query.resource_type, resource_id, timeout_s=_left(deadline))
-    except NotFound as exc:
-        raise ImagingError("The FHIR server does not hold it") from exc
-    if resource.get("resourceType") != query.resource_type:
-        raise ImagingError("The FHIR server answered with something else")
-    # What a read answers is judged as what a prefetch brings: another patient's data is no data.
-    judged = classify(query, {query.key: resource}, request.patient_id, request.encounter_id)
-    if judged.state is not PrefetchState.PRESENT:
-        raise ImagingError(f"The FHIR server answered with another {query.resource_type} than was asked for")
-    return judged.resources
-
-
-def _first_page(client: FhirClient, query: FactQuery, value: PrefetchValue, path: str, deadline: float) -> SearchPage:
-    if value.next_url:
-        return client.follow(urljoin(client.base_url + "/", value.next_url), timeout_s=_left(deadline))
-    _, _, parameters = path.partition("?")
-    return client.search(query.resource_type, parse_qsl(parameters), timeout_s=_left(deadline))
-
-
-def _path(query: FactQuery, request: HookRequest) -> str:
-    return query.path_for(request.patient_id, request.encounter_id or "")
-
-
-def _left(deadline: float) -> float:
-    return max(_LEAST_TIMEOUT_S, deadline - time.monotonic())
-
-
 def _merged(
     queries: Sequence[FactQuery],
     values: Mapping[str, PrefetchValue],
-    fetched: Mapping[str, _Fetched],
+    fetched: Mapping[str, Fetched],
     otherwise: Mapping[str, str],
 ) -> Gathered:
     resources: dict[str, Sequence[Mapping[str, Any]] | None] = {}
