@@ -40,6 +40,8 @@ class ActiveSession:
     tenant: str | None = None
     """The EHR's own opaque name of the organisation, where it has several (A32)."""
     need_patient_banner: bool = True
+    style_url: str | None = None
+    """Where the EHR's style stands, as its token response said (A31)."""
     named_studies: tuple[NamedStudy, ...] = ()
     wado_roots: tuple[str, ...] = ()
     """DICOMweb bases of the studies opened so far, in the order in which the viewer knows them."""
@@ -50,6 +52,11 @@ class ActiveSession:
     def scopes(self) -> GrantedScopes:
         """What was granted, as a set."""
         return parse_scopes(self.scope)
+
+    @property
+    def named_uids(self) -> frozenset[str]:
+        """The studies that the launch points at, as far as they are known by UID."""
+        return frozenset(one.study_instance_uid for one in self.named_studies if one.study_instance_uid)
 
     def belongs_to(self, binding: str) -> bool:
         """Whether this browser opened the session (or was handed it by the one that did)."""

@@ -30,16 +30,16 @@ class ListPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowMarks:
-    """What is marked: the study opened last with its priors, and the study that a link named."""
+    """What is marked: the study opened last with its priors, and the studies that the launch or a link named."""
 
     opened: str | None = None
     priors: frozenset[str] = frozenset()
-    highlighted: str | None = None
+    highlighted: frozenset[str] = frozenset()
 
     def of(self, row: StudyRow) -> str:
         """The classes of one row, each after a space."""
         uid = row.study_instance_uid
-        marks = (("opened", uid == self.opened), ("prior", uid in self.priors), ("highlighted", uid == self.highlighted))
+        marks = (("opened", uid == self.opened), ("prior", uid in self.priors), ("highlighted", uid in self.highlighted))
         return "".join(f" {name}" for name, is_so in marks if is_so)
 
 

@@ -42,7 +42,7 @@ def list_page(
     marks = RowMarks(
         opened=opened,
         priors=imaging.studies.priors_of(opened),
-        highlighted=highlighted.study_instance_uid if highlighted else None,
+        highlighted=imaging.session.named_uids | {row.study_instance_uid for row in (highlighted,) if row},
     )
     return page(
         services,
