@@ -16,6 +16,10 @@ from fhir_imaging.settings import origin_of
 from fhir_imaging.study import ImagingStudy
 
 WADO_RS = "dicom-wado-rs"
+# IHE Invoke Image Display and IHE MADO: addresses for people, which serve no pixels to another viewer.
+VIEWERS = frozenset({"ihe-iid", "web-viewer"})
+# R5 has "limited" too: not everything works, and what does is worth trying.
+_WORKING = ("active", "limited", "test")
 # Two generations of the SMART Imaging Access draft name the same flag differently; both are read.
 REQUIRES_ACCESS_TOKEN = frozenset(
     {
@@ -32,6 +36,7 @@ class EndpointState(StrEnum):
 
     USABLE = "usable"
     MISSING = "missing"
+    OTHER_VIEWER = "other-viewer"
     INACTIVE = "inactive"
     UNRESOLVED = "unresolved"
     ORIGIN_REFUSED = "origin-refused"
@@ -82,6 +87,8 @@ def resolve_endpoint(
             continue
         endpoint = read_endpoint(resource)
         if endpoint is None or WADO_RS not in endpoint.connection_types:
+            if endpoint and VIEWERS.intersection(endpoint.connection_types):
+                best = _more_telling(best, ResolvedEndpoint(EndpointState.OTHER_VIEWER))
             continue
         judged = _judge(_with_own_address(endpoint, study, rewrites), allowed_origins)
         if judged.state is EndpointState.USABLE:
@@ -125,7 +132,7 @@ def _with_own_address(endpoint: Endpoint, study: ImagingStudy, rewrites: Mapping
 
 
 def _judge(endpoint: Endpoint, allowed_origins: Collection[str]) -> ResolvedEndpoint:
-    if endpoint.status not in ("active", "test"):
+    if endpoint.status not in _WORKING:
         return ResolvedEndpoint(EndpointState.INACTIVE, address=endpoint.address)
     if not may_receive_token(endpoint.address, allowed_origins):
         return ResolvedEndpoint(EndpointState.ORIGIN_REFUSED, address=endpoint.address)
@@ -167,6 +174,7 @@ def _token_flag(resource: Mapping[str, Any]) -> bool:
 
 _TELLING = (
     EndpointState.MISSING,
+    EndpointState.OTHER_VIEWER,
     EndpointState.UNRESOLVED,
     EndpointState.INACTIVE,
     EndpointState.ORIGIN_REFUSED,

@@ -127,7 +127,7 @@ def read_study(resource: Mapping[str, Any]) -> ImagingStudy | UnreadableStudy:
         number_of_instances=count(resource.get("numberOfInstances")),
         procedure=_procedure(resource),
         reasons=_reasons(resource),
-        endpoint_references=_references(resource.get("endpoint")),
+        endpoint_references=_endpoints(resource),
         contained=tuple(dicts(resource.get("contained"))),
         body_sites=_unique(one.body_site for one in series if one.body_site),
     )
@@ -149,13 +149,15 @@ def parse_datetime(stated: str | None) -> datetime | None:
 
 def concept_text(value: object) -> str | None:
     """Words for a Coding, a CodeableConcept, or an R5 CodeableReference: text, else display, else code."""
-    concept = as_dict(value)
-    concept = as_dict(concept.get("concept")) or concept
+    stated = as_dict(value)
+    concept = as_dict(stated.get("concept")) or stated
     codings = dicts(concept.get("coding")) or [concept]
     candidates = [
         concept.get("text"),
         *(coding.get("display") for coding in codings),
         *(coding.get("code") for coding in codings),
+        # A CodeableReference may hold a reference alone, whose display is all that is known without another read.
+        as_dict(stated.get("reference")).get("display"),
     ]
     return next((text for text in map(text, candidates) if text), None)
 
@@ -204,17 +206,25 @@ def _accession(resource: Mapping[str, Any]) -> str | None:
 
 
 def _procedure(resource: Mapping[str, Any]) -> str | None:
-    stated = [*as_list(resource.get("procedureCode")), *as_list(resource.get("procedure"))]
+    """R4 has a concept or one reference, R5 CodeableReferences; of a reference only its display is known here."""
+    single = as_dict(resource.get("procedureReference"))
+    stated = [*as_list(resource.get("procedureCode")), *as_list(resource.get("procedure")), single]
     return next((words for words in map(concept_text, stated) if words), None)
 
 
 def _reasons(resource: Mapping[str, Any]) -> tuple[str, ...]:
-    stated = [*as_list(resource.get("reasonCode")), *as_list(resource.get("reason"))]
+    stated = [one for name in ("reasonCode", "reason", "reasonReference") for one in as_list(resource.get(name))]
     return _unique(words for words in map(concept_text, stated) if words)
 
 
 def _references(value: object) -> tuple[str, ...]:
     return tuple(words for words in (text(item.get("reference")) for item in dicts(value)) if words)
+
+
+def _endpoints(resource: Mapping[str, Any]) -> tuple[str, ...]:
+    """The study's own Endpoints, else those that its series name: some servers describe each series' place only."""
+    of_series = (reference for one in dicts(resource.get("series")) for reference in _references(one.get("endpoint")))
+    return _references(resource.get("endpoint")) or _unique(of_series)
 
 
 def _unique(items: Iterable[str]) -> tuple[str, ...]:

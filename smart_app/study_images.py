@@ -37,6 +37,7 @@ class Availability(StrEnum):
 ENDPOINT_WORDS = {
     EndpointState.USABLE: "Images available",
     EndpointState.MISSING: "No image server named",
+    EndpointState.OTHER_VIEWER: "Images only in another viewer",
     EndpointState.INACTIVE: "Image server switched off",
     EndpointState.UNRESOLVED: "Image server not described",
     EndpointState.ORIGIN_REFUSED: "Image server not allowed here",
@@ -54,6 +55,7 @@ ADDRESS_NOT_USABLE = "Image server's address not usable by the viewer"
 _OF_STATE = {
     EndpointState.USABLE: Availability.ONLINE,
     EndpointState.MISSING: Availability.NO_SERVER,
+    EndpointState.OTHER_VIEWER: Availability.NOT_USABLE,
     EndpointState.INACTIVE: Availability.SERVER_OFF,
     EndpointState.UNRESOLVED: Availability.NO_SERVER,
     EndpointState.ORIGIN_REFUSED: Availability.NOT_PERMITTED,

@@ -6,6 +6,7 @@ Spec: SMART App Launch 2.2 A33, A37; SMART Imaging Access C3 and security groups
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from fhir_imaging.clients.smart_metadata import SmartMetadata
@@ -49,4 +50,15 @@ def _is_believable(url: str, *, beside: str) -> bool:
     parts = urlsplit(url)
     if "@" in parts.netloc or "\\" in url:
         return False
-    return parts.scheme == "https" or (is_loopback(url) and is_loopback(beside))
+    if _is_inside(url):
+        return _is_inside(beside)
+    return parts.scheme == "https"
+
+
+def _is_inside(url: str) -> bool:
+    """Whether the host is written as this machine or as an address that the internet does not route to."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return is_loopback(url) or host.endswith(".localhost")

@@ -52,9 +52,70 @@ def test_r5_connection_types_are_read() -> None:
     assert resolve_endpoint(a_study("Endpoint/e1"), resources(r5), ORIGINS).state is EndpointState.USABLE
 
 
-def test_other_connection_types_are_passed_over() -> None:
-    viewer = an_endpoint(connectionType={"code": "ihe-iid"})
-    assert resolve_endpoint(a_study("Endpoint/e1"), resources(viewer), ORIGINS).state is EndpointState.MISSING
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [
+        ("ihe-iid", EndpointState.OTHER_VIEWER),
+        ("web-viewer", EndpointState.OTHER_VIEWER),
+        ("dicom-qido-rs", EndpointState.MISSING),
+        ("hl7v2-mllp", EndpointState.MISSING),
+    ],
+)
+def test_other_connection_types_are_passed_over_and_a_viewer_is_told(code: str, state: EndpointState) -> None:
+    other = an_endpoint(connectionType={"code": code})
+    assert resolve_endpoint(a_study("Endpoint/e1"), resources(other), ORIGINS).state is state
+
+
+@pytest.mark.parametrize("order", [("iid", "web", "wado"), ("wado", "web", "iid")])
+def test_of_several_endpoints_the_one_for_pixels_is_taken(order: tuple[str, ...]) -> None:
+    """IHE IID, MADO: one study may carry viewers beside its WADO-RS Endpoint."""
+    kinds = {"iid": "ihe-iid", "web": "web-viewer", "wado": "dicom-wado-rs"}
+    found = {
+        f"Endpoint/{key}": an_endpoint(f"https://images.example/{key}", id=key, connectionType={"code": code})
+        for key, code in kinds.items()
+    }
+    resolved = resolve_endpoint(a_study(*(f"Endpoint/{key}" for key in order)), BundleResources({}, found), ORIGINS)
+
+    assert resolved.address == "https://images.example/wado"
+
+
+@pytest.mark.parametrize("status", ["active", "limited", "test"])
+def test_an_endpoint_that_works_is_used(status: str) -> None:
+    resolved = resolve_endpoint(a_study("Endpoint/e1"), resources(an_endpoint(status=status)), ORIGINS)
+    assert resolved.state is EndpointState.USABLE
+
+
+@pytest.mark.parametrize("status", ["suspended", "error", "off", "entered-in-error", ""])
+def test_an_endpoint_that_does_not_work_is_not_used(status: str) -> None:
+    resolved = resolve_endpoint(a_study("Endpoint/e1"), resources(an_endpoint(status=status)), ORIGINS)
+    assert resolved.state is EndpointState.INACTIVE
+
+
+@pytest.mark.parametrize("base", FLAGS)
+@pytest.mark.parametrize(
+    ("flag", "sent"),
+    [({"valueBoolean": True}, True), ({"valueBoolean": False}, False), ({}, True), ({"valueString": "no"}, True)],
+)
+def test_p1_the_token_is_sent_unless_the_endpoint_forbids_it(base: str, flag: dict[str, Any], sent: bool) -> None:
+    extension = {"url": f"{base}/StructureDefinition/requires-access-token", **flag}
+    resolved = resolve_endpoint(a_study("Endpoint/e1"), resources(an_endpoint(extension=[extension])), ORIGINS)
+
+    assert resolved.endpoint is not None
+    assert resolved.endpoint.send_token is sent
+
+
+@pytest.mark.parametrize("address", ["https://images.example/cap/abc.def~7/dicom-web", "https://images.example/w?cap=abc"])
+def test_c6_an_address_is_kept_as_it_is(address: str) -> None:
+    resolved = resolve_endpoint(a_study("Endpoint/e1"), resources(an_endpoint(address)), ORIGINS)
+
+    assert resolved.address == address
+
+
+def test_an_imr_address_names_its_own_study() -> None:
+    """IHE IMR writes the study into the address, in two spellings; another study's is left as it stands."""
+    for suffix, base in (("/study/1.2.3", ""), ("/studies/1.2.3/", ""), ("/studies/1.2.4", "/studies/1.2.4")):
+        found = resources(an_endpoint(f"https://images.example/w{suffix}"))
+        assert resolve_endpoint(a_study("Endpoint/e1"), found, ORIGINS).address == f"https://images.example/w{base}"
 
 
 @pytest.mark.parametrize(

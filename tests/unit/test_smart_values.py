@@ -241,6 +241,13 @@ def metadata(*urls: str) -> SmartMetadata:
     [
         "http://images.example/fhir",
         "http://localhost:9000/fhir",
+        "https://localhost/fhir",
+        "https://127.0.0.1/fhir",
+        "https://10.1.2.3/fhir",
+        "https://192.168.1.9:8443/fhir",
+        "https://169.254.169.254/latest",
+        "https://[::1]/fhir",
+        "https://[fd00::7]/fhir",
         "https://user@images.example/fhir",
         "javascript:alert(1)",
         "ftp://images.example",

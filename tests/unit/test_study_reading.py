@@ -56,6 +56,99 @@ def test_a_study_reads_alike_in_both_versions(resource: dict[str, Any]) -> None:
     assert study.started.utcoffset() is not None
 
 
+BARE: dict[str, Any] = {"resourceType": "ImagingStudy", "identifier": [R4["identifier"][1]]}
+SERIES = {"uid": "1.2.3.1"}
+
+
+@pytest.mark.parametrize(
+    ("of_r4", "of_r5", "attribute", "read"),
+    [
+        ({"modality": [{"code": "MR"}]}, {"modality": [{"coding": [{"code": "MR"}]}]}, "modalities", ("MR",)),
+        (
+            {"series": [SERIES | {"modality": {"code": "MR"}}]},
+            {"series": [SERIES | {"modality": {"coding": [{"code": "MR"}]}}]},
+            "modalities",
+            ("MR",),
+        ),
+        (
+            {"series": [SERIES | {"bodySite": {"code": "51185008", "display": "Chest"}}]},
+            {"series": [SERIES | {"bodySite": {"concept": {"coding": [{"code": "51185008", "display": "Chest"}]}}}]},
+            "body_sites",
+            ("Chest",),
+        ),
+        (
+            {"series": [SERIES | {"bodySite": {"display": "Left knee"}}]},
+            {"series": [SERIES | {"bodySite": {"reference": {"reference": "BodyStructure/1", "display": "Left knee"}}}]},
+            "body_sites",
+            ("Left knee",),
+        ),
+        (
+            {"procedureCode": [{"text": "CT Chest"}]},
+            {"procedure": [{"concept": {"text": "CT Chest"}}]},
+            "procedure",
+            "CT Chest",
+        ),
+        (
+            {"procedureReference": {"reference": "Procedure/1", "display": "CT Chest"}},
+            {"procedure": [{"reference": {"reference": "Procedure/1", "display": "CT Chest"}}]},
+            "procedure",
+            "CT Chest",
+        ),
+        ({"reasonCode": [{"text": "cough"}]}, {"reason": [{"concept": {"text": "cough"}}]}, "reasons", ("cough",)),
+        (
+            {"reasonReference": [{"reference": "Condition/1", "display": "Cough"}]},
+            {"reason": [{"reference": {"reference": "Condition/1", "display": "Cough"}}]},
+            "reasons",
+            ("Cough",),
+        ),
+        (
+            {"identifier": R4["identifier"]},
+            {"basedOn": [{"type": "ServiceRequest", "identifier": R4["identifier"][0]}]},
+            "accession",
+            "A1",
+        ),
+        ({"endpoint": [{"reference": "#e"}]}, {"endpoint": [{"reference": "#e"}]}, "endpoint_references", ("#e",)),
+        (
+            {"series": [SERIES | {"endpoint": [{"reference": "Endpoint/s"}]}]},
+            {"series": [SERIES | {"endpoint": [{"reference": "Endpoint/s"}]}]},
+            "endpoint_references",
+            ("Endpoint/s",),
+        ),
+        ({"started": "2026-03-15"}, {"started": "2026-03-15"}, "started_text", "2026-03-15"),
+        ({"status": "available"}, {"status": "available"}, "status", "available"),
+    ],
+)
+def test_each_field_that_differs_reads_alike(
+    of_r4: dict[str, Any], of_r5: dict[str, Any], attribute: str, read: object
+) -> None:
+    """R4 and R4B have one shape of ImagingStudy, R5 another."""
+    for resource in (BARE | of_r4, BARE | of_r5):
+        study = read_study(resource)
+        assert isinstance(study, ImagingStudy)
+        assert getattr(study, attribute) == read
+
+
+def test_c5_the_uid_is_picked_by_its_system_wherever_it_stands() -> None:
+    identifiers = [
+        {"system": "urn:ietf:rfc:3986", "value": "urn:oid:9.9.9"},
+        {"value": "urn:oid:9.9.8"},
+        R4["identifier"][0],
+        {"system": "urn:dicom:uid", "value": "urn:oid:1.2.3"},
+    ]
+    for order in (identifiers, identifiers[::-1]):
+        study = read_study(BARE | {"identifier": order})
+        assert isinstance(study, ImagingStudy)
+        assert study.study_instance_uid == "1.2.3"
+
+
+def test_the_studys_own_endpoint_goes_before_those_of_its_series() -> None:
+    series = [SERIES | {"endpoint": [{"reference": "Endpoint/s"}]}]
+    study = read_study(BARE | {"endpoint": [{"reference": "Endpoint/e"}], "series": series})
+
+    assert isinstance(study, ImagingStudy)
+    assert study.endpoint_references == ("Endpoint/e",)
+
+
 @pytest.mark.parametrize(
     ("identifiers", "said"),
     [
