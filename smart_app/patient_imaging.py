@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import ImagingError, UpstreamError, UpstreamRefused
-from fhir_imaging.scopes import ScopeContext
 from fhir_imaging.settings import EhrSettings, origin_of
-from fhir_imaging.study import concept_text
-from fhir_imaging.tolerant import dicts, text
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_findings.rules import ActionablePolicy
 from smart_app.active_session import ActiveSession
 from smart_app.explanations import ExplainedRefusal, Reason
+from smart_app.gathering import BusyPolicy, Gathering
 from smart_app.imaging_base import find_imaging_base
+from smart_app.imaging_notes import CONTEXTS, notes_on
 from smart_app.patient_banner import PatientBanner, read_banner
 from smart_app.services import SmartAppServices
 from smart_app.session_tokens import LiveSession, SessionTokens
 from smart_app.study_findings import NO_HIGHLIGHTS, StudyHighlights, highlights, is_for_clinicians, searches_for
 from smart_app.study_list import ListContext, StudyList, build_study_list
-from smart_app.study_search import BusyPolicy, FoundStudies, GatheredRecords, Wanted, gather
+from smart_app.study_search import STUDIES, GatheredRecords, Servers, Wanted
 from smart_app.token_origins import token_receivers
-
-_CONTEXTS = (ScopeContext.PATIENT, ScopeContext.USER)
-_RIGHTS = {
-    "ImagingStudy": ("s", "the list of studies"),
-    "DiagnosticReport": ("s", "reports"),
-    "Patient": ("r", "the patient's name, birth date and record number"),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,79 +40,125 @@ class PatientImaging:
     token_receivers: frozenset[str]
 
 
-class _TokenNotTaken(Exception):
-    """The imaging server answered 401: the token may have been revoked before its time."""
+class Inquiry:
+    """One session's patient being asked after: under way from the start, with the answer at any moment of it.
+
+    ``study`` narrows the question to one. ExplainedRefusal where nothing may be asked. Used as a context, or closed.
+    """
+
+    def __init__(self, services: SmartAppServices, live: LiveSession, study: StudyInstanceUID | None = None) -> None:
+        self.session = live.session
+        self._services = services
+        self._live = live
+        self._study = study
+        self.ehr = _ehr_of(services, live.session)
+        metadata = services.metadata.of(live.session.iss)
+        self._receivers = token_receivers(self.ehr, metadata, services.settings.origin)
+        self._base = find_imaging_base(self.ehr, metadata, live.session.iss)
+        if origin_of(self._base.url) not in self._receivers:
+            raise ExplainedRefusal(Reason.EHR_SERVER_REFUSED, facts={"origin": origin_of(self._base.url)})
+        self.context = ListContext(
+            patient_id=self.session.patient,
+            patient_bases=(self.session.iss, self._base.url),
+            token_receivers=self._receivers,
+            endpoint_rewrites=self.ehr.endpoint_rewrites,
+            site_studies=services.policy.studies,
+        )
+        self._open = ExitStack()
+        self._imaging_outbound = self._open.enter_context(reaching(services.outbound, self._base.url))
+        wanted = _wanted(self.session, study, services.policy.packs.actionable)
+        settings = services.settings
+        busy = BusyPolicy(retries=settings.busy_retries, longest_wait_s=settings.busy_wait_s, sleep=services.sleep)
+        self.gathering = Gathering(wanted, self._servers, live.access_token, busy, self._renewed)
+
+    def __enter__(self) -> Inquiry:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing more is asked."""
+        self.gathering.stop()
+        self._open.close()
+
+    def answer(self, *, is_whole: bool = True) -> PatientImaging:
+        """What is known now. ``is_whole``: everything came, so that findings and notes can be told.
+
+        ExplainedRefusal where the studies cannot be had.
+        """
+        records = self.gathering.records()
+        problem = records.problems.get(STUDIES)
+        if records.studies is None or (problem is not None and is_whole):
+            raise self._unavailable(problem)
+        studies = build_study_list(records.studies, records.reports or (), self.context)
+        lines = self._highlights(records, studies) if is_whole else NO_HIGHLIGHTS
+        notes = (
+            *notes_on(self.session, records, records.studies, studies),
+            *self._base.notes,
+            *(f"For the findings beside the studies, {words} could not be looked at." for words in lines.not_seen),
+        )
+        return PatientImaging(
+            ehr=self.ehr,
+            session=self.session,
+            banner=read_banner(records.patient, self.session.patient, self._services.clock().date()),
+            studies=studies,
+            highlights=lines,
+            notes=notes if is_whole else (),
+            imaging_base=self._base.url,
+            token_receivers=self._receivers,
+        )
+
+    def _highlights(self, records: GatheredRecords, studies: StudyList) -> StudyHighlights:
+        if self._study is not None or not is_for_clinicians(self.session.user):
+            return NO_HIGHLIGHTS
+        return highlights(records, studies.rows, self.context, self._services.clock(), self._services.policy)
+
+    def _servers(self, token: str) -> Servers:
+        return Servers(
+            imaging=FhirClient(self._base.url, self._imaging_outbound, access_token=token),
+            ehr=FhirClient(self.session.iss, self._services.outbound, access_token=token),
+        )
+
+    def _renewed(self, key: str, refused: str) -> str | None:
+        """Another token after one was refused: the studies' refusal renews it, any other's only where it is due anyway.
+
+        A server that never gives reports must not make every list renew the session's token.
+        """
+        renewed = SessionTokens(self._services).live(self._live.session_id, was_refused=key == STUDIES)
+        return None if renewed.access_token == refused else renewed.access_token
+
+    def _unavailable(self, error: ImagingError | None) -> ImagingError:
+        facts = {"imaging server": self._base.url}
+        if isinstance(error, UpstreamRefused) and error.status == 401:
+            # The token may have been revoked before its time; it has been renewed, or cannot be.
+            return ExplainedRefusal(Reason.SESSION_ENDED)
+        if isinstance(error, UpstreamError) and error.status is not None:
+            facts["answer"] = f"HTTP {error.status}"
+        if isinstance(error, UpstreamRefused) and error.status == 403:
+            return ExplainedRefusal(Reason.NO_IMAGING_PERMISSION, facts=facts)
+        return ExplainedRefusal(Reason.IMAGING_UNAVAILABLE, facts=facts)
 
 
 def look_up(services: SmartAppServices, live: LiveSession, study: StudyInstanceUID | None = None) -> PatientImaging:
-    """Asks the EHR and its imaging server with the session's token; ``study`` narrows the question to one.
+    """Asks the EHR and its imaging server with the session's token, to the end; ``study`` narrows the question to one.
 
     A refused token is renewed once and the question asked once more (A39). ExplainedRefusal where the list cannot be had.
     """
-    try:
-        return _look_up(services, live, study)
-    except _TokenNotTaken:
-        renewed = SessionTokens(services).live(live.session_id, was_refused=True)
-    if renewed.access_token == live.access_token:
-        raise ExplainedRefusal(Reason.SESSION_ENDED)
-    try:
-        return _look_up(services, renewed, study)
-    except _TokenNotTaken as exc:
-        raise ExplainedRefusal(Reason.SESSION_ENDED) from exc
+    with Inquiry(services, live, study) as inquiry:
+        inquiry.gathering.follow()
+        for _ in inquiry.gathering.events():
+            pass
+        return inquiry.answer()
 
 
-def _look_up(services: SmartAppServices, live: LiveSession, study: StudyInstanceUID | None) -> PatientImaging:
-    session = live.session
+def _ehr_of(services: SmartAppServices, session: ActiveSession) -> EhrSettings:
     ehr = services.ehr(session.ehr)
     if ehr is None:
         raise ExplainedRefusal(Reason.UNKNOWN_EHR, facts={"iss": session.iss})
-    if not session.scopes.granting("ImagingStudy", "s", contexts=_CONTEXTS):
+    if not session.scopes.granting("ImagingStudy", "s", contexts=CONTEXTS):
         raise ExplainedRefusal(Reason.NO_IMAGING_PERMISSION, facts={"iss": session.iss, "granted scope": session.scope})
-    metadata = services.metadata.of(session.iss)
-    receivers = token_receivers(ehr, metadata, services.settings.origin)
-    base = find_imaging_base(ehr, metadata, session.iss)
-    imaging_base = base.url
-    if origin_of(imaging_base) not in receivers:
-        raise ExplainedRefusal(Reason.EHR_SERVER_REFUSED, facts={"origin": origin_of(imaging_base)})
-    with reaching(services.outbound, imaging_base) as imaging_outbound:
-        records = gather(
-            FhirClient(imaging_base, imaging_outbound, access_token=live.access_token),
-            FhirClient(session.iss, services.outbound, access_token=live.access_token),
-            _wanted(session, study, services.policy.packs.actionable),
-            BusyPolicy(
-                retries=services.settings.busy_retries,
-                longest_wait_s=services.settings.busy_wait_s,
-                sleep=services.sleep,
-            ),
-        )
-    if records.studies is None:
-        error = records.problems["ImagingStudy"]
-        if isinstance(error, UpstreamRefused) and error.status == 401:
-            raise _TokenNotTaken
-        raise _unavailable(error, imaging_base)
-    context = ListContext(
-        patient_id=session.patient,
-        patient_bases=(session.iss, imaging_base),
-        token_receivers=receivers,
-        endpoint_rewrites=ehr.endpoint_rewrites,
-    )
-    studies = build_study_list(records.studies, records.reports or (), context)
-    speaks = study is None and is_for_clinicians(session.user)
-    lines = highlights(records, studies.rows, context, services.clock(), services.policy) if speaks else NO_HIGHLIGHTS
-    return PatientImaging(
-        ehr=ehr,
-        session=session,
-        banner=read_banner(records.patient, session.patient, services.clock().date()),
-        studies=studies,
-        highlights=lines,
-        notes=(
-            *_notes(session, records, records.studies, studies),
-            *base.notes,
-            *(f"For the findings beside the studies, {words} could not be looked at." for words in lines.not_seen),
-        ),
-        imaging_base=imaging_base,
-        token_receivers=receivers,
-    )
+    return ehr
 
 
 def _wanted(session: ActiveSession, study: StudyInstanceUID | None, actionable: ActionablePolicy | None) -> Wanted:
@@ -129,8 +167,8 @@ def _wanted(session: ActiveSession, study: StudyInstanceUID | None, actionable: 
     return Wanted(
         patient_id=session.patient,
         study=study,
-        reports=bool(granted.granting("DiagnosticReport", "s", contexts=_CONTEXTS)),
-        patient=bool(granted.granting("Patient", "r", contexts=_CONTEXTS)),
+        reports=bool(granted.granting("DiagnosticReport", "s", contexts=CONTEXTS)),
+        patient=bool(granted.granting("Patient", "r", contexts=CONTEXTS)),
         searches=searches_for(session.patient, granted, actionable) if speaks else (),
     )
 
@@ -143,41 +181,3 @@ def reaching(outbound: OutboundSession, base: str) -> Iterator[OutboundSession]:
         return
     with OutboundSession([base], timeout_s=outbound.timeout_s) as single:
         yield single
-
-
-def _unavailable(error: ImagingError, imaging_base: str) -> ImagingError:
-    facts = {"imaging server": imaging_base}
-    if isinstance(error, UpstreamError) and error.status is not None:
-        facts["answer"] = f"HTTP {error.status}"
-    if isinstance(error, UpstreamRefused) and error.status == 403:
-        return ExplainedRefusal(Reason.NO_IMAGING_PERMISSION, facts=facts)
-    return ExplainedRefusal(Reason.IMAGING_UNAVAILABLE, facts=facts)
-
-
-def _notes(session: ActiveSession, records: GatheredRecords, found: FoundStudies, studies: StudyList) -> Iterator[str]:
-    for resource_type, (letter, words) in _RIGHTS.items():
-        scopes = session.scopes.granting(resource_type, letter, contexts=_CONTEXTS)
-        if not scopes:
-            yield f"The EHR did not allow this application to see {words} (patient/{resource_type}.{letter})."
-        elif all(scope.filters for scope in scopes):
-            yield f"The EHR limits {words} to a part of the record, so there may be more than is shown."
-        elif resource_type in records.problems:
-            yield f"The EHR did not answer the question for {words}. They may exist all the same."
-    if found.without_endpoints:
-        yield "The imaging server did not say where the images are (no right to read Endpoint)."
-    if found.has_more:
-        yield "There are more studies than are shown here; the newest may be missing."
-    if studies.blocked:
-        yield (
-            f"{studies.blocked} entries were left out because they do not belong to this patient or do not say whose they "
-            "are. Please report this."
-        )
-    for outcome in found.outcomes:
-        yield from (f"The imaging server remarks: {words}" for words in _remarks(outcome))
-
-
-def _remarks(outcome: dict[str, object]) -> Iterator[str]:
-    for issue in dicts(outcome.get("issue")):
-        words = concept_text(issue.get("details")) or text(issue.get("diagnostics"))
-        if words and issue.get("severity") in ("error", "warning", "fatal"):
-            yield words[:300]

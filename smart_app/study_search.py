@@ -1,37 +1,31 @@
-"""What an EHR and its imaging server know of one patient: studies with Endpoints, reports, and the Patient.
+"""What an EHR and its imaging server know of one patient: studies with Endpoints, reports, and the Patient, as questions.
 
-Gathers only; nothing is judged here. A server that is busy is asked again within bounds, and what could not be had is named.
+Each question is asked page by page (``gathering.Gathering``); what could not be had is named. Nothing is judged here.
 
-Spec: SMART Imaging Access C1, C7, D5, F1; SMART App Launch 2.2 A37; FHIR R4 search.
+Spec: SMART Imaging Access C1, D5, F1; SMART App Launch 2.2 A37; FHIR R4 search.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from fhir_imaging.clients.fhir import FhirClient, SearchPage
 from fhir_imaging.endpoints import BundleResources
-from fhir_imaging.errors import ImagingError, NotFound, UpstreamError, UpstreamRefused
+from fhir_imaging.errors import ImagingError, UpstreamRefused
 from fhir_imaging.uids import StudyInstanceUID, to_urn
 
 Parameters = Sequence[tuple[str, str]]
 INCLUDE = ("_include", "ImagingStudy:endpoint")
-_MOST_QUESTIONS = 256
-"""Questions under way at once in one process: some twenty lists, each of which asks about ten."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BusyPolicy:
-    """How often and how long a busy server is waited for (C7)."""
-
-    retries: int
-    longest_wait_s: float
-    sleep: Callable[[float], None]
+PAGE = (("_count", "100"),)
+"""Asked for a page at a time: the newest hundred are on the screen while the rest is fetched."""
+PAGE_SECONDS = 15.0
+"""The longest that one page of an answer may take, to its last byte."""
+STUDIES = "ImagingStudy"
+REPORTS = "DiagnosticReport"
+PATIENT = "Patient"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +49,9 @@ class GatheredRecords:
     patient: dict[str, Any] | None
     searches: Mapping[str, tuple[dict[str, Any], ...]]
     """Answers to ``Wanted.searches`` by key; a key that could not be had is missing."""
-    problems: dict[str, ImagingError]
+    problems: Mapping[str, ImagingError]
+    cut: frozenset[str] = frozenset()
+    """Questions whose answer had more pages than are followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,66 +74,50 @@ class Wanted:
     searches: tuple[SearchWanted, ...] = ()
 
 
-def gather(imaging: FhirClient, ehr: FhirClient, wanted: Wanted, busy: BusyPolicy) -> GatheredRecords:
-    """Asks the imaging base for studies and the EHR for reports and Patient, all at once."""
-    problems: dict[str, ImagingError] = {}
-    of_patient = SearchWanted("DiagnosticReport", "DiagnosticReport", (("patient", wanted.patient_id),))
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Whom a list is asked from, with one token: the imaging server and the EHR, which may be the same."""
 
-    def attempt(name: str, ask: Callable[[], Any]) -> Any:
-        try:
-            return _patiently(ask, busy)
-        except ImagingError as error:
-            problems[name] = error
-            return None
-
-    pool = _asking_threads(os.getpid())
-    studies = pool.submit(attempt, "ImagingStudy", lambda: search_studies(imaging, wanted.patient_id, wanted.study))
-    reports = pool.submit(attempt, "DiagnosticReport", lambda: _matches(ehr, of_patient)) if wanted.reports else None
-    patient = pool.submit(attempt, "Patient", lambda: ehr.read("Patient", wanted.patient_id)) if wanted.patient else None
-    further = {one.key: pool.submit(attempt, one.key, partial(_matches, ehr, one)) for one in wanted.searches}
-    # Whatever one of them raises, none goes on using the session's token after the list is answered.
-    wait([one for one in (studies, reports, patient, *further.values()) if one])
-    return GatheredRecords(
-        studies=studies.result(),
-        reports=reports.result() if reports else None,
-        patient=patient.result() if patient else None,
-        searches={key: future.result() for key, future in further.items() if key not in problems},
-        problems=problems,
-    )
+    imaging: FhirClient
+    ehr: FhirClient
 
 
-@cache
-def _asking_threads(_process: int) -> ThreadPoolExecutor:
-    """The threads of one worker process: made as they are needed, kept for the next list, joined when the process ends.
+@dataclass(frozen=True, slots=True)
+class FirstPage:
+    """The first page of an answer; ``without_endpoints``: the server refused to include Endpoints."""
 
-    One pool for each process id, because threads do not survive a fork.
-    """
-    return ThreadPoolExecutor(max_workers=_MOST_QUESTIONS, thread_name_prefix="study-list")
-
-
-def search_studies(imaging: FhirClient, patient_id: str, study: StudyInstanceUID | None = None) -> FoundStudies:
-    """The patient's studies by the bare id; an empty answer is asked again as ``Patient/id`` before it is believed."""
-    narrowed: Parameters = [("identifier", f"urn:dicom:uid|{to_urn(study)}")] if study else []
-    found = _search(imaging, [("patient", patient_id), *narrowed])
-    if not found.resources:
-        found = _search(imaging, [("patient", f"Patient/{patient_id}"), *narrowed])
-    if not found.resources and study is not None:
-        # Some servers know the identifier only without its system, or not as a search parameter: take the whole list.
-        found = _search(imaging, [("patient", patient_id)])
-    return found
+    page: SearchPage
+    without_endpoints: bool = False
 
 
-def _search(imaging: FhirClient, parameters: Parameters) -> FoundStudies:
-    try:
-        return _collected(list(imaging.pages("ImagingStudy", [*parameters, INCLUDE])), without_endpoints=False)
-    except UpstreamRefused as refused:
-        if refused.status not in (400, 403):
-            raise
-        # Rights are given per resource type: a site may allow studies and forget Endpoints.
-        return _collected(list(imaging.pages("ImagingStudy", parameters)), without_endpoints=True)
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question: how its first page is asked for, and whether the imaging server has the rest."""
+
+    key: str
+    first: Callable[[Servers], FirstPage]
+    at_imaging: bool = False
+
+    def next(self, servers: Servers, next_url: str) -> FirstPage:
+        """The page behind a paging link."""
+        client = servers.imaging if self.at_imaging else servers.ehr
+        return FirstPage(client.follow(next_url, timeout_s=PAGE_SECONDS))
 
 
-def _collected(pages: list[SearchPage], *, without_endpoints: bool) -> FoundStudies:
+def questions(wanted: Wanted) -> tuple[Question, ...]:
+    """Everything that is asked at once."""
+    asked = [Question(STUDIES, partial(_first_studies, wanted.patient_id, wanted.study), at_imaging=True)]
+    if wanted.reports:
+        of_patient = SearchWanted(REPORTS, REPORTS, (("patient", wanted.patient_id), ("_sort", "-date"), *PAGE))
+        asked.append(Question(REPORTS, partial(_first_matches, of_patient)))
+    if wanted.patient:
+        asked.append(Question(PATIENT, partial(_patient, wanted.patient_id)))
+    asked += [Question(one.key, partial(_first_matches, one)) for one in wanted.searches]
+    return tuple(asked)
+
+
+def collected(pages: Sequence[SearchPage], *, without_endpoints: bool) -> FoundStudies:
+    """The studies of some pages with all Endpoints that came with them."""
     everything = [resource for page in pages for resource in (*page.matches, *page.included)]
     by_full_url = {url: resource for page in pages for url, resource in page.full_urls.items()}
     endpoints = {f"Endpoint/{one['id']}": one for one in everything if one.get("resourceType") == "Endpoint" and one.get("id")}
@@ -150,21 +130,58 @@ def _collected(pages: list[SearchPage], *, without_endpoints: bool) -> FoundStud
     )
 
 
-def _matches(ehr: FhirClient, wanted: SearchWanted) -> tuple[dict[str, Any], ...]:
-    pages = ehr.pages(wanted.resource_type, wanted.parameters)
-    return tuple(one for page in pages for one in page.matches if one.get("resourceType") == wanted.resource_type)
+def matches_of(pages: Iterable[SearchPage], resource_type: str) -> tuple[dict[str, Any], ...]:
+    """The resources of one type that were searched for."""
+    return tuple(one for page in pages for one in page.matches if one.get("resourceType") == resource_type)
 
 
-def _patiently(ask: Callable[[], Any], busy: BusyPolicy) -> Any:
-    """Asks again while the server says that it is busy and its wait is bearable; NotFound is an answer, not a wait."""
-    for _ in range(busy.retries):
+def _first_studies(patient_id: str, study: StudyInstanceUID | None, servers: Servers) -> FirstPage:
+    """The patient's studies by the bare id; an empty answer is asked again as ``Patient/id`` before it is believed."""
+    narrowed: Parameters = [("identifier", f"urn:dicom:uid|{to_urn(study)}")] if study else [("_sort", "-started"), *PAGE]
+    whole = servers.imaging
+    found = _with_endpoints(whole, [("patient", patient_id)], narrowed)
+    if not _has_studies(found):
+        found = _with_endpoints(whole, [("patient", f"Patient/{patient_id}")], narrowed)
+    if not _has_studies(found) and study is not None:
+        # Some servers know the identifier only without its system, or not as a search parameter: take the whole list.
+        found = _with_endpoints(whole, [("patient", patient_id)], ())
+    return found
+
+
+def _has_studies(found: FirstPage) -> bool:
+    resources = (*found.page.matches, *found.page.included)
+    return found.page.next_url is not None or any(one.get("resourceType") == STUDIES for one in resources)
+
+
+def _with_endpoints(imaging: FhirClient, asked: Parameters, more: Parameters) -> FirstPage:
+    """With Endpoints and in order; without what a server refuses, the order first, since it is only a convenience."""
+    ways: list[tuple[Parameters, bool]] = [([*asked, *more, INCLUDE], False)]
+    identifier = [one for one in more if not one[0].startswith("_")]
+    if len(identifier) < len(more):
+        ways.append(([*asked, *identifier, INCLUDE], False))
+    # Rights are given per resource type: a site may allow studies and forget Endpoints.
+    ways.append(([*asked, *identifier], True))
+    for position, (parameters, without_endpoints) in enumerate(ways):
         try:
-            return ask()
-        except NotFound:
-            raise
-        except UpstreamError as error:
-            wait = float(error.retry_after_s or 1)
-            if error.status not in (429, 503) or wait > busy.longest_wait_s:
+            return FirstPage(imaging.search(STUDIES, parameters, timeout_s=PAGE_SECONDS), without_endpoints)
+        except UpstreamRefused as refused:
+            is_last = position == len(ways) - 1
+            if is_last or refused.status not in (400, 403):
                 raise
-            busy.sleep(wait)
-    return ask()
+            if refused.status == 403:
+                return FirstPage(imaging.search(STUDIES, ways[-1][0], timeout_s=PAGE_SECONDS), True)
+    raise AssertionError("the last way returns or raises")
+
+
+def _first_matches(wanted: SearchWanted, servers: Servers) -> FirstPage:
+    try:
+        return FirstPage(servers.ehr.search(wanted.resource_type, wanted.parameters, timeout_s=PAGE_SECONDS))
+    except UpstreamRefused as refused:
+        plain = [one for one in wanted.parameters if one[0] not in ("_sort", "_count")]
+        if refused.status != 400 or len(plain) == len(wanted.parameters):
+            raise
+        return FirstPage(servers.ehr.search(wanted.resource_type, plain, timeout_s=PAGE_SECONDS))
+
+
+def _patient(patient_id: str, servers: Servers) -> FirstPage:
+    return FirstPage(SearchPage((servers.ehr.read(PATIENT, patient_id, timeout_s=PAGE_SECONDS),)))

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from fhir_imaging.clients.fhir import FhirClient, SearchPage
-from smart_app.study_search import BusyPolicy, SearchWanted, Wanted, _asking_threads, gather
+from smart_app.gathering import BusyPolicy, Gathering, _asking_threads
+from smart_app.study_search import GatheredRecords, SearchWanted, Servers, Wanted
 from tests.contract.smart_actors import World, a_world
 
 NAME = "study-list"
@@ -24,6 +25,14 @@ AT_ONCE = BusyPolicy(retries=0, longest_wait_s=0.0, sleep=lambda _seconds: None)
 def world(tmp_path: Path) -> Iterator[World]:
     with a_world(tmp_path) as made:
         yield made
+
+
+def gathered(wanted: Wanted, servers: Servers) -> GatheredRecords:
+    gathering = Gathering(wanted, lambda _token: servers, "access-x", AT_ONCE)
+    gathering.follow()
+    for _ in gathering.events():
+        pass
+    return gathering.records()
 
 
 def asking_threads() -> set[int | None]:
@@ -50,16 +59,18 @@ def test_an_unforeseen_failure_of_one_question_waits_for_the_others(world: World
             raise RuntimeError(f"{resource_type} cannot be read")
 
     class Slow(FhirClient):
-        def pages(self, resource_type: str, params: Sequence[tuple[str, str]]) -> Iterator[SearchPage]:
+        def search(
+            self, resource_type: str, params: Sequence[tuple[str, str]], *, timeout_s: float | None = None
+        ) -> SearchPage:
             threading.Event().wait(0.3)
             done.set()
-            return iter(())
+            return SearchPage(())
 
     outbound = world.app.services.outbound
     slow, broken = (client(world.ehr.fhir_base, outbound, access_token="access-x") for client in (Slow, Broken))
 
     with pytest.raises(RuntimeError):
-        gather(slow, broken, Wanted(patient_id="demo-a", reports=False), AT_ONCE)
+        gathered(Wanted(patient_id="demo-a", reports=False), Servers(slow, broken))
 
     assert done.is_set()
 
@@ -69,7 +80,7 @@ def test_a_process_that_has_asked_still_ends() -> None:
     program = "\n".join(
         (
             "import os",
-            "from smart_app.study_search import _asking_threads",
+            "from smart_app.gathering import _asking_threads",
             "pool = _asking_threads(os.getpid())",
             "print(pool.submit(lambda: 'asked').result())",
         )
@@ -92,7 +103,7 @@ def test_many_searches_are_all_asked(world: World) -> None:
     client = FhirClient(world.ehr.fhir_base, outbound, access_token="access-x")
     searches = tuple(SearchWanted(f"k{n}", "DiagnosticReport", (("patient", "demo-a"),)) for n in range(12))
 
-    records = gather(client, client, Wanted(patient_id="demo-a", searches=searches), AT_ONCE)
+    records = gathered(Wanted(patient_id="demo-a", searches=searches), Servers(client, client))
 
     assert records.problems == {}
     assert set(records.searches) == {one.key for one in searches}

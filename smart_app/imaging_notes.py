@@ -1,0 +1,59 @@
+"""Plain sentences above the list about what is missing from it, and why.
+
+Spec: smart-launch.md §8 (say when the server filtered or paged); SMART App Launch 2.2 A17.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from fhir_imaging.scopes import ScopeContext
+from fhir_imaging.study import concept_text
+from fhir_imaging.tolerant import dicts, text
+from smart_app.active_session import ActiveSession
+from smart_app.study_list import StudyList
+from smart_app.study_search import REPORTS, STUDIES, FoundStudies, GatheredRecords
+
+CONTEXTS = (ScopeContext.PATIENT, ScopeContext.USER)
+_RIGHTS = {
+    "ImagingStudy": ("s", "the list of studies"),
+    "DiagnosticReport": ("s", "reports"),
+    "Patient": ("r", "the patient's name, birth date and record number"),
+}
+
+
+def notes_on(session: ActiveSession, records: GatheredRecords, found: FoundStudies, studies: StudyList) -> Iterator[str]:
+    """Whole sentences for the user."""
+    for resource_type, (letter, words) in _RIGHTS.items():
+        scopes = session.scopes.granting(resource_type, letter, contexts=CONTEXTS)
+        if not scopes:
+            yield f"The EHR did not allow this application to see {words} (patient/{resource_type}.{letter})."
+        elif all(scope.filters for scope in scopes):
+            yield f"The EHR limits {words} to a part of the record, so there may be more than is shown."
+        elif resource_type in records.problems and resource_type not in records.cut:
+            yield f"The EHR did not answer the question for {words}. They may exist all the same."
+    yield from _on_what_was_cut(records, found)
+    if found.without_endpoints:
+        yield "The imaging server did not say where the images are (no right to read Endpoint)."
+    if studies.blocked:
+        yield (
+            f"{studies.blocked} entries were left out because they do not belong to this patient or do not say whose they "
+            "are. Please report this."
+        )
+    for outcome in found.outcomes:
+        yield from (f"The imaging server remarks: {words}" for words in _remarks(outcome))
+
+
+def _on_what_was_cut(records: GatheredRecords, found: FoundStudies) -> Iterator[str]:
+    if STUDIES in records.cut:
+        number = len(found.resources)
+        yield f"There are more studies than the {number:,} that were fetched; the ones left out may be the newest."
+    if REPORTS in records.cut:
+        yield f"There are more reports than the {len(records.reports or ()):,} that were fetched."
+
+
+def _remarks(outcome: Mapping[str, object]) -> Iterator[str]:
+    for issue in dicts(outcome.get("issue")):
+        words = concept_text(issue.get("details")) or text(issue.get("diagnostics"))
+        if words and issue.get("severity") in ("error", "warning", "fatal"):
+            yield words[:300]
