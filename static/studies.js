@@ -1,35 +1,120 @@
-// Filters the study list in place: by text and by modality. Without JavaScript the whole list stays.
-const form = document.getElementById("filters");
-const rows = [...document.querySelectorAll("li.study")];
-const years = [...document.querySelectorAll("section.year")];
-const count = document.getElementById("count");
-const nothing = document.getElementById("nothing-found");
+// The study list in the browser: timeline, filters, small pictures, keys, and the rest of a long list as it arrives.
+// Without JavaScript the list is whole as the server wrote it.
+import { Arrival } from "./studies/arrival.js";
+import { Filters } from "./studies/filters.js";
+import { Groups } from "./studies/groups.js";
+import { Keys, focusRow } from "./studies/keys.js";
+import { Place } from "./studies/place.js";
+import { markOpened } from "./studies/relations.js";
+import { StudyRows } from "./studies/rows.js";
+import { Thumbnails } from "./studies/thumbnails.js";
+import { Timeline } from "./studies/timeline.js";
+import { Tip } from "./studies/tip.js";
+import { ListToken } from "./studies/token.js";
+import { Words } from "./studies/words.js";
 
-function apply() {
-  const words = document.getElementById("find").value.toLowerCase().split(/\s+/).filter(Boolean);
-  const wanted = new Set([...form.querySelectorAll("input[name=modality]:checked")].map((box) => box.value));
-  let shown = 0;
-  for (const row of rows) {
-    const modalities = row.dataset.modalities.split(" ");
-    const fits =
-      words.every((word) => row.dataset.search.includes(word)) &&
-      (wanted.size === 0 || modalities.some((code) => wanted.has(code)));
-    row.hidden = !fits;
-    shown += fits;
+const by = (id) => document.getElementById(id);
+const { token, stream } = by("main").dataset;
+
+const words = new Words(document);
+const rows = new StudyRows(document.querySelectorAll("li.study"), words);
+const groups = new Groups(by("groups"), rows, words);
+const place = new Place();
+const filters = new Filters(by("filters"), rows, words, () => refresh());
+const thumbnails = token ? new Thumbnails(new ListToken(token)) : null;
+const tip = new Tip(by("timeline-tip"), by("timeline").querySelector(".lanes"));
+const timeline = new Timeline(by("timeline"), rows, words, { goTo, tip });
+new Keys(rows, filters);
+
+let isArriving = Boolean(stream);
+let wantedPlace = null;
+
+// Shows what the filters let through, in the list, its counts and the timeline.
+function refresh() {
+  groups.regroup(filters.grouping, rows);
+  const shown = filters.apply();
+  groups.hideEmpty();
+  by("nothing-found").hidden = shown > 0 || rows.all.length === 0;
+  by("clear-filters").hidden = !filters.isActive;
+  tellCount(shown);
+  timeline.draw();
+  place.keep({ filters: filters.state });
+}
+
+function tellCount(shown) {
+  const total = rows.all.length;
+  if (total === 0 || (isArriving && !filters.isActive)) return;
+  const text = filters.isActive ? words.say("some", { shown, total }) : words.sayCounted("all", total, { total });
+  if (by("count").textContent !== text) by("count").textContent = text;
+}
+
+function goTo(row) {
+  focusRow(row.element, { preventScroll: true });
+  row.element.scrollIntoView({ block: "center" });
+  row.element.classList.remove("reached");
+  // Read once between, so that the animation starts anew for the same row.
+  void row.element.offsetWidth;
+  row.element.classList.add("reached");
+}
+
+function onRows(elements, { isDone = false } = {}) {
+  thumbnails?.watch(elements);
+  if (isDone) isArriving = false;
+  filters.refreshChips();
+  markOpened(place.kept?.opened, rows, words);
+  refresh();
+  restorePlace();
+}
+
+// Back from the viewer, the row that was at the top is at the top again, unless the reader has begun to scroll.
+// Rows that were off screen get their true height only now, so it takes some frames until nothing moves.
+function restorePlace(frames = 8) {
+  const row = wantedPlace && rows.of(wantedPlace.uid);
+  if (!row) return;
+  const away = row.element.getBoundingClientRect().top - wantedPlace.top;
+  scrollBy({ top: away, behavior: "instant" });
+  if (frames === 0) wantedPlace = null;
+  else requestAnimationFrame(() => restorePlace(frames - 1));
+}
+
+function keepHeadHeight() {
+  const banner = document.querySelector(".banner");
+  if (!banner) return;
+  const note = () => document.documentElement.style.setProperty("--head", `${banner.offsetHeight}px`);
+  new ResizeObserver(note).observe(banner);
+}
+
+function start() {
+  const kept = place.kept;
+  keepHeadHeight();
+  filters.refreshChips();
+  if (kept?.filters) filters.state = kept.filters;
+  if (kept?.isTimelineOpen === undefined) timeline.openIfRoom();
+  else by("timeline").open = kept.isTimelineOpen;
+  if (kept?.at?.scrolled) {
+    wantedPlace = kept.at;
+    history.scrollRestoration = "manual";
+    for (const type of ["wheel", "touchmove", "keydown"]) {
+      addEventListener(type, () => { wantedPlace = null; }, { once: true, passive: true });
+    }
   }
-  for (const year of years) year.hidden = !year.querySelector("li.study:not([hidden])");
-  nothing.hidden = shown > 0;
-  count.textContent = shown === rows.length ? original : `${shown} of ${rows.length} studies shown`;
+  markOpened(kept?.opened, rows, words);
+  refresh();
+  requestAnimationFrame(() => restorePlace());
+  thumbnails?.watch(rows.all.map((row) => row.element));
+  by("clear").addEventListener("click", () => {
+    filters.clear();
+    filters.field.focus();
+  });
+  by("groups").addEventListener("click", (event) => {
+    const row = event.target.closest("a[href]") && rows.holding(event.target);
+    if (row) place.keep({ opened: row.uid });
+  });
+  addEventListener("pagehide", () => {
+    place.keepScroll();
+    place.keep({ isTimelineOpen: by("timeline").open });
+  });
+  if (stream) void new Arrival(stream, { rows, groups, words, onRows }).start();
 }
 
-const original = count.textContent;
-if (form) {
-  form.hidden = false;
-  form.addEventListener("input", apply);
-  form.addEventListener("submit", (event) => event.preventDefault());
-  document.getElementById("clear").addEventListener("click", () => {
-    form.reset();
-    apply();
-    document.getElementById("find").focus();
-  });
-}
+start();
