@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from tests.benchmarks.report import Report
 from tests.benchmarks.stack import Stack, a_stack
+from tests.browser.ohif_actors import CHROMIUM_ARGUMENTS
 from tests.interop.outsiders import demo_images
 
 
@@ -23,3 +25,11 @@ def report() -> Iterator[Report]:
     yield made
     if made.rows:
         made.write()
+
+
+@pytest.fixture(scope="session")
+def browser(chromium_path: str) -> Iterator[Browser]:
+    with sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=chromium_path, args=CHROMIUM_ARGUMENTS)
+        yield launched
+        launched.close()

@@ -26,6 +26,7 @@ from imaging_cds.demo_plan import DemoOptions, app_table
 from imaging_cds.processes import ProcessGroup, ProcessSpec
 from imaging_cds.sandbox_servers import ehr_settings
 from tests.benchmarks.load import Client, Request
+from tests.benchmarks.servers import STUDIES
 from tests.cds_actors import SigningEhr
 from tests.conftest import VIEWER_DIR, free_port_number
 from tests.interop.outsiders import with_images
@@ -37,7 +38,6 @@ SMALL_STUDY = "2.25.77001"
 SMALL_SLICES = 32
 SMALL_SIDE = 256
 """Pixels: 256 x 256 of 16 bits are 128 kB."""
-CROWDED = "crowded"
 READY_TIMEOUT_S = 90.0
 
 
@@ -49,7 +49,8 @@ class Stack:
     caller: SigningEhr
     static_url: str
     proxy_url: str
-    fake_ehr_url: str
+    fake_ehr_urls: dict[int, str]
+    """EHRs of one patient each, by how many studies the patient has."""
     slow_fhir_port: int
     group: ProcessGroup
     authorization: Authorization
@@ -83,15 +84,16 @@ class Stack:
         handle = self.authorization.issue_launch("imaging-cds", context)
         return f"/launch?{urlencode({'iss': self.fhir_base, 'launch': handle})}"
 
-    def crowded_launch_path(self) -> str:
-        """A launch at the EHR whose patient has 200 studies."""
-        return f"/launch?{urlencode({'iss': f'{self.fake_ehr_url}/fhir', 'launch': 'any'})}"
+    def crowded_launch_path(self, studies: int) -> str:
+        """A launch at the EHR whose patient has so many studies."""
+        return f"/launch?{urlencode({'iss': f'{self.fake_ehr_urls[studies]}/fhir', 'launch': 'any'})}"
 
 
 @contextmanager
 def a_stack(directory: Path, images: Path) -> Iterator[Stack]:
     """Everything running, until the block ends."""
-    ports = {name: free_port_number() for name in ("port", "ehr_port", "pacs_port", "static", "proxy", "fake", "slow")}
+    ports = {name: free_port_number() for name in ("port", "ehr_port", "pacs_port", "static", "proxy", "slow")}
+    fake_ports = {studies: free_port_number() for studies in STUDIES}
     options = DemoOptions(
         directory=with_images(directory, images),
         viewer_dir=VIEWER_DIR,
@@ -104,19 +106,19 @@ def a_stack(directory: Path, images: Path) -> Iterator[Stack]:
     services = make_services(ehr_settings(options))
     services.store.put(small_imaging_study())
     caller = SigningEhr(iss=CALLER)
-    fake_url = f"http://127.0.0.1:{ports['fake']}"
-    write_configuration(options, caller, fake_url, ports["slow"])
-    beside = {
-        "static": ("--length", "4000"),
-        "proxy": ("--upstream", f"http://127.0.0.1:{options.pacs_port}"),
-        "fake": ("--app-url", options.app_url),
-    }
+    fake_urls = {studies: f"http://127.0.0.1:{port}" for studies, port in fake_ports.items()}
+    write_configuration(options, caller, fake_urls, ports["slow"])
+    beside = [
+        beside_spec(options, "static", ports["static"], "--length", "4000"),
+        beside_spec(options, "proxy", ports["proxy"], "--upstream", f"http://127.0.0.1:{options.pacs_port}"),
+        *(
+            beside_spec(options, f"fake-ehr {studies}", port, "--app-url", options.app_url, "--studies", str(studies))
+            for studies, port in fake_ports.items()
+        ),
+    ]
     group = ProcessGroup()
     try:
-        for spec in [
-            *process_specs(options),
-            *(beside_spec(options, name, ports[name], *told) for name, told in beside.items()),
-        ]:
+        for spec in (*process_specs(options), *beside):
             group.start(spec)
         group.wait_ready(READY_TIMEOUT_S)
         yield Stack(
@@ -124,7 +126,7 @@ def a_stack(directory: Path, images: Path) -> Iterator[Stack]:
             caller=caller,
             static_url=f"http://127.0.0.1:{ports['static']}",
             proxy_url=f"http://127.0.0.1:{ports['proxy']}",
-            fake_ehr_url=fake_url,
+            fake_ehr_urls=fake_urls,
             slow_fhir_port=ports["slow"],
             group=group,
             authorization=services.authorization,
@@ -135,33 +137,34 @@ def a_stack(directory: Path, images: Path) -> Iterator[Stack]:
         group.stop()
 
 
-def beside_spec(options: DemoOptions, name: str, port: int, *told: str) -> ProcessSpec:
-    """One of the servers that the product is measured against."""
-    kind = "fake-ehr" if name == "fake" else name
+def beside_spec(options: DemoOptions, title: str, port: int, *told: str) -> ProcessSpec:
+    """One of the servers that the product is measured against; its title begins with its kind."""
+    kind = title.partition(" ")[0]
     return ProcessSpec(
-        title=name,
+        title=title,
         command=[sys.executable, "-m", "tests.benchmarks.servers", kind, "--port", str(port), *told],
         ready_url=f"http://127.0.0.1:{port}/",
-        log_file=options.logs / f"{name}.log",
+        log_file=options.logs / f"{kind}-{port}.log",
     )
 
 
-def write_configuration(options: DemoOptions, caller: SigningEhr, fake_ehr_url: str, slow_fhir_port: int) -> None:
-    """The demo's settings, with a further CDS client and a further EHR."""
+def write_configuration(options: DemoOptions, caller: SigningEhr, fake_ehr_urls: dict[int, str], slow_fhir_port: int) -> None:
+    """The demo's settings, with a further CDS client and further EHRs."""
     keys = options.directory / "caller.jwks.json"
     keys.write_text(json.dumps(caller.jwks()))
     table = app_table(options)
     fhir_servers = [f"{options.ehr_url}/fhir", f"http://127.0.0.1:{slow_fhir_port}/fhir"]
     table["cds"]["trusted_clients"].append({"iss": CALLER, "jwks_file": str(keys.absolute()), "fhir_servers": fhir_servers})
-    table["ehr"].append(
-        {
-            "name": CROWDED,
-            "fhir_base": f"{fake_ehr_url}/fhir",
-            "token_issuer": f"{fake_ehr_url}/auth",
-            "jwks_url": f"{fake_ehr_url}/auth/jwks",
-            "client_id": "imaging-cds",
-        }
-    )
+    for studies, url in fake_ehr_urls.items():
+        table["ehr"].append(
+            {
+                "name": f"crowded-{studies}",
+                "fhir_base": f"{url}/fhir",
+                "token_issuer": f"{url}/auth",
+                "jwks_url": f"{url}/auth/jwks",
+                "client_id": "imaging-cds",
+            }
+        )
     options.app_config.write_text(tomli_w.dumps(table))
 
 

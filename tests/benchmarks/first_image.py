@@ -1,0 +1,58 @@
+"""When the first image stands on the screen: a clock inside each page of a browser profile that nobody used before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, Page
+
+# Looked at in each frame of each page: the first viewport's canvas, made small, is no longer one even colour.
+WATCH = """
+(() => {
+  const small = new OffscreenCanvas(32, 32).getContext("2d", { willReadFrequently: true });
+  const look = () => {
+    const viewport = window.cornerstone?.getEnabledElements?.()[0]?.viewport;
+    const imageId = viewport?.getCurrentImageId?.();
+    if (imageId && (!window.imageWanted || imageId.includes(window.imageWanted))) {
+      small.drawImage(viewport.getCanvas(), 0, 0, 32, 32);
+      const { data } = small.getImageData(0, 0, 32, 32);
+      let [least, most] = [255, 0];
+      for (let at = 0; at < data.length; at += 4) [least, most] = [Math.min(least, data[at]), Math.max(most, data[at])];
+      if (most - least > 60) { window.firstImageAt = Date.now(); return; }
+    }
+    setTimeout(look, 25);
+  };
+  look();
+  addEventListener("click", () => { window.clickedAt ??= Date.now(); }, { capture: true });
+})();
+"""
+TIMEOUT_S = 90.0
+
+
+@contextmanager
+def new_profile(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser profile with empty caches whose pages keep that clock."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    context.set_default_timeout(TIMEOUT_S * 1000)
+    context.add_init_script(WATCH)
+    try:
+        yield context
+    finally:
+        context.close()
+
+
+def first_image_ms(page: Page, since: float) -> float:
+    """Milliseconds from ``since`` (UTC seconds; browser and test share the clock) to the first image in the page's frames."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        for frame in page.frames:
+            if "/viewer" not in frame.url:
+                continue
+            at: Any = frame.evaluate("window.firstImageAt ?? null")
+            if at is not None:
+                return float(at) - since * 1000
+        page.wait_for_timeout(100)
+    raise AssertionError("no image was drawn")
