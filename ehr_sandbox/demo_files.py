@@ -27,11 +27,11 @@ from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from ehr_sandbox.demo_ct import ct_header
+from ehr_sandbox.demo_derived import DemoDerived, derived_object, derived_series
 from ehr_sandbox.demo_dx import dx_header
 from ehr_sandbox.demo_mammogram import DemoMammogram
 from ehr_sandbox.demo_mg import mg_header
 from ehr_sandbox.demo_radiograph import DemoRadiograph
-from ehr_sandbox.demo_sr import ai_report
 from ehr_sandbox.demo_study import DemoCalendar, DemoCt, DemoCtScan, DemoExamination
 from ehr_sandbox.phantom_scan import LOWEST_HU
 
@@ -56,13 +56,13 @@ class DemoFiles:
         """File of one image."""
         return self.folder(ct) / f"{ct.modality.lower()}-{index + 1:03d}.dcm"
 
-    def with_ai_report(self) -> tuple[DemoCt, ...]:
-        """The examinations that an AI has reported on."""
-        return tuple(ct for ct in self.cts if isinstance(ct, DemoCt) and ct.with_ai_report)
+    def derived(self) -> Iterator[tuple[DemoCt, DemoDerived]]:
+        """Every derived series with its examination."""
+        return ((ct, one) for ct in self.cts if isinstance(ct, DemoCt) for one in derived_series(ct))
 
-    def report(self, ct: DemoCt) -> Path:
-        """File of the AI's structured report."""
-        return self.folder(ct) / "ai-sr.dcm"
+    def derived_file(self, ct: DemoCt, which: DemoDerived) -> Path:
+        """File of a derived series."""
+        return self.folder(ct) / f"{which.name}.dcm"
 
 
 def bring_up_to_date(files: DemoFiles, progress: Progress, *, workers: int = 2, inline_images: int = 56) -> None:
@@ -84,8 +84,9 @@ def bring_up_to_date(files: DemoFiles, progress: Progress, *, workers: int = 2, 
     for ct in files.cts:
         if ct not in fresh:
             _re_date(files, ct, progress)
-    for ct in files.with_ai_report():
-        _write_whole(files.report(ct), _encoded(ai_report(ct, files.calendar, files.claims[ct.key])))
+    for scan, which in files.derived():
+        made = derived_object(which, scan, files.calendar, files.claims[scan.key])
+        _write_whole(files.derived_file(scan, which), _encoded(made))
     manifest.write(wanted)
 
 
@@ -137,8 +138,8 @@ def _program(prefix: str) -> str:
 
 
 def _complete(files: DemoFiles) -> bool:
-    reports = all(files.report(ct).is_file() for ct in files.with_ai_report())
-    return reports and all(_has_images(files, ct) for ct in files.cts)
+    derived = all(files.derived_file(ct, which).is_file() for ct, which in files.derived())
+    return derived and all(_has_images(files, ct) for ct in files.cts)
 
 
 def _has_images(files: DemoFiles, ct: DemoExamination) -> bool:

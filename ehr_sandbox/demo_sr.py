@@ -5,8 +5,6 @@ image's axes (OHIF 3 leaves oblique ones out). The report names an image library
 Spec: DICOM PS3.16 TID 1500, 1410, 4019; PS3.3 §C.18.6 (spatial coordinates: 0.5 is the centre of the first pixel).
 """
 
-from datetime import timedelta
-
 import numpy as np
 from highdicom.sr import (
     AlgorithmIdentification,
@@ -28,7 +26,7 @@ from highdicom.sr import (
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from ehr_sandbox.demo_ct import ct_header, dicom_date, dicom_time
+from ehr_sandbox.demo_ct import ct_header
 from ehr_sandbox.demo_study import DemoCalendar, DemoCt, uid_of
 
 ALGORITHM_NAME, ALGORITHM_VERSION, ALGORITHM_MAKER = "Demo Nodule AI", "1.0", "Imaging CDS"
@@ -39,8 +37,8 @@ _MILLIMETRE = CodedConcept(value="mm", scheme_designator="UCUM", meaning="millim
 _LUNG_RADS = CodedConcept(
     value="1362105002", scheme_designator="SCT", meaning="Lung Imaging Reporting and Data System category"
 )
-_NODULE = CodedConcept(value="27925004", scheme_designator="SCT", meaning="Nodule")
-_UPPER_LOBE = CodedConcept(value="45653009", scheme_designator="SCT", meaning="Upper lobe of lung")
+NODULE = CodedConcept(value="27925004", scheme_designator="SCT", meaning="Nodule")
+UPPER_LOBE = CodedConcept(value="45653009", scheme_designator="SCT", meaning="Upper lobe of lung")
 _RIGHT = CodedConcept(value="24028007", scheme_designator="SCT", meaning="Right")
 _DIAMETER = CodedConcept(value="81827009", scheme_designator="SCT", meaning="Diameter")
 _MEAN = CodedConcept(value="373098007", scheme_designator="SCT", meaning="Mean")
@@ -49,7 +47,10 @@ _SHORT_AXIS = CodedConcept(value="103340004", scheme_designator="SCT", meaning="
 
 
 def ai_report(ct: DemoCt, calendar: DemoCalendar, lung_rads: str) -> Dataset:
-    """The structured report with the category that the AI claims; unverified, its evidence is the nodule's slice."""
+    """The structured report with the category that the AI claims; unverified, its evidence is the nodule's slice.
+
+    Its dates are the library's; the caller sets the story's.
+    """
     evidence = ct_header(ct, calendar, ct.nodule_slice)
     report = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=_observer()),
@@ -69,10 +70,9 @@ def ai_report(ct: DemoCt, calendar: DemoCalendar, lung_rads: str) -> Dataset:
         is_complete=True,
         is_final=False,
         is_verified=False,
-        requested_procedures=[_requested_procedure(ct)],
+        requested_procedures=[requested_procedure(ct)],
         series_description="AI lung nodule result",
     )
-    _date(document, ct, calendar)
     return document
 
 
@@ -105,9 +105,9 @@ def _measured_nodule(ct: DemoCt, evidence: Dataset, lung_rads: str) -> PlanarROI
             graphic_data=_outline(ct),
             source_image=SourceImageForRegion.from_source_image(evidence),
         ),
-        finding_type=_NODULE,
+        finding_type=NODULE,
         algorithm_id=algorithm,
-        finding_sites=[FindingSite(anatomic_location=_UPPER_LOBE, laterality=_RIGHT)],
+        finding_sites=[FindingSite(anatomic_location=UPPER_LOBE, laterality=_RIGHT)],
         measurements=[
             Measurement(name=name, value=round(size, 1), unit=_MILLIMETRE, derivation=derivation)
             for name, size, derivation in sizes
@@ -124,7 +124,8 @@ def _outline(ct: DemoCt) -> np.ndarray:
     return np.array([[column - a, row], [column + a, row], [column, row - b], [column, row + b]])
 
 
-def _requested_procedure(ct: DemoCt) -> Dataset:
+def requested_procedure(ct: DemoCt) -> Dataset:
+    """What was asked for, as an item of ReferencedRequestSequence."""
     request = Dataset()
     request.StudyInstanceUID = ct.study_instance_uid
     request.ReferencedStudySequence = []
@@ -135,12 +136,3 @@ def _requested_procedure(ct: DemoCt) -> Dataset:
     request.RequestedProcedureDescription = ct.description
     request.RequestedProcedureCodeSequence = []
     return request
-
-
-def _date(document: Dataset, ct: DemoCt, calendar: DemoCalendar) -> None:
-    """Replace the clock's time, which the library writes, by the story's."""
-    made = calendar.at(ct.days_ago, ct.clock) + timedelta(minutes=AI_MINUTES_AFTER_SCAN)
-    for name in ("Series", "Content", "InstanceCreation"):
-        setattr(document, f"{name}Date", dicom_date(made))
-        setattr(document, f"{name}Time", dicom_time(made))
-    document.TimezoneOffsetFromUTC = made.strftime("%z")

@@ -228,10 +228,14 @@ class DemoCtScan(DemoExamination):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoCt(DemoCtScan):
-    """One plain chest CT with a nodule. `with_ai_report` adds a TID 1500 SR series."""
+    """One plain chest CT with a nodule.
+
+    `with_ai_report` adds a TID 1500 SR series; `with_marks` the radiologist's key images (KO) and a segmentation (SEG).
+    """
 
     phantom: ChestPhantom
     with_ai_report: bool = False
+    with_marks: bool = False
 
     @property
     def report_series_instance_uid(self) -> str:

@@ -3,7 +3,8 @@
 - 364 days ago: first low-dose CT, solid nodule of 6.0 mm in the right upper lobe, Lung-RADS 3, CT in 6 months advised. She
   did not come.
 - 3 days ago: low-dose CT, the nodule measures 9.0 mm, so it grew by 3 mm within 12 months: the radiologist says 4B. The AI,
-  which compared with nothing, says 4A.
+  which compared with nothing, says 4A. The radiologist picked the two slices through the nodule as key images; the AI also
+  segmented it.
 
 Both studies are stored uncompressed.
 """
@@ -81,6 +82,7 @@ CURRENT = DemoCt(
     transfer_syntax=ExplicitVRLittleEndian,
     dose=LOW_DOSE,
     with_ai_report=True,
+    with_marks=True,
 )
 
 _PRIOR_TEXT = """LOW-DOSE CT OF THE CHEST (screening, first examination)

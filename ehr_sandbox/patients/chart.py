@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import time, timedelta
 from hashlib import sha1
 
-from ehr_sandbox.demo_sr import AI_MINUTES_AFTER_SCAN
-from ehr_sandbox.demo_study import ACCESSION_SYSTEM, MRN_SYSTEM, Coding, DemoCalendar, DemoCt, DemoExamination, DemoPerson
+from ehr_sandbox.demo_derived import DemoDerived, derived_series
+from ehr_sandbox.demo_marks import KEY_IMAGE_TEXT
+from ehr_sandbox.demo_study import ACCESSION_SYSTEM, MRN_SYSTEM, Coding, DemoCalendar, DemoExamination, DemoPerson
 from ehr_sandbox.patients import codings
 from ehr_sandbox.patients.elements import UCUM, Json, coding, concept, reference
 from ehr_sandbox.patients.hospital import ENDPOINT, GENERALIST, ORGANIZATION, RADIOLOGIST
@@ -166,9 +167,9 @@ class Chart:
     def imaging_study(self, ct: DemoExamination, reason: str) -> Json:
         """The study as the PACS holds it, series by series."""
         start = self.calendar.at(ct.days_ago, ct.clock)
-        ai = [self._ai_series(ct)] if isinstance(ct, DemoCt) and ct.with_ai_report else []
-        series = [self._image_series(ct), *ai]
-        modalities = [codings.MODALITIES[ct.modality], *([codings.SR] if ai else [])]
+        derived = derived_series(ct)
+        series = [self._image_series(ct), *(self._derived_series(ct, one) for one in derived)]
+        modalities = [codings.MODALITIES[one] for one in (ct.modality, *(made.modality for made in derived))]
         return {
             "resourceType": "ImagingStudy",
             "id": ct.key,
@@ -212,16 +213,23 @@ class Chart:
             ],
         }
 
-    def _ai_series(self, ct: DemoCt) -> Json:
-        made = self.calendar.at(ct.days_ago, ct.clock) + timedelta(minutes=AI_MINUTES_AFTER_SCAN)
+    def _derived_series(self, ct: DemoExamination, which: DemoDerived) -> Json:
+        made = self.calendar.at(ct.days_ago, ct.clock) + timedelta(minutes=which.minutes_after_scan)
+        instance = {
+            "uid": which.sop_instance_uid(ct),
+            "sopClass": {"system": "urn:ietf:rfc:3986", "code": f"urn:oid:{which.sop_class}"},
+            "number": 1,
+            **({"title": KEY_IMAGE_TEXT} if which.modality == "KO" else {}),
+        }
         return {
-            "uid": ct.report_series_instance_uid,
-            "number": 100,
-            "modality": coding(codings.SR),
-            "description": "AI lung nodule result",
+            "uid": which.series_instance_uid(ct),
+            "number": which.series_number,
+            "modality": coding(codings.MODALITIES[which.modality]),
+            "description": which.description,
             "numberOfInstances": 1,
             "bodySite": coding(ct.body_site),
             "started": made.isoformat(),
+            "instance": [instance],
         }
 
     def report(

@@ -76,9 +76,11 @@ NEVER_SMOKED = Coding(system=_SCT, code="266919005", display="Never smoked tobac
 
 CT = Coding(system=_DCM, code="CT", display="Computed Tomography")
 SR = Coding(system=_DCM, code="SR", display="Structured Report Document")
+KO = Coding(system=_DCM, code="KO", display="Key Object Selection")
+SEG = Coding(system=_DCM, code="SEG", display="Segmentation")
 MG = Coding(system=_DCM, code="MG", display="Mammography")
 DX = Coding(system=_DCM, code="DX", display="Digital Radiography")
-MODALITIES = {one.code: one for one in (CT, DX, MG)}
+MODALITIES = {one.code: one for one in (CT, DX, KO, MG, SEG, SR)}
 STUDY_PAYLOAD = Coding(system=_DCM, code="113014", display="Study")
 RADIOLOGY = Coding(system=f"{_TERMINOLOGY}/v2-0074", code="RAD", display="Radiology")
 LOINC_RADIOLOGY = Coding(system=_LOINC, code="LP29684-5", display="Radiology")
