@@ -197,6 +197,7 @@ class Callback:
             user=identity.fhir_user if identity else None,
             tenant=response.tenant,
             need_patient_banner=response.need_patient_banner,
+            style_url=response.style_url,
             named_studies=(*asked, *response.context.studies),
         )
 

@@ -15,6 +15,7 @@ from fhir_imaging.uids import is_uid
 from smart_app.named_study import FHIR_ID, NamedStudy, from_identifier, from_reference
 
 _MAX_LABEL = 200
+_MAX_ADDRESS = 2000
 _RESOURCE_PATH = re.compile(
     r"/?studies/(?P<study>[0-9.]+)(?:/series/(?P<series>[0-9.]+)(?:/instances/(?P<instance>[0-9.]+))?)?", re.ASCII
 )
@@ -38,6 +39,8 @@ class TokenResponse:
     intent: str | None = None
     """What the user is about to do, in the EHR's own words; none is known here, so the usual page is shown (A30)."""
     further_patients: tuple[FurtherPatient, ...] = ()
+    style_url: str | None = None
+    """Where the EHR's style for its apps stands (A31); its address is its version."""
 
     def contradicts(self, patient: str, bases: Collection[str]) -> bool:
         """Whether the grant names another patient for one of these FHIR bases (A32); without final slashes."""
@@ -79,6 +82,7 @@ def read_token_response(body: Mapping[str, Any]) -> TokenResponse | None:
         tenant=_label(body.get("tenant")),
         intent=_label(body.get("intent")),
         further_patients=tuple(_further_patients(body)),
+        style_url=_address(body.get("smart_style_url")),
     )
 
 
@@ -126,6 +130,12 @@ def _label(value: object) -> str | None:
     """A short opaque word of the EHR's."""
     words = text(value)
     return words if words and len(words) <= _MAX_LABEL and words.isprintable() else None
+
+
+def _address(value: object) -> str | None:
+    """A web address as it stands; who may be asked is decided where it is asked."""
+    words = text(value)
+    return words if words and len(words) <= _MAX_ADDRESS and words.isprintable() else None
 
 
 def _fhir_id(value: object) -> str | None:

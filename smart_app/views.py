@@ -14,6 +14,7 @@ from smart_app.ohif import ViewerNotInstalled
 from smart_app.pages import explained, refusal_page
 from smart_app.services import SmartAppServices
 from smart_app.session_views import add_session_routes, add_token_routes
+from smart_app.style_views import add_style_routes
 from smart_app.viewer_views import add_shell_routes, add_viewer_routes
 
 
@@ -27,6 +28,7 @@ def create_blueprint(services: SmartAppServices) -> Blueprint:
     add_display_routes(blueprint, services)
     add_session_routes(blueprint, services)
     add_token_routes(blueprint, services)
+    add_style_routes(blueprint, services)
     add_viewer_routes(blueprint, services)
     add_shell_routes(blueprint, services)
 

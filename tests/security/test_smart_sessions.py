@@ -238,8 +238,8 @@ def test_what_has_ended_is_swept_away_at_the_next_launch(world: World) -> None:
     before = stored_records(world)
     world.another_clinician().launches(world.ehr)
 
-    assert before == 2
-    assert stored_records(world) == 2
+    assert before == 3, "the launch, its session, and the browser's list of its sessions"
+    assert stored_records(world) == 3
 
 
 def test_tokens_are_not_readable_in_the_state_directory(world: World, tmp_path: Path) -> None:
