@@ -24,6 +24,7 @@ INVARIANTS = (
     "ord-1",
 )
 HOOKS = tuple(f"R{number}" for number in range(1, 41))
+LAUNCH = tuple(f"A{number}" for number in range(1, 45))
 _NUMBERED = (("X", 25), ("F", 7), ("Y", 11), ("O", 6), ("N", 8), ("T", 11), ("M", 9))
 CLINICAL = (
     *(f"X{number}" for number in range(1, 26)),
@@ -52,6 +53,7 @@ REFERENCES: Mapping[str, Reference] = {
         files=r"test_(?:cds|findings|demo_patients|study|wrong_claims)\w*",
         elsewhere=frozenset({f"X{number}" for number in range(1, 26)} | {"T10"}),
     ),
+    "launch": Reference(ids=LAUNCH, files=r"test_(?:smart|whole_way|gateway_token_checks)\w*"),
 }
 # These name ids without testing what they ask for.
 _ABOUT_CITATIONS = ("test_cds_requirements", "test_citations", "test_mutation_table", "test_documentation")
@@ -65,16 +67,19 @@ def cited_in_words(words: str) -> frozenset[str]:
 
 
 def cited_in_name(name: str) -> frozenset[str]:
-    """The ids with which a test's name begins: ``test_r27_r28_cds_resp_6_suggestions_…`` cites three."""
+    """The ids with which a test's name begins: ``test_r27_r28_cds_resp_6_suggestions_…`` cites three.
+
+    ``app_`` before an id is the launch's own mark, as specifications write ``APP-A10``.
+    """
     found: set[str] = set()
-    rest = name.removeprefix("test_")
+    rest = name.removeprefix("test_").removeprefix("app_")
     while match := _LEADING.match(rest):
         found.add(_BY_LOWER[match[1]])
-        rest = rest[match.end() :]
+        rest = rest[match.end() :].removeprefix("app_")
     return frozenset(found)
 
 
-_BY_LOWER = {one.lower().replace("-", "_"): one for one in (*HOOKS, *INVARIANTS, *CLINICAL)}
+_BY_LOWER = {one.lower().replace("-", "_"): one for one in (*HOOKS, *INVARIANTS, *CLINICAL, *LAUNCH)}
 _LEADING = re.compile(r"(" + "|".join(sorted(_BY_LOWER, key=len, reverse=True)) + r")_(?:to_|and_)?")
 
 

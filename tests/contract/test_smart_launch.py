@@ -91,7 +91,7 @@ def test_a12_a_long_request_goes_by_post_where_the_ehr_offers_it(tmp_path: Path)
     assert "form-action" not in page.headers["Content-Security-Policy"]
 
 
-def test_a31_an_empty_start_shows_what_the_app_is(clinician: Clinician) -> None:
+def test_an_empty_start_shows_what_the_app_is(clinician: Clinician) -> None:
     page = clinician.opens("/launch")
 
     assert page.status_code == 200
