@@ -252,12 +252,16 @@ def a_browser(chromium_path: str) -> Iterator[Browser]:
 
 
 @contextmanager
-def opened_list(browser: Browser, server: ListServer, *, width: int = 1400, **more: Any) -> Iterator[Page]:
+def opened_list(
+    browser: Browser, server: ListServer, *, width: int = 1400, height: int = 900, scripts: Sequence[str] = (), **more: Any
+) -> Iterator[Page]:
     """The list on screen; afterwards no script may have failed and nothing may have been refused by the page's policy."""
     with serving(server.app(), server.port) as base:
-        context = browser.new_context(viewport={"width": width, "height": 900}, **more)
+        context = browser.new_context(viewport={"width": width, "height": height}, **more)
         context.set_default_timeout(15_000)
         page = context.new_page()
+        for script in scripts:
+            page.add_init_script(script)
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)
