@@ -2,14 +2,15 @@
 // which hides the images. All words stand in the HTML.
 //
 // startViewerPage(root, { frame }) begins; `root` holds what templates/smart/viewer.html writes into the body, `frame` is
-// the viewer's iframe where it is not in there. The answer: { send(command), adopt(page), stop() }.
+// the viewer's iframe where it is not in there, `isReady` whether that one has already said so. The answer:
+// { send(command), adopt(page), stop() }.
 import { ReportPanel } from "./viewer-panel.js";
 
 const POLL_MS = 30000;
 const PAGE = "imaging-cds-page";
 
-export function startViewerPage(root, { frame = root.querySelector("#viewer") } = {}) {
-  const page = new ViewerPage(root, frame);
+export function startViewerPage(root, { frame = root.querySelector("#viewer"), isReady = false } = {}) {
+  const page = new ViewerPage(root, frame, isReady);
   page.start();
   return page;
 }
@@ -19,11 +20,12 @@ class ViewerPage {
   #frame;
   #panel;
   #stopping = new AbortController();
-  #isReady = false;
+  #isReady;
 
-  constructor(root, frame) {
+  constructor(root, frame, isReady) {
     this.#root = root;
     this.#frame = frame;
+    this.#isReady = isReady;
     this.#panel = new ReportPanel(root, this.#stopping.signal);
   }
 
@@ -36,6 +38,7 @@ class ViewerPage {
     this.#root.addEventListener("submit", (event) => void this.#openWindow(event), { signal });
     window.addEventListener("popstate", () => void this.#follow(location.href, { isBack: true }), { signal });
     this.#panel.start();
+    if (this.#isReady) this.send({ type: "contents" });
     this.#poll();
   }
 

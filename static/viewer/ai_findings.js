@@ -1,6 +1,7 @@
 // Draws what an AI measured (a TID 1500 report by a device) on the slice it was measured on, as soon as the report's
 // metadata is there, and says whether a person has signed it. OHIF itself draws third-party reports only after the
 // reader opens the report's own viewport; it would also let them be edited and saved as the reader's.
+import { measured } from "./key_objects.js";
 import { readMeasurementReport } from "./sr_measurements.js";
 
 const TOOL_NAME = "ImagingCdsAiFindings";
@@ -138,10 +139,6 @@ export function wordsFor(report, region) {
     ...region.measurements.map(measured),
     ...region.evaluations,
   ];
-}
-
-function measured({ name, derivation, value, unit }) {
-  return `${name}${derivation ? ` (${derivation})` : ""} ${value} ${unit}`.trim();
 }
 
 // The corners to join for one graphic. PS3.3 C.18.6.1.2: ELLIPSE gives the ends of the major, then of the minor axis;

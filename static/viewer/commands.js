@@ -5,11 +5,13 @@
 //   { type: "open", studies: [uid, …], dataSource?, series?, instance?, protocol? }
 //   { type: "jump", study, series, instance }
 //   { type: "compare", studies: [current, prior], dataSource? }
+//   { type: "contents" }                             asks for the "contents" of the studies once more
 // Viewer to page, each with `source: "imaging-cds-viewer"`:
 //   { event: "ready" }                               commands are taken from now on
 //   { event: "first-image", study, instance }        the first picture after each opening has been drawn
 //   { event: "jumped", study, instance }             the slice asked for is on the screen
 //   { event: "failed", type, reason }                "unknown-command", "not-uids", "not-found", "not-ready"
+// contents.js, keys.js and main.js tell more: "contents", "leave-images", "session-ended".
 import { COMPARE_PROTOCOL } from "./compare_protocol.js";
 import { imagePlace, instancesOf, showImage } from "./slices.js";
 
@@ -25,11 +27,14 @@ export class Commands {
   #tell;
   #managers = null;
   #awaitsPicture = true;
+  #picture = null;
+  #onContents;
 
-  // `tell` gets each event for the page around the viewer.
-  constructor(page, tell) {
+  // `tell` gets each event for the page around the viewer; `onContents` is called when it asks for the contents again.
+  constructor(page, tell, onContents = () => {}) {
     this.#page = page;
     this.#tell = tell;
+    this.#onContents = onContents;
     page.addEventListener("message", (event) => {
       const isOurPage = event.origin === page.location.origin && event.source === page.parent && page.parent !== page;
       if (isOurPage && event.data?.source === PAGE) void this.#obey(event.data);
@@ -51,6 +56,7 @@ export class Commands {
   async #obey(command) {
     const refusal = faultOf(command);
     if (refusal) return this.#fail(command, refusal);
+    if (command.type === "contents") return this.#onContents();
     if (command.type === "jump") return this.#jump(command);
     const protocol = command.type === "compare" ? COMPARE_PROTOCOL : command.protocol;
     return this.#open({ ...command, protocol });
@@ -58,12 +64,19 @@ export class Commands {
 
   async #open(command) {
     const { studies, series, instance } = command;
-    if (this.#isShown(studies, command.protocol) && instance) return this.#jump({ study: studies[0], series, instance });
+    if (this.#isShown(studies, command.protocol)) return this.#showAgain({ study: studies[0], series, instance });
     const target = { to: viewerRoute(command), options: { replace: true } };
     this.#awaitsPicture = true;
+    this.#picture = null;
     const navigate = () => this.#managers.commandsManager.run("navigateHistory", target);
     // Until the viewer has drawn itself for the first time there is nothing that could navigate.
     if (!(await this.#untilDone(() => this.#managers !== null && didRun(navigate)))) this.#fail(command, "not-ready");
+  }
+
+  // What is loaded already (ahead of the click, say) is not loaded again.
+  #showAgain({ study, series, instance }) {
+    if (this.#picture) this.#tell({ event: "first-image", ...this.#picture });
+    return instance ? this.#jump({ type: "jump", study, series, instance }) : undefined;
   }
 
   async #jump(command) {
@@ -105,6 +118,7 @@ export class Commands {
     const wanted = new URLSearchParams(this.#page.location.search).get("StudyInstanceUIDs")?.split(",") ?? [];
     if (!wanted.includes(study)) return;
     this.#awaitsPicture = false;
+    this.#picture = { study, instance };
     this.#tell({ event: "first-image", study, instance });
   }
 
@@ -117,6 +131,7 @@ export class Commands {
 export function faultOf(command) {
   const isUid = (value) => typeof value === "string" && value.length <= 64 && UID.test(value);
   const mayBeUid = (value) => value === undefined || value === null || isUid(value);
+  if (command.type === "contents") return null;
   if (command.type === "jump") {
     return isUid(command.study) && isUid(command.instance) && mayBeUid(command.series) ? null : "not-uids";
   }

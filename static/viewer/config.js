@@ -1,4 +1,5 @@
 import { compareExtension } from "./compare_protocol.js";
+import { hotkeyBindings } from "./hotkeys.js";
 
 // OHIF's configuration for one launch. The study list, uploads, tours, the investigational-use bar (our own page says
 // what the viewer is not cleared for) and every mode but the basic one are off.
@@ -17,7 +18,10 @@ export function viewerConfig(page, launch, keeper, extensions) {
       extensions: [tokenExtension(keeper), readOnlyExtension(), compareExtension(), ...extensions],
       modes: [],
       modesConfiguration: { [MODE]: modeChanges(page.innerWidth) },
-      customizationService: { global: [{ "ohif.tours": { $set: [] } }] },
+      customizationService: { global: [customizations()] },
+      // The page around the viewer names product and patient; in a narrow window they would lie over the tools.
+      whiteLabeling: { createLogoComponentFn: (react) => react.createElement("span") },
+      showPatientInfo: "disabled",
       showStudyList: false,
       showLoadingIndicator: true,
       showWarningMessageForCrossOrigin: false,
@@ -31,6 +35,22 @@ export function viewerConfig(page, launch, keeper, extensions) {
       defaultDataSourceName: launch.wadoRoots[0].name,
       dataSources: launch.wadoRoots.map(dataSource),
     };
+  };
+}
+
+// What clinicians who look something up use, in one row that fits a narrow window. Capture is left out: a picture file with
+// the patient's name on it would leave by the download folder, unseen by the audit trail.
+function customizations() {
+  return {
+    "ohif.tours": { $set: [] },
+    "ohif.hotkeyBindings": { $set: hotkeyBindings },
+    "cornerstone.toolbarSections": {
+      $merge: {
+        primary: ["WindowLevel", "Zoom", "Pan", "MeasurementTools", "Layout", "Crosshairs", "MoreTools"],
+        MeasurementTools: ["Length", "Bidirectional", "ArrowAnnotate", "EllipticalROI", "CircleROI", "Angle", "Probe"],
+        MoreTools: ["Reset", "rotate-right", "flipHorizontal", "invert", "ImageSliceSync", "ReferenceLines", "Magnify", "Cine", "StackScroll", "TagBrowser"],
+      },
+    },
   };
 }
 

@@ -3,6 +3,8 @@ import { keepKnownQuery } from "./address.js";
 import { AiFindings } from "./ai_findings.js";
 import { Commands } from "./commands.js";
 import { viewerConfig } from "./config.js";
+import { StudyContents } from "./contents.js";
+import { leaveByF6 } from "./keys.js";
 import { showEndNotice, showTrouble, tellParent } from "./notice.js";
 import { renderingExtension } from "./rendering.js";
 import { guardRequests } from "./requests.js";
@@ -32,6 +34,13 @@ guardRequests(window, launch.wadoRoots.map((root) => root.root), keeper, watch);
 keeper.start();
 document.addEventListener("visibilitychange", () => keeper.renewIfDue());
 
+const tell = (event) => tellParent(window, event);
 const aiFindings = new AiFindings(window, { showsUnsigned: launch.showsUnsignedAi });
-const commands = new Commands(window, (event) => tellParent(window, event));
-window.config = viewerConfig(window, launch, keeper, [renderingExtension(window), aiFindings.extension(), commands.extension()]);
+const contents = new StudyContents(window, tell);
+// A patient or proxy is shown pictures and released reports, no measurements.
+const mayTell = launch.showsUnsignedAi;
+const commands = new Commands(window, tell, () => mayTell && contents.tellAgain());
+const extensions = [renderingExtension(window), aiFindings.extension(), commands.extension()];
+if (mayTell) extensions.push(contents.extension());
+leaveByF6(window, tell);
+window.config = viewerConfig(window, launch, keeper, extensions);

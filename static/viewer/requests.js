@@ -1,27 +1,29 @@
 // Every request that the page sends passes here. Beneath this launch's DICOMweb roots the current token is set at the
 // moment of sending, a 401 is answered by one renewal and one repetition; anywhere else an Authorization header is
 // taken off, so that the token never reaches another server. What became of a request beneath the roots is told to
-// `watch`: it is called with the address, and its answer with the status (0: no answer, null: no longer wanted).
+// `watch`: it is called with the address, and its answer with the status (0: no answer, null: no longer wanted). Nothing is
+// sent before the promise that `admit` gives for its address is kept.
 
-export function guardRequests(page, roots, keeper, watch = () => () => {}) {
+export function guardRequests(page, roots, keeper, watch = () => () => {}, admit = null) {
   const isGuarded = (address) => {
     const { href } = new URL(address, page.location.href);
     return roots.some((root) => href.startsWith(`${root}/`));
   };
-  page.XMLHttpRequest = guardedRequestClass(page.XMLHttpRequest, isGuarded, keeper, watch);
-  page.fetch = guardedFetch(page.fetch.bind(page), isGuarded, keeper, watch);
+  page.XMLHttpRequest = guardedRequestClass(page.XMLHttpRequest, isGuarded, keeper, watch, admit);
+  page.fetch = guardedFetch(page.fetch.bind(page), isGuarded, keeper, watch, admit);
 }
 
 function isAuthorization(name) {
   return String(name).toLowerCase() === "authorization";
 }
 
-function guardedFetch(send, isGuarded, keeper, watch) {
+function guardedFetch(send, isGuarded, keeper, watch, admit) {
   return async (input, init) => {
     const address = input instanceof Request ? input.url : String(input);
     const request = new Request(input, init);
     request.headers.delete("Authorization");
     if (!isGuarded(address)) return send(request);
+    if (admit) await admit(address);
     const settle = watch(address);
     try {
       const response = await sendWithToken(send, request, keeper);
@@ -50,7 +52,7 @@ function withToken(request, token) {
   return request;
 }
 
-function guardedRequestClass(Base, isGuarded, keeper, watch) {
+function guardedRequestClass(Base, isGuarded, keeper, watch, admit) {
   const SEEN = ["readystatechange", "loadstart", "progress", "load", "error", "abort", "timeout", "loadend"];
 
   return class GuardedRequest extends Base {
@@ -89,6 +91,12 @@ function guardedRequestClass(Base, isGuarded, keeper, watch) {
     send(body = null) {
       if (!this.#guarded) return super.send(body);
       this.#body = body;
+      if (!admit) return this.#begin();
+      const opening = this.#opening;
+      void admit(opening[1]).then(() => !this.#aborted && opening === this.#opening && this.#begin());
+    }
+
+    #begin() {
       this.#settle = watch(this.#opening[1]);
       void keeper.current().then((token) => this.#sendWith(token));
     }

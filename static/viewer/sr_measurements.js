@@ -1,5 +1,6 @@
 // Reads the measured regions of a DICOM TID 1500 report from the metadata that OHIF has naturalised (keywords as keys,
 // sequences as arrays). Pure: no viewer, no page. Spec: PS3.16 TID 1500, 1410, 1411, 1002, 1004; PS3.3 C.18.6, C.18.9.
+import { codeOf, items, meaningOf, nameOf, textOf } from "./dicom_items.js";
 
 const IMAGING_MEASUREMENT_REPORT = "126000";
 const MEASUREMENT_GROUP = "125007";
@@ -76,25 +77,4 @@ function collect(content, matches, found) {
     if (matches(item)) found.push(item);
     else collect(items(item.ContentSequence), matches, found);
   }
-}
-
-function items(sequence) {
-  if (sequence === undefined || sequence === null) return [];
-  return Array.isArray(sequence) ? sequence : [sequence];
-}
-
-function codeOf(sequence) {
-  return items(sequence)[0]?.CodeValue ?? null;
-}
-
-function meaningOf(sequence) {
-  return items(sequence)[0]?.CodeMeaning ?? "";
-}
-
-function nameOf(item) {
-  return codeOf(item.ConceptNameCodeSequence);
-}
-
-function textOf(content, code) {
-  return content.find((item) => nameOf(item) === code)?.TextValue ?? "";
 }
