@@ -131,6 +131,10 @@ class Gathering:
             if one.next_url is not None and key not in self._under_way:
                 self._ask(key)
 
+    def wait_longer(self, busy: BusyPolicy) -> None:
+        """From now on a busy server is waited for as somebody does who is told of it."""
+        self._busy = busy
+
     def stop(self) -> None:
         """Nothing more is asked."""
         self._follows = False

@@ -48,6 +48,7 @@ class Inquiry:
 
     def __init__(self, services: SmartAppServices, live: LiveSession, study: StudyInstanceUID | None = None) -> None:
         self.session = live.session
+        self.sleep = services.sleep
         self._services = services
         self._live = live
         self._study = study
@@ -137,7 +138,13 @@ class Inquiry:
             facts["answer"] = f"HTTP {error.status}"
         if isinstance(error, UpstreamRefused) and error.status == 403:
             return ExplainedRefusal(Reason.NO_IMAGING_PERMISSION, facts=facts)
+        if isinstance(error, UpstreamError) and error.status in _NOT_OFFERED:
+            return ExplainedRefusal(Reason.NO_IMAGING_SERVICE, facts=facts)
         return ExplainedRefusal(Reason.IMAGING_UNAVAILABLE, facts=facts)
+
+
+_NOT_OFFERED = (404, 405, 501)
+"""How a FHIR server answers a search of a resource type that it does not have."""
 
 
 def look_up(services: SmartAppServices, live: LiveSession, study: StudyInstanceUID | None = None) -> PatientImaging:

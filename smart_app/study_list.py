@@ -8,7 +8,7 @@ Spec: smart-launch.md §8 (study list, wrong-patient guard), SMART Imaging Acces
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -75,6 +75,10 @@ class StudyRow:
         regions = (region.replace("-", " ") for region in self.regions if region != OTHER)
         said = (words for report in self.reports for words in (report.conclusion, report.who))
         return " ".join(part for part in (*parts, *regions, *said) if part).lower()
+
+    def with_reports(self, reports: tuple[ReportRow, ...]) -> StudyRow:
+        """The same study with reports that came later."""
+        return replace(self, reports=reports)
 
     def is_prior_of(self, opened: StudyRow) -> bool:
         """Whether this is an earlier study of the same region by the same kind of machine."""

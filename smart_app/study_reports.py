@@ -96,8 +96,12 @@ class ReportsByStudy:
 
     def of(self, study: ImagingStudy) -> tuple[ReportRow, ...]:
         """The study's reports in the order in which they came."""
-        found = self._rows.get(study.resource_id or "", {}) | self._rows.get(f"accession {study.accession}", {})
-        found |= self._rows.get(f"uid {study.study_instance_uid}", {})
+        return self.of_study(study.resource_id, study.accession, study.study_instance_uid)
+
+    def of_study(self, resource_id: str | None, accession: str | None, study_instance_uid: str) -> tuple[ReportRow, ...]:
+        """The same for a study by its names."""
+        found = self._rows.get(resource_id or "", {}) | self._rows.get(f"accession {accession}", {})
+        found |= self._rows.get(f"uid {study_instance_uid}", {})
         return tuple(row for _, row in sorted(found.items(), key=lambda one: one[0]))
 
 

@@ -62,8 +62,10 @@ def test_no_studies_is_said_in_words(world: World) -> None:
 def test_every_page_of_the_list_is_read(world: World) -> None:
     next_url = f"{world.ehr.fhir_base}/ImagingStudy?page=2"
     second = imaging_study("2.25.77", study_id="s2", description="CT of page two")
-    world.ehr.fhir_answers = [bundle(imaging_study(), wado_endpoint(), next_url=next_url), bundle(second)]
-    page = world.clinician.launches(world.ehr)
+    pages = [bundle(imaging_study(), wado_endpoint(), next_url=next_url), bundle(second)]
+    world.clinician.launches(world.ehr)
+    world.ehr.fhir_answers = [*pages]
+    page = world.clinician.get(f"/s/{world.clinician.session}/studies?whole=1")
 
     assert "CT chest" in page.text
     assert "CT of page two" in page.text
@@ -71,11 +73,16 @@ def test_every_page_of_the_list_is_read(world: World) -> None:
 
 
 def test_a_paging_link_to_another_server_gets_no_token(world: World) -> None:
-    world.ehr.fhir_answers = [bundle(imaging_study(), next_url="http://127.0.0.1:9/fhir/ImagingStudy?page=2")]
-    page = world.clinician.launches(world.ehr)
+    odd = bundle(imaging_study(), next_url="http://127.0.0.1:9/fhir/ImagingStudy?page=2")
+    world.ehr.fhir_answers = [odd, odd]
+    first = world.clinician.launches(world.ehr)
+    rest = world.clinician.get(f"/s/{world.clinician.session}/studies/stream")
+    whole = world.clinician.get(f"/s/{world.clinician.session}/studies?whole=1")
 
-    assert page.status_code == 502
-    assert "cannot be had" in page.text
+    assert first.status_code == 200
+    assert "cannot be had" in rest.text.splitlines()[-1]
+    assert whole.status_code == 502
+    assert "cannot be had" in whole.text
 
 
 def test_c7_a_busy_server_is_asked_again_after_its_retry_after(world: World) -> None:
