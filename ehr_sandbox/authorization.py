@@ -9,6 +9,7 @@ import time
 import uuid
 from dataclasses import dataclass, replace
 
+from ehr_sandbox.faults import FaultDesk
 from ehr_sandbox.oauth_context import Grant, IssuedToken, LaunchContext
 from ehr_sandbox.oauth_keys import load_rs256_key
 from ehr_sandbox.oauth_records import AuthorizationRecords
@@ -36,6 +37,7 @@ class Authorization:
     def __init__(self, settings: SandboxSettings) -> None:
         """Open or create the keys and records in the state directory."""
         self.settings = settings
+        self.faults = FaultDesk(discovery=settings.discovery_faults)
         self.records = AuthorizationRecords(settings.state_dir / "authorization.sqlite3")
         self.signer = TokenSigner(settings=settings, key=load_rs256_key(settings.state_dir / "authorization-signing-key.pem"))
 

@@ -20,8 +20,8 @@ _INTERACTIONS = (
 )
 
 
-def capability_statement(settings: SandboxSettings) -> Resource:
-    """The CapabilityStatement of this server."""
+def capability_statement(settings: SandboxSettings, *, with_oauth_uris: bool = True) -> Resource:
+    """The CapabilityStatement of this server; `with_oauth_uris` is a fault switch."""
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -31,14 +31,17 @@ def capability_statement(settings: SandboxSettings) -> Resource:
         "format": ["application/fhir+json", "json"],
         "software": {"name": "imaging-cds sandbox EHR"},
         "implementation": {"description": "Sandbox EHR with synthetic patients", "url": settings.fhir_base},
-        "rest": [_rest(settings)],
+        "rest": [_rest(settings, with_oauth_uris=with_oauth_uris)],
     }
 
 
-def _rest(settings: SandboxSettings) -> Resource:
+def _rest(settings: SandboxSettings, *, with_oauth_uris: bool) -> Resource:
+    security = _security(settings)
+    if not with_oauth_uris:
+        del security["extension"]
     return {
         "mode": "server",
-        "security": _security(settings),
+        "security": security,
         "resource": [_resource(resource_type) for resource_type in sorted(SEARCH_PARAMETERS)],
         "interaction": [{"code": "transaction"}, {"code": "batch"}],
         "searchParam": _search_parameters("Basic", ("_id", "_lastUpdated", "_profile", "_security", "_tag")),

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from flask import Request
 
+from ehr_sandbox.faults import retry_headers
 from ehr_sandbox.fhir_access import Access, full_access
 from ehr_sandbox.fhir_faults import FhirFault, invalid
 from ehr_sandbox.oauth_context import Grant
@@ -33,7 +34,15 @@ def caller(request: Request, services: SandboxServices) -> Access:
         reason = "the access token is unknown, expired, revoked or meant for another server"
         raise _unauthorized(services, reason, "invalid_token")
     grant, claims = found
+    _fail_deliberately(request, services, grant)
     return access_of_grant(grant, str(claims["scope"]), services)
+
+
+def _fail_deliberately(request: Request, services: SandboxServices, grant: Grant) -> None:
+    faults = grant.context.faults
+    resource_type = str((request.view_args or {}).get("resource_type", ""))
+    if services.authorization.faults.refuses(faults, grant.grant_id, resource_type):
+        raise FhirFault(503, "transient", "the server is overloaded; come back later", retry_headers(faults))
 
 
 def access_of_grant(grant: Grant, scope: str, services: SandboxServices) -> Access:

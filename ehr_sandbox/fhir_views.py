@@ -57,7 +57,8 @@ def add_cors(response: Response) -> Response:
 @blueprint.get("/metadata")
 def metadata() -> Response:
     """The CapabilityStatement, without a token."""
-    return fhir_response(capability_statement(sandbox().settings))
+    faults = sandbox().authorization.faults.discovery
+    return fhir_response(capability_statement(sandbox().settings, with_oauth_uris=not faults.no_oauth_uris))
 
 
 @blueprint.post("/")

@@ -137,7 +137,8 @@ def _granted(services: SandboxServices, pending: PendingAuthorization) -> Respon
 
 
 def _refused(redirect_uri: str, state: str | None, fault: RedirectFault) -> ResponseReturnValue:
-    return _redirected(redirect_uri, {"error": fault.error, "error_description": fault.description, "state": state})
+    answer = {"error": fault.error, "error_description": fault.description, "error_uri": fault.uri, "state": state}
+    return _redirected(redirect_uri, answer)
 
 
 def _redirected(redirect_uri: str, answer: dict[str, str | None]) -> ResponseReturnValue:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ehr_sandbox.settings import Faults
+from ehr_sandbox.faults import Faults, faults_from_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +34,8 @@ class LaunchContext:
 
 def launch_context_from_json(fields: dict[str, Any]) -> LaunchContext:
     """The context that `to_json` wrote."""
-    faults = fields["faults"]
-    return LaunchContext(
-        **{
-            **fields,
-            "fhir_context": tuple(fields["fhir_context"]),
-            "faults": Faults(**{**faults, "denied_scopes": tuple(faults["denied_scopes"])}),
-        }
-    )
+    fhir_context = tuple(fields["fhir_context"])
+    return LaunchContext(**{**fields, "fhir_context": fhir_context, "faults": faults_from_json(fields["faults"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,12 @@
 """Discovery documents of the authorization server, and the public keys."""
 
-from flask import Blueprint, Response, jsonify
+import time
+from collections.abc import Mapping
+
+from flask import Blueprint, Response, abort, jsonify
 
 from ehr_sandbox.cors import allow_any_origin
+from ehr_sandbox.faults import DiscoveryFaults, StyleFault
 from ehr_sandbox.oauth_clients import ASSERTION_ALGORITHMS
 from ehr_sandbox.oauth_scopes import CONTEXT_SCOPES, IDENTITY_SCOPES, REFRESH_SCOPES
 from ehr_sandbox.services import sandbox
@@ -50,11 +54,27 @@ STYLE = {
     "font_family_heading": "system-ui, sans-serif",
 }
 STYLE_VERSION = "1"
+STYLE_FAULTS: Mapping[str, Mapping[str, str]] = {
+    # Values that would break out of a style sheet, load something or cover the page if an app pasted them in.
+    "hostile": {
+        "color_background": "#fff;} body{display:none} /*",
+        "color_error": "url(https://attacker.example/collect)",
+        "color_highlight": "expression(alert(1))",
+        "color_text": "red</style><script>alert(1)</script>",
+        "dim_border_radius": "calc(1px * 99999)",
+        "dim_font_size": "900px",
+        "dim_spacing_size": "-50px",
+        "font_family_body": "x'; background: url(//attacker.example)",
+        "font_family_heading": "@import 'https://attacker.example/a.css'",
+    },
+    "low-contrast": {**STYLE, "color_background": "#ffffff", "color_text": "#e6e6e6", "color_highlight": "#f4f4f4"},
+}
 
 
-def style_url(settings: SandboxSettings) -> str:
+def style_url(settings: SandboxSettings, fault: StyleFault | None = None) -> str:
     """Where the style stands; another style gets another URL, since the URL is the cache version."""
-    return f"{settings.issuer}/style/{STYLE_VERSION}.json"
+    name = STYLE_VERSION if fault is None else f"{STYLE_VERSION}-{fault}"
+    return f"{settings.issuer}/style/{name}.json"
 
 
 @blueprint.after_request
@@ -67,9 +87,11 @@ def add_cors(response: Response) -> Response:
 @blueprint.get("/fhir/.well-known/smart-configuration")
 def smart_configuration() -> Response:
     """SMART App Launch 2.2 discovery; JSON whatever Accept says."""
-    settings = sandbox().settings
-    imaging = IMAGING_CAPABILITIES if settings.serves_imaging else ()
-    document = {
+    settings, faults = sandbox().settings, sandbox().authorization.faults.discovery
+    time.sleep(faults.delay_s)
+    if faults.no_configuration:
+        abort(404)
+    document: dict[str, object] = {
         **_endpoints(settings),
         "grant_types_supported": ["authorization_code"],
         "response_types_supported": ["code"],
@@ -77,9 +99,11 @@ def smart_configuration() -> Response:
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGORITHMS),
         "scopes_supported": _scopes(),
-        "capabilities": [*CAPABILITIES, *imaging],
+        "capabilities": _capabilities(settings, faults),
         "management_endpoint": f"{settings.issuer}/manage",
     }
+    if faults.no_pkce_list:
+        del document["code_challenge_methods_supported"]
     if settings.associated_endpoints:
         document["associated_endpoints"] = [{"url": url, "capabilities": []} for url in settings.associated_endpoints]
     return jsonify(document)
@@ -115,10 +139,27 @@ def style() -> Response:
     return jsonify(STYLE)
 
 
+@blueprint.get(f"/auth/style/{STYLE_VERSION}-<fault>.json")
+def faulty_style(fault: str) -> Response:
+    """A style that an app must not follow blindly."""
+    if fault not in STYLE_FAULTS:
+        abort(404)
+    return jsonify(STYLE_FAULTS[fault])
+
+
+def _capabilities(settings: SandboxSettings, faults: DiscoveryFaults) -> list[str]:
+    missing = {"context-standalone-patient"} if faults.no_standalone_picker else set()
+    if faults.only_v1:
+        missing.add("permission-v2")
+    imaging = IMAGING_CAPABILITIES if settings.serves_imaging else ()
+    return [name for name in (*CAPABILITIES, *imaging) if name not in missing]
+
+
 def _endpoints(settings: SandboxSettings) -> dict[str, object]:
-    issuer = settings.issuer
+    faults = sandbox().authorization.faults.discovery
+    issuer = f"{faults.other_host}/auth" if faults.other_host else settings.issuer
     return {
-        "issuer": issuer,
+        "issuer": faults.issuer or issuer,
         "jwks_uri": f"{issuer}/jwks",
         "authorization_endpoint": f"{issuer}/authorize",
         "token_endpoint": f"{issuer}/token",

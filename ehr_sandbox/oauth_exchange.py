@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ehr_sandbox.authorization import Authorization
+from ehr_sandbox.faults import TOKEN_ENDPOINT, retry_headers
 from ehr_sandbox.oauth_context import Grant, IssuedToken
-from ehr_sandbox.oauth_faults import OAuthFault, invalid_grant, invalid_request
+from ehr_sandbox.oauth_faults import OAuthFault, invalid_grant, invalid_request, unavailable
 from ehr_sandbox.oauth_records import CodeRecord
 from ehr_sandbox.oauth_scopes import is_narrower
 from ehr_sandbox.settings import RegisteredClient
@@ -27,6 +28,7 @@ def exchange_code(authorization: Authorization, client: RegisteredClient, form: 
         if not form.get(name):
             raise invalid_request(f"{name} is missing")
     now = time.time()
+    _fail_deliberately(authorization, authorization.records.grant_of_code(form["code"]))
     record = authorization.records.use_code(form["code"], now)
     if record is None:
         raise invalid_grant("the code is unknown")
@@ -70,8 +72,26 @@ def _with_companions(authorization: Authorization, grant: Grant, now: float) -> 
     refresh_token = _new_refresh_token(authorization, grant, now)
     id_token = None
     if "openid" in grant.scope:
-        id_token = authorization.signer.id_token(grant, int(now), issued.expires_in)
+        dated = int(now) + grant.context.faults.clock_skew_s
+        issuer = grant.context.faults.id_token_issuer or advertised_issuer(authorization)
+        id_token = authorization.signer.id_token(grant, dated, issued.expires_in, issuer=issuer)
     return replace(issued, refresh_token=refresh_token, id_token=id_token)
+
+
+def advertised_issuer(authorization: Authorization) -> str:
+    """The issuer under which the server presents itself: its own, unless it hides behind another host name."""
+    other = authorization.faults.discovery.other_host
+    return f"{other}/auth" if other else authorization.settings.issuer
+
+
+def _fail_deliberately(authorization: Authorization, grant: Grant | None) -> None:
+    if grant is None:
+        return
+    faults = grant.context.faults
+    if authorization.faults.refuses(faults, grant.grant_id, TOKEN_ENDPOINT):
+        raise unavailable(retry_headers(faults))
+    if faults.token_error is not None:
+        raise OAuthFault(faults.token_error, "refused on purpose, to see what the app does")
 
 
 def _new_refresh_token(authorization: Authorization, grant: Grant, now: float) -> str | None:
@@ -101,14 +121,24 @@ def exchange_refresh_token(
         authorization.records.revoke_grant(grant.grant_id, now)
         raise invalid_grant("the refresh token was issued to another client")
     scope = _narrowed(form.get("scope"), grant)
+    _fail_deliberately(authorization, grant)
+    if grant.context.faults.no_new_refresh_token and record.first_use and record.expires_at > now:
+        return _renewed(authorization, grant, scope)
     claimed = authorization.records.use_refresh_token(presented, now)
     if claimed is None or not claimed.first_use:
         authorization.records.revoke_grant(grant.grant_id, now)
         raise invalid_grant("the refresh token was used before; the grant is revoked")
     if claimed.expires_at <= now:
         raise invalid_grant("the refresh token has expired")
-    issued = authorization.access_token(grant, scope)
-    return grant, replace(issued, refresh_token=_new_refresh_token(authorization, grant, now))
+    renewed, issued = _renewed(authorization, grant, scope)
+    return renewed, replace(issued, refresh_token=_new_refresh_token(authorization, grant, now))
+
+
+def _renewed(authorization: Authorization, grant: Grant, scope: str) -> tuple[Grant, IssuedToken]:
+    other = grant.context.faults.refresh_patient
+    if other is not None:
+        grant = replace(grant, context=replace(grant.context, patient=other))
+    return grant, authorization.access_token(grant, scope)
 
 
 def _narrowed(requested: str | None, grant: Grant) -> str:

@@ -20,6 +20,7 @@ class RedirectFault(Exception):
 
     error: str
     description: str
+    uri: str | None = None
 
 
 @dataclass(eq=False)
@@ -37,6 +38,11 @@ def invalid_client(description: str) -> OAuthFault:
 def invalid_grant(description: str) -> OAuthFault:
     """The code or refresh token is not good, or not this client's."""
     return OAuthFault("invalid_grant", description)
+
+
+def unavailable(headers: Mapping[str, str]) -> OAuthFault:
+    """The token endpoint is down for the moment; nothing was used up."""
+    return OAuthFault("temporarily_unavailable", "the authorization server is overloaded", 503, headers)
 
 
 def invalid_request(description: str) -> OAuthFault:

@@ -54,11 +54,17 @@ def refuse_stray_requests() -> ResponseReturnValue | None:
     A page that rebinds its DNS name to this machine comes under another name. A HEAD request or a prefetch would
     spend a launch that the user then finds used.
     """
-    if request.host != urlsplit(sandbox().settings.base_url).netloc:
+    if request.host not in _own_hosts():
         return error_page("This EHR answers under its own address only.", 421)
     if request.method == "HEAD" or "prefetch" in request.headers.get("Sec-Purpose", ""):
         return Response(status=503)
     return None
+
+
+def _own_hosts() -> set[str]:
+    services = sandbox()
+    own = (services.settings.base_url, services.authorization.faults.discovery.other_host)
+    return {urlsplit(url).netloc for url in own if url}
 
 
 def refuse_cross_site_post() -> None:

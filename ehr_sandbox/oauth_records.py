@@ -191,6 +191,12 @@ class AuthorizationRecords:
             )
         return code
 
+    def grant_of_code(self, code: str) -> Grant | None:
+        """The grant behind a code, which is not thereby used."""
+        with self._database.reading() as connection:
+            row = connection.execute("SELECT grant_id FROM code WHERE hash = ?", (secret_hash(code),)).fetchone()
+        return None if row is None else self.live_grant(row["grant_id"])
+
     def use_code(self, code: str, now: float) -> CodeRecord | None:
         """Claim the code; None when it never existed."""
         with self._database.writing() as connection:

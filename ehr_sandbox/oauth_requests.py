@@ -10,9 +10,10 @@ from dataclasses import replace
 from enum import StrEnum
 
 from ehr_sandbox.authorization import Authorization
+from ehr_sandbox.faults import Faults
 from ehr_sandbox.oauth_context import LaunchContext, PendingAuthorization
 from ehr_sandbox.oauth_faults import PageFault, RedirectFault
-from ehr_sandbox.oauth_scopes import REFRESH_SCOPES, grantable, needs_patient
+from ehr_sandbox.oauth_scopes import REFRESH_SCOPES, grantable, in_other_words, needs_patient
 from ehr_sandbox.settings import RegisteredClient, SandboxSettings
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -46,16 +47,17 @@ def read_request(authorization: Authorization, client: RegisteredClient, paramet
     if not requested:
         raise RedirectFault("invalid_scope", "scope is missing")
     context = _launch_context(authorization, client, parameters, requested)
-    denied = (*client.faults.denied_scopes, *context.faults.denied_scopes)
-    scope = grantable(" ".join(requested), client.scopes, denied)
+    context = _with_faults(context, client)
+    _fail_deliberately(context.faults)
+    scope = grantable(" ".join(requested), client.scopes, context.faults.denied_scopes)
     return PendingAuthorization(
         client_id=client.client_id,
         redirect_uri=parameters["redirect_uri"],
         state=parameters.get("state"),
-        scope=_honoured(scope, client, context, is_ehr_launch="launch" in parameters),
+        scope=in_other_words(_honoured(scope, context, is_ehr_launch="launch" in parameters), context.faults.granted_as),
         code_challenge=parameters["code_challenge"],
         nonce=parameters.get("nonce"),
-        context=_with_faults(context, client),
+        context=context,
         is_ehr_launch="launch" in parameters,
     )
 
@@ -102,11 +104,15 @@ def _launch_context(
     return context
 
 
-def _honoured(
-    scope: tuple[str, ...], client: RegisteredClient, context: LaunchContext, *, is_ehr_launch: bool
-) -> tuple[str, ...]:
+def _fail_deliberately(faults: Faults) -> None:
+    if faults.authorize_error is not None:
+        said = faults.authorize_error_description or "refused on purpose, to see what the app does"
+        raise RedirectFault(faults.authorize_error, said, faults.authorize_error_uri)
+
+
+def _honoured(scope: tuple[str, ...], context: LaunchContext, *, is_ehr_launch: bool) -> tuple[str, ...]:
     dropped = set() if is_ehr_launch else {"launch"}
-    if client.faults.no_refresh_token or context.faults.no_refresh_token:
+    if context.faults.no_refresh_token:
         dropped |= set(REFRESH_SCOPES)
     if context.encounter is None:
         # There is no encounter picker, and a scope that cannot be honoured is not granted.
@@ -115,9 +121,9 @@ def _honoured(
 
 
 def _with_faults(context: LaunchContext, client: RegisteredClient) -> LaunchContext:
-    missing = context.faults.missing_patient or client.faults.missing_patient
-    lifetime_s = context.faults.access_token_lifetime_s or client.faults.access_token_lifetime_s
-    faults = replace(context.faults, missing_patient=missing, access_token_lifetime_s=lifetime_s)
+    """A fault of the launch wins over the same one of the client."""
+    denied = (*client.faults.denied_scopes, *context.faults.denied_scopes)
+    faults = replace(context.faults.over(client.faults), denied_scopes=denied)
     return replace(context, faults=faults, ask_consent=context.ask_consent or client.ask_consent)
 
 

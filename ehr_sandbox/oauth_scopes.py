@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl
 
+from ehr_sandbox.faults import GrantedAs
 from ehr_sandbox.fhir_faults import FhirFault
 from ehr_sandbox.fhir_matching import parse_criterion
 from ehr_sandbox.fhir_parameters import SEARCH_PARAMETERS
@@ -107,6 +108,31 @@ def _is_registered(text: str, registered: tuple[str, ...]) -> bool:
         return True
     scope = parse_resource_scope(text)
     return scope is not None and any(allowed.covers(scope) for allowed in resource_scopes(registered))
+
+
+def in_other_words(granted: tuple[str, ...], granted_as: GrantedAs | None) -> tuple[str, ...]:
+    """The granted scopes as servers that follow another habit write them; a fault switch (A17)."""
+    if granted_as is None:
+        return granted
+    reworded = (word for text in granted for word in _reworded(text, granted_as))
+    return tuple(dict.fromkeys(reworded))
+
+
+def _reworded(text: str, granted_as: GrantedAs) -> tuple[str, ...]:
+    scope = parse_resource_scope(text)
+    if scope is None:
+        return (text,)
+    root = f"{scope.level}/{scope.resource_type}"
+    match granted_as:
+        case "identity":
+            return ()
+        case "wildcard":
+            return (f"{scope.level}/*.rs",)
+        case "v1":
+            return (f"{root}.read",)
+        case "split":
+            query = text.partition("?")[1:]
+            return tuple(f"{root}.{letter}{''.join(query)}" for letter in scope.letters)
 
 
 def is_narrower(requested: Iterable[str], granted: Iterable[str]) -> bool:

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from ehr_sandbox.cors import allow_registered_origin
 from ehr_sandbox.oauth_clients import ClientAuthenticator
-from ehr_sandbox.oauth_context import Grant
+from ehr_sandbox.oauth_context import Grant, LaunchContext
 from ehr_sandbox.oauth_discovery import style_url
 from ehr_sandbox.oauth_exchange import exchange_code, exchange_refresh_token
 from ehr_sandbox.oauth_faults import OAuthFault, invalid_client, invalid_request
@@ -58,7 +58,7 @@ def token() -> Response:
     body: dict[str, object] = {
         "access_token": issued.access_token,
         "token_type": "Bearer",
-        "expires_in": issued.expires_in,
+        **({} if grant.context.faults.no_expires_in else {"expires_in": issued.expires_in}),
         "scope": issued.scope,
         **launch_parameters(services, grant),
     }
@@ -74,8 +74,8 @@ def launch_parameters(services: SandboxServices, grant: Grant) -> dict[str, obje
     context = grant.context
     optional: dict[str, object | None] = {
         "need_patient_banner": context.need_patient_banner,
-        "smart_style_url": style_url(services.settings) if context.smart_style else None,
-        "fhirContext": list(context.fhir_context) or None,
+        "smart_style_url": style_url(services.settings, context.faults.style) if context.smart_style else None,
+        "fhirContext": _fhir_context(context) or None,
         "appContext": context.app_context,
         "intent": context.intent,
         "tenant": context.tenant,
@@ -83,6 +83,12 @@ def launch_parameters(services: SandboxServices, grant: Grant) -> dict[str, obje
     }
     present = {name: value for name, value in optional.items() if value is not None}
     return {**patient_context(grant), **present}
+
+
+def _fhir_context(context: LaunchContext) -> list[object]:
+    if context.faults.fhir_context_as_text:
+        return [item["reference"] for item in context.fhir_context if "reference" in item]
+    return list(context.fhir_context)
 
 
 @blueprint.post("/introspect")

@@ -43,10 +43,10 @@ class TokenSigner:
             claims["fhirUser"] = self.fhir_user(grant)
         return self.key.sign(claims, typ=ACCESS_TOKEN_TYPE), jti
 
-    def id_token(self, grant: Grant, now: int, lifetime_s: int, *, with_nonce: bool = True) -> str:
+    def id_token(self, grant: Grant, now: int, lifetime_s: int, *, issuer: str | None = None) -> str:
         """The signed OpenID Connect id_token."""
         claims: dict[str, object] = {
-            "iss": self.settings.issuer,
+            "iss": issuer or self.settings.issuer,
             "sub": grant.subject,
             "aud": grant.client_id,
             "iat": now,
@@ -54,9 +54,9 @@ class TokenSigner:
         }
         if {"fhirUser", "profile"} & set(grant.scope):
             claims["fhirUser"] = self.fhir_user(grant)
-        if grant.nonce is not None and with_nonce:
+        if grant.nonce is not None:
             claims["nonce"] = grant.nonce
-        return self.key.sign(claims)
+        return self.key.sign(claims, with_kid=not grant.context.faults.id_token_without_kid)
 
     def fhir_user(self, grant: Grant) -> str:
         """Absolute URL of the user's resource."""

@@ -7,24 +7,13 @@ from typing import Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ehr_sandbox.faults import DiscoveryFaults
+from ehr_sandbox.faults import Faults as Faults
+
 TokenEndpointAuthMethod = Literal["none", "client_secret_basic", "private_key_jwt"]
 
 MAX_ACCESS_TOKEN_LIFETIME_S = 3600
 """SMART asks for short-lived tokens; one hour is the longest that this server will issue (S5)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Faults:
-    """Deliberate misbehaviour for tests of an app (S11), set per client or per launch; all off by default."""
-
-    denied_scopes: tuple[str, ...] = ()
-    """Scopes that are never granted; `*` denies every scope, so that the granted scope is empty."""
-    no_refresh_token: bool = False
-    """`offline_access` and `online_access` are silently not honoured."""
-    access_token_lifetime_s: int | None = None
-    """A lifetime other than the server's, e.g. 5 seconds."""
-    missing_patient: bool = False
-    """`patient/` scopes are granted but the token response has no `patient`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +64,8 @@ class SandboxSettings:
     launch_lifetime_s: int = 300
     online_refresh_lifetime_s: int = 8 * 3600
     offline_refresh_lifetime_s: int = 90 * 24 * 3600
+    discovery_faults: DiscoveryFaults = field(default_factory=DiscoveryFaults)
+    """What is wrong with discovery from the start; the chart's page of faults changes it while the server runs."""
 
     def __post_init__(self) -> None:
         """Refuse an open FHIR server that others could reach, and lifetimes that SMART does not allow."""
