@@ -22,6 +22,7 @@ from smart_app.services import SmartAppServices
 from smart_app.session_tokens import LiveSession, SessionTokens
 from smart_app.study_findings import NO_HIGHLIGHTS, StudyHighlights, highlights, is_for_clinicians, searches_for
 from smart_app.study_list import ListContext, StudyList, build_study_list
+from smart_app.study_regions import StudyKinds
 from smart_app.study_search import STUDIES, GatheredRecords, Servers, Wanted
 from smart_app.token_origins import token_receivers
 
@@ -63,7 +64,7 @@ class Inquiry:
             patient_bases=(self.session.iss, self._base.url),
             token_receivers=self._receivers,
             endpoint_rewrites=self.ehr.endpoint_rewrites,
-            site_studies=services.policy.studies,
+            kinds=StudyKinds(services.policy.studies),
         )
         self._open = ExitStack()
         self._imaging_outbound = self._open.enter_context(reaching(services.outbound, self._base.url))

@@ -20,6 +20,8 @@ _BLOCKS = frozenset((*_HEADINGS, *_GROUPS, *_LISTS, "br", "caption", "hr", "tabl
 _CELLS = frozenset(("td", "th"))
 _SILENT = frozenset(("script", "style", "head", "template", "noscript", "iframe", "object", "svg", "title"))
 _SPACES = re.compile(r"[^\S\n]+")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+"""What no reader can see, and what turns the order of what they see."""
 _GAPS = re.compile(r"\n{3,}")
 
 
@@ -74,7 +76,7 @@ def text_of_attachment(content_type: str | None, data: bytes) -> str | None:
         # Older systems send what they call nothing, or UTF-8, in the code page of Windows.
         written = data.decode("windows-1252", errors="replace")
     words = written.replace("\r\n", "\n").strip() if media_type == "text/plain" else words_of_html(written)
-    return "".join(one for one in words if one in "\n\t" or one.isprintable()) or None
+    return _CONTROLS.sub("", words) or None
 
 
 def attached_bytes(encoded: str | None) -> bytes | None:

@@ -22,11 +22,10 @@ from fhir_imaging.study import (
     read_study,
 )
 from fhir_imaging.tolerant import text
-from imaging_findings.study_kinds import StudyKind, kind_of_study
-from imaging_findings.study_table import SiteStudies
+from imaging_findings.study_kinds import StudyKind
 from smart_app.named_study import NamedStudy
 from smart_app.study_images import Availability, StudyImages, images_of, thumbnail_of
-from smart_app.study_regions import OTHER, REGION_WORDS, shown_families, shown_region
+from smart_app.study_regions import OTHER, REGION_WORDS, StudyKinds, shown_families, shown_region
 from smart_app.study_reports import ReportRow, ReportsByStudy
 from smart_app.study_search import FoundStudies
 from smart_app.study_words import MODALITY_WORDS, counted, date_words, derived_words, time_words
@@ -137,8 +136,8 @@ class ListContext:
     patient_bases: tuple[str, ...]
     token_receivers: Collection[str]
     endpoint_rewrites: Mapping[str, str] = field(default_factory=dict)
-    site_studies: SiteStudies = field(default_factory=dict)
-    """The site's own examination codes."""
+    kinds: StudyKinds = field(default_factory=StudyKinds)
+    """Judges what kind of examination a study is, with the site's own codes."""
 
 
 def build_study_list(
@@ -158,7 +157,7 @@ def build_study_list(
         elif study.status not in ("entered-in-error", "cancelled"):
             endpoint = resolve_endpoint(study, found.endpoints, context.token_receivers, context.endpoint_rewrites)
             images = images_of(study, resource, endpoint, without_endpoints=found.without_endpoints)
-            rows.append(_row(study, kind_of_study(resource, context.site_studies), images, by_study.of(study)))
+            rows.append(_row(study, context.kinds.of(resource), images, by_study.of(study)))
     # By the year shown first: a study on New Year's night must not split the groups in another zone.
     rows.sort(key=lambda row: (row.year != _UNDATED, row.year, row.sort_key), reverse=True)
     return StudyList(rows=tuple(rows), unreadable=tuple(unreadable), blocked=blocked)

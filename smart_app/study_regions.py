@@ -5,10 +5,13 @@ The judgement is that of the cards (``imaging_findings.study_kinds``); only its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+from fhir_imaging.tolerant import dicts
 from imaging_findings.modalities import family_of
-from imaging_findings.study_kinds import StudyKind
+from imaging_findings.study_kinds import StudyKind, kind_of_study
+from imaging_findings.study_table import SiteStudies
 
 OTHER = "other"
 REGION_WORDS = {
@@ -51,6 +54,23 @@ _SHOWN_AS = {
     "leg-vessels": "leg",
     "skeleton": "whole-body",
 }
+
+
+class StudyKinds:
+    """The kind of each study of one list, judged once for all that state the same: a long history repeats a few names."""
+
+    def __init__(self, site: SiteStudies | None = None) -> None:
+        self._site = site
+        self._known: dict[str, StudyKind] = {}
+
+    def of(self, study: Mapping[str, Any]) -> StudyKind:
+        """The kind of an ImagingStudy resource."""
+        stated = [study.get(name) for name in ("modality", "description", "procedureCode", "procedure")]
+        series = [(one.get("modality"), one.get("bodySite"), one.get("laterality")) for one in dicts(study.get("series"))]
+        key = repr((stated, series))
+        if key not in self._known:
+            self._known[key] = kind_of_study(study, self._site)
+        return self._known[key]
 
 
 def shown_region(kind: StudyKind) -> str:

@@ -111,7 +111,8 @@ def report_row(report: Mapping[str, Any]) -> ReportRow:
     status = text(report.get("status")) or "unknown"
     read = read_any_report({"resourceType": "DiagnosticReport", **report})
     is_by_ai = read is None and status not in _WITHDRAWN
-    words, is_cut = _words_of(report)
+    read_forms = [_read_form(form) for form in dicts(report.get("presentedForm"))]
+    words, is_cut = _words_of(report, read_forms)
     conclusion = text(report.get("conclusion"))
     return ReportRow(
         state=AI_REPORT if is_by_ai else REPORT_WORDS.get(status, "Report"),
@@ -125,7 +126,7 @@ def report_row(report: Mapping[str, Any]) -> ReportRow:
         is_by_ai=is_by_ai,
         text=None if words == conclusion else words,
         is_cut=is_cut,
-        forms=_forms(report),
+        forms=_forms(report, read_forms),
     )
 
 
@@ -153,14 +154,17 @@ def _who(report: Mapping[str, Any]) -> str | None:
     return ", ".join(dict.fromkeys(words for one in named if (words := text(one.get("display"))))) or None
 
 
-def _words_of(report: Mapping[str, Any]) -> tuple[str | None, bool]:
+def _read_form(form: Mapping[str, Any]) -> str | None:
+    """The words of a form; empty where it has none that could be shown, None where there is nothing at all."""
+    data = attached_bytes(text(form.get("data")))
+    if data is None:
+        return "" if text(form.get("url")) else None
+    return text_of_attachment(text(form.get("contentType")), data) or ""
+
+
+def _words_of(report: Mapping[str, Any], forms: Iterable[str | None]) -> tuple[str | None, bool]:
     """The report's own text and whether it was cut; its narrative only where nothing else tells anything."""
-    read = [
-        words
-        for form in dicts(report.get("presentedForm"))
-        if (data := attached_bytes(text(form.get("data")))) is not None
-        and (words := text_of_attachment(text(form.get("contentType")), data))
-    ]
+    read = [words for words in forms if words]
     if not read and not text(report.get("conclusion")):
         narrative = words_of_html(text(as_dict(report.get("text")).get("div")) or "")
         read = [narrative] if narrative else []
@@ -169,17 +173,13 @@ def _words_of(report: Mapping[str, Any]) -> tuple[str | None, bool]:
     return whole[:LONGEST_TEXT] or None, len(whole) > LONGEST_TEXT
 
 
-def _forms(report: Mapping[str, Any]) -> tuple[ReportForm, ...]:
+def _forms(report: Mapping[str, Any], read: Iterable[str | None]) -> tuple[ReportForm, ...]:
     """The forms whose words do not stand in the list already."""
     found = []
-    for position, form in enumerate(dicts(report.get("presentedForm"))):
-        kind = text(form.get("contentType"))
-        data = attached_bytes(text(form.get("data")))
-        if data is not None and text_of_attachment(kind, data):
-            continue
-        if data is None and not text(form.get("url")):
-            continue
-        stated = text(form.get("title"))
-        words = FORM_WORDS.get((kind or "").partition(";")[0].strip().lower(), ANOTHER_FORM)
-        found.append(ReportForm(position=position, words=f"{words}: {stated}" if stated else words))
+    for position, (form, words) in enumerate(zip(dicts(report.get("presentedForm")), read, strict=True)):
+        if words == "":
+            stated = text(form.get("title"))
+            kind = (text(form.get("contentType")) or "").partition(";")[0].strip().lower()
+            named = FORM_WORDS.get(kind, ANOTHER_FORM)
+            found.append(ReportForm(position=position, words=f"{named}: {stated}" if stated else named))
     return tuple(found)
