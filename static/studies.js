@@ -28,6 +28,8 @@ new Keys(rows, filters);
 
 let isArriving = Boolean(stream);
 let wantedPlace = null;
+const countAtFirst = by("count").textContent;
+const narrow = matchMedia("(max-width: 40rem)");
 
 // Shows what the filters let through, in the list, its counts and the timeline.
 function refresh() {
@@ -44,7 +46,8 @@ function refresh() {
 function tellCount(shown) {
   const total = rows.all.length;
   if (total === 0 || (isArriving && !filters.isActive)) return;
-  const text = filters.isActive ? words.say("some", { shown, total }) : words.sayCounted("all", total, { total });
+  const all = total === Number(by("count").dataset.total) ? countAtFirst : words.sayCounted("all", total, { total });
+  const text = filters.isActive ? words.say("some", { shown, total }) : all;
   if (by("count").textContent !== text) by("count").textContent = text;
 }
 
@@ -77,6 +80,11 @@ function restorePlace(frames = 8) {
   else requestAnimationFrame(() => restorePlace(frames - 1));
 }
 
+// On a phone the chips are a tap away; elsewhere they are always there.
+function foldFilters() {
+  by("more-filters").open = !narrow.matches;
+}
+
 function keepHeadHeight() {
   const banner = document.querySelector(".banner");
   if (!banner) return;
@@ -98,6 +106,8 @@ function start() {
       addEventListener(type, () => { wantedPlace = null; }, { once: true, passive: true });
     }
   }
+  foldFilters();
+  narrow.addEventListener("change", foldFilters);
   markOpened(kept?.opened, rows, words);
   refresh();
   requestAnimationFrame(() => restorePlace());
@@ -108,7 +118,11 @@ function start() {
   });
   by("groups").addEventListener("click", (event) => {
     const row = event.target.closest("a[href]") && rows.holding(event.target);
-    if (row) place.keep({ opened: row.uid });
+    if (!row) return;
+    place.keep({ opened: row.uid });
+    // The list may be shown again without being loaded anew.
+    markOpened(row.uid, rows, words);
+    timeline.draw();
   });
   addEventListener("pagehide", () => {
     place.keepScroll();

@@ -62,9 +62,12 @@ export class Filters {
   // The chips for what occurs in the rows, with how many there are.
   refreshChips() {
     this.#refresh("family", (row) => row.families, [...this.#words.families.keys()], (key) => this.#words.family(key).words);
-    this.#refresh("lane", (row) => row.lanes, [...this.#words.lanes.keys()], (key) => this.#words.lane(key));
+    const lanes = this.#refresh("lane", (row) => row.lanes, [...this.#words.lanes.keys()], (key) => this.#words.lane(key));
     this.#count("finding", (row) => row.hasFinding);
     this.#count("report", (row) => row.hasReport);
+    const [more, grouping] = ["#more-filters", ".grouping"].map((which) => this.#form.querySelector(which));
+    more.hidden = [...more.querySelectorAll("fieldset")].every((fieldset) => fieldset.hidden);
+    grouping.hidden = lanes < 2;
     this.#form.hidden = this.#rows.all.length < 2;
   }
 
@@ -112,6 +115,7 @@ export class Filters {
       fieldset.append(chip);
     }
     fieldset.hidden = keys.length < 2;
+    return keys.length;
   }
 
   #makeChip(name, key, words) {
@@ -128,7 +132,8 @@ export class Filters {
     const box = this.#form.querySelector(`input[name=only][value=${value}]`);
     const count = this.#rows.all.filter(fits).length;
     box.closest(".chip").querySelector(".number").textContent = this.#words.number(count);
-    box.closest(".chip").hidden = count === 0 && !box.checked;
+    // What all have, or none, is nothing to choose by.
+    box.closest(".chip").hidden = (count === 0 || count === this.#rows.all.length) && !box.checked;
     const fieldset = box.closest("fieldset");
     fieldset.hidden = [...fieldset.querySelectorAll(".chip")].every((chip) => chip.hidden);
   }

@@ -1,17 +1,19 @@
 // After a look at a study, the list marks it and the earlier studies of the same region and kind: its priors.
 
 export function markOpened(uid, rows, words) {
-  // The server has marked it already where the address of the list names it.
   const opened = uid ? rows.of(uid) : undefined;
-  if (!opened || rows.all.some((row) => row.isOpened)) return;
+  // Without one, the server's marks stay: the address of the list may name the study.
+  if (!opened) return;
+  unmark(rows);
   mark(opened, "opened", words);
   for (const row of rows.all) if (isPriorOf(row, opened)) mark(row, "prior", words);
 }
 
-export function unmark(rows) {
+function unmark(rows) {
   for (const row of rows.all) {
     for (const name of ["opened", "prior"]) {
       row.element.classList.remove(name);
+      delete row.element.dataset[name];
       row.element.querySelector(`.tag.${name}`)?.remove();
     }
   }

@@ -42,7 +42,8 @@ _PAGE = """{% extends "base.html" %}
 </header>
 {% endblock %}
 {% block main %}
-<div class="heading"><h1>Imaging studies</h1><p class="quiet" role="status" id="count">{{ rows|length }} studies</p></div>
+<div class="heading"><h1>Imaging studies</h1>
+<p class="quiet" role="status" id="count" data-total="{{ rows|length }}">{{ rows|length }} studies here</p></div>
 {% if stream %}<p class="message" data-pending="findings">Findings are still being looked at.</p>{% endif %}
 {% include "smart/list_tools.html" %}
 <div id="groups">
