@@ -82,6 +82,8 @@ class Callback:
             raise ExplainedRefusal(Reason.STATE_UNKNOWN, facts=_error_facts(parameters))
         if parameters.binding is None or not hmac.compare_digest(parameters.binding, pending.binding):
             raise ExplainedRefusal(Reason.OTHER_BROWSER, facts={"iss": pending.iss})
+        if not pending.is_finished and now >= pending.created_at + self._services.settings.pending_lifetime_s:
+            raise ExplainedRefusal(Reason.LAUNCH_EXPIRED, facts={"iss": pending.iss})
         return pending
 
     def _finished_by_other(self, pending: PendingLaunch, parameters: CallbackParameters) -> PendingLaunch:

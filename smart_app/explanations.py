@@ -18,7 +18,6 @@ class Reason(StrEnum):
     LAUNCH_PARAMETERS = "launch-parameters"
     UNKNOWN_EHR = "unknown-ehr"
     NOT_A_STUDY = "not-a-study"
-    COOKIES_BLOCKED = "cookies-blocked"
     STATE_UNKNOWN = "state-unknown"
     OTHER_BROWSER = "other-browser"
     LAUNCH_EXPIRED = "launch-expired"
@@ -41,6 +40,7 @@ class Reason(StrEnum):
     PATIENT_CHANGED = "patient-changed"
     NO_IMAGING_PERMISSION = "no-imaging-permission"
     IMAGING_UNAVAILABLE = "imaging-unavailable"
+    NO_IMAGING_SERVICE = "no-imaging-service"
     STUDY_NOT_OF_PATIENT = "study-not-of-patient"
     STUDY_NOT_AVAILABLE = "study-not-available"
     VIEWER_MISSING = "viewer-missing"
@@ -52,13 +52,17 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One page: HTTP status, title, what happened, what can be done; ``remedy`` is for whoever runs the systems."""
+    """One page: HTTP status, title, what happened, what can be done; ``remedy`` is for whoever runs the systems.
+
+    ``can_retry``: the same address may well answer next time, and asking it again does no harm.
+    """
 
     status: int
     title: str
     what: str
     advice: str
     remedy: str = ""
+    can_retry: bool = False
 
 
 class ExplainedRefusal(ImagingError):
@@ -80,6 +84,7 @@ class _Advice:
 
 
 _SAY = _Advice()
+RELAUNCH = _SAY.relaunch
 
 EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.LAUNCH_PARAMETERS: Explanation(
@@ -101,13 +106,6 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "The link does not name a study",
         "The address of a study carries its Study Instance UID. What stands there is not one.",
         "Open the study from the patient's chart.",
-    ),
-    Reason.COOKIES_BLOCKED: Explanation(
-        403,
-        "This window cannot keep a session",
-        "The browser did not keep the cookie that ties the sign-in to this window. This happens inside another page's frame.",
-        "Open Imaging in a window of its own. The launch has not been used up.",
-        "Allow partitioned (CHIPS) cookies for this site, or register the application to open in a new window.",
     ),
     Reason.STATE_UNKNOWN: Explanation(
         400,
@@ -179,6 +177,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "The EHR does not answer",
         "A server of the EHR did not answer in time or is not available.",
         _SAY.retry,
+        can_retry=True,
     ),
     Reason.EHR_SERVER_REFUSED: Explanation(
         502,
@@ -193,6 +192,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "The EHR did not say where its sign-in is.",
         _SAY.retry,
         "The address that was tried is shown above.",
+        can_retry=True,
     ),
     Reason.TOKEN_UNREADABLE: Explanation(
         502,
@@ -252,6 +252,16 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "The list of studies cannot be had",
         "The server that knows the patient's imaging studies did not answer as it should. That does not mean there are none.",
         _SAY.retry,
+        can_retry=True,
+    ),
+    Reason.NO_IMAGING_SERVICE: Explanation(
+        502,
+        "No imaging service is connected",
+        "The EHR keeps no list of imaging studies that this application could ask, and no other imaging server is set up. "
+        "That does not mean that the patient has no images.",
+        "Look for the images in the imaging department's own viewer. " + _SAY.administrator,
+        "Set imaging_base of this EHR to the FHIR server that knows its ImagingStudy resources, or have the EHR name one among "
+        "the associated_endpoints of its SMART configuration.",
     ),
     Reason.STUDY_NOT_OF_PATIENT: Explanation(
         403,
@@ -271,6 +281,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "The application runs, but its image viewer has not been installed.",
         _SAY.administrator,
         "Run: python -m imaging_cds viewer",
+        can_retry=True,
     ),
     Reason.NOT_SAME_ORIGIN: Explanation(
         403,

@@ -127,7 +127,8 @@ def _authorization(services: SmartAppServices, launch: LaunchRequest, binding: s
         created_at=now,
         study=launch.study,
     )
-    state = services.pending.remember(pending, expires_at=now + services.settings.pending_lifetime_s)
+    # Kept a little longer than it counts: somebody who comes too late is told so.
+    state = services.pending.remember(pending, expires_at=now + 4 * services.settings.pending_lifetime_s)
     parameters = AuthorizationParameters(
         scope=scopes,
         state=state,

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC
 
-from flask import Response, render_template
+from flask import Response, render_template, request
 
 from fhir_imaging.errors import UpstreamError, UpstreamRefused
 from fhir_imaging.settings import EhrSettings, origin_of
 from fhir_imaging.web import request_reference
-from smart_app.explanations import EXPLANATIONS, ExplainedRefusal, Reason
+from smart_app.explanations import EXPLANATIONS, RELAUNCH, ExplainedRefusal, Reason
 from smart_app.services import SmartAppServices
+
+_ONCE_ONLY = frozenset({"smart_app.callback"})
+"""Pages whose address counts once: loading it again finds the same end."""
 
 
 def page(
@@ -31,7 +34,7 @@ def page(
     """
     ehrs = (ehr,) if ehr is not None else services.ehrs
     ancestors = dict.fromkeys(origin for one in ehrs for origin in one.frame_ancestors)
-    html = render_template(template, services=services, ehr=ehr, **values)
+    html = render_template(template, services=services, ehr=ehr, support=_support(services), **values)
     response = Response(html, status, mimetype="text/html")
     response.headers["Content-Security-Policy"] = content_policy(
         ancestors, leaves_by_form=leaves_by_form, connects_to=map(origin_of, connects_to)
@@ -61,23 +64,31 @@ def content_policy(frame_ancestors: Iterable[str], *, leaves_by_form: bool = Fal
     return "; ".join(directives if leaves_by_form else [*directives, "form-action 'self'"])
 
 
-def refusal_page(services: SmartAppServices, refusal: ExplainedRefusal, *, new_window: str | None = None) -> Response:
-    """The page that explains why something ended; ``new_window`` is where to go on in a window of its own."""
+def _support(services: SmartAppServices) -> dict[str, str]:
+    """By what somebody finds this request again in the log."""
+    return {
+        "reference": request_reference(),
+        "time": f"{services.clock().astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+    }
+
+
+def refusal_page(services: SmartAppServices, refusal: ExplainedRefusal) -> Response:
+    """The page that explains why something ended. "Try again" loads the same address, where that repeats nothing."""
     explanation = EXPLANATIONS[refusal.reason]
+    can_retry = explanation.can_retry and request.method == "GET" and request.endpoint not in _ONCE_ONLY
     facts = {
         **refusal.facts,
         "reason": refusal.reason.value,
-        "time": f"{services.clock().astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
     }
     return page(
         services,
         "smart/refusal.html",
         status=explanation.status,
         explanation=explanation,
+        advice=RELAUNCH if explanation.can_retry and not can_retry else explanation.advice,
+        can_retry=can_retry,
         facts=facts,
         more=refusal.more,
-        reference=request_reference(),
-        new_window=new_window,
     )
 
 

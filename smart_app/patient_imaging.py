@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.clients.http import OutboundSession
-from fhir_imaging.errors import ImagingError, UpstreamError, UpstreamRefused
+from fhir_imaging.errors import ImagingError, NotFound, UpstreamError, UpstreamRefused
 from fhir_imaging.settings import EhrSettings, origin_of
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_findings.rules import ActionablePolicy
@@ -139,13 +139,13 @@ class Inquiry:
             facts["answer"] = f"HTTP {error.status}"
         if isinstance(error, UpstreamRefused) and error.status == 403:
             return ExplainedRefusal(Reason.NO_IMAGING_PERMISSION, facts=facts)
-        if isinstance(error, UpstreamError) and error.status in _NOT_OFFERED:
+        if isinstance(error, NotFound) or (isinstance(error, UpstreamError) and error.status in _NOT_OFFERED):
             return ExplainedRefusal(Reason.NO_IMAGING_SERVICE, facts=facts)
         return ExplainedRefusal(Reason.IMAGING_UNAVAILABLE, facts=facts)
 
 
-_NOT_OFFERED = (404, 405, 501)
-"""How a FHIR server answers a search of a resource type that it does not have."""
+_NOT_OFFERED = (405, 501)
+"""How a FHIR server answers a search of a resource type that it does not have, where not with 404."""
 
 
 def look_up(services: SmartAppServices, live: LiveSession, study: StudyInstanceUID | None = None) -> PatientImaging:
