@@ -5,91 +5,19 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 import requests
 from flask import Flask, jsonify
 
-from ehr_sandbox.ehr import create_ehr
-from ehr_sandbox.oauth_context import LaunchContext
 from ehr_sandbox.oauth_keys import client_secret
-from ehr_sandbox.services import SandboxServices
-from ehr_sandbox.settings import Faults, RegisteredClient, SandboxSettings
-from fhir_imaging.settings import ClientAuth, EhrSettings
+from ehr_sandbox.settings import Faults, RegisteredClient
+from fhir_imaging.settings import ClientAuth
 from smart_app.client_keys import ClientKeys
 from tests.conftest import free_port_number, serving
-from tests.contract.smart_actors import (
-    APP,
-    STUDY_A,
-    Clinician,
-    Clock,
-    SmartApp,
-    imaging_study,
-    make_app,
-    patient_a,
-    report_on,
-    wado_endpoint,
-)
-
-USER = {"resourceType": "Practitioner", "id": "demo-gp", "name": [{"family": "Praxis", "given": ["Paula"]}]}
-
-
-@dataclass
-class Hospital:
-    """The sandbox EHR with patient A, and our app connected to it."""
-
-    services: SandboxServices
-    app: SmartApp
-    clinician: Clinician
-
-    def launches(self, **context: Any) -> Any:
-        """Opens the app from patient A's chart."""
-        launched = LaunchContext(**{"patient": "demo-a", "user": "Practitioner/demo-gp", "smart_style": False, **context})
-        client_id = self.app.services.ehrs[0].client_id
-        handle = self.services.authorization.issue_launch(client_id, launched)
-        iss = self.services.settings.fhir_base
-        return self.clinician.opens(f"/launch?{urlencode({'iss': iss, 'launch': handle})}")
-
-    def token(self) -> Any:
-        """What our viewer page is handed."""
-        return self.clinician.post(f"/s/{self.clinician.session}/token")
-
-
-@contextmanager
-def a_hospital(
-    tmp_path: Path, client: RegisteredClient, *, app_settings: dict[str, Any] | None = None, **known_as: Any
-) -> Iterator[Hospital]:
-    with ExitStack() as stack:
-        port = free_port_number()
-        base_url = f"http://127.0.0.1:{port}"
-        settings = SandboxSettings(
-            base_url=base_url,
-            state_dir=tmp_path / "ehr",
-            app_url=APP,
-            cds_services_url=f"{APP}/cds-services",
-            associated_endpoints=(f"{APP}/imaging/sandbox",),
-            clients=(client,),
-        )
-        sandbox = create_ehr(settings)
-        stack.enter_context(serving(sandbox, port))
-        services: SandboxServices = sandbox.extensions["ehr_sandbox"]
-        for resource in (USER, patient_a(), wado_endpoint(), imaging_study(), report_on()):
-            services.store.put(resource)
-        ehr = EhrSettings(**{"name": "sandbox", "fhir_base": settings.fhir_base, "client_id": client.client_id, **known_as})
-        app = make_app(tmp_path, (ehr,), Clock(), **(app_settings or {}))
-        stack.callback(app.services.store.close)
-        stack.callback(app.services.outbound.close)
-        yield Hospital(services, app, Clinician(app))
-
-
-PUBLIC = RegisteredClient(
-    client_id="imaging-cds", name="Imaging", redirect_uris=(f"{APP}/callback",), launch_urls=(f"{APP}/launch",)
-)
+from tests.contract.hospital_actors import PUBLIC, Hospital, a_hospital
+from tests.contract.smart_actors import APP, STUDY_A
 
 
 @pytest.fixture
