@@ -1,0 +1,111 @@
+"""What ``imaging-cds check`` found at an EHR, in words: each finding with its verdict and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Verdict(StrEnum):
+    """How a finding bears on a launch."""
+
+    OK = "ok"
+    NOTE = "note"
+    """Worth knowing; nothing fails by it."""
+    WARNING = "warning"
+    """Something may fail, or works less well."""
+    FAULT = "fault"
+    """Something will fail."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing looked at. ``remedy`` says who has to change what; empty where nothing is to be done."""
+
+    area: str
+    verdict: Verdict
+    what: str
+    remedy: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """Without empty members."""
+        remedy = {"remedy": self.remedy} if self.remedy else {}
+        return {"area": self.area, "verdict": self.verdict.value, "what": self.what, **remedy}
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Makes findings of one area."""
+
+    name: str
+
+    def ok(self, what: str) -> Finding:
+        """Works as it should."""
+        return Finding(area=self.name, verdict=Verdict.OK, what=what)
+
+    def note(self, what: str, remedy: str = "") -> Finding:
+        """Worth knowing."""
+        return Finding(area=self.name, verdict=Verdict.NOTE, what=what, remedy=remedy)
+
+    def warning(self, what: str, remedy: str) -> Finding:
+        """May fail."""
+        return Finding(area=self.name, verdict=Verdict.WARNING, what=what, remedy=remedy)
+
+    def fault(self, what: str, remedy: str) -> Finding:
+        """Will fail."""
+        return Finding(area=self.name, verdict=Verdict.FAULT, what=what, remedy=remedy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything found at one issuer, in the order in which it was looked at."""
+
+    issuer: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of all."""
+        order = list(Verdict)
+        return max((one.verdict for one in self.findings), key=order.index, default=Verdict.OK)
+
+    @property
+    def exit_code(self) -> int:
+        """0 = nothing is known that would fail, 1 = something will."""
+        return 1 if self.verdict is Verdict.FAULT else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        found = [one.as_json() for one in self.findings]
+        return {"issuer": self.issuer, "verdict": self.verdict.value, "findings": found}
+
+    def lines(self) -> Iterator[str]:
+        """For people, area by area."""
+        yield f"EHR {self.issuer}"
+        area = ""
+        for one in self.findings:
+            if one.area != area:
+                area = one.area
+                yield f"\n{area}"
+            yield f"  {_MARKS[one.verdict]:<8} {_printable(one.what)}"
+            if one.remedy:
+                yield f"  {'':<8} -> {_printable(one.remedy)}"
+        yield f"\n{self._summary()}"
+
+    def _summary(self) -> str:
+        count = {verdict: sum(one.verdict is verdict for one in self.findings) for verdict in Verdict}
+        if count[Verdict.FAULT]:
+            return f"{count[Verdict.FAULT]} would fail, {count[Verdict.WARNING]} may fail."
+        if count[Verdict.WARNING]:
+            return f"Nothing is known that would fail; {count[Verdict.WARNING]} may fail or work less well."
+        return "Nothing is known that would fail."
+
+
+_MARKS = {Verdict.OK: "ok", Verdict.NOTE: "note", Verdict.WARNING: "WARNING", Verdict.FAULT: "FAULT"}
+
+
+def _printable(words: str) -> str:
+    """What an outside server wrote may hold control characters; a terminal must not obey them."""
+    return "".join(mark if mark.isprintable() else "?" for mark in words)

@@ -1,0 +1,131 @@
+"""``imaging-cds check``: what an EHR offers to a launch and to its images, what would fail, and what to do about it.
+
+Nothing is changed anywhere and nobody signs in. The issuer on the command line is the operator's word that it may be asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import jwt
+
+from fhir_imaging.errors import ConfigurationError
+from fhir_imaging.settings import EhrSettings, find_ehr_by_iss, origin_of
+from fhir_imaging.tolerant import text
+from imaging_cds.check_context import CheckContext
+from imaging_cds.check_discovery import check_answer, check_clock, check_document, metadata_of, read_discovery
+from imaging_cds.check_identity import check_identity
+from imaging_cds.check_imaging import check_imaging
+from imaging_cds.check_probe import Prober
+from imaging_cds.check_report import Area, Finding, Report
+from imaging_cds.check_settings import check_settings
+from imaging_cds.cli_serve import DEMO_CONFIG, add_config_argument
+from imaging_cds.settings import CONFIG_VARIABLE, ApplicationSettings, load
+
+AREA = Area("Issuer")
+UNCONFIGURED_APP = "http://localhost:8000"
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Registers ``check``."""
+    check = commands.add_parser("check", help="say what an EHR offers to a launch, what would fail, and the remedy")
+    check.add_argument("--issuer", required=True, metavar="URL", help="the EHR's FHIR base, as it sends it in iss")
+    add_config_argument(check)
+    check.add_argument(
+        "--token-file", type=Path, help="a file with an access token of this EHR, to try a search as a launch would"
+    )
+    check.add_argument("--patient", help="the patient to search for (default: the token's own, where it says so)")
+    check.add_argument("--json", action="store_true", help="one JSON object instead of words")
+    check.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    context = _context(arguments)
+    report = Report(issuer=context.issuer, findings=tuple(examine(context)))
+    print(json.dumps(report.as_json(), indent=2) if arguments.json else "\n".join(report.lines()))
+    return report.exit_code
+
+
+def examine(context: CheckContext) -> Iterator[Finding]:
+    """Everything that can be told of this EHR, in the order of a launch."""
+    yield from _check_issuer(context)
+    answer, document = read_discovery(context)
+    yield from check_answer(context, answer, document)
+    if answer.status is not None:
+        yield from check_clock(context, answer)
+    if document is None:
+        return
+    yield from check_document(context, document)
+    metadata = metadata_of(context, document)
+    if metadata is not None:
+        yield from check_settings(context, document, metadata)
+        yield from check_identity(context, metadata)
+        yield from check_imaging(context, metadata)
+
+
+def _check_issuer(context: CheckContext) -> Iterator[Finding]:
+    if not context.is_configured:
+        yield AREA.note(
+            "No settings of this installation name this issuer; it is compared with the defaults.",
+            "Write it as fhir_base of an [[ehr]], byte for byte, a final slash included, before the first launch.",
+        )
+    if context.is_plain(context.issuer):
+        yield AREA.fault(
+            "The issuer is plain http.", "The EHR must offer https (A36); allow_http = true is for a network that you trust."
+        )
+
+
+def _context(arguments: argparse.Namespace) -> CheckContext:
+    try:
+        origin_of(arguments.issuer)
+    except ValueError as exc:
+        raise ConfigurationError([f"--issuer: {arguments.issuer!r} is no http(s) address."]) from exc
+    settings = _settings(arguments)
+    ehr = find_ehr_by_iss(settings.ehr, arguments.issuer) if settings else None
+    token = _token(arguments.token_file)
+    app = settings.smart_app if settings else None
+    app_origin = app.origin if app else UNCONFIGURED_APP
+    return CheckContext(
+        issuer=arguments.issuer,
+        ehr=ehr or EhrSettings(name="unconfigured", fhir_base=arguments.issuer),
+        is_configured=ehr is not None,
+        app_origin=app_origin,
+        prober=Prober(app_origin, clock=lambda: datetime.now(UTC)),
+        assertion_algorithm=app.assertion_algorithm if app else "ES384",
+        allow_http=settings.allow_http if settings else False,
+        token=token,
+        patient=arguments.patient or _patient_of(token),
+    )
+
+
+def _settings(arguments: argparse.Namespace) -> ApplicationSettings | None:
+    """The installation's settings where there are any: an EHR may be looked at before it is configured."""
+    named = arguments.config or os.environ.get(CONFIG_VARIABLE)
+    path = Path(named) if named else DEMO_CONFIG
+    return load(path) if named or path.exists() else None
+
+
+def _token(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigurationError([f"--token-file: {path} cannot be read."]) from exc
+    if not token or len(token.split()) != 1:
+        raise ConfigurationError([f"--token-file: {path} must hold one access token and nothing else."])
+    return token
+
+
+def _patient_of(token: str | None) -> str | None:
+    """The patient that a JWT names; only a hint of what to ask for, so nothing is verified."""
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False}) if token else {}
+    except jwt.PyJWTError:
+        return None
+    return text(claims.get("patient"))
