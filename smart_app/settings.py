@@ -16,6 +16,9 @@ class SmartAppSettings:
     """Where browsers reach the app, without final slash; its launch URL and redirect URI are below it."""
     viewer_dir: Path | None = None
     """The installed OHIF files; None = the study list works and the viewer page says that no viewer is installed."""
+    prepare_viewer: bool = True
+    """While the study list is read, make the likeliest study's viewer ready in the background: its files run and the study is
+    described, no image is fetched. Not done on phones, with data saving on, or on a low battery."""
     pending_lifetime_s: int = 900
     """How long a user may take between launch and callback: signing in with a second factor takes minutes."""
     session_lifetime_s: int = 12 * 3600

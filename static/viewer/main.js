@@ -5,6 +5,7 @@ import { Commands } from "./commands.js";
 import { viewerConfig } from "./config.js";
 import { StudyContents } from "./contents.js";
 import { leaveByF6 } from "./keys.js";
+import { holdUntilShown } from "./hold.js";
 import { showEndNotice, showTrouble, tellParent } from "./notice.js";
 import { renderingExtension } from "./rendering.js";
 import { guardRequests } from "./requests.js";
@@ -30,7 +31,7 @@ const keeper = new TokenKeeper({
 });
 const troubles = new ImageTroubles((trouble) => showTrouble(document, trouble));
 const watch = (address) => troubles.watch(address);
-guardRequests(window, launch.wadoRoots.map((root) => root.root), keeper, watch);
+guardRequests(window, launch.wadoRoots.map((root) => root.root), keeper, watch, holdUntilShown(window));
 keeper.start();
 document.addEventListener("visibilitychange", () => keeper.renewIfDue());
 
