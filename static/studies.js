@@ -37,6 +37,8 @@ function refresh() {
   const shown = filters.apply();
   groups.hideEmpty();
   by("nothing-found").hidden = shown > 0 || rows.all.length === 0;
+  // A list that was whole from the start says so itself.
+  by("no-studies").hidden = !stream || isArriving || rows.all.length > 0;
   by("clear-filters").hidden = !filters.isActive;
   tellCount(shown);
   timeline.draw();
@@ -60,8 +62,9 @@ function goTo(row) {
   row.element.classList.add("reached");
 }
 
-function onRows(elements, { isDone = false } = {}) {
+function onRows(elements, { isDone = false, isBroken = false } = {}) {
   thumbnails?.watch(elements);
+  if (isBroken) by("count").textContent = words.say("arrivingOpen", { shown: rows.all.length });
   if (isDone) isArriving = false;
   filters.refreshChips();
   markOpened(place.kept?.opened, rows, words);
@@ -96,7 +99,7 @@ function start() {
   const kept = place.kept;
   keepHeadHeight();
   filters.refreshChips();
-  if (kept?.filters) filters.state = kept.filters;
+  filters.state = kept?.filters ?? { group: groups.by };
   if (kept?.isTimelineOpen === undefined) timeline.openIfRoom();
   else by("timeline").open = kept.isTimelineOpen;
   if (kept?.at?.scrolled) {

@@ -25,6 +25,7 @@ export class Arrival {
     this.#controller = new AbortController();
     by("retry").hidden = true;
     by("stream-failed").replaceChildren();
+    this.#showPending(true);
     this.#progress(this.#rows.all.length, null);
     try {
       for await (const told of linesOf(this.#address, this.#controller.signal)) this.#take(told);
@@ -75,6 +76,10 @@ export class Arrival {
     this.#onRows(changed);
   }
 
+  #showPending(isShown) {
+    for (const sentence of document.querySelectorAll("[data-pending]")) sentence.hidden = !isShown;
+  }
+
   #noLongerPending(which) {
     for (const sentence of document.querySelectorAll(which)) sentence.remove();
   }
@@ -96,9 +101,11 @@ export class Arrival {
   #failed(content) {
     this.#stopBusy();
     by("progress").hidden = true;
-    by("stream-failed").replaceChildren(content);
+    // What was not looked at must not read as "nothing there".
+    by("stream-failed").replaceChildren(content, message(this.#words.say("incomplete")));
     by("retry").hidden = false;
-    this.#onRows([], { isDone: true });
+    this.#showPending(false);
+    this.#onRows([], { isBroken: true });
   }
 
   // Said once to those who listen; the seconds that tick are for the eye.

@@ -14,7 +14,8 @@ export class Groups {
     if (sections.every((section) => section.matches(".year"))) {
       for (const section of sections) this.#takeOver(section, rows);
     } else {
-      // Grouped otherwise than by year, which the script does itself.
+      // The server grouped by region; the script does that itself.
+      this.#by = "lane";
       for (const section of sections) section.remove();
       this.insert(rows.all);
     }

@@ -69,6 +69,18 @@ export function newestFirst(one, other) {
   return other.year.localeCompare(one.year) || other.moment - one.moment;
 }
 
+// Puts a row in the place of its former self; its picture, unfolded report and focus stay.
+function keepWhatTheReaderHas(former, element) {
+  const picture = former.querySelector(".thumbnail img");
+  if (picture) element.querySelector(".thumbnail")?.replaceChildren(picture);
+  const unfolded = [...former.querySelectorAll("details")].map((details) => details.open);
+  for (const [index, details] of element.querySelectorAll("details").entries()) details.open = unfolded[index] ?? false;
+  const focusable = "a[href], summary, button";
+  const focused = [...former.querySelectorAll(focusable)].indexOf(document.activeElement);
+  former.replaceWith(element);
+  if (focused >= 0) element.querySelectorAll(focusable)[focused]?.focus({ preventScroll: true });
+}
+
 // All rows of the page, newest first, by UID.
 export class StudyRows {
   #byUid = new Map();
@@ -96,10 +108,7 @@ export class StudyRows {
   }
 
   #replace(known, row) {
-    // What has been fetched already stays.
-    const picture = known.element.querySelector(".thumbnail img");
-    if (picture) row.element.querySelector(".thumbnail")?.replaceChildren(picture);
-    known.element.replaceWith(row.element);
+    keepWhatTheReaderHas(known.element, row.element);
     this.all[this.all.indexOf(known)] = row;
   }
 

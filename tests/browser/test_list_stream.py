@@ -139,7 +139,9 @@ def test_a_list_that_breaks_off_says_so_and_can_be_gone_on_with(browser: Browser
     server = ListServer(studies=STUDIES[:6], stream=[lines, [rows_line(STUDIES[:40], 40, 40), DONE]])
     with opened_list(browser, server) as page:
         expect(page.get_by_role("alert")).to_contain_text(words)
+        expect(page.get_by_role("alert")).to_contain_text("Studies, reports and findings may be missing here.")
         shown = page.locator("li.study").count()
+        expect(page.locator("#count")).to_have_text(f"{shown} studies so far")
         page.get_by_role("button", name="Go on loading the list").click()
         expect(page.locator("#count")).to_have_text("40 studies, newest first")
 
