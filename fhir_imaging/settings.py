@@ -101,6 +101,8 @@ class EhrSettings:
     """Origins beside the FHIR base and this imaging server that may receive this EHR's tokens (SMART Imaging Access C3)."""
     endpoint_rewrites: Mapping[str, str] = field(default_factory=dict)
     """Endpoint addresses that this site cannot change in FHIR, each with the gateway address to use in its place."""
+    sign_in_refuses_frames: bool = False
+    """The EHR's sign-in pages forbid framing, so a launch inside a frame is offered a new window before it is used up."""
     frame_ancestors: tuple[str, ...] = ()
     """Origins that may show the app in a frame; empty = the app refuses to be framed by anyone but itself."""
 

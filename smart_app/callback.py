@@ -212,6 +212,8 @@ def first_study_path(session_id: str, named: tuple[NamedStudy, ...]) -> str | No
 def _declined(parameters: CallbackParameters, pending: PendingLaunch) -> ExplainedRefusal:
     reason = failure_of(parameters.error) if parameters.error else Reason.AUTHORIZATION_FAILED
     facts = {"iss": pending.iss, "aud": pending.iss, **_error_facts(parameters)}
+    if reason is Reason.SCOPE_REFUSED:
+        facts["asked scopes"] = pending.scopes
     return ExplainedRefusal(reason, facts=facts, more=_web_address(parameters.error_uri))
 
 

@@ -31,6 +31,8 @@ from smart_app.services import SmartAppServices
 from smart_app.sessions import purge_expired
 from smart_app.tokens import AuthorizationParameters, AuthorizationRequest
 
+FRAMES = ("iframe", "frame", "object", "embed")
+
 
 def add_launch_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
     """Registers the routes of a launch."""
@@ -55,9 +57,18 @@ def add_launch_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
         """Begins the sign-in, now that the browser has shown whether it keeps the cookie."""
         accepted = _accepted(_from_query(services))
         binding = binding_of(request, services.store.sealer)
-        if binding is None:
-            again = f"{url_for('.go')}?{urlencode(list(request.args.items(multi=True)))}"
-            return page(services, "smart/new_window.html", ehr=accepted.ehr, status=403, again=_first_step(again))
+        # Browsers say of each navigation whether it fills a frame; those that do not are let through, as ever.
+        is_refused_here = accepted.ehr.sign_in_refuses_frames and request.headers.get("Sec-Fetch-Dest") in FRAMES
+        if binding is None or is_refused_here:
+            again = _first_step(urlencode(list(request.args.items(multi=True))))
+            return page(
+                services,
+                "smart/new_window.html",
+                ehr=accepted.ehr,
+                status=403,
+                again=again,
+                sign_in_refuses_frames=is_refused_here,
+            )
         return begin(services, accepted, binding)
 
     @blueprint.get("/callback")
@@ -162,7 +173,7 @@ def _probed(services: SmartAppServices, query: dict[str, str]) -> AnyResponse:
     return response
 
 
-def _first_step(go_address: str) -> str:
+def _first_step(query: str) -> str:
     """The same launch from its beginning, so that a new window gets its own cookie."""
     path = url_for(".standalone") if request.args.get("standalone") else url_for(".launch")
-    return f"{path}?{go_address.split('?', 1)[1]}"
+    return f"{path}?{query}"

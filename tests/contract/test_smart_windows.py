@@ -236,3 +236,32 @@ def test_app_a38_two_worker_processes_refresh_once_and_agree(world: World, tmp_p
     assert [answer.status_code for answer in answers] == [200] * 6
     assert len({answer.json["access_token"] for answer in answers if answer.json}) == 1
     assert len([asked for asked in world.ehr.token_requests if asked["grant_type"] == "refresh_token"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("where", "refuses", "begins"),
+    [("iframe", True, False), ("document", True, True), ("iframe", False, True), (None, True, True)],
+)
+def test_complaint_7_a_sign_in_that_forbids_framing_is_offered_a_window_before_the_handle_is_spent(
+    tmp_path: Path, where: str | None, refuses: bool, begins: bool
+) -> None:
+    with a_world(tmp_path, sign_in_refuses_frames=refuses) as world:
+        headers = {"Sec-Fetch-Dest": where} if where else {}
+        query = urlencode({"iss": world.ehr.fhir_base, "launch": "handle-7"})
+        world.clinician.get(f"/launch?{query}", headers=headers)
+        answer = world.clinician.get(f"/launch/go?{query}", headers=headers)
+
+    assert (answer.status_code == 303) is begins
+    if not begins:
+        assert answer.status_code == 403
+        assert "cannot be shown inside this frame" in answer.text
+        assert "Open in new window" in answer.text
+        assert "launch=handle-7" in answer.text
+
+
+def test_app_a20_refused_scopes_are_listed_for_the_analyst(world: World) -> None:
+    world.ehr.redirect_changes = {"code": "", "error": "invalid_scope"}
+    page = world.clinician.launches(world.ehr)
+
+    assert "patient/ImagingStudy.rs" in page.text
+    assert "asked scopes" in page.text
