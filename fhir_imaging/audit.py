@@ -22,9 +22,15 @@ TOKEN_DIGEST_PREFIX = "digest:"  # noqa: S105 - marks a reference to a token, wh
 
 
 class AuditAction(StrEnum):
-    """What somebody did."""
+    """What somebody did.
+
+    A study is opened with its first pixel or file. Its description alone (a viewer made ready behind the study list) and its
+    preview picture (the list's thumbnails) are disclosed without anybody having opened it, and recorded as what they are.
+    """
 
     STUDY_OPENED = "study-opened"
+    STUDY_DESCRIBED = "study-described"
+    STUDY_PREVIEWED = "study-previewed"
     SEARCHED = "searched"
 
 

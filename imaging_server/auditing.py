@@ -19,6 +19,12 @@ from imaging_server.decision_cache import DecisionCache
 from imaging_server.resource import DicomResource, Kind
 
 AUTHORIZATION_UNAVAILABLE = "authorization-unavailable"
+_ACTIONS = {
+    Kind.SEARCH: AuditAction.SEARCHED,
+    Kind.METADATA: AuditAction.STUDY_DESCRIBED,
+    Kind.THUMBNAIL: AuditAction.STUDY_PREVIEWED,
+}
+"""What a request of this kind discloses; any other opens the study."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +63,7 @@ class AccessAudit:
         self._recorded: DecisionCache[bool] = DecisionCache()
 
     def allowed(self, attempt: Attempt, grant: AccessGrant) -> None:
-        """Records an access: searches for studies each time, a study that is opened or searched once in the window."""
+        """Records an access: searches for studies each time; what else was done to a study, once in the window."""
         study = attempt.resource.study
         record = self._record(attempt, grant, AuditOutcome.ALLOWED, None)
         if study is None:
@@ -86,7 +92,7 @@ class AccessAudit:
         return AuditRecord(
             recorded_at=int(self._clock()),
             ehr=attempt.ehr,
-            action=AuditAction.SEARCHED if is_search else AuditAction.STUDY_OPENED,
+            action=_ACTIONS.get(attempt.resource.kind, AuditAction.STUDY_OPENED),
             outcome=outcome,
             reason=reason,
             patient_id=grant.patient_id if grant else None,

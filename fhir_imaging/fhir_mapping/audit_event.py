@@ -28,6 +28,11 @@ UNDECIDED_REASONS = frozenset({"authorization-unavailable"})
 """Reasons that are the fault of a server and not a refusal: outcome 8, serious failure."""
 
 _DISPLAY = {DESTINATION_ROLE: "Destination Role ID", SOURCE_ROLE: "Source Role ID"}
+_LESS_THAN_IMAGES = {
+    AuditAction.STUDY_DESCRIBED: "description of the study, no images",
+    AuditAction.STUDY_PREVIEWED: "preview picture",
+}
+"""What of a study was disclosed that nobody had opened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +123,9 @@ def _entities(record: AuditRecord, server: AuditedServer) -> list[dict[str, Any]
     elif record.study_instance_uid:
         identifier = {"system": DICOM_UID_SYSTEM, "value": to_urn(record.study_instance_uid)}
         what_study = {"type": "ImagingStudy", "identifier": identifier}
-        entities.append({"what": what_study, **_entity_kind("2", "System Object", "4", "Domain Resource")})
+        less = _LESS_THAN_IMAGES.get(record.action)
+        detail = {"detail": [{"type": "disclosed", "valueString": less}]} if less else {}
+        entities.append({"what": what_study, **_entity_kind("2", "System Object", "4", "Domain Resource"), **detail})
     if record.request_id:
         transaction = _coding("https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType", "XrequestId")
         entities.append({"what": {"identifier": {"value": record.request_id}}, "type": transaction})

@@ -47,6 +47,8 @@ EDGES = [
     replace(READ, user="https://other.example/fhir/Practitioner/9", token_reference="digest:abc"),
     replace(READ, user="user-17", client_address="gateway.internal"),
     replace(READ, token_reference="jti with spaces/and more"),
+    replace(READ, action=AuditAction.STUDY_DESCRIBED),
+    replace(READ, action=AuditAction.STUDY_PREVIEWED),
     AuditRecord(recorded_at=0, ehr="north", action=AuditAction.SEARCHED, outcome=AuditOutcome.DENIED, reason="token-missing"),
     AuditRecord(recorded_at=0, ehr="north", action=AuditAction.STUDY_OPENED, outcome=AuditOutcome.DENIED, reason="x"),
 ]
@@ -134,8 +136,25 @@ def test_study_opened_in_many_requests_is_recorded_once_for_each_token(world: Wo
             assert world.get(f"/studies/{STUDY_A}{path}", token).status == 200
 
     records = world.audit()[: len(world.audit()) - before]
-    assert [(one.action, one.outcome, one.study_instance_uid) for one in records] == [("study-opened", "allowed", STUDY_A)] * 2
+    opened, described = (("study-opened", "allowed", STUDY_A), ("study-described", "allowed", STUDY_A))
+    assert [(one.action, one.outcome, one.study_instance_uid) for one in records] == [opened, described] * 2
     assert len({one.token_reference for one in records}) == 2
+
+
+def test_a_study_is_opened_with_its_first_pixel_and_not_before(world: World) -> None:
+    """P8: what a viewer or list loads ahead of a click is recorded, and as what it is."""
+    token = world.north.token()
+    series = f"/studies/{STUDY_A}/series/{series_of(STUDY_A)}"
+    before = len(world.audit())
+
+    assert world.get(f"{series}/metadata", token).status == 200
+    ahead = [one.action for one in world.audit()[: len(world.audit()) - before]]
+    assert world.get(f"{series}/instances/{instance_of(STUDY_A)}", token).status == 200
+
+    assert ahead == ["study-described"]
+    assert [one.action for one in world.audit()[: len(world.audit()) - before]] == ["study-opened", "study-described"]
+    detail = audit_event(replace(READ, action=AuditAction.STUDY_DESCRIBED), SERVER)["entity"][1]["detail"]
+    assert detail == [{"type": "disclosed", "valueString": "description of the study, no images"}]
 
 
 def test_record_names_who_what_and_where_from(world: World) -> None:
@@ -187,10 +206,11 @@ def test_every_denial_is_recorded_each_time(world: World) -> None:
 def test_nested_search_is_recorded_as_a_search_once_and_opening_apart(world: World) -> None:
     token = world.north.token()
     before = len(world.audit())
-    for path in ("series", "instances", "series", "metadata"):
+    for path in ("series", "instances", "series", "metadata", f"series/{series_of(STUDY_A)}"):
         world.get(f"/studies/{STUDY_A}/{path}", token)
 
-    assert [one.action for one in world.audit()[: len(world.audit()) - before]] == ["study-opened", "searched"]
+    recorded = [one.action for one in world.audit()[: len(world.audit()) - before]]
+    assert recorded == ["study-opened", "study-described", "searched"]
 
 
 def test_access_that_cannot_be_recorded_does_not_happen(world: World) -> None:
