@@ -1,8 +1,9 @@
 """What a patient, or a related person, may be told of a chart: by default nothing, by the site's setting little and late.
 
-Only that a dated follow-up is recommended, out of a signed report that is old enough and a chart that came whole. Never an AI
-result, never a report's words, and nothing of a study with a finding of ACR category 1 or 2 of whose communication there is no
-record. What is held back carries its reason. Clinicians are no business of this rule.
+A card says only that a dated follow-up is recommended, out of a signed report that is old enough and a chart that came whole.
+Never an AI result, never a report's words, and nothing of a study with a finding of ACR category 1 or 2 of whose communication
+there is no record. What is held back carries its reason. The study list shows the released reports themselves, by the same
+conditions. Clinicians are no business of this rule.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from enum import StrEnum
 from imaging_findings.advice import Authority, Guidance, Suppressed
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding, Kind
-from imaging_findings.history import StudyFacts
+from imaging_findings.history import ReportFacts, StudyFacts
 from imaging_findings.intervals import DueWindow
 from imaging_findings.rules import ActionablePolicy
 
 LONGEST_HOURS = 8760
 _TOLD_FIRST = (1, 2)
 # Without these nobody knows whether the follow-up is done or ordered, or whether a result was communicated.
+_WHOLE_FOR_REPORTS = frozenset({"findings", "reports", "communications"})
 _WHOLE = frozenset({"findings", "reports", "orders", "studies", "communications"})
 
 
@@ -91,6 +93,30 @@ def release(
         if place not in told or found.due.earliest < told[place].due.earliest:
             told[place] = found
     return Release(told=tuple(sorted(told.values(), key=lambda one: one.due.earliest)), withheld=tuple(withheld))
+
+
+def released_reports(facts: Facts, policy: ActionablePolicy | None, rule: ReleaseRule, now: datetime) -> frozenset[str]:
+    """The signed reports, as ``DiagnosticReport/{id}``, that a patient may read as of ``now``.
+
+    All signed reports of one study wait for the newest of them, and for the communication of what must be told first.
+    """
+    if not rule.serves_patients or (facts.unavailable | facts.partial) & _WHOLE_FOR_REPORTS or facts.problems:
+        return frozenset()
+    untold = [one for one in facts.actionable if _is_untold(one, facts, policy)]
+    return frozenset(one.reference for one in facts.reports if _may_be_read(one, facts, untold, rule, now))
+
+
+def _may_be_read(report: ReportFacts, facts: Facts, untold: list[Finding], rule: ReleaseRule, now: datetime) -> bool:
+    if not report.studies:
+        return False
+    together = [one for one in facts.reports if one.studies & report.studies]
+    issued = [one.issued for one in together]
+    stated = [moment for moment in issued if moment is not None]
+    if len(stated) < len(issued) or now < max(stated):
+        return False
+    if any(one.study_reference is None or one.study_reference in report.studies for one in untold):
+        return False
+    return now - max(stated) >= timedelta(hours=rule.release_after_hours)
 
 
 def _why_withheld(

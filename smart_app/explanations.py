@@ -43,6 +43,7 @@ class Reason(StrEnum):
     NO_IMAGING_SERVICE = "no-imaging-service"
     STUDY_NOT_OF_PATIENT = "study-not-of-patient"
     STUDY_NOT_AVAILABLE = "study-not-available"
+    REPORT_NOT_AVAILABLE = "report-not-available"
     VIEWER_MISSING = "viewer-missing"
     NOT_SAME_ORIGIN = "not-same-origin"
     DISPLAY_REQUEST = "display-request"
@@ -274,6 +275,12 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "The images of this study cannot be opened",
         "The study is known, but no image server that this application may use is named for it.",
         "The study list says why. Ask the imaging department if the images are needed.",
+    ),
+    Reason.REPORT_NOT_AVAILABLE: Explanation(
+        404,
+        "This report cannot be opened",
+        "The document is not among this patient's reports, may not be read, or cannot be had from the EHR just now.",
+        "Close this window. The report's own words, as far as the EHR gives them, stand in the study list.",
     ),
     Reason.VIEWER_MISSING: Explanation(
         503,

@@ -15,6 +15,7 @@ from smart_app.study_list import StudyList
 from smart_app.study_search import REPORTS, STUDIES, FoundStudies, GatheredRecords
 
 CONTEXTS = (ScopeContext.PATIENT, ScopeContext.USER)
+NOTE_FOR_PATIENT = "Not everything in the record can be shown here. Ask your care team about studies that you miss."
 _RIGHTS = {
     "ImagingStudy": ("s", "the list of studies"),
     "DiagnosticReport": ("s", "reports"),

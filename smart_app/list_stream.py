@@ -107,6 +107,9 @@ class ListStream:
         yield from self._rows(listed.rows, self._marks, total=page.total)
 
     def _with_reports(self, page: SearchPage) -> Iterator[dict[str, Any]]:
+        if self._inquiry.context.for_patient:
+            # What a patient may read is known when all is; it comes with the rows that change then.
+            return
         self._reports.add(matches_of([page], REPORTS))
         changed: dict[str, str] = {}
         for uid, row in self._sent.items():

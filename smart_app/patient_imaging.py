@@ -5,24 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import ImagingError, NotFound, UpstreamError, UpstreamRefused
 from fhir_imaging.settings import EhrSettings, origin_of
 from fhir_imaging.uids import StudyInstanceUID
-from imaging_findings.rules import ActionablePolicy
+from imaging_findings.site_policy import SitePolicy
 from smart_app.active_session import ActiveSession
 from smart_app.explanations import ExplainedRefusal, Reason
 from smart_app.gathering import BusyPolicy, Gathering
 from smart_app.imaging_base import find_imaging_base
-from smart_app.imaging_notes import CONTEXTS, notes_on
+from smart_app.imaging_notes import CONTEXTS, NOTE_FOR_PATIENT, notes_on
 from smart_app.patient_banner import PatientBanner, read_banner
 from smart_app.services import SmartAppServices
 from smart_app.session_tokens import LiveSession, SessionTokens
-from smart_app.study_findings import NO_HIGHLIGHTS, StudyHighlights, highlights, is_for_clinicians, searches_for
+from smart_app.study_findings import (
+    NO_HIGHLIGHTS,
+    StudyHighlights,
+    highlights,
+    is_for_clinicians,
+    released_to_patient,
+    searches_for,
+)
 from smart_app.study_list import ListContext, StudyList, build_study_list
 from smart_app.study_regions import StudyKinds
+from smart_app.study_reports import is_by_device
 from smart_app.study_search import STUDIES, GatheredRecords, Servers, Wanted
 from smart_app.token_origins import token_receivers
 
@@ -65,10 +74,11 @@ class Inquiry:
             token_receivers=self._receivers,
             endpoint_rewrites=self.ehr.endpoint_rewrites,
             kinds=StudyKinds(services.policy.studies),
+            for_patient=not is_for_clinicians(live.session.user),
         )
         self._open = ExitStack()
         self._imaging_outbound = self._open.enter_context(reaching(services.outbound, self._base.url))
-        wanted = _wanted(self.session, study, services.policy.packs.actionable)
+        wanted = _wanted(self.session, study, services.policy)
         settings = services.settings
         busy = BusyPolicy(retries=settings.busy_retries, longest_wait_s=settings.busy_wait_s, sleep=services.sleep)
         self.gathering = Gathering(wanted, self._servers, live.access_token, busy, self._renewed)
@@ -93,7 +103,7 @@ class Inquiry:
         problem = records.problems.get(STUDIES)
         if records.studies is None or (problem is not None and is_whole):
             raise self._unavailable(problem)
-        studies = build_study_list(records.studies, records.reports or (), self.context)
+        studies = build_study_list(records.studies, self.readable_reports(records, is_whole=is_whole), self.context)
         lines = self._highlights(records, studies) if is_whole else NO_HIGHLIGHTS
         notes = (
             *notes_on(self.session, records, records.studies, studies),
@@ -106,15 +116,29 @@ class Inquiry:
             banner=read_banner(records.patient, self.session.patient, self._services.clock().date()),
             studies=studies,
             highlights=lines,
-            notes=notes if is_whole else (),
+            notes=self._readable(notes) if is_whole else (),
             imaging_base=self._base.url,
             token_receivers=self._receivers,
         )
+
+    def readable_reports(self, records: GatheredRecords, *, is_whole: bool) -> tuple[dict[str, Any], ...]:
+        """The reports that this user may read: for a patient only what the site has released, which the whole record tells."""
+        found = records.reports or ()
+        if not self.context.for_patient:
+            return found
+        if not is_whole:
+            return ()
+        released = released_to_patient(records, self.context, self._services.clock(), self._services.policy)
+        return tuple(one for one in found if f"DiagnosticReport/{one.get('id')}" in released and not is_by_device(one))
 
     def _highlights(self, records: GatheredRecords, studies: StudyList) -> StudyHighlights:
         if self._study is not None or not is_for_clinicians(self.session.user):
             return NO_HIGHLIGHTS
         return highlights(records, studies.rows, self.context, self._services.clock(), self._services.policy)
+
+    def _readable(self, notes: tuple[str, ...]) -> tuple[str, ...]:
+        """Notes speak of scopes and servers; a patient is told what they mean."""
+        return ((NOTE_FOR_PATIENT,) if notes else ()) if self.context.for_patient else notes
 
     def _servers(self, token: str) -> Servers:
         return Servers(
@@ -169,9 +193,10 @@ def _ehr_of(services: SmartAppServices, session: ActiveSession) -> EhrSettings:
     return ehr
 
 
-def _wanted(session: ActiveSession, study: StudyInstanceUID | None, actionable: ActionablePolicy | None) -> Wanted:
-    granted = session.scopes
-    speaks = study is None and is_for_clinicians(session.user)
+def _wanted(session: ActiveSession, study: StudyInstanceUID | None, policy: SitePolicy) -> Wanted:
+    granted, actionable = session.scopes, policy.packs.actionable
+    # What a patient may read depends on findings and communications, though none of them is shown.
+    speaks = study is None if is_for_clinicians(session.user) else policy.release.serves_patients
     return Wanted(
         patient_id=session.patient,
         study=study,

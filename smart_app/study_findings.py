@@ -19,6 +19,7 @@ from imaging_findings.findings import Author, Finding
 from imaging_findings.guidance import judge
 from imaging_findings.moments import on_site_clock
 from imaging_findings.referrals import with_old_referrals_quiet
+from imaging_findings.release import released_reports
 from imaging_findings.rules import ActionablePolicy
 from imaging_findings.site_policy import SitePolicy
 from imaging_findings.site_queries import asking_for
@@ -82,8 +83,7 @@ def highlights(
     records: GatheredRecords, rows: Sequence[StudyRow], context: ListContext, now: datetime, policy: SitePolicy
 ) -> StudyHighlights:
     """The judgement on this patient as of ``now`` by the site's rules, as lines beside the studies it is about."""
-    resources = on_site_clock(_resources(records), now.tzinfo)
-    facts = read_facts(resources, context.patient_id, bases=context.patient_bases, site=policy.studies)
+    facts = _facts(records, context, now, policy)
     by_resource = {f"ImagingStudy/{row.resource_id}": row.study_instance_uid for row in rows if row.resource_id}
     found: dict[str, list[Highlight]] = {}
     judgement = with_old_referrals_quiet(judge(facts, policy.packs, now), now.date(), policy.referral_warning_days)
@@ -92,6 +92,21 @@ def highlights(
         if uid is not None:
             found.setdefault(uid, []).extend(_lines(guidance, facts))
     return StudyHighlights(by_study={uid: tuple(lines) for uid, lines in found.items()}, not_seen=_not_seen(facts))
+
+
+def released_to_patient(records: GatheredRecords, context: ListContext, now: datetime, policy: SitePolicy) -> frozenset[str]:
+    """The reports, as ``DiagnosticReport/{id}``, that the site's rule lets the patient or a related person read."""
+    if not policy.release.serves_patients:
+        return frozenset()
+    facts = _facts(records, context, now, policy)
+    return released_reports(facts, policy.packs.actionable, policy.release, now)
+
+
+def _facts(records: GatheredRecords, context: ListContext, now: datetime, policy: SitePolicy) -> Facts:
+    resources = on_site_clock(_resources(records), now.tzinfo)
+    keys = {"ImagingStudy": "studies", "DiagnosticReport": "reports"}
+    partial = frozenset(keys.get(key, key) for key in records.cut)
+    return read_facts(resources, context.patient_id, partial=partial, bases=context.patient_bases, site=policy.studies)
 
 
 def _resources(records: GatheredRecords) -> dict[str, Sequence[Mapping[str, Any]] | None]:

@@ -52,6 +52,19 @@ ENDPOINT_NOT_PERMITTED = "Not permitted: the EHR does not say where the images a
 TOKEN_NOT_WANTED = "Image server does not take this sign-in"  # noqa: S105 - words for people
 ADDRESS_NOT_USABLE = "Image server's address not usable by the viewer"
 
+PATIENT_WORDS = {
+    Availability.ONLINE: "Pictures available",
+    Availability.ARCHIVED: "Pictures are in the archive: opening may take some minutes",
+    Availability.OFFLINE: "Pictures are kept elsewhere: ask the imaging department if you need them",
+    Availability.GONE: "Pictures are no longer kept",
+    Availability.PENDING: "No pictures yet",
+    Availability.NO_SERVER: "Pictures cannot be shown here",
+    Availability.SERVER_OFF: "Pictures cannot be shown just now",
+    Availability.NOT_PERMITTED: "Pictures cannot be shown here",
+    Availability.NOT_USABLE: "Pictures cannot be shown here",
+}
+"""The same for a reader who is the patient or a related person."""
+
 _OF_STATE = {
     EndpointState.USABLE: Availability.ONLINE,
     EndpointState.MISSING: Availability.NO_SERVER,

@@ -24,7 +24,7 @@ from fhir_imaging.study import (
 from fhir_imaging.tolerant import text
 from imaging_findings.study_kinds import StudyKind
 from smart_app.named_study import NamedStudy
-from smart_app.study_images import Availability, StudyImages, images_of, thumbnail_of
+from smart_app.study_images import PATIENT_WORDS, Availability, StudyImages, images_of, thumbnail_of
 from smart_app.study_regions import OTHER, REGION_WORDS, StudyKinds, shown_families, shown_region
 from smart_app.study_reports import ReportRow, ReportsByStudy
 from smart_app.study_search import FoundStudies
@@ -138,6 +138,8 @@ class ListContext:
     endpoint_rewrites: Mapping[str, str] = field(default_factory=dict)
     kinds: StudyKinds = field(default_factory=StudyKinds)
     """Judges what kind of examination a study is, with the site's own codes."""
+    for_patient: bool = False
+    """Whether the reader is the patient or a related person: plain words, and nothing that speaks to clinicians."""
 
 
 def build_study_list(
@@ -157,7 +159,8 @@ def build_study_list(
         elif study.status not in ("entered-in-error", "cancelled"):
             endpoint = resolve_endpoint(study, found.endpoints, context.token_receivers, context.endpoint_rewrites)
             images = images_of(study, resource, endpoint, without_endpoints=found.without_endpoints)
-            rows.append(_row(study, context.kinds.of(resource), images, by_study.of(study)))
+            row = _row(study, context.kinds.of(resource), images, by_study.of(study))
+            rows.append(_for_patient(row, study) if context.for_patient else row)
     # By the year shown first: a study on New Year's night must not split the groups in another zone.
     rows.sort(key=lambda row: (row.year != _UNDATED, row.year, row.sort_key), reverse=True)
     return StudyList(rows=tuple(rows), unreadable=tuple(unreadable), blocked=blocked)
@@ -203,18 +206,33 @@ def _row(study: ImagingStudy, kind: StudyKind, images: StudyImages, reports: tup
     )
 
 
+def _for_patient(row: StudyRow, study: ImagingStudy) -> StudyRow:
+    """The row in plain words: no reasons for the examination, no by-products, no names of servers."""
+    return replace(
+        row,
+        details=(*_counts(study), *study.body_sites),
+        reasons=(),
+        images=PATIENT_WORDS[row.availability],
+        refused_address=None,
+    )
+
+
 def _acquired(modalities: tuple[str, ...]) -> tuple[str, ...]:
     """The modalities that made images; reports and markings count only where there is nothing else."""
     return tuple(code for code in modalities if code not in DERIVED_MODALITIES) or modalities
 
 
-def _details(study: ImagingStudy) -> tuple[str, ...]:
+def _counts(study: ImagingStudy) -> tuple[str, ...]:
     series = study.number_of_series if study.number_of_series is not None else len(study.series) or None
     counts = (counted(series, "series", "series"), counted(study.number_of_instances, "image", "images"))
+    return tuple(words for words in counts if words)
+
+
+def _details(study: ImagingStudy) -> tuple[str, ...]:
     beside = set(study.modalities) - set(_acquired(study.modalities))
     derived = derived_words([one.modality for one in study.series if one.modality in beside], beside)
     accession = f"Accession {study.accession}" if study.accession else None
-    return tuple(words for words in (*counts, *derived, *study.body_sites, accession) if words)
+    return tuple(words for words in (*_counts(study), *derived, *study.body_sites, accession) if words)
 
 
 def _sort_key(started: datetime | None) -> float:

@@ -110,7 +110,7 @@ def report_row(report: Mapping[str, Any]) -> ReportRow:
     issued = text(report.get("issued")) or text(report.get("effectiveDateTime"))
     status = text(report.get("status")) or "unknown"
     read = read_any_report({"resourceType": "DiagnosticReport", **report})
-    is_by_ai = read is None and status not in _WITHDRAWN
+    is_by_ai = is_by_device(report)
     read_forms = [_read_form(form) for form in dicts(report.get("presentedForm"))]
     words, is_cut = _words_of(report, read_forms)
     conclusion = text(report.get("conclusion"))
@@ -128,6 +128,11 @@ def report_row(report: Mapping[str, Any]) -> ReportRow:
         is_cut=is_cut,
         forms=_forms(report, read_forms),
     )
+
+
+def is_by_device(report: Mapping[str, Any]) -> bool:
+    """Whether only a device stands behind a report that is not withdrawn."""
+    return report.get("status") not in _WITHDRAWN and read_any_report({"resourceType": "DiagnosticReport", **report}) is None
 
 
 def _marks(report: Mapping[str, Any]) -> set[str]:

@@ -49,7 +49,8 @@ def test_how_near_the_images_are_is_said_in_words(study: dict[str, Any], availab
     [
         ({"status": "suspended"}, Availability.SERVER_OFF),
         ({"address": "https://elsewhere.example/dicom-web"}, Availability.NOT_PERMITTED),
-        ({"connectionType": {"code": "ihe-iid"}}, Availability.NO_SERVER),
+        ({"connectionType": {"code": "ihe-iid"}}, Availability.NOT_USABLE),
+        ({"connectionType": {"code": "hl7-fhir-rest"}}, Availability.NO_SERVER),
     ],
 )
 def test_a_server_that_cannot_be_used_is_kept_apart_from_an_archive(endpoint: dict[str, Any], availability: str) -> None:

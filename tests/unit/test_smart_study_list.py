@@ -96,7 +96,8 @@ def test_dates_are_unambiguous_and_as_precise_as_recorded(started: str, date: st
         ({"status": "off"}, "Image server switched off"),
         ({"address": "https://elsewhere.example/dicom-web"}, "Image server not allowed here"),
         ({"address": "https://images.example@evil.example/dicom-web"}, "Image server not allowed here"),
-        ({"connectionType": {"code": "ihe-iid"}}, "No image server named"),
+        ({"connectionType": {"code": "ihe-iid"}}, "Images only in another viewer"),
+        ({"connectionType": {"code": "hl7-fhir-rest"}}, "No image server named"),
         ({"id": "another"}, "Images available"),
     ],
 )
