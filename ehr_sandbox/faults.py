@@ -12,6 +12,7 @@ GrantedAs = Literal["split", "v1", "wildcard", "identity"]
 StyleFault = Literal["hostile", "low-contrast", "missing"]
 
 TOKEN_ENDPOINT = "token"  # noqa: S105 - a place that can be down, no secret
+REFRESH = "refresh"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ class Faults:
     token_error: str | None = None
     """Every token request is answered with this OAuth error code."""
     unavailable: tuple[str, ...] = ()
-    """What answers 503: `token`, or FHIR resource types."""
+    """What answers 503: `token` (the exchange of codes), `refresh`, or FHIR resource types."""
     unavailable_times: int | None = None
     """How often it does so in each launch; None for ever."""
     retry_after: str = "2"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ehr_sandbox.authorization import Authorization
-from ehr_sandbox.faults import TOKEN_ENDPOINT, retry_headers
+from ehr_sandbox.faults import REFRESH, TOKEN_ENDPOINT, retry_headers
 from ehr_sandbox.oauth_context import Grant, IssuedToken
 from ehr_sandbox.oauth_faults import OAuthFault, invalid_grant, invalid_request, unavailable
 from ehr_sandbox.oauth_records import CodeRecord
@@ -28,7 +28,7 @@ def exchange_code(authorization: Authorization, client: RegisteredClient, form: 
         if not form.get(name):
             raise invalid_request(f"{name} is missing")
     now = time.time()
-    _fail_deliberately(authorization, authorization.records.grant_of_code(form["code"]))
+    _fail_deliberately(authorization, authorization.records.grant_of_code(form["code"]), TOKEN_ENDPOINT)
     record = authorization.records.use_code(form["code"], now)
     if record is None:
         raise invalid_grant("the code is unknown")
@@ -84,11 +84,11 @@ def advertised_issuer(authorization: Authorization) -> str:
     return f"{other}/auth" if other else authorization.settings.issuer
 
 
-def _fail_deliberately(authorization: Authorization, grant: Grant | None) -> None:
+def _fail_deliberately(authorization: Authorization, grant: Grant | None, place: str) -> None:
     if grant is None:
         return
     faults = grant.context.faults
-    if authorization.faults.refuses(faults, grant.grant_id, TOKEN_ENDPOINT):
+    if authorization.faults.refuses(faults, grant.grant_id, place):
         raise unavailable(retry_headers(faults))
     if faults.token_error is not None:
         raise OAuthFault(faults.token_error, "refused on purpose, to see what the app does")
@@ -121,7 +121,7 @@ def exchange_refresh_token(
         authorization.records.revoke_grant(grant.grant_id, now)
         raise invalid_grant("the refresh token was issued to another client")
     scope = _narrowed(form.get("scope"), grant)
-    _fail_deliberately(authorization, grant)
+    _fail_deliberately(authorization, grant, REFRESH)
     if grant.context.faults.no_new_refresh_token and record.first_use and record.expires_at > now:
         return _renewed(authorization, grant, scope)
     claimed = authorization.records.use_refresh_token(presented, now)

@@ -86,11 +86,12 @@ def a_hospital(
     *,
     app_settings: dict[str, Any] | None = None,
     discovery: DiscoveryFaults | None = None,
+    port: int | None = None,
     **known_as: Any,
 ) -> Iterator[Hospital]:
     """``discovery`` is what is wrong with the EHR's discovery, ``known_as`` how the app is told of the EHR."""
     with ExitStack() as stack:
-        port = free_port_number()
+        port = port or free_port_number()
         base_url = f"http://127.0.0.1:{port}"
         settings = SandboxSettings(
             base_url=base_url,
