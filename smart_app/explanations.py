@@ -40,10 +40,12 @@ class Reason(StrEnum):
     PATIENT_CHANGED = "patient-changed"
     NO_IMAGING_PERMISSION = "no-imaging-permission"
     IMAGING_UNAVAILABLE = "imaging-unavailable"
+    IMAGING_BUSY = "imaging-busy"
     NO_IMAGING_SERVICE = "no-imaging-service"
     STUDY_NOT_OF_PATIENT = "study-not-of-patient"
     STUDY_NOT_AVAILABLE = "study-not-available"
     REPORT_NOT_AVAILABLE = "report-not-available"
+    STUDY_OF_ANOTHER_PERSON = "study-of-another-person"
     VIEWER_MISSING = "viewer-missing"
     NOT_SAME_ORIGIN = "not-same-origin"
     DISPLAY_REQUEST = "display-request"
@@ -69,12 +71,21 @@ class Explanation:
 class ExplainedRefusal(ImagingError):
     """Something ends here and a person must be told why. ``facts`` go into the folded details: no tokens, no patient data."""
 
-    def __init__(self, reason: Reason, *, facts: Mapping[str, str] | None = None, more: str | None = None) -> None:
+    def __init__(
+        self,
+        reason: Reason,
+        *,
+        facts: Mapping[str, str] | None = None,
+        more: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(EXPLANATIONS[reason].title, code=reason.value)
         self.reason = reason
         self.facts = dict(facts or {})
         self.more = more
         """The EHR's own ``error_uri``, offered as a link of its own."""
+        self.retry_after_s = retry_after_s
+        """How long a busy server asked to be left alone; the page counts it down and asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +266,13 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         _SAY.retry,
         can_retry=True,
     ),
+    Reason.IMAGING_BUSY: Explanation(
+        503,
+        "The imaging server is busy",
+        "The server that knows the patient's imaging studies asked to be given some time. That does not mean there are none.",
+        "Wait a moment; the list is asked for again.",
+        can_retry=True,
+    ),
     Reason.NO_IMAGING_SERVICE: Explanation(
         502,
         "No imaging service is connected",
@@ -275,6 +293,15 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "The images of this study cannot be opened",
         "The study is known, but no image server that this application may use is named for it.",
         "The study list says why. Ask the imaging department if the images are needed.",
+    ),
+    Reason.STUDY_OF_ANOTHER_PERSON: Explanation(
+        403,
+        "These images seem to be of another person",
+        "The EHR lists this study under the patient of this session, but the image archive has it under somebody else. No "
+        "image was loaded.",
+        "Do not use this study for this patient. Tell the imaging department, which can find out whose images these are.",
+        "PatientID or IssuerOfPatientID of the study in the archive differs from the patient's identifier in the EHR "
+        "(imaging_server.patient_identifiers). Correct the study in the archive, or its ImagingStudy in the EHR.",
     ),
     Reason.REPORT_NOT_AVAILABLE: Explanation(
         404,

@@ -44,6 +44,9 @@ from smart_app.study_list import StudyRow
 NARROWED = "Another application asked for {asked}: {shown} of {all} studies are shown here. “All studies” shows the rest."
 NO_MATCH = "Another application asked for {asked}, and no study of this patient matches. “All studies” shows what there is."
 NO_IMAGES = "Another application asked for studies whose images cannot be opened here."
+ONE_BY_ONE = "Another application asked for these studies, which cannot be shown beside each other. Open them one by one."
+_MOST_BESIDE = 2
+"""How many studies the viewer page shows at once."""
 WHOLE_STUDIES = "Another application asked for key images only. That choice is not offered here, so all images are opened."
 
 
@@ -94,8 +97,9 @@ def _studies(services: SmartAppServices, live: LiveSession, wanted: StudiesWante
     if rows is None:
         raise ExplainedRefusal(Reason.STUDY_NOT_OF_PATIENT)
     usable = [row for row in rows if row.can_open]
-    if not usable or wanted.key_images_only:
-        notice = WHOLE_STUDIES if usable else NO_IMAGES
+    fit = len(usable) <= _MOST_BESIDE and len({row.address for row in usable}) == 1
+    if not fit or wanted.key_images_only:
+        notice = NO_IMAGES if not usable else WHOLE_STUDIES if fit else ONE_BY_ONE
         studies = replace(imaging.studies, rows=tuple(rows))
         return list_page(services, replace(imaging, studies=studies), live.session_id, notice=notice)
     return redirect(_viewer_of(live.session_id, usable), 303)

@@ -80,16 +80,21 @@ def refusal_page(services: SmartAppServices, refusal: ExplainedRefusal) -> Respo
         **refusal.facts,
         "reason": refusal.reason.value,
     }
-    return page(
+    wait_s = refusal.retry_after_s if can_retry else None
+    response = page(
         services,
         "smart/refusal.html",
         status=explanation.status,
         explanation=explanation,
         advice=RELAUNCH if explanation.can_retry and not can_retry else explanation.advice,
         can_retry=can_retry,
+        wait_s=wait_s,
         facts=facts,
         more=refusal.more,
     )
+    if refusal.retry_after_s is not None:
+        response.headers["Retry-After"] = str(refusal.retry_after_s)
+    return response
 
 
 def explained(error: UpstreamError, **facts: str) -> ExplainedRefusal:
@@ -99,6 +104,8 @@ def explained(error: UpstreamError, **facts: str) -> ExplainedRefusal:
     if "smart-configuration" in error.server:
         return ExplainedRefusal(Reason.NO_CONFIGURATION, facts={**facts, "address tried": error.server})
     if error.retryable:
-        return ExplainedRefusal(Reason.EHR_UNAVAILABLE, facts={**facts, "server": error.server})
+        return ExplainedRefusal(
+            Reason.EHR_UNAVAILABLE, facts={**facts, "server": error.server}, retry_after_s=error.retry_after_s
+        )
     more = {"answer": f"HTTP {error.status}"} if error.status is not None else {}
     return ExplainedRefusal(Reason.TOKEN_UNREADABLE, facts={**facts, "server": error.server, "fault": error.detail, **more})

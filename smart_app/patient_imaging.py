@@ -165,6 +165,8 @@ class Inquiry:
             return ExplainedRefusal(Reason.NO_IMAGING_PERMISSION, facts=facts)
         if isinstance(error, NotFound) or (isinstance(error, UpstreamError) and error.status in _NOT_OFFERED):
             return ExplainedRefusal(Reason.NO_IMAGING_SERVICE, facts=facts)
+        if isinstance(error, UpstreamError) and error.status in (429, 503):
+            return ExplainedRefusal(Reason.IMAGING_BUSY, facts=facts, retry_after_s=error.retry_after_s)
         return ExplainedRefusal(Reason.IMAGING_UNAVAILABLE, facts=facts)
 
 

@@ -133,6 +133,13 @@ class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _HttpsInTime
 
 
+class _ButNotIfToldToWait(Retry):
+    """Retry-After is the server's wish, not ours to wait for inside a clinician's request: callers decide about it (C7)."""
+
+    def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
+        return not has_retry_after and super().is_retry(method, status_code, has_retry_after)
+
+
 class _AdapterInTime(HTTPAdapter):
     def __init__(self, lookups: NameLookups, *args: Any, **kwargs: Any) -> None:
         self._lookups = lookups
@@ -172,8 +179,7 @@ class OutboundSession(requests.Session):
         self.timeout_s = timeout_s
         self.trust_env = False
         self.headers["User-Agent"] = USER_AGENT
-        # Retry-After is the server's promise, not ours to wait for inside a clinician's request: callers decide about 503.
-        retry = Retry(
+        retry = _ButNotIfToldToWait(
             total=retries,
             read=False,  # a slow answer has used the caller's time up already
             redirect=0,

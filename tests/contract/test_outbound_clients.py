@@ -138,6 +138,22 @@ def test_a_busy_server_says_when_to_come_back(free_port: int, serve: Serve) -> N
     assert (raised.value.retryable, raised.value.retry_after_s) == (True, 7)
 
 
+@pytest.mark.parametrize(("headers", "asked"), [({"Retry-After": "7"}, 1), ({}, 2)])
+def test_c7_nothing_is_asked_again_at_once_where_the_server_named_a_time(
+    free_port: int, serve: Serve, headers: dict[str, str], asked: int
+) -> None:
+    app, requests_seen = Flask("fhir"), []
+
+    @app.get("/Patient/<i>")
+    def patient(i: str) -> tuple[str, int, dict[str, str]]:
+        requests_seen.append(i)
+        return "", 503, headers
+
+    with OutboundSession([base := serve(app, free_port)], retries=1) as session, pytest.raises(UpstreamError):
+        FhirClient(base, session).read("Patient", "1")
+    assert len(requests_seen) == asked
+
+
 @pytest.mark.parametrize("body", ["not json", "[1]"])
 def test_an_answer_that_is_no_resource_is_an_error(free_port: int, serve: Serve, body: str) -> None:
     app = Flask("fhir")

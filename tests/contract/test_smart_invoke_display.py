@@ -51,6 +51,13 @@ def test_iid_several_studies_open_beside_each_other(world: World, inside: str) -
     assert query_of(answer.location) == {"with": "2.25.32"}
 
 
+def test_iid_more_studies_than_fit_are_listed(world: World, inside: str) -> None:
+    page = world.clinician.get(f"{inside}?requestType=STUDY&studyUID={STUDY_A},2.25.31,2.25.32")
+
+    assert page.status_code == 200
+    assert "Open them one by one" in page.text
+
+
 def test_iid_an_accession_number_opens_its_study(world: World, inside: str) -> None:
     answer = world.clinician.get(f"{inside}?requestType=STUDY&Accessionnumber=CT-8&idCDA=1")
 

@@ -102,7 +102,7 @@ def test_c7_a_server_that_stays_busy_is_not_taken_for_an_empty_record(world: Wor
     world.ehr.fhir_answers = [busy(1) for _ in range(20)]
     page = world.clinician.launches(world.ehr)
 
-    assert page.status_code == 502
+    assert page.status_code == 503
     assert "That does not mean there are none" in page.text
 
 
