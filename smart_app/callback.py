@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
+
+from werkzeug.datastructures import MultiDict
 
 from fhir_imaging.clients.smart_metadata import SmartMetadata
 from fhir_imaging.errors import UpstreamError
@@ -44,10 +46,10 @@ class CallbackParameters:
     binding: str | None
 
     @classmethod
-    def of(cls, query: Mapping[str, str], binding: str | None) -> CallbackParameters:
-        """The parameters of a callback request."""
+    def of(cls, query: MultiDict[str, str], binding: str | None) -> CallbackParameters:
+        """The parameters of a callback request; one that occurs twice counts as absent (RFC 6749 §3.1)."""
         names = ("state", "code", "error", "error_description", "error_uri", "iss")
-        return cls(**{name: text(query.get(name)) for name in names}, binding=binding)
+        return cls(**{name: _only(query, name) for name in names}, binding=binding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,8 @@ class Callback:
             raise ExplainedRefusal(Reason.UNKNOWN_EHR, facts={"iss": pending.iss})
         try:
             metadata = self._services.metadata.of(pending.iss)
-            if not is_same_issuer(parameters.iss, (metadata.issuer, pending.iss, *ehr.issuer_aliases)):
+            is_left_out = metadata.states_issuer and parameters.iss is None
+            if is_left_out or not is_same_issuer(parameters.iss, (metadata.issuer, pending.iss, *ehr.issuer_aliases)):
                 raise ExplainedRefusal(Reason.ISSUER_MIX_UP, facts={"iss": pending.iss, "answered": parameters.iss or ""})
             if parameters.error or not parameters.code:
                 raise _declined(parameters, pending)
@@ -138,13 +141,24 @@ class Callback:
     def _exchange(self, ehr: EhrSettings, metadata: SmartMetadata, pending: PendingLaunch, code: str) -> TokenResponse:
         client = self._services.token_client(ehr, metadata)
         try:
-            return client.exchange(code, pending.code_verifier)
+            return self._once_more_if_busy(lambda: client.exchange(code, pending.code_verifier))
         except TokenRefused as refused:
             reason = token_failure_of(refused.error)
             facts = {"iss": pending.iss, "aud": pending.iss, "error": refused.error, "said": refused.description or ""}
             if reason is Reason.CLIENT_REJECTED:
                 facts["compare"] = client.disagreement or ""
             raise ExplainedRefusal(reason, facts=_bounded(facts)) from refused
+
+    def _once_more_if_busy(self, exchange: Callable[[], TokenResponse]) -> TokenResponse:
+        """A server that says it is busy has not taken the code, which lives long enough for one more try."""
+        try:
+            return exchange()
+        except UpstreamError as error:
+            wait = float(error.retry_after_s or 1)
+            if error.status not in (429, 503) or wait > self._services.settings.busy_wait_s:
+                raise
+            self._services.sleep(wait)
+        return exchange()
 
     def _identity(
         self, ehr: EhrSettings, metadata: SmartMetadata, pending: PendingLaunch, response: TokenResponse
@@ -207,6 +221,11 @@ class Callback:
 def first_study_path(session_id: str, named: tuple[NamedStudy, ...]) -> str | None:
     """Where a launch that names a study goes first; the page there rechecks it against the patient's own list."""
     return f"/s/{quote(session_id, safe='')}/named" if named else None
+
+
+def _only(query: MultiDict[str, str], name: str) -> str | None:
+    values = query.getlist(name)
+    return text(values[0]) if len(values) == 1 else None
 
 
 def _declined(parameters: CallbackParameters, pending: PendingLaunch) -> ExplainedRefusal:

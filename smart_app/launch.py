@@ -152,6 +152,10 @@ def failure_of(error: str) -> Reason:
         "unauthorized_client": Reason.CLIENT_REJECTED,
         "invalid_client": Reason.CLIENT_REJECTED,
         "login_required": Reason.SIGN_IN_FAILED,
+        "interaction_required": Reason.SIGN_IN_FAILED,
+        "account_selection_required": Reason.SIGN_IN_FAILED,
+        "unmet_authentication_requirements": Reason.SIGN_IN_FAILED,
+        "consent_required": Reason.DENIED,
         "temporarily_unavailable": Reason.EHR_UNAVAILABLE,
         "server_error": Reason.EHR_UNAVAILABLE,
     }.get(error, Reason.AUTHORIZATION_FAILED)

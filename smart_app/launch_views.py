@@ -55,6 +55,8 @@ def add_launch_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
     @blueprint.get("/launch/go")
     def go() -> AnyResponse:
         """Begins the sign-in, now that the browser has shown whether it keeps the cookie."""
+        if is_fetched_ahead():
+            return _not_ahead()
         accepted = _accepted(_from_query(services))
         binding = binding_of(request, services.store.sealer)
         # Browsers say of each navigation whether it fills a frame; those that do not are let through, as ever.
@@ -74,6 +76,8 @@ def add_launch_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
     @blueprint.get("/callback")
     def callback() -> AnyResponse:
         """The redirect URI. A reload, a second callback or the back button finds what the first one made."""
+        if is_fetched_ahead():
+            return _not_ahead()
         parameters = CallbackParameters.of(request.args, binding_of(request, services.store.sealer))
         session_id, path = Callback(services).complete(parameters)
         return redirect(url_for(".studies", session_id=session_id) if path is None else path, 303)
@@ -149,6 +153,18 @@ def _authorization(services: SmartAppServices, launch: LaunchRequest, binding: s
         nonce=pending.nonce,
     )
     return services.token_client(launch.ehr, metadata).authorization_request(parameters)
+
+
+def is_fetched_ahead() -> bool:
+    """Whether the browser only gets ready for a click: a launch handle or a code must not be spent for that."""
+    return "prefetch" in request.headers.get("Sec-Purpose", request.headers.get("Purpose", ""))
+
+
+def _not_ahead() -> Response:
+    """Browsers drop what they fetched ahead when it fails, and ask again at the click."""
+    response = Response("Not ahead of time.", 503, mimetype="text/plain")
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _from_query(services: SmartAppServices) -> LaunchRequest | LaunchRefusal:

@@ -17,6 +17,7 @@ from authlib.common.urls import add_params_to_qs
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 
+from fhir_imaging.clients.fhir import retry_after_s
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadata
 from fhir_imaging.errors import UpstreamError
@@ -27,6 +28,7 @@ from smart_app.launch import LONG_URL
 from smart_app.token_response import TokenResponse, read_token_response
 
 AUTHORIZE_POST = "authorize-post"
+TOO_MANY = 429
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,13 +165,20 @@ class TokenClient:
         except OAuthError as exc:
             raise TokenRefused(str(exc.error or ""), exc.description) from exc
         except requests.HTTPError as exc:
-            status = exc.response.status_code if exc.response is not None else None
-            raise UpstreamError("The EHR's token endpoint failed.", server=server, status=status, retryable=True) from exc
+            raise _failed(server, exc.response) from exc
         except ValueError as exc:
             raise UpstreamError("The EHR's token endpoint did not answer in JSON.", server=server) from exc
         if response is None:
             raise UpstreamError("The EHR's token endpoint sent no bearer token.", server=server)
         return response
+
+
+def _failed(server: str, response: requests.Response | None) -> UpstreamError:
+    words = "The EHR's token endpoint failed."
+    if response is None:
+        return UpstreamError(words, server=server, retryable=True)
+    status, wait = response.status_code, retry_after_s(response)
+    return UpstreamError(words, server=server, status=status, retryable=True, retry_after_s=wait)
 
 
 class _GuardedSession(OAuth2Session):  # type: ignore[misc]
@@ -183,4 +192,8 @@ class _GuardedSession(OAuth2Session):  # type: ignore[misc]
         self, method: str, url: str, withhold_token: bool = False, auth: Any = None, **kwargs: Any
     ) -> requests.Response:
         """As in Authlib, without its token logic: only token endpoints are called here, by client authentication."""
-        return self._outbound.request(method, url, auth=auth, **kwargs)
+        response = self._outbound.request(method, url, auth=auth, **kwargs)
+        if response.status_code == TOO_MANY:
+            # Authlib takes only 5xx for a failure; this one is no OAuth answer either.
+            response.raise_for_status()
+        return response

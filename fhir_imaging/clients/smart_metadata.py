@@ -38,6 +38,8 @@ class SmartMetadata:
     jwks_uri: str | None = None
     introspection_endpoint: str | None = None
     revocation_endpoint: str | None = None
+    states_issuer: bool = False
+    """Whether every answer of the authorization endpoint carries ``iss`` (RFC 9207); one without it is then forged."""
     token_auth_methods: tuple[str, ...] = ()
     token_signing_algorithms: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
@@ -120,6 +122,7 @@ def read_smart_configuration(document: Mapping[str, Any], fhir_base: str) -> Sma
         jwks_uri=url("jwks_uri"),
         introspection_endpoint=url("introspection_endpoint"),
         revocation_endpoint=url("revocation_endpoint"),
+        states_issuer=document.get("authorization_response_iss_parameter_supported") is True,
         token_auth_methods=texts(document.get("token_endpoint_auth_methods_supported")),
         token_signing_algorithms=texts(document.get("token_endpoint_auth_signing_alg_values_supported")),
         capabilities=texts(document.get("capabilities")),
