@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flask import Flask
@@ -20,6 +20,7 @@ from imaging_cds.settings import ApplicationSettings, Component
 from imaging_cds.site_rules import site_policy
 from imaging_findings.site_policy import SitePolicy
 from imaging_server.services import build_services
+from smart_app.patient_match import IdentifierSystem
 from smart_app.services import SmartAppServices
 
 _HERE = Path(__file__).parent
@@ -64,9 +65,14 @@ def _register(app: Flask, component: Component, parts: _Parts) -> list[ErrorSurf
     if component is Component.SMART_APP:
         state_dir = settings.state.state_dir
         clock = clock_in(settings.cds.zone)  # the study list has the days of the cards
+        systems = {
+            name: IdentifierSystem(system=rule.system, issuer_of_patient_id=rule.issuer_of_patient_id)
+            for name, rule in settings.imaging_server.patient_identifiers.items()
+        }
         smart = SmartAppServices.assemble(
             settings.smart_app, settings.ehr, store, state_dir=state_dir, clock=clock, policy=policy
         )
+        smart = replace(smart, identifier_systems=systems)
         app.register_blueprint(smart_app.views.create_blueprint(smart))
         return []  # people: HTML pages, the default
     imaging = build_services(settings.imaging_server, settings.ehr, settings.pacs, store=store)

@@ -14,6 +14,8 @@ from fhir_imaging.settings import is_loopback, origin_of
 DEFAULT_DIRECTORY = Path(".demo")
 EHR_NAME = "sandbox"
 PACS_NAME = "demo"
+DEMO_NUMBERS = {"system": "https://imaging-cds.example/demo/mrn", "issuer_of_patient_id": "DEMO"}
+"""How the demo's archive knows the demo's patients, said here too because ``serve`` must not load the writer of pictures."""
 PASSWORD_VARIABLE = "IMAGING_CDS_PACS_PASSWORD"  # noqa: S105 - the variable's name, not a password
 
 
@@ -192,7 +194,15 @@ def app_table(options: DemoOptions) -> dict[str, Any]:
         "ehr": [_sandbox_ehr(options), *(_trusted_ehr(options, n, one) for n, one in enumerate(options.trusted_issuers, 1))],
         "pacs": [_pacs(options)],
         "cds": {"trusted_clients": [_sandbox_cds_client(options), *map(_cds_client, options.trusted_cds_clients)]},
+        **_identifiers(options),
     }
+
+
+def _identifiers(options: DemoOptions) -> dict[str, Any]:
+    """Persons are compared where both sides have the demo's patients; what a foreign server's numbers mean nobody knows."""
+    if options.fhir_url or options.pacs_url:
+        return {}
+    return {"imaging_server": {"patient_identifiers": {EHR_NAME: DEMO_NUMBERS}}}
 
 
 def _sandbox_ehr(options: DemoOptions) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Spec: smart-launch.md §8 (banner), FHIR R4 Patient. What the EHR did not let us
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -30,6 +30,8 @@ class PatientBanner:
     deceased: bool
     is_verified: bool
     """Whether the Patient was read with the session's token; else only the id of the launch is known."""
+    identifiers: frozenset[tuple[str, str]] = frozenset()
+    """(system, value) of each of the patient's numbers in force, for comparing with the archive's; never shown."""
 
     @property
     def line(self) -> str:
@@ -54,6 +56,7 @@ def read_banner(patient: Mapping[str, Any] | None, patient_id: str, today: date)
         mrn=_mrn(patient),
         deceased=patient.get("deceasedBoolean") is True or deceased_on is not None,
         is_verified=True,
+        identifiers=frozenset(_identifiers(patient)),
     )
 
 
@@ -78,6 +81,13 @@ def _mrn(patient: Mapping[str, Any]) -> str | None:
         if "MR" in codes and identifier.get("use") != "old" and text(identifier.get("value")):
             return text(identifier.get("value"))
     return None
+
+
+def _identifiers(patient: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for identifier in dicts(patient.get("identifier")):
+        system, value = text(identifier.get("system")), text(identifier.get("value"))
+        if system and value and identifier.get("use") != "old":
+            yield system, value
 
 
 def _day(stated: str | None) -> date | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from fhir_imaging.store.engine import Store
 from imaging_findings.site_policy import SitePolicy, product_policy
 from smart_app.client_keys import ClientKeys
 from smart_app.identity import IdentityVerifier
+from smart_app.patient_match import IdentifierSystem
 from smart_app.sessions import ActiveSessions, OpenedStudies, PendingLaunches, WindowTickets
 from smart_app.settings import SmartAppSettings
 from smart_app.token_origins import outbound_origins
@@ -41,6 +42,8 @@ class SmartAppServices:
     sleep: Callable[[float], None] = time.sleep
     policy: SitePolicy = field(default_factory=product_policy)
     """The rules in force at this site: those of the cards."""
+    identifier_systems: Mapping[str, IdentifierSystem] = field(default_factory=dict)
+    """By EHR name: the identifier system whose numbers the archives' studies carry, for comparing persons."""
 
     @classmethod
     def assemble(

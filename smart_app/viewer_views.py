@@ -29,6 +29,7 @@ from smart_app.ohif import (
 )
 from smart_app.pages import page
 from smart_app.patient_imaging import PatientImaging, look_up
+from smart_app.patient_match_asking import match_patient
 from smart_app.report_panel import read_panel
 from smart_app.services import SmartAppServices
 from smart_app.session_tokens import LiveSession, SessionTokens
@@ -50,6 +51,7 @@ def add_viewer_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
         """One study of the session's patient, rechecked against the patient's list every time."""
         live = live_session(services, session_id)
         imaging, row, address = _find(services, live, study_instance_uid)
+        match = match_patient(services, live, imaging, row.study_instance_uid, address)
         beside = _beside(services, live, row)
         studies = (row, beside) if beside else (row,)
         config, source = _allow(services, session_id, live.session, studies, address)
@@ -60,6 +62,7 @@ def add_viewer_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
             ehr=imaging.ehr,
             imaging=imaging,
             banner=imaging.banner,
+            match=match,
             session_id=session_id,
             row=row,
             beside=beside,
@@ -107,9 +110,10 @@ def _beside(services: SmartAppServices, live: LiveSession, row: StudyRow) -> Stu
     wanted = request.args.get("with")
     if not wanted or wanted == row.study_instance_uid:
         return None
-    _, beside, address = _find(services, live, wanted)
+    imaging, beside, address = _find(services, live, wanted)
     if address != row.address:
         raise ExplainedRefusal(Reason.STUDY_NOT_AVAILABLE, facts={"state": OTHER_SERVER})
+    match_patient(services, live, imaging, beside.study_instance_uid, address)
     return beside
 
 

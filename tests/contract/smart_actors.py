@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -317,14 +317,15 @@ _READY_KEYS: dict[str, bytes] = {}
 
 
 def make_app(tmp_path: Path, ehrs: tuple[EhrSettings, ...], clock: Clock, **settings: Any) -> SmartApp:
-    """The SMART app alone, as a composition root would assemble it; ``policy`` among the settings are the site's rules."""
-    policy = settings.pop("policy", None)
+    """The SMART app alone, as a composition root would assemble it; ``policy`` and ``identifier_systems`` are the site's."""
+    policy, systems = settings.pop("policy", None), settings.pop("identifier_systems", {})
     state_dir = _with_ready_keys(tmp_path / "state")
     store = Store.open(StateSettings(state_dir=state_dir))
     store.migrate()
     services = SmartAppServices.assemble(
         SmartAppSettings(**{"public_base_url": APP, **settings}), ehrs, store, state_dir=state_dir, clock=clock, policy=policy
     )
+    services = replace(services, identifier_systems=systems)
     app = Flask("smart_app_under_test", template_folder=str(CHECKOUT / "templates"), static_folder=str(CHECKOUT / "static"))
     app.register_blueprint(create_blueprint(services))
     return SmartApp(app, services, clock)
