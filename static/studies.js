@@ -127,6 +127,8 @@ function start() {
     markOpened(row.uid, rows, words);
     timeline.draw();
   });
+  // A page kept whole by the browser would show a list that may have changed, of a session that may have ended.
+  addEventListener("pageshow", (event) => event.persisted && location.reload());
   addEventListener("pagehide", () => {
     place.keepScroll();
     place.keep({ isTimelineOpen: by("timeline").open });

@@ -53,7 +53,9 @@ export class Groups {
 
   #insertInto(group, rows) {
     for (const row of rows.sort(newestFirst)) {
-      const at = group.members.findIndex((member) => newestFirst(row, member) < 0);
+      // Mostly what arrives is older than all that is there.
+      const isLast = group.members.length === 0 || newestFirst(row, group.members.at(-1)) >= 0;
+      const at = isLast ? -1 : group.members.findIndex((member) => newestFirst(row, member) < 0);
       if (at < 0) {
         group.list.append(row.element);
         group.members.push(row);

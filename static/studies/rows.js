@@ -66,7 +66,7 @@ export class StudyRow {
 export function newestFirst(one, other) {
   if (one.isDated !== other.isDated) return one.isDated ? -1 : 1;
   if (!one.isDated) return 0;
-  return other.year.localeCompare(one.year) || other.moment - one.moment;
+  return other.year - one.year || other.moment - one.moment;
 }
 
 // Puts a row in the place of its former self; its picture, unfolded report and focus stay.

@@ -59,7 +59,9 @@ export class Timeline {
     const plan = this.#plan(dated, lanes);
     this.#lanes.replaceChildren(...(plan.bars ? drawBars(plan, this.#words) : drawMarks(plan, this.#words)));
     this.#legend(plan, dated);
-    const first = this.#stops.find((stop) => stop.dataset.uid === focused) ?? this.#stops.at(-1);
+    const stops = this.#stops;
+    const newest = dated.find((row) => !row.element.hidden)?.uid;
+    const first = stops.find((stop) => stop.dataset.uid === (focused ?? newest)) ?? stops.at(-1);
     this.#rove(first);
     if (focused !== null) first?.focus({ preventScroll: true });
     // The newest studies are at the right; where there is no room for all years, they are seen first.
@@ -74,15 +76,14 @@ export class Timeline {
 
   #plan(dated, lanes) {
     const probe = this.#plotWidth();
+    const total = lanes.reduce((sum, lane) => sum + lane.rows.length, 0);
+    if (total > MOST_MARKS) return this.#planBars(dated, lanes, probe);
     const scale = new YearScale(dated, probe);
-    let total = 0;
     for (const lane of lanes) {
       lane.marks = lane.rows.map((row) => ({ row, x: scale.at(Number(row.year), partOfYear(row.started)) }));
       lane.tracks = packed(lane.marks, MARK + 2, probe);
-      total += lane.marks.length;
     }
-    const fits = total <= MOST_MARKS && lanes.every((lane) => lane.tracks <= MOST_TRACKS);
-    if (fits) return { lanes, scale, width: probe, bars: false };
+    if (lanes.every((lane) => lane.tracks <= MOST_TRACKS)) return { lanes, scale, width: probe, bars: false };
     return this.#planBars(dated, lanes, probe);
   }
 

@@ -64,12 +64,12 @@ def test_a_mark_says_what_it_stands_for_without_colour_alone(few: Page) -> None:
 def test_a_mark_leads_to_its_row_with_the_keyboard_alone(few: Page) -> None:
     few.locator("#timeline > summary").focus()
     reached = []
-    for key in ("Tab", "ArrowUp", "Home", "End", "ArrowUp", "ArrowDown", "ArrowLeft"):
+    for key in ("Tab", "ArrowUp", "Home", "End", "ArrowDown", "ArrowLeft", "ArrowDown"):
         few.keyboard.press(key)
         reached.append(few.evaluate("document.activeElement.closest('.lane').getAttribute('aria-label')"))
     few.keyboard.press("Enter")
 
-    assert reached == ["Pelvis", "Abdomen", "Abdomen", "Abdomen", "Chest", "Abdomen", "Abdomen"]
+    assert reached == ["Chest", "Head", "Head", "Head", "Chest", "Chest", "Abdomen"]
     assert focused_study(few) == FEW[2].uid
     assert few.locator("#timeline button[tabindex='0']").count() == 1
 
@@ -252,3 +252,29 @@ def test_without_scripts_the_list_is_whole(browser: Browser) -> None:
         assert len(shown_titles(page)) == 4
         expect(page.locator("#filters")).to_be_hidden()
         expect(page.locator("#timeline")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("partOfYear('2026')", 0),
+        ("partOfYear('2026-07')", 0.5),
+        ("partOfYear('2026-12-31T23:59:00+14:00') < 1", True),
+        ("partOfYear('')", 0),
+        ("new YearScale([{year: '2020'}], 100).segments.map((one) => one.width)", [100]),
+        ("new YearScale([{year: '2020'}, {year: '2022'}], 90).segments.map((one) => one.width)", [30, 30, 30]),
+        ("new YearScale([{year: '2010'}, {year: '2020'}], 245).segments.map((one) => one.isGap)", [False, True, False]),
+        ("Math.round(new YearScale([{year: '2010'}, {year: '2020'}], 245).at(2015, 0.5))", 122),
+        ("packed([{x: 0}, {x: 10}, {x: 30}], 24, 200)", 2),
+        ("packed([{x: 190}], 24, 200)", 1),
+        ("packed([], 24, 200)", 0),
+        ("[1000, 300, 90, 50, 10].map((width) => monthsPerBar(width, 24))", [1, 1, 6, 6, 12]),
+    ],
+)
+def test_the_timelines_sums(few: Page, expression: str, expected: object) -> None:
+    script = f"""async () => {{
+        const {{ YearScale, monthsPerBar, packed, partOfYear }} = await import("/static/studies/timeline_scale.js");
+        return {expression};
+    }}"""
+
+    assert few.evaluate(script) == expected
