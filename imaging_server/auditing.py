@@ -5,10 +5,12 @@ Spec: SMART Imaging Access P8, group 35; IHE BALP (the FHIR form is made by ``fh
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import parse_qs
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,6 +27,9 @@ _ACTIONS = {
     Kind.THUMBNAIL: AuditAction.STUDY_PREVIEWED,
 }
 """What a request of this kind discloses; any other opens the study."""
+LARGEST_PREVIEW = 256
+"""Pixels of the longer side up to which a rendered picture is a preview: lists use it where archives have no thumbnails."""
+_WHOLE_VIEWPORT = re.compile(r"([0-9]{1,4}),([0-9]{1,4})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +97,7 @@ class AccessAudit:
         return AuditRecord(
             recorded_at=int(self._clock()),
             ehr=attempt.ehr,
-            action=_ACTIONS.get(attempt.resource.kind, AuditAction.STUDY_OPENED),
+            action=_action_of(attempt),
             outcome=outcome,
             reason=reason,
             patient_id=grant.patient_id if grant else None,
@@ -105,3 +110,16 @@ class AccessAudit:
             request_id=attempt.request_id,
             token_reference=grant.token_reference if grant else None,
         )
+
+
+def _action_of(attempt: Attempt) -> AuditAction:
+    if attempt.resource.kind is Kind.RENDERED and _is_preview(attempt.query or ""):
+        return AuditAction.STUDY_PREVIEWED
+    return _ACTIONS.get(attempt.resource.kind, AuditAction.STUDY_OPENED)
+
+
+def _is_preview(query: str) -> bool:
+    """Whether the whole picture is asked for, small; a cut-out of it (PS3.18 §8.3.5.1.3) shows as much as the picture."""
+    asked = parse_qs(query.partition("?")[2]).get("viewport", [])
+    size = _WHOLE_VIEWPORT.fullmatch(asked[0]) if len(asked) == 1 else None
+    return size is not None and all(0 < int(side) <= LARGEST_PREVIEW for side in size.groups())

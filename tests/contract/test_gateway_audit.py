@@ -16,6 +16,8 @@ from fhir_imaging.audit import AuditAction, AuditFilter, AuditLog, AuditOutcome,
 from fhir_imaging.fhir_mapping.audit_event import AuditedServer, audit_event
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import Store
+from imaging_server.auditing import AccessAudit, Attempt
+from imaging_server.resource import parse_path
 from tests.security.gateway_actors import World, a_world
 from tests.security.gateway_stubs import STUDY_A, STUDY_B, instance_of, series_of
 
@@ -260,3 +262,30 @@ def test_record_found_by_patient_user_and_study(log: AuditLog) -> None:
         READ,
     ]
     assert list(log.find(AuditFilter(patient_id="pat-b"))) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "action"),
+    [
+        ("viewport=192,192", "study-previewed"),
+        ("viewport=256,256&window=40,400,linear", "study-previewed"),
+        ("viewport=257,64", "study-opened"),
+        ("viewport=192,192,0,0,64,64", "study-opened"),
+        ("viewport=192,192&viewport=2000,2000", "study-opened"),
+        ("viewport=0,0", "study-opened"),
+        ("", "study-opened"),
+    ],
+)
+def test_a_small_rendered_picture_is_a_preview_and_a_cut_out_is_not(query: str, action: str, tmp_path: Path) -> None:
+    """P8: lists show previews; whoever asks for pieces or large pictures has opened the study."""
+    store = Store.open(StateSettings(state_dir=tmp_path))
+    store.migrate()
+    resource = parse_path(f"/studies/{STUDY_A}/series/{series_of(STUDY_A)}/rendered")
+    assert resource is not None
+    attempt = Attempt(ehr="north", resource=resource, query=f"{resource.path}?{query}", client_address=None, request_id="r")
+
+    AccessAudit(AuditLog(store), window_s=60).denied(attempt, None, "token-missing")
+    (record,) = AuditLog(store).find(AuditFilter())
+    store.close()
+
+    assert record.action == action
