@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from fhir_imaging.clients.fhir import FhirClient
-from fhir_imaging.errors import ImagingError
+from fhir_imaging.errors import ImagingError, UpstreamRefused
 from fhir_imaging.settings import EhrSettings, origin_of
 from fhir_imaging.study import UnreadableStudy, points_to_patient, read_study_uid
 from fhir_imaging.tolerant import as_dict, text
@@ -23,9 +23,10 @@ from smart_app.imaging_base import find_imaging_base
 from smart_app.named_study import REPORT, STUDY, NamedStudy, means, named_by
 from smart_app.patient_imaging import reaching
 from smart_app.services import SmartAppServices
-from smart_app.session_tokens import LiveSession
+from smart_app.session_tokens import LiveSession, SessionTokens
 from smart_app.token_origins import token_receivers
 
+TOKEN_REFUSED = 401
 MOST_NAMED = 20
 """A launch points at a few studies; what lists more is cut, since each may cost a question."""
 
@@ -39,10 +40,26 @@ class ResolvedNames:
 
 
 def resolve_named(services: SmartAppServices, live: LiveSession) -> ResolvedNames:
-    """The UIDs of what the launch of this session named. A question that fails leaves its name open, never ends the launch."""
+    """The UIDs of what the launch of this session named. A question that fails leaves its name open, never ends the launch.
+
+    A refused token is renewed once and the questions asked once more (A39).
+    """
     named = live.session.named_studies[:MOST_NAMED]
     if all(one.study_instance_uid for one in named):
         return ResolvedNames(studies=named)
+    try:
+        return _resolved(services, live, named)
+    except UpstreamRefused:
+        renewed = SessionTokens(services).live(live.session_id, was_refused=True)
+    if renewed.access_token == live.access_token:
+        return ResolvedNames(open=named)
+    try:
+        return _resolved(services, renewed, named)
+    except UpstreamRefused:
+        return ResolvedNames(open=named)
+
+
+def _resolved(services: SmartAppServices, live: LiveSession, named: Sequence[NamedStudy]) -> ResolvedNames:
     with _lookup(services, live) as lookup:
         return lookup.resolve(named)
 
@@ -81,7 +98,7 @@ class NamedLookup:
     bases: tuple[str, ...]
 
     def resolve(self, named: Sequence[NamedStudy]) -> ResolvedNames:
-        """Each name with its studies' UIDs."""
+        """Each name with its studies' UIDs. UpstreamRefused with status 401 when the token is not taken."""
         studies: list[NamedStudy] = []
         unfollowed: list[NamedStudy] = []
         for one in named:
@@ -94,7 +111,9 @@ class NamedLookup:
         try:
             names = self._direct(named)
             return list(dict.fromkeys(uid for name in names for uid in self._of_direct(name)))
-        except ImagingError:
+        except ImagingError as error:
+            if _is_token_refused(error):
+                raise
             # No right to read the report, say, or a server that is away: the list tells what can be told.
             return []
 
@@ -133,12 +152,18 @@ class NamedLookup:
         try:
             narrow = self.imaging.search(STUDY, [*of_patient, *_narrowed(named)])
             found = [one for one in narrow.matches if means(named, one)]
-        except ImagingError:
+        except ImagingError as error:
+            if _is_token_refused(error):
+                raise
             found = []
         return found or [one for page in self.imaging.pages(STUDY, of_patient) for one in page.matches if means(named, one)]
 
     def _is_patients(self, resource: Mapping[str, Any]) -> bool:
         return points_to_patient(text(as_dict(resource.get("subject")).get("reference")), self.patient_id, self.bases)
+
+
+def _is_token_refused(error: ImagingError) -> bool:
+    return isinstance(error, UpstreamRefused) and error.status == TOKEN_REFUSED
 
 
 def _is_report(named: NamedStudy) -> bool:

@@ -156,3 +156,24 @@ def test_app_a19_the_study_that_was_picked_at_a_standalone_launch_opens(tmp_path
 
         assert world.ehr.authorizations[0]["scope"].split()[:2] == ["launch/patient", "launch/imagingstudy"]
         assert world.clinician.addresses[-1].endswith(f"/viewer/{STUDY_B}")
+
+
+def test_app_a39_a_refused_token_is_renewed_once_before_a_report_is_given_up(tmp_path: Path) -> None:
+    class Forgetful(FakeEhr):
+        refused = 1
+
+        def _read(self, resource_type: str, resource_id: str) -> Any:
+            if resource_type == "DiagnosticReport" and self.refused:
+                self.refused -= 1
+                return "", 401
+            return super()._read(resource_type, resource_id)
+
+    with a_world(tmp_path, ehr=Forgetful(fhir=a_record())) as world:
+        world.ehr.token_changes = {"fhirContext": [{"reference": "DiagnosticReport/r-study"}]}
+        callback = world.clinician.callback_of(world.ehr)
+        named = world.clinician.get(callback).headers["Location"]
+        world.clock.passes(seconds=30)
+        answer = world.clinician.get(named)
+
+    assert answer.headers["Location"].endswith(f"/viewer/{STUDY_B}")
+    assert [asked["grant_type"] for asked in world.ehr.token_requests] == ["authorization_code", "refresh_token"]
