@@ -13,7 +13,7 @@ from imaging_findings.findings import Author, Finding, Kind
 from imaging_findings.incidental import describe
 from imaging_findings.quotes import Quote
 from imaging_findings.rules import PackInfo
-from imaging_findings.wording import finding_words, first_clause, headline_title, step_words
+from imaging_findings.wording import finding_words, headline_title, what_next
 
 _MAX_TITLE = 70
 _MAX_OTHERS = 5
@@ -27,7 +27,7 @@ TOLD_BY_THE_RULE = frozenset({"communications"})
 def summary_of(guidance: Guidance) -> str:
     """What, when and on whose authority, in one sentence under 140 characters."""
     title = shortened(one_line(_title(guidance)), _MAX_TITLE)
-    what = one_line(f"{title}{_seen_on(guidance)}: {_what_next(guidance)}")
+    what = one_line(f"{title}{_seen_on(guidance)}: {what_next(guidance)}")
     beside = _ai_beside(guidance)
     source = f" – {_source(guidance)}"
     for ending in (beside + source, beside, source, ""):
@@ -87,23 +87,6 @@ def _seen_on(guidance: Guidance) -> str:
     return f" ({modality} {day})" if day else f" ({modality})"
 
 
-def _what_next(guidance: Guidance) -> str:
-    if guidance.finding.author is Author.AI:
-        return guidance.headline or "nobody has signed it"
-    if guidance.headline:
-        return guidance.headline
-    step = guidance.next_step
-    if step and step.firm:
-        return step_words(step, overdue=guidance.overdue)
-    if guidance.statements:
-        if len(guidance.statements) > 1 and guidance.missing:
-            return "follow-up depends on the patient's risk, which is not coded"
-        return first_clause(guidance.statements[0].words)
-    if guidance.missing:
-        return f"no interval computed, missing: {guidance.missing[0]}"
-    return first_clause(guidance.notes[0]) if guidance.notes else "see detail"
-
-
 def _source(guidance: Guidance) -> str:
     if guidance.finding.author is Author.AI:
         return "AI result"
@@ -143,7 +126,7 @@ def _nodules_words(nodules: list[Finding]) -> str:
 def _beside_words(finding: Finding, guidance: Guidance) -> str:
     """A further finding of the study with what the rules say of it."""
     own = next((one for one in guidance.beside if one.finding == finding), None)
-    return escaped(finding_words(finding)) + (f": {escaped(_what_next(own))}." if own else ".")
+    return escaped(finding_words(finding)) + (f": {escaped(what_next(own))}." if own else ".")
 
 
 def _ai_beside(guidance: Guidance) -> str:

@@ -67,6 +67,24 @@ def step_words(step: NextStep, *, overdue: bool) -> str:
     return f"{step.examination} overdue since {step.due.latest}" if overdue else f"{step.examination} due {step.due}"
 
 
+def what_next(guidance: Guidance) -> str:
+    """What follows, in the words of a card's headline; the study list says the same."""
+    if guidance.finding.author is Author.AI:
+        return guidance.headline or "nobody has signed it"
+    if guidance.headline:
+        return guidance.headline
+    step = guidance.next_step
+    if step and step.firm:
+        return step_words(step, overdue=guidance.overdue)
+    if guidance.statements:
+        if len(guidance.statements) > 1 and guidance.missing:
+            return "follow-up depends on the patient's risk, which is not coded"
+        return first_clause(guidance.statements[0].words)
+    if guidance.missing:
+        return f"no interval computed, missing: {guidance.missing[0]}"
+    return first_clause(guidance.notes[0]) if guidance.notes else "see detail"
+
+
 def first_clause(words: str) -> str:
     """The first clause of a sentence, as it reads inside another one."""
     clause = re.split(r"[:;.](?:\s|$)", words, maxsplit=1)[0]

@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fhir_imaging.scopes import GrantedScopes, ScopeContext
-from fhir_imaging.tolerant import text
 from imaging_findings.advice import Guidance
 from imaging_findings.facts import QUERIES, Facts, read_facts
 from imaging_findings.findings import Author, Finding
@@ -23,7 +22,7 @@ from imaging_findings.release import released_reports
 from imaging_findings.rules import ActionablePolicy
 from imaging_findings.site_policy import SitePolicy
 from imaging_findings.site_queries import asking_for
-from imaging_findings.wording import headline_title, step_words, title_of
+from imaging_findings.wording import headline_title, title_of, what_next
 from smart_app.study_list import ListContext, StudyRow
 from smart_app.study_search import GatheredRecords, SearchWanted
 
@@ -140,22 +139,12 @@ def _highlight(finding: Finding, title: str, *, tone: str, words: str) -> Highli
 
 
 def _words(guidance: Guidance, facts: Facts) -> str:
-    """What is due, else what is advised, else what is missing; never more than the judgement says."""
-    if guidance.finding.author is Author.AI:
-        return "nobody has signed it"
-    if guidance.headline:
-        return guidance.headline
+    """What the card's headline says; and where a follow-up is due, that none was found."""
+    said = what_next(guidance)
     step = guidance.next_step
-    if step and step.firm:
-        # Whether somebody has already seen to it can only be said where orders could be read.
-        searched = "" if "orders" in facts.unavailable else ", no follow-up found"
-        return f"{step_words(step, overdue=guidance.overdue)}{searched}"
-    if len(guidance.statements) == 1:
-        return text(guidance.statements[0].words) or ""
-    if guidance.missing:
-        return f"Follow-up not computed, missing: {'; '.join(guidance.missing)}"
-    # Where no rule speaks, the note says why: the guideline does not apply, or the site has none in force.
-    return "; ".join(statement.words for statement in guidance.statements) or next(iter(guidance.notes), "")
+    is_due = guidance.finding.author is not Author.AI and not guidance.headline and step is not None and step.firm
+    # Whether somebody has already seen to it can only be said where orders could be read.
+    return f"{said}, no follow-up found" if is_due and "orders" not in facts.unavailable else said
 
 
 def _not_seen(facts: Facts) -> tuple[str, ...]:
