@@ -1,6 +1,7 @@
 // Prepares the page before the viewer's own bundle runs (deferred scripts keep their order, modules included).
 import { keepKnownQuery } from "./address.js";
 import { AiFindings } from "./ai_findings.js";
+import { BusyServers } from "./busy.js";
 import { Commands } from "./commands.js";
 import { viewerConfig } from "./config.js";
 import { StudyContents } from "./contents.js";
@@ -31,7 +32,8 @@ const keeper = new TokenKeeper({
 });
 const troubles = new ImageTroubles((trouble) => showTrouble(document, trouble));
 const watch = (address) => troubles.watch(address);
-guardRequests(window, launch.wadoRoots.map((root) => root.root), keeper, watch, holdUntilShown(window));
+const roots = launch.wadoRoots.map((root) => root.root);
+guardRequests(window, roots, keeper, watch, holdUntilShown(window), new BusyServers(document));
 keeper.start();
 document.addEventListener("visibilitychange", () => keeper.renewIfDue());
 

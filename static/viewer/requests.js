@@ -2,22 +2,22 @@
 // moment of sending, a 401 is answered by one renewal and one repetition; anywhere else an Authorization header is
 // taken off, so that the token never reaches another server. What became of a request beneath the roots is told to
 // `watch`: it is called with the address, and its answer with the status (0: no answer, null: no longer wanted). Nothing is
-// sent before the promise that `admit` gives for its address is kept.
+// sent before the promise that `admit` gives for its address is kept. A server that is busy is asked again when `busy` says.
 
-export function guardRequests(page, roots, keeper, watch = () => () => {}, admit = null) {
+export function guardRequests(page, roots, keeper, watch = () => () => {}, admit = null, busy = null) {
   const isGuarded = (address) => {
     const { href } = new URL(address, page.location.href);
     return roots.some((root) => href.startsWith(`${root}/`));
   };
-  page.XMLHttpRequest = guardedRequestClass(page.XMLHttpRequest, isGuarded, keeper, watch, admit);
-  page.fetch = guardedFetch(page.fetch.bind(page), isGuarded, keeper, watch, admit);
+  page.XMLHttpRequest = guardedRequestClass(page.XMLHttpRequest, isGuarded, keeper, { watch, admit, busy });
+  page.fetch = guardedFetch(page.fetch.bind(page), isGuarded, keeper, { watch, admit, busy });
 }
 
 function isAuthorization(name) {
   return String(name).toLowerCase() === "authorization";
 }
 
-function guardedFetch(send, isGuarded, keeper, watch, admit) {
+function guardedFetch(send, isGuarded, keeper, { watch, admit, busy }) {
   return async (input, init) => {
     const address = input instanceof Request ? input.url : String(input);
     const request = new Request(input, init);
@@ -26,7 +26,7 @@ function guardedFetch(send, isGuarded, keeper, watch, admit) {
     if (admit) await admit(address);
     const settle = watch(address);
     try {
-      const response = await sendWithToken(send, request, keeper);
+      const response = await sendPatiently(send, request, keeper, busy);
       settle(response.status);
       return response;
     } catch (error) {
@@ -34,6 +34,15 @@ function guardedFetch(send, isGuarded, keeper, watch, admit) {
       throw error;
     }
   };
+}
+
+async function sendPatiently(send, request, keeper, busy) {
+  for (let repeats = 0; ; repeats += 1) {
+    const response = await sendWithToken(send, request.clone(), keeper);
+    const wait = busy?.waitFor(request.method, response.status, response.headers.get("Retry-After"), repeats) ?? null;
+    if (wait === null) return response;
+    await busy.hold(wait);
+  }
 }
 
 async function sendWithToken(send, request, keeper) {
@@ -52,7 +61,7 @@ function withToken(request, token) {
   return request;
 }
 
-function guardedRequestClass(Base, isGuarded, keeper, watch, admit) {
+function guardedRequestClass(Base, isGuarded, keeper, { watch, admit, busy }) {
   const SEEN = ["readystatechange", "loadstart", "progress", "load", "error", "abort", "timeout", "loadend"];
 
   return class GuardedRequest extends Base {
@@ -62,6 +71,8 @@ function guardedRequestClass(Base, isGuarded, keeper, watch, admit) {
     #guarded = false;
     #token = null;
     #attempt = 0;
+    #busyRepeats = 0;
+    #wait = undefined;
     #reopening = false;
     #aborted = false;
     #settle = () => {};
@@ -76,6 +87,7 @@ function guardedRequestClass(Base, isGuarded, keeper, watch, admit) {
       this.#opening = opening;
       this.#headers = [];
       this.#attempt = 0;
+      this.#busyRepeats = 0;
       this.#aborted = false;
       const isAsynchronous = opening.length < 3 || opening[2] !== false;
       this.#guarded = isAsynchronous && isGuarded(opening[1]);
@@ -111,6 +123,7 @@ function guardedRequestClass(Base, isGuarded, keeper, watch, admit) {
       if (this.#aborted) return;
       if (token === null) return this.#fail();
       this.#token = token;
+      this.#wait = undefined;
       this.#attempt += 1;
       super.setRequestHeader("Authorization", `Bearer ${token}`);
       super.send(this.#body);
@@ -119,6 +132,12 @@ function guardedRequestClass(Base, isGuarded, keeper, watch, admit) {
     #watch(event) {
       if (this.#reopening) return event.stopImmediatePropagation();
       if (!this.#guarded || !event.isTrusted) return;
+      const wait = this.#busyWait();
+      if (wait !== null) {
+        event.stopImmediatePropagation();
+        if (event.type === "loadend") void busy.hold(wait).then(() => this.#repeatAsItWas());
+        return;
+      }
       if (this.status !== 401) {
         if (event.type === "loadend" && !this.#aborted) this.#settle(this.status);
         return;
@@ -131,6 +150,23 @@ function guardedRequestClass(Base, isGuarded, keeper, watch, admit) {
       }
       event.stopImmediatePropagation();
       if (event.type === "loadend") void keeper.afterRefusalOf(this.#token).then((token) => this.#repeat(token));
+    }
+
+    // How long this answer asks to wait; the same for all events of one attempt.
+    #busyWait() {
+      if (!busy || this.#aborted || this.readyState < Base.HEADERS_RECEIVED) return null;
+      if (this.#wait === undefined) {
+        const retryAfter = this.status === 0 ? null : this.getResponseHeader("Retry-After");
+        this.#wait = busy.waitFor(this.#opening[0], this.status, retryAfter, this.#busyRepeats);
+      }
+      return this.#wait;
+    }
+
+    #repeatAsItWas() {
+      this.#busyRepeats += 1;
+      // Another token may be due by now, and its refusal is a refusal of its own.
+      this.#attempt = 0;
+      void keeper.current().then((token) => this.#repeat(token));
     }
 
     #repeat(token) {

@@ -1,0 +1,88 @@
+// An image server that is busy says when to come back (503 or 429 with Retry-After): the same request is sent again then,
+// unchanged. A short wait passes unseen, a longer one is counted down beside the images, and a very long one is not waited for.
+const MOST_REPEATS = 4;
+const LONGEST_WAIT_MS = 120_000;
+const UNSEEN_MS = 3_000;
+const TICK_MS = 250;
+
+const WORDS = {
+  heading: "The image server is busy.",
+  text: "It asked for some time. The images are asked for again in",
+  unit: "s.",
+};
+
+// Milliseconds until the same request may be sent again; null where it is not to be repeated by itself.
+export function waitBeforeRepeating(method, status, retryAfter, repeats, now = Date.now()) {
+  if (method.toUpperCase() !== "GET" || (status !== 503 && status !== 429) || repeats >= MOST_REPEATS) return null;
+  const wait = waitOf(retryAfter, now);
+  // A server that says "now" may say so for ever: every repetition waits a little longer.
+  return wait === null || wait > LONGEST_WAIT_MS ? null : Math.max(wait, 250 * 2 ** repeats);
+}
+
+// Whole seconds or a date by the standard; fractions are seen in the field.
+function waitOf(retryAfter, now) {
+  const stated = (retryAfter ?? "").trim();
+  if (/^[0-9]{1,9}(?:\.[0-9]{1,9})?$/.test(stated)) return Number(stated) * 1000;
+  const date = /^[A-Za-z]{3}/.test(stated) ? Date.parse(stated) : NaN;
+  return Number.isNaN(date) ? null : Math.max(0, date - now);
+}
+
+// Holds requests back. Several that wait at once share one notice, which ends with the last of them.
+export class BusyServers {
+  #page;
+  #now;
+  #until = [];
+  #ticking = null;
+
+  constructor(page, now = () => Date.now()) {
+    this.#page = page;
+    this.#now = now;
+  }
+
+  waitFor(method, status, retryAfter, repeats) {
+    return waitBeforeRepeating(method, status, retryAfter, repeats, this.#now());
+  }
+
+  async hold(wait) {
+    const until = this.#now() + wait;
+    if (wait > UNSEEN_MS) this.#show(until);
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    this.#until = this.#until.filter((one) => one !== until);
+    if (this.#until.length === 0) this.#hide();
+  }
+
+  #show(until) {
+    this.#until.push(until);
+    if (this.#ticking !== null) return;
+    const notice = drawn(this.#page);
+    const left = notice.querySelector("[data-left]");
+    const tick = () => {
+      left.textContent = String(Math.max(0, Math.ceil((Math.max(...this.#until) - this.#now()) / 1000)));
+    };
+    tick();
+    this.#ticking = setInterval(tick, TICK_MS);
+    this.#page.body.append(notice);
+  }
+
+  #hide() {
+    if (this.#ticking === null) return;
+    clearInterval(this.#ticking);
+    this.#ticking = null;
+    this.#page.getElementById("imaging-cds-busy")?.remove();
+  }
+}
+
+function drawn(page) {
+  const notice = page.createElement("div");
+  notice.id = "imaging-cds-busy";
+  // A timer is not read aloud at every tick, as a live region would be.
+  notice.setAttribute("role", "timer");
+  const heading = page.createElement("strong");
+  heading.textContent = WORDS.heading;
+  const text = page.createElement("span");
+  const left = page.createElement("b");
+  left.dataset.left = "";
+  text.append(`${WORDS.text} `, left, ` ${WORDS.unit}`);
+  notice.append(heading, text);
+  return notice;
+}
