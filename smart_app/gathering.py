@@ -17,7 +17,7 @@ from functools import cache, partial
 from queue import Empty, SimpleQueue
 
 from fhir_imaging.clients.fhir import SearchPage
-from fhir_imaging.errors import ImagingError, NotFound, UpstreamError, UpstreamRefused
+from fhir_imaging.errors import ImagingError, NotFound, UpstreamError, UpstreamRefused, UpstreamTimeout
 from fhir_imaging.settings import origin_of
 from smart_app.study_search import (
     PATIENT,
@@ -173,7 +173,7 @@ class Gathering:
         return tuple(self._progress[key].pages) if key in self._progress else ()
 
     def records(self) -> GatheredRecords:
-        """What came so far; a question that is still under way counts as one that could not be had."""
+        """What came so far; a question without an answer counts as one that could not be had, pages not fetched as cut off."""
         had = {key: one for key, one in self._progress.items() if one.pages}
         studies = had.get(STUDIES)
         patient = self.pages(PATIENT)
@@ -182,8 +182,8 @@ class Gathering:
             reports=matches_of(self.pages(REPORTS), REPORTS) if REPORTS in had else None,
             patient=patient[0].matches[0] if patient else None,
             searches={one.key: self._found(one) for one in self.wanted.searches if one.key in had},
-            problems={key: one.problem for key, one in self._progress.items() if one.problem is not None},
-            cut=frozenset(key for key, one in self._progress.items() if one.is_cut),
+            problems={key: one.problem or _late() for key, one in self._progress.items() if one.problem or not one.pages},
+            cut=frozenset(key for key, one in had.items() if one.is_cut or one.next_url),
         )
 
     def _found(self, search: SearchWanted) -> tuple[dict[str, object], ...]:
@@ -259,6 +259,10 @@ def _asking_threads(_process: int) -> ThreadPoolExecutor:
     One pool for each process id, because threads do not survive a fork.
     """
     return ThreadPoolExecutor(max_workers=_MOST_QUESTIONS, thread_name_prefix="study-list")
+
+
+def _late() -> ImagingError:
+    return UpstreamTimeout("The server did not answer in time.", server="", retryable=True)
 
 
 def _is_address(url: str) -> bool:
