@@ -1,0 +1,161 @@
+"""The viewer made ready behind the study list: nothing is opened before the click, everything is there after it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Frame, Page, Request
+
+from ehr_sandbox.demo_study import nodule_mark
+from ehr_sandbox.patients import alma
+from tests.browser.demo_stack import Demo, clinician
+from tests.browser.ohif_pixels import wait_for_picture
+
+pytest_plugins = ["tests.browser.demo_fixtures"]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+CURRENT, PRIOR = alma.CURRENT.study_instance_uid, alma.PRIOR.study_instance_uid
+PREVIEW = "/rendered?viewport=192,192"
+"""What the list's own thumbnails ask for."""
+
+
+def open_list(context: BrowserContext, demo: Demo) -> Page:
+    """The study list of patient A in a window of its own, as the chart opens it."""
+    chart = context.new_page()
+    chart.goto(f"{demo.ehr_url}/")
+    chart.get_by_role("link", name="Alma").click()
+    chart.wait_for_selector("#guidance[aria-busy=false]")
+    chart.get_by_role("radio", name="New window").check()
+    with context.expect_page() as opened:
+        chart.locator("button", has_text="Open imaging app").click()
+    page = opened.value
+    page.wait_for_url("**/s/*/studies")
+    return page
+
+
+def wait_until_ready(page: Page) -> None:
+    page.locator("html[data-viewer=ready]").wait_for(state="attached", timeout=60_000)
+
+
+def click_study(page: Page, uid: str) -> None:
+    page.locator(f"li.study[data-uid='{uid}']").get_by_role("link", name="Open images").click()
+
+
+def ohif(page: Page) -> Frame:
+    return next(frame for frame in page.frames if "/ohif/viewer" in frame.url)
+
+
+def viewer_starts(sent: list[Request]) -> int:
+    return sum("/ohif/viewer" in one.url and one.resource_type == "document" for one in sent)
+
+
+def actions(demo: Demo, uid: str) -> set[str]:
+    return {json.loads(line)["action"] for line in demo.audit("--patient", "demo-a", "--study", uid).splitlines()}
+
+
+def test_nothing_is_opened_before_the_click_and_the_click_starts_no_second_viewer(demo: Demo, browser: Browser) -> None:
+    """Issue 4 (warm viewer), P8: the likeliest study is described ahead; its first pixel is fetched when it is opened."""
+    with clinician(browser, demo) as (context, wire):
+        page = open_list(context, demo)
+        wait_until_ready(page)
+        ahead = [one.url for one in wire.dicomweb() if not one.url.endswith((PREVIEW, "/metadata")) and "?" not in one.url]
+        trail_ahead = actions(demo, CURRENT)
+        hidden = page.locator("iframe.prepared-viewer")
+        assert not hidden.is_visible()
+        assert hidden.evaluate("(frame) => frame.inert")
+
+        click_study(page, CURRENT)
+        picture = wait_for_picture(ohif(page))
+
+        assert ahead == []
+        assert trail_ahead - {"study-previewed", "searched"} == {"study-described"}
+        assert "study-opened" in actions(demo, CURRENT)
+        assert not picture.is_empty
+        assert viewer_starts(wire.requests) == 1
+        assert page.url.endswith(f"/viewer/{CURRENT}")
+        assert "DEMO-1001" in page.title()
+        assert hidden.is_visible()
+        wire.assert_the_token_was_kept_safe([page])
+        assert not any("Content Security Policy" in line for line in wire.console)
+
+
+def test_back_leads_to_the_list_as_it_was_and_another_study_opens_in_the_same_viewer(demo: Demo, browser: Browser) -> None:
+    with clinician(browser, demo) as (context, wire):
+        page = open_list(context, demo)
+        page.set_viewport_size({"width": 1400, "height": 500})
+        wait_until_ready(page)
+        page.locator(f"li.study[data-uid='{CURRENT}']").scroll_into_view_if_needed()
+        scrolled = page.evaluate("scrollY")
+        title = page.title()
+        click_study(page, CURRENT)
+        wait_for_picture(ohif(page))
+
+        page.go_back()
+        page.locator("html[data-viewer=ready]").wait_for(state="attached")
+        assert page.url.endswith("/studies")
+        assert (page.evaluate("scrollY"), page.title()) == (scrolled, title)
+        assert page.evaluate("document.activeElement.closest('li.study')?.dataset.uid") == CURRENT
+        assert not page.locator("iframe.prepared-viewer").is_visible()
+
+        click_study(page, PRIOR)
+        series = alma.PRIOR.series_instance_uid
+        wait_for_picture(ohif(page), until=lambda one: not one.is_empty and series in ohif(page).evaluate(SHOWN))
+        inner = page.frame_locator("iframe.prepared-viewer")
+        assert "2025" in inner.locator(".study-line").inner_text() or "2026" in inner.locator(".study-line").inner_text()
+        assert page.url.endswith(f"/viewer/{PRIOR}")
+        assert PRIOR in (inner.locator("#stage").get_attribute("data-studies") or "")
+
+        inner.get_by_role("link", name="All studies").click()
+        page.locator("html[data-viewer=ready]").wait_for(state="attached")
+        assert page.url.partition("?")[0].endswith("/studies")
+        assert viewer_starts(wire.requests) == 1
+
+
+SHOWN = "cornerstone.getEnabledElements()[0]?.viewport.getCurrentImageId?.() ?? ''"
+
+
+def test_a_finding_opens_on_its_slice(demo: Demo, browser: Browser) -> None:
+    mark = nodule_mark(alma.CURRENT)
+    with clinician(browser, demo) as (context, wire):
+        page = open_list(context, demo)
+        wait_until_ready(page)
+        page.get_by_role("link", name="Show on its slice").first.click()
+        picture = wait_for_picture(
+            ohif(page), until=lambda one: one.sop_instance_uid == mark.sop_instance_uid and not one.is_empty
+        )
+
+        assert picture.sop_instance_uid == mark.sop_instance_uid
+        assert viewer_starts(wire.requests) == 1
+
+
+def test_the_end_of_the_session_is_met_at_the_click(demo: Demo, browser: Browser) -> None:
+    """The viewer was made ready while the session lived; the click finds out that it does not."""
+    with clinician(browser, demo) as (context, _):
+        page = open_list(context, demo)
+        wait_until_ready(page)
+        other = context.new_page()
+        other.goto(page.url)
+        other.get_by_role("button", name="End session").click()
+        other.wait_for_load_state()
+
+        click_study(page, CURRENT)
+        page.locator("iframe.prepared-viewer").wait_for(state="detached")
+
+        assert "session" in page.locator("main").inner_text().lower()
+
+
+@pytest.mark.parametrize("why", ["narrow", "data saving"])
+def test_devices_that_cannot_spare_it_prepare_nothing(demo: Demo, browser: Browser, why: str) -> None:
+    with clinician(browser, demo) as (context, wire):
+        if why == "data saving":
+            context.add_init_script("Object.defineProperty(navigator, 'connection', { value: { saveData: true } })")
+        page = open_list(context, demo)
+        if why == "narrow":
+            page.set_viewport_size({"width": 390, "height": 800})
+        page.locator("html[data-viewer=off]").wait_for(state="attached")
+
+        assert page.locator("iframe.prepared-viewer").count() == 0
+        click_study(page, CURRENT)
+        page.wait_for_url(f"**/viewer/{CURRENT}")
+        assert viewer_starts(wire.requests) <= 1
