@@ -7,7 +7,7 @@ ARGS ?=
 
 DEMO_ARGS := $(if $(PORT),--port $(PORT)) $(if $(EHR_PORT),--ehr-port $(EHR_PORT)) $(if $(PACS_PORT),--pacs-port $(PACS_PORT)) $(ARGS)
 
-.PHONY: help demo check test bench mutants conformance viewer clean
+.PHONY: help demo check test bench mutants conformance pictures texts viewer clean
 help:
 	@echo "make demo    start the app, a sandbox EHR and a sandbox PACS on this machine (ARGS=\"--reset\" and so on)"
 	@echo "make check   formatting, lint, types, import rules"
@@ -15,6 +15,8 @@ help:
 	@echo "make bench   benchmarks (ARGS=\"-k card\": a part of them)"
 	@echo "make mutants break one thing at a time in a copy and show which test turns red (ARGS=\"--only R38 F2\")"
 	@echo "make conformance  write docs/conformance.md anew"
+	@echo "make pictures  write docs/pictures anew (ARGS as for test)"
+	@echo "make texts   collect all words for people for translation"
 
 demo: $(VENV)/.demo
 	@$(BIN)/python -m imaging_cds demo $(DEMO_ARGS)
@@ -37,6 +39,14 @@ mutants: $(VENV)/.dev
 # docs/conformance.md from docs/conformance.toml and from what the tests cite.
 conformance: $(VENV)/.dev
 	@$(BIN)/python -m tests.conformance
+
+# The pictures that the README shows, by the test that looks at every page.
+pictures: $(VENV)/.dev
+	IMAGING_CDS_PICTURES=1 $(BIN)/python -m pytest tests/browser/test_visual.py -q $(ARGS)
+
+# Every text for people, for translators.
+texts: $(VENV)/.dev
+	@$(BIN)/python -m tests.texts
 
 # The viewer is optional for the unit tests: without npm its tests skip and say how to get it.
 viewer: $(VENV)/.dev

@@ -184,7 +184,8 @@ def launched(served: ServedApp, visit: Visit) -> None:
 
 
 def _crowded(served: ServedApp, visit: Visit) -> None:
-    served.ehr.fhir = {**a_record(60), "Patient": [{**served.ehr.fhir["Patient"][0], "name": [LONG_NAME]}]}
+    patient = {**served.ehr.fhir["Patient"][0], "name": [LONG_NAME]}
+    served.ehr.fhir = {**a_record(60), "Patient": [patient], "Endpoint": served.ehr.fhir["Endpoint"]}
     launched(served, visit)
     visit.page.wait_for_selector("li.study >> nth=50", state="attached")
 
