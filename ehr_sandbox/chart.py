@@ -1,6 +1,7 @@
 """The chart of the sandbox EHR: its composition from settings, records and the authorization server."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -17,7 +18,9 @@ from ehr_sandbox.chart_order_desk import OrderDesk
 from ehr_sandbox.chart_parts import ChartParts
 from ehr_sandbox.chart_records import ChartRecords
 from ehr_sandbox.chart_views import ChartViews
+from ehr_sandbox.faults import Faults
 from ehr_sandbox.hook_client import HookClient
+from ehr_sandbox.launch_variants import AS_USUAL
 from ehr_sandbox.oauth_context import LaunchContext
 from ehr_sandbox.services import SandboxServices
 
@@ -92,15 +95,26 @@ def _granter(authorization: Authorization, app_launch_url: str) -> Callable[[Cha
     return grant
 
 
+def _meant_for(patient_id: str, faults: Faults) -> Faults:
+    """Another patient must be another one than this."""
+    return replace(faults, refresh_patient="demo-a") if faults.refresh_patient == patient_id else faults
+
+
 def _launch_issuer(authorization: Authorization) -> Callable[[str, ChartLaunch], str]:
+    usual = authorization.faults.discovery
+
     def issue(client_id: str, launch: ChartLaunch) -> str:
         study = ({"reference": f"ImagingStudy/{launch.study_id}"},) if launch.study_id else ()
+        variant = launch.variant or AS_USUAL
+        authorization.faults.discovery = variant.discovery or usual
         context = LaunchContext(
             patient=launch.moment.patient_id,
             encounter=launch.moment.encounter_id,
             user=launch.moment.user,
             app_context=launch.app_context,
-            fhir_context=study,
+            fhir_context=launch.fhir_context or study,
+            need_patient_banner=variant.banner,
+            faults=_meant_for(launch.moment.patient_id, variant.faults),
         )
         return authorization.issue_launch(client_id, context)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from ehr_sandbox.chart_contexts import ChartMoment
+from ehr_sandbox.launch_variants import LaunchVariant
 from ehr_sandbox.settings import RegisteredClient, origin_of
 
 
@@ -18,11 +19,16 @@ class NotRegistered(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartLaunch:
-    """The context of a launch. `study_id` is the id of an ImagingStudy that the app is to open (fhirContext, A29)."""
+    """The context of a launch. `study_id` is the id of an ImagingStudy that the app is to open (fhirContext, A29).
+
+    `variant` is what goes wrong on purpose, `fhir_context` what it names.
+    """
 
     moment: ChartMoment
     app_context: str | None = None
     study_id: str | None = None
+    variant: LaunchVariant | None = None
+    fhir_context: tuple[dict[str, str], ...] = ()
 
 
 # Registers a launch for a client at the authorization server and returns its opaque handle.

@@ -165,6 +165,15 @@ class ChartRecords:
         """The patient's problems, for choosing the reason of an order. Raises QueryFailed."""
         return self._resources("Condition", (("patient", patient_id), ("_count", str(_MAX_ROWS))))
 
+    def related_persons(self, patient_id: str) -> list[dict[str, Any]]:
+        """Those who act for the patient. Raises QueryFailed."""
+        return self._resources("RelatedPerson", (("patient", patient_id), ("_count", str(_MAX_ROWS))))
+
+    def references(self, resource_type: str, patient_id: str) -> list[str]:
+        """Relative references to the patient's resources of a type, in the order of their ids. Raises QueryFailed."""
+        found = self._resources(resource_type, (("patient", patient_id), ("_sort", "_id"), ("_count", str(_MAX_ROWS))))
+        return [f"{resource_type}/{one['id']}" for one in found]
+
     def _drafts(self, resource_type: str, patient_id: str) -> list[dict[str, Any]]:
         return self._resources(resource_type, (("patient", patient_id), ("status", "draft"), ("_count", str(_MAX_ROWS))))
 

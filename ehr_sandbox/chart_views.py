@@ -17,6 +17,7 @@ from ehr_sandbox.chart_parts import ChartParts, Firing, fired, hook_is
 from ehr_sandbox.chart_prefetch import QueryFailed
 from ehr_sandbox.chart_summary import current_encounter, read_banner
 from ehr_sandbox.chart_visit_views import VisitViews
+from ehr_sandbox.chart_ways import LaunchWays, NoSuchWay
 from ehr_sandbox.chart_web import (
     add_security_headers,
     content_security_policy,
@@ -27,6 +28,7 @@ from ehr_sandbox.chart_web import (
     text_field,
 )
 from ehr_sandbox.demo_stories import STORIES
+from ehr_sandbox.launch_variants import grouped_variants
 from ehr_sandbox.wire_log import pretty
 
 MAX_SEARCH_CHARACTERS = 100
@@ -38,6 +40,7 @@ class ChartViews:
     def __init__(self, parts: ChartParts) -> None:
         self._parts = parts
         self._policy = content_security_policy(parts.launches.origins())
+        self._ways = LaunchWays(records=parts.records)
         self._static_version = new_static_version()
 
     def blueprint(self) -> Blueprint:
@@ -91,6 +94,8 @@ class ChartViews:
             opening=opening,
             sections=records.sections(patient_id),
             orders=records.orders(patient_id),
+            users=self._ways.users(patient_id),
+            variants=grouped_variants(),
             story=STORIES.get(patient_id, ""),
             app_launch_url=self._parts.app_launch_url,
             standalone_url=self._parts.standalone_url,
@@ -130,7 +135,10 @@ class ChartViews:
         elif "study" in fields:
             launch = replace(launch, study_id=self._own_study(patient_id, text_field(fields, "study")))
         try:
+            launch = self._ways.changed(launch, text_field(fields, "user"), text_field(fields, "variant"))
             launched = self._parts.launches.launch_url(url, launch)
+        except NoSuchWay:
+            abort(400, "The app cannot be opened in this way.")
         except NotRegistered:
             abort(403, "This app is not registered with the EHR and cannot be launched.")
         return jsonify(url=launched)

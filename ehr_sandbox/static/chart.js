@@ -131,6 +131,11 @@ document.querySelector(".record").addEventListener("click", (event) => {
   const button = event.target.closest("[data-study]");
   if (button) launch(button, { study: button.dataset.study }, "Imaging app");
 });
+part("ways").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const fields = Object.fromEntries(new FormData(event.target));
+  launch(event.target.querySelector("button"), fields, "Imaging app");
+});
 part("app-close").addEventListener("click", () => {
   closeFrame();
   part("open-app").focus();
