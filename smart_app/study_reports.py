@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 from fhir_imaging.study import ImagingStudy, concept_text, parse_datetime
 from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings.report_states import ReportState, read_any_report
+from smart_app.named_study import FHIR_ID
 from smart_app.report_text import LONGEST_TEXT, attached_bytes, text_of_attachment, words_of_html
 from smart_app.study_words import date_words, time_words
 
@@ -55,7 +57,10 @@ class ReportRow:
     conclusion: str | None
     issued: str | None
     """When it was signed or sent, with its zone where a time is known."""
+    issued_at: float = float("-inf")
+    """The same to sort by, in UTC seconds."""
     report_id: str | None = None
+    """None where it is no FHIR id, so that nothing of it could be asked for."""
     status: str = "unknown"
     who: str | None = None
     """Who answers for it; the organisation where no person is named."""
@@ -95,14 +100,14 @@ class ReportsByStudy:
                     self._rows.setdefault(mark, {})[self._count] = row
 
     def of(self, study: ImagingStudy) -> tuple[ReportRow, ...]:
-        """The study's reports in the order in which they came."""
+        """The study's reports, the newest first."""
         return self.of_study(study.resource_id, study.accession, study.study_instance_uid)
 
     def of_study(self, resource_id: str | None, accession: str | None, study_instance_uid: str) -> tuple[ReportRow, ...]:
         """The same for a study by its names."""
         found = self._rows.get(resource_id or "", {}) | self._rows.get(f"accession {accession}", {})
         found |= self._rows.get(f"uid {study_instance_uid}", {})
-        return tuple(row for _, row in sorted(found.items(), key=lambda one: one[0]))
+        return tuple(row for _, row in sorted(found.items(), key=lambda one: (-one[1].issued_at, one[0])))
 
 
 def report_row(report: Mapping[str, Any]) -> ReportRow:
@@ -119,7 +124,8 @@ def report_row(report: Mapping[str, Any]) -> ReportRow:
         title=concept_text(report.get("code")) or "Report",
         conclusion=conclusion,
         issued=_when(issued),
-        report_id=text(report.get("id")),
+        issued_at=_seconds(issued),
+        report_id=report_id if (report_id := text(report.get("id"))) and FHIR_ID.fullmatch(report_id) else None,
         status=status,
         who=_who(report),
         is_signed=read is not None and read.state is ReportState.SIGNED,
@@ -152,6 +158,12 @@ def _when(issued: str | None) -> str | None:
     if issued is None:
         return None
     return " ".join(words for words in (date_words(issued, moment), time_words(issued, moment)) if words)
+
+
+def _seconds(issued: str | None) -> float:
+    """A report without a time of its own comes after those with one."""
+    moment = parse_datetime(issued)
+    return float("-inf") if moment is None else (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _who(report: Mapping[str, Any]) -> str | None:

@@ -148,3 +148,17 @@ def test_a_report_is_found_by_reference_by_uid_and_page_by_page() -> None:
     (row,) = the_list(a_study(), reports=reports).rows
 
     assert [report.report_id for report in row.reports] == ["by-reference", "by-uid", "absolute"]
+
+
+def test_the_newest_report_of_a_study_comes_first_and_the_undated_last() -> None:
+    days = {"old": "2026-03-01", "new": "2026-03-05T10:00:00Z", "amended": "2026-03-05T10:00:00-05:00", "undated": None}
+    (row,) = the_list(a_study(), reports=[a_report(id=name, issued=day) for name, day in days.items()]).rows
+
+    assert [report.report_id for report in row.reports] == ["amended", "new", "old", "undated"]
+
+
+@pytest.mark.parametrize("odd", ["../../Patient/1", "a b", "", 7, None])
+def test_an_id_that_is_none_is_not_asked_for(odd: object) -> None:
+    row = report_row(a_report(id=odd, presentedForm=[a_form("application/pdf", b"%PDF")]))
+
+    assert row.report_id is None
