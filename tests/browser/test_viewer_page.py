@@ -1,0 +1,205 @@
+"""The viewer page in Chromium: the report beside the images, priors and key images by a click, keys, print, and the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Frame, Page, expect
+
+from ehr_sandbox.demo_study import nodule_mark
+from ehr_sandbox.patients import alma
+from tests.browser.demo_stack import Demo, Wire, clinician
+from tests.browser.ohif_pixels import wait_for_picture
+
+pytest_plugins = ["tests.browser.demo_fixtures"]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+CURRENT, PRIOR = alma.CURRENT.study_instance_uid, alma.PRIOR.study_instance_uid
+
+
+@contextmanager
+def at_almas_images(demo: Demo, browser: Browser) -> Iterator[tuple[BrowserContext, Wire, Page, Frame]]:
+    """A clinician who opened Alma's current CT in a window of its own, with the first picture drawn."""
+    with clinician(browser, demo) as (context, wire):
+        chart = context.new_page()
+        chart.goto(f"{demo.ehr_url}/")
+        chart.get_by_role("link", name="Alma").click()
+        chart.wait_for_selector("#guidance[aria-busy=false]")
+        chart.get_by_role("radio", name="New window").check()
+        with context.expect_page() as opened:
+            chart.locator("button", has_text="Open imaging app").click()
+        page = opened.value
+        page.wait_for_url("**/s/*/studies")
+        page.goto(page.url.replace("/studies", f"/viewer/{CURRENT}"))
+        frame = viewer_frame(page)
+        wait_for_picture(frame)
+        frame.evaluate("window.isTheFirstDocument = true")
+        page.locator("#panel-content[aria-busy=false]").wait_for(state="attached")
+        yield context, wire, page, frame
+
+
+def viewer_frame(page: Page) -> Frame:
+    for _ in range(600):
+        found = next((one for one in page.frames if "/ohif/viewer" in one.url), None)
+        if found is not None:
+            return found
+        page.wait_for_timeout(100)
+    raise AssertionError("no viewer in the page")
+
+
+def studies_from_left_to_right(frame: Frame, wanted: list[str]) -> list[str]:
+    """The studies shown, once they are as wanted, else what they were last."""
+    script = """() => window.cornerstone.getEnabledElements()
+        .map(({ viewport }) => [viewport.canvas.getBoundingClientRect().x, viewport.getCurrentImageId?.() ?? ""])
+        .sort(([a], [b]) => a - b).map(([, id]) => id.split("/studies/")[1]?.split("/")[0] ?? "")"""
+    deadline = time.monotonic() + 40
+    shown: list[str] = []
+    while shown != wanted and time.monotonic() < deadline:
+        frame.page.wait_for_timeout(100)
+        shown = frame.evaluate(script)
+    return shown
+
+
+def test_the_report_stands_beside_the_images_and_leads_to_slice_and_prior(demo: Demo, browser: Browser) -> None:
+    """One viewer all along: the AI's slice, the prior beside the current study, and the way back, without a reload."""
+    mark = nodule_mark(alma.CURRENT)
+    with at_almas_images(demo, browser) as (_, wire, page, frame):
+        panel = page.locator("#panel")
+        words = panel.inner_text()
+        measurement = panel.locator("#key-objects a[data-jump]").first
+        measurement.wait_for()
+        measured = panel.locator("#key-objects").inner_text()
+        measurement.click()
+        wait_for_picture(frame, until=lambda one: one.sop_instance_uid == mark.sop_instance_uid and not one.is_empty)
+        panel.get_by_role("link", name="Show beside this study").first.click()
+        beside = studies_from_left_to_right(frame, [CURRENT, PRIOR])
+        page.wait_for_url(f"**/viewer/{CURRENT}?with={PRIOR}")
+        line = page.locator(".study-line").inner_text()
+        page.go_back()
+        alone = studies_from_left_to_right(frame, [CURRENT])
+        expect(page.locator(".study-line .beside")).to_have_count(0)
+        is_same = frame.evaluate("window.isTheFirstDocument === true")
+        wire.assert_the_token_was_kept_safe([page])
+
+    assert "Lung-RADS 4B" in words
+    assert "Final report" in words
+    assert "AI, unsigned" in measured
+    assert "9 mm" in measured
+    assert beside == [CURRENT, PRIOR]
+    assert "beside" in line
+    assert alone == [CURRENT]
+    assert is_same
+
+
+def test_the_archives_person_is_the_patient_and_a_tick_says_so(demo: Demo, browser: Browser) -> None:
+    """Group 29: MRN, PatientID and issuer are equal within the configured system; identity in banner, title and frame."""
+    with at_almas_images(demo, browser) as (_, _, page, _):
+        banner = page.locator("header.banner").inner_text()
+        title = page.title()
+        frame_title = page.locator("#viewer").get_attribute("title") or ""
+
+    assert "✓" in banner
+    assert "not verified" not in banner
+    assert "DEMO-1001" in banner
+    assert "Alma" in title
+    assert "Alma" in frame_title
+
+
+def test_keys_lead_from_part_to_part_and_escape_closes_the_report(demo: Demo, browser: Browser) -> None:
+    """WCAG 2.2 2.1.1, 2.1.2, 2.4.1: no trap in the images, skip links, F6 in both directions."""
+    focus = "document.activeElement.id"
+    with at_almas_images(demo, browser) as (_, _, page, _):
+        page.locator("header.banner").focus()
+        parts = []
+        for _ in range(3):
+            page.keyboard.press("F6")
+            page.wait_for_timeout(200)
+            parts.append(page.evaluate(focus))
+        page.keyboard.press("Shift+F6")
+        page.wait_for_timeout(200)
+        back = page.evaluate(focus)
+        page.keyboard.press("Escape")
+        closed = page.locator("#panel").is_hidden()
+        after = page.evaluate(focus)
+        page.keyboard.press("Enter")
+        reopened = page.locator("#panel").is_visible()
+        page.locator("a.skip[data-go=images]").focus()
+        page.keyboard.press("Enter")
+        skipped = page.evaluate(focus)
+
+    assert parts == ["viewer", "panel", "patient"]
+    assert back == "panel"
+    assert closed
+    assert after == "panel-button"
+    assert reopened
+    assert skipped == "viewer"
+
+
+def test_a_narrow_page_begins_with_the_images_and_opens_the_report_below(demo: Demo, browser: Browser) -> None:
+    with at_almas_images(demo, browser) as (_, _, page, _):
+        page.set_viewport_size({"width": 800, "height": 700})
+        page.reload()
+        wait_for_picture(viewer_frame(page))
+        at_first = page.locator("#panel").is_hidden()
+        page.locator("#panel-button").click()
+        images, report = page.locator("#stage").bounding_box(), page.locator("#panel").bounding_box()
+        sideways = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+
+    assert at_first
+    assert images is not None
+    assert report is not None
+    assert report["y"] >= images["y"] + images["height"] - 1
+    assert images["height"] > 150
+    assert not sideways
+
+
+def test_the_end_of_the_session_hides_both_studies_and_the_report(demo: Demo, browser: Browser) -> None:
+    """Group 33: also in compare mode; the page stays and says how to go on."""
+    with at_almas_images(demo, browser) as (context, _, page, frame):
+        page.locator("#panel").get_by_role("link", name="Show beside this study").first.click()
+        studies_from_left_to_right(frame, [CURRENT, PRIOR])
+        context.clear_cookies()
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        page.locator("#mask").wait_for(state="visible")
+        address = page.locator("#viewer").get_attribute("src")
+        words = page.locator("#mask").inner_text()
+        panel_hidden = page.locator("#panel").is_hidden()
+        focus = page.evaluate("document.activeElement.id")
+        page.wait_for_timeout(300)
+        frames = [one.url for one in page.frames if "/ohif/" in one.url]
+
+    assert address == "about:blank"
+    assert frames == []
+    assert "open Imaging from there again" in words
+    assert panel_hidden
+    assert focus == "mask"
+
+
+def test_print_gives_identity_and_report_and_no_black_boxes(demo: Demo, browser: Browser) -> None:
+    with at_almas_images(demo, browser) as (_, _, page, _):
+        page.locator("#panel-close").click()
+        page.emulate_media(media="print")
+        visible = {name: page.locator(name).is_visible() for name in ("#stage", "#panel", ".print-only", "#panel-close")}
+        name = page.locator("header.banner .name").is_visible()
+        report = page.locator("#panel .conclusion").first.is_visible()
+
+    assert visible == {"#stage": False, "#panel": True, ".print-only": True, "#panel-close": False}
+    assert name
+    assert report
+
+
+def test_without_javascript_the_page_says_so_and_leads_to_the_report(demo: Demo, browser: Browser) -> None:
+    with at_almas_images(demo, browser) as (context, _, page, _):
+        plain = browser.new_context(java_script_enabled=False, storage_state=context.storage_state())
+        bare = plain.new_page()
+        bare.goto(page.url)
+        words = bare.locator("main").inner_text()
+        bare.get_by_role("link", name="list of studies").click()
+        listed = bare.locator("body").inner_text()
+        plain.close()
+
+    assert "The images need JavaScript" in words
+    assert "Lung-RADS 4B" in listed
