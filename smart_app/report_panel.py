@@ -37,17 +37,16 @@ class ReportPanel:
 
 
 def read_panel(imaging: PatientImaging, row: StudyRow, *, for_patient: bool) -> ReportPanel:
-    """The panel beside ``row``; a patient or proxy gets no clinicians' lines, and no report that the list would not show."""
+    """The panel beside ``row``. A patient or proxy gets no clinicians' lines; their rows hold released reports only."""
     priors = [other for other in imaging.studies.rows if other.is_prior_of(row)]
     shown = priors[:MOST_OTHERS]
     return ReportPanel(
         row=row,
-        # The list decides what a patient may read; where it does not, nothing is shown.
-        reports=() if for_patient else row.reports,
+        reports=row.reports,
         lines=() if for_patient else imaging.highlights.of(row),
         priors=tuple(PriorStudy(row=one, can_compare=_on_one_server(one, row)) for one in shown),
         priors_left_out=len(priors) - len(shown),
-        notes=() if for_patient else imaging.notes,
+        notes=imaging.notes,
     )
 
 

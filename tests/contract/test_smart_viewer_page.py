@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from flask import Flask, Response, jsonify, request
 
 from fhir_imaging.audit import AuditFilter, AuditLog
+from imaging_findings.release import PatientResults, ReleaseRule
+from imaging_findings.site_policy import SitePolicy, product_policy
 from smart_app.patient_match import IdentifierSystem
 from tests.conftest import free_port_number, serving
 from tests.contract.smart_actors import (
@@ -206,6 +209,21 @@ def test_a_patient_gets_no_findings_measurements_or_reports_in_the_panel(tmp_pat
     assert "key-objects" not in fragment.text
     assert report_on()["conclusion"] not in fragment.text
     assert '"showsUnsignedAi": false' in config.text
+
+
+def test_a_patient_reads_a_released_report_beside_the_images(tmp_path: Path) -> None:
+    """The panel's reports are those of the list: what the site releases, and nothing sooner."""
+    released = SitePolicy(packs=product_policy().packs, release=ReleaseRule(patient_results=PatientResults.RELEASED))
+    ehr = FakeEhr(fhir=demo_record(), id_token_changes={"fhirUser": "Patient/demo-a"})
+    with a_world(tmp_path, ehr=ehr, app={"policy": released}) as world:
+        ehr.fhir["DiagnosticReport"] = [{**report_on(), "issued": (world.clock.moment - timedelta(days=1)).isoformat()}]
+        world.clinician.launches(world.ehr)
+        early = panel(world)
+        ehr.fhir["DiagnosticReport"] = [{**report_on(), "issued": (world.clock.moment - timedelta(days=9)).isoformat()}]
+        later = panel(world)
+
+    assert report_on()["conclusion"] not in early.text
+    assert report_on()["conclusion"] in later.text
 
 
 def test_a30_without_need_of_a_banner_one_line_names_the_patient(tmp_path: Path) -> None:
