@@ -107,8 +107,8 @@ def _load_all(directory: Path, schedule: KeySchedule) -> tuple[ClientKey, ...]:
 
 
 def _present(directory: Path, schedule: KeySchedule) -> Iterable[ScheduledKey]:
-    """The first keys are made where they are missing; a later one whose file an administrator removed is gone for good."""
-    return (one for one in schedule.keys if one.is_first or (directory / one.name).exists())
+    """The first keys are made where they are missing; one that was followed by another and removed is gone for good."""
+    return (one for one in schedule.keys if (one.is_first and one.published_until is None) or (directory / one.name).exists())
 
 
 def _read(directory: Path, scheduled: ScheduledKey) -> PrivateKey:

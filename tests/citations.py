@@ -69,10 +69,11 @@ def cited_in_words(words: str) -> frozenset[str]:
 def cited_in_name(name: str) -> frozenset[str]:
     """The ids with which a test's name begins: ``test_r27_r28_cds_resp_6_suggestions_…`` cites three.
 
-    ``app_`` before an id is the launch's own mark, as specifications write ``APP-A10``.
+    ``app_`` before an id is the launch's own mark, as specifications write ``APP-A10``; ``s11_`` says that the sandbox was made
+    to misbehave for it.
     """
     found: set[str] = set()
-    rest = name.removeprefix("test_").removeprefix("app_")
+    rest = name.removeprefix("test_").removeprefix("s11_").removeprefix("app_")
     while match := _LEADING.match(rest):
         found.add(_BY_LOWER[match[1]])
         rest = rest[match.end() :].removeprefix("app_")

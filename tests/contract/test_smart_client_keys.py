@@ -127,6 +127,16 @@ def test_app_a25_another_worker_sees_the_rotation_without_a_restart(tmp_path: Pa
     assert all(set(key) <= {"kty", "kid", "alg", "use", "n", "e", "crv", "x", "y"} for key in other.jwks()["keys"])
 
 
+def test_app_a25_a_key_that_was_dropped_and_removed_does_not_come_back(tmp_path: Path) -> None:
+    keys = ClientKeys.of(tmp_path / "state")
+    fresh = keys.rotate("ES384", signs_from=0, overlap_s=0)
+    (tmp_path / "state" / "client-es384.pem").unlink()
+    again = ClientKeys.of(tmp_path / "state")
+
+    assert not (tmp_path / "state" / "client-es384.pem").exists()
+    assert [key.kid for key in again.published(1) if key.algorithm == "ES384"] == [fresh.kid]
+
+
 def test_app_a25_two_rotations_in_a_row_keep_order(tmp_path: Path) -> None:
     keys = ClientKeys.of(tmp_path / "state")
     second = keys.rotate("ES384", signs_from=100, overlap_s=10)
