@@ -18,6 +18,7 @@ from fhir_imaging.web import ErrorSurface
 from imaging_cds import health
 from imaging_cds.settings import ApplicationSettings, Component
 from imaging_cds.site_rules import site_policy
+from imaging_cds.static_files import StaticFiles
 from imaging_findings.site_policy import SitePolicy
 from imaging_server.services import build_services
 from smart_app.patient_match import IdentifierSystem
@@ -42,7 +43,8 @@ def create_app(settings: ApplicationSettings, policy: SitePolicy | None = None) 
     ConfigurationError when the database is not of this version, or settings or the site's rules cannot work.
     """
     policy = policy or site_policy(settings.rules)
-    app = Flask("imaging_cds", template_folder=str(_folder("templates")), static_folder=str(_folder("static")))
+    app = Flask("imaging_cds", template_folder=str(_folder("templates")), static_folder=None)
+    StaticFiles.read(_folder("static")).install(app)
     if settings.server.trusted_proxies:
         count = settings.server.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]

@@ -176,6 +176,7 @@ def _config(services: SmartAppServices, session_id: str, session: ActiveSession)
     return OhifConfig(
         session_path=url_for(".studies", session_id=session_id).removesuffix("/studies"),
         token_path=url_for(".token", session_id=session_id),
+        static_path=url_for("static", filename="viewer"),
         wado_roots=roots,
         frame_ancestors=tuple(origin_of(origin) for origin in ehr.frame_ancestors),
         shows_unsigned_ai=is_for_clinicians(session.user),
