@@ -12,6 +12,7 @@ from smart_app.list_views import add_list_routes
 from smart_app.named_views import add_named_routes
 from smart_app.ohif import ViewerNotInstalled
 from smart_app.pages import explained, refusal_page
+from smart_app.recovery_views import add_recovery_routes
 from smart_app.report_views import add_report_routes
 from smart_app.services import SmartAppServices
 from smart_app.session_views import add_session_routes, add_token_routes
@@ -32,6 +33,7 @@ def create_blueprint(services: SmartAppServices) -> Blueprint:
     add_token_routes(blueprint, services)
     add_style_routes(blueprint, services)
     add_viewer_routes(blueprint, services)
+    add_recovery_routes(blueprint, services)
     add_shell_routes(blueprint, services)
 
     @blueprint.errorhandler(ExplainedRefusal)

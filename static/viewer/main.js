@@ -9,6 +9,7 @@ import { leaveByF6 } from "./keys.js";
 import { holdUntilShown } from "./hold.js";
 import { showEndNotice, showTrouble, tellParent } from "./notice.js";
 import { renderingExtension } from "./rendering.js";
+import { Recovery } from "./recovery.js";
 import { guardRequests } from "./requests.js";
 import { ensureStorage } from "./storage.js";
 import { TokenKeeper } from "./token.js";
@@ -33,7 +34,8 @@ const keeper = new TokenKeeper({
 const troubles = new ImageTroubles((trouble) => showTrouble(document, trouble));
 const watch = (address) => troubles.watch(address);
 const roots = launch.wadoRoots.map((root) => root.root);
-guardRequests(window, roots, keeper, watch, holdUntilShown(window), new BusyServers(document));
+const recovery = new Recovery(window, launch.tokenPath.replace(/\/token$/, ""));
+guardRequests(window, roots, keeper, watch, holdUntilShown(window), new BusyServers(document), recovery);
 keeper.start();
 document.addEventListener("visibilitychange", () => keeper.renewIfDue());
 

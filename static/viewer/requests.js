@@ -2,22 +2,23 @@
 // moment of sending, a 401 is answered by one renewal and one repetition; anywhere else an Authorization header is
 // taken off, so that the token never reaches another server. What became of a request beneath the roots is told to
 // `watch`: it is called with the address, and its answer with the status (0: no answer, null: no longer wanted). Nothing is
-// sent before the promise that `admit` gives for its address is kept. A server that is busy is asked again when `busy` says.
+// sent before the promise that `admit` gives for its address is kept. A server that is busy is asked again when `busy` says,
+// and one that refuses once more where `recovery` finds that the images are still this patient's.
 
-export function guardRequests(page, roots, keeper, watch = () => () => {}, admit = null, busy = null) {
+export function guardRequests(page, roots, keeper, watch = () => () => {}, admit = null, busy = null, recovery = null) {
   const isGuarded = (address) => {
     const { href } = new URL(address, page.location.href);
     return roots.some((root) => href.startsWith(`${root}/`));
   };
-  page.XMLHttpRequest = guardedRequestClass(page.XMLHttpRequest, isGuarded, keeper, { watch, admit, busy });
-  page.fetch = guardedFetch(page.fetch.bind(page), isGuarded, keeper, { watch, admit, busy });
+  page.XMLHttpRequest = guardedRequestClass(page.XMLHttpRequest, isGuarded, keeper, { watch, admit, busy, recovery });
+  page.fetch = guardedFetch(page.fetch.bind(page), isGuarded, keeper, { watch, admit, busy, recovery });
 }
 
 function isAuthorization(name) {
   return String(name).toLowerCase() === "authorization";
 }
 
-function guardedFetch(send, isGuarded, keeper, { watch, admit, busy }) {
+function guardedFetch(send, isGuarded, keeper, { watch, admit, busy, recovery }) {
   return async (input, init) => {
     const address = input instanceof Request ? input.url : String(input);
     const request = new Request(input, init);
@@ -26,7 +27,7 @@ function guardedFetch(send, isGuarded, keeper, { watch, admit, busy }) {
     if (admit) await admit(address);
     const settle = watch(address);
     try {
-      const response = await sendPatiently(send, request, keeper, busy);
+      const response = await sendPatiently(send, request, keeper, { busy, recovery });
       settle(response.status);
       return response;
     } catch (error) {
@@ -36,24 +37,35 @@ function guardedFetch(send, isGuarded, keeper, { watch, admit, busy }) {
   };
 }
 
-async function sendPatiently(send, request, keeper, busy) {
+async function sendPatiently(send, request, keeper, { busy, recovery }) {
+  let mayRecover = recovery !== null;
   for (let repeats = 0; ; repeats += 1) {
-    const response = await sendWithToken(send, request.clone(), keeper);
+    const { response, isFinal } = await sendWithToken(send, request.clone(), keeper);
+    if (isFinal) return response;
     const wait = busy?.waitFor(request.method, response.status, response.headers.get("Retry-After"), repeats) ?? null;
-    if (wait === null) return response;
-    await busy.hold(wait);
+    if (wait !== null) {
+      await busy.hold(wait);
+    } else if (mayRecover && isRefusal(response.status) && (await recovery.mayRepeat(request.url, response.status))) {
+      mayRecover = false;
+    } else {
+      if (response.status === 401) keeper.end("refused");
+      return response;
+    }
   }
 }
 
+function isRefusal(status) {
+  return status === 401 || status === 403;
+}
+
+// `isFinal`: no token can be had, so nothing more is tried.
 async function sendWithToken(send, request, keeper) {
   const token = await keeper.current();
   const response = await send(withToken(request.clone(), token));
-  if (response.status !== 401 || token === null) return response;
-  const newer = await keeper.afterRefusalOf(token);
-  if (newer === null) return response;
-  const repeated = await send(withToken(request, newer));
-  if (repeated.status === 401) keeper.end("refused");
-  return repeated;
+  if (response.status !== 401) return { response, isFinal: false };
+  const newer = token === null ? null : await keeper.afterRefusalOf(token);
+  if (newer === null) return { response, isFinal: true };
+  return { response: await send(withToken(request, newer)), isFinal: false };
 }
 
 function withToken(request, token) {
@@ -61,7 +73,7 @@ function withToken(request, token) {
   return request;
 }
 
-function guardedRequestClass(Base, isGuarded, keeper, { watch, admit, busy }) {
+function guardedRequestClass(Base, isGuarded, keeper, { watch, admit, busy, recovery }) {
   const SEEN = ["readystatechange", "loadstart", "progress", "load", "error", "abort", "timeout", "loadend"];
 
   return class GuardedRequest extends Base {
@@ -73,6 +85,7 @@ function guardedRequestClass(Base, isGuarded, keeper, { watch, admit, busy }) {
     #attempt = 0;
     #busyRepeats = 0;
     #wait = undefined;
+    #mayRecover = true;
     #reopening = false;
     #aborted = false;
     #settle = () => {};
@@ -88,6 +101,7 @@ function guardedRequestClass(Base, isGuarded, keeper, { watch, admit, busy }) {
       this.#headers = [];
       this.#attempt = 0;
       this.#busyRepeats = 0;
+      this.#mayRecover = recovery !== null;
       this.#aborted = false;
       const isAsynchronous = opening.length < 3 || opening[2] !== false;
       this.#guarded = isAsynchronous && isGuarded(opening[1]);
@@ -138,14 +152,18 @@ function guardedRequestClass(Base, isGuarded, keeper, { watch, admit, busy }) {
         if (event.type === "loadend") void busy.hold(wait).then(() => this.#repeatAsItWas());
         return;
       }
+      const wasRenewed = this.#attempt > 1;
+      if (this.#mayRecover && (this.status === 403 || (this.status === 401 && wasRenewed))) {
+        event.stopImmediatePropagation();
+        if (event.type === "loadend") void this.#recover();
+        return;
+      }
       if (this.status !== 401) {
         if (event.type === "loadend" && !this.#aborted) this.#settle(this.status);
         return;
       }
-      if (this.#attempt > 1) {
-        if (event.type !== "loadend") return;
-        this.#settle(this.status);
-        keeper.end("refused");
+      if (wasRenewed) {
+        if (event.type === "loadend") this.#end();
         return;
       }
       event.stopImmediatePropagation();
@@ -160,6 +178,22 @@ function guardedRequestClass(Base, isGuarded, keeper, { watch, admit, busy }) {
         this.#wait = busy.waitFor(this.#opening[0], this.status, retryAfter, this.#busyRepeats);
       }
       return this.#wait;
+    }
+
+    // Once for each request: it is sent again, or the viewer is told of the refusal that was kept from it.
+    async #recover() {
+      this.#mayRecover = false;
+      const opening = this.#opening;
+      const mayRepeat = await recovery.mayRepeat(opening[1], this.status);
+      if (this.#aborted || opening !== this.#opening) return;
+      if (mayRepeat) return this.#repeatAsItWas();
+      this.#end();
+      for (const type of ["readystatechange", "load", "loadend"]) this.dispatchEvent(new ProgressEvent(type));
+    }
+
+    #end() {
+      this.#settle(this.status);
+      if (this.status === 401) keeper.end("refused");
     }
 
     #repeatAsItWas() {
