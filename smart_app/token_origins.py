@@ -6,6 +6,7 @@ Spec: SMART App Launch 2.2 A33, A37; SMART Imaging Access C3 and security groups
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -50,15 +51,29 @@ def _is_believable(url: str, *, beside: str) -> bool:
     parts = urlsplit(url)
     if "@" in parts.netloc or "\\" in url:
         return False
-    if _is_inside(url):
-        return _is_inside(beside)
-    return parts.scheme == "https"
+    near = _nearness(url)
+    if near is Nearness.NEVER or (near is not Nearness.INTERNET and near is not _nearness(beside)):
+        return False
+    return parts.scheme == "https" or (near is not Nearness.INTERNET and urlsplit(beside).scheme == "http")
 
 
-def _is_inside(url: str) -> bool:
-    """Whether the host is written as this machine or as an address that the internet does not route to."""
+class Nearness(Enum):
+    """From where an address as written can be reached."""
+
+    MACHINE = "this machine"
+    INSIDE = "a network that the internet does not route to"
+    INTERNET = "anywhere"
+    NEVER = "addresses that no server of an EHR has, such as those of a cloud's own metadata"
+
+
+def _nearness(url: str) -> Nearness:
     host = urlsplit(url).hostname or ""
     try:
-        return not ip_address(host).is_global
+        address = ip_address(host)
     except ValueError:
-        return is_loopback(url) or host.endswith(".localhost")
+        return Nearness.MACHINE if is_loopback(url) or host.endswith(".localhost") else Nearness.INTERNET
+    if address.is_loopback:
+        return Nearness.MACHINE
+    if address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved:
+        return Nearness.NEVER
+    return Nearness.INTERNET if address.is_global else Nearness.INSIDE
