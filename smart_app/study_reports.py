@@ -115,7 +115,7 @@ def report_row(report: Mapping[str, Any]) -> ReportRow:
     issued = text(report.get("issued")) or text(report.get("effectiveDateTime"))
     status = text(report.get("status")) or "unknown"
     read = read_any_report({"resourceType": "DiagnosticReport", **report})
-    is_by_ai = is_by_device(report)
+    is_by_ai = read is None and status not in _WITHDRAWN
     read_forms = [_read_form(form) for form in dicts(report.get("presentedForm"))]
     words, is_cut = _words_of(report, read_forms)
     conclusion = text(report.get("conclusion"))

@@ -43,6 +43,8 @@ def counted(number: int | None, one: str, many: str) -> str | None:
 
 def derived_words(series: Iterable[str | None], modalities: Collection[str]) -> tuple[str, ...]:
     """What stands beside the images: counted by its series, or only named where the source lists no series of it."""
+    if not modalities:
+        return ()
     numbers = Counter(series)
     counted_words = [f"{numbers[code]} {words[numbers[code] > 1]}" for code, words in DERIVED_WORDS.items() if numbers[code]]
     named = [DERIVED_WORDS[code][0] if code in DERIVED_WORDS else code for code in sorted(modalities) if not numbers[code]]
