@@ -15,6 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from ehr_sandbox.demo_study import LOW_DOSE, DemoCalendar, DemoCt, DemoPerson
 from ehr_sandbox.patients import codings
+from ehr_sandbox.patients.alma_portal import portal_resources
 from ehr_sandbox.patients.chart import Chart
 from ehr_sandbox.patients.elements import Json
 from ehr_sandbox.patients.findings import (
@@ -130,4 +131,5 @@ def alma_resources(calendar: DemoCalendar, prior: DemoCt, current: DemoCt) -> li
             "Referral to the chest clinic for PET/CT and tissue sampling.",
             results=[now],
         ),
+        *portal_resources(chart, current),
     ]

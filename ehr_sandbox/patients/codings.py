@@ -84,6 +84,7 @@ MODALITIES = {one.code: one for one in (CT, DX, KO, MG, SEG, SR)}
 STUDY_PAYLOAD = Coding(system=_DCM, code="113014", display="Study")
 RADIOLOGY = Coding(system=f"{_TERMINOLOGY}/v2-0074", code="RAD", display="Radiology")
 LOINC_RADIOLOGY = Coding(system=_LOINC, code="LP29684-5", display="Radiology")
+CHILD = Coding(system=f"{_TERMINOLOGY}/v3-RoleCode", code="CHILD", display="child")
 MEDICAL_RECORD_NUMBER = Coding(system=f"{_TERMINOLOGY}/v2-0203", code="MR", display="Medical record number")
 ACCESSION_ID = Coding(system=f"{_TERMINOLOGY}/v2-0203", code="ACSN", display="Accession ID")
 OBSERVATION_IMAGING = Coding(system=f"{_TERMINOLOGY}/observation-category", code="imaging", display="Imaging")

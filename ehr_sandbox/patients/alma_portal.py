@@ -1,0 +1,105 @@
+"""What patient A's record holds besides her story: her daughter, images that are kept offline, and an unsigned report.
+
+- Her daughter acts for her in the portal (RelatedPerson).
+- 6 years ago: a chest radiograph before an operation. The films are kept offline, so no Endpoint is named; nobody saw a nodule.
+- 1 day ago: a preliminary report on this year's CT about the coronary arteries. Nobody has signed it, so no patient sees it.
+"""
+
+from datetime import time, timedelta
+
+from ehr_sandbox.demo_study import CHEST, DemoCt, uid_of
+from ehr_sandbox.patients import codings
+from ehr_sandbox.patients.chart import Chart, accession
+from ehr_sandbox.patients.elements import Json, coding, concept, reference
+from ehr_sandbox.patients.hospital import ORGANIZATION, RADIOLOGIST
+
+RADIOGRAPH_KEY = "demo-a-dx-archived"
+RADIOGRAPH_DAYS_AGO = 2197
+AVAILABILITY = "https://imaging-cds.example/fhir/StructureDefinition/instance-availability"
+"""R4 has no element for it; DICOM's word (0008,0056) stands in an extension."""
+
+_RADIOGRAPH_TEXT = "CHEST RADIOGRAPH PA\n\nLungs clear. Heart not enlarged. No effusion.\n\nImpression: Normal chest.\n"
+
+
+def portal_resources(chart: Chart, current: DemoCt) -> list[Json]:
+    """The three, in an order in which each refers only backwards."""
+    study = _radiograph(chart)
+    return [_daughter(chart), study, _radiograph_report(chart, study), _unsigned_report(chart, current)]
+
+
+def _daughter(chart: Chart) -> Json:
+    return {
+        "resourceType": "RelatedPerson",
+        "id": f"{chart.person.key}-daughter",
+        "active": True,
+        "patient": chart.subject,
+        "relationship": [concept(codings.CHILD, text="daughter")],
+        "name": [{"use": "official", "family": "Synthetic", "given": ["Bea"], "text": "Bea Synthetic"}],
+        "gender": "female",
+    }
+
+
+def _radiograph(chart: Chart) -> Json:
+    started = chart.calendar.at(RADIOGRAPH_DAYS_AGO, time(14, 20)).isoformat()
+    series = {
+        "uid": uid_of(f"{RADIOGRAPH_KEY}/dx"),
+        "number": 1,
+        "modality": coding(codings.DX),
+        "description": "Chest PA",
+        "numberOfInstances": 2,
+        "bodySite": coding(CHEST),
+        "started": started,
+    }
+    return {
+        "resourceType": "ImagingStudy",
+        "id": RADIOGRAPH_KEY,
+        "extension": [{"url": AVAILABILITY, "valueCode": "OFFLINE"}],
+        "identifier": [{"system": "urn:dicom:uid", "value": f"urn:oid:{uid_of(RADIOGRAPH_KEY)}"}],
+        "status": "available",
+        "modality": [coding(codings.DX)],
+        "subject": chart.subject,
+        "started": started,
+        "interpreter": [RADIOLOGIST],
+        "numberOfSeries": 1,
+        "numberOfInstances": 2,
+        "procedureCode": [concept(codings.CHEST_XRAY)],
+        "description": "CHEST RADIOGRAPH PA AND LATERAL",
+        "series": [series],
+    }
+
+
+def _radiograph_report(chart: Chart, study: Json) -> Json:
+    issued = chart.calendar.at(RADIOGRAPH_DAYS_AGO, time(17, 5)).isoformat()
+    return {
+        "resourceType": "DiagnosticReport",
+        "id": f"{RADIOGRAPH_KEY}-report",
+        "status": "final",
+        "category": [concept(codings.RADIOLOGY), concept(codings.LOINC_RADIOLOGY)],
+        "code": concept(codings.CHEST_XRAY),
+        "subject": chart.subject,
+        "effectiveDateTime": study["started"],
+        "issued": issued,
+        "performer": [ORGANIZATION],
+        "resultsInterpreter": [RADIOLOGIST],
+        "imagingStudy": [reference(f"ImagingStudy/{RADIOGRAPH_KEY}")],
+        "conclusion": _RADIOGRAPH_TEXT.rpartition("Impression: ")[2].strip(),
+    }
+
+
+def _unsigned_report(chart: Chart, current: DemoCt) -> Json:
+    dictated = chart.calendar.at(current.days_ago, current.clock) + timedelta(days=2)
+    return {
+        "resourceType": "DiagnosticReport",
+        "id": f"{current.key}-heart-report",
+        "identifier": [accession(current)],
+        "basedOn": [reference(f"ServiceRequest/{current.key}-order")],
+        "status": "preliminary",
+        "category": [concept(codings.RADIOLOGY), concept(codings.LOINC_RADIOLOGY)],
+        "code": concept(current.procedure, text="Coronary arteries on the screening CT"),
+        "subject": chart.subject,
+        "effectiveDateTime": chart.calendar.at(current.days_ago, current.clock).isoformat(),
+        "issued": dictated.isoformat(),
+        "performer": [ORGANIZATION],
+        "imagingStudy": [reference(f"ImagingStudy/{current.key}")],
+        "conclusion": "Dictated, not signed: moderate calcification of the coronary arteries.",
+    }
