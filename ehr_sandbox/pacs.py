@@ -16,6 +16,7 @@ from ehr_sandbox.pacs_access import AccessRules, guard, problem_response
 from ehr_sandbox.pacs_archive import Archive
 from ehr_sandbox.pacs_index import PacsIndex
 from ehr_sandbox.pacs_pixels import UndecodableFrame
+from ehr_sandbox.pacs_tokens import SmartTokens
 
 _GIBIBYTE = 1024**3
 
@@ -27,6 +28,7 @@ class PacsSettings:
     `base_url` is the DICOMweb root as clients see it, such as ``http://127.0.0.1:8002/dicom-web``; the
     archive answers below its path and builds every URL from it. `data_dir` holds the index and what STOW-RS
     stored; `import_dirs` are indexed in place at start. Without a credential set, none is demanded.
+    `smart_tokens` names an EHR whose access tokens count as well, each for its own patient.
     """
 
     base_url: str
@@ -34,6 +36,7 @@ class PacsSettings:
     bearer_token: str | None = field(default=None, repr=False)
     basic_credential: tuple[str, str] | None = field(default=None, repr=False)
     cors_origins: tuple[str, ...] = ()
+    smart_tokens: SmartTokens | None = None
     import_dirs: tuple[Path, ...] = ()
     max_body_bytes: int = 4 * _GIBIBYTE
 
@@ -57,6 +60,7 @@ def create_pacs(settings: PacsSettings) -> Flask:
             bearer_token=settings.bearer_token,
             basic_credential=settings.basic_credential,
             cors_origins=settings.cors_origins,
+            smart_tokens=settings.smart_tokens,
         ),
     )
     root = urlsplit(base_url).path or None

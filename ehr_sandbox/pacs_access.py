@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from flask import Flask, Response, json, request
 
+from ehr_sandbox.pacs_tokens import SmartTokens, keep_to
+
 EXPOSED_HEADERS = "Content-Type, Content-Length, Content-Range, Accept-Ranges, Warning, WWW-Authenticate, Retry-After"
 
 
@@ -20,19 +22,21 @@ class AccessRules:
     bearer_token: str | None = field(default=None, repr=False)
     basic_credential: tuple[str, str] | None = field(default=None, repr=False)
     cors_origins: tuple[str, ...] = ()
+    smart_tokens: SmartTokens | None = None
+    """The EHR whose tokens count too, each for its own patient's images."""
 
     @property
     def challenges(self) -> Sequence[str]:
         """The WWW-Authenticate values of the credentials that would be accepted."""
         realm = 'realm="sandbox PACS"'
-        bearer = [f"Bearer {realm}"] if self.bearer_token is not None else []
+        bearer = [f"Bearer {realm}"] if self.bearer_token is not None or self.smart_tokens is not None else []
         basic = [f'Basic {realm}, charset="UTF-8"'] if self.basic_credential is not None else []
         return bearer + basic
 
     def admits(self, authorization: str | None) -> bool:
         """Whether the Authorization header is a credential of this archive; compared in constant time."""
         if not self.challenges:
-            return True
+            return True  # an open archive, as in the demo
         scheme, _, credential = (authorization or "").strip().partition(" ")
         presented = credential.strip().encode("utf-8", "replace")
         if scheme.lower() == "bearer" and self.bearer_token is not None:
@@ -41,6 +45,13 @@ class AccessRules:
             expected = base64.b64encode(":".join(self.basic_credential).encode())
             return hmac.compare_digest(presented, expected)
         return False
+
+    def patient_of(self, authorization: str | None) -> str | None:
+        """The PatientID that a SMART token of the header is limited to; None without such a token."""
+        scheme, _, credential = (authorization or "").strip().partition(" ")
+        if self.smart_tokens is None or scheme.lower() != "bearer":
+            return None
+        return self.smart_tokens.patient_of(credential.strip())
 
     def allowed_origin(self, origin: str | None) -> str | None:
         """The origin to answer in Access-Control-Allow-Origin, or None for no CORS."""
@@ -58,12 +69,7 @@ def guard(app: Flask, rules: AccessRules) -> None:
         is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         if is_preflight and rules.allowed_origin(request.headers.get("Origin")) is not None:
             return Response(status=204)
-        if rules.admits(request.headers.get("Authorization")):
-            return None
-        refused = problem_response(401, "Unauthorized", "The archive asks for a credential of its own.")
-        for challenge in rules.challenges:
-            refused.headers.add("WWW-Authenticate", challenge)
-        return refused
+        return _refusal(rules, request.headers.get("Authorization"))
 
     @app.after_request
     def keep_private(response: Response) -> Response:
@@ -86,6 +92,20 @@ def guard(app: Flask, rules: AccessRules) -> None:
                 response.headers["Access-Control-Allow-Headers"] = "Authorization, Accept, Content-Type, Range"
                 response.headers["Access-Control-Max-Age"] = "600"
         return response
+
+
+def _refusal(rules: AccessRules, authorization: str | None) -> Response | None:
+    """None for whoever may pass; 401 without a credential that holds, 403 (raised) for another patient's images."""
+    if rules.admits(authorization):
+        return None
+    patient_id = rules.patient_of(authorization)
+    if patient_id is not None:
+        keep_to(patient_id)
+        return None
+    refused = problem_response(401, "Unauthorized", "The archive asks for a credential of its own.")
+    for challenge in rules.challenges:
+        refused.headers.add("WWW-Authenticate", challenge)
+    return refused
 
 
 def problem_response(status: int, title: str, detail: str) -> Response:
