@@ -13,7 +13,7 @@ from cds_service.feedback_store import FeedbackStore
 from cds_service.gather import Budgets
 from cds_service.settings import CdsSettings
 from fhir_imaging.clients.http import OutboundSession
-from fhir_imaging.settings import EhrSettings, find_ehr_by_iss
+from fhir_imaging.settings import EhrSettings, certificate_authorities, find_ehr_by_iss
 from fhir_imaging.store.engine import Store
 from fhir_imaging.store.replay import ReplayMemory
 from imaging_findings.site_policy import SitePolicy, product_policy
@@ -64,8 +64,11 @@ class CdsServices:
         """
         fhir_servers = [server for client in settings.trusted_clients for server in client.fhir_servers]
         # A GET is not repeated: the budgets are shorter than any sensible wait.
-        outbound = OutboundSession([*fhir_servers, *(ehr.fhir_base for ehr in ehrs)], retries=0, pool=32)
-        keys = ClientKeys(settings.trusted_clients, OutboundSession(key_origins(settings.trusted_clients), timeout_s=3.0))
+        origins = [*fhir_servers, *(ehr.fhir_base for ehr in ehrs)]
+        authorities = certificate_authorities(ehrs)
+        outbound = OutboundSession(origins, retries=0, pool=32, authorities=authorities)
+        key_servers = OutboundSession(key_origins(settings.trusted_clients), timeout_s=3.0, authorities=authorities)
+        keys = ClientKeys(settings.trusted_clients, key_servers)
         now = _seconds_of(clock)
         return cls(
             settings=settings,

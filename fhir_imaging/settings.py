@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -97,6 +97,8 @@ class EhrSettings:
     """Says that the imaging server takes a launched app's token, for an EHR that lists smart-imaging-access without a mode."""
     server_origins: tuple[str, ...] = ()
     """Further origins that belong to this EHR: an authorization or key server on another host than the FHIR base."""
+    certificate_authority: Path | None = None
+    """PEM file of the authority that signs this EHR's server certificates, where no public one does; it counts there only."""
     token_origins: tuple[str, ...] = ()
     """Origins beside the FHIR base and this imaging server that may receive this EHR's tokens (SMART Imaging Access C3)."""
     endpoint_rewrites: Mapping[str, str] = field(default_factory=dict)
@@ -176,6 +178,16 @@ def find_ehr_by_iss(ehrs: tuple[EhrSettings, ...], iss: str) -> EhrSettings | No
     """The configured EHR that ``iss`` names; None when nobody configured it (then nothing may be sent there)."""
     exact = next((ehr for ehr in ehrs if ehr.fhir_base == iss), None)
     return exact or next((ehr for ehr in ehrs if ehr.recognises(iss)), None)
+
+
+def certificate_authorities(ehrs: Iterable[EhrSettings]) -> dict[str, Path]:
+    """By origin, the file with the further certificate authority that counts there."""
+    found: dict[str, Path] = {}
+    for ehr in ehrs:
+        named = (ehr.fhir_base, ehr.imaging_base, ehr.jwks_url, ehr.introspection_url, *ehr.server_origins, *ehr.token_origins)
+        if ehr.certificate_authority is not None:
+            found |= {origin_of(url): ehr.certificate_authority for url in named if url}
+    return found
 
 
 def _plain_path(url: str) -> bool:

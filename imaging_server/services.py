@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fhir_imaging.audit import TOKEN_DIGEST_PREFIX, AuditLog
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadataClient
-from fhir_imaging.settings import EhrSettings, PacsSettings
+from fhir_imaging.settings import EhrSettings, PacsSettings, certificate_authorities
 from fhir_imaging.store.engine import Store
 from imaging_server.answers import AnswerLimits
 from imaging_server.auditing import AccessAudit
@@ -70,7 +70,9 @@ def build_services(
     ``session`` reaches the EHRs' FHIR, key and introspection servers; by default one that may reach these only.
     """
     check_settings(settings, ehrs, archives)
-    session = session or OutboundSession(outbound_origins(ehrs), timeout_s=settings.ehr_timeout_s)
+    session = session or OutboundSession(
+        outbound_origins(ehrs), timeout_s=settings.ehr_timeout_s, authorities=certificate_authorities(ehrs)
+    )
     keep_s = settings.decision_cache_s
     sources = EvidenceSources(
         ownership=FhirOwnership(session, keep_s=keep_s, clock=clock),

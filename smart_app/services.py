@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadata, SmartMetadataClient
-from fhir_imaging.settings import EhrSettings
+from fhir_imaging.settings import EhrSettings, certificate_authorities
 from fhir_imaging.store.engine import Store
 from imaging_findings.site_policy import SitePolicy, product_policy
 from smart_app.client_keys import ClientKeys
@@ -57,7 +57,7 @@ class SmartAppServices:
         policy: SitePolicy | None = None,
     ) -> SmartAppServices:
         """The services with real clients that may reach the configured EHRs and nobody else; ``policy`` as of the cards."""
-        outbound = OutboundSession(outbound_origins(ehrs, settings.origin))
+        outbound = OutboundSession(outbound_origins(ehrs, settings.origin), authorities=certificate_authorities(ehrs))
         return cls(
             settings=settings,
             ehrs=ehrs,

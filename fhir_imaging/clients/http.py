@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 import re
 import socket
+import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from http.client import HTTPResponse
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -25,9 +27,10 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError, ReadTimeoutError
 from urllib3.util.connection import create_connection
 from urllib3.util.retry import Retry
+from urllib3.util.ssl_ import create_urllib3_context
 
 from fhir_imaging.clients.name_lookup import NameLookups, Resolver, is_address, system_addresses
-from fhir_imaging.errors import UpstreamError, UpstreamRefused, UpstreamTimeout
+from fhir_imaging.errors import ConfigurationError, UpstreamError, UpstreamRefused, UpstreamTimeout
 from fhir_imaging.settings import origin_of
 
 USER_AGENT = "imaging-cds"
@@ -141,16 +144,29 @@ class _ButNotIfToldToWait(Retry):
 
 
 class _AdapterInTime(HTTPAdapter):
-    def __init__(self, lookups: NameLookups, *args: Any, **kwargs: Any) -> None:
+    """``authority``: a certificate authority that counts beside the public ones."""
+
+    def __init__(self, lookups: NameLookups, *args: Any, authority: Path | None = None, **kwargs: Any) -> None:
         self._lookups = lookups
+        self._trusts = _trusting(authority) if authority is not None else {}
         super().__init__(*args, **kwargs)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(*args, **{**kwargs, **self._trusts})
         pools = {"http": _HttpPool, "https": _HttpsPool}
         self.poolmanager.pool_classes_by_scheme = {
             scheme: partial(pool, lookups=self._lookups) for scheme, pool in pools.items()
         }
+
+
+def _trusting(authority: Path) -> dict[str, ssl.SSLContext]:
+    """The connection's own context; requests adds the public authorities to it."""
+    context = create_urllib3_context()
+    try:
+        context.load_verify_locations(cafile=authority)
+    except (OSError, ssl.SSLError) as exc:
+        raise ConfigurationError([f"certificate_authority: {authority} cannot be read as PEM certificates."]) from exc
+    return {"ssl_context": context}
 
 
 def _time_to_connect(timeout: float | None) -> float | None:
@@ -162,7 +178,8 @@ def _time_to_connect(timeout: float | None) -> float | None:
 class OutboundSession(requests.Session):
     """A ``requests.Session`` that may only reach ``allowed_origins``, never follows redirects and always has a timeout.
 
-    ``trust_env`` is off: a proxy variable or a .netrc must not see tokens. Thread-safe for the plain calls made here.
+    ``trust_env`` is off: a proxy variable or a .netrc must not see tokens. ``authorities`` are files with certificate
+    authorities, each for one origin. Thread-safe for the plain calls made here.
     """
 
     def __init__(
@@ -173,6 +190,7 @@ class OutboundSession(requests.Session):
         retries: int = 1,
         pool: int = 16,
         resolver: Resolver = system_addresses,
+        authorities: Mapping[str, Path] | None = None,
     ) -> None:
         super().__init__()
         self.allowed_origins = frozenset(origin_of(origin) for origin in allowed_origins)
@@ -189,9 +207,13 @@ class OutboundSession(requests.Session):
             respect_retry_after_header=False,
             raise_on_status=False,
         )
-        adapter = _AdapterInTime(NameLookups(resolver), max_retries=retry, pool_connections=pool, pool_maxsize=pool)
+        make = partial(_AdapterInTime, NameLookups(resolver), max_retries=retry, pool_connections=pool, pool_maxsize=pool)
+        adapter = make()
         self.mount("https://", adapter)
         self.mount("http://", adapter)
+        for origin, authority in (authorities or {}).items():
+            # requests mounts by the beginning of an address; whatever else begins so is not on the allow-list.
+            self.mount(origin, make(authority=authority))
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """As in requests, with the allow-list first; UpstreamRefused for an origin that nobody configured."""
