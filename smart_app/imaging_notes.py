@@ -36,7 +36,11 @@ def notes_on(session: ActiveSession, records: GatheredRecords, found: FoundStudi
     yield from _on_what_was_cut(records, found)
     if found.without_endpoints:
         yield "The imaging server did not say where the images are (no right to read Endpoint)."
-    if studies.blocked:
+    if studies.blocked == 1:
+        yield (
+            "1 entry was left out because it does not belong to this patient or does not say whose it is. Please report this."
+        )
+    elif studies.blocked:
         yield (
             f"{studies.blocked} entries were left out because they do not belong to this patient or do not say whose they "
             "are. Please report this."

@@ -87,9 +87,13 @@ class ListStream:
         lines = {row.study_instance_uid: lines for row in imaging.studies.rows if (lines := imaging.highlights.of(row))}
         rows = {row.study_instance_uid: row for row in imaging.studies.rows}
         yield {"kind": "findings", "rows": {uid: self._writer.findings(rows[uid], found) for uid, found in lines.items()}}
-        html = render_template("smart/list_notes.html", imaging=imaging)
-        yield {"kind": "notes", "html": html.strip()}
+        yield {"kind": "notes", "html": self._notes(imaging)}
         yield {"kind": "done", "found": len(imaging.studies.rows)}
+
+    def _notes(self, imaging: PatientImaging) -> str:
+        for_patient = self._inquiry.context.for_patient
+        parts = ("smart/list_notes.html", "smart/list_problems.html")
+        return "".join(render_template(part, imaging=imaging, for_patient=for_patient) for part in parts).strip()
 
     def _after(self, event: Event) -> Iterator[dict[str, Any]]:
         if isinstance(event, ServerBusy):

@@ -18,6 +18,7 @@ from fhir_imaging.study import (
     DERIVED_MODALITIES,
     ImagingStudy,
     UnreadableStudy,
+    parse_datetime,
     points_to_patient,
     read_study,
 )
@@ -85,11 +86,21 @@ class StudyRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemRow:
+    """An entry that cannot be read as a study: what it still tells of itself, and why it cannot be opened."""
+
+    resource_id: str | None
+    date: str
+    title: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudyList:
     """All rows of one patient. ``blocked`` counts studies that are not shown because they are not provably this patient's."""
 
     rows: tuple[StudyRow, ...]
-    unreadable: tuple[UnreadableStudy, ...] = ()
+    unreadable: tuple[ProblemRow, ...] = ()
     blocked: int = 0
 
     @property
@@ -147,7 +158,7 @@ def build_study_list(
 ) -> StudyList:
     """The list of the token's patient from what was found."""
     rows: list[StudyRow] = []
-    unreadable: list[UnreadableStudy] = []
+    unreadable: list[ProblemRow] = []
     blocked = 0
     by_study = reports if isinstance(reports, ReportsByStudy) else ReportsByStudy(reports)
     for resource in found.resources:
@@ -155,7 +166,7 @@ def build_study_list(
         if not _is_of_patient(resource, context):
             blocked += 1
         elif isinstance(study, UnreadableStudy):
-            unreadable.append(study)
+            unreadable.append(_problem(study, resource))
         elif study.status not in ("entered-in-error", "cancelled"):
             endpoint = resolve_endpoint(study, found.endpoints, context.token_receivers, context.endpoint_rewrites)
             images = images_of(study, resource, endpoint, without_endpoints=found.without_endpoints)
@@ -171,6 +182,16 @@ def _is_of_patient(resource: Mapping[str, Any], context: ListContext) -> bool:
     subject = resource.get("subject")
     reference = text(subject.get("reference")) if isinstance(subject, dict) else None
     return points_to_patient(reference, context.patient_id, context.patient_bases)
+
+
+def _problem(study: UnreadableStudy, resource: Mapping[str, Any]) -> ProblemRow:
+    stated = text(resource.get("started"))
+    return ProblemRow(
+        resource_id=study.resource_id,
+        date=date_words(stated, parse_datetime(stated)),
+        title=text(resource.get("description")) or "No description",
+        problem=study.problem,
+    )
 
 
 def _row(study: ImagingStudy, kind: StudyKind, images: StudyImages, reports: tuple[ReportRow, ...]) -> StudyRow:

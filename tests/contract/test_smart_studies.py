@@ -245,9 +245,21 @@ def test_a_second_image_server_is_a_second_source_of_the_viewer(tmp_path: Path) 
 
 
 def test_an_unreadable_study_is_a_readable_row(world: World) -> None:
-    world.ehr.fhir["ImagingStudy"].append(imaging_study(study_id="odd", identifier=[]))
+    odd = imaging_study(study_id="odd", identifier=[], started="2024-02-03", description="MRI of the knee")
+    world.ehr.fhir["ImagingStudy"].append(odd)
     page = world.clinician.launches(world.ehr)
 
     assert "Entries that cannot be read" in page.text
+    assert "<strong>3 Feb 2024</strong> MRI of the knee: The ImagingStudy has no Study Instance UID" in page.text
     assert "ImagingStudy/odd" in page.text
     assert "CT chest" in page.text
+
+
+def test_a_record_of_unreadable_studies_alone_is_not_called_empty(world: World) -> None:
+    world.ehr.fhir["ImagingStudy"] = [imaging_study(identifier=[]), imaging_study("2.25.9", patient="demo-b")]
+    page = world.clinician.launches(world.ehr)
+
+    assert "lists no imaging studies" not in page.text
+    assert "No imaging study can be shown" in page.text
+    assert "Entries that cannot be read" in page.text
+    assert "1 entry was left out" in page.text

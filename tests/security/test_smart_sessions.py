@@ -142,7 +142,7 @@ def test_group_29_a_study_of_another_patient_is_left_out_and_said(world: World) 
     page = world.clinician.launches(world.ehr)
 
     assert "CT of B" not in page.text
-    assert "1 entries were left out" in page.text
+    assert "1 entry was left out" in page.text
 
 
 def test_group_29_the_viewer_refuses_a_study_of_another_patient(world: World) -> None:
