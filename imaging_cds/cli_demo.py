@@ -37,6 +37,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     demo.add_argument("--viewer-dir", type=Path, default=DEFAULT_VIEWER_DIR, help="the OHIF files (default: %(default)s)")
     demo.add_argument("--workers", type=int, default=2, help="worker processes of the application (default: %(default)s)")
     demo.add_argument("--reset", action="store_true", help="forget everything that earlier runs kept and start anew")
+    words = "add a patient with so many studies, to try long lists (1000 take some seconds more at the first start)"
+    demo.add_argument("--crowded", type=int, default=0, metavar="STUDIES", help=words)
     _add_time_zone_argument(demo)
     _add_outsider_arguments(demo)
     demo.set_defaults(run=_run_demo)
@@ -72,6 +74,7 @@ def options_of(arguments: argparse.Namespace) -> DemoOptions:
         workers=given.get("workers", 2),
         reset=given.get("reset", False),
         seed=given.get("seed", False),
+        crowded=given.get("crowded", 0),
         open_fhir=given.get("open_fhir", False),
         time_zone=given.get("time_zone", "UTC"),
         trusted_issuers=tuple(given.get("trust_issuer") or ()),

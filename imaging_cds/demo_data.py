@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 import ehr_sandbox
 from ehr_sandbox.patients import build_demo
+from ehr_sandbox.patients.crowded import crowded_bundles
 from ehr_sandbox.services import make_services
 from imaging_cds.demo_plan import DemoOptions
 from imaging_cds.demo_seed import store_dicom, store_fhir
@@ -39,7 +40,8 @@ def prepare(options: DemoOptions, console: Console) -> None:
         )
     if not _is_due(options, day):
         return
-    _load_records(options, list(demo.bundles))
+    crowded = crowded_bundles(options.crowded, demo_day=day, fhir_base=f"{options.ehr_url}/fhir") if options.crowded else ()
+    _load_records(options, [*demo.bundles, *crowded])
     if options.pacs_url is not None and options.seed:
         with _progress(console) as show:
             store_dicom(options, show)
@@ -68,7 +70,7 @@ def _is_due(options: DemoOptions, day: date) -> bool:
 def _stamp(options: DemoOptions, day: date) -> str:
     """What the data were made for and by: another day, address, server or program makes them anew."""
     addresses = (options.gateway_root, options.ehr_url, options.fhir_url, options.pacs_url)
-    parts = (day.isoformat(), *addresses, options.seed, _program())
+    parts = (day.isoformat(), *addresses, options.seed, options.crowded, _program())
     return "\n".join(map(str, parts)) + "\n"
 
 

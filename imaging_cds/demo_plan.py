@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ehr_sandbox.patients.crowded import LARGEST
 from ehr_sandbox.settings import zone_of
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import is_loopback, origin_of
@@ -60,6 +61,8 @@ class DemoOptions:
     workers: int = 2
     reset: bool = False
     seed: bool = False
+    crowded: int = 0
+    """Studies of a further patient who is there to try long lists; 0 leaves her out."""
     open_fhir: bool = False
     time_zone: str = "UTC"
     """Zone of the sandbox EHR's practice by its IANA name; it tells the chart's today and its appointments."""
@@ -174,6 +177,8 @@ def _missing_problems(options: DemoOptions) -> Iterator[str]:
         yield "--pacs-user needs --pacs."
     elif options.pacs_user and options.pacs_password is None:
         yield f"--pacs-user needs its password in the environment variable {PASSWORD_VARIABLE}."
+    if not 0 <= options.crowded <= LARGEST:
+        yield f"--crowded {options.crowded}: between 1 and {LARGEST} studies are possible."
     if options.seed and not (options.fhir_url or options.pacs_url):
         yield "--seed needs --fhir or --pacs: the sandbox's own servers have the demo patients always."
     for client in options.trusted_cds_clients:
@@ -193,6 +198,8 @@ def app_table(options: DemoOptions) -> dict[str, Any]:
         "state": {"state_dir": str((options.directory / "app").absolute())},
         "ehr": [_sandbox_ehr(options), *(_trusted_ehr(options, n, one) for n, one in enumerate(options.trusted_issuers, 1))],
         "pacs": [_pacs(options)],
+        # Of patient A's reports last year's is released, this year's not yet: both can be seen as she sees them.
+        "rules": {"patient_results": "released", "release_after_hours": 240},
         "cds": {"trusted_clients": [_sandbox_cds_client(options), *map(_cds_client, options.trusted_cds_clients)]},
         **_identifiers(options),
     }

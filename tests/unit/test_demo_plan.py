@@ -74,3 +74,14 @@ def test_outsiders_are_added_by_name_and_plain_http_is_said() -> None:
     assert table["pacs"] == [{"name": "demo", "dicomweb_root": "http://10.0.0.5:8042/dicom-web", "user": "orthanc"}]
     assert table["ehr"][1]["client_id"] == "x"
     assert table["ehr"][1]["iss_is_prefix"]
+
+
+def test_a_crowded_patient_is_only_there_when_asked_for_and_within_reason() -> None:
+    assert OPTIONS.crowded == 0
+    with pytest.raises(ConfigurationError) as refused:
+        demo_plan.check_options(replace(OPTIONS, crowded=1_000_000))
+    assert "--crowded 1000000" in refused.value.problems[0]
+
+
+def test_patients_see_what_was_released_long_enough_ago() -> None:
+    assert demo_plan.app_table(OPTIONS)["rules"] == {"patient_results": "released", "release_after_hours": 240}
