@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from fhir_imaging.settings import origin_of
 from fhir_imaging.study import ImagingStudy
+from fhir_imaging.tolerant import dicts, text
 
 WADO_RS = "dicom-wado-rs"
 # IHE Invoke Image Display and IHE MADO: addresses for people, which serve no pixels to another viewer.
@@ -97,6 +98,17 @@ def resolve_endpoint(
     return best
 
 
+def with_local_endpoints(study: dict[str, Any], of_page: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """An ImagingStudy resource with its response-local Endpoints inside it, ``of_page`` being the entries by fullUrl.
+
+    A ``urn:uuid:`` means something on its own page only (SMART Imaging Access F12), so it must not meet another page's.
+    """
+    owners = (study, *dicts(study.get("series")))
+    named = {text(one.get("reference")) or "" for owner in owners for one in dicts(owner.get("endpoint"))}
+    local = [{**of_page[one], "id": one} for one in sorted(named) if one.startswith("urn:") and one in of_page]
+    return {**study, "contained": [*dicts(study.get("contained")), *local]} if local else study
+
+
 def read_endpoint(resource: Mapping[str, Any]) -> Endpoint | None:
     """The Endpoint in a resource of R4 or R5; None when it is none or has no address."""
     address = resource.get("address")
@@ -140,8 +152,11 @@ def _judge(endpoint: Endpoint, allowed_origins: Collection[str]) -> ResolvedEndp
 
 
 def _resource(study: ImagingStudy, reference: str, resources: BundleResources) -> Mapping[str, Any] | None:
-    if reference.startswith("#"):
-        return next((one for one in study.contained if one.get("id") == reference[1:]), None)
+    inside = reference.removeprefix("#")
+    if inside != reference or reference.startswith("urn:"):
+        found = next((one for one in study.contained if one.get("id") == inside), None)
+        if found is not None or inside != reference:
+            return found
     if reference in resources.by_full_url:
         return resources.by_full_url[reference]
     segments = reference.split("/")

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from fhir_imaging.clients.fhir import FhirClient, SearchPage
-from fhir_imaging.endpoints import BundleResources
+from fhir_imaging.endpoints import BundleResources, with_local_endpoints
 from fhir_imaging.errors import ImagingError, UpstreamRefused
 from fhir_imaging.uids import StudyInstanceUID, to_urn
 
@@ -118,8 +118,10 @@ def questions(wanted: Wanted) -> tuple[Question, ...]:
 
 def collected(pages: Sequence[SearchPage], *, without_endpoints: bool) -> FoundStudies:
     """The studies of some pages with all Endpoints that came with them."""
-    everything = [resource for page in pages for resource in (*page.matches, *page.included)]
-    by_full_url = {url: resource for page in pages for url, resource in page.full_urls.items()}
+    everything = [
+        with_local_endpoints(resource, page.full_urls) for page in pages for resource in (*page.matches, *page.included)
+    ]
+    by_full_url = {url: resource for page in pages for url, resource in page.full_urls.items() if not url.startswith("urn:")}
     endpoints = {f"Endpoint/{one['id']}": one for one in everything if one.get("resourceType") == "Endpoint" and one.get("id")}
     return FoundStudies(
         resources=tuple(one for one in everything if one.get("resourceType") == "ImagingStudy"),
