@@ -1,11 +1,12 @@
 import { compareExtension } from "./compare_protocol.js";
 import { hotkeyBindings } from "./hotkeys.js";
+import { wordsOf } from "./words.js";
 
 // OHIF's configuration for one launch. The study list, uploads, tours, the investigational-use bar (our own page says
 // what the viewer is not cleared for) and every mode but the basic one are off.
 const MODE = "@ohif/mode-basic";
 // Below this width the list of series would leave the images less than half of the window; it opens on request.
-const PANEL_NEEDS_PX = 800;
+const PANEL_NEEDS_PX = 1000;
 const EXTENSIONS = ["@ohif/extension-default", "@ohif/extension-cornerstone"];
 
 export function viewerConfig(page, launch, keeper, extensions) {
@@ -15,7 +16,7 @@ export function viewerConfig(page, launch, keeper, extensions) {
     keepOnly(page.extensions, EXTENSIONS);
     return {
       routerBasename: launch.routerBasename,
-      extensions: [tokenExtension(keeper), readOnlyExtension(), compareExtension(), ...extensions],
+      extensions: [tokenExtension(keeper), readOnlyExtension(page), compareExtension(), ...extensions],
       modes: [],
       modesConfiguration: { [MODE]: modeChanges(page.innerWidth) },
       customizationService: { global: [customizations()] },
@@ -101,7 +102,7 @@ function tokenExtension(keeper) {
 }
 
 // The gateway only reads, so storing measurements as a report would end in an error after the reader had named it.
-function readOnlyExtension() {
+function readOnlyExtension(page) {
   return {
     id: "imaging-cds.read-only",
     getCommandsModule: ({ servicesManager }) => ({
@@ -109,8 +110,8 @@ function readOnlyExtension() {
         promptSaveReport: {
           commandFn: () =>
             servicesManager.services.uiNotificationService.show({
-              title: "Not stored",
-              message: "Measurements made here stay in this window; this viewer only reads the archive.",
+              title: wordsOf(page.document, "not-stored.heading"),
+              message: wordsOf(page.document, "not-stored.text"),
               type: "info",
             }),
         },

@@ -3,6 +3,8 @@
 import { imageAt, readKeyObject } from "./key_objects.js";
 
 const NOT_PICTURES = new Set(["SR", "KO", "SEG", "PR", "DOC"]);
+// What a person chose to show comes first.
+const ORDER = ["KO", "SR", "SEG"];
 const SETTLE_MS = 150;
 
 export class StudyContents {
@@ -46,7 +48,10 @@ export class StudyContents {
     for (const study of new Set(displaySets.map(({ StudyInstanceUID }) => StudyInstanceUID))) {
       const others = displaySets.filter((one) => one.StudyInstanceUID === study && NOT_PICTURES.has(one.Modality));
       const read = new Map(others.flatMap(imagesOf).map((instance) => [instance.SOPInstanceUID, readKeyObject(instance)]));
-      const objects = [...read.values()].filter(Boolean).map((object) => placed(object, pictures));
+      const objects = [...read.values()]
+        .filter(Boolean)
+        .sort((one, other) => ORDER.indexOf(one.kind) - ORDER.indexOf(other.kind))
+        .map((object) => placed(object, pictures));
       const said = JSON.stringify(objects);
       if (this.#told.get(study) === said) continue;
       this.#told.set(study, said);

@@ -1,9 +1,7 @@
-// Says that the images can no longer be loaded, in the page and to the page around it.
-const REASONS = {
-  session: "The sign-in for these images has ended, or this browser does not let a framed page keep it.",
-  refused: "The imaging server no longer accepts this sign-in.",
-  unreachable: "The sign-in for these images could not be renewed, because the server did not answer.",
-};
+// Says that the images can no longer be loaded, in the page and to the page around it. The words stand in the page.
+import { wordsOf } from "./words.js";
+
+const REASONS = new Set(["session", "refused", "unreachable"]);
 
 export function showEndNotice(page, reason, newWindowPath) {
   page.getElementById("imaging-cds-trouble")?.remove();
@@ -11,30 +9,24 @@ export function showEndNotice(page, reason, newWindowPath) {
   notice.id = "imaging-cds-notice";
   notice.setAttribute("role", "alert");
   const heading = page.createElement("strong");
-  heading.textContent = "The images cannot be loaded any more.";
+  heading.textContent = wordsOf(page, "end.heading");
   const text = page.createElement("span");
-  text.textContent = `${REASONS[reason] ?? REASONS.session} Open them again from the chart.`;
+  const why = wordsOf(page, `end.${REASONS.has(reason) ? reason : "session"}`);
+  text.textContent = `${why} ${wordsOf(page, "end.advice")}`;
   notice.append(heading, text);
   if (newWindowPath) {
     const link = page.createElement("a");
     link.href = newWindowPath;
     link.target = "_blank";
     link.rel = "noopener";
-    link.textContent = "Open in a new window";
+    link.textContent = wordsOf(page, "end.window");
     notice.append(link);
   }
   page.body.append(notice);
 }
 
-const BLACK = "A black picture here shows nothing.";
-const TROUBLES = {
-  slow: ["The images are slow to come.", "The image archive has not answered yet; the viewer is still waiting."],
-  unavailable: ["Some images could not be loaded.", `The image archive does not answer as it should. ${BLACK}`],
-  refused: ["Some images may not be shown.", `The imaging server does not permit them for this sign-in. ${BLACK}`],
-  missing: ["Some images could not be loaded.", `The image archive cannot give them in a usable form. ${BLACK}`],
-};
-
-// Says that images are missing or late while the session goes on; null takes it back.
+// Says that images are missing or late while the session goes on ("slow", "unavailable", "refused" or "missing"); null
+// takes it back.
 export function showTrouble(page, trouble) {
   page.getElementById("imaging-cds-trouble")?.remove();
   if (trouble === null || page.getElementById("imaging-cds-notice")) return;
@@ -43,10 +35,11 @@ export function showTrouble(page, trouble) {
   notice.setAttribute("role", "alert");
   const heading = page.createElement("strong");
   const text = page.createElement("span");
-  [heading.textContent, text.textContent] = TROUBLES[trouble];
+  heading.textContent = wordsOf(page, `${trouble}.heading`);
+  text.textContent = wordsOf(page, `${trouble}.text`);
   const again = page.createElement("button");
   again.type = "button";
-  again.textContent = "Load again";
+  again.textContent = wordsOf(page, "again");
   again.addEventListener("click", () => page.location.reload());
   notice.append(heading, text, again);
   page.body.append(notice);

@@ -96,7 +96,8 @@ def test_a_second_refusal_ends_the_session_in_page_and_parent(
 
     assert "no longer accepts this sign-in" in notice
     assert link == viewer_config(base).new_window_path
-    assert heard == [{"source": "imaging-cds-viewer", "event": "session-ended", "reason": "refused"}]
+    ready = {"source": "imaging-cds-viewer", "event": "ready"}
+    assert heard == [ready, {"source": "imaging-cds-viewer", "event": "session-ended", "reason": "refused"}]
     assert len(launch.issued) == 2
 
 

@@ -30,7 +30,7 @@ def at_almas_images(demo: Demo, browser: Browser) -> Iterator[tuple[BrowserConte
         chart.wait_for_selector("#guidance[aria-busy=false]")
         chart.get_by_role("radio", name="New window").check()
         with context.expect_page() as opened:
-            chart.locator("button", has_text="Open imaging app").click()
+            chart.locator("#open-app").click()
         page = opened.value
         page.wait_for_url("**/s/*/studies")
         page.goto(page.url.replace("/studies", f"/viewer/{CURRENT}"))
