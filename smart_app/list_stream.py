@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from flask import render_template
@@ -24,6 +25,8 @@ from smart_app.study_list import StudyRow, build_study_list
 from smart_app.study_reports import ReportsByStudy
 from smart_app.study_search import PATIENT, REPORTS, STUDIES, FoundStudies, collected, matches_of
 
+FIRST_PAGE_S = 30.0
+"""How long the newest studies and the Patient are waited for, however the servers drag it out."""
 PATIENCE_S = 4.0
 """How long the first page waits for answers besides the studies, so that a list comes whole where the servers are quick."""
 LONGEST_S = 180.0
@@ -36,14 +39,22 @@ BUSY_WAIT_S = 60.0
 def wait_for_first_page(inquiry: Inquiry, *, is_whole: bool = False) -> bool:
     """Waits until there is something to show; whether that is the whole list. ``is_whole``: waits for all of it."""
     gathering = inquiry.gathering
-    for _ in gathering.events(lambda: gathering.has_answered(STUDIES) and gathering.has_answered(PATIENT)):
+    has_newest = partial(_has_newest, inquiry)
+    for _ in gathering.events(has_newest, within_s=FIRST_PAGE_S):
         pass
+    if not gathering.pages(STUDIES):
+        # There is no list, so nothing else is waited for.
+        return True
     if not is_whole and gathering.has_more(STUDIES):
         return False
     gathering.follow()
     for _ in gathering.events(within_s=LONGEST_S if is_whole else PATIENCE_S):
         pass
     return gathering.is_done or is_whole
+
+
+def _has_newest(inquiry: Inquiry) -> bool:
+    return inquiry.gathering.has_answered(STUDIES) and inquiry.gathering.has_answered(PATIENT)
 
 
 class ListStream:

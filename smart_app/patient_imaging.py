@@ -35,6 +35,9 @@ from smart_app.study_reports import is_by_device
 from smart_app.study_search import STUDIES, GatheredRecords, Servers, Wanted
 from smart_app.token_origins import token_receivers
 
+LOOK_UP_S = 60.0
+"""The longest that everything together is waited for; what has not come then counts as not to be had."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatientImaging:
@@ -181,7 +184,7 @@ def look_up(services: SmartAppServices, live: LiveSession, study: StudyInstanceU
     """
     with Inquiry(services, live, study) as inquiry:
         inquiry.gathering.follow()
-        for _ in inquiry.gathering.events():
+        for _ in inquiry.gathering.events(within_s=LOOK_UP_S):
             pass
         return inquiry.answer()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from flask import Response, jsonify, request
 from werkzeug.test import TestResponse
 
+from smart_app import list_stream
 from tests.contract.smart_actors import FakeEhr, World, a_world, busy, demo_record, imaging_study, report_on
 from tests.contract.test_smart_findings import lung_rads
 
@@ -25,7 +27,11 @@ class PagingEhr(FakeEhr):
     page_answers: list[Response] = field(default_factory=list)
     """Answers to the next requests for further pages, in their place."""
 
+    delays: dict[str, float] = field(default_factory=dict)
+    """Seconds before a search of this resource type is answered."""
+
     def _search(self, resource_type: str) -> Any:
+        time.sleep(self.delays.get(resource_type, 0))
         if resource_type not in ("ImagingStudy", "DiagnosticReport") or "identifier" in request.args:
             return super()._search(resource_type)
         offset = int(request.args.get("page", 0))
@@ -166,6 +172,32 @@ def test_a_short_list_is_one_page(tmp_path: Path) -> None:
 
     assert "data-stream" not in page.text
     assert "still being looked at" not in page.text
+
+
+def test_a_short_list_does_not_wait_for_slow_findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(list_stream, "PATIENCE_S", 0.1)
+    with a_world(tmp_path, ehr=PagingEhr(fhir=demo_record())) as world:
+        world.ehr.fhir["Observation"] = [lung_rads("3")]
+        paging(world).delays["Observation"] = 1.0
+        page = world.clinician.launches(world.ehr)
+        lines = stream_of(world)
+
+    assert "CT chest" in page.text
+    assert "still being looked at" in page.text
+    assert "Lung-RADS" not in page.text
+    assert "Lung-RADS 3" in of_kind(lines, "findings")[0]["rows"]["2.25.1001"]
+    assert lines[-1] == {"kind": "done", "found": 1}
+
+
+def test_studies_that_do_not_come_in_time_are_not_taken_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(list_stream, "FIRST_PAGE_S", 0.1)
+    with a_world(tmp_path, ehr=PagingEhr(fhir=demo_record())) as world:
+        paging(world).delays["ImagingStudy"] = 1.0
+        page = world.clinician.launches(world.ehr)
+        time.sleep(1)
+
+    assert page.status_code >= 500
+    assert "That does not mean there are none" in page.text
 
 
 def test_c7_a_busy_server_is_told_with_its_seconds_and_asked_again(world: World) -> None:
