@@ -6,7 +6,7 @@ never change at `/ohif/…`. The study comes in the viewer's own query
 """
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlencode
 
 from flask import render_template
@@ -14,7 +14,7 @@ from flask import render_template
 from smart_app.ohif_assets import asset_response, viewer_manifest
 from smart_app.ohif_config import OhifConfig, WadoRoot, render_app_config
 from smart_app.ohif_policy import page_headers
-from smart_app.ohif_release import PUBLIC_PATH, ViewerNotInstalled
+from smart_app.ohif_release import PUBLIC_PATH, ViewerManifest, ViewerNotInstalled
 
 __all__ = [
     "COMPARE_PROTOCOL",
@@ -56,7 +56,14 @@ def render_shell(viewer_dir: Path, config: OhifConfig) -> ShellPage:
         static_path=config.static_path,
         app_config=f"{config.router_basename}/app-config.js",
     )
-    return ShellPage(html=html, headers=page_headers(config))
+    return ShellPage(html=html, headers={**page_headers(config), "Link": _preloads(manifest)})
+
+
+def _preloads(manifest: ViewerManifest) -> str:
+    """What the first image waits for, as a Link header: all of it is fetched at once, not the chunks after the entry script."""
+    kinds = {".js": "script", ".css": "style", ".woff2": "font; crossorigin"}
+    files = [name for name in manifest.first_image if name not in manifest.workers]
+    return ", ".join(f"<{PUBLIC_PATH}{name}>; rel=preload; as={kinds[PurePosixPath(name).suffix]}" for name in files)
 
 
 def app_config_headers() -> dict[str, str]:
