@@ -1,6 +1,6 @@
 """What the benchmarks found, as JSON, as Markdown, and as the table in ``docs/performance.md``.
 
-``python -m tests.benchmarks.report`` writes the page's table anew from the JSON of the last run.
+``python -m tests.benchmarks.report`` writes into the page's tables what the last run measured; of a part, that part.
 """
 
 from __future__ import annotations
@@ -172,15 +172,35 @@ def between_markers(page: str, text: str) -> str:
     return f"{before}{BEGIN}\n{text}{END}{after}"
 
 
+def with_part(table: str, described: dict[str, str], rows: Sequence[Row]) -> str:
+    """The page's tables with the groups of these rows written anew and the others as they are; the head says what is newer."""
+    (head, old), (_, new) = _sections(table), _sections(markdown(described, rows))
+    lines = dict(line.removeprefix("- ").split(": ", 1) for line in head.strip().splitlines())
+    lines |= {name: text for name, text in described.items() if name.startswith("goal")}
+    lines[f"measured apart ({', '.join(dict.fromkeys(row.group for row in rows))})"] = (
+        f"{described['measured']}, load {described['load']}"
+    )
+    both = old | new
+    ordered = [f"\n### {title}\n{both[title]}" for title in GROUPS.values() if title in both]
+    return "".join([*(f"- {name}: {text}\n" for name, text in lines.items()), *ordered])
+
+
+def _sections(table: str) -> tuple[str, dict[str, str]]:
+    head, *sections = table.rstrip("\n").split("\n### ")
+    return head, {title: f"{text.rstrip()}\n" for title, _, text in (section.partition("\n") for section in sections)}
+
+
 def read_rows(document: dict[str, Any]) -> list[Row]:
     """The rows of a results file."""
     return [Row(**{**row, "timing": Timing(**row["timing"])}) for row in document["rows"]]
 
 
 def main() -> int:
-    """Writes the page's table from the last run's JSON, whatever it measured."""
+    """Writes into the page's tables what the last run measured."""
     document = json.loads((OUTPUT / "results.json").read_text())
-    PAGE.write_text(between_markers(PAGE.read_text(), markdown(document["machine"], read_rows(document))))
+    page = PAGE.read_text()
+    table = page.partition(f"{BEGIN}\n")[2].partition(END)[0]
+    PAGE.write_text(between_markers(page, with_part(table, document["machine"], read_rows(document))))
     return 0
 
 

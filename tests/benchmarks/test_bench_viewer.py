@@ -94,7 +94,7 @@ def opened_cold(page: Page, studies: str) -> float:
 def opened_from_the_list(page: Page, studies: str, study: str) -> float:
     page.goto(studies)
     page.wait_for_timeout(SETTLED_MS)
-    page.wait_for_function("document.documentElement.dataset.viewer !== 'warming'", timeout=READY_TIMEOUT_MS)
+    page.locator("html[data-viewer=ready]").wait_for(state="attached", timeout=READY_TIMEOUT_MS)
     since = time.time()
     page.evaluate("(uid) => document.querySelector(`li.study a[href*='/viewer/${uid}']`).click()", study)
     return first_image_ms(page, since)

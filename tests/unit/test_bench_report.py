@@ -12,7 +12,7 @@ import pytest
 
 from tests.benchmarks.lean import LeanClient, posted
 from tests.benchmarks.load import Client, Load, Request, Sample, Timing, drive, timed
-from tests.benchmarks.report import BEGIN, END, Report, between_markers, markdown, read_rows
+from tests.benchmarks.report import BEGIN, END, Report, between_markers, markdown, read_rows, with_part
 
 
 def a_timing(p50_ms: float, per_s: float) -> Timing:
@@ -68,6 +68,24 @@ def test_only_what_is_between_the_markers_is_written_anew() -> None:
     assert between_markers(page, "new\n") == page
     with pytest.raises(ValueError, match="markers"):
         between_markers("no markers", "new\n")
+
+
+def test_a_part_that_was_measured_apart_replaces_only_its_tables() -> None:
+    earlier, later = Report(), Report()
+    earlier.add("card", "static", a_timing(2, 500))
+    earlier.add("launch", "launch URL to study list", a_timing(60, 15))
+    later.add("launch", "launch URL to study list", a_timing(40, 20))
+    table = markdown({"measured": "2026-11-01", "load": "1.0", "goal of launches": "NOT met"}, earlier.rows)
+
+    told = {"measured": "2026-11-21", "load": "9.0", "goal of launches": "met"}
+    page = with_part(table, told, later.rows)
+
+    assert "| static | 1 | 2.00 |" in page
+    assert "| launch URL to study list | 1 | 40.0 |" in page
+    assert "| launch URL to study list | 1 | 60.0 |" not in page
+    assert page.startswith("- measured: 2026-11-01\n- load: 1.0\n- goal of launches: met\n")
+    assert "- measured apart (launch): 2026-11-21, load 9.0\n" in page
+    assert with_part(page, told, later.rows) == page
 
 
 def test_only_this_machine_is_loaded_and_within_bounds() -> None:
