@@ -160,7 +160,7 @@ def _check_studies(context: CheckContext, base: ImagingBase, receivers: frozense
     if not readable:
         yield STUDIES.warning("The patient has no readable study here.", "Try a patient who has images.")
         return
-    yield STUDIES.ok(f"{len(readable)} studies of the patient are read.")
+    yield STUDIES.ok(f"Studies of the patient that are read: {len(readable)}.")
     endpoints = {f"Endpoint/{one.get('id')}": one for _, one in entries if one.get("resourceType") == "Endpoint"}
     resources = BundleResources(dict(entries), endpoints)
     resolved = [resolve_endpoint(one, resources, receivers, context.ehr.endpoint_rewrites) for one in readable]
@@ -174,12 +174,12 @@ def _check_endpoints(resolved: list[ResolvedEndpoint]) -> Iterator[Finding]:
     counted = Counter(one.state for one in resolved)
     if counted[EndpointState.USABLE]:
         addresses = sorted({one.address for one in resolved if one.endpoint and one.address})
-        yield STUDIES.ok(f"{counted[EndpointState.USABLE]} studies have a usable Endpoint: {', '.join(addresses[:5])}.")
+        yield STUDIES.ok(f"Studies with a usable Endpoint: {counted[EndpointState.USABLE]} ({', '.join(addresses[:5])}).")
     for state, words in _STATES.items():
         if counted[state]:
             where = sorted({one.address for one in resolved if one.state is state and one.address})
-            named = f": {', '.join(where[:5])}" if where else ""
-            yield STUDIES.warning(f"{counted[state]} studies {words}{named}.", _ENDPOINT_REMEDIES[state])
+            named = f" ({', '.join(where[:5])})" if where else ""
+            yield STUDIES.warning(f"Studies that {words}: {counted[state]}{named}.", _ENDPOINT_REMEDIES[state])
 
 
 _ENDPOINT_REMEDIES = {

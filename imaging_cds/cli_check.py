@@ -56,11 +56,11 @@ def examine(context: CheckContext) -> Iterator[Finding]:
     yield from _check_issuer(context)
     answer, document = read_discovery(context)
     yield from check_answer(context, answer, document)
+    yield from check_document(context, document) if document is not None else ()
     if answer.status is not None:
         yield from check_clock(context, answer)
     if document is None:
         return
-    yield from check_document(context, document)
     metadata = metadata_of(context, document)
     if metadata is not None:
         yield from check_settings(context, document, metadata)
