@@ -34,7 +34,7 @@ MRN = PatientIdentifierRule(system="https://imaging-cds.example/demo/mrn", issue
 
 @dataclass
 class Demo:
-    """The running pair of servers with the gateway between; ``studies`` are Study Instance UIDs by patient."""
+    """The running pair of servers with the gateway between; ``studies`` are Study Instance UIDs by patient, of the images that are there."""
 
     app_url: str
     sandbox: SandboxSettings
@@ -109,7 +109,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         for bundle in data.bundles:
             for entry in bundle["entry"]:
                 resource = entry["resource"]
-                if resource["resourceType"] == "ImagingStudy":
+                if resource["resourceType"] == "ImagingStudy" and "endpoint" in resource:
                     uid = resource["identifier"][0]["value"].removeprefix("urn:oid:")
                     studies.setdefault(resource["subject"]["reference"].removeprefix("Patient/"), []).append(uid)
         yield Demo(app_url, sandbox, Authorization(sandbox), studies)
