@@ -29,11 +29,17 @@ export class PreparedViewer {
     this.#tell("warming");
     document.addEventListener("click", (event) => this.#click(event));
     this.#page.addEventListener("popstate", () => this.#followHistory());
-    this.#page.setTimeout(() => this.#whenIdle(() => void this.#prepare()), SETTLE_MS);
+    this.#page.setTimeout(() => this.#whenSeen(() => this.#whenIdle(() => void this.#prepare())), SETTLE_MS);
   }
 
   #tell(state) {
     this.#page.document.documentElement.dataset.viewer = state;
+  }
+
+  #whenSeen(action) {
+    const { document } = this.#page;
+    if (document.hidden) document.addEventListener("visibilitychange", () => this.#whenSeen(action), { once: true });
+    else action();
   }
 
   #whenIdle(action) {
@@ -44,7 +50,7 @@ export class PreparedViewer {
 
   async #prepare() {
     const address = likeliestStudy(this.#list);
-    if (address === null || this.#page.document.hidden || !(await isAffordable(this.#page))) return this.#tell("off");
+    if (address === null || !(await isAffordable(this.#page))) return this.#tell("off");
     const frame = this.#page.document.createElement("iframe");
     frame.className = "prepared-viewer";
     frame.dataset.prepared = "waiting";

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from flask import Flask
 from playwright.sync_api import Browser, BrowserContext, Frame, Page, Request
 
 from ehr_sandbox.demo_study import nodule_mark
 from ehr_sandbox.patients import alma
 from tests.browser.demo_stack import Demo, clinician
 from tests.browser.ohif_pixels import wait_for_picture
+from tests.conftest import CHECKOUT, free_port_number, serving
 
 pytest_plugins = ["tests.browser.demo_fixtures"]
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -159,3 +161,36 @@ def test_devices_that_cannot_spare_it_prepare_nothing(demo: Demo, browser: Brows
         click_study(page, CURRENT)
         page.wait_for_url(f"**/viewer/{CURRENT}")
         assert viewer_starts(wire.requests) <= 1
+
+
+ROW = "<li class=study data-uid={uid} data-open='{open}' data-started='{started}'><div class=findings>{findings}</div></li>"
+PLAIN = {"uid": "2.25.1", "open": "/v/2.25.1", "started": "2026-01-01", "findings": ""}
+NEWER = {"uid": "2.25.2", "open": "/v/2.25.2", "started": "2026-02-01", "findings": ""}
+WITH_FINDING = {"uid": "2.25.3", "open": "/v/2.25.3", "started": "2025-01-01", "findings": "<p class=finding>4B</p>"}
+ARCHIVED = {"uid": "2.25.4", "open": "", "started": "2026-03-01", "findings": "<p class=finding>4B</p>"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "opened", "likeliest"),
+    [
+        ([PLAIN, NEWER], "", NEWER["open"]),
+        ([NEWER, WITH_FINDING], "", WITH_FINDING["open"]),
+        ([NEWER, WITH_FINDING, PLAIN], PLAIN["uid"], PLAIN["open"]),
+        ([ARCHIVED, PLAIN], ARCHIVED["uid"], PLAIN["open"]),
+        ([ARCHIVED], "", None),
+        ([], "", None),
+    ],
+    ids=["newest", "finding", "opened last", "without images", "nothing to open", "empty"],
+)
+def test_the_likeliest_study(browser: Browser, rows: list[dict[str, str]], opened: str, likeliest: str | None) -> None:
+    scripts = Flask("scripts", static_folder=str(CHECKOUT / "static"))
+    page_html = f"<main data-opened='{opened}'><ul>{''.join(ROW.format(**row) for row in rows)}</ul></main>"
+    scripts.add_url_rule("/", "page", lambda: page_html)
+    with serving(scripts, free_port_number()) as base:
+        page = browser.new_page()
+        page.goto(base)
+        ask = "async () => (await import('/static/warm.js')).likeliestStudy(document.querySelector('main'))"
+        found = page.evaluate(ask)
+        page.close()
+
+    assert found == likeliest
