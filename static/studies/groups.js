@@ -10,7 +10,7 @@ export class Groups {
   constructor(host, rows, words) {
     this.#host = host;
     this.#words = words;
-    const sections = [...host.querySelectorAll("section:has(> ul.studies)")];
+    const sections = [...host.querySelectorAll("section:has(> ul.studies > li.study)")];
     if (sections.every((section) => section.matches(".year"))) {
       for (const section of sections) this.#takeOver(section, rows);
     } else {
