@@ -1,4 +1,8 @@
-"""Chromium for the tests of the chart, and a page that fails its test on any script error or refused resource."""
+"""Chromium for the tests of the chart, and a page that fails its test on any script error or refused resource.
+
+Tests import from here and register this module as a plugin, which pytest only takes without a warning when it need not
+rewrite it: PYTEST_DONT_REWRITE.
+"""
 
 from __future__ import annotations
 
