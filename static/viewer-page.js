@@ -20,6 +20,7 @@ class ViewerPage {
   #frame;
   #panel;
   #stopping = new AbortController();
+  #asked = null;
   #isReady;
 
   constructor(root, frame, isReady) {
@@ -38,7 +39,8 @@ class ViewerPage {
     this.#root.addEventListener("submit", (event) => void this.#openWindow(event), { signal });
     window.addEventListener("popstate", () => void this.#follow(location.href, { isBack: true }), { signal });
     this.#panel.start();
-    if (this.#isReady) this.send({ type: "contents" });
+    // A viewer that was there first has said already that it is ready.
+    this.send({ type: "contents" });
     this.#poll();
   }
 
@@ -84,6 +86,8 @@ class ViewerPage {
     if (!isViewer || data?.source !== this.#stage.dataset.viewerMessages) return;
     if (data.event === "ready") this.#isReady = true;
     if (data.event === "session-ended") this.#end(data.reason);
+    // What cannot be shown in the running viewer is asked for as a page, once.
+    if (data.event === "failed" && this.#asked && !this.#hasEnded) location.assign(this.#asked);
     if (data.event === "leave-images") this.#moveOn(data.isBackwards ? -1 : 1, 1);
     if (data.event === "contents") this.#panel.showContents(data.study, data.objects);
   }
@@ -126,8 +130,10 @@ class ViewerPage {
     if (!link || !isPlain || !this.#isReady || this.#hasEnded) return;
     event.preventDefault();
     const { study, series, instance } = link.dataset;
-    if ("jump" in link.dataset && this.#shown.includes(study)) this.send({ type: "jump", study, series, instance });
-    else void this.#follow(link.href);
+    if ("jump" in link.dataset && this.#shown.includes(study)) {
+      this.#asked = link.href;
+      this.send({ type: "jump", study, series, instance });
+    } else void this.#follow(link.href);
   }
 
   get #shown() {
@@ -139,7 +145,10 @@ class ViewerPage {
     if (this.#hasEnded) return;
     const target = new URL(address, location.href);
     const page = await viewerPage(target);
-    if (page === null) return location.assign(target);
+    // The running viewer knows the image servers that it began with.
+    const isElsewhere = page?.querySelector("#stage").dataset.source !== this.#stage.dataset.source;
+    if (page === null || isElsewhere) return location.assign(target);
+    this.#asked = target;
     this.adopt(page);
     if (!isBack) history.pushState(null, "", target);
     const [series, instance] = ["series", "instance"].map((name) => target.searchParams.get(name) ?? undefined);

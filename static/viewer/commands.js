@@ -5,7 +5,7 @@
 //   { type: "open", studies: [uid, …], dataSource?, series?, instance?, protocol? }
 //   { type: "jump", study, series, instance }
 //   { type: "compare", studies: [current, prior], dataSource? }
-//   { type: "contents" }                             asks for the "contents" of the studies once more
+//   { type: "contents" }                             asks for "ready" and the "contents" of the studies once more
 // Viewer to page, each with `source: "imaging-cds-viewer"`:
 //   { event: "ready" }                               commands are taken from now on
 //   { event: "first-image", study, instance }        the first picture after each opening has been drawn
@@ -56,7 +56,7 @@ export class Commands {
   async #obey(command) {
     const refusal = faultOf(command);
     if (refusal) return this.#fail(command, refusal);
-    if (command.type === "contents") return this.#onContents();
+    if (command.type === "contents") return this.#greet();
     if (command.type === "jump") return this.#jump(command);
     const protocol = command.type === "compare" ? COMPARE_PROTOCOL : command.protocol;
     return this.#open({ ...command, protocol });
@@ -71,6 +71,12 @@ export class Commands {
     const navigate = () => this.#managers.commandsManager.run("navigateHistory", target);
     // Until the viewer has drawn itself for the first time there is nothing that could navigate.
     if (!(await this.#untilDone(() => this.#managers !== null && didRun(navigate)))) this.#fail(command, "not-ready");
+  }
+
+  // A page that began to listen only now has missed what was told before.
+  #greet() {
+    if (this.#managers) this.#tell({ event: "ready" });
+    this.#onContents();
   }
 
   // What is loaded already (ahead of the click, say) is not loaded again.
