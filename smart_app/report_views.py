@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, url_for
+from werkzeug.wrappers import Response as AnyResponse
 
 from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.errors import NotFound, UpstreamError, UpstreamRefused
@@ -20,7 +21,7 @@ from smart_app.patient_imaging import look_up
 from smart_app.report_forms import FORM_SECONDS, ServedForm, content_of, form_at, served
 from smart_app.services import SmartAppServices
 from smart_app.session_tokens import LiveSession, SessionTokens
-from smart_app.session_views import live_session
+from smart_app.session_views import live_session, redirect_with_ticket, require_own_page
 from smart_app.study_findings import is_for_clinicians
 
 _WITHDRAWN = ("entered-in-error", "cancelled")
@@ -28,6 +29,13 @@ _WITHDRAWN = ("entered-in-error", "cancelled")
 
 def add_report_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
     """Registers the forms of reports."""
+
+    @blueprint.post("/s/<session_id>/reports/<report_id>/forms/<int:position>")
+    def report_window(session_id: str, report_id: str, position: int) -> AnyResponse:
+        """The same in a new window that does not share a frame's partitioned cookie: it brings a ticket in its form."""
+        require_own_page(services)
+        address = url_for(".report_form", session_id=session_id, report_id=report_id, position=position)
+        return redirect_with_ticket(services, session_id, address)
 
     @blueprint.get("/s/<session_id>/reports/<report_id>/forms/<int:position>")
     def report_form(session_id: str, report_id: str, position: int) -> Response:
@@ -93,6 +101,7 @@ def _answer(form: ServedForm) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
     # Browsers refuse to show a PDF in a sandbox; their own viewer is one.
-    policy = "frame-ancestors 'none'" if form.content_type == "application/pdf" else "default-src 'none'; sandbox"
+    apart = "frame-ancestors 'none'"
+    policy = apart if form.content_type == "application/pdf" else f"default-src 'none'; sandbox; {apart}"
     response.headers["Content-Security-Policy"] = policy
     return response

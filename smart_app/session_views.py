@@ -44,13 +44,8 @@ def add_session_routes(blueprint: Blueprint, services: SmartAppServices) -> None
     def window(session_id: str, study_instance_uid: str) -> AnyResponse:
         """Opens the viewer page in the new window that brings the ticket in its form."""
         require_own_page(services)
-        if not services.tickets.redeem(request.form.get("ticket", ""), session_id, now=services.now()):
-            raise ExplainedRefusal(Reason.SESSION_UNKNOWN)
         deep = {name: request.form.get(name) for name in ("series", "instance")}
-        response = redirect(viewer_address(session_id, study_instance_uid, deep), 303)
-        binding = binding_of(request, services.store.sealer) or bind(response, services.store.sealer)
-        SessionTokens(services).change(session_id, lambda session: session.shared_with(binding))
-        return response
+        return redirect_with_ticket(services, session_id, viewer_address(session_id, study_instance_uid, deep))
 
 
 def add_token_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
@@ -81,6 +76,16 @@ def add_token_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
         lives = session.ended is None and (session.refresh_token is not None or session.has_live_token(now))
         left = session.session_expires_at - now if session.refresh_token else session.token_expires_at - now
         return _uncached(jsonify(alive=lives, seconds_left=max(left, 0)))
+
+
+def redirect_with_ticket(services: SmartAppServices, session_id: str, address: str) -> AnyResponse:
+    """To an address of the session, in a window whose form brings a ticket; from then on the window's browser may use it."""
+    if not services.tickets.redeem(request.form.get("ticket", ""), session_id, now=services.now()):
+        raise ExplainedRefusal(Reason.SESSION_UNKNOWN)
+    response = redirect(address, 303)
+    binding = binding_of(request, services.store.sealer) or bind(response, services.store.sealer)
+    SessionTokens(services).change(session_id, lambda session: session.shared_with(binding))
+    return response
 
 
 def own_session(services: SmartAppServices, session_id: str) -> ActiveSession:

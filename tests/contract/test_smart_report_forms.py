@@ -159,6 +159,33 @@ def test_another_browser_opens_nothing(world: World) -> None:
     assert PDF not in answer.data
 
 
+def test_a_window_without_the_frames_cookie_opens_it_once_with_a_ticket(world: World) -> None:
+    opened(world, inline("application/pdf", PDF))
+    session = f"/s/{world.clinician.session}"
+    asked = world.clinician.post(f"{session}/window-ticket")
+    assert asked.json is not None
+    ticket = asked.json["ticket"]
+    window, late = world.another_clinician(), world.another_clinician()
+    sent = window.post(f"{session}/reports/report-a/forms/0", data={"ticket": ticket})
+    shown = window.get(sent.headers["Location"])
+    again = late.post(f"{session}/reports/report-a/forms/0", data={"ticket": ticket})
+
+    assert sent.status_code == 303
+    assert ticket not in sent.headers["Location"]
+    assert shown.data == PDF
+    assert again.status_code == 403
+
+
+@pytest.mark.parametrize(("ticket", "from_own_page"), [("", True), ("guessed", True), ("guessed", False)])
+def test_group_28_a_window_without_a_ticket_opens_nothing(world: World, ticket: str, from_own_page: bool) -> None:
+    opened(world, inline("application/pdf", PDF))
+    path = f"/s/{world.clinician.session}/reports/report-a/forms/0"
+    answer = world.another_clinician().post(path, data={"ticket": ticket}, from_own_page=from_own_page)
+
+    assert answer.status_code == 403
+    assert "Set-Cookie" not in answer.headers
+
+
 def test_a39_a_refused_token_is_renewed_once(world: World) -> None:
     opened(world, inline("application/pdf", PDF))
     world.clock.passes(seconds=30)
