@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from flask import Flask, Response, g, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from fhir_imaging import errors
+from fhir_imaging import errors, texts
 from fhir_imaging.problems import Problem, operation_outcome, problem_json, problem_of
 
 log = logging.getLogger("imaging_cds.request")
@@ -54,6 +55,8 @@ def request_reference() -> str:
 
 def install(app: Flask, surfaces: Collection[ErrorSurface]) -> None:
     """Registers the one error handler and the access log. The longest matching prefix decides the shape; HTML otherwise."""
+    texts.install(app.jinja_env)
+    app.before_request(_in_the_source_language)
     ordered = sorted(surfaces, key=lambda surface: len(surface.prefix), reverse=True)
 
     def surface_of(path: str) -> ErrorSurface:
@@ -85,6 +88,11 @@ def install(app: Flask, surfaces: Collection[ErrorSurface]) -> None:
         )
 
     _install_access_log(app)
+
+
+def _in_the_source_language() -> None:
+    """A component that speaks another language says so in a handler of its own, which comes after this one."""
+    texts.speak(texts.SOURCE_LANGUAGE, texts.catalogue(texts.SOURCE_LANGUAGE, Path()))
 
 
 def allow_cors(

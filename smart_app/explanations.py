@@ -6,10 +6,11 @@ All text of these pages is here. None of it depends on what an outside server wr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from fhir_imaging.errors import ImagingError
+from fhir_imaging.texts import gettext
 
 
 class Reason(StrEnum):
@@ -66,6 +67,11 @@ class Explanation:
     advice: str
     remedy: str = ""
     can_retry: bool = False
+
+    def in_words(self) -> Explanation:
+        """The same in the language of the installation."""
+        said = replace(self, title=gettext(self.title), what=gettext(self.what))
+        return replace(said, advice=gettext(self.advice), remedy=gettext(self.remedy))
 
 
 class ExplainedRefusal(ImagingError):

@@ -154,7 +154,7 @@ class ListStream:
 
 def failure_line(refusal: ExplainedRefusal) -> str:
     """The line that says why the list cannot go on."""
-    html = render_template("smart/list_failed.html", explanation=EXPLANATIONS[refusal.reason], facts=refusal.facts)
+    html = render_template("smart/list_failed.html", explanation=EXPLANATIONS[refusal.reason].in_words(), facts=refusal.facts)
     return _line({"kind": "failed", "html": html.strip(), "reason": refusal.reason.value})
 
 

@@ -7,6 +7,7 @@ from datetime import UTC
 
 from flask import Response, render_template, request
 
+from fhir_imaging import texts
 from fhir_imaging.errors import UpstreamError, UpstreamRefused
 from fhir_imaging.settings import EhrSettings, origin_of
 from fhir_imaging.web import request_reference
@@ -74,7 +75,7 @@ def _support(services: SmartAppServices) -> dict[str, str]:
 
 def refusal_page(services: SmartAppServices, refusal: ExplainedRefusal) -> Response:
     """The page that explains why something ended. "Try again" loads the same address, where that repeats nothing."""
-    explanation = EXPLANATIONS[refusal.reason]
+    explanation = EXPLANATIONS[refusal.reason].in_words()
     can_retry = explanation.can_retry and request.method == "GET" and request.endpoint not in _ONCE_ONLY
     facts = {
         **refusal.facts,
@@ -86,7 +87,7 @@ def refusal_page(services: SmartAppServices, refusal: ExplainedRefusal) -> Respo
         "smart/refusal.html",
         status=explanation.status,
         explanation=explanation,
-        advice=RELAUNCH if explanation.can_retry and not can_retry else explanation.advice,
+        advice=texts.gettext(RELAUNCH) if explanation.can_retry and not can_retry else explanation.advice,
         can_retry=can_retry,
         wait_s=wait_s,
         facts=facts,

@@ -52,7 +52,7 @@ def _again(services: SmartAppServices, session_id: str, uid: str) -> str:
 
 
 def _refused(reason: Reason) -> Response:
-    explanation = EXPLANATIONS[reason]
+    explanation = EXPLANATIONS[reason].in_words()
     response = jsonify(error=reason.value, error_description=explanation.what)
     response.status_code = explanation.status
     return _uncached(response)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from fhir_imaging import texts
 from fhir_imaging.settings import origin_of
+
+TRANSLATIONS = Path(__file__).parent / "translations"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +37,15 @@ class SmartAppSettings:
     assertion_algorithm: str = "ES384"
     """Signature of ``private_key_jwt`` client assertions: ES384 or RS384 (A24)."""
 
+    language: str = "en"
+    """Language of the pages: ``en``, or one that stands below ``smart_app/translations``."""
+
     def __post_init__(self) -> None:
         """ValueError for an address or algorithm that cannot work."""
         origin_of(self.public_base_url)
         if self.public_base_url.endswith("/"):
             raise ValueError("public_base_url must not end with a slash")
+        texts.catalogue(self.language, TRANSLATIONS)
         if self.assertion_algorithm not in ("ES384", "RS384"):
             raise ValueError("assertion_algorithm must be ES384 or RS384")
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import Blueprint, Response, request
 
+from fhir_imaging import texts
 from fhir_imaging.errors import UpstreamError
 from smart_app.explanations import ExplainedRefusal, Reason
 from smart_app.invoke_display_views import add_display_routes
@@ -16,6 +19,7 @@ from smart_app.recovery_views import add_recovery_routes
 from smart_app.report_views import add_report_routes
 from smart_app.services import SmartAppServices
 from smart_app.session_views import add_session_routes, add_token_routes
+from smart_app.settings import TRANSLATIONS
 from smart_app.style_views import add_style_routes
 from smart_app.viewer_views import add_shell_routes, add_viewer_routes
 
@@ -23,6 +27,9 @@ from smart_app.viewer_views import add_shell_routes, add_viewer_routes
 def create_blueprint(services: SmartAppServices) -> Blueprint:
     """Every route of the SMART app, at the root of the site."""
     blueprint = Blueprint("smart_app", __name__)
+    blueprint.record(lambda setup: texts.install(setup.app.jinja_env))
+    translations = texts.catalogue(services.settings.language, TRANSLATIONS)
+    blueprint.before_request(partial(texts.speak, services.settings.language, translations))
     add_landing_routes(blueprint, services)
     add_launch_routes(blueprint, services)
     add_list_routes(blueprint, services)

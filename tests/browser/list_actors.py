@@ -18,6 +18,7 @@ from flask import Flask, Response, jsonify, render_template_string, request
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from fhir_imaging import texts
 from tests.conftest import CHECKOUT, free_port_number, serving
 
 SESSION = "/s/one"
@@ -168,6 +169,7 @@ class ListServer:
     def app(self) -> Flask:
         """The application that serves it."""
         app = Flask(__name__, static_folder=str(CHECKOUT / "static"), template_folder=str(CHECKOUT / "templates"))
+        texts.install(app.jinja_env)
         app.add_url_rule(f"{SESSION}/studies", view_func=self._page, endpoint="page")
         app.add_url_rule(f"{SESSION}/studies/stream", view_func=self._stream, endpoint="stream")
         app.add_url_rule(f"{SESSION}/token", view_func=self._token, endpoint="token", methods=["POST"])
