@@ -153,7 +153,7 @@ def test_a_launch_at_each_vendors_shape_ends_on_the_study_list(tmp_path: Path, n
     assert "CT chest" in page.text
 
 
-def test_oracle_570_seconds_and_no_new_refresh_token(tmp_path: Path) -> None:
+def test_app_a38_oracle_570_seconds_and_no_new_refresh_token(tmp_path: Path) -> None:
     ehr = oracle()
     with a_site(tmp_path, "oracle-health", ehr) as world:
         world.clinician.launches(ehr)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.conftest import CHECKOUT
 
-TABLES = ("cds_hooks.toml", "clinical.toml")
+TABLES = ("cds_hooks.toml", "clinical.toml", "smart_launch.toml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
