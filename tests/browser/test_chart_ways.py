@@ -37,7 +37,7 @@ def test_s11_the_chosen_way_reaches_the_launch(chart_browser: Browser, chart: Ch
         if SHOTS:
             page.screenshot(path=f"{SHOTS}/ways-{width}.png", full_page=True)
         assert _is_within(page, width)
-        page.locator("#ways").get_by_role("button", name="Open imaging app").click()
+        page.locator("#ways").get_by_role("button", name="Open in this way").click()
         frame = page.locator("#app-panel iframe")
         expect(frame).to_be_visible()
         address = frame.get_attribute("src") or ""

@@ -244,9 +244,8 @@ def test_a_new_day_moves_the_stories_to_it(tmp_path: Path, images: Path, viewer_
     }
 
     with a_demo(directory, viewer_dir, "--workers", "1") as demo:
-        (study,) = [
-            one for one in studies_of(demo.fhir, demo.token("--patient", "demo-a"), "demo-a") if "prior" not in one["id"]
-        ]
+        found = studies_of(demo.fhir, demo.token("--patient", "demo-a"), "demo-a")
+        (study,) = [one for one in found if one["id"] == "demo-a-ct-current"]
         url = f"{demo.gateway}/studies/{study_uid(study)}/metadata"
         shown = curl("GET", url, demo.token("--patient", "demo-a")).json()[0]
 
