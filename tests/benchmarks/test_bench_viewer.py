@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
@@ -15,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from ehr_sandbox.patients import alma
 from imaging_cds.processes import ProcessGroup, ProcessSpec
 from imaging_cds.viewer_install import is_installed
-from tests.benchmarks.first_image import first_image_ms, new_profile
+from tests.benchmarks.first_image import browser_cpu_s, first_image_ms, new_profile
 from tests.benchmarks.load import Timing
 from tests.benchmarks.plain_viewer import BEARER
 from tests.benchmarks.report import Report
@@ -29,15 +28,21 @@ SETTLED_MS = 2000
 READY_TIMEOUT_MS = 30_000
 
 
-@dataclass(slots=True)
-class Times:
-    """Milliseconds to the first image, by what was opened how."""
+WAYS = {
+    "plain": "plain OHIF, never here before",
+    "plain again": "plain OHIF, its files in the browser's cache",
+    "cold": "our viewer page, never here before (cold)",
+    "warm": "from the study list, likeliest study (warm)",
+    "warm other": "from the study list, another study (warm)",
+}
 
-    plain: list[float] = field(default_factory=list)
-    plain_again: list[float] = field(default_factory=list)
-    cold: list[float] = field(default_factory=list)
-    warm: list[float] = field(default_factory=list)
-    warm_other: list[float] = field(default_factory=list)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """Seconds to the first image: by the clock, and of the browser's processor time."""
+
+    waited_s: float
+    cpu_s: float
 
 
 @pytest.fixture(scope="module")
@@ -79,64 +84,69 @@ def launched(context: BrowserContext, stack: Stack) -> str:
     return answer.url
 
 
-def opened_plainly(page: Page, plain_url: str) -> float:
-    since = time.time()
-    page.goto(f"{plain_url}/viewer?StudyInstanceUIDs={STUDY}&token={BEARER}", wait_until="commit")
-    return first_image_ms(page, since)
+def opened(page: Page, go: Callable[[], object]) -> Opening:
+    spent, since = browser_cpu_s(), time.time()
+    go()
+    waited_ms = first_image_ms(page, since)
+    return Opening(waited_s=waited_ms / 1000, cpu_s=browser_cpu_s() - spent)
 
 
-def opened_cold(page: Page, studies: str) -> float:
-    since = time.time()
-    page.goto(f"{studies.removesuffix('/studies')}/viewer/{STUDY}", wait_until="commit")
-    return first_image_ms(page, since)
+def opened_plainly(page: Page, plain_url: str) -> Opening:
+    address = f"{plain_url}/viewer?StudyInstanceUIDs={STUDY}&token={BEARER}"
+    return opened(page, lambda: page.goto(address, wait_until="commit"))
 
 
-def opened_from_the_list(page: Page, studies: str, study: str) -> float:
+def opened_cold(page: Page, studies: str) -> Opening:
+    address = f"{studies.removesuffix('/studies')}/viewer/{STUDY}"
+    return opened(page, lambda: page.goto(address, wait_until="commit"))
+
+
+def opened_from_the_list(page: Page, studies: str, study: str) -> Opening:
     page.goto(studies)
     page.wait_for_timeout(SETTLED_MS)
     page.locator("html[data-viewer=ready]").wait_for(state="attached", timeout=READY_TIMEOUT_MS)
-    since = time.time()
-    page.evaluate("(uid) => document.querySelector(`li.study a[href*='/viewer/${uid}']`).click()", study)
-    return first_image_ms(page, since)
+    click = "(uid) => document.querySelector(`li.study a[href*='/viewer/${uid}']`).click()"
+    return opened(page, lambda: page.evaluate(click, study))
 
 
 @pytest.mark.timeout(900)
 def test_click_to_first_image(stack: Stack, report: Report, browser: Browser, plain_url: str) -> None:
     """The goals of issue 4: warm at most half of plain OHIF, cold at most 1.1 times."""
-    times = Times()
-    for number in range(ROUNDS + 1):
-        one = measured_once(stack, browser, plain_url)
-        if number > 0:  # the servers' keys, decisions and files were read in the first round
-            for name in ("plain", "plain_again", "cold", "warm", "warm_other"):
-                getattr(times, name).append(getattr(one, name)[0])
-    base = report.add("first-image", "plain OHIF, never here before", _timing(times.plain))
-    report.compare(base, "plain OHIF, its files in the browser's cache", _timing(times.plain_again))
-    report.compare(base, "our viewer page, never here before (cold)", _timing(times.cold))
-    report.compare(base, "from the study list, likeliest study (warm)", _timing(times.warm))
-    report.compare(base, "from the study list, another study (warm)", _timing(times.warm_other))
-    report.remarks["goal, warm at most 0.5 of plain OHIF"] = _verdict(median(times.warm) / median(times.plain), 0.5)
-    report.remarks["goal, cold at most 1.1 of plain OHIF"] = _verdict(median(times.cold) / median(times.plain), 1.1)
+    measured_once(stack, browser, plain_url)  # the servers read their keys and files
+    rounds = [measured_once(stack, browser, plain_url) for _ in range(ROUNDS)]
+    timings = {way: _timing([one[way] for one in rounds]) for way in WAYS}
+    base = report.add("first-image", WAYS["plain"], timings["plain"])
+    for way in list(WAYS)[1:]:
+        report.compare(base, WAYS[way], timings[way])
+    report.remarks["goal, warm at most 0.5 of plain OHIF"] = _verdict(timings["warm"], timings["plain"], 0.5)
+    report.remarks["goal, cold at most 1.1 of plain OHIF"] = _verdict(timings["cold"], timings["plain"], 1.1)
 
 
-def measured_once(stack: Stack, browser: Browser, plain_url: str) -> Times:
+def measured_once(stack: Stack, browser: Browser, plain_url: str) -> dict[str, Opening]:
     """Each way once, one after the other, so that all of them meet the same neighbours on the machine."""
-    times = Times()
+    found: dict[str, Opening] = {}
     with new_profile(browser) as context:
-        times.plain.append(opened_plainly(context.new_page(), plain_url))
+        found["plain"] = opened_plainly(context.new_page(), plain_url)
         context.pages[0].close()
-        times.plain_again.append(opened_plainly(context.new_page(), plain_url))
+        found["plain again"] = opened_plainly(context.new_page(), plain_url)
     with new_profile(browser) as context:
-        times.cold.append(opened_cold(context.new_page(), launched(context, stack)))
-    for study, kept in ((STUDY, times.warm), (alma.PRIOR.study_instance_uid, times.warm_other)):
+        found["cold"] = opened_cold(context.new_page(), launched(context, stack))
+    for way, study in (("warm", STUDY), ("warm other", alma.PRIOR.study_instance_uid)):
         with new_profile(browser) as context:
-            kept.append(opened_from_the_list(context.new_page(), launched(context, stack), study))
-    return times
+            found[way] = opened_from_the_list(context.new_page(), launched(context, stack), study)
+    return found
 
 
-def _timing(found: list[float]) -> Timing:
-    seconds = [one / 1000 for one in found]
-    return Timing.of(seconds, sum(seconds))
+def _timing(found: list[Opening]) -> Timing:
+    seconds = [one.waited_s for one in found]
+    return Timing.of(seconds, sum(seconds), sum(one.cpu_s for one in found))
 
 
-def _verdict(ratio: float, goal: float) -> str:
-    return f"{'met' if ratio <= goal else 'NOT met'}: {ratio:.2f}"
+def _verdict(ours: Timing, plain: Timing, goal: float) -> str:
+    """By the clock and by the browser's processor time; on a busy machine the second is the one to believe."""
+    waited, spent = ours.p50_ms / plain.p50_ms, (ours.cpu_ms or 0.0) / (plain.cpu_ms or 1.0)
+    words = [
+        f"{'met' if ratio <= goal else 'NOT met'} ({ratio:.2f}) by {what}"
+        for ratio, what in ((waited, "the clock"), (spent, "processor time"))
+    ]
+    return ", ".join(words)
