@@ -84,6 +84,7 @@ class DiscoveryFaults:
     """Another base URL of this server, under which the whole authorization server is advertised."""
     no_pkce_list: bool = False
     no_standalone_picker: bool = False
+    """Nor is there one: a standalone launch is granted without a patient."""
     only_v1: bool = False
 
 

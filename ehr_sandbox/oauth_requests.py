@@ -95,7 +95,9 @@ def _launch_context(
     authorization: Authorization, client: RegisteredClient, parameters: Mapping[str, str], requested: list[str]
 ) -> LaunchContext:
     if "launch" not in parameters:
-        return LaunchContext(ask_consent=True)
+        # A server without a picker grants, and has no patient to name.
+        faults = Faults(missing_patient=authorization.faults.discovery.no_standalone_picker)
+        return LaunchContext(ask_consent=True, faults=faults)
     if "launch" not in requested:
         raise RedirectFault("invalid_scope", "an EHR launch needs the scope 'launch'")
     context = authorization.records.take_launch(parameters["launch"], client.client_id, time.time())

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import html
+import re
 import time
 from pathlib import Path
+
+import requests
 
 from ehr_sandbox.faults import DiscoveryFaults
 from smart_app.explanations import Reason
@@ -104,11 +108,27 @@ def test_s11_a34_an_authorization_server_and_issuer_on_another_host_that_is_allo
     assert went_there
 
 
-def test_s11_a_standalone_launch_where_no_picker_is_offered_still_asks_for_a_patient(tmp_path: Path) -> None:
+def signed_in(location: str) -> str:
+    """A person's way through the EHR's own pages of a standalone launch: signs in, allows; where the browser goes then."""
+    with requests.Session() as browser:
+        browser.trust_env = False
+        page = browser.get(location, timeout=10)
+        for answer in ({"action": "sign-in", "user": "Practitioner/demo-gp"}, {"action": "allow"}):
+            pending = re.search(r'name="pending" value="([^"]+)"', page.text)
+            assert pending is not None, page.text
+            form = {"pending": html.unescape(pending[1]), **answer}
+            address = location.partition("/authorize")[0] + "/continue"
+            page = browser.post(address, data=form, allow_redirects=False, timeout=10)
+    return page.headers["Location"]
+
+
+def test_s11_a28_a_standalone_launch_where_there_is_no_picker_ends_with_no_patient(tmp_path: Path) -> None:
     with a_hospital(tmp_path, PUBLIC, discovery=DiscoveryFaults(no_standalone_picker=True)) as hospital:
         answer = hospital.starts_standalone()
         while (location := answer.headers.get("Location", "")).startswith("/"):
             answer = hospital.clinician.get(location)
+        callback = signed_in(location)
+        page = hospital.clinician.opens(callback.removeprefix(APP))
 
-    assert answer.status_code == 303
     assert "launch/patient" in query_of(location)["scope"].split()
+    assert_explained(page, Reason.NO_PATIENT)
