@@ -3,6 +3,8 @@ export class Words {
   #texts;
   #language;
   #numbers;
+  #monthsFormat;
+  #monthsSaid = new Map();
   lanes;
   families;
   #laneOfRegion = new Map();
@@ -11,6 +13,7 @@ export class Words {
     this.#texts = page.getElementById("list-words").dataset;
     this.#language = page.documentElement.lang || "en";
     this.#numbers = new Intl.NumberFormat(this.#language);
+    this.#monthsFormat = new Intl.DateTimeFormat(this.#language, { year: "numeric", month: "short", timeZone: "UTC" });
     const lanes = [...page.querySelectorAll("#lane-words > li")];
     this.lanes = new Map(lanes.map((item) => [item.dataset.lane, item.textContent]));
     for (const item of lanes) {
@@ -56,9 +59,13 @@ export class Words {
     return found.size ? [...this.lanes.keys()].filter((lane) => found.has(lane)) : ["other"];
   }
 
-  // From the first to the last month of a span, such as "Jan – Mar 2024".
+  // From the first to the last month of a span, such as "Jan – Mar 2024". Said once for each: formatting is slow.
   months(year, firstMonth, lastMonth) {
-    const format = new Intl.DateTimeFormat(this.#language, { year: "numeric", month: "short", timeZone: "UTC" });
-    return format.formatRange(Date.UTC(year, firstMonth), Date.UTC(year, lastMonth));
+    const key = `${year} ${firstMonth} ${lastMonth}`;
+    const said = this.#monthsSaid.get(key);
+    if (said !== undefined) return said;
+    const range = this.#monthsFormat.formatRange(Date.UTC(year, firstMonth), Date.UTC(year, lastMonth));
+    this.#monthsSaid.set(key, range);
+    return range;
   }
 }

@@ -186,12 +186,13 @@ def test_a_thousand_studies_stay_quick(browser: Browser, record_property: Callab
         times = page.evaluate(
             """async () => {
                 const box = document.querySelector("input[name=family][value=mr]");
-                const times = [];
+                const times = { script: [], painted: [] };
                 for (let round = 0; round < 6; round += 1) {
                     const start = performance.now();
                     box.click();
-                    times.push(Math.round(performance.now() - start));
-                    await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 60)));
+                    times.script.push(Math.round(performance.now() - start));
+                    await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+                    times.painted.push(Math.round(performance.now() - start));
                 }
                 return times;
             }"""
