@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from fhir_imaging.scopes import ScopeContext
 from fhir_imaging.study import concept_text
+from fhir_imaging.texts import gettext, ngettext
 from fhir_imaging.tolerant import dicts, text
 from smart_app.active_session import ActiveSession
 from smart_app.study_list import StudyList
@@ -28,33 +29,42 @@ def notes_on(session: ActiveSession, records: GatheredRecords, found: FoundStudi
     for resource_type, (letter, words) in _RIGHTS.items():
         scopes = session.scopes.granting(resource_type, letter, contexts=CONTEXTS)
         if not scopes:
-            yield f"The EHR did not allow this application to see {words} (patient/{resource_type}.{letter})."
+            yield gettext("The EHR did not allow this application to see {words} ({right}).").format(
+                words=gettext(words), right=f"patient/{resource_type}.{letter}"
+            )
         elif all(scope.filters for scope in scopes):
-            yield f"The EHR limits {words} to a part of the record, so there may be more than is shown."
+            yield gettext("The EHR limits {words} to a part of the record, so there may be more than is shown.").format(
+                words=gettext(words)
+            )
         elif resource_type in records.problems and resource_type not in records.cut:
-            yield f"The EHR did not answer the question for {words}. They may exist all the same."
+            yield gettext("The EHR did not answer the question for {words}. They may exist all the same.").format(
+                words=gettext(words)
+            )
     yield from _on_what_was_cut(records, found)
     if found.without_endpoints:
-        yield "The imaging server did not say where the images are (no right to read Endpoint)."
-    if studies.blocked == 1:
-        yield (
-            "1 entry was left out because it does not belong to this patient or does not say whose it is. Please report this."
-        )
-    elif studies.blocked:
-        yield (
-            f"{studies.blocked} entries were left out because they do not belong to this patient or do not say whose they "
-            "are. Please report this."
-        )
+        yield gettext("The imaging server did not say where the images are (no right to read Endpoint).")
+    if studies.blocked:
+        yield ngettext(
+            "{number} entry was left out because it does not belong to this patient or does not say whose it is. "
+            "Please report this.",
+            "{number} entries were left out because they do not belong to this patient or do not say whose they are. "
+            "Please report this.",
+            studies.blocked,
+        ).format(number=studies.blocked)
     for outcome in found.outcomes:
-        yield from (f"The imaging server remarks: {words}" for words in _remarks(outcome))
+        yield from (gettext("The imaging server remarks: {words}").format(words=words) for words in _remarks(outcome))
 
 
 def _on_what_was_cut(records: GatheredRecords, found: FoundStudies) -> Iterator[str]:
     if STUDIES in records.cut:
         number = len(found.resources)
-        yield f"There are more studies than the {number:,} that were fetched; the ones left out may be the newest."
+        yield gettext(
+            "There are more studies than the {number} that were fetched; the ones left out may be the newest."
+        ).format(number=f"{number:,}")
     if REPORTS in records.cut:
-        yield f"There are more reports than the {len(records.reports or ()):,} that were fetched."
+        yield gettext("There are more reports than the {number} that were fetched.").format(
+            number=f"{len(records.reports or ()):,}"
+        )
 
 
 def _remarks(outcome: Mapping[str, object]) -> Iterator[str]:

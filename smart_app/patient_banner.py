@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any
 
 from fhir_imaging.study import parse_datetime
+from fhir_imaging.texts import gettext, ngettext
 from fhir_imaging.tolerant import as_dict, dicts, text, texts
 
 _SEX = {"female": "Female", "male": "Male", "other": "Other sex", "unknown": "Sex unknown"}
@@ -36,7 +37,10 @@ class PatientBanner:
     @property
     def line(self) -> str:
         """The identity in one line, for titles."""
-        parts = (self.name, self.born and f"born {self.born}", self.sex, self.mrn and f"MRN {self.mrn}")
+        born = gettext("born {date}").format(date=self.born) if self.born else None
+        mrn = gettext("MRN {number}").format(number=self.mrn) if self.mrn else None
+        sex = gettext(self.sex) if self.sex else None
+        parts = (self.name, born, sex, mrn)
         return ", ".join(part for part in parts if part)
 
 
@@ -44,12 +48,18 @@ def read_banner(patient: Mapping[str, Any] | None, patient_id: str, today: date)
     """The banner of the token's patient; without a readable Patient it says what the launch said."""
     if patient is None or patient.get("id", patient_id) != patient_id:
         return PatientBanner(
-            name=f"Patient {patient_id}", born=None, age=None, sex=None, mrn=None, deceased=False, is_verified=False
+            name=gettext("Patient {id}").format(id=patient_id),
+            born=None,
+            age=None,
+            sex=None,
+            mrn=None,
+            deceased=False,
+            is_verified=False,
         )
     birth_date = text(patient.get("birthDate"))
     deceased_on = text(patient.get("deceasedDateTime"))
     return PatientBanner(
-        name=_name(patient) or f"Patient {patient_id} (no name recorded)",
+        name=_name(patient) or gettext("Patient {id} (no name recorded)").format(id=patient_id),
         born=_date_words(birth_date),
         age=_age(birth_date, _day(deceased_on) or today),
         sex=_SEX.get(text(patient.get("gender")) or ""),
@@ -100,8 +110,8 @@ def _date_words(stated: str | None) -> str | None:
     day = _day(stated)
     if stated is None or day is None:
         return None
-    return {4: f"{day.year}", 7: f"{_MONTHS[day.month - 1]} {day.year}"}.get(
-        len(stated), f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+    return {4: f"{day.year}", 7: f"{gettext(_MONTHS[day.month - 1])} {day.year}"}.get(
+        len(stated), f"{day.day} {gettext(_MONTHS[day.month - 1])} {day.year}"
     )
 
 
@@ -111,7 +121,10 @@ def _age(birth_date: str | None, on: date) -> str | None:
         return None
     months = (on.year - born.year) * 12 + on.month - born.month - (on.day < born.day)
     if birth_date and len(birth_date) == 4:
-        return f"about {on.year - born.year} years"
+        return gettext("about {number} years").format(number=on.year - born.year)
     if months >= 24:
-        return f"{months // 12} years"
-    return f"{months} months" if months >= 1 else f"{(on - born).days} days"
+        return gettext("{number} years").format(number=months // 12)
+    days = (on - born).days
+    if months >= 1:
+        return ngettext("{number} month", "{number} months", months).format(number=months)
+    return ngettext("{number} day", "{number} days", days).format(number=days)

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
+from fhir_imaging.texts import gettext, ngettext
+
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MODALITY_WORDS = {
     "CT": "CT",
@@ -38,7 +40,7 @@ DERIVED_WORDS = {
 
 def counted(number: int | None, one: str, many: str) -> str | None:
     """A number with its noun; None where the source gave no number."""
-    return None if number is None else f"{number:,} {one if number == 1 else many}"
+    return None if number is None else f"{number:,} {ngettext(one, many, number)}"
 
 
 def derived_words(series: Iterable[str | None], modalities: Collection[str]) -> tuple[str, ...]:
@@ -46,7 +48,9 @@ def derived_words(series: Iterable[str | None], modalities: Collection[str]) -> 
     if not modalities:
         return ()
     numbers = Counter(series)
-    counted_words = [f"{numbers[code]} {words[numbers[code] > 1]}" for code, words in DERIVED_WORDS.items() if numbers[code]]
+    counted_words = [
+        f"{numbers[code]} {ngettext(*words, numbers[code])}" for code, words in DERIVED_WORDS.items() if numbers[code]
+    ]
     named = [DERIVED_WORDS[code][0] if code in DERIVED_WORDS else code for code in sorted(modalities) if not numbers[code]]
     named += [code for code in sorted(modalities) if numbers[code] and code not in DERIVED_WORDS]
     return (*counted_words, f"with {', '.join(named)}") if named else tuple(counted_words)
@@ -55,8 +59,8 @@ def derived_words(series: Iterable[str | None], modalities: Collection[str]) -> 
 def date_words(stated: str | None, moment: datetime | None) -> str:
     """An unambiguous date at the precision that was recorded."""
     if stated is None or moment is None:
-        return "Date not recorded"
-    month = _MONTHS[moment.month - 1]
+        return gettext("Date not recorded")
+    month = gettext(_MONTHS[moment.month - 1])
     return {4: f"{moment.year}", 7: f"{month} {moment.year}"}.get(len(stated), f"{moment.day} {month} {moment.year}")
 
 
@@ -67,7 +71,7 @@ def time_words(stated: str | None, moment: datetime | None) -> str | None:
     clock = f"{moment:%H:%M}"
     offset = moment.utcoffset()
     if offset is None:
-        return f"{clock} (zone not stated)"
+        return gettext("{clock} (zone not stated)").format(clock=clock)
     if not offset:
         return f"{clock} UTC"
     minutes = int(abs(offset) / timedelta(minutes=1))

@@ -6,12 +6,26 @@ Templates and Python are read by Babel; tables whose messages are put together a
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import write_po
 
+from fhir_imaging import problems
+from smart_app import (
+    imaging_base,
+    imaging_notes,
+    invoke_display,
+    invoke_display_views,
+    named_views,
+    patient_banner,
+    patient_match,
+    study_images,
+    study_regions,
+    study_reports,
+    study_words,
+)
 from smart_app.explanations import EXPLANATIONS, RELAUNCH
 from smart_app.settings import TRANSLATIONS
 from tests.conftest import CHECKOUT
@@ -26,6 +40,40 @@ HEAD = """\
 # %(name)s and {name} are places that the pages fill: keep them as they are."""
 
 
+TABLES: dict[str, Iterable[str | tuple[str, str]]] = {
+    "study_words": [*study_words.MODALITY_WORDS.values(), *study_words.DERIVED_WORDS.values(), *study_words._MONTHS],
+    "study_list": ["No description", "Modality not stated", ("series", "series"), ("image", "images")],
+    "study_regions": study_regions.REGION_WORDS.values(),
+    "study_reports": [
+        *study_reports.REPORT_WORDS.values(),
+        *(study_reports.AI_REPORT, "Report"),
+        *study_reports.FORM_WORDS.values(),
+        study_reports.ANOTHER_FORM,
+    ],
+    "study_images": [
+        *study_images.ENDPOINT_WORDS.values(),
+        *study_images.ARCHIVE_WORDS.values(),
+        *study_images.PATIENT_WORDS.values(),
+        *(study_images.PENDING_WORDS, study_images.ENDPOINT_NOT_PERMITTED),
+        *(study_images.TOKEN_NOT_WANTED, study_images.ADDRESS_NOT_USABLE),
+    ],
+    "patient_banner": patient_banner._SEX.values(),
+    "patient_match": patient_match.WHY_WORDS.values(),
+    "imaging_base": [imaging_base.GUESSED, imaging_base.ONLY_BACKEND, imaging_base.MODE_NOT_STATED, imaging_base.NO_ADDRESS],
+    "imaging_notes": [imaging_notes.NOTE_FOR_PATIENT, *(words for _, words in imaging_notes._RIGHTS.values())],
+    "named_views": [named_views.NOT_FOUND_NOTICE, named_views.NO_IMAGES_NOTICE, named_views.NOT_FOLLOWED_NOTICE],
+    "invoke_display_views": [
+        *(invoke_display_views.NO_IMAGES, invoke_display_views.ONE_BY_ONE, invoke_display_views.WHOLE_STUDIES),
+    ],
+    "pages": [
+        *(problem.title for _, problem in problems._TABLE),
+        *("There is nothing at this address.", "The request cannot be understood.", "Something went wrong on our side."),
+    ],
+    "invoke_display": [fault.value for fault in invoke_display.DisplayFault],
+}
+"""Tables of words that templates show by the filter ``said``, by their module."""
+
+
 def messages() -> Iterator[tuple[str, str | tuple[str, str]]]:
     """Where each text stands, and the text, or its singular and plural."""
     for folder in SOURCES:
@@ -38,6 +86,9 @@ def messages() -> Iterator[tuple[str, str | tuple[str, str]]]:
             if words:
                 yield f"smart_app/explanations.py: {reason.value}", words
     yield "smart_app/explanations.py", RELAUNCH
+    for module, table in TABLES.items():
+        for words in table:
+            yield f"smart_app/{module}.py", words
 
 
 def as_pot() -> str:
