@@ -121,3 +121,19 @@ def test_support_details_open_and_copy_by_keyboard(tmp_path: Path, chart_browser
 
     assert "https://who.example/fhir" in copied
     assert "unknown-ehr" in copied
+
+
+def test_what_to_register_at_an_ehr_is_copied_by_keyboard(tmp_path: Path, chart_browser: Browser) -> None:
+    with served_app(tmp_path) as served, a_visit(chart_browser, permissions=["clipboard-read", "clipboard-write"]) as visit:
+        visit.page.goto(served.url)
+        copied = {}
+        for label in ("Copy Launch URL", "Copy Redirect URI", "Copy JWKS URL", "Copy the scopes for Test EHR"):
+            tab_to(visit.page, label)
+            visit.page.keyboard.press("Enter")
+            visit.page.wait_for_selector("[role=status]:text('Copied')")
+            copied[label] = visit.page.evaluate("navigator.clipboard.readText()")
+
+    assert copied["Copy Launch URL"] == f"{served.url}/launch"
+    assert copied["Copy Redirect URI"] == f"{served.url}/callback"
+    assert copied["Copy JWKS URL"] == f"{served.url}/.well-known/jwks.json"
+    assert copied["Copy the scopes for Test EHR"].startswith("launch launch/patient openid")
