@@ -100,14 +100,14 @@ class ReportsByStudy:
                     self._rows.setdefault(mark, {})[self._count] = row
 
     def of(self, study: ImagingStudy) -> tuple[ReportRow, ...]:
-        """The study's reports, the newest first."""
+        """The study's reports: what is signed first, the newest of it at the top."""
         return self.of_study(study.resource_id, study.accession, study.study_instance_uid)
 
     def of_study(self, resource_id: str | None, accession: str | None, study_instance_uid: str) -> tuple[ReportRow, ...]:
         """The same for a study by its names."""
         found = self._rows.get(resource_id or "", {}) | self._rows.get(f"accession {accession}", {})
         found |= self._rows.get(f"uid {study_instance_uid}", {})
-        return tuple(row for _, row in sorted(found.items(), key=lambda one: (-one[1].issued_at, one[0])))
+        return tuple(row for _, row in sorted(found.items(), key=lambda one: (not one[1].is_signed, -one[1].issued_at, one[0])))
 
 
 def report_row(report: Mapping[str, Any]) -> ReportRow:

@@ -231,8 +231,11 @@ def test_a30_without_need_of_a_banner_one_line_names_the_patient(tmp_path: Path)
         world.clinician.launches(world.ehr)
         page = viewer(world)
 
-    assert "one-line" in page.text
-    assert "SYNTHETIC, Alma, born 2 Mar 1964, Female, MRN DEMO-1001" in page.text.split("</title>")[1]
+        studies = world.clinician.get(f"/s/{world.clinician.session}/studies")
+
+    for shown in (page, studies):
+        assert "one-line" in shown.text
+        assert "SYNTHETIC, Alma, born 2 Mar 1964, Female, MRN DEMO-1001" in shown.text.split("</title>")[1]
 
 
 def test_the_panel_of_a_study_of_somebody_else_is_refused(tmp_path: Path) -> None:

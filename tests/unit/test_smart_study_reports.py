@@ -150,6 +150,14 @@ def test_a_report_is_found_by_reference_by_uid_and_page_by_page() -> None:
     assert [report.report_id for report in row.reports] == ["by-reference", "by-uid", "absolute"]
 
 
+def test_a_signed_report_stands_above_a_newer_unsigned_one() -> None:
+    reports = ReportsByStudy(
+        [a_report(), a_report(id="r2", status="preliminary", issued="2026-03-02T10:00:00+07:00", conclusion="not yet signed")]
+    )
+
+    assert [row.status for row in reports.of_study("study-1.2.3", None, "1.2.3")] == ["final", "preliminary"]
+
+
 def test_the_newest_report_of_a_study_comes_first_and_the_undated_last() -> None:
     days = {"old": "2026-03-01", "new": "2026-03-05T10:00:00Z", "amended": "2026-03-05T10:00:00-05:00", "undated": None}
     (row,) = the_list(a_study(), reports=[a_report(id=name, issued=day) for name, day in days.items()]).rows
