@@ -26,6 +26,7 @@ from cds_service.outgoing import encoded, readable, sound
 from cds_service.protocol import HookRequest
 from cds_service.runtime import CdsServices
 from cds_service.validator import faults_of
+from fhir_imaging import texts
 from fhir_imaging.errors import ImagingError, InvalidRequest, NotFound
 from fhir_imaging.web import ERROR_PAGE_POLICY, ErrorShape, ErrorSurface, allow_cors, request_reference
 
@@ -41,6 +42,8 @@ def create_blueprint(services: CdsServices, offered: Mapping[str, ServiceDefinit
         policy = services.policy
         offered = services_on(services.settings.study_complete_hook, release=policy.release, actionable=policy.packs.actionable)
     blueprint = Blueprint("cds_service", __name__)
+    # Its page for people extends the one that all pages share, whose words are translated.
+    blueprint.record(lambda setup: texts.install(setup.app.jinja_env))
 
     @blueprint.before_request
     def _limit() -> None:
