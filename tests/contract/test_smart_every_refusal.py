@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from fhir_imaging import web
 from smart_app.explanations import EXPLANATIONS, Reason
-from tests.contract.smart_actors import STUDY_A, STUDY_B, World, a_world
+from tests.contract.smart_actors import STUDY_A, STUDY_B, World, a_world, busy
 
 Scenario = Callable[[World], TestResponse]
 
@@ -123,6 +123,8 @@ SCENARIOS: dict[Reason, Scenario] = {
     Reason.PATIENT_CHANGED: then("studies", renewed_for_another),
     Reason.NO_IMAGING_PERMISSION: launches(token_changes={"scope": "launch openid fhirUser patient/Patient.r"}),
     Reason.IMAGING_UNAVAILABLE: launches(fhir_answers=answering(500)),
+    Reason.IMAGING_BUSY: launches(fhir_answers=lambda world: [busy(90)]),
+    Reason.REPORT_NOT_AVAILABLE: then("reports/none/forms/0"),
     Reason.NO_IMAGING_SERVICE: launches(fhir_answers=answering(404)),
     Reason.STUDY_NOT_OF_PATIENT: then(f"viewer/{STUDY_B}"),
     Reason.STUDY_NOT_AVAILABLE: then(f"viewer/{STUDY_A}", without_images),
@@ -137,7 +139,8 @@ SCENARIOS: dict[Reason, Scenario] = {
 
 
 def test_no_reason_is_without_a_way_to_it() -> None:
-    assert set(SCENARIOS) == set(Reason) == set(EXPLANATIONS)
+    # An archive that knows better whose images these are stands in test_smart_viewer_page.
+    assert {*SCENARIOS, Reason.STUDY_OF_ANOTHER_PERSON} == set(Reason) == set(EXPLANATIONS)
 
 
 @pytest.mark.parametrize("reason", SCENARIOS, ids=str)
@@ -178,6 +181,7 @@ def test_trying_again_is_offered_only_where_it_repeats_nothing(world: World, rea
     safe = {
         Reason.NO_CONFIGURATION: True,
         Reason.IMAGING_UNAVAILABLE: True,
+        Reason.IMAGING_BUSY: True,
         Reason.NO_IMAGING_SERVICE: False,
         Reason.VIEWER_MISSING: True,
         Reason.EHR_UNAVAILABLE: False,  # at the callback: the code counts once
