@@ -34,7 +34,7 @@ MRN = PatientIdentifierRule(system="https://imaging-cds.example/demo/mrn", issue
 
 @dataclass
 class Demo:
-    """The running pair of servers with the gateway between; ``studies`` are Study Instance UIDs by patient, of the images that are there."""
+    """The running pair of servers with the gateway between; ``studies`` are UIDs by patient, of the images that are there."""
 
     app_url: str
     sandbox: SandboxSettings
