@@ -26,12 +26,14 @@ class AuditAction(StrEnum):
 
     A study is opened with its first pixel or file. Its description alone (a viewer made ready behind the study list) and its
     preview picture (the list's thumbnails) are disclosed without anybody having opened it, and recorded as what they are.
+    An Endpoint is refused where an EHR names a server that this site does not allow; its reason names the origin.
     """
 
     STUDY_OPENED = "study-opened"
     STUDY_DESCRIBED = "study-described"
     STUDY_PREVIEWED = "study-previewed"
     SEARCHED = "searched"
+    ENDPOINT_REFUSED = "endpoint-refused"
 
 
 class AuditOutcome(StrEnum):

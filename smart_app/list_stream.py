@@ -119,6 +119,7 @@ class ListStream:
         so_far = self._gathering.records().studies or FoundStudies()
         of_page = replace(so_far, resources=collected([page], without_endpoints=False).resources)
         listed = build_study_list(of_page, self._reports, self._inquiry.context)
+        self._inquiry.refused_endpoints.record(listed.refused_addresses)
         yield from self._rows(listed.rows, self._marks, total=page.total)
 
     def _with_reports(self, page: SearchPage) -> Iterator[dict[str, Any]]:

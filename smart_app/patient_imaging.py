@@ -19,6 +19,7 @@ from smart_app.gathering import BusyPolicy, Gathering
 from smart_app.imaging_base import find_imaging_base
 from smart_app.imaging_notes import CONTEXTS, NOTE_FOR_PATIENT, notes_on
 from smart_app.patient_banner import PatientBanner, read_banner
+from smart_app.refused_endpoints import RefusedEndpoints
 from smart_app.services import SmartAppServices
 from smart_app.session_tokens import LiveSession, SessionTokens
 from smart_app.study_findings import (
@@ -69,7 +70,9 @@ class Inquiry:
         metadata = services.metadata.of(live.session.iss)
         self._receivers = token_receivers(self.ehr, metadata, services.settings.origin)
         self._base = find_imaging_base(self.ehr, metadata, live.session.iss)
+        self.refused_endpoints = RefusedEndpoints(services, live)
         if origin_of(self._base.url) not in self._receivers:
+            self.refused_endpoints.record([self._base.url])
             raise ExplainedRefusal(Reason.EHR_SERVER_REFUSED, facts={"origin": origin_of(self._base.url)})
         self.context = ListContext(
             patient_id=self.session.patient,
@@ -107,6 +110,7 @@ class Inquiry:
         if records.studies is None or (problem is not None and is_whole):
             raise self._unavailable(problem)
         studies = build_study_list(records.studies, self.readable_reports(records, is_whole=is_whole), self.context)
+        self.refused_endpoints.record(studies.refused_addresses)
         lines = self._highlights(records, studies) if is_whole else NO_HIGHLIGHTS
         notes = (
             *notes_on(self.session, records, records.studies, studies),

@@ -102,6 +102,8 @@ class StudyList:
     rows: tuple[StudyRow, ...]
     unreadable: tuple[ProblemRow, ...] = ()
     blocked: int = 0
+    refused_addresses: frozenset[str] = frozenset()
+    """Of image servers that are not allowed here, for the audit trail; a patient's rows do not name them."""
 
     @property
     def years(self) -> list[tuple[str, list[StudyRow]]]:
@@ -160,6 +162,7 @@ def build_study_list(
     rows: list[StudyRow] = []
     unreadable: list[ProblemRow] = []
     blocked = 0
+    refused: set[str] = set()
     by_study = reports if isinstance(reports, ReportsByStudy) else ReportsByStudy(reports)
     for resource in found.resources:
         study = read_study(resource)
@@ -170,11 +173,12 @@ def build_study_list(
         elif study.status not in ("entered-in-error", "cancelled"):
             endpoint = resolve_endpoint(study, found.endpoints, context.token_receivers, context.endpoint_rewrites)
             images = images_of(study, resource, endpoint, without_endpoints=found.without_endpoints)
+            refused |= {images.refused_address} if images.refused_address else set()
             row = _row(study, context.kinds.of(resource), images, by_study.of(study))
             rows.append(_for_patient(row, study) if context.for_patient else row)
     # By the year shown first: a study on New Year's night must not split the groups in another zone.
     rows.sort(key=lambda row: (row.year != _UNDATED, row.year, row.sort_key), reverse=True)
-    return StudyList(rows=tuple(rows), unreadable=tuple(unreadable), blocked=blocked)
+    return StudyList(rows=tuple(rows), unreadable=tuple(unreadable), blocked=blocked, refused_addresses=frozenset(refused))
 
 
 def _is_of_patient(resource: Mapping[str, Any], context: ListContext) -> bool:
