@@ -68,7 +68,9 @@ def _register(app: Flask, component: Component, parts: _Parts) -> list[ErrorSurf
         state_dir = settings.state.state_dir
         clock = clock_in(settings.cds.zone)  # the study list has the days of the cards
         systems = {
-            name: IdentifierSystem(system=rule.system, issuer_of_patient_id=rule.issuer_of_patient_id)
+            name: IdentifierSystem(
+                system=rule.system, issuer_of_patient_id=rule.issuer_of_patient_id, is_only_issuer=rule.is_only_issuer
+            )
             for name, rule in settings.imaging_server.patient_identifiers.items()
         }
         smart = SmartAppServices.assemble(

@@ -20,6 +20,8 @@ class PatientIdentifierRule:
     """``Patient.identifier.system`` whose value is the archives' PatientID (0010,0020)."""
     issuer_of_patient_id: str | None = None
     """What IssuerOfPatientID (0010,0021) must say where the archive says anything; None = it is not looked at."""
+    is_only_issuer: bool = False
+    """The archives hold numbers of this issuer only: the viewer page then takes images that name no issuer as its."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

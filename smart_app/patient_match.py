@@ -1,7 +1,8 @@
 """Whether the archive and the EHR mean the same person by a study, as far as that can be known.
 
 Compared is only within one identifier system that the site has named, with its Issuer of Patient ID: equal numbers of two
-issuers are two people. A difference blocks; what cannot be compared is said to be unverified, with the reason.
+issuers are two people, and a number without its issuer may be either's. A difference blocks; what cannot be compared is
+said to be unverified, with the reason.
 
 Spec: smart-launch.md §8 (wrong-patient guard), SMART Imaging Access groups 11 and 29, DICOM PS3.3 C.7.1.1.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import reduce
 from typing import Any
 
 from fhir_imaging.dicom_json import ISSUER_OF_PATIENT_ID, PATIENT_ID, STUDY_INSTANCE_UID, first_text
@@ -35,6 +37,7 @@ class Why(StrEnum):
     NO_PATIENT_ID = "no-patient-id"
     OTHER_NUMBER = "other-number"
     OTHER_ISSUER = "other-issuer"
+    NO_ISSUER = "no-issuer"
     REFUSED = "refused"
 
 
@@ -47,16 +50,24 @@ WHY_WORDS = {
     Why.NO_PATIENT_ID: "The images carry no patient number.",
     Why.OTHER_NUMBER: "The number in the images is not this patient's number in the EHR.",
     Why.OTHER_ISSUER: "The number in the images was given by another organisation.",
+    Why.NO_ISSUER: "The images do not say which organisation gave the patient number in them.",
     Why.REFUSED: "The imaging server says that this study is not this patient's.",
 }
 
 
+_LEAST_CERTAIN_FIRST = (Match.DIFFERENT, Match.NOT_COMPARED, Match.SAME)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentifierSystem:
-    """How a FHIR patient is named in the archives; ``issuer_of_patient_id`` None = the issuer is not looked at."""
+    """How a FHIR patient is named in the archives; ``issuer_of_patient_id`` None = the issuer is not looked at.
+
+    ``is_only_issuer``: the archives hold numbers of this issuer only, so images that name none carry its number.
+    """
 
     system: str
     issuer_of_patient_id: str | None = None
+    is_only_issuer: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +109,7 @@ def judge_match(
         return _not_compared(Why.NOT_FOUND)
     # One study that the archive has under two people counts as the other one's: any doubt blocks.
     verdicts = [_judge(rule, numbers, dataset) for dataset in of_study]
-    return min(verdicts, key=lambda one: (Match.DIFFERENT, Match.NOT_COMPARED, Match.SAME).index(one.match))
+    return reduce(less_certain, verdicts)
 
 
 def _judge(rule: IdentifierSystem, numbers: Collection[str], dataset: Mapping[str, Any]) -> PatientMatch:
@@ -110,7 +121,14 @@ def _judge(rule: IdentifierSystem, numbers: Collection[str], dataset: Mapping[st
         return PatientMatch(match=Match.DIFFERENT, why=Why.OTHER_ISSUER)
     if number not in numbers:
         return PatientMatch(match=Match.DIFFERENT, why=Why.OTHER_NUMBER)
+    if rule.issuer_of_patient_id is not None and issuer is None and not rule.is_only_issuer:
+        return _not_compared(Why.NO_ISSUER)
     return PatientMatch(match=Match.SAME, why=Why.EQUAL)
+
+
+def less_certain(one: PatientMatch, other: PatientMatch) -> PatientMatch:
+    """Of two verdicts the one that speaks less for the patient: what may be said of studies side by side."""
+    return min(one, other, key=lambda verdict: _LEAST_CERTAIN_FIRST.index(verdict.match))
 
 
 def _not_compared(why: Why) -> PatientMatch:

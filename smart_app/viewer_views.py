@@ -29,6 +29,7 @@ from smart_app.ohif import (
 )
 from smart_app.pages import page
 from smart_app.patient_imaging import PatientImaging, look_up
+from smart_app.patient_match import PatientMatch, less_certain
 from smart_app.patient_match_asking import match_patient
 from smart_app.report_panel import read_panel
 from smart_app.services import SmartAppServices
@@ -52,7 +53,7 @@ def add_viewer_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
         live = live_session(services, session_id)
         imaging, row, address = _find(services, live, study_instance_uid)
         match = match_patient(services, live, imaging, row.study_instance_uid, address)
-        beside = _beside(services, live, row)
+        beside, beside_match = _beside(services, live, row) or (None, match)
         studies = (row, beside) if beside else (row,)
         config, source = _allow(services, session_id, live.session, studies, address)
         deep = {name: uid for name in ("series", "instance") if (uid := request.args.get(name)) and is_uid(uid)}
@@ -62,7 +63,7 @@ def add_viewer_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
             ehr=imaging.ehr,
             imaging=imaging,
             banner=imaging.banner,
-            match=match,
+            match=less_certain(match, beside_match),
             session_id=session_id,
             row=row,
             beside=beside,
@@ -105,16 +106,15 @@ def _find(services: SmartAppServices, live: LiveSession, uid: str) -> tuple[Pati
     return imaging, row, row.address
 
 
-def _beside(services: SmartAppServices, live: LiveSession, row: StudyRow) -> StudyRow | None:
-    """The second study that the address asks to see beside the first; checked like the first."""
+def _beside(services: SmartAppServices, live: LiveSession, row: StudyRow) -> tuple[StudyRow, PatientMatch] | None:
+    """The second study that the address asks to see beside the first, checked like the first, and whose its images are."""
     wanted = request.args.get("with")
     if not wanted or wanted == row.study_instance_uid:
         return None
     imaging, beside, address = _find(services, live, wanted)
     if address != row.address:
         raise ExplainedRefusal(Reason.STUDY_NOT_AVAILABLE, facts={"state": OTHER_SERVER})
-    match_patient(services, live, imaging, beside.study_instance_uid, address)
-    return beside
+    return beside, match_patient(services, live, imaging, beside.study_instance_uid, address)
 
 
 def _frame(config: OhifConfig, row: StudyRow, beside: StudyRow | None, source: str | None, deep: dict[str, str]) -> str:

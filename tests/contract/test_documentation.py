@@ -26,7 +26,7 @@ IDS = {
     "SMART App Launch 2.2: the sandbox EHR": [f"S{number}" for number in range(1, 12)],
     "SMART Imaging Access 0.1.0 (Argonaut draft)": [
         f"{letter}{number}"
-        for letter, last in (("D", 5), ("A", 4), ("C", 10), ("F", 13), ("W", 7), ("P", 8))
+        for letter, last in (("D", 5), ("A", 4), ("C", 10), ("F", 13), ("W", 7), ("P", 9))
         for number in range(1, last + 1)
     ],
 }

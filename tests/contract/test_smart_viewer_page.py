@@ -37,7 +37,10 @@ class Archive:
     """An image archive that says of each study whose it is, and notes who asked with what."""
 
     patient_id: str = "DEMO-1001"
-    issuer: str = "DEMO"
+    issuer: str | None = "DEMO"
+    of_others: dict[str, str] = field(default_factory=dict)
+    """The number of another person by StudyInstanceUID."""
+    unknown: frozenset[str] = frozenset()
     status: int = 200
     knows_nothing: bool = False
     refuses_by_name: bool = False
@@ -53,9 +56,12 @@ class Archive:
         self.tokens.append(request.headers.get("Authorization"))
         if self.status != 200:
             return "", self.status
-        study = {"0020000D": {"vr": "UI", "Value": [request.args["StudyInstanceUID"]]}}
-        person = {"00100020": {"vr": "LO", "Value": [self.patient_id]}, "00100021": {"vr": "LO", "Value": [self.issuer]}}
-        return jsonify([] if self.knows_nothing else [{**study, **person}])
+        uid = request.args["StudyInstanceUID"]
+        study: dict[str, Any] = {"0020000D": {"vr": "UI", "Value": [uid]}}
+        study["00100020"] = {"vr": "LO", "Value": [self.of_others.get(uid, self.patient_id)]}
+        if self.issuer is not None:
+            study["00100021"] = {"vr": "LO", "Value": [self.issuer]}
+        return jsonify([] if self.knows_nothing or uid in self.unknown else [study])
 
     def _series(self, uid: str) -> tuple[str, int]:
         return ("", 403) if self.refuses_by_name else ("[]", 200)
@@ -128,6 +134,41 @@ def test_group_29_images_of_another_person_are_blocked_and_recorded(tmp_path: Pa
     assert (record.outcome.value, record.reason, record.patient_id) == ("denied", why, "demo-a")
 
 
+@pytest.mark.parametrize(("first", "second"), [(STUDY_A, PRIOR), (PRIOR, STUDY_A)])
+def test_group_29_a_prior_of_another_person_is_blocked_beside_the_study(tmp_path: Path, first: str, second: str) -> None:
+    """Each of two studies side by side is compared: none is shown, none opened for the viewer, the denial names the study."""
+    with with_archive(tmp_path, Archive(of_others={PRIOR: "DEMO-9999"})) as world:
+        page = viewer(world, first, f"?with={second}")
+        shells = [
+            world.clinician.get(f"/s/{world.clinician.session}/ohif/viewer?StudyInstanceUIDs={uid}") for uid in (first, second)
+        ]
+        [record] = AuditLog(world.app.services.store).find(AuditFilter(study_instance_uid=PRIOR))
+
+    assert page.status_code == 403
+    assert "seem to be of another person" in page.text
+    assert "<iframe" not in page.text
+    assert [shell.status_code for shell in shells] == [403, 403]
+    assert (record.outcome.value, record.reason) == ("denied", "patient-mismatch: other-number")
+
+
+@pytest.mark.parametrize(("first", "second"), [(STUDY_A, PRIOR), (PRIOR, STUDY_A)])
+def test_group_29_a_tick_counts_for_both_studies_side_by_side(tmp_path: Path, first: str, second: str) -> None:
+    """One study that could not be compared takes the tick from both, whichever was opened first."""
+    archive = Archive(unknown=frozenset({PRIOR}))
+    with with_archive(tmp_path, archive) as world:
+        both = viewer(world, first, f"?with={second}")
+        alone = viewer(world, STUDY_A)
+        archive.unknown = frozenset()
+        equal = viewer(world, first, f"?with={second}")
+
+    assert "person not verified" in both.text
+    assert "does not list this study" in both.text
+    assert "✓" not in both.text
+    assert "✓" in alone.text
+    assert "✓" in equal.text
+    assert "not verified" not in equal.text
+
+
 @pytest.mark.parametrize(
     ("archive", "rule", "words"),
     [
@@ -135,6 +176,7 @@ def test_group_29_images_of_another_person_are_blocked_and_recorded(tmp_path: Pa
         (Archive(status=503), MRN_SYSTEM, "did not say in time"),
         (Archive(status=403), MRN_SYSTEM, "did not say in time"),
         (Archive(knows_nothing=True), MRN_SYSTEM, "does not list this study"),
+        (Archive(issuer=None), MRN_SYSTEM, "do not say which organisation gave the patient number"),
         (Archive(), IdentifierSystem(system="https://other.example"), "does not tell the number"),
     ],
 )

@@ -13,6 +13,7 @@ from smart_app.patient_match import WHY_WORDS, ArchiveAnswer, IdentifierSystem, 
 STUDY = "2.25.1001"
 MRN = "https://hospital.example/mrn"
 RULE = IdentifierSystem(system=MRN, issuer_of_patient_id="HOSPITAL")
+ONLY_ISSUER = IdentifierSystem(system=MRN, issuer_of_patient_id="HOSPITAL", is_only_issuer=True)
 ANY_ISSUER = IdentifierSystem(system=MRN)
 NUMBERS = frozenset({(MRN, "1001"), ("https://insurer.example", "77")})
 
@@ -38,7 +39,10 @@ NOBODY: frozenset[tuple[str, str]] = frozenset()
 CASES = [
     ("the same number", RULE, NUMBERS, found(in_archive()), Match.SAME, Why.EQUAL),
     ("padding is no difference", RULE, NUMBERS, found(in_archive("1001 ")), Match.SAME, Why.EQUAL),
-    ("no issuer in the images", RULE, NUMBERS, found(in_archive(issuer=None)), Match.SAME, Why.EQUAL),
+    ("no issuer in the images", RULE, NUMBERS, found(in_archive(issuer=None)), Match.NOT_COMPARED, Why.NO_ISSUER),
+    ("no issuer and another number", RULE, NUMBERS, found(in_archive("1002", None)), Match.DIFFERENT, Why.OTHER_NUMBER),
+    ("no issuer where there is one only", ONLY_ISSUER, NUMBERS, found(in_archive(issuer=None)), Match.SAME, Why.EQUAL),
+    ("another where there is one only", ONLY_ISSUER, NUMBERS, found(in_archive(issuer="X")), Match.DIFFERENT, Why.OTHER_ISSUER),
     ("issuers not looked at", ANY_ISSUER, NUMBERS, found(in_archive(issuer="OTHER")), Match.SAME, Why.EQUAL),
     ("another number", RULE, NUMBERS, found(in_archive("1002")), Match.DIFFERENT, Why.OTHER_NUMBER),
     ("a number of another system", RULE, NUMBERS, found(in_archive("77")), Match.DIFFERENT, Why.OTHER_NUMBER),
