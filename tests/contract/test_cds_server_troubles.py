@@ -55,7 +55,9 @@ def ask(
         )
 
     base = f"{serve(app, free_port)}/fhir"
-    cds: CdsActor = a_cds_service(store, tmp_path, trust={"fhir_servers": (base,)}, soft_budget_ms=1500)
+    # Nobody waits for a budget here: every answer comes at once, or as soon as a full machine lets it.
+    budgets = {"soft_budget_ms": 10_000, "hard_budget_ms": 10_000}
+    cds: CdsActor = a_cds_service(store, tmp_path, trust={"fhir_servers": (base,)}, **budgets)
     grant = {"access_token": "t", "token_type": "Bearer", "expires_in": 300, "scope": "patient/*.rs", "subject": "imaging-cds"}
 
     def call(service: str = "imaging-findings", **members: Any) -> Any:
@@ -144,6 +146,13 @@ PROMISED = b"HTTP/1.1 200 OK\r\nContent-Type: application/fhir+json\r\nContent-L
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n"
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 100000\r\n\r\n"
 HEADERS = b"HTTP/1.1 200 OK\r\nX-Long: "
+DRIPS = 300
+"""A minute of them: far beyond every budget, so that a full machine's delays are told from reading on."""
+SOFT_S = 0.4
+LONG_S = 12.0
+"""The hard budget where only optional data drips: whoever reads on until then is told from one who is late."""
+LATE_S = 6.0
+"""How late an answer may be on a full machine, and still be seen to have waited for neither the hard budget nor the server."""
 
 
 class Dripping(socketserver.ThreadingTCPServer):
@@ -170,7 +179,7 @@ class _Drip(socketserver.StreamRequestHandler):
             return
         try:
             self.wfile.write(self.server.first)
-            for _ in range(100):
+            for _ in range(DRIPS):
                 self.wfile.write(b" ")
                 time.sleep(0.2)
         except OSError:
@@ -192,9 +201,9 @@ OPTIONAL = ("ImagingStudy", "DiagnosticReport", "ServiceRequest", "Condition", "
 
 
 @pytest.fixture
-def ask_dripping(store: Store, tmp_path: Path, dripping: Dripping) -> Callable[[], Any]:
+def ask_dripping(store: Store, tmp_path: Path, dripping: Dripping, hard_s: float) -> Callable[[], Any]:
     base = f"http://127.0.0.1:{dripping.server_address[1]}/fhir"
-    budgets = {"soft_budget_ms": 400, "hard_budget_ms": 2500}
+    budgets = {"soft_budget_ms": int(SOFT_S * 1000), "hard_budget_ms": int(hard_s * 1000)}
     cds = a_cds_service(store, tmp_path, trust={"fhir_servers": (base,)}, **budgets)
     grant = {"access_token": "t", "token_type": "Bearer", "expires_in": 300, "scope": "patient/*.rs", "subject": "imaging-cds"}
     return lambda: cds.call(a_hook(fhirServer=base, fhirAuthorization=grant | {"patient": "p"}))
@@ -207,6 +216,13 @@ def asking() -> int:
     return sum(1 for ident in kept if ident in frames and _is_in_fetch(frames[ident]))
 
 
+def nobody_asks_by(deadline: float) -> bool:
+    """Whether all questions end before that moment of the monotonic clock."""
+    while asking() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not asking()
+
+
 def _is_in_fetch(frame: FrameType | None) -> bool:
     while frame is not None:
         if frame.f_code.co_name == "_fetch":
@@ -215,6 +231,7 @@ def _is_in_fetch(frame: FrameType | None) -> bool:
     return False
 
 
+@pytest.mark.parametrize("hard_s", [LONG_S])
 @pytest.mark.parametrize("first", [PROMISED, CHUNKED, HEADERS, BUSY], ids=["body", "chunk", "headers", "busy"])
 def test_r22_a_dripping_server_holds_no_thread_beyond_the_budget(
     ask_dripping: Callable[[], Any], dripping: Dripping, first: bytes
@@ -225,17 +242,15 @@ def test_r22_a_dripping_server_holds_no_thread_beyond_the_budget(
         statuses = {future.result().status_code for future in [callers.submit(ask_dripping) for _ in range(6)]}
 
     assert statuses == {200}
-    assert time.monotonic() - began < 1.4, "each has its cards after the soft budget"
-    time.sleep(max(0.0, began + 1.4 - time.monotonic()))
-    assert asking() == 0, "nobody reads on a second after the soft budget, long before the hard one"
+    assert time.monotonic() - began < LATE_S, "each has its cards after the soft budget"
+    assert nobody_asks_by(began + LATE_S), "nobody reads on after the soft budget, long before the hard one"
 
     dripping.types = ()
-    began = time.monotonic()
-    (card,) = ask_dripping().get_json()["cards"]
-    assert time.monotonic() - began < 0.4
-    assert "Not available" not in card["detail"]
+    # A full machine may be late once; threads that were held would be missed every time.
+    assert any("Not available" not in card["detail"] for _ in range(5) for (card,) in [ask_dripping().get_json()["cards"]])
 
 
+@pytest.mark.parametrize("hard_s", [2.5])
 def test_r22_required_data_that_drips_is_412_at_the_hard_budget(ask_dripping: Callable[[], Any], dripping: Dripping) -> None:
     dripping.types = ("Observation",)
     began = time.monotonic()
@@ -244,6 +259,5 @@ def test_r22_required_data_that_drips_is_412_at_the_hard_budget(ask_dripping: Ca
 
     assert response.status_code == 412
     assert "findings: " in response.get_data(as_text=True)
-    assert 2.0 < time.monotonic() - began < 3.3
-    time.sleep(0.5)
-    assert asking() == 0
+    assert 2.0 < time.monotonic() - began < 2.5 + LATE_S
+    assert nobody_asks_by(began + 2.5 + LATE_S)
