@@ -105,8 +105,17 @@ class EhrSettings:
     """Endpoint addresses that this site cannot change in FHIR, each with the gateway address to use in its place."""
     sign_in_refuses_frames: bool = False
     """The EHR's sign-in pages forbid framing, so a launch inside a frame is offered a new window before it is used up."""
+    launch_handles_recur: bool = False
+    """The EHR sends the same ``launch`` at several starts, as test launchers do: each is then a start of its own."""
+    refresh_interval_s: int = 2
+    """The shortest time between two renewals of a token that a server refused: few refusals must not become many renewals."""
     frame_ancestors: tuple[str, ...] = ()
     """Origins that may show the app in a frame; empty = the app refuses to be framed by anyone but itself."""
+
+    def __post_init__(self) -> None:
+        """ValueError for an interval that cannot be kept."""
+        if self.refresh_interval_s < 1:
+            raise ValueError("refresh_interval_s must be at least 1")
 
     @property
     def title(self) -> str:

@@ -71,6 +71,10 @@ class ActiveSession:
         """Whether the access token may still be sent."""
         return self.access_token is not None and self.ended is None and now < self.token_expires_at
 
+    def is_living(self, now: int) -> bool:
+        """Whether the session can still be worked in: its token lives, or may be renewed."""
+        return self.ended is None and (self.has_live_token(now) or self.refresh_token is not None)
+
     def renewed(self, response: TokenResponse, *, now: int, expires_at: int) -> ActiveSession:
         """The session after a refresh: a new refresh token replaces the old, which stays when none came (A38)."""
         return replace(

@@ -117,26 +117,34 @@ class Callback:
         session_id = self._services.sessions.open(session)
         log.info("session opened at ehr %s, tenant %s, %s launch", session.ehr, session.tenant or "-", pending.kind.value)
         self._services.pending.finish(parameters.state or "", pending.finished(session=session_id), expires_at=expires_at)
+        self._note_used(pending, session_id, session)
         return session_id, first_study_path(session_id, session.named_studies)
+
+    def _note_used(self, pending: PendingLaunch, session_id: str, session: ActiveSession) -> None:
+        """Kept as long again as the session may live, so that an old launch address is told apart from a new one."""
+        if pending.handle is not None:
+            expires_at = session.session_expires_at + self._services.settings.session_lifetime_s
+            self._services.used_launches.note(pending.binding, pending.handle, session_id, expires_at=expires_at)
 
     def _session(self, pending: PendingLaunch, parameters: CallbackParameters) -> ActiveSession:
         """The new session; ExplainedRefusal for everything that may be wrong, checked before the code is spent."""
-        ehr = self._services.ehr(pending.ehr)
-        if ehr is None:
-            raise ExplainedRefusal(Reason.UNKNOWN_EHR, facts={"iss": pending.iss})
+        ehr = self._known_ehr(pending)
         try:
             metadata = self._services.metadata.of(pending.iss)
-            is_left_out = metadata.states_issuer and parameters.iss is None
-            if is_left_out or not is_same_issuer(parameters.iss, (metadata.issuer, pending.iss, *ehr.issuer_aliases)):
-                raise ExplainedRefusal(Reason.ISSUER_MIX_UP, facts={"iss": pending.iss, "answered": parameters.iss or ""})
-            if parameters.error or not parameters.code:
-                raise _declined(parameters, pending)
-            response = self._exchange(ehr, metadata, pending, parameters.code)
+            _check_issuer(ehr, metadata, pending, parameters.iss)
+            response = self._exchange(ehr, metadata, pending, _granted_code(pending, parameters))
             identity = self._identity(ehr, metadata, pending, response)
         except UpstreamError as error:
             raise explained(error, iss=pending.iss) from error
         bases = record_bases(ehr, metadata, pending.iss)
         return self._opened(pending, response, identity, _Opening(parameters.binding or "", bases))
+
+    def _known_ehr(self, pending: PendingLaunch) -> EhrSettings:
+        """The EHR of the launch, unless the site has taken it away since."""
+        ehr = self._services.ehr(pending.ehr)
+        if ehr is None:
+            raise ExplainedRefusal(Reason.UNKNOWN_EHR, facts={"iss": pending.iss})
+        return ehr
 
     def _exchange(self, ehr: EhrSettings, metadata: SmartMetadata, pending: PendingLaunch, code: str) -> TokenResponse:
         client = self._services.token_client(ehr, metadata)
@@ -221,6 +229,20 @@ class Callback:
 def first_study_path(session_id: str, named: tuple[NamedStudy, ...]) -> str | None:
     """Where a launch that names a study goes first; the page there rechecks it against the patient's own list."""
     return f"/s/{quote(session_id, safe='')}/named" if named else None
+
+
+def _check_issuer(ehr: EhrSettings, metadata: SmartMetadata, pending: PendingLaunch, answered: str | None) -> None:
+    """RFC 9207: an answer that names another server, or none where the EHR promises to name itself, is a mix-up."""
+    is_left_out = metadata.states_issuer and answered is None
+    if is_left_out or not is_same_issuer(answered, (metadata.issuer, pending.iss, *ehr.issuer_aliases)):
+        raise ExplainedRefusal(Reason.ISSUER_MIX_UP, facts={"iss": pending.iss, "answered": answered or ""})
+
+
+def _granted_code(pending: PendingLaunch, parameters: CallbackParameters) -> str:
+    """The code of a redirect that grants; an error, or neither, ends the launch."""
+    if parameters.error or not parameters.code:
+        raise _declined(parameters, pending)
+    return parameters.code
 
 
 def _only(query: MultiDict[str, str], name: str) -> str | None:

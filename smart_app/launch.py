@@ -64,6 +64,8 @@ class PendingLaunch:
     scopes: str
     created_at: int
     study: str | None = None
+    handle: str | None = None
+    """Keyed digest of ``iss`` and ``launch``, by which the same launch is known when its address is opened again."""
     session: str | None = None
     failure: str | None = None
 
@@ -155,6 +157,8 @@ def failure_of(error: str) -> Reason:
         "interaction_required": Reason.SIGN_IN_FAILED,
         "account_selection_required": Reason.SIGN_IN_FAILED,
         "unmet_authentication_requirements": Reason.SIGN_IN_FAILED,
+        "invalid_request": Reason.REQUEST_REFUSED,
+        "unsupported_response_type": Reason.REQUEST_REFUSED,
         "consent_required": Reason.DENIED,
         "temporarily_unavailable": Reason.EHR_UNAVAILABLE,
         "server_error": Reason.EHR_UNAVAILABLE,
@@ -167,5 +171,7 @@ def token_failure_of(error: str) -> Reason:
         "invalid_client": Reason.CLIENT_REJECTED,
         "unauthorized_client": Reason.CLIENT_REJECTED,
         "invalid_grant": Reason.CODE_REFUSED,
+        "invalid_request": Reason.REQUEST_REFUSED,
+        "unsupported_grant_type": Reason.REQUEST_REFUSED,
         "invalid_scope": Reason.SCOPE_REFUSED,
     }.get(error, Reason.AUTHORIZATION_FAILED)

@@ -20,6 +20,7 @@ from smart_app.sessions import ActiveSessions, OpenedStudies, PendingLaunches, W
 from smart_app.settings import SmartAppSettings
 from smart_app.token_origins import outbound_origins
 from smart_app.tokens import AppRegistration, TokenClient
+from smart_app.used_launches import UsedLaunches
 
 
 def utc_now() -> datetime:
@@ -92,6 +93,11 @@ class SmartAppServices:
     def pending(self) -> PendingLaunches:
         """Launches between authorize and callback."""
         return PendingLaunches(self.store)
+
+    @property
+    def used_launches(self) -> UsedLaunches:
+        """Launches that have become a session."""
+        return UsedLaunches(self.store)
 
     @property
     def sessions(self) -> ActiveSessions:

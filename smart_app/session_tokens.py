@@ -17,8 +17,6 @@ from smart_app.tokens import TokenRefused
 
 WAIT_FOR_OTHER_S = 12.0
 WAIT_STEP_S = 0.1
-SHORTEST_REFRESH_INTERVAL_S = 2
-"""A token younger than this is not renewed again on a viewer's word: one refusal storm must not become a refresh storm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,8 @@ class SessionTokens:
     def _must_renew(self, session: ActiveSession, now: int, *, was_refused: bool) -> bool:
         if session.refresh_token is None:
             return False
-        if was_refused and now - session.token_issued_at >= SHORTEST_REFRESH_INTERVAL_S:
+        ehr = self._services.ehr(session.ehr)
+        if was_refused and ehr is not None and now - session.token_issued_at >= ehr.refresh_interval_s:
             return True
         return session.is_refresh_due(now)
 

@@ -11,11 +11,12 @@ from smart_app.active_session import ActiveSession
 from smart_app.browser_sessions import KIND as BROWSER_SESSIONS
 from smart_app.browser_sessions import BrowserSessions
 from smart_app.launch import PendingLaunch
+from smart_app.used_launches import KIND as USED_LAUNCHES
 
 EXCHANGE_LEASE_S = 60
 REFRESH_LEASE_S = 30
 WINDOW_TICKET_S = 60
-KINDS = ("pending-launch", "session", "opened-study", "window-ticket", BROWSER_SESSIONS)
+KINDS = ("pending-launch", "session", "opened-study", "window-ticket", USED_LAUNCHES, BROWSER_SESSIONS)
 
 
 def purge_expired(store: Store, *, now: int) -> None:

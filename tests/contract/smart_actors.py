@@ -358,13 +358,15 @@ class Clinician:
             response = self._goes_to(response.headers["Location"])
         return response
 
-    def launches(self, ehr: FakeEhr, launch: str = "launch-1") -> TestResponse:
-        """An EHR launch, to its last page."""
-        return self.opens(f"/launch?{urlencode({'iss': ehr.fhir_base, 'launch': launch})}")
+    def launches(self, ehr: FakeEhr, launch: str | None = None) -> TestResponse:
+        """An EHR launch, to its last page; each start has a handle of its own unless a test gives one."""
+        handle = launch or secrets.token_urlsafe(8)
+        return self.opens(f"/launch?{urlencode({'iss': ehr.fhir_base, 'launch': handle})}")
 
     def callback_of(self, ehr: FakeEhr) -> str:
         """A launch up to the redirect that the EHR answers, which is not followed."""
-        response = self.get(f"/launch?{urlencode({'iss': ehr.fhir_base, 'launch': 'launch-1'})}")
+        handle = secrets.token_urlsafe(8)
+        response = self.get(f"/launch?{urlencode({'iss': ehr.fhir_base, 'launch': handle})}")
         while (location := response.headers["Location"]).startswith("/"):
             response = self.get(location)
         return self._of_app(self._at_ehr(location))

@@ -92,6 +92,12 @@ def answering(status: int) -> list[Response | None]:
     return [Response("{}", status, mimetype="application/fhir+json") for _ in range(8)]
 
 
+def used_before(world: World) -> TestResponse:
+    world.clinician.launches(world.ehr, launch="once")
+    world.clinician.post(f"/s/{world.clinician.session}/logout")
+    return world.clinician.launches(world.ehr, launch="once")
+
+
 def two_patients(world: World) -> dict[str, Any]:
     other = {"type": "smart_on_fhir", "locations": [world.ehr.fhir_base], "fhirVersions": ["4.0.1"], "patient": "demo-b"}
     return {"authorization_details": [other]}
@@ -103,6 +109,7 @@ SCENARIOS: dict[Reason, Scenario] = {
     Reason.NOT_A_STUDY: visits("/open/sandbox/not-a-uid"),
     Reason.STATE_UNKNOWN: visits("/callback?state=made-up&code=x"),
     Reason.OTHER_BROWSER: in_another_browser,
+    Reason.LAUNCH_USED: used_before,
     Reason.LAUNCH_EXPIRED: too_late,
     Reason.ISSUER_MIX_UP: launches(redirect_changes={"iss": "https://other.example"}),
     Reason.DENIED: declined("access_denied"),
@@ -110,6 +117,7 @@ SCENARIOS: dict[Reason, Scenario] = {
     Reason.SCOPE_REFUSED: declined("invalid_scope"),
     Reason.CLIENT_REJECTED: launches(token_error=("invalid_client", 401)),
     Reason.CODE_REFUSED: launches(token_error=("invalid_grant", 400)),
+    Reason.REQUEST_REFUSED: declined("invalid_request"),
     Reason.AUTHORIZATION_FAILED: declined("something_else"),
     Reason.EHR_UNAVAILABLE: declined("temporarily_unavailable"),
     Reason.EHR_SERVER_REFUSED: launches(smart_configuration={"token_endpoint": "http://127.0.0.1:9/token"}),

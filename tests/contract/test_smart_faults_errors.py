@@ -33,10 +33,10 @@ def hospital(shared: Hospital) -> Hospital:
     ("error", "reason"),
     [
         ("access_denied", Reason.DENIED),
-        ("invalid_request", Reason.AUTHORIZATION_FAILED),
+        ("invalid_request", Reason.REQUEST_REFUSED),
         ("invalid_scope", Reason.SCOPE_REFUSED),
         ("unauthorized_client", Reason.CLIENT_REJECTED),
-        ("unsupported_response_type", Reason.AUTHORIZATION_FAILED),
+        ("unsupported_response_type", Reason.REQUEST_REFUSED),
         ("server_error", Reason.EHR_UNAVAILABLE),
         ("temporarily_unavailable", Reason.EHR_UNAVAILABLE),
         ("login_required", Reason.SIGN_IN_FAILED),
@@ -82,7 +82,9 @@ def test_s11_a20_error_uri_is_a_link_that_a_person_may_follow_and_we_never_do(
         ("unauthorized_client", Reason.CLIENT_REJECTED),
         ("invalid_grant", Reason.CODE_REFUSED),
         ("invalid_scope", Reason.SCOPE_REFUSED),
-        ("unsupported_grant_type", Reason.AUTHORIZATION_FAILED),
+        ("unsupported_grant_type", Reason.REQUEST_REFUSED),
+        ("invalid_request", Reason.REQUEST_REFUSED),
+        ("invented_by_the_vendor", Reason.AUTHORIZATION_FAILED),
     ],
 )
 def test_s11_a26_each_error_of_the_token_endpoint_has_its_page(hospital: Hospital, error: str, reason: Reason) -> None:

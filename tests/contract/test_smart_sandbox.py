@@ -15,9 +15,10 @@ from ehr_sandbox.oauth_keys import client_secret
 from ehr_sandbox.settings import Faults, RegisteredClient
 from fhir_imaging.settings import ClientAuth
 from smart_app.client_keys import ClientKeys
+from smart_app.explanations import Reason
 from tests.conftest import free_port_number, serving
-from tests.contract.hospital_actors import PUBLIC, Hospital, a_hospital
-from tests.contract.smart_actors import APP, STUDY_A
+from tests.contract.hospital_actors import PUBLIC, Hospital, a_hospital, assert_explained
+from tests.contract.smart_actors import APP, STUDY_A, a_world
 
 
 @pytest.fixture
@@ -127,8 +128,7 @@ def test_s11_denied_scopes_are_named(hospital: Hospital) -> None:
 def test_s11_without_any_scope_the_missing_permission_is_explained(hospital: Hospital) -> None:
     page = hospital.launches(faults=Faults(denied_scopes=("*",)))
 
-    assert page.status_code >= 400
-    assert "patient/ImagingStudy.rs" in page.text or "No patient was handed over" in page.text
+    assert "patient/ImagingStudy.rs" in assert_explained(page, Reason.NO_IMAGING_PERMISSION)
 
 
 def test_s11_no_refresh_token_ends_the_session_with_its_token(hospital: Hospital) -> None:
@@ -155,9 +155,64 @@ def test_s11_logout_revokes_so_that_the_ehr_forgets(hospital: Hospital) -> None:
     assert hospital.services.authorization.grant_of_token(token, None) is None
 
 
-def test_a_launch_handle_counts_once(hospital: Hospital) -> None:
-    hospital.launches()
-    used = next(address for address in hospital.clinician.addresses if "launch=" in address)
-    answer = hospital.app.flask.test_client().get(used, base_url=APP)
+def launch_of(hospital: Hospital) -> str:
+    """The address of the first step after the launch URL, as a reload of the frame opens it again."""
+    return next(address for address in hospital.clinician.addresses if address.startswith("/launch/go?"))
 
-    assert answer.status_code in (303, 403)
+
+def test_a5_a_launch_opened_again_in_its_browser_leads_back_to_its_session(hospital: Hospital) -> None:
+    hospital.launches()
+    session, steps = hospital.clinician.session, len(hospital.clinician.addresses)
+    page = hospital.clinician.opens(launch_of(hospital))
+
+    assert page.status_code == 200
+    assert "CT chest" in page.text
+    assert hospital.clinician.addresses[steps:] == [f"/s/{session}/studies"], "the EHR is not asked again"
+
+
+def test_a5_a_launch_on_a_study_opened_again_leads_to_that_study(hospital: Hospital) -> None:
+    hospital.launches(fhir_context=({"reference": "ImagingStudy/study-a"},))
+    session = hospital.clinician.session
+    page = hospital.clinician.opens(launch_of(hospital))
+
+    assert page.status_code == 200
+    assert hospital.clinician.session == session
+    assert hospital.clinician.addresses[-1].split("?")[0].endswith(f"/viewer/{STUDY_A}")
+
+
+def test_a5_a_launch_opened_again_after_its_session_is_explained(hospital: Hospital) -> None:
+    hospital.launches()
+    hospital.clinician.post(f"/s/{hospital.clinician.session}/logout")
+    steps = len(hospital.clinician.addresses)
+    words = assert_explained(hospital.clinician.opens(launch_of(hospital)), Reason.LAUNCH_USED)
+
+    assert "This launch was already used" in words
+    assert "open Imaging from there again" in words
+    assert hospital.clinician.addresses[steps:] == [], "the EHR is not asked again"
+
+
+def test_a5_a_launch_whose_token_has_run_out_is_explained(hospital: Hospital) -> None:
+    hospital.launches(faults=Faults(no_refresh_token=True))
+    hospital.app.clock.passes(seconds=301)
+
+    assert_explained(hospital.clinician.opens(launch_of(hospital)), Reason.LAUNCH_USED)
+
+
+def test_a5_a_launch_handle_counts_once_and_never_in_another_browser(hospital: Hospital) -> None:
+    hospital.launches()
+    session = hospital.clinician.session
+    stranger = hospital.anew().clinician
+    page = stranger.opens(launch_of(hospital).replace("/launch/go?", "/launch?"))
+
+    assert_explained(page, Reason.REQUEST_REFUSED)
+    assert not any(session in address for address in stranger.addresses)
+
+
+def test_a5_where_the_ehr_repeats_its_handles_each_start_is_a_new_one(tmp_path: Path) -> None:
+    with a_world(tmp_path, launch_handles_recur=True) as world:
+        world.clinician.launches(world.ehr, launch="always-the-same")
+        first = world.clinician.session
+        page = world.clinician.launches(world.ehr, launch="always-the-same")
+
+    assert page.status_code == 200
+    assert world.clinician.session != first

@@ -230,6 +230,28 @@ def test_a21_two_callbacks_at_once_exchange_the_code_once(world: World) -> None:
     assert len(world.ehr.token_requests) == 1
 
 
+def test_a5_a_launch_that_one_browser_completed_opens_nothing_in_another(world: World) -> None:
+    world.clinician.launches(world.ehr, launch="one-start")
+    session = world.clinician.session
+    world.ehr.redirect_changes = {"code": "", "error": "invalid_request"}
+    thief = world.another_clinician()
+    page = thief.launches(world.ehr, launch="one-start")
+
+    assert len(world.ehr.authorizations) == 2, "the other browser is sent to the EHR, which refuses the used handle"
+    assert page.status_code == 403
+    assert "did not accept the sign-in request" in page.text
+    assert not any(session in address for address in thief.addresses)
+    assert "SYNTHETIC" not in page.text
+
+
+def test_a5_a_completed_launch_is_kept_by_digest_only(world: World, tmp_path: Path) -> None:
+    world.clinician.launches(world.ehr, launch="a-handle-to-be-kept-by-digest")
+    stored = b"".join(path.read_bytes() for path in (tmp_path / "state").iterdir())
+
+    assert b"used-launch" in stored
+    assert b"a-handle-to-be-kept-by-digest" not in stored
+
+
 def test_what_has_ended_is_swept_away_at_the_next_launch(world: World) -> None:
     world.ehr.dropped = {"id_token"}  # dated by the EHR's own clock, which does not move here
     world.clinician.launches(world.ehr)
@@ -238,8 +260,8 @@ def test_what_has_ended_is_swept_away_at_the_next_launch(world: World) -> None:
     before = stored_records(world)
     world.another_clinician().launches(world.ehr)
 
-    assert before == 3, "the launch, its session, and the browser's list of its sessions"
-    assert stored_records(world) == 3
+    assert before == 4, "the launch, its session, the browser's list of its sessions, and that the launch was used"
+    assert stored_records(world) == 5, "only of the first launch, that it was used, stays for a day"
 
 
 def test_tokens_are_not_readable_in_the_state_directory(world: World, tmp_path: Path) -> None:
