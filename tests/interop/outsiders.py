@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -30,9 +31,13 @@ UP = "Who opened what"
 
 
 def demo_images(config: pytest.Config) -> Path:
-    """The demo's DICOM files of today, made once for all tests and kept between runs."""
-    assert config.cache is not None
-    folder = config.cache.mkdir("demo-images")
+    """The demo's DICOM files of today, made once for all tests and kept between runs; also by ``-p no:cacheprovider``."""
+    cache: pytest.Cache | None = getattr(config, "cache", None)
+    if cache is None:
+        folder = Path(tempfile.gettempdir()) / f"imaging-cds-demo-images-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+    else:
+        folder = cache.mkdir("demo-images")
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         build_demo(
