@@ -11,6 +11,7 @@ from enum import Enum, auto
 from math import isfinite
 from typing import Any
 
+from fhir_imaging.texts import gettext
 from fhir_imaging.tolerant import dicts, text
 from smart_app.invoke_display import Bound, PatientWanted, StudiesWanted
 from smart_app.study_list import StudyRow
@@ -75,13 +76,13 @@ def in_words(wanted: PatientWanted) -> str:
 
 def _words(wanted: PatientWanted) -> Iterator[str]:
     if wanted.modalities:
-        yield " or ".join(wanted.modalities)
+        yield gettext(" or ").join(wanted.modalities)
     if wanted.lower:
-        yield f"from {wanted.lower.moment:%Y-%m-%d}"
+        yield gettext("from {day}").format(day=f"{wanted.lower.moment:%Y-%m-%d}")
     if wanted.upper:
-        yield f"until {wanted.upper.moment:%Y-%m-%d}"
+        yield gettext("until {day}").format(day=f"{wanted.upper.moment:%Y-%m-%d}")
     if wanted.most_recent is not None:
-        yield f"the most recent {wanted.most_recent}"
+        yield gettext("the most recent {number}").format(number=wanted.most_recent)
 
 
 def _has_modality(row: StudyRow, wanted: tuple[str, ...]) -> bool:

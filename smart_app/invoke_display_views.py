@@ -19,6 +19,7 @@ from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.errors import ImagingError
 from fhir_imaging.scopes import ScopeContext
 from fhir_imaging.settings import EhrSettings
+from fhir_imaging.texts import gettext, ngettext
 from smart_app.active_session import ActiveSession
 from smart_app.browser_binding import binding_of
 from smart_app.browser_sessions import BrowserSessions
@@ -41,7 +42,11 @@ from smart_app.session_tokens import LiveSession
 from smart_app.session_views import live_session, viewer_address
 from smart_app.study_list import StudyRow
 
-NARROWED = "Another application asked for {asked}: {shown} of {all} studies are shown here. “All studies” shows the rest."
+NARROWED = (
+    "Another application asked for {asked}: {shown} of {all} study is shown here. “All studies” shows the rest.",
+    "Another application asked for {asked}: {shown} of {all} studies are shown here. “All studies” shows the rest.",
+)
+"""One study in the whole record, and many."""
 NO_MATCH = "Another application asked for {asked}, and no study of this patient matches. “All studies” shows what there is."
 NO_IMAGES = "Another application asked for studies whose images cannot be opened here."
 ONE_BY_ONE = "Another application asked for these studies, which cannot be shown beside each other. Open them one by one."
@@ -115,8 +120,9 @@ def _patient(services: SmartAppServices, live: LiveSession, wanted: PatientWante
         return redirect(url_for(".studies", session_id=live.session_id), 303)
     imaging = look_up(services, live)
     rows = narrow(imaging.studies.rows, wanted, services.clock().tzinfo or UTC)
-    words = NARROWED if rows else NO_MATCH
-    notice = words.format(asked=in_words(wanted), shown=len(rows), all=len(imaging.studies.rows))
+    number = len(imaging.studies.rows)
+    words = ngettext(*NARROWED, number) if rows else gettext(NO_MATCH)
+    notice = words.format(asked=in_words(wanted), shown=len(rows), all=number)
     studies = replace(imaging.studies, rows=rows)
     return list_page(services, replace(imaging, studies=studies), live.session_id, notice=notice)
 

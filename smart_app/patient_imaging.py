@@ -11,6 +11,7 @@ from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import ImagingError, NotFound, UpstreamError, UpstreamRefused
 from fhir_imaging.settings import EhrSettings, origin_of
+from fhir_imaging.texts import N_, gettext
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_findings.site_policy import SitePolicy
 from smart_app.active_session import ActiveSession
@@ -36,6 +37,7 @@ from smart_app.study_reports import is_by_device
 from smart_app.study_search import STUDIES, GatheredRecords, Servers, Wanted
 from smart_app.token_origins import token_receivers
 
+NOT_LOOKED_AT = N_("For the findings beside the studies, {what} could not be looked at.")
 LOOK_UP_S = 60.0
 """The longest that everything together is waited for; what has not come then counts as not to be had."""
 
@@ -115,7 +117,7 @@ class Inquiry:
         notes = (
             *notes_on(self.session, records, records.studies, studies),
             *self._base.notes,
-            *(f"For the findings beside the studies, {words} could not be looked at." for words in lines.not_seen),
+            *(gettext(NOT_LOOKED_AT).format(what=words) for words in lines.not_seen),
         )
         return PatientImaging(
             ehr=self.ehr,

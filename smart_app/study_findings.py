@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fhir_imaging.scopes import GrantedScopes, ScopeContext
+from fhir_imaging.texts import gettext
 from imaging_findings.advice import Guidance
 from imaging_findings.facts import QUERIES, Facts, read_facts
 from imaging_findings.findings import Author, Finding
@@ -28,6 +29,8 @@ from smart_app.study_search import GatheredRecords, SearchWanted
 
 # The list has the patient, the studies and the reports anyway.
 _FETCHED_HERE = ("findings", "orders", "smoking", "conditions", "communications")
+AI_DIFFERS = "differs from the reader; nobody has signed it"
+AI_UNSIGNED = "nobody has signed it"
 _CLINICIANS = ("Practitioner", "PractitionerRole")
 
 
@@ -121,8 +124,9 @@ def _lines(guidance: Guidance, facts: Facts) -> list[Highlight]:
     """The finding with what should follow, and the unsigned AI result beside it, which never speaks for itself then."""
     lines = [_highlight(guidance.finding, headline_title(guidance), tone=guidance.urgency.value, words=_words(guidance, facts))]
     if guidance.ai is not None:
-        differs = "differs from the reader; " if guidance.ai_agrees is False else ""
-        lines.append(_highlight(guidance.ai, title_of(guidance.ai), tone="info", words=f"{differs}nobody has signed it"))
+        differs = guidance.ai_agrees is False
+        words = gettext(AI_DIFFERS if differs else AI_UNSIGNED)
+        lines.append(_highlight(guidance.ai, title_of(guidance.ai), tone="info", words=words))
     return lines
 
 
@@ -144,7 +148,11 @@ def _words(guidance: Guidance, facts: Facts) -> str:
     step = guidance.next_step
     is_due = guidance.finding.author is not Author.AI and not guidance.headline and step is not None and step.firm
     # Whether somebody has already seen to it can only be said where orders could be read.
-    return f"{said}, no follow-up found" if is_due and "orders" not in facts.unavailable else said
+    return (
+        gettext("{what_next}, no follow-up found").format(what_next=said)
+        if is_due and "orders" not in facts.unavailable
+        else said
+    )
 
 
 def _not_seen(facts: Facts) -> tuple[str, ...]:

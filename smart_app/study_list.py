@@ -22,6 +22,7 @@ from fhir_imaging.study import (
     points_to_patient,
     read_study,
 )
+from fhir_imaging.texts import gettext
 from fhir_imaging.tolerant import text
 from imaging_findings.study_kinds import StudyKind
 from smart_app.named_study import NamedStudy
@@ -256,7 +257,7 @@ def _counts(study: ImagingStudy) -> tuple[str, ...]:
 def _details(study: ImagingStudy) -> tuple[str, ...]:
     beside = set(study.modalities) - set(_acquired(study.modalities))
     derived = derived_words([one.modality for one in study.series if one.modality in beside], beside)
-    accession = f"Accession {study.accession}" if study.accession else None
+    accession = gettext("Accession {number}").format(number=study.accession) if study.accession else None
     return tuple(words for words in (*_counts(study), *derived, *study.body_sites, accession) if words)
 
 

@@ -51,9 +51,14 @@ def derived_words(series: Iterable[str | None], modalities: Collection[str]) -> 
     counted_words = [
         f"{numbers[code]} {ngettext(*words, numbers[code])}" for code, words in DERIVED_WORDS.items() if numbers[code]
     ]
-    named = [DERIVED_WORDS[code][0] if code in DERIVED_WORDS else code for code in sorted(modalities) if not numbers[code]]
+    # How many there are is not known, so the plural names the kind.
+    named = [_kind_words(code) for code in sorted(modalities) if not numbers[code]]
     named += [code for code in sorted(modalities) if numbers[code] and code not in DERIVED_WORDS]
-    return (*counted_words, f"with {', '.join(named)}") if named else tuple(counted_words)
+    return (*counted_words, gettext("also {named}").format(named=", ".join(named))) if named else tuple(counted_words)
+
+
+def _kind_words(code: str) -> str:
+    return ngettext(*DERIVED_WORDS[code], 2) if code in DERIVED_WORDS else code
 
 
 def date_words(stated: str | None, moment: datetime | None) -> str:

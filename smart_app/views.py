@@ -21,6 +21,7 @@ from smart_app.services import SmartAppServices
 from smart_app.session_views import add_session_routes, add_token_routes
 from smart_app.settings import TRANSLATIONS
 from smart_app.style_views import add_style_routes
+from smart_app.support_words import FACT_WORDS
 from smart_app.viewer_views import add_shell_routes, add_viewer_routes
 
 
@@ -28,6 +29,7 @@ def create_blueprint(services: SmartAppServices) -> Blueprint:
     """Every route of the SMART app, at the root of the site."""
     blueprint = Blueprint("smart_app", __name__)
     blueprint.record(lambda setup: texts.install(setup.app.jinja_env))
+    blueprint.record(lambda setup: setup.app.jinja_env.globals.update(support_words=FACT_WORDS))
     translations = texts.catalogue(services.settings.language, TRANSLATIONS)
     blueprint.before_request(partial(texts.speak, services.settings.language, translations))
     add_landing_routes(blueprint, services)

@@ -21,10 +21,12 @@ from smart_app import (
     named_views,
     patient_banner,
     patient_match,
+    study_findings,
     study_images,
     study_regions,
     study_reports,
     study_words,
+    support_words,
 )
 from smart_app.explanations import EXPLANATIONS, RELAUNCH
 from smart_app.settings import TRANSLATIONS
@@ -57,12 +59,15 @@ TABLES: dict[str, Iterable[str | tuple[str, str]]] = {
         *(study_images.PENDING_WORDS, study_images.ENDPOINT_NOT_PERMITTED),
         *(study_images.TOKEN_NOT_WANTED, study_images.ADDRESS_NOT_USABLE),
     ],
+    "study_findings": [study_findings.AI_DIFFERS, study_findings.AI_UNSIGNED],
+    "support_words": support_words.FACT_WORDS.values(),
     "patient_banner": patient_banner._SEX.values(),
     "patient_match": patient_match.WHY_WORDS.values(),
     "imaging_base": [imaging_base.GUESSED, imaging_base.ONLY_BACKEND, imaging_base.MODE_NOT_STATED, imaging_base.NO_ADDRESS],
     "imaging_notes": [imaging_notes.NOTE_FOR_PATIENT, *(words for _, words in imaging_notes._RIGHTS.values())],
     "named_views": [named_views.NOT_FOUND_NOTICE, named_views.NO_IMAGES_NOTICE, named_views.NOT_FOLLOWED_NOTICE],
     "invoke_display_views": [
+        *(invoke_display_views.NARROWED, invoke_display_views.NO_MATCH),
         *(invoke_display_views.NO_IMAGES, invoke_display_views.ONE_BY_ONE, invoke_display_views.WHOLE_STUDIES),
     ],
     "pages": [
@@ -84,8 +89,8 @@ def messages() -> Iterator[tuple[str, str | tuple[str, str]]]:
     for reason, said in EXPLANATIONS.items():
         for words in (said.title, said.what, said.advice, said.remedy):
             if words:
-                yield f"smart_app/explanations.py: {reason.value}", words
-    yield "smart_app/explanations.py", RELAUNCH
+                yield f"smart_app/explanation_words.py: {reason.value}", words
+    yield "smart_app/explanation_words.py", RELAUNCH
     for module, table in TABLES.items():
         for words in table:
             yield f"smart_app/{module}.py", words

@@ -3,6 +3,7 @@
 // reader opens the report's own viewport; it would also let them be edited and saved as the reader's.
 import { measured } from "./key_objects.js";
 import { readMeasurementReport } from "./sr_measurements.js";
+import { wordsOf } from "./words.js";
 
 const TOOL_NAME = "ImagingCdsAiFindings";
 const COLOR = "rgb(255, 184, 77)";
@@ -77,12 +78,14 @@ export class AiFindings {
   #draw(viewport, svg) {
     const shown = shownImage(this.#page.cornerstone, viewport);
     if (!shown) return false;
+    const { document } = this.#page;
+    const authors = { signed: wordsOf(document, "ai.signed"), unsigned: wordsOf(document, "ai.unsigned") };
     let drawn = false;
     for (const [reportUid, report] of this.#reports) {
       report.regions.forEach((region, index) => {
         const outlines = region.graphics.map((graphic) => this.#outline(graphic, viewport, shown)).filter(Boolean);
         if (outlines.length === 0) return;
-        this.#drawRegion(svg, `${TOOL_NAME}-${reportUid}-${index}`, outlines, wordsFor(report, region), viewport);
+        this.#drawRegion(svg, `${TOOL_NAME}-${reportUid}-${index}`, outlines, wordsFor(report, region, authors), viewport);
         drawn = true;
       });
     }
@@ -130,11 +133,11 @@ export class AiFindings {
 }
 
 // What is drawn beside a region: whose it is and whether it is signed, then what was measured.
-export function wordsFor(report, region) {
+export function wordsFor(report, region, authors) {
   const author = report.author ? `: ${report.author}` : "";
   const named = [region.finding, region.label].filter(Boolean).join(", ");
   return [
-    `${report.isVerified ? "AI" : "AI (unsigned)"}${author}`,
+    `${report.isVerified ? authors.signed : authors.unsigned}${author}`,
     ...(named ? [named] : []),
     ...region.measurements.map(measured),
     ...region.evaluations,

@@ -1,15 +1,11 @@
 // An image server that is busy says when to come back (503 or 429 with Retry-After): the same request is sent again then,
 // unchanged. A short wait passes unseen, a longer one is counted down beside the images, and a very long one is not waited for.
+import { partsOf, wordsOf } from "./words.js";
+
 const MOST_REPEATS = 4;
 const LONGEST_WAIT_MS = 120_000;
 const UNSEEN_MS = 3_000;
 const TICK_MS = 250;
-
-const WORDS = {
-  heading: "The image server is busy.",
-  text: "It asked for some time. The images are asked for again in",
-  unit: "s.",
-};
 
 // Milliseconds until the same request may be sent again; null where it is not to be repeated by itself.
 export function waitBeforeRepeating(method, status, retryAfter, repeats, now = Date.now()) {
@@ -78,11 +74,9 @@ function drawn(page) {
   // A timer is not read aloud at every tick, as a live region would be.
   notice.setAttribute("role", "timer");
   const heading = page.createElement("strong");
-  heading.textContent = WORDS.heading;
+  heading.textContent = wordsOf(page, "busy.heading");
   const text = page.createElement("span");
-  const left = page.createElement("b");
-  left.dataset.left = "";
-  text.append(`${WORDS.text} `, left, ` ${WORDS.unit}`);
+  text.append(partsOf(page, "busy.text"));
   notice.append(heading, text);
   return notice;
 }

@@ -1,19 +1,21 @@
 // How OHIF hangs two studies: the first named on the left, the second beside it, each by a series that holds images.
 // Zoom and position go together; each reader's scrolling stays his own until he links the stacks, because two
 // examinations seldom start at the same level.
+import { wordsOf } from "./words.js";
+
 export const COMPARE_PROTOCOL = "imaging-cds-compare";
 
-export function compareExtension() {
+export function compareExtension(page) {
   return {
     id: "imaging-cds.compare",
-    getHangingProtocolModule: () => [{ name: COMPARE_PROTOCOL, protocol: protocol() }],
+    getHangingProtocolModule: () => [{ name: COMPARE_PROTOCOL, protocol: protocol(page) }],
   };
 }
 
-function protocol() {
+function protocol(page) {
   return {
     id: COMPARE_PROTOCOL,
-    name: "Current and prior",
+    name: wordsOf(page, "compare"),
     locked: true,
     numberOfPriorsReferenced: 1,
     protocolMatchingRules: [],
@@ -22,7 +24,7 @@ function protocol() {
     defaultViewport: viewport("current"),
     stages: [
       {
-        name: "side by side",
+        name: wordsOf(page, "compare.stage"),
         viewportStructure: { layoutType: "grid", properties: { rows: 1, columns: 2 } },
         viewports: [viewport("current"), viewport("prior")],
       },

@@ -16,10 +16,10 @@ export function viewerConfig(page, launch, keeper, extensions) {
     keepOnly(page.extensions, EXTENSIONS);
     return {
       routerBasename: launch.routerBasename,
-      extensions: [tokenExtension(keeper), readOnlyExtension(page), compareExtension(), ...extensions],
+      extensions: [tokenExtension(keeper), readOnlyExtension(page), compareExtension(page.document), ...extensions],
       modes: [],
       modesConfiguration: { [MODE]: modeChanges(page.innerWidth) },
-      customizationService: { global: [customizations()] },
+      customizationService: { global: [customizations(page.document)] },
       // The page around the viewer names product and patient; in a narrow window they would lie over the tools.
       whiteLabeling: { createLogoComponentFn: (react) => react.createElement("span") },
       showPatientInfo: "disabled",
@@ -41,10 +41,10 @@ export function viewerConfig(page, launch, keeper, extensions) {
 
 // What clinicians who look something up use, in one row that fits a narrow window. Capture is left out: a picture file with
 // the patient's name on it would leave by the download folder, unseen by the audit trail.
-function customizations() {
+function customizations(page) {
   return {
     "ohif.tours": { $set: [] },
-    "ohif.hotkeyBindings": { $set: hotkeyBindings },
+    "ohif.hotkeyBindings": { $set: hotkeyBindings(page) },
     "cornerstone.toolbarSections": {
       $merge: {
         primary: ["WindowLevel", "Zoom", "Pan", "MeasurementTools", "Layout", "Crosshairs", "MoreTools"],

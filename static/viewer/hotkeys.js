@@ -1,37 +1,42 @@
 // The keys of the viewer, those that the page's help lists (templates/smart/panel_keys.html).
+import { wordsOf } from "./words.js";
+
 // The order of OHIF's own windows for CT.
-const CT_WINDOWS = ["Soft tissue", "Lung", "Liver", "Bone", "Brain"];
+const CT_WINDOWS = ["soft-tissue", "lung", "liver", "bone", "brain"];
 
 const KEYS = [
-  ["down", "nextImage", "Next image"],
-  ["up", "previousImage", "Previous image"],
-  ["home", "firstImage", "First image"],
-  ["end", "lastImage", "Last image"],
-  ["pagedown", "updateViewportDisplaySet", "Next series", { direction: 1 }],
-  ["pageup", "updateViewportDisplaySet", "Previous series", { direction: -1 }],
-  ["right", "incrementActiveViewport", "Next viewport"],
-  ["left", "decrementActiveViewport", "Previous viewport"],
-  ["+", "scaleUpViewport", "Larger"],
-  ["-", "scaleDownViewport", "Smaller"],
-  ["=", "fitViewportToWindow", "Fit to the window"],
-  ["r", "rotateViewportCW", "Turn right"],
-  ["l", "rotateViewportCCW", "Turn left"],
-  ["h", "flipViewportHorizontal", "Mirror left and right"],
-  ["v", "flipViewportVertical", "Mirror top and bottom"],
-  ["i", "invertViewport", "Invert"],
-  ["c", "toggleCine", "Film"],
-  ["space", "resetViewport", "Undo brightness, zoom and position"],
-  ["esc", "cancelActiveOperation", "Cancel"],
-  ["backspace", "deleteActiveAnnotation", "Delete the measurement"],
-  ["ctrl+z", "undo", "Undo"],
-  ["ctrl+y", "redo", "Redo"],
-  ...CT_WINDOWS.map((label, presetIndex) => [String(presetIndex + 1), "setWindowLevelPreset", label, { presetIndex }]),
+  ["down", "nextImage", "next-image"],
+  ["up", "previousImage", "previous-image"],
+  ["home", "firstImage", "first-image"],
+  ["end", "lastImage", "last-image"],
+  ["pagedown", "updateViewportDisplaySet", "next-series", { direction: 1 }],
+  ["pageup", "updateViewportDisplaySet", "previous-series", { direction: -1 }],
+  ["right", "incrementActiveViewport", "next-viewport"],
+  ["left", "decrementActiveViewport", "previous-viewport"],
+  ["+", "scaleUpViewport", "larger"],
+  ["-", "scaleDownViewport", "smaller"],
+  ["=", "fitViewportToWindow", "fit"],
+  ["r", "rotateViewportCW", "turn-right"],
+  ["l", "rotateViewportCCW", "turn-left"],
+  ["h", "flipViewportHorizontal", "mirror-sides"],
+  ["v", "flipViewportVertical", "mirror-ends"],
+  ["i", "invertViewport", "invert"],
+  ["c", "toggleCine", "film"],
+  ["space", "resetViewport", "reset"],
+  ["esc", "cancelActiveOperation", "cancel"],
+  ["backspace", "deleteActiveAnnotation", "delete"],
+  ["ctrl+z", "undo", "undo"],
+  ["ctrl+y", "redo", "redo"],
+  ...CT_WINDOWS.map((name, presetIndex) => [String(presetIndex + 1), "setWindowLevelPreset", name, { presetIndex }]),
 ];
 
-export const hotkeyBindings = KEYS.map(([key, commandName, label, commandOptions]) => ({
-  commandName,
-  label,
-  keys: [key],
-  isEditable: true,
-  ...(commandOptions && { commandOptions }),
-}));
+// OHIF's own settings list the keys by these words.
+export function hotkeyBindings(page) {
+  return KEYS.map(([key, commandName, name, commandOptions]) => ({
+    commandName,
+    label: wordsOf(page, `key.${name}`),
+    keys: [key],
+    isEditable: true,
+    ...(commandOptions && { commandOptions }),
+  }));
+}

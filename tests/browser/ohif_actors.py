@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, generate_uid
 
 from ehr_sandbox.pacs import PacsSettings, create_pacs
+from fhir_imaging import texts
 from smart_app import ohif
 from tests.conftest import CHECKOUT, free_port_number, serving
 
@@ -154,6 +155,7 @@ def add_parent_page(app: Flask) -> None:
 def viewer_app(viewer_dir: Path, launch: Launch, archive: Flask, config: ohif.OhifConfig) -> Flask:
     """The routes that the SMART app and the imaging server have in the product, around one launch."""
     app = Flask("ohif_test", template_folder=str(CHECKOUT / "templates"), static_folder=str(CHECKOUT / "static"))
+    texts.install(app.jinja_env)
 
     add_parent_page(app)
 

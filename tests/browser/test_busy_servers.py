@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from flask import Flask, Response, request
+from jinja2 import Environment, FileSystemLoader
 from playwright.sync_api import Browser, Page, expect
 
+from fhir_imaging import texts
 from tests.conftest import CHECKOUT, free_port_number, serving
 
 pytest_plugins = ["tests.browser.ohif_fixtures"]
@@ -19,6 +21,14 @@ PAGE = """<!doctype html><html lang="en"><title>Busy</title><body>
 <p id="countdown" role="timer" data-seconds="2" hidden>again in <strong data-left>2</strong> s.</p>
 <p id="countdown-over" hidden>over</p>
 <script type="module" src="/static/countdown.js"></script>"""
+
+
+def viewer_words() -> str:
+    """The words of the viewer's own page."""
+    environment = Environment(loader=FileSystemLoader(CHECKOUT / "templates"), autoescape=True)
+    texts.install(environment)
+    shell = environment.get_template("viewer/ohif_shell.html").render()
+    return shell[shell.index("<template") : shell.index("</template>")]
 
 
 @dataclass
@@ -32,7 +42,7 @@ class BusyServer:
 
     def app(self) -> Flask:
         app = Flask("busy", static_folder=str(CHECKOUT / "static"))
-        app.add_url_rule("/", "page", lambda: "<!doctype html><title>Busy</title>")
+        app.add_url_rule("/", "page", lambda: f"<!doctype html><title>Busy</title>{viewer_words()}")
         app.add_url_rule("/waiting", "waiting", self._waiting)
         app.add_url_rule("/images/<path:name>", "image", self._image, methods=["GET", "POST"])
         return app
@@ -122,6 +132,7 @@ def test_c7_a_longer_wait_is_counted_down_beside_the_images(page: Page, server: 
     notice = page.locator("#imaging-cds-busy")
 
     expect(notice).to_have_count(1)
+    expect(notice).to_contain_text("The image server is busy.")
     expect(notice).to_contain_text("asked for again in 4 s.")
     expect(notice).to_contain_text("asked for again in 2 s.")
     assert page.evaluate("both.then((answers) => answers.map((one) => one.status))") == [200, 200]

@@ -170,8 +170,10 @@ def test_an_oblique_ellipse_and_a_circle_are_outlined_truly(scripts_page: Page) 
 def test_a_verified_result_is_no_longer_called_unsigned(scripts_page: Page) -> None:
     read = call(scripts_page, "sr_measurements.js", "readMeasurementReport", report(scoord("POINT", 1, 2)))
 
-    unsigned = call(scripts_page, "ai_findings.js", "wordsFor", read, read["regions"][0])
-    signed = call(scripts_page, "ai_findings.js", "wordsFor", {**read, "isVerified": True}, read["regions"][0])
+    authors = {"signed": "AI", "unsigned": "AI (unsigned)"}
+
+    unsigned = call(scripts_page, "ai_findings.js", "wordsFor", read, read["regions"][0], authors)
+    signed = call(scripts_page, "ai_findings.js", "wordsFor", {**read, "isVerified": True}, read["regions"][0], authors)
 
     assert unsigned == ["AI (unsigned): Some AI", "Nodule, Nodule 1", "Long Axis 9.6 mm"]
     assert signed[0] == "AI: Some AI"

@@ -66,6 +66,13 @@ class Words(HTMLParser):
             self._look(data)
 
 
+@pytest.fixture(autouse=True)
+def english_again() -> Iterator[None]:
+    """What a test speaks is not heard by the tests after it in this process."""
+    yield
+    texts.speak(texts.SOURCE_LANGUAGE, NullTranslations())
+
+
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(texts, "catalogue", lambda language, directory: Pseudo())

@@ -250,7 +250,11 @@ def test_an_unreadable_study_is_a_readable_row(world: World) -> None:
     page = world.clinician.launches(world.ehr)
 
     assert "Entries that cannot be read" in page.text
-    assert "<strong>3 Feb 2024</strong> MRI of the knee: The ImagingStudy has no Study Instance UID" in page.text
+    assert "<strong>3 Feb 2024</strong> MRI of the knee: this entry of the record cannot be read as a study" in page.text
+    row = page.text.partition("3 Feb 2024")[2].partition("</li>")[0]
+    plain, _, folded = row.partition("<summary>For support</summary>")
+    assert "ImagingStudy" not in plain, "a clinician reads what it means, support why"
+    assert "The ImagingStudy has no Study Instance UID" in folded
     assert "ImagingStudy/odd" in page.text
     assert "CT chest" in page.text
 

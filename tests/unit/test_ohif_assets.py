@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from fhir_imaging import texts
 from smart_app.ohif import OhifConfig, ViewerNotInstalled, WadoRoot, asset_response, prefetch_links, render_shell
 from smart_app.ohif_release import PUBLIC_PATH, RELEASE, Asset, ViewerManifest
 from tests.conftest import CHECKOUT
@@ -129,6 +130,7 @@ def test_the_shell_names_the_installed_files_and_nothing_of_the_patient(viewer: 
         wado_roots=(WadoRoot(name="demo", title="Demo", root="https://pacs.example/dicom-web"),),
     )
     app = Flask("shell", template_folder=str(CHECKOUT / "templates"))
+    texts.install(app.jinja_env)
 
     with app.app_context():
         page = render_shell(viewer, config)

@@ -83,7 +83,7 @@ def test_what_stands_beside_the_images_is_counted() -> None:
     assert "1 key object" in row.details
     assert "2 structured reports" in row.details
     assert "1 segmentation" in row.details
-    assert "with saved view" in row.details
+    assert "also saved views" in row.details
 
 
 @pytest.mark.parametrize(

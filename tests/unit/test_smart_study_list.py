@@ -206,7 +206,7 @@ def test_counts_body_site_and_modalities_are_worded() -> None:
     )
     (row,) = the_list(study).rows
 
-    assert row.details == ("1 series", "1,131 images", "with structured report", "Chest")
+    assert row.details == ("1 series", "1,131 images", "also structured reports", "Chest")
     assert row.body_site == "Chest"
     assert row.modalities == ("CT", "SR")
     assert row.modality_words == "CT"
