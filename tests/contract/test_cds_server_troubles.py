@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from flask import Flask, Response
 
+from cds_service.fetching import fetch
 from fhir_imaging.store.engine import Store
 from tests.cds_actors import CdsActor, a_bundle, a_cds_service, a_hook, a_lung_rads, a_patient, a_store, a_study
 
@@ -225,7 +226,7 @@ def nobody_asks_by(deadline: float) -> bool:
 
 def _is_in_fetch(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_code.co_name == "_fetch":
+        if frame.f_code is fetch.__code__:
             return True
         frame = frame.f_back
     return False
@@ -239,8 +240,12 @@ def test_r22_a_dripping_server_holds_no_thread_beyond_the_budget(
     dripping.first, dripping.types = first, OPTIONAL
     began = time.monotonic()
     with ThreadPoolExecutor(6) as callers:
-        statuses = {future.result().status_code for future in [callers.submit(ask_dripping) for _ in range(6)]}
+        answers = [callers.submit(ask_dripping) for _ in range(6)]
+        while not (asked := asking()) and not all(answer.done() for answer in answers):
+            time.sleep(0.01)
+        statuses = {answer.result().status_code for answer in answers}
 
+    assert asked, "a question is seen while it is asked"
     assert statuses == {200}
     assert time.monotonic() - began < LATE_S, "each has its cards after the soft budget"
     assert nobody_asks_by(began + LATE_S), "nobody reads on after the soft budget, long before the hard one"
