@@ -21,6 +21,7 @@ class ViewerPage {
   #panel;
   #stopping = new AbortController();
   #asked = null;
+  #endsAt = Infinity;
   #isReady;
 
   constructor(root, frame, isReady) {
@@ -61,6 +62,7 @@ class ViewerPage {
     for (const name of ["studies", "source"]) mine.dataset[name] = theirs.dataset[name];
     this.#frame.title = page.querySelector("#viewer").title;
     document.title = page.title;
+    this.#sayEnding();
     this.#panel.start();
   }
 
@@ -115,10 +117,24 @@ class ViewerPage {
     try {
       const response = await fetch(this.#stage.dataset.state, { cache: "no-store", credentials: "same-origin" });
       if (response.status === 401 || response.status === 403) return this.#end("session");
-      if (response.ok && (await response.json()).alive === false) this.#end("session");
+      if (!response.ok) return;
+      const { alive, seconds_left: left } = await response.json();
+      if (alive === false) return this.#end("session");
+      // What the server counts is the time that no renewal can prolong.
+      this.#endsAt = Number.isFinite(left) ? Date.now() + left * 1000 : Infinity;
+      this.#sayEnding();
     } catch {
       // The network is away for a moment: that ends nothing.
     }
+  }
+
+  // Near the end only, by the narrowest of the page's sentences that holds.
+  #sayEnding() {
+    const left = (this.#endsAt - Date.now()) / 1000;
+    const sentences = [...this.#root.querySelectorAll("#ending [data-within]")];
+    const holding = sentences.filter(({ dataset }) => left < Number(dataset.within));
+    const narrowest = Math.min(...holding.map(({ dataset }) => Number(dataset.within)));
+    for (const sentence of sentences) sentence.hidden = Number(sentence.dataset.within) !== narrowest;
   }
 
   #click(event) {

@@ -16,7 +16,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
 
 PAGE = """<!doctype html><html lang="en"><title>{study}</title><body class="viewing">
 <header class="banner" id="patient" tabindex="-1">Alma</header><main>
-<div class="study-line">{study}<button id="panel-button">Report</button></div>
+<div class="study-line">{study}<span id="ending" role="status"><span data-within="120" hidden>two minutes</span>
+<span data-within="60" hidden>one minute</span></span><button id="panel-button">Report</button></div>
 <div id="stage" data-state="/state" data-viewer-messages="imaging-cds-viewer" data-studies="{study}" data-source="{source}">
 <iframe id="viewer" src="/frame" title="{study}"></iframe>
 <div id="mask" tabindex="-1" hidden><p data-why="session">gone</p><p data-why="refused" hidden>refused</p></div></div>
@@ -46,7 +47,9 @@ def page(ohif_browser: Browser) -> Iterator[Page]:
     app.get("/panel/<study>", endpoint="panel")(lambda study: PANEL.format(study=study))
     app.get("/frame", endpoint="frame")(lambda: FRAME)
     app.get("/frame.js", endpoint="frame_script")(lambda: (FRAME_JS, 200, {"Content-Type": "text/javascript"}))
-    app.get("/state", endpoint="state")(lambda: jsonify(alive=request.cookies.get("gone") != "1"))
+    app.get("/state", endpoint="state")(
+        lambda: jsonify(alive=request.cookies.get("gone") != "1", seconds_left=int(request.cookies.get("left", "3000")))
+    )
     app.get("/refused", endpoint="refused")(lambda: ("This study is not among this patient's", 403))
     with serving(app, free_port_number()) as base:
         opened = ohif_browser.new_page(viewport={"width": 1300, "height": 700})
@@ -122,6 +125,23 @@ def test_the_end_says_why_and_takes_report_and_pictures_away(page: Page) -> None
     assert page.locator("#mask").inner_text() == "refused"
     assert page.locator("#panel").is_hidden()
     assert page.locator("#viewer").get_attribute("src") == "about:blank"
+
+
+def test_the_study_line_says_when_the_session_is_about_to_end(page: Page) -> None:
+    """Only near the end, never in the midst of a session, and still there when another study is shown."""
+    said = []
+    for left in (2000, 121, 100, 40):
+        with page.expect_response("**/state"):
+            page.evaluate(f"document.cookie = 'left={left}; path=/'; document.dispatchEvent(new Event('visibilitychange'))")
+        page.wait_for_timeout(200)
+        said.append(page.locator("#ending").inner_text().strip())
+    page.get_by_role("link", name="Prior").click()
+    page.locator("#words", has_text="Report of 1.2").wait_for()
+    after = page.locator("#ending").inner_text().strip()
+
+    assert said == ["", "", "two minutes", "one minute"]
+    assert after == "one minute"
+    assert page.locator("#mask").is_hidden()
 
 
 def test_nobody_but_the_viewers_frame_is_heard(page: Page) -> None:
