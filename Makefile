@@ -40,9 +40,9 @@ mutants: $(VENV)/.dev
 conformance: $(VENV)/.dev
 	@$(BIN)/python -m tests.conformance
 
-# The pictures that the README shows, by the test that looks at every page.
-pictures: $(VENV)/.dev
-	IMAGING_CDS_PICTURES=1 $(BIN)/python -m pytest tests/browser/test_visual.py -q $(ARGS)
+# Each page at three widths, light and dark; of the list and the viewer with the demo's images.
+pictures: $(VENV)/.dev viewer
+	$(BIN)/python -m pytest tests/browser/pictures.py -q $(ARGS)
 
 # Every text for people, for translators.
 texts: $(VENV)/.dev

@@ -1,30 +1,25 @@
 """Each page at each width, light and dark: nothing runs over the edge, no words are cut, the patient stays in sight.
 
-``make pictures`` (IMAGING_CDS_PICTURES=1) also writes the pictures of docs/pictures that the README shows.
+The pictures of docs/pictures are written by ``make pictures`` (tests/browser/pictures.py).
 """
 
 from __future__ import annotations
 
-import io
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from tests.browser.app_pages import APP_PAGES, a_visit, launched, served_app
-from tests.conftest import CHECKOUT
+from tests.browser.pictures import DEMO_PAGES, LARGEST_PICTURE, LARGEST_SUM, PICTURES, PLAIN_PAGES, SCHEMES, path_of
+from tests.browser.pictures import SIZES as WIDTHS
 
 pytest_plugins = ["tests.browser.chart_fixtures"]
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 SIZES = ((1400, 900), (1225, 692), (800, 600), (390, 844), (320, 256))
 """The last is a page of 1280 × 1024 at 400 %: WCAG 2.2 §1.4.10 asks for no scrolling in two directions there."""
-PICTURES = CHECKOUT / "docs" / "pictures"
-KEPT = {("list-crowded", 1400, "light"), ("list-crowded", 390, "dark"), ("declined", 800, "light")}
-LARGEST_PICTURE = 60_000
 FAULTS = """() => {
   const faults = [];
   const named = (one) => one.outerHTML.slice(0, 120);
@@ -52,16 +47,6 @@ def faults(page: Page) -> list[str]:
     return found
 
 
-def keep(name: str, picture: bytes) -> None:
-    """Writes one picture of the documentation, small enough for a repository."""
-    image = Image.open(io.BytesIO(picture)).convert("RGB")
-    stored = io.BytesIO()
-    image.quantize(48, dither=Image.Dither.NONE).save(stored, "PNG", optimize=True)
-    assert len(stored.getvalue()) < LARGEST_PICTURE, f"{name}: {len(stored.getvalue())} bytes"
-    PICTURES.mkdir(exist_ok=True)
-    (PICTURES / name).write_bytes(stored.getvalue())
-
-
 @pytest.mark.parametrize("name", APP_PAGES)
 def test_a_page_fits_every_window(name: str, tmp_path: Path, chart_browser: Browser) -> None:
     found: dict[str, Any] = {}
@@ -72,8 +57,6 @@ def test_a_page_fits_every_window(name: str, tmp_path: Path, chart_browser: Brow
             for scheme in ("light", "dark"):
                 visit.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
                 found[f"{width} {scheme}"] = faults(visit.page)
-                if os.environ.get("IMAGING_CDS_PICTURES") and (name, width, scheme) in KEPT:
-                    keep(f"{name}-{width}-{scheme}.png", visit.page.screenshot())
 
     assert {look: lines for look, lines in found.items() if lines} == {}
 
@@ -109,10 +92,11 @@ def test_twice_the_text_is_still_readable(tmp_path: Path, chart_browser: Browser
 
 
 def test_the_kept_pictures_are_there_and_small() -> None:
-    for name, width, scheme in KEPT:
-        picture = PICTURES / f"{name}-{width}-{scheme}.png"
+    kept = [path_of(name, width, scheme) for name in (*PLAIN_PAGES, *DEMO_PAGES) for width, _ in WIDTHS for scheme in SCHEMES]
 
-        assert picture.stat().st_size < LARGEST_PICTURE
+    assert sorted(PICTURES.glob("*.png")) == sorted(kept)
+    assert max(path.stat().st_size for path in kept) <= LARGEST_PICTURE
+    assert sum(path.stat().st_size for path in kept) <= LARGEST_SUM
 
 
 def test_a31_an_ehrs_style_is_worn_and_can_be_done_without(tmp_path: Path, chart_browser: Browser) -> None:
