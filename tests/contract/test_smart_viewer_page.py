@@ -107,6 +107,7 @@ def test_group_29_equal_numbers_are_a_quiet_tick(tmp_path: Path) -> None:
     assert page.status_code == 200
     assert "not verified" not in page.text
     assert "✓" in page.text
+    assert 'data-within="120" hidden' in page.text  # the end of the session is told when it is near
     assert len(archive.tokens) == 1
     assert (archive.tokens[0] or "").startswith("Bearer ")
 
