@@ -6,7 +6,7 @@ The shapes are re-typed from public documentation; no vendor's system was ever a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 import jwt
 import pytest
-from flask import request
+from flask import Flask, request
 
 from fhir_imaging.settings import EhrSettings
 from imaging_cds.settings import load
-from tests.conftest import CHECKOUT
+from tests.conftest import CHECKOUT, free_port_number, serving
 from tests.contract.smart_actors import FakeEhr, World, a_world, demo_record, imaging_study
 
 EXAMPLES = CHECKOUT / "docs" / "examples"
@@ -34,8 +34,14 @@ def example(name: str) -> EhrSettings:
 
 @dataclass
 class VendorEhr(FakeEhr):
-    """An EHR with an issuer and habits of a vendor's. ``issuer_path`` is below its own origin here."""
+    """An EHR with an issuer and habits of a vendor's. ``issuer_path`` is below the origin that signs in.
 
+    Sign-in and images are at origins of their own where the example's are; ``asked`` is every request's host and path.
+    """
+
+    sign_in_url: str | None = None
+    images_url: str | None = None
+    asked: list[tuple[str, str]] = field(default_factory=list)
     issuer_path: str = "/auth"
     discovery_issuer_path: str | None = None
     endpoint_refused: bool = False
@@ -43,19 +49,37 @@ class VendorEhr(FakeEhr):
     searches: list[str] = field(default_factory=list)
     known_as: dict[str, Any] = field(default_factory=dict)
 
+    def app(self) -> Flask:
+        app = super().app()
+        app.before_request(lambda: self.asked.append((request.host, request.path)))
+        return app
+
     def settings(self, **changes: Any) -> EhrSettings:
         """The example's settings with this EHR's addresses, which are known only once it listens."""
-        habits = dict(self.known_as)
-        imaging_base = self.fhir_base if habits.pop("serves_images_elsewhere") else None
-        return super().settings(**{**habits, "imaging_base": imaging_base, "issuer_aliases": (self.issuer,), **changes})
+        of_the_place = {
+            "imaging_base": f"{self.images_url}/fhir" if self.images_url else None,
+            "server_origins": (self.sign_in_url,) if self.sign_in_url else (),
+            "issuer_aliases": (self.issuer,),
+        }
+        return super().settings(**{**self.known_as, **of_the_place, **changes})
 
     @property
     def issuer(self) -> str:
-        return f"{self.base_url}{self.issuer_path}"
+        return f"{self.sign_in_url or self.base_url}{self.issuer_path}"
 
     def _configuration(self) -> Any:
-        stated = f"{self.base_url}{self.discovery_issuer_path}" if self.discovery_issuer_path else self.issuer
-        self.smart_configuration = {**self.smart_configuration, "issuer": stated, "capabilities": list(self.bare_capabilities)}
+        stated = (
+            f"{self.sign_in_url or self.base_url}{self.discovery_issuer_path}" if self.discovery_issuer_path else self.issuer
+        )
+        signs_in = self.sign_in_url or self.base_url
+        self.smart_configuration = {
+            "authorization_endpoint": f"{signs_in}/auth/authorize",
+            "token_endpoint": f"{signs_in}/auth/token",
+            "jwks_uri": f"{signs_in}/auth/jwks",
+            **self.smart_configuration,
+            "issuer": stated,
+            "capabilities": list(self.bare_capabilities),
+        }
         return super()._configuration()
 
     def _id_token(self, asked: dict[str, str]) -> str:
@@ -70,15 +94,18 @@ class VendorEhr(FakeEhr):
 
 
 @contextmanager
-def a_site(tmp_path: Path, name: str, ehr: VendorEhr) -> Iterator[World]:
+def a_site(tmp_path: Path, name: str, ehr: VendorEhr, **changes: Any) -> Iterator[World]:
     """The example's settings, with the addresses of the test's EHR in place of the vendor's."""
     known = example(name)
     ehr.client_id = known.client_id
     of_the_place = ("name", "fhir_base", "imaging_base", "server_origins", "issuer_aliases")
-    habits = {one.name: getattr(known, one.name) for one in fields(known) if one.name not in of_the_place}
-    ehr.known_as = {**habits, "serves_images_elsewhere": known.imaging_base is not None}
-    with a_world(tmp_path, ehr=ehr) as world:
-        yield world
+    ehr.known_as = {one.name: getattr(known, one.name) for one in fields(known) if one.name not in of_the_place}
+    with ExitStack() as stack:
+        if known.server_origins:
+            ehr.sign_in_url = stack.enter_context(serving(ehr.app(), free_port_number()))
+        if known.imaging_base:
+            ehr.images_url = stack.enter_context(serving(ehr.app(), free_port_number()))
+        yield stack.enter_context(a_world(tmp_path, ehr=ehr, **changes))
 
 
 def oracle() -> VendorEhr:
@@ -168,15 +195,53 @@ def test_app_a38_oracle_570_seconds_and_no_new_refresh_token(tmp_path: Path) -> 
     assert used == [kept] * 3
 
 
+def hosts_of(ehr: VendorEhr, path: str) -> set[str]:
+    return {host for host, asked in ehr.asked if asked == path}
+
+
+@pytest.mark.parametrize("name", ["oracle-health", "athenahealth"])
+def test_sign_in_and_images_at_origins_of_their_own(tmp_path: Path, name: str) -> None:
+    ehr = SHAPES[name]()
+    with a_site(tmp_path, name, ehr) as world:
+        page = world.clinician.launches(ehr)
+
+    assert page.status_code == 200
+    assert "CT chest" in page.text
+    record, signs_in, images = (urlsplit(url or "").netloc for url in (ehr.base_url, ehr.sign_in_url, ehr.images_url))
+    assert len({record, signs_in, images}) == 3
+    assert hosts_of(ehr, "/auth/authorize") == hosts_of(ehr, "/auth/token") == hosts_of(ehr, "/auth/jwks") == {signs_in}
+    assert hosts_of(ehr, "/fhir/ImagingStudy") == {images}
+    assert hosts_of(ehr, "/fhir/DiagnosticReport") == {record}
+
+
+@pytest.mark.parametrize("name", ["oracle-health", "athenahealth"])
+def test_sign_in_at_another_origin_counts_only_where_the_site_names_it(tmp_path: Path, name: str) -> None:
+    ehr = SHAPES[name]()
+    with a_site(tmp_path, name, ehr, server_origins=()) as world:
+        page = world.clinician.launches(ehr)
+
+    assert page.status_code == 502
+    assert "server_origins" in page.text
+    assert hosts_of(ehr, "/auth/token") == set(), "neither the code nor a token is sent there"
+
+
 def test_oracle_refreshes_are_not_less_than_a_minute_apart(tmp_path: Path) -> None:
+    """Neither a viewer that asks often nor refused tokens renew sooner; a token refused after a minute is renewed."""
     ehr = oracle()
     with a_site(tmp_path, "oracle-health", ehr) as world:
         world.clinician.launches(ehr)
-        for _ in range(10):
-            world.clock.passes(seconds=40)
-            world.clinician.post(f"/s/{world.clinician.session}/token")
+        (kept,) = ehr.live_refresh_tokens
+        token = f"/s/{world.clinician.session}/token"
+        renewed_at = []
+        for second in range(20, 201, 20):
+            world.clock.passes(seconds=20)
+            before = len(ehr.token_requests)
+            assert world.clinician.post(token, json={"refused": True}).status_code == 200
+            assert world.clinician.post(token).status_code == 200
+            ehr.live_refresh_tokens.add(kept)
+            renewed_at += [second] * (len(ehr.token_requests) - before)
 
-    assert [asked["grant_type"] for asked in ehr.token_requests] == ["authorization_code"]
+    assert renewed_at == [60, 120, 180]
 
 
 def test_oracle_errors_offer_their_page_of_information(tmp_path: Path) -> None:
@@ -252,7 +317,7 @@ def test_athena_sends_s256_though_discovery_lists_none_and_prints_the_aud_of_a_r
         page = world.clinician.launches(ehr)
 
     assert ehr.authorizations[0]["code_challenge_method"] == "S256"
-    assert f"<dt>aud</dt><dd><code>{ehr.fhir_base}</code>" in page.text
+    assert f"<dt><code>aud</code></dt><dd><code>{ehr.fhir_base}</code>" in page.text
 
 
 def test_athena_an_issuer_elsewhere_counts_only_where_the_site_names_it(tmp_path: Path) -> None:
