@@ -264,4 +264,4 @@ def test_app_a20_refused_scopes_are_listed_for_the_analyst(world: World) -> None
     page = world.clinician.launches(world.ehr)
 
     assert "patient/ImagingStudy.rs" in page.text
-    assert "asked scopes" in page.text
+    assert "<dt>scopes asked for</dt>" in page.text
