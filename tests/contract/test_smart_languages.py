@@ -7,30 +7,35 @@ from collections.abc import Iterator
 from gettext import NullTranslations
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from fhir_imaging import texts, web
+from smart_app import study_findings, study_list, study_words
 from smart_app.settings import SmartAppSettings
 from tests import texts as collected
 from tests.contract.smart_actors import STUDY_A, STUDY_B, World, a_world, imaging_study
+from tests.contract.test_smart_findings import lung_rads, of_an_ai
 
 OPEN, SHUT = "⟦", "⟧"
-# What the record, the EHR or a table of codes says, and what has no language.
+# What the record and the EHR say, the clinical words that list and cards share, and what has no language.
 DATA = re.compile(
-    r"SYNTHETIC|Alma|DEMO-\d+|CT\b|MR\b|chest|Chest|Part-solid nodule of 8 mm in the right upper lobe\.|UTC|Test EHR|"
-    r"https?:\S+|"
-    r"Esc\b|Enter|F6|iss\b|aud\b|reference|time|reason|fault|error|said|public|imaging-cds|launch\S*|openid|fhirUser|online_access|"
-    r"patient/\S+|unknown-ehr|2\.25\.\d+|[0-9a-f]{16}|demo-a|–|[IVX]{1,3}\b|MRI|PET|XR|US|MG|NM|XA|BD"
+    r"SYNTHETIC|Alma|DEMO-\d+|CT chest( report)?|\b(CT|MR|SR|KO)\b|\bChest\b|ACC-77|MRI of the knee|Dr R\.|Nodule AI 1\.0|"
+    r"Part-solid nodule of 8 mm in the right upper lobe\.|Lung-RADS 4[AB]|refer for further clinical evaluation|"
+    r"UTC|Test EHR|https?:\S+|imaging-cds|2\.25\.\d+|demo-a"
 )
 ATTRIBUTES = ("aria-label", "title", "placeholder", "alt")
 
 
+KNOWN = {message for _, message in collected.messages() if isinstance(message, str)}
+
+
 class Pseudo(NullTranslations):
-    """A language that says the same between brackets."""
+    """A language that says the same between brackets, as far as translators were given it."""
 
     def gettext(self, message: str) -> str:
-        return f"{OPEN}{message}{SHUT}"
+        return f"{OPEN}{message}{SHUT}" if message in KNOWN else message
 
     def ngettext(self, one: str, many: str, number: int) -> str:
         return f"{OPEN}{one if number == 1 else many}{SHUT}"
@@ -73,10 +78,23 @@ def english_again() -> Iterator[None]:
     texts.speak(texts.SOURCE_LANGUAGE, NullTranslations())
 
 
+def rich_record(world: World) -> None:
+    """An accession number, objects beside the images, an entry that is no study, a finding and an AI's beside it."""
+    beside = [{"code": "CT"}, {"code": "SR"}, {"code": "KO"}]
+    series = [{"uid": "2.25.1001.1", "modality": {"code": "CT"}}, {"uid": "2.25.1001.2", "modality": {"code": "SR"}}]
+    accession = {"type": {"coding": [{"code": "ACSN"}]}, "value": "ACC-77"}
+    study = imaging_study(modality=beside, series=series)
+    study["identifier"].append(accession)
+    broken = imaging_study(study_id="odd", identifier=[], started="2024-02-03", description="MRI of the knee")
+    world.ehr.fhir["ImagingStudy"] = [study, broken]
+    world.ehr.fhir["Observation"] = [lung_rads("4B"), {**of_an_ai("4A"), "id": "of-ai"}]
+
+
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(texts, "catalogue", lambda language, directory: Pseudo())
     with a_world(tmp_path) as made:
+        rich_record(made)
         web.install(made.app.flask, [])
         yield made
 
@@ -114,7 +132,22 @@ def test_every_word_of_the_list_comes_from_the_catalogue(world: World, by: str) 
     page = world.clinician.get(f"/s/{world.clinician.session}/studies?by={by}")
 
     assert page.status_code == 200
+    for shown in ("ACC-77", "key objects", "MRI of the knee", "Lung-RADS 4B", "nobody has signed it"):
+        assert shown in page.text, "the record holds what is looked at"
     assert bare(page.text) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "words"), [(study_list, "Accession"), (study_words, "key objects"), (study_findings, "nobody has signed it")]
+)
+def test_a_word_that_is_not_marked_is_found(
+    world: World, monkeypatch: pytest.MonkeyPatch, module: ModuleType, words: str
+) -> None:
+    monkeypatch.setattr(module, "gettext", lambda message: message)
+    monkeypatch.setattr(module, "ngettext", lambda one, many, number: many, raising=False)
+    page = world.clinician.launches(world.ehr)
+
+    assert any(words in said for said in bare(page.text))
 
 
 def test_every_word_about_what_is_missing_comes_from_the_catalogue(world: World) -> None:
