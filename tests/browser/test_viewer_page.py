@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Frame, Page, expect
 
+from ehr_sandbox.demo_marks import KEY_IMAGE_SLICES, KEY_IMAGE_TEXT
+from ehr_sandbox.demo_sr import ALGORITHM_NAME
 from ehr_sandbox.demo_study import nodule_mark
 from ehr_sandbox.patients import alma
 from tests.browser.demo_stack import Demo, Wire, clinician
-from tests.browser.ohif_pixels import wait_for_picture
+from tests.browser.ohif_pixels import ViewportPicture, wait_for_picture
 
 pytest_plugins = ["tests.browser.demo_fixtures"]
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -92,6 +94,58 @@ def test_the_report_stands_beside_the_images_and_leads_to_slice_and_prior(demo: 
     assert "beside" in line
     assert alone == [CURRENT]
     assert is_same
+
+
+def is_drawn(instance: str) -> Callable[[ViewportPicture], bool]:
+    return lambda picture: picture.sop_instance_uid == instance and not picture.is_empty
+
+
+def test_key_images_and_segments_of_the_panel_lead_to_their_slices(demo: Demo, browser: Browser) -> None:
+    """The demo's own key object selection and segmentation, clicked in the panel of the running viewer."""
+    with at_almas_images(demo, browser) as (_, _, page, frame):
+        objects = page.locator("#key-objects > ul > li")
+        reached: dict[str, list[str]] = {}
+        for title in (KEY_IMAGE_TEXT, ALGORITHM_NAME):
+            links = objects.filter(has_text=title).locator("a[data-jump]")
+            links.first.wait_for()
+            for link in links.all():
+                wanted = link.get_attribute("data-instance") or ""
+                frame.evaluate("window.commandsManager.runCommand('firstImage')")
+                wait_for_picture(frame, until=lambda one: one.slice_index == 0)
+                link.click()
+                wait_for_picture(frame, until=is_drawn(wanted))
+                reached.setdefault(title, []).append(wanted)
+        is_same = frame.evaluate("window.isTheFirstDocument === true")
+
+    assert len(set(reached[KEY_IMAGE_TEXT])) == len(KEY_IMAGE_SLICES)
+    assert reached[ALGORITHM_NAME]
+    assert is_same
+
+
+def test_keys_of_the_help_work_in_the_images(demo: Demo, browser: Browser) -> None:
+    """Invert, mirror, a CT window and Space, which takes brightness and position back; the keys of images follow each other."""
+    look = """() => { const { viewport } = window.cornerstone.getEnabledElements()[0];
+        const { invert, voiRange } = viewport.getProperties();
+        return { invert, mirrored: viewport.getCamera().flipHorizontal, window: [voiRange.lower, voiRange.upper],
+                 slice: viewport.getCurrentImageIdIndex() }; }"""
+
+    with at_almas_images(demo, browser) as (_, _, page, frame):
+        frame.locator(".cornerstone-viewport-element, .cornerstone-viewport").first.hover()
+        page.locator("#viewer").focus()
+        seen = [frame.evaluate(look)]
+        for key in ("i", "h", "1", "2", "1", "Space", "End", "Home", "ArrowDown"):
+            page.keyboard.press(key)
+            page.wait_for_timeout(1000)
+            seen.append(frame.evaluate(look))
+    first, inverted, mirrored, soft, lung, again, reset, last, home, second = seen
+
+    assert (first["invert"], inverted["invert"]) == (False, True)
+    assert (first["mirrored"], mirrored["mirrored"]) == (False, True)
+    assert lung["window"] == pytest.approx([-1350, 150], abs=2)
+    assert soft["window"] == again["window"] == pytest.approx([-160, 240], abs=2)
+    assert (reset["invert"], reset["mirrored"], reset["window"]) == (False, False, first["window"])
+    assert last["slice"] > first["slice"]
+    assert (home["slice"], second["slice"]) == (0, 1)
 
 
 def test_the_archives_person_is_the_patient_and_a_tick_says_so(demo: Demo, browser: Browser) -> None:
