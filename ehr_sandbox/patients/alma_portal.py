@@ -5,6 +5,7 @@
 - 1 day ago: a preliminary report on this year's CT about the coronary arteries. Nobody has signed it, so no patient sees it.
 """
 
+from base64 import b64encode
 from datetime import time, timedelta
 
 from ehr_sandbox.demo_study import CHEST, DemoCt, uid_of
@@ -19,6 +20,7 @@ AVAILABILITY = "https://imaging-cds.example/fhir/StructureDefinition/instance-av
 """R4 has no element for it; DICOM's word (0008,0056) stands in an extension."""
 
 _RADIOGRAPH_TEXT = "CHEST RADIOGRAPH PA\n\nLungs clear. Heart not enlarged. No effusion.\n\nImpression: Normal chest.\n"
+_DICTATED = "Dictated, not signed: moderate calcification of the coronary arteries."
 
 
 def portal_resources(chart: Chart, current: DemoCt) -> list[Json]:
@@ -83,6 +85,7 @@ def _radiograph_report(chart: Chart, study: Json) -> Json:
         "resultsInterpreter": [RADIOLOGIST],
         "imagingStudy": [reference(f"ImagingStudy/{RADIOGRAPH_KEY}")],
         "conclusion": _RADIOGRAPH_TEXT.rpartition("Impression: ")[2].strip(),
+        "presentedForm": [_as_text(_RADIOGRAPH_TEXT)],
     }
 
 
@@ -101,5 +104,10 @@ def _unsigned_report(chart: Chart, current: DemoCt) -> Json:
         "issued": dictated.isoformat(),
         "performer": [ORGANIZATION],
         "imagingStudy": [reference(f"ImagingStudy/{current.key}")],
-        "conclusion": "Dictated, not signed: moderate calcification of the coronary arteries.",
+        "conclusion": _DICTATED,
+        "presentedForm": [_as_text(_DICTATED)],
     }
+
+
+def _as_text(words: str) -> Json:
+    return {"contentType": "text/plain; charset=utf-8", "data": b64encode(words.encode()).decode()}

@@ -134,7 +134,7 @@ def in_http_date(seconds: int) -> str:
     return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
 
 
-@pytest.mark.parametrize("retry_after", ["1", "0", "1.5", "soon", "", "-3", "999999", "date"])
+@pytest.mark.parametrize("retry_after", ["1", "0", "1.5", "soon", "", "-3", "9" * 6, "date"])
 def test_s11_a_study_search_that_is_busy_once_is_asked_again_whatever_retry_after_says(
     hospital: Hospital, retry_after: str
 ) -> None:

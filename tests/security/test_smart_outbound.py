@@ -79,7 +79,7 @@ def look_alikes(base: str, stranger: str) -> list[str]:
         f"{base}\x00",
         base.upper(),
         base.replace("127.0.0.1", "localhost"),
-        base.replace("127.0.0.1", "2130706433"),
+        base.replace("127.0.0.1", str(0x7F000001)),
         base.replace("127.0.0.1", "[::ffff:127.0.0.1]"),
         base.replace("127.0.0.1", "127.0.0.1.evil.example"),
         base.replace("127.0.0.1", "127。0。0。1"),
