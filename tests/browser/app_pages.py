@@ -6,6 +6,7 @@ Images are not part of it: no viewer is installed here, so the frame of the view
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -62,11 +63,12 @@ class ServedApp:
     url: str
     ehr: BrowserEhr
     app: SmartApp
+    launches: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def launch_url(self) -> str:
-        """An EHR launch of patient A."""
-        return f"{self.url}/launch?{urlencode({'iss': self.ehr.fhir_base, 'launch': 'launch-1'})}"
+        """An EHR launch of patient A, a fresh one each time it is asked for, as EHRs make them."""
+        return f"{self.url}/launch?{urlencode({'iss': self.ehr.fhir_base, 'launch': f'launch-{next(self.launches)}'})}"
 
 
 @contextmanager

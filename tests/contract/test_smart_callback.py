@@ -96,7 +96,7 @@ def test_app_a20_busy_twice_is_explained(world: World) -> None:
         ("account_selection_required", "could not sign you in"),
         ("consent_required", "declined"),
         ("server_error", "does not answer"),
-        ("invalid_request", "answered with an error"),
+        ("invalid_request", "refused what this application asked for"),
     ],
 )
 def test_app_a20_errors_of_openid_connect_have_pages_too(world: World, error: str, words: str) -> None:
