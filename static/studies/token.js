@@ -1,4 +1,6 @@
 // The launch's access token for the list's small pictures: in memory only, asked for when the first picture is wanted.
+import { requestToken } from "../viewer/token_request.js";
+
 export class ListToken {
   #path;
   #token = null;
@@ -37,14 +39,7 @@ export class ListToken {
 
   async #fetchToken(wasRefused) {
     try {
-      const response = await fetch(this.#path, {
-        method: "POST",
-        credentials: "same-origin",
-        cache: "no-store",
-        redirect: "error",
-        headers: { Accept: "application/json", "Content-Type": "application/json" },
-        body: JSON.stringify({ refused: wasRefused }),
-      });
+      const response = await requestToken(this.#path, wasRefused);
       if (!response.ok) throw new Error(`HTTP ${response.status}`);
       const { access_token, expires_in } = await response.json();
       this.#token = access_token;

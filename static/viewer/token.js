@@ -1,5 +1,7 @@
 // Holds the launch's access token in memory, and nowhere else: fetched by a same-origin POST, renewed at four fifths of
 // its life and on demand, wiped when the session ends.
+import { requestToken } from "./token_request.js";
+
 const RENEW_AT = 0.8;
 const RETRY_DELAYS_MS = [1000, 3000, 9000];
 const REPEAT_AFTER_MS = 10000;
@@ -84,14 +86,7 @@ export class TokenKeeper {
   // The server's answer, "gone" when the session is over, null when asking again may help.
   async #ask(wasRefused) {
     try {
-      const response = await fetch(this.#tokenPath, {
-        method: "POST",
-        credentials: "same-origin",
-        cache: "no-store",
-        redirect: "error",
-        headers: { Accept: "application/json", "Content-Type": "application/json" },
-        body: JSON.stringify({ refused: wasRefused }),
-      });
+      const response = await requestToken(this.#tokenPath, wasRefused);
       if (SESSION_GONE.has(response.status)) return "gone";
       if (!response.ok) return null;
       const { access_token, expires_in } = await response.json();

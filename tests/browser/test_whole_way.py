@@ -11,7 +11,7 @@ import math
 
 import pytest
 from flask import Flask, make_response, request
-from playwright.sync_api import Browser, Frame, Page
+from playwright.sync_api import Browser, Frame, Page, expect
 
 from ehr_sandbox.demo_study import NoduleMark, nodule_mark
 from ehr_sandbox.patients import alma, bruno, clara
@@ -133,7 +133,7 @@ def test_every_patients_study_draws_in_a_new_window(demo: Demo, browser: Browser
         app = opened.value
         app.wait_for_url("**/s/*/studies")
         row = app.locator("li.study").first
-        assert "CT" in row.inner_text()
+        expect(row).to_contain_text("CT")
         row.get_by_role("link", name="Open images").click()
         viewer = viewer_frame(app)
         wait_for_picture(viewer, until=lambda one: not one.is_empty)
