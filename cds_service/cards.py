@@ -24,6 +24,7 @@ _TOPIC_OF = {
     Kind.ASSESSMENT: ("imaging-follow-up", "Follow-up of an imaging finding"),
     Kind.TEXT: ("imaging-follow-up", "Follow-up of an imaging finding"),
 }
+_KEY_SERIES_LABEL = {"KO": "Open the key images", "SR": "Open the measurements", "SEG": "Open the segmentation"}
 ORDERING_USERS = frozenset({"Practitioner", "PractitionerRole"})
 
 
@@ -82,10 +83,12 @@ def _links(guidance: Guidance, context: CardContext) -> list[dict[str, str]]:
     if study is None:
         return []
     links = image_links([(study, "")], context)
-    if selection is not None:
-        launch = f"{context.app_url}/launch"
-        slice_link = {"label": "Open the AI result's slice", "url": launch, "type": "smart", "appContext": selection.path}
-        links.insert(1, slice_link)
+    launch = f"{context.app_url}/launch"
+    within = [("Open the AI result's slice", selection.path)] if selection else []
+    marked = guidance.study.key_series if guidance.study else ()
+    # Measurements of a series are the AI's own where its slice is linked already.
+    within += [(_KEY_SERIES_LABEL[one.modality], one.path(study)) for one in marked if one.modality != "SR" or not selection]
+    links[1:1] = [{"label": label, "url": launch, "type": "smart", "appContext": path} for label, path in within]
     return links
 
 

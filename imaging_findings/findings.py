@@ -105,6 +105,18 @@ class ImageSelection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeySeries:
+    """A series that holds no pictures but points at some of its study; ``modality`` is KO (key images), SR or SEG."""
+
+    modality: str
+    series_instance_uid: str
+
+    def path(self, study: StudyInstanceUID) -> str:
+        """The PS3.18 resource path, which names the series to a viewer."""
+        return f"studies/{study}/series/{self.series_instance_uid}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
     """What the reader coded as follow-up (DCM 111053, 111054, 111055); at least one of the three."""
 

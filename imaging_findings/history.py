@@ -13,7 +13,8 @@ from fhir_imaging.uids import StudyInstanceUID
 from imaging_findings import codes
 from imaging_findings.codes import Code
 from imaging_findings.coverage import is_only_said, is_pet
-from imaging_findings.findings import Author, Finding, Kind, Problem
+from imaging_findings.findings import Author, Finding, KeySeries, Kind, Problem
+from imaging_findings.image_selection import key_series
 from imaging_findings.modalities import family_of
 from imaging_findings.observations import SIGNED, reference_of, relative_reference
 from imaging_findings.organs import NO_NAMES, StudyNames
@@ -61,6 +62,8 @@ class StudyFacts:
     """Whether only words name its regions, and not one region alone: it then informs and ends nothing (Gc)."""
     procedure: str = ""
     """The names of an intervention and its description; empty for all else."""
+    key_series: tuple[KeySeries, ...] = ()
+    """Its series that point at pictures of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +155,7 @@ def read_study_facts(resource: Mapping[str, Any], site: SiteStudies | None = Non
         names=kind.names,
         is_only_said=is_only_said(kind, described),
         procedure=_procedure(procedures, described, site) if kind.is_intervention else "",
+        key_series=key_series(resource),
     )
 
 

@@ -21,6 +21,7 @@ class ViewerPage {
   #panel;
   #stopping = new AbortController();
   #asked = null;
+  #sought = null;
   #endsAt = Infinity;
   #isReady;
 
@@ -40,8 +41,7 @@ class ViewerPage {
     this.#root.addEventListener("submit", (event) => void this.#openWindow(event), { signal });
     window.addEventListener("popstate", () => void this.#follow(location.href, { isBack: true }), { signal });
     this.#panel.start();
-    // A viewer that was there first has said already that it is ready.
-    this.send({ type: "contents" });
+    this.#seek();
     this.#poll();
   }
 
@@ -59,7 +59,7 @@ class ViewerPage {
       this.#part(wanted).replaceWith(document.importNode(page.querySelector(wanted), true));
     }
     const [mine, theirs] = [this.#stage, page.querySelector("#stage")];
-    for (const name of ["studies", "source"]) mine.dataset[name] = theirs.dataset[name];
+    for (const name of ["studies", "source", "series"]) mine.dataset[name] = theirs.dataset[name];
     this.#frame.title = page.querySelector("#viewer").title;
     document.title = page.title;
     this.#sayEnding();
@@ -91,7 +91,24 @@ class ViewerPage {
     // What cannot be shown in the running viewer is asked for as a page, once.
     if (data.event === "failed" && this.#asked && !this.#hasEnded) location.assign(this.#asked);
     if (data.event === "leave-images") this.#moveOn(data.isBackwards ? -1 : 1, 1);
-    if (data.event === "contents") this.#panel.showContents(data.study, data.objects);
+    if (data.event === "contents") this.#showContents(data.study, data.objects);
+  }
+
+  // A card or a chart may lead to a series without pictures of its own: key images, measurements, a segmentation.
+  #seek() {
+    this.#sought = this.#stage.dataset.series || null;
+    // A viewer that was there first has told already what it is asked for here.
+    this.send({ type: "contents" });
+  }
+
+  #showContents(study, objects) {
+    this.#panel.showContents(study, objects);
+    const { items = [] } = objects.find(({ series }) => series === this.#sought) ?? {};
+    const placed = items.find(({ instance }) => instance);
+    if (!placed) return;
+    this.#sought = null;
+    const { study: shown, series, instance } = placed;
+    this.send({ type: "jump", study: shown, series, instance });
   }
 
   #end(reason) {
@@ -171,6 +188,7 @@ class ViewerPage {
     const dataSource = this.#stage.dataset.source || undefined;
     const type = this.#shown.length === 2 ? "compare" : "open";
     this.send({ type, studies: this.#shown, dataSource, series, instance });
+    this.#seek();
     this.#frame.focus();
   }
 

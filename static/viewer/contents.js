@@ -1,5 +1,5 @@
 // Tells the page around the viewer what the shown studies hold beside their pictures, as soon as their metadata is there:
-// { event: "contents", study, objects }. Nothing is asked of the archive for it that the viewer did not ask already.
+// { event: "contents", study, objects }; each object says its own series. Nothing is asked of the archive for it that the viewer did not ask already.
 import { imageAt, readKeyObject } from "./key_objects.js";
 
 const NOT_PICTURES = new Set(["SR", "KO", "SEG", "PR", "DOC"]);

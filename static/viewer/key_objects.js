@@ -1,7 +1,7 @@
 // What a study holds beside its pictures, as lists of items that each lead to one picture: key object selections,
 // measurement reports and segmentations. Pure: works on metadata that OHIF has naturalised.
 //
-// An object is { kind: "KO" | "SR" | "SEG", uid, title, author, isUnsigned, items }; an item is { label, values, place }, where
+// An object is { kind: "KO" | "SR" | "SEG", series, title, author, isUnsigned, items }; an item is { label, values, place }, where
 // `place` is { sop }, or { frameOfReference, point } in mm, or null where the object does not say.
 // Spec: PS3.3 C.17.6 (KO), C.8.20 (SEG); PS3.16 TID 2010, TID 1500.
 import { items, meaningOf, nameOf, personName, textOf } from "./dicom_items.js";
@@ -26,7 +26,7 @@ function keyImages(instance) {
   const words = textOf(content, KEY_OBJECT_DESCRIPTION);
   return {
     kind: "KO",
-    uid: instance.SOPInstanceUID,
+    series: instance.SeriesInstanceUID,
     title: [meaningOf(instance.ConceptNameCodeSequence), words].filter(Boolean).join(": "),
     author: personName(observerOf(content)),
     isUnsigned: false,
@@ -46,7 +46,7 @@ function observerOf(content) {
 function measurementReport(instance, report) {
   return {
     kind: "SR",
-    uid: instance.SOPInstanceUID,
+    series: instance.SeriesInstanceUID,
     title: instance.SeriesDescription || meaningOf(instance.ConceptNameCodeSequence),
     author: report.author,
     isUnsigned: report.isByDevice && !report.isVerified,
@@ -75,7 +75,7 @@ function segmentation(instance) {
   const segments = items(instance.SegmentSequence);
   return {
     kind: "SEG",
-    uid: instance.SOPInstanceUID,
+    series: instance.SeriesInstanceUID,
     title: instance.SeriesDescription || instance.ContentLabel || "",
     author: personName(instance.ContentCreatorName) || algorithmOf(segments),
     // A segmentation carries no signature; what a person did not draw, nobody has signed.

@@ -119,6 +119,23 @@ def test_from_the_card_to_the_nodule_inside_the_charts_frame(demo: Demo, browser
         assert any(one["action"] == "study-opened" and one["outcome"] == "allowed" for one in opened)
 
 
+@pytest.mark.parametrize("label", ["Open the key images", "Open the segmentation"])
+def test_from_the_card_to_the_slice_of_key_images_and_segmentation(demo: Demo, browser: Browser, label: str) -> None:
+    """Issue 4: the card's link names a series without pictures; the viewer comes up at the first slice it points at."""
+    mark = nodule_mark(alma.CURRENT)
+    with clinician(browser, demo) as (context, wire):
+        page = context.new_page()
+        open_chart(page, demo, "Alma")
+        click_launch(page, label)
+        frame = viewer_frame(page)
+        picture = wait_for_picture(
+            frame, until=lambda one: one.sop_instance_uid == mark.sop_instance_uid and shows_a_chest(one)
+        )
+
+        assert_nodule_at_its_place(picture, mark)
+        wire.assert_the_token_was_kept_safe([page])
+
+
 @pytest.mark.parametrize("patient", PATIENTS)
 def test_every_patients_study_draws_in_a_new_window(demo: Demo, browser: Browser, patient: str) -> None:
     """Uncompressed, JPEG 2000 and JPEG-LS: the same assertions on pixels, with the Content-Security-Policy on (DESIGN §5)."""
