@@ -33,6 +33,9 @@ from smart_app.study_search import FoundStudies
 from smart_app.study_words import MODALITY_WORDS, counted, date_words, derived_words, time_words
 
 _UNDATED = "Undated"
+_YEARS = range(1900, 2201)
+"""Of which a study can be; any other year is a slip or a placeholder, and counts as no date."""
+_NO_DATE = float("-inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +209,7 @@ def _row(study: ImagingStudy, kind: StudyKind, images: StudyImages, reports: tup
     return StudyRow(
         study_instance_uid=study.study_instance_uid,
         resource_id=study.resource_id,
-        year=str(study.started.year) if study.started else _UNDATED,
+        year=str(study.started.year) if study.started and sort_key != _NO_DATE else _UNDATED,
         sort_key=sort_key,
         started=_in_utc(sort_key),
         date=date_words(study.started_text, study.started),
@@ -262,11 +265,11 @@ def _details(study: ImagingStudy) -> tuple[str, ...]:
 
 
 def _sort_key(started: datetime | None) -> float:
-    """A bare date sorts as its midnight UTC; an undated study comes last."""
-    if started is None:
-        return float("-inf")
+    """A bare date sorts as its midnight UTC; a study without a date, or of a year that none is of, comes last."""
+    if started is None or started.year not in _YEARS:
+        return _NO_DATE
     return (started if started.tzinfo else started.replace(tzinfo=UTC)).timestamp()
 
 
 def _in_utc(sort_key: float) -> str:
-    return "" if sort_key == float("-inf") else f"{datetime.fromtimestamp(sort_key, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return "" if sort_key == _NO_DATE else f"{datetime.fromtimestamp(sort_key, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -11,7 +11,7 @@ import pytest
 from flask import Response
 
 from smart_app.imaging_base import APP_LAUNCH_MODE
-from tests.contract.smart_actors import FakeEhr, World, a_world, busy, demo_record, imaging_study, wado_endpoint
+from tests.contract.smart_actors import STUDY_A, FakeEhr, World, a_world, busy, demo_record, imaging_study, wado_endpoint
 
 
 @pytest.fixture
@@ -242,6 +242,22 @@ def test_a_second_image_server_is_a_second_source_of_the_viewer(tmp_path: Path) 
     assert f"{base}/ohif/viewer?StudyInstanceUIDs=2.25.1001" in first.text
     assert f"{base}/ohif/viewer/images-2?StudyInstanceUIDs=2.25.5" in other.text
     assert "https://pacs.example/dicom-web" in config.text
+
+
+@pytest.mark.parametrize("started", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
+def test_a_study_of_an_impossible_year_takes_no_page_down(world: World, started: str) -> None:
+    """Neither the list nor its stream, the viewer's page or its panel, nor a question of another application."""
+    world.ehr.fhir["ImagingStudy"].append(imaging_study("2.25.5", study_id="s5", started=started))
+    page = world.clinician.launches(world.ehr)
+    base = f"/s/{world.clinician.session}"
+    asked = "requestType=PATIENT&patientID=DEMO-1001^^^https://imaging-cds.example/demo/mrn&lowerDateTime=2020-01-01"
+    paths = ("studies/stream", "viewer/2.25.5", f"studies/{STUDY_A}/panel", f"IHEInvokeImageDisplay?{asked}")
+    answers = [page, *(world.clinician.get(f"{base}/{path}") for path in paths)]
+    texts = [one.text for one in answers]
+
+    assert [one.status_code for one in answers] == [200] * 5
+    assert '"kind":"failed"' not in texts[1]
+    assert f" {int(started[:4])}</span>" in texts[0]
 
 
 def test_an_unreadable_study_is_a_readable_row(world: World) -> None:

@@ -59,6 +59,26 @@ def test_newest_first_grouped_by_year_undated_last() -> None:
     assert [year for year, _ in studies.years] == ["2026", "2024", "Undated"]
 
 
+@pytest.mark.parametrize(
+    "started",
+    [
+        "0001-01-01T00:00:00+01:00",
+        "9999-12-31T23:59:59-01:00",
+        "0001-01-01",
+        "9999-12-31",
+        "1899-12-31",
+        "2201-01-01T00:00:00Z",
+    ],
+)
+def test_a_year_that_no_study_is_of_counts_as_undated_and_is_quoted(started: str) -> None:
+    studies = the_list(a_study("1.1", started=started), a_study("1.2"))
+
+    assert [row.study_instance_uid for row in studies.rows] == ["1.2", "1.1"]
+    odd = studies.rows[1]
+    assert (odd.started, odd.year, odd.sort_key) == ("", "Undated", float("-inf"))
+    assert str(int(started[:4])) in odd.date
+
+
 def test_a_year_is_one_group_whatever_the_zones() -> None:
     """1 January 2026 in Hanoi is still 2025 in UTC, and later than a study of 31 December in New York is not."""
     studies = the_list(
