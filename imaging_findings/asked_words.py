@@ -16,7 +16,7 @@ _NONE_ASKED = re.compile(
     rf"\bno\s+(?:{_KINDS}\s+)*{_THING}(?:\s+(?:imaging|ct|examinations?|studies|scans?))?"
     rf"(?:\s*[.;!]?\s*$|\s+(?:(?:is|are)\s+)?{_ASKED}\b)"
     rf"|\b{_THING}(?:\s+(?:imaging|ct|examinations?|studies|scans?))?\s+(?:is|are)\s+not\s+{_ASKED}\b"
-    rf"|\b(?:not|n.t)\s+(?:need|require|warrant)\s+(?:any\s+)?(?:{_KINDS}\s+)*{_THING}\b",
+    rf"|(?:\bnot|n['’]t)\s+(?:need|require|warrant)\s+(?:any\s+)?(?:{_KINDS}\s+)*{_THING}\b",
     re.IGNORECASE,
 )
 _CONDITION = re.compile(

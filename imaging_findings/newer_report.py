@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from imaging_findings.asked_words import IN_LUNG, asks_for_none, has_condition, is_about_another
+from imaging_findings.clauses import clauses_of
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding
 from imaging_findings.history import ReportFacts, StudyFacts
@@ -36,7 +37,11 @@ _STABLE = re.compile(
     r"\b(?:stable|stability|unchanged|no (?:significant |interval )*(?:change|growth)|not (?:changed|grown|enlarged))\b",
     re.IGNORECASE,
 )
-_DENIED = re.compile(r"\b(?:no|not|without|never|unresolved|incomplete\w*|partial\w*|n.t)\b", re.IGNORECASE)
+_DENIED = re.compile(r"\b(?:no|not|cannot|without|never|unresolved|incomplete\w*|partial\w*)\b|n['’]t\b", re.IGNORECASE)
+# "Malignancy cannot be excluded, recommend biopsy" denies no advice.
+_NOT_EXCLUDED = re.compile(
+    r"(?:\bnot|\bcannot|n['’]t)\s+(?:be\s+)?(?:entirely\s+|completely\s+)?(?:excluded?|ruled? out)\b", re.IGNORECASE
+)
 _NO_LONGER = re.compile(r"\bno longer\b", re.IGNORECASE)
 
 
@@ -121,21 +126,26 @@ def _says_what_follows(sentence: str, finding: Finding) -> bool:
         return False
     if intervals_ahead(sentence):
         return True
-    return bool(_ADVISES.search(sentence) and _EXAMINATION.search(sentence)) and _DENIED.search(sentence) is None
+    if _ADVISES.search(sentence) is None or _EXAMINATION.search(sentence) is None:
+        return False
+    return _DENIED.search(_NOT_EXCLUDED.sub("", sentence)) is None
 
 
 def _says_resolved(sentence: str) -> bool:
-    return (
-        _RESOLVED.search(sentence) is not None
-        and _NODULE.search(sentence) is not None
-        and _DENIED.search(_NO_LONGER.sub("", sentence)) is None
-        and not has_condition(sentence)
-    )
+    if _RESOLVED.search(sentence) is None or has_condition(sentence):
+        return False
+    return any(_RESOLVED.search(one) and _DENIED.search(_NO_LONGER.sub("", one)) is None for one in _of_nodule(sentence))
 
 
 def _says_grown(sentence: str) -> bool:
-    is_told = _GROWN.search(sentence) is not None and _NODULE.search(sentence) is not None
-    return is_told and _DENIED.search(sentence) is None
+    if _GROWN.search(sentence) is None:
+        return False
+    return any(_GROWN.search(one) and _DENIED.search(one) is None for one in _of_nodule(sentence))
+
+
+def _of_nodule(sentence: str) -> list[str]:
+    """The clauses that name the nodule: "the effusion has resolved and the nodule is unchanged" says nothing else of it."""
+    return [one for one in clauses_of(sentence, _NODULE) if _NODULE.search(one)]
 
 
 def _says_stable(sentence: str) -> bool:

@@ -200,7 +200,12 @@ def test_l3_a_ct_two_days_later_does_not_end_a_lung_rads_3() -> None:
         ("If stable at 24 months, no follow-up is needed.", "its report says what follows"),
         ("Consider biopsy of the nodule.", "its report says what follows"),
         ("Recommend PET/CT.", "its report says what follows"),
+        ("Malignancy cannot be excluded, recommend biopsy of the nodule.", "its report says what follows"),
         ("The nodule has grown to 10 mm.", "its report tells of growth or of something new, and decides"),
+        ("The nodule, previously 7 mm, has grown to 10 mm.", "its report tells of growth or of something new, and decides"),
+        ("7 mm nodule with interval growth.", "its report tells of growth or of something new, and decides"),
+        ("No effusion; the nodule has grown.", "its report tells of growth or of something new, and decides"),
+        ("The nodule has resolved with no scar.", "its report says that it has resolved"),
         ("Lung-RADS 2.", "its report states a category of its own"),
     ],
 )
@@ -225,13 +230,34 @@ def test_ga_the_newer_report_rules(finding: Resource, conclusion: str, why: str)
         "New rib fracture on this CT.",
         "Suggest echocardiogram in 3 months.",
         "The nodule has not resolved.",
+        "The nodule hasn't resolved.",
+        "The nodule hasn’t grown.",
+        "The nodule cannot be said to have grown.",
+        "The effusion has resolved and the 7 mm nodule is unchanged.",
+        "Stable 7 mm nodule; new small pleural effusion.",
+        "Stable 7 mm nodule, with increasing atelectasis.",
+        "Resolution of the effusion with an unchanged nodule.",
+        "Stable nodule with increase of the effusion.",
+        "No effusion, adenopathy, or new nodule is seen.",
+        "No consolidation and new nodules.",
+        "The nodule has grown, not significantly.",
+        "The nodule has resolved, only partially.",
     ],
 )
 def test_ga_a_report_that_says_nothing_of_what_follows_does_not_rule(conclusion: str) -> None:
     assert told(on_day("2024-09-02", F2, studies=("2024-09-01",), reports=[read("2024-09-01", conclusion)])).followed
 
 
-@pytest.mark.parametrize("conclusion", ["Stable 7 mm nodule.", "No change of the nodule.", "The nodule is unchanged."])
+@pytest.mark.parametrize(
+    "conclusion",
+    [
+        "Stable 7 mm nodule.",
+        "No change of the nodule.",
+        "The nodule is unchanged.",
+        "The effusion has resolved and the 7 mm nodule is unchanged.",
+        "Stable 7 mm nodule; new small pleural effusion.",
+    ],
+)
 def test_x4_stability_weakens_the_next_step(conclusion: str) -> None:
     """X4, F2: the date stays and may pass, but it is no warning; the sentence is quoted."""
     guidance = told(on_day("2026-01-16", F2, studies=("2024-09-01",), reports=[read("2024-09-01", conclusion)]))

@@ -31,6 +31,8 @@ def reported(words: str, finding: Mapping[str, Any] | None = None) -> Guidance:
         "No follow-up.",
         "Follow-up imaging is not necessary.",
         "The nodule does not require further follow-up.",
+        "The nodule doesn't require further follow-up.",
+        "These nodules don’t need any follow-up imaging.",
     ],
 )
 def test_ga_a_report_that_asks_for_no_follow_up_is_not_overruled_by_the_table(words: str) -> None:
