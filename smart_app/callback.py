@@ -9,13 +9,13 @@ import hmac
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from werkzeug.datastructures import MultiDict
 
 from fhir_imaging.clients.smart_metadata import SmartMetadata
 from fhir_imaging.errors import UpstreamError
-from fhir_imaging.settings import EhrSettings
+from fhir_imaging.settings import EhrSettings, origin_of
 from fhir_imaging.tolerant import text
 from smart_app.active_session import ActiveSession
 from smart_app.explanations import ExplainedRefusal, Reason
@@ -268,5 +268,10 @@ def _bounded(facts: dict[str, str]) -> dict[str, str]:
 
 def _web_address(uri: str | None) -> str | None:
     """A link that may be offered, never followed by us: http(s) only."""
-    parts = urlsplit(uri) if uri and len(uri) < 2000 else None
-    return uri if parts is not None and parts.scheme in ("http", "https") and parts.hostname else None
+    if uri is None or len(uri) >= 2000:
+        return None
+    try:
+        origin_of(uri)
+    except ValueError:
+        return None
+    return uri

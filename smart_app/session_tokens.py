@@ -6,6 +6,7 @@ Spec: SMART App Launch 2.2 "Refresh access token" (A18, A38, A39); smart-launch.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fhir_imaging.errors import ImagingError, UpstreamError
@@ -67,7 +68,7 @@ class SessionTokens:
         return changed
 
     def end(self, session_id: str) -> None:
-        """Signs out: the tokens are forgotten here and revoked at the EHR, whatever it answers.
+        """Signs out: the tokens are forgotten here and each is revoked at the EHR, whatever it answers.
 
         A renewal on its way is waited for, so that the tokens it brings are revoked too.
         """
@@ -77,14 +78,13 @@ class SessionTokens:
         ehr = self._services.ehr(session.ehr) if session else None
         if session is None or ehr is None:
             return
-        try:
+        # The tokens are gone from here; an EHR that is away lets them run out.
+        with suppress(ImagingError):
             client = self._services.token_client(ehr, self._services.metadata.of(session.iss))
             for token, hint in ((session.refresh_token, "refresh_token"), (session.access_token, "access_token")):
-                if token is not None:
-                    client.revoke(token, hint)
-        except ImagingError:
-            # The tokens are gone from here; an EHR that is away lets them run out.
-            return
+                with suppress(ImagingError):
+                    if token is not None:
+                        client.revoke(token, hint)
 
     def _lease(self, session_id: str) -> bool:
         """Waits for the right to change the session; False when another worker keeps it too long."""

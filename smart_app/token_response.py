@@ -5,6 +5,7 @@ Spec: SMART App Launch 2.2 "Response" and "Launch context" (A27-A32), CDS Hooks 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def read_token_response(body: Mapping[str, Any]) -> TokenResponse | None:
         access_token=access_token,
         refresh_token=text(body.get("refresh_token")),
         id_token=text(body.get("id_token")),
-        expires_in_s=_seconds(body.get("expires_in")),
+        expires_in_s=lifetime_s(body),
         scope=body["scope"] if isinstance(body.get("scope"), str) else None,
         patient=_fhir_id(body.get("patient")),
         encounter=_fhir_id(body.get("encounter")),
@@ -144,8 +145,11 @@ def _fhir_id(value: object) -> str | None:
     return words if words and FHIR_ID.fullmatch(words) else None
 
 
-def _seconds(value: object) -> int | None:
-    """Some servers send the number as a string."""
+def lifetime_s(body: Mapping[str, Any]) -> int | None:
+    """``expires_in`` of a token response in whole seconds, a string of digits included; None where it is no such number."""
+    value = body.get("expires_in")
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value[:9])
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
+    if isinstance(value, float):
+        value = int(value) if math.isfinite(value) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

@@ -15,17 +15,18 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 from authlib.common.urls import add_params_to_qs
 from authlib.integrations.base_client import OAuthError
-from authlib.integrations.requests_client import OAuth2Session
+from authlib.integrations.requests_client import OAuth2Auth, OAuth2Session
 
 from fhir_imaging.clients.fhir import retry_after_s
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadata
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import ClientAuth, EhrSettings, origin_of
+from fhir_imaging.tolerant import text
 from smart_app.client_auth import assertion_algorithm, disagreement
 from smart_app.client_keys import ASSERTION_TYPE, ClientKeys
 from smart_app.launch import LONG_URL
-from smart_app.token_response import TokenResponse, read_token_response
+from smart_app.token_response import TokenResponse, lifetime_s, read_token_response
 
 AUTHORIZE_POST = "authorize-post"
 TOO_MANY = 429
@@ -163,10 +164,10 @@ class TokenClient:
         try:
             response = read_token_response(ask())
         except OAuthError as exc:
-            raise TokenRefused(str(exc.error or ""), exc.description) from exc
+            raise TokenRefused(str(exc.error or ""), text(exc.description)) from exc
         except requests.HTTPError as exc:
             raise _failed(server, exc.response) from exc
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise UpstreamError("The EHR's token endpoint did not answer in JSON.", server=server) from exc
         if response is None:
             raise UpstreamError("The EHR's token endpoint sent no bearer token.", server=server)
@@ -181,8 +182,21 @@ def _failed(server: str, response: requests.Response | None) -> UpstreamError:
     return UpstreamError(words, server=server, status=status, retryable=True, retry_after_s=wait)
 
 
+class _TokenAsRead(OAuth2Auth):  # type: ignore[misc]
+    """Authlib's holder of the token, which computes with the stated life: it is given one only where it is a number."""
+
+    def set_token(self, token: Any) -> None:
+        """Keeps the token; ``expires_at`` is no member of OAuth 2.0 (RFC 6749 §5.1) and is left out."""
+        if isinstance(token, dict):
+            life = {} if (seconds := lifetime_s(token)) is None else {"expires_in": seconds}
+            token = {name: value for name, value in token.items() if name not in ("expires_in", "expires_at")} | life
+        super().set_token(token)
+
+
 class _GuardedSession(OAuth2Session):  # type: ignore[misc]
     """Authlib's session, sending through our allow-listed one: no redirects, timeouts, no proxy variables."""
+
+    token_auth_class = _TokenAsRead
 
     def __init__(self, outbound: OutboundSession, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -192,8 +206,10 @@ class _GuardedSession(OAuth2Session):  # type: ignore[misc]
         self, method: str, url: str, withhold_token: bool = False, auth: Any = None, **kwargs: Any
     ) -> requests.Response:
         """As in Authlib, without its token logic: only token endpoints are called here, by client authentication."""
-        response = self._outbound.request(method, url, auth=auth, **kwargs)
-        if response.status_code == TOO_MANY:
-            # Authlib takes only 5xx for a failure; this one is no OAuth answer either.
-            response.raise_for_status()
-        return response
+        return self._outbound.request(method, url, auth=auth, **kwargs)
+
+    def parse_response_token(self, resp: requests.Response) -> Any:
+        """As in Authlib, where only 5xx counts as a failure; a busy server's 429 is no OAuth answer either."""
+        if resp.status_code == TOO_MANY:
+            resp.raise_for_status()
+        return super().parse_response_token(resp)

@@ -105,6 +105,28 @@ def test_app_a20_errors_of_openid_connect_have_pages_too(world: World, error: st
     assert words in world.clinician.launches(world.ehr).text
 
 
+@pytest.mark.parametrize(
+    ("uri", "offered"),
+    [
+        ("http://[x", False),
+        ("https://ehr.example:99999/why", False),
+        ("javascript:alert(1)", False),
+        ("https:///why", False),
+        ("https://ehr.example/why?code=7", True),
+    ],
+)
+def test_app_a20_an_error_address_is_offered_only_as_a_web_address_and_none_holds_the_page_up(
+    world: World, uri: str, offered: bool
+) -> None:
+    world.ehr.redirect_changes = {"code": "", "error": "access_denied", "error_uri": uri}
+    callback = world.clinician.callback_of(world.ehr)
+    first, again = world.clinician.get(callback), world.clinician.get(callback)
+
+    assert [first.status_code, again.status_code] == [403, 403]
+    assert "declined" in first.text
+    assert (f'href="{uri}"' in first.text) is offered
+
+
 @pytest.mark.parametrize(("answered", "status"), [("", 403), ("own", 200)])
 def test_rfc9207_an_ehr_that_always_names_itself_must_do_so(world: World, answered: str, status: int) -> None:
     world.ehr.smart_configuration = {"authorization_response_iss_parameter_supported": True}
