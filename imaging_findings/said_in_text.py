@@ -16,12 +16,14 @@ from imaging_findings.history import ReportFacts, StudyFacts
 from imaging_findings.intervals import add_months
 from imaging_findings.mentions import Mention, mentions_of
 from imaging_findings.quotes import quotes_of
-from imaging_findings.rules import Packs, Urgency
+from imaging_findings.rules import CategoryRow, Packs, RowAnswer, ScreeningPack, Urgency
 
 # Older words are history; whoever wants them reads the report.
 MAX_AGE_MONTHS = 24
 HEADLINE = "stated in the report's words only, no interval computed"
 NOTE = "This was read in the report's words. It is quoted, not coded: no interval is computed and no order is drafted."
+# Of a category that the pack does not name nobody can say that a screening answers it.
+_NO_SCREENING = RowAnswer(by_screening=False)
 
 
 def text_guidance(facts: Facts, packs: Packs, today: date) -> list[Guidance | Suppressed]:
@@ -78,10 +80,16 @@ def _beside(mention: Mention) -> tuple[str, ...]:
 def _answer(mention: Mention, packs: Packs) -> Answer | None:
     """What would answer it; None where the site has switched the system's pack off."""
     if mention.system == "lung-rads" and packs.screening is not None:
-        rows = [packs.screening.categories[one] for one in mention.categories if one in packs.screening.categories]
-        return of_lung_rows([row.answer for row in rows], None)
+        rows = [row for category in mention.coded for row in _lung_rows(category, packs.screening)]
+        return of_lung_rows([row.answer for row in rows] or [_NO_SCREENING], None)
     pack = next((one for one in packs.tables if one.reads == mention.system), None)
     return of_categories(pack, mention.coded) if pack else None
+
+
+def _lung_rows(category: str, pack: ScreeningPack) -> list[CategoryRow]:
+    """The category's row; of a bare 4, which has none, the rows of all its kinds."""
+    own = pack.categories.get(category)
+    return [own] if own else [row for code, row in pack.categories.items() if code.startswith(category)]
 
 
 def _is_coded(mention: Mention, report: ReportFacts, facts: Facts) -> bool:

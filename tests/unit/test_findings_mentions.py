@@ -18,7 +18,8 @@ from imaging_findings.mentions import NAMES, PATTERNS, mentions_among, mentions_
 from imaging_findings.packs import bundled_packs
 from imaging_findings.quotes import MAX_QUOTE
 from imaging_findings.rules import TablePack, Urgency
-from tests.cds_actors import DCM, NOW, a_lung_rads, a_patient, a_report, a_study
+from tests.cds_actors import DCM, LOINC, NOW, a_lung_rads, a_patient, a_report, a_study, concept
+from tests.followed_actors import imaged
 
 Resource = Mapping[str, Any]
 MAMMOGRAM = a_study(modality=[{"system": DCM, "code": "MG"}], series=[])
@@ -253,6 +254,26 @@ def test_routine_and_old_words_make_no_card() -> None:
 
 def test_unsigned_reports_are_not_quoted() -> None:
     assert judged(facts_with("BI-RADS 3.", status="preliminary")).guidance == ()
+
+
+@pytest.mark.parametrize("words", ["Lung-RADS 4A (S).", "Lung-RADS 4B (S).", "Lung-RADS 4.", "Lung-RADS 3S."])
+def test_gf_a_later_screening_answers_no_suspicious_category_in_words(words: str) -> None:
+    """Gc, Gf: also with the modifier S, and of a bare 4, which has no row of its own."""
+    later = imaged("later", "2026-10-15", procedureCode=[concept(LOINC, "79086-5")])
+    (guidance,) = judged(facts_with(words, studies=[a_study(started="2026-10-01"), later])).guidance
+
+    assert "A later CT chest of 2026-10-15 does not answer it (a screening examination)." in guidance.notes
+
+
+@pytest.mark.parametrize(
+    ("words", "is_answered"), [("Lung-RADS 4B (S).", True), ("Lung-RADS 4X.", True), ("Lung-RADS 4A (S).", False)]
+)
+def test_gf_a_pet_answers_the_categories_in_words_whose_rows_name_it(words: str, is_answered: bool) -> None:
+    pet = imaged("later", "2026-10-15", "PT")
+
+    judgement = judged(facts_with(words, studies=[a_study(started="2026-10-01"), pet]))
+
+    assert (judgement.guidance == ()) is is_answered
 
 
 # The names as reports write them, and odd cousins: patterns take ſ for s, and both the dotless and the dotted capital for i.
