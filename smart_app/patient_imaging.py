@@ -135,7 +135,7 @@ class Inquiry:
         found = records.reports or ()
         if not self.context.for_patient:
             return found
-        if not is_whole:
+        if not is_whole or not found:
             return ()
         released = released_to_patient(records, self.context, self._services.clock(), self._services.policy)
         return tuple(one for one in found if f"DiagnosticReport/{one.get('id')}" in released and not is_by_device(one))
@@ -206,12 +206,14 @@ def _ehr_of(services: SmartAppServices, session: ActiveSession) -> EhrSettings:
 
 def _wanted(session: ActiveSession, study: StudyInstanceUID | None, policy: SitePolicy) -> Wanted:
     granted, actionable = session.scopes, policy.packs.actionable
+    # One study is asked for to open its images: neither its report nor a finding is looked at then.
+    is_list = study is None
     # What a patient may read depends on findings and communications, though none of them is shown.
-    speaks = study is None if is_for_clinicians(session.user) else policy.release.serves_patients
+    speaks = is_list and (is_for_clinicians(session.user) or policy.release.serves_patients)
     return Wanted(
         patient_id=session.patient,
         study=study,
-        reports=bool(granted.granting("DiagnosticReport", "s", contexts=CONTEXTS)),
+        reports=is_list and bool(granted.granting("DiagnosticReport", "s", contexts=CONTEXTS)),
         patient=bool(granted.granting("Patient", "r", contexts=CONTEXTS)),
         searches=searches_for(session.patient, granted, actionable) if speaks else (),
     )
