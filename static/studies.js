@@ -47,10 +47,17 @@ function refresh() {
 
 function tellCount(shown) {
   const total = rows.all.length;
-  if (total === 0 || (isArriving && !filters.isActive)) return;
-  const all = total === Number(by("count").dataset.total) ? countAtFirst : words.sayCounted("all", total, { total });
-  const text = filters.isActive ? words.say("some", { shown, total }) : all;
-  if (by("count").textContent !== text) by("count").textContent = text;
+  const said = by("count").textContent;
+  // The progress bar counts what comes in; here it is told once something else than the first words stands here.
+  if (total === 0 || (isArriving && !filters.isActive && said === countAtFirst)) return;
+  const text = filters.isActive ? words.say("some", { shown, total }) : countOfAll(total);
+  if (said !== text) by("count").textContent = text;
+}
+
+// A list that is under way, or that broke off, has a number "so far" and no other.
+function countOfAll(total) {
+  if (isArriving) return words.say("arrivingOpen", { shown: total });
+  return total === Number(by("count").dataset.total) ? countAtFirst : words.sayCounted("all", total, { total });
 }
 
 function goTo(row) {

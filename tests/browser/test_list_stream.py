@@ -166,6 +166,32 @@ def test_filters_hold_for_what_arrives_later(browser: Browser) -> None:
         expect(page.locator("#count")).to_have_text("10 of 40 studies shown")
 
 
+def test_a_count_after_the_filters_are_cleared_is_of_what_has_arrived(browser: Browser) -> None:
+    stream = Played(rows_line(STUDIES[12:26], 26, 40), rows_line(STUDIES[26:], 40, 40), DONE)
+    with opened_list(browser, ListServer(studies=STUDIES[:12], stream=[stream])) as page:
+        page.get_by_role("searchbox").fill("mri")
+        expect(page.locator("#count")).to_have_text("3 of 12 studies shown")
+        page.get_by_role("searchbox").fill("")
+        expect(page.locator("#count")).to_have_text("12 studies so far")
+        stream.go_on.set()
+        expect(page.locator("#count")).to_have_text("26 studies so far")
+        stream.go_on.set()
+        expect(page.locator("#count")).to_have_text("40 studies so far")
+        stream.go_on.set()
+
+        expect(page.locator("#count")).to_have_text("40 studies, newest first")
+
+
+def test_a_count_after_the_filters_of_a_broken_list_are_cleared_is_of_what_is_there(browser: Browser) -> None:
+    with opened_list(browser, ListServer(studies=STUDIES[:6], stream=[[rows_line(STUDIES[6:8], 8, 40)]])) as page:
+        expect(page.get_by_role("button", name="Go on loading the list")).to_be_visible()
+        page.get_by_role("searchbox").fill("mri")
+        expect(page.locator("#count")).to_have_text("2 of 8 studies shown")
+        page.keyboard.press("Escape")
+
+        expect(page.locator("#count")).to_have_text("8 studies so far")
+
+
 def test_leaving_the_page_ends_the_stream(browser: Browser) -> None:
     stream = Played(DONE)
     with opened_list(browser, ListServer(studies=STUDIES[:6], stream=[stream])) as page:
