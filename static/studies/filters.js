@@ -107,12 +107,15 @@ export class Filters {
     const counts = new Map();
     for (const row of this.#rows.all) for (const key of keysOf(row)) counts.set(key, (counts.get(key) ?? 0) + 1);
     const place = (key) => (order.includes(key) ? order.indexOf(key) : order.length - 0.5);
-    const keys = [...counts.keys()].sort((one, other) => place(one) - place(other));
+    const keys = [...counts.keys()].sort((one, other) => place(one) - place(other) || (one < other ? -1 : 1));
     const fieldset = this.#form.querySelector(`[data-chips=${name}]`);
+    let before = fieldset.querySelector("legend");
     for (const key of keys) {
       const chip = this.#chips[name].get(key) ?? this.#makeChip(name, key, wordsOf(key));
       chip.querySelector(".number").textContent = this.#words.number(counts.get(key));
-      fieldset.append(chip);
+      // A chip that is moved loses the keyboard's focus, so those in their place stay there.
+      if (before.nextElementSibling !== chip) before.after(chip);
+      before = chip;
     }
     fieldset.hidden = keys.length < 2;
     return keys.length;

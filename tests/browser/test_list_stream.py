@@ -192,6 +192,20 @@ def test_a_count_after_the_filters_of_a_broken_list_are_cleared_is_of_what_is_th
         expect(page.locator("#count")).to_have_text("8 studies so far")
 
 
+def test_a_chip_keeps_the_focus_while_rows_arrive(browser: Browser) -> None:
+    stream = Played(rows_line([STUDIES[12], ListedStudy(number=90, day=None, family="nm", region="pelvis")], 14, 40), DONE)
+    with opened_list(browser, ListServer(studies=STUDIES[:12], stream=[stream])) as page:
+        page.locator("#more-filters input[value=mr]").focus()
+        stream.go_on.set()
+        expect(page.locator("li.study")).to_have_count(14)
+        stream.go_on.set()
+        expect(page.locator("#count")).to_have_text("14 studies, newest first")
+
+        assert page.evaluate("document.activeElement.value") == "mr"
+        families = page.locator("[data-chips=family] input").evaluate_all("boxes => boxes.map((box) => box.value)")
+    assert families == ["ct", "mr", "xr", "us", "mg", "nm"], "each in the place that the page's table gives it"
+
+
 def test_leaving_the_page_ends_the_stream(browser: Browser) -> None:
     stream = Played(DONE)
     with opened_list(browser, ListServer(studies=STUDIES[:6], stream=[stream])) as page:
