@@ -178,6 +178,8 @@ class Finding:
     """Lung-RADS category as coded; None for a nodule, and for a category that is not coded as it must be."""
     scheme: Code | None = None
     """The guideline's own code with its version: the value's system for Lung-RADS, the method for a nodule."""
+    schemes_beside: tuple[Code, ...] = ()
+    """Other code systems in which the same Lung-RADS category is coded."""
     stated: str | None = None
     """The value in the source's own words; quoted, never computed from."""
     modifier_s: bool = False

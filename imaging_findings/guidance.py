@@ -124,7 +124,7 @@ def _of_category(finding: Finding, pack: ScreeningPack | None, case: Case) -> Gu
     if pack is None:
         base = without_guideline(finding, case.study, "Lung-RADS")
         return replace(base, notes=(*base.notes, *_modifier_notes(finding)), others=others)
-    row = row_of(pack, finding.category, finding.scheme)
+    row = row_of(pack, finding)
     met = _measured(finding, pack, case)
     notes = (*_modifier_notes(finding), *_category_notes(met))
     base = Guidance(

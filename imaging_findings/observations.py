@@ -51,12 +51,13 @@ def read_finding(resource: Mapping[str, Any], patient_id: str) -> Finding | Prob
         return None
     if patient_id_of(text(as_dict(resource.get("subject")).get("reference"))) != patient_id:
         return Problem(reference_of(resource, "Observation"), OTHER_PATIENT)
-    category, scheme = _value(kind, resource)
+    category, schemes = _value(kind, resource)
     components = Components(resource)
     return replace(
         observed(resource, kind, author),
         category=category,
-        scheme=scheme,
+        scheme=next(iter(schemes), None),
+        schemes_beside=schemes[1:],
         stated=stated_in(resource) or _coded_words(resource),
         modifier_s=components.value(codes.LUNG_RADS_MODIFIER_S).get("valueBoolean") is True,
         nodule=_nodule(resource, components),
@@ -161,23 +162,24 @@ def _coded_words(resource: Mapping[str, Any]) -> str | None:
     return next((one.display or one.code for one in codes.codings(resource.get("valueCodeableConcept"))), None)
 
 
-def _value(kind: Kind, resource: Mapping[str, Any]) -> tuple[str | None, Code | None]:
-    """Category and guideline code with version; both None when the value is not one coded category."""
+def _value(kind: Kind, resource: Mapping[str, Any]) -> tuple[str | None, tuple[Code, ...]]:
+    """Category and guideline codes with their versions; both empty when the value is not one coded category."""
     if kind is Kind.NODULE:
-        return None, next(
-            (one for one in codes.codings(resource.get("method")) if one.system == codes.FOLLOW_UP_GUIDELINE), None
-        )
+        return None, tuple(one for one in codes.codings(resource.get("method")) if one.system == codes.FOLLOW_UP_GUIDELINE)[:1]
     return stated_category(codes.codings(resource.get("valueCodeableConcept")))
 
 
-def stated_category(coded: tuple[Code, ...]) -> tuple[str | None, Code | None]:
-    """The one Lung-RADS category of a value, in whatever code system: the screening pack knows which of them it can answer."""
+def stated_category(coded: tuple[Code, ...]) -> tuple[str | None, tuple[Code, ...]]:
+    """The one Lung-RADS category of a value, in all its code systems: the screening pack knows which of them it can answer.
+
+    Those with a version come first. A version of the own system rules alone: no other system speaks for another edition (Gb).
+    """
     own = [one for one in coded if one.system == codes.LUNG_RADS]
     stated = [*own, *(one for one in coded if one.system != codes.LUNG_RADS and one.code in LUNG_RADS_CATEGORIES)]
     if len({one.code for one in stated}) != 1 or len({one.version for one in own}) > 1:
-        return None, None
-    found = next((one for one in stated if one.version), stated[0])
-    return (found.code, found) if found.code in LUNG_RADS_CATEGORIES else (None, None)
+        return None, ()
+    named = [one for one in own if one.version][:1] or sorted(stated, key=lambda one: one.version is None)
+    return (named[0].code, tuple(named)) if named[0].code in LUNG_RADS_CATEGORIES else (None, ())
 
 
 def signed_by_of(resource: Mapping[str, Any], author: Author) -> str | None:

@@ -56,8 +56,14 @@ def row_for(pack: ScreeningPack, category: str | None, version: str | None) -> C
     return pack.categories.get(category) or f"a row for Lung-RADS {category}"
 
 
-def row_of(pack: ScreeningPack, category: str | None, scheme: Code | None) -> CategoryRow | str:
-    """As ``row_for``, of a category in any code system; only those that the pack or the site names are answered."""
+def row_of(pack: ScreeningPack, finding: Finding) -> CategoryRow | str:
+    """The row of a category in whatever code system, the first coding that the pack or the site names; else what is missing."""
+    schemes = (finding.scheme, *finding.schemes_beside)
+    found = [_row_in(pack, finding.category, scheme) for scheme in schemes]
+    return next((one for one in found if isinstance(one, CategoryRow)), found[0])
+
+
+def _row_in(pack: ScreeningPack, category: str | None, scheme: Code | None) -> CategoryRow | str:
     if category is None or scheme is None or scheme.system == pack.info.guideline.system:
         return row_for(pack, category, scheme.version if scheme else None)
     if f"{scheme.system}|{scheme.version}" in pack.systems:

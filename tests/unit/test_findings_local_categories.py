@@ -68,6 +68,33 @@ def test_gb_a_system_that_nobody_named_computes_nothing_and_stands_in_the_summar
     assert (title_of(said.finding), said.urgency) == ("Lung-RADS 4A", Urgency.WARNING)
 
 
+def coded_twice(*codings: tuple[str, str | None]) -> dict[str, Any]:
+    both = [concept(system, "4A", version)["coding"][0] for system, version in codings]
+    return an_observation(code=CATEGORY, valueCodeableConcept={"coding": both})
+
+
+@pytest.mark.parametrize(
+    "codings",
+    [
+        [(HOSPITAL, "1"), (LITHUANIA, "2022")],
+        [(LITHUANIA, "2022"), (HOSPITAL, "1")],
+        [(HOSPITAL, None), (LITHUANIA, "2022")],
+        [(HOSPITAL, "1"), (LUNG_RADS, "2022")],
+        [(LITHUANIA, "2019"), (LUNG_RADS, "2022")],
+    ],
+)
+def test_gb_the_order_of_codings_does_not_decide_which_is_answered(codings: list[tuple[str, str | None]]) -> None:
+    (own,), (said,) = told(a_lung_rads("4A")), told(coded_twice(*codings))
+
+    assert (said.rule_id, said.next_step, said.missing) == (own.rule_id, own.next_step, ())
+
+
+def test_gb_another_system_does_not_speak_for_another_version_of_ours() -> None:
+    (said,) = told(coded_twice((LITHUANIA, "2022"), (LUNG_RADS, "1.1")))
+
+    assert (said.next_step, said.missing) == (None, ("rules for Lung-RADS version 1.1 (this service knows 2022)",))
+
+
 @pytest.mark.parametrize(
     ("accepted", "version", "answered"),
     [
