@@ -46,7 +46,7 @@ class PatientBanner:
 
 def read_banner(patient: Mapping[str, Any] | None, patient_id: str, today: date) -> PatientBanner:
     """The banner of the token's patient; without a readable Patient it says what the launch said."""
-    if patient is None or patient.get("id", patient_id) != patient_id:
+    if patient is None or (patient.get("resourceType"), patient.get("id")) != ("Patient", patient_id):
         return PatientBanner(
             name=gettext("Patient {id}").format(id=patient_id),
             born=None,

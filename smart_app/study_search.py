@@ -14,7 +14,7 @@ from typing import Any
 
 from fhir_imaging.clients.fhir import FhirClient, SearchPage
 from fhir_imaging.endpoints import BundleResources, with_local_endpoints
-from fhir_imaging.errors import ImagingError, UpstreamRefused
+from fhir_imaging.errors import ImagingError, UpstreamError, UpstreamRefused
 from fhir_imaging.uids import StudyInstanceUID, to_urn
 
 Parameters = Sequence[tuple[str, str]]
@@ -186,4 +186,8 @@ def _first_matches(wanted: SearchWanted, servers: Servers) -> FirstPage:
 
 
 def _patient(patient_id: str, servers: Servers) -> FirstPage:
-    return FirstPage(SearchPage((servers.ehr.read(PATIENT, patient_id, timeout_s=PAGE_SECONDS),)))
+    """The Patient of this very id; some servers answer 200 with an OperationOutcome alone, or with a merged record."""
+    patient = servers.ehr.read(PATIENT, patient_id, timeout_s=PAGE_SECONDS)
+    if (patient.get("resourceType"), patient.get("id")) != (PATIENT, patient_id):
+        raise UpstreamError("The EHR answered with something else than the Patient.", server=servers.ehr.base_url)
+    return FirstPage(SearchPage((patient,)))

@@ -62,7 +62,7 @@ class ScriptedClient(FhirClient):
         return self._script.give(next_url.removeprefix(f"{BASE}/"), (), self._used)
 
     def read(self, resource_type: str, resource_id: str, *, timeout_s: float | None = None) -> dict[str, Any]:
-        return self._script.give(resource_type, (), self._used).matches[0]
+        return {**self._script.give(resource_type, (), self._used).matches[0], "id": resource_id}
 
 
 def a_gathering(

@@ -218,6 +218,15 @@ def test_another_patients_resource_is_never_the_banner() -> None:
 
 
 @pytest.mark.parametrize(
+    "answer", [{"resourceType": "OperationOutcome", "issue": []}, {"resourceType": "Patient"}, {"id": "p"}, {}]
+)
+def test_what_is_no_patient_of_this_id_verifies_nobody(answer: dict[str, Any]) -> None:
+    banner = read_banner({**answer, "name": [{"family": "Other"}]}, "p", TODAY)
+
+    assert (banner.name, banner.is_verified) == ("Patient p", False)
+
+
+@pytest.mark.parametrize(
     ("names", "shown"),
     [
         ([{"use": "official", "family": "Nguyễn", "given": ["Thị", "An"]}], "NGUYỄN, Thị An"),
