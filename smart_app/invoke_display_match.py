@@ -28,11 +28,13 @@ class PatientVerdict(Enum):
 def judge_patient(patient: Mapping[str, Any] | None, wanted: PatientWanted) -> PatientVerdict:
     """Compares ``patientID`` with the identifiers of the session's Patient, within its issuer only.
 
-    Equal numbers of two issuers are two people. A birth date that contradicts the record speaks against it too.
+    Equal numbers of two issuers are two people. A birth date that contradicts the record speaks against it too. A number that
+    the record calls old identifies nobody: it may have been given to somebody else since.
     """
     if patient is None or not wanted.patient.systems:
         return PatientVerdict.CANNOT_BE_COMPARED
-    known = {text(one.get("value")) for one in dicts(patient.get("identifier")) if one.get("system") in wanted.patient.systems}
+    in_use = [one for one in dicts(patient.get("identifier")) if one.get("use") != "old"]
+    known = {text(one.get("value")) for one in in_use if one.get("system") in wanted.patient.systems}
     if not known:
         return PatientVerdict.CANNOT_BE_COMPARED
     if wanted.patient.value not in known:

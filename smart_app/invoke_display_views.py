@@ -10,20 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from fhir_imaging.clients.fhir import FhirClient
-from fhir_imaging.errors import ImagingError
-from fhir_imaging.scopes import ScopeContext
+from fhir_imaging.errors import ImagingError, UpstreamRefused
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.texts import gettext, ngettext
 from smart_app.active_session import ActiveSession
 from smart_app.browser_binding import binding_of
 from smart_app.browser_sessions import BrowserSessions
 from smart_app.explanations import ExplainedRefusal, Reason
+from smart_app.imaging_notes import CONTEXTS
 from smart_app.invoke_display import (
     NOT_OFFERED,
     DisplayFault,
@@ -36,11 +37,12 @@ from smart_app.invoke_display import (
 from smart_app.invoke_display_match import PatientVerdict, find_studies, in_words, judge_patient, narrow
 from smart_app.list_views import list_page
 from smart_app.pages import page
-from smart_app.patient_imaging import look_up
+from smart_app.patient_imaging import look_up, own_patient
 from smart_app.services import SmartAppServices
-from smart_app.session_tokens import LiveSession
+from smart_app.session_tokens import LiveSession, SessionTokens
 from smart_app.session_views import live_session, viewer_address
 from smart_app.study_list import StudyRow
+from smart_app.study_search import PAGE_SECONDS, PATIENT
 
 NARROWED = (
     "Another application asked for {asked}: {shown} of {all} study is shown here. “All studies” shows the rest.",
@@ -111,20 +113,25 @@ def _studies(services: SmartAppServices, live: LiveSession, wanted: StudiesWante
 
 
 def _patient(services: SmartAppServices, live: LiveSession, wanted: PatientWanted) -> AnyResponse:
-    verdict = judge_patient(_patient_record(services, live), wanted)
-    if verdict is PatientVerdict.OTHER:
-        raise ExplainedRefusal(Reason.DISPLAY_OTHER_PATIENT)
-    if verdict is PatientVerdict.CANNOT_BE_COMPARED:
-        raise ExplainedRefusal(Reason.DISPLAY_PATIENT_NOT_COMPARED)
-    if not wanted.narrows:
+    imaging = look_up(services, live) if wanted.narrows else None
+    record = imaging.patient if imaging else None
+    _require_same_patient(record or _patient_record(services, live), wanted)
+    if imaging is None:
         return redirect(url_for(".studies", session_id=live.session_id), 303)
-    imaging = look_up(services, live)
     rows = narrow(imaging.studies.rows, wanted, services.clock().tzinfo or UTC)
     number = len(imaging.studies.rows)
     words = ngettext(*NARROWED, number) if rows else gettext(NO_MATCH)
     notice = words.format(asked=in_words(wanted), shown=len(rows), all=number)
     studies = replace(imaging.studies, rows=rows)
     return list_page(services, replace(imaging, studies=studies), live.session_id, notice=notice)
+
+
+def _require_same_patient(record: dict[str, Any] | None, wanted: PatientWanted) -> None:
+    verdict = judge_patient(record, wanted)
+    if verdict is PatientVerdict.OTHER:
+        raise ExplainedRefusal(Reason.DISPLAY_OTHER_PATIENT)
+    if verdict is PatientVerdict.CANNOT_BE_COMPARED:
+        raise ExplainedRefusal(Reason.DISPLAY_PATIENT_NOT_COMPARED)
 
 
 def _viewer_of(session_id: str, rows: Sequence[StudyRow]) -> str:
@@ -134,16 +141,31 @@ def _viewer_of(session_id: str, rows: Sequence[StudyRow]) -> str:
     return f"{address}?{urlencode(beside)}" if beside else address
 
 
-def _patient_record(services: SmartAppServices, live: LiveSession) -> dict[str, object] | None:
-    """The session's Patient; None where the token does not reach it, so that nothing can be compared."""
-    if not live.session.scopes.granting("Patient", "r", contexts=(ScopeContext.PATIENT, ScopeContext.USER)):
+def _patient_record(services: SmartAppServices, live: LiveSession) -> dict[str, Any] | None:
+    """The session's Patient; None where the token does not reach it, so that nothing can be compared.
+
+    A refused token is renewed once and the question asked once more (A39).
+    """
+    if not live.session.scopes.granting("Patient", "r", contexts=CONTEXTS):
         return None
-    client = FhirClient(live.session.iss, services.outbound, access_token=live.access_token)
     try:
-        record = client.read("Patient", live.session.patient)
+        return _read_patient(services, live)
+    except UpstreamRefused as refused:
+        if refused.status != 401:
+            return None
     except ImagingError:
         return None
-    return record if record.get("id") == live.session.patient else None
+    renewed = SessionTokens(services).live(live.session_id, was_refused=True)
+    try:
+        return _read_patient(services, renewed)
+    except ImagingError:
+        return None
+
+
+def _read_patient(services: SmartAppServices, live: LiveSession) -> dict[str, Any] | None:
+    client = FhirClient(live.session.iss, services.outbound, access_token=live.access_token)
+    record = client.read(PATIENT, live.session.patient, timeout_s=PAGE_SECONDS)
+    return own_patient(record, live.session.patient)
 
 
 def _refused(services: SmartAppServices, refused: RequestRefused) -> Response:

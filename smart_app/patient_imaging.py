@@ -48,6 +48,8 @@ class PatientImaging:
 
     ehr: EhrSettings
     session: ActiveSession
+    patient: dict[str, Any] | None
+    """The Patient as the EHR gave it; None where it could not be had, or is not the session's."""
     banner: PatientBanner
     studies: StudyList
     highlights: StudyHighlights
@@ -122,6 +124,7 @@ class Inquiry:
         return PatientImaging(
             ehr=self.ehr,
             session=self.session,
+            patient=own_patient(records.patient, self.session.patient),
             banner=read_banner(records.patient, self.session.patient, self._services.clock().date()),
             studies=studies,
             highlights=lines,
@@ -193,6 +196,11 @@ def look_up(services: SmartAppServices, live: LiveSession, study: StudyInstanceU
         for _ in inquiry.gathering.events(within_s=LOOK_UP_S):
             pass
         return inquiry.answer()
+
+
+def own_patient(record: dict[str, Any] | None, patient_id: str) -> dict[str, Any] | None:
+    """A Patient that was read, where it is the one that was asked for."""
+    return record if record is not None and record.get("id") == patient_id else None
 
 
 def _ehr_of(services: SmartAppServices, session: ActiveSession) -> EhrSettings:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import request
 
-from tests.contract.smart_actors import STUDY_A, STUDY_B, World, a_world, demo_record, imaging_study, query_of
+from tests.contract.smart_actors import STUDY_A, STUDY_B, FakeEhr, World, a_world, demo_record, imaging_study, query_of
 
 MRN = "https://imaging-cds.example/demo/mrn"
 ACSN = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "ACSN"}]}
@@ -111,6 +113,56 @@ def test_iid_another_patient_is_refused(world: World, inside: str, patient: str)
     assert page.status_code == 403
     assert "another patient" in page.text
     assert "CT chest" not in page.text
+
+
+@pytest.mark.parametrize("narrowing", ["", "&modalitiesInStudy=CT"])
+@pytest.mark.parametrize("further", [{"system": MRN, "value": "DEMO-1001"}, None])
+def test_iid_a_number_that_the_record_calls_old_identifies_nobody(
+    world: World, inside: str, further: dict[str, str] | None, narrowing: str
+) -> None:
+    world.ehr.fhir["Patient"][0]["identifier"] = [{"system": MRN, "value": "DEMO-0900", "use": "old"}]
+    world.ehr.fhir["Patient"][0]["identifier"] += [further] if further else []
+    page = world.clinician.get(f"{inside}?requestType=PATIENT&patientID=DEMO-0900^^^{MRN}{narrowing}")
+
+    assert page.status_code == 403
+    assert ("another patient" if further else "cannot be told whose images") in page.text
+    assert "CT chest" not in page.text
+
+
+def test_iid_the_patient_is_read_once(world: World, inside: str) -> None:
+    world.ehr.fhir_requests.clear()
+    for narrowing in ("", "&modalitiesInStudy=CT"):
+        world.clinician.get(f"{inside}?requestType=PATIENT&patientID=DEMO-1001^^^{MRN}{narrowing}")
+
+    assert [path.startswith("/fhir/Patient/") for path in world.ehr.fhir_requests].count(True) == 2
+
+
+@dataclass
+class PatientRefused(FakeEhr):
+    """An EHR that takes no token of the first sign-in for the Patient, or none at all."""
+
+    for_ever: bool = False
+
+    def _read(self, resource_type: str, resource_id: str) -> Any:
+        if resource_type == "Patient" and (self.for_ever or len(self.token_requests) < 2):
+            self.fhir_requests.append(request.full_path)
+            return "", 401
+        return super()._read(resource_type, resource_id)
+
+
+@pytest.mark.parametrize("narrowing", ["", "&modalitiesInStudy=CT"])
+@pytest.mark.parametrize("for_ever", [False, True])
+def test_iid_a39_a_refused_token_is_renewed_once_before_the_comparison_is_given_up(
+    tmp_path: Path, for_ever: bool, narrowing: str
+) -> None:
+    with a_world(tmp_path, ehr=PatientRefused(fhir=demo_record(), for_ever=for_ever)) as world:
+        world.clinician.launches(world.ehr)
+        world.clock.passes(seconds=30)
+        address = f"/s/{world.clinician.session}/IHEInvokeImageDisplay"
+        answer = world.clinician.get(f"{address}?requestType=PATIENT&patientID=DEMO-1001^^^{MRN}{narrowing}")
+
+        assert [one["grant_type"] for one in world.ehr.token_requests] == ["authorization_code", "refresh_token"]
+    assert answer.status_code == (403 if for_ever else 200 if narrowing else 303)
 
 
 @pytest.mark.parametrize("patient", ["DEMO-1001", "DEMO-1001^^^https://elsewhere.example/mrn", "demo-a"])
