@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from imaging_findings.order_advice import OrderAdvice, Reason
 
-_ABOUT_PRIORS = frozenset({Reason.DUPLICATE, Reason.RELATED})
+# An order that is already there is another matter than the images of a day, also where related ones are shown beside it.
+_ABOUT_PRIORS = frozenset({"orders/O1", "orders/O2"})
 
 
 def merged(advice: Sequence[OrderAdvice]) -> tuple[OrderAdvice, ...]:
@@ -39,7 +40,7 @@ def with_metformin_told_once(said: Sequence[OrderAdvice]) -> list[OrderAdvice]:
 
 
 def _content(advice: OrderAdvice) -> Hashable:
-    if advice.reason in _ABOUT_PRIORS and advice.studies:
+    if advice.rule_id in _ABOUT_PRIORS and advice.studies:
         # Priors of one day are one visit, however many studies and series it was stored as.
         return advice.rule_id, advice.studies[0].day
     if advice.same_draft is not None:
@@ -51,24 +52,28 @@ def _together(group: Sequence[OrderAdvice]) -> OrderAdvice:
     first = group[0]
     if len(group) == 1:
         return first
+    removable = tuple(one.order for one in group if one.same_draft)
     studies = tuple({str(one.study_instance_uid): one for advice in group for one in advice.studies}.values())
     is_one = all(one.headline == first.headline for one in group)
     return replace(
         first,
         urgency=max((one.urgency for one in group), key=lambda urgency: urgency.loudness),
-        headline=_headline(first, len(group)) if first.same_draft or not is_one else first.headline,
+        headline=_headline(first, len(removable)) if first.same_draft or not is_one else first.headline,
         same_draft=next((one.same_draft for one in group if one.same_draft), None),
-        removable=tuple(one.order for one in group if one.same_draft),
+        removable=removable,
         lines=tuple(dict.fromkeys(line for advice in group for line in advice.lines)),
         studies=studies,
         also=tuple(one.order for one in group[1:]),
     )
 
 
-def _headline(first: OrderAdvice, count: int) -> str:
+def _headline(first: OrderAdvice, repeating: int) -> str:
+    """``repeating``: how many of the drafts repeat the first one of their examination."""
     if first.same_draft is not None:
         return (
-            first.headline.removesuffix("twice") + f"{count + 1} times" if first.headline.endswith("twice") else first.headline
+            first.headline.removesuffix("twice") + f"{repeating + 1} times"
+            if first.headline.endswith("twice")
+            else first.headline
         )
     day = first.studies[0].day
     if first.reason is Reason.DUPLICATE:

@@ -198,6 +198,19 @@ def test_o5_drafts_that_repeat_a_prior_and_each_other_are_one_card_that_takes_th
     assert [action["resourceId"] for action in suggestion["actions"]] == ["ServiceRequest/b"]
 
 
+def test_o5_an_order_that_exists_is_not_counted_among_drafts_that_repeat_each_other(cds: CdsActor) -> None:
+    """O2, O5: a related study of one day beside both does not make them one matter."""
+    plain = {"procedureCode": [concept("http://loinc.org", code) for code in ("42276-6",)]}
+    active = a_draft(ABDOMEN_WITH, id="active", status="active", authoredOn="2026-11-15T10:00:00Z")
+    chart = a_chart(studies=a_bundle(a_prior("2.25.5", "chest", "abdomen", **plain)), orders=a_bundle(active))
+
+    cards = cards_of(cds, signing(CHEST, CHEST | {"id": "second"}, ABDOMEN, chart=chart))
+
+    told = [card["summary"] for card in cards if topics([card]) in (["order-duplicate"], ["order-related"])]
+    assert "CT Chest W contrast IV: the same examination is in these drafts twice" in told
+    assert any(one.startswith("CT Abdomen and Pelvis W contrast IV: already ordered on 2026-11-15") for one in told)
+
+
 def test_one_better_code_for_two_orders_is_one_suggestion_for_both(cds: CdsActor) -> None:
     code = concept("http://loinc.org", "36643" + "-5") | {"text": "CT chest without contrast"}
     drafts = [a_draft(id=name, code=code, occurrenceDateTime=day) for name, day in (("a", "2026-12-01"), ("b", "2027-06-01"))]
