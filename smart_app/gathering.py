@@ -1,7 +1,8 @@
 """One list being asked for: all questions at once, each page by page, with a busy server waited for within bounds.
 
 Whoever reads the events decides whether further pages are followed, so that a long record is not fetched for somebody who has
-gone. No question outlives its own page: what was asked when the reader stops is the last that is asked.
+gone. No question outlives its own page: what was asked when the reader stops is the last that is asked, and a wait for a busy
+server ends there.
 
 Spec: SMART Imaging Access C7 (503 with Retry-After); SMART App Launch 2.2 A38, A39.
 """
@@ -9,6 +10,7 @@ Spec: SMART Imaging Access C7 (503 with Retry-After); SMART App Launch 2.2 A38, 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -47,7 +49,8 @@ class BusyPolicy:
 
     retries: int
     longest_wait_s: float
-    sleep: Callable[[float], None]
+    sleep: Callable[[float], None] | None = None
+    """A clock of its own; None = the machine's, and then whoever stops the questions ends the wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ class Gathering:
         self._ended: SimpleQueue[_Ended | ServerBusy] = SimpleQueue()
         self._under_way: dict[str, Future[None]] = {}
         self._follows = False
+        self._stopped = threading.Event()
         for key in self._progress:
             self._ask(key)
 
@@ -136,8 +140,9 @@ class Gathering:
         self._busy = busy
 
     def stop(self) -> None:
-        """Nothing more is asked."""
+        """Nothing more is asked, from now on and for good; whoever waits for a busy server gives up."""
         self._follows = False
+        self._stopped.set()
 
     def events(self, until: Callable[[], bool] = lambda: False, *, within_s: float | None = None) -> Iterator[Event]:
         """What comes in, until everything has, or ``until`` says so, or the time is over."""
@@ -197,6 +202,8 @@ class Gathering:
     def _answered(self, key: str, ask: Callable[[Servers], FirstPage], token: str) -> None:
         """Runs in a thread of its own; whatever happens is told to the reader of the events."""
         try:
+            if self._stopped.is_set():
+                raise _late()
             answer: FirstPage | BaseException = self._patiently(key, partial(ask, self._servers(token)))
         except BaseException as error:
             answer = error
@@ -214,8 +221,16 @@ class Gathering:
                 if error.status not in (429, 503) or seconds > self._busy.longest_wait_s:
                     raise
                 self._ended.put(ServerBusy(key, seconds))
-                self._busy.sleep(float(seconds))
+                self._pause(float(seconds))
+                if self._stopped.is_set():
+                    raise
         return ask()
+
+    def _pause(self, seconds: float) -> None:
+        if self._busy.sleep is None:
+            self._stopped.wait(seconds)
+        else:
+            self._busy.sleep(seconds)
 
     def _noted(self, ended: _Ended) -> Event | None:
         del self._under_way[ended.key]
@@ -224,6 +239,7 @@ class Gathering:
             return self._with_page(one, ended.answer)
         if not isinstance(ended.answer, ImagingError):
             # Whatever one of them raises, none goes on using the session's token after the list is answered.
+            self.stop()
             wait(self._under_way.values())
             raise ended.answer
         if self._is_renewed(one, ended.token, ended.answer):

@@ -17,7 +17,7 @@ from flask import render_template
 from fhir_imaging.clients.fhir import SearchPage
 from fhir_imaging.errors import UpstreamError
 from smart_app.explanations import EXPLANATIONS, ExplainedRefusal
-from smart_app.gathering import BusyPolicy, Event, PageCame, ServerBusy
+from smart_app.gathering import Event, PageCame, ServerBusy
 from smart_app.list_rendering import RowMarks, RowWriter
 from smart_app.pages import explained
 from smart_app.patient_imaging import Inquiry, PatientImaging
@@ -67,7 +67,6 @@ class ListStream:
         self._gathering = inquiry.gathering
         self._writer = writer
         self._marks = marks
-        self._sleep = inquiry.sleep
         self._sent: dict[str, StudyRow] = dict(shown or {})
         self._reports = ReportsByStudy()
         self._is_resumed = bool(shown)
@@ -87,8 +86,7 @@ class ListStream:
         for key in (REPORTS, STUDIES) if self._is_resumed else ():
             for page in self._gathering.pages(key):
                 yield from self._after(PageCame(key, page))
-        busy = BusyPolicy(retries=BUSY_RETRIES, longest_wait_s=BUSY_WAIT_S, sleep=self._sleep)
-        self._gathering.wait_longer(busy)
+        self._gathering.wait_longer(replace(self._inquiry.busy, retries=BUSY_RETRIES, longest_wait_s=BUSY_WAIT_S))
         self._gathering.follow()
         for event in self._gathering.events(within_s=LONGEST_S):
             yield from self._after(event)

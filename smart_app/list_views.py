@@ -49,6 +49,13 @@ def add_list_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
             if not is_kept:
                 inquiry.close()
 
+    @blueprint.after_request
+    def drop_at_sign_out(response: Response) -> Response:
+        """Nothing goes on being asked with the token of a session that this worker has just ended."""
+        if request.endpoint == f"{blueprint.name}.logout" and response.status_code == 200:
+            under_way.drop((request.view_args or {})["session_id"])
+        return response
+
     @blueprint.get("/s/<session_id>/studies/stream")
     def stream(session_id: str) -> Response:
         """The rest of the list, a line of JSON for each thing that becomes known."""

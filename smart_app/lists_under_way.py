@@ -56,6 +56,12 @@ class ListsUnderWay:
         kept[1].cancel()
         return kept[0]
 
+    def drop(self, session_id: str) -> None:
+        """Ends the asking for a session that has ended, before its time is over."""
+        kept = self.take(session_id)
+        if kept is not None:
+            kept.inquiry.close()
+
     def _drop(self, session_id: str, under_way: ListUnderWay) -> None:
         with self._lock:
             if session_id not in self._kept or self._kept[session_id][0] is not under_way:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -66,7 +67,6 @@ class Inquiry:
 
     def __init__(self, services: SmartAppServices, live: LiveSession, study: StudyInstanceUID | None = None) -> None:
         self.session = live.session
-        self.sleep = services.sleep
         self._services = services
         self._live = live
         self._study = study
@@ -90,8 +90,9 @@ class Inquiry:
         self._imaging_outbound = self._open.enter_context(reaching(services.outbound, self._base.url))
         wanted = _wanted(self.session, study, services.policy)
         settings = services.settings
-        busy = BusyPolicy(retries=settings.busy_retries, longest_wait_s=settings.busy_wait_s, sleep=services.sleep)
-        self.gathering = Gathering(wanted, self._servers, live.access_token, busy, self._renewed)
+        sleep = None if services.sleep is time.sleep else services.sleep
+        self.busy = BusyPolicy(retries=settings.busy_retries, longest_wait_s=settings.busy_wait_s, sleep=sleep)
+        self.gathering = Gathering(wanted, self._servers, live.access_token, self.busy, self._renewed)
 
     def __enter__(self) -> Inquiry:
         return self

@@ -273,6 +273,40 @@ def test_whoever_leaves_ends_the_asking(world: World) -> None:
     assert len(searched(world)) < 4
 
 
+@dataclass
+class BusyReports(PagingEhr):
+    """An EHR that answers every question for reports by asking to come back in a second."""
+
+    def _search(self, resource_type: str) -> Any:
+        if resource_type != "DiagnosticReport":
+            return super()._search(resource_type)
+        self.fhir_requests.append(request.full_path)
+        return busy(1)
+
+
+def test_group_29_signing_out_ends_the_asking_for_a_list_that_nobody_fetched_yet(tmp_path: Path) -> None:
+    """The first page is on the screen, and a busy server is being waited for, when the user signs out."""
+    record = {**demo_record(), "ImagingStudy": studies(4)}
+    with a_world(tmp_path, ehr=BusyReports(fhir=record), app={"busy_retries": 20}) as world:
+        world.clinician.launches(world.ehr)
+        stranger = world.another_clinician().post(f"/s/{world.clinician.session}/logout")
+        before = len(reports_asked(world))
+        time.sleep(1.5)
+        still = len(reports_asked(world))
+        signed_out = world.clinician.post(f"/s/{world.clinician.session}/logout")
+        at_the_end = len(reports_asked(world))
+        time.sleep(2.5)
+
+        assert stranger.status_code != 200
+        assert before < still, "a stranger's sign-out ends nothing"
+        assert signed_out.status_code == 200
+        assert len(reports_asked(world)) == at_the_end
+
+
+def reports_asked(world: World) -> list[str]:
+    return [path for path in world.ehr.fhir_requests if path.startswith("/fhir/DiagnosticReport")]
+
+
 def test_a_study_with_an_odd_subject_on_a_later_page_is_left_out_and_that_is_said(world: World) -> None:
     world.ehr.fhir["ImagingStudy"][3] = imaging_study("2.25.9", study_id="s9", patient="demo-b")
     world.clinician.launches(world.ehr)

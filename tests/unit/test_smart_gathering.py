@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,14 +66,19 @@ class ScriptedClient(FhirClient):
         return {**self._script.give(resource_type, (), self._used).matches[0], "id": resource_id}
 
 
+AT_ONCE = BusyPolicy(retries=1, longest_wait_s=5, sleep=lambda _seconds: None)
+
+
 def a_gathering(
-    script: Script, renew: Callable[[str, str], str | None] = lambda _key, _token: None, **wanted: Any
+    script: Script,
+    renew: Callable[[str, str], str | None] = lambda _key, _token: None,
+    busy: BusyPolicy = AT_ONCE,
+    **wanted: Any,
 ) -> Gathering:
     def servers(token: str) -> Servers:
         client = ScriptedClient(script, token)
         return Servers(client, client)
 
-    busy = BusyPolicy(retries=1, longest_wait_s=5, sleep=lambda _seconds: None)
     return Gathering(Wanted(**{"patient_id": "p1", **wanted}), servers, "first", busy, renew)
 
 
@@ -198,6 +204,21 @@ def test_c7_a_wait_that_is_too_long_is_not_waited(error: UpstreamError) -> None:
 
     assert len(script.asked_of(STUDIES)) == 1
     assert records.problems[STUDIES] is error
+
+
+def test_c7_whoever_stops_ends_the_wait_for_a_busy_server_and_asks_it_no_more() -> None:
+    busy = UpstreamError("busy", server=BASE, status=503, retryable=True, retry_after_s=30)
+    script = Script({STUDIES: [busy]})
+    made = a_gathering(script, busy=BusyPolicy(retries=4, longest_wait_s=60), reports=False, patient=False)
+    began = time.monotonic()
+    for event in made.events():
+        if isinstance(event, ServerBusy):
+            made.stop()
+
+    assert time.monotonic() - began < 10
+    assert made.is_done
+    assert len(script.asked_of(STUDIES)) == 1
+    assert made.records().problems[STUDIES] is busy
 
 
 def test_a39_a_refused_question_is_asked_once_more_with_another_token() -> None:

@@ -62,6 +62,20 @@ def test_what_nobody_fetches_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None
     assert kept.take("session") is None
 
 
+def test_a_list_of_a_session_that_ended_is_dropped_at_once() -> None:
+    kept = ListsUnderWay()
+    (one, asking), (other, other_asking) = a_list(), a_list()
+    kept.keep("ended", one)
+    kept.keep("another", other)
+    kept.drop("ended")
+    kept.drop("unknown")
+
+    assert asking.is_closed
+    assert kept.take("ended") is None
+    assert not other_asking.is_closed
+    assert kept.take("another") is other
+
+
 def test_not_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lists_under_way, "_MOST", 2)
     kept = ListsUnderWay()
