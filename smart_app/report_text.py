@@ -18,7 +18,8 @@ _GROUPS = ("address", "article", "blockquote", "div", "footer", "form", "header"
 _LISTS = ("dd", "dl", "dt", "li", "ol", "ul")
 _BLOCKS = frozenset((*_HEADINGS, *_GROUPS, *_LISTS, "br", "caption", "hr", "table", "tr"))
 _CELLS = frozenset(("td", "th"))
-_SILENT = frozenset(("script", "style", "head", "template", "noscript", "iframe", "object", "svg", "title"))
+# Not "head": its end tag may be left out, and what of it holds words that nobody is shown is here by itself.
+_SILENT = frozenset(("script", "style", "template", "noscript", "iframe", "object", "svg", "title"))
 _SPACES = re.compile(r"[^\S\n]+")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 """What no reader can see, and what turns the order of what they see."""
@@ -37,23 +38,26 @@ class _Words(HTMLParser):
         if tag in _SILENT:
             self._silent += 1
         elif tag in _BLOCKS:
-            self.pieces.append("\n• " if tag == "li" else "\n")
+            self._add("\n• " if tag == "li" else "\n")
         elif tag in _CELLS:
-            self.pieces.append("  ")
+            self._add("  ")
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _BLOCKS:
-            self.pieces.append("\n")
+            self._add("\n")
 
     def handle_endtag(self, tag: str) -> None:
         if tag in _SILENT:
             self._silent = max(self._silent - 1, 0)
         elif tag in _BLOCKS:
-            self.pieces.append("\n")
+            self._add("\n")
 
     def handle_data(self, data: str) -> None:
+        self._add(_SPACES.sub(" ", data.replace("\n", " ")))
+
+    def _add(self, piece: str) -> None:
         if not self._silent:
-            self.pieces.append(_SPACES.sub(" ", data.replace("\n", " ")))
+            self.pieces.append(piece)
 
 
 def words_of_html(html: str) -> str:

@@ -110,6 +110,10 @@ def test_a_very_long_text_is_cut_and_says_so() -> None:
         ("&lt;b&gt; 5 &amp; 6", "<b> 5 & 6"),
         ("<img src=x onerror=alert(1)>text", "text"),
         ("<table><tr><td>size</td><td>8 mm</td></tr></table>", "size 8 mm"),
+        ("<html><head><title>r</title><body><p>Nodule 8 mm</p>", "Nodule 8 mm"),
+        ("<head><meta charset=utf-8><style>p{}</style></head><p>Nodule 8 mm</p>", "Nodule 8 mm"),
+        ("<title>r</title><h1>Chest</h1><p>Nodule", "Chest\n\nNodule"),
+        ("<p>One</p><template><ul><li>a<br/>b<td>c</ul></template><p>Two</p>", "One\n\nTwo"),
         ("", ""),
     ],
 )
