@@ -46,17 +46,23 @@ export class Thumbnails {
 
   #next() {
     if (Date.now() < this.#pausedUntil || this.#token.hasEnded) return;
-    while (this.#running.size < AT_A_TIME && this.#waiting.length > 0) void this.#load(this.#waiting.shift());
+    while (this.#running.size < AT_A_TIME) {
+      // A row that left and came back waits for the end of what was given up.
+      const at = this.#waiting.findIndex((element) => !this.#running.has(element));
+      if (at < 0) return;
+      void this.#load(...this.#waiting.splice(at, 1));
+    }
   }
 
   async #load(element) {
-    if (this.#running.has(element)) return;
     const controller = new AbortController();
     this.#running.set(element, controller);
     try {
       const outcome = await this.#fetchPicture(element.dataset.thumbnail, controller.signal);
-      if (outcome instanceof Blob) await show(outcome, element);
-      else if (outcome !== null) return this.#pause(outcome, element);
+      if (outcome instanceof Blob) {
+        this.#pauses = 0;
+        await show(outcome, element);
+      } else if (outcome !== null) return this.#pause(outcome, element, controller.signal);
       // Shown or not to be had: not asked for again.
       this.#observer.unobserve(element);
     } catch (error) {
@@ -68,12 +74,13 @@ export class Thumbnails {
     }
   }
 
-  // The server is busy: everything waits, this row first afterwards. One that stays busy is left alone.
-  #pause(seconds, element) {
-    this.#pauses += 1;
+  // The server is busy: everything waits as long as the longest of its answers says, this row first afterwards. One that is
+  // busy time after time, with no picture between, is left alone.
+  #pause(seconds, element, signal) {
+    if (Date.now() >= this.#pausedUntil) this.#pauses += 1;
     if (this.#pauses > MOST_PAUSES) return this.stop();
-    this.#waiting.unshift(element);
-    this.#pausedUntil = Date.now() + seconds * 1000;
+    if (!signal.aborted) this.#waiting.unshift(element);
+    this.#pausedUntil = Math.max(this.#pausedUntil, Date.now() + seconds * 1000);
     setTimeout(() => this.#next(), seconds * 1000 + 20);
   }
 

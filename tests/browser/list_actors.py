@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -159,6 +160,7 @@ class ListServer:
     refused_tokens: set[str] = field(default_factory=set)
     picture_answers: list[Response] = field(default_factory=list)
     hold_pictures: Event | None = None
+    hold_tokens: Event | None = None
     tokens: list[bool] = field(default_factory=list)
     pictures: list[tuple[str, str | None]] = field(default_factory=list)
     at_once: int = 0
@@ -200,6 +202,8 @@ class ListServer:
 
     def _token(self) -> Response:
         self.tokens.append(bool((request.get_json(silent=True) or {}).get("refused")))
+        if self.hold_tokens is not None:
+            self.hold_tokens.wait(5)
         return jsonify(access_token=f"token-{len(self.tokens)}", expires_in=300)
 
     def _picture(self, path: str) -> Response:
@@ -243,6 +247,14 @@ def _shared(response: Response) -> Response:
     response.headers["Access-Control-Allow-Origin"] = request.headers.get("Origin", "*")
     response.headers["Access-Control-Allow-Headers"] = "authorization"
     return response
+
+
+def wait_until(holds: Callable[[], bool], page: Page) -> None:
+    """Goes on when that holds; a page with a policy evaluates no text again and again by itself."""
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        page.wait_for_timeout(20)
 
 
 @contextmanager

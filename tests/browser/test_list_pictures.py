@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from threading import Event
 
 import pytest
 from flask import Response
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from tests.browser.list_actors import ListServer, a_browser, many_studies, opened_list
+from tests.browser.list_actors import ListServer, a_browser, many_studies, opened_list, wait_until
 from tests.conftest import free_port_number, serving
 
 pytestmark = pytest.mark.browser
@@ -26,13 +26,6 @@ def a_server(count: int = 6, **more: object) -> ListServer:
     port = free_port_number()
     studies = many_studies(count, every_days=150, picture_base=f"http://127.0.0.1:{port}/dicom-web")
     return ListServer(studies=studies, port=port, **more)  # type: ignore[arg-type]
-
-
-def wait_until(holds: Callable[[], bool], page: Page) -> None:
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        page.wait_for_timeout(20)
 
 
 def test_pictures_come_with_the_token_as_blobs_that_are_let_go_again(browser: Browser) -> None:
@@ -136,6 +129,51 @@ def test_a_busy_server_is_left_alone_for_as_long_as_it_says(browser: Browser) ->
         expect(page.locator(".thumbnail img")).to_have_count(2)
 
     assert time.monotonic() - asked_at > 0.8
+
+
+def test_several_busy_moments_are_waited_for_each_counted_once(browser: Browser) -> None:
+    busy = [Response(status=503, headers={"Retry-After": "1"}) for _ in range(6)]
+    server = a_server(3, picture_answers=busy)
+    with opened_list(browser, server) as page:
+        expect(page.locator(".thumbnail img")).to_have_count(3)
+
+    assert len(server.pictures) == 9
+
+
+def test_a_shorter_wait_does_not_end_a_longer_one(browser: Browser) -> None:
+    def slowly() -> Iterator[bytes]:
+        time.sleep(0.4)
+        yield b"busy"
+
+    answers = [
+        Response(status=503, headers={"Retry-After": "3"}),
+        Response(slowly(), status=503, headers={"Retry-After": "1"}),
+    ]
+    server = a_server(2, picture_answers=answers)
+    with opened_list(browser, server) as page:
+        wait_until(lambda: len(server.pictures) == 2, page)
+        asked_at = time.monotonic()
+        wait_until(lambda: len(server.pictures) > 2, page)
+
+        assert time.monotonic() - asked_at > 2.5
+        expect(page.locator(".thumbnail img")).to_have_count(2)
+
+
+def test_a_row_that_leaves_and_returns_while_the_token_is_asked_for_gets_its_picture(browser: Browser) -> None:
+    port = free_port_number()
+    pictured = many_studies(2, every_days=150, picture_base=f"http://127.0.0.1:{port}/dicom-web")
+    server = ListServer(studies=[*pictured, *many_studies(60)[2:]], port=port, hold_tokens=Event())
+    with opened_list(browser, server) as page:
+        wait_until(lambda: server.tokens == [False], page)
+        for place in ("document.body.scrollHeight", "0"):
+            page.evaluate(f"scrollTo(0, {place})")
+            page.wait_for_timeout(150)
+        assert server.hold_tokens
+        server.hold_tokens.set()
+
+        expect(page.locator("li.study").first.locator(".thumbnail img")).to_be_attached()
+    first = server.studies[0].uid
+    assert sum(first in path for path, _ in server.pictures) == 1
 
 
 def test_who_saves_data_gets_no_pictures_and_no_token_is_asked_for(browser: Browser) -> None:
