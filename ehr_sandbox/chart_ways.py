@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ehr_sandbox.chart_launch import ChartLaunch
+from ehr_sandbox.chart_prefetch import QueryFailed
 from ehr_sandbox.chart_records import ChartRecords
 from ehr_sandbox.launch_variants import LaunchVariant, Names, variant_of
 
@@ -38,11 +39,17 @@ class LaunchWays:
 
     def users(self, patient_id: str) -> tuple[LaunchUser, ...]:
         """The patient and those who act for the patient."""
-        related = self.records.related_persons(patient_id)
         return (
             LaunchUser(reference=f"Patient/{patient_id}", label="the patient"),
-            *(LaunchUser(reference=f"RelatedPerson/{one['id']}", label=_label(one)) for one in related),
+            *(LaunchUser(reference=f"RelatedPerson/{one['id']}", label=_label(one)) for one in self._related(patient_id)),
         )
+
+    def _related(self, patient_id: str) -> list[dict[str, Any]]:
+        """Nobody, where the FHIR server has no such resources: the chart opens all the same."""
+        try:
+            return self.records.related_persons(patient_id)
+        except QueryFailed:
+            return []
 
     def changed(self, launch: ChartLaunch, user: str, variant_key: str) -> ChartLaunch:
         """The launch as that user (empty: as usual) and in that variant (empty: as usual). Raises NoSuchWay."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from flask import Flask, request
 
 from ehr_sandbox.faults import DiscoveryFaults, Faults
 from ehr_sandbox.launch_variants import VARIANTS
 from ehr_sandbox.oauth_context import LaunchContext
-from tests.chart_actors import ChartActor
+from tests.chart_actors import SEED, ChartActor, a_chart
+from tests.conftest import free_port_number, serving
 
 DAUGHTER = {
     "resourceType": "RelatedPerson",
@@ -96,3 +99,34 @@ def test_s11_discovery_is_as_usual_again_with_the_next_launch(chart: ChartActor)
 
     assert was_missing
     assert desk.discovery == DiscoveryFaults()
+
+
+class ServerWithoutRelatedPersons:
+    """A FHIR server behind the chart that knows the demo's patient and has no RelatedPerson resources at all."""
+
+    def app(self) -> Flask:
+        app = Flask("behind")
+
+        @app.route("/fhir/<path:path>", methods=["GET", "PUT"])
+        def answer(path: str) -> tuple[dict[str, Any], int]:
+            resource_type, _, resource_id = path.partition("/")
+            if request.method == "PUT":
+                return request.get_json(), 200
+            if path == "Patient/demo-a":
+                return SEED[0], 200
+            if resource_id or resource_type == "RelatedPerson":
+                return {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "not-supported"}]}, 404
+            return {"resourceType": "Bundle", "type": "searchset", "entry": []}, 200
+
+        return app
+
+
+def test_a_chart_whose_server_knows_no_related_persons_still_opens(tmp_path: Path) -> None:
+    port = free_port_number()
+    with serving(ServerWithoutRelatedPersons().app(), port) as base, a_chart(tmp_path, upstream_fhir=f"{base}/fhir") as chart:
+        page = chart.http.get(f"{chart.ehr}/patients/demo-a", timeout=10)
+
+        assert page.status_code == 200
+        assert 'value="Patient/demo-a"' in page.text
+        assert 'value="RelatedPerson/' not in page.text
+        assert context_of(chart, user="Patient/demo-a").user == "Patient/demo-a"
