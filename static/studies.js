@@ -90,6 +90,12 @@ function restorePlace(frames = 8) {
   else requestAnimationFrame(() => restorePlace(frames - 1));
 }
 
+// The button goes with the filters; the keyboard's place is then where one would search anew.
+function clearFilters() {
+  filters.clear();
+  filters.field.focus();
+}
+
 // On a phone the chips are a tap away; elsewhere they are always there.
 function foldFilters() {
   by("more-filters").open = !narrow.matches;
@@ -122,10 +128,7 @@ function start() {
   refresh();
   requestAnimationFrame(() => restorePlace());
   thumbnails?.watch(rows.all.map((row) => row.element));
-  by("clear").addEventListener("click", () => {
-    filters.clear();
-    filters.field.focus();
-  });
+  for (const id of ["clear", "clear-filters"]) by(id).addEventListener("click", clearFilters);
   by("groups").addEventListener("click", (event) => {
     const row = event.target.closest("a[href]") && rows.holding(event.target);
     if (!row) return;

@@ -18,7 +18,6 @@ export class Filters {
     this.#onChange = onChange;
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", (event) => this.#changed(event));
-    form.addEventListener("reset", () => setTimeout(() => this.#onChange()));
   }
 
   get field() {

@@ -110,6 +110,17 @@ def test_chips_filter_by_modality_region_findings_and_reports(few: Page) -> None
     expect(few.locator("#timeline button:disabled")).to_have_count(1)
 
 
+def test_clearing_the_filters_leaves_the_grouping_and_the_keyboard_on_the_page(few: Page) -> None:
+    few.locator("label.chip", has_text="region").click()
+    few.locator("label.chip", has_text="CT").click()
+    few.get_by_role("button", name="Clear filters").click()
+
+    expect(few.locator("#count")).to_have_text("4 studies here")
+    expect(few.get_by_role("searchbox")).to_be_focused()
+    expect(few.get_by_role("radio", name="region")).to_be_checked()
+    assert few.locator("section.year > h2").first.inner_text() == "Head"
+
+
 def test_nothing_found_says_so_and_leads_back(few: Page) -> None:
     few.get_by_role("searchbox").fill("ankle")
     expect(few.get_by_text("No study matches.")).to_be_visible()
