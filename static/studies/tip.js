@@ -13,12 +13,19 @@ export class Tip {
     marks.addEventListener("focusout", () => this.hide());
     element.addEventListener("pointerenter", () => clearTimeout(this.#timer));
     element.addEventListener("pointerleave", () => this.#hideSoon());
-    document.addEventListener("keydown", (event) => event.key === "Escape" && this.hide());
+    document.addEventListener("keydown", (event) => event.key === "Escape" && this.#onEscape(event));
   }
 
   hide() {
     clearTimeout(this.#timer);
     this.#element.hidden = true;
+  }
+
+  // One Escape, one thing: what it took away here it clears nowhere else.
+  #onEscape(event) {
+    if (this.#element.hidden) return;
+    event.preventDefault();
+    this.hide();
   }
 
   #hideSoon() {

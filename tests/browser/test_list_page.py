@@ -61,6 +61,20 @@ def test_a_mark_says_what_it_stands_for_without_colour_alone(few: Page) -> None:
     expect(few.locator("#timeline-tip")).to_be_hidden()
 
 
+def test_escape_takes_the_tooltip_away_before_it_clears_the_filters(few: Page) -> None:
+    few.get_by_role("searchbox").fill("chest")
+    expect(few.locator("#count")).to_have_text("2 of 4 studies shown")
+    few.get_by_role("button", name="CT chest, 10 Feb 2026, CT, finding: Lung nodule 1").hover()
+    expect(few.get_by_role("tooltip")).to_be_visible()
+    few.keyboard.press("Escape")
+    expect(few.locator("#timeline-tip")).to_be_hidden()
+    after_one = few.get_by_role("searchbox").input_value()
+    few.keyboard.press("Escape")
+
+    expect(few.locator("#count")).to_have_text("4 studies here")
+    assert after_one == "chest"
+
+
 def test_a_mark_leads_to_its_row_with_the_keyboard_alone(few: Page) -> None:
     few.locator("#timeline > summary").focus()
     reached = []
