@@ -46,7 +46,8 @@ export class Groups {
     const byKey = new Map();
     for (const row of rows) {
       const key = this.#keyOf(row);
-      byKey.set(key, [...(byKey.get(key) ?? []), row]);
+      if (!byKey.has(key)) byKey.set(key, []);
+      byKey.get(key).push(row);
     }
     for (const [key, members] of byKey) this.#insertInto(this.#sections.get(key) ?? this.#open(key, members[0]), members);
   }
@@ -93,7 +94,7 @@ export class Groups {
     heading.textContent = this.#title(key, row);
     section.setAttribute("aria-labelledby", heading.id);
     section.append(heading, list);
-    const group = { section, list, members: [], key };
+    const group = { section, list, members: [] };
     const after = [...this.#sections].find(([other]) => this.#order(key) < this.#order(other));
     if (after) after[1].section.before(section);
     else this.#host.append(section);

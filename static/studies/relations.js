@@ -4,19 +4,22 @@ export function markOpened(uid, rows, words) {
   const opened = uid ? rows.of(uid) : undefined;
   // Without one, the server's marks stay: the address of the list may name the study.
   if (!opened) return;
-  unmark(rows);
-  mark(opened, "opened", words);
-  for (const row of rows.all) if (isPriorOf(row, opened)) mark(row, "prior", words);
+  for (const row of rows.all) {
+    const wanted = row === opened ? "opened" : isPriorOf(row, opened) ? "prior" : null;
+    const has = row.isOpened ? "opened" : row.isPrior ? "prior" : null;
+    if (wanted === has) continue;
+    if (has) unmark(row, has);
+    if (wanted) mark(row, wanted, words);
+  }
 }
 
-function unmark(rows) {
-  for (const row of rows.all) {
-    for (const name of ["opened", "prior"]) {
-      row.element.classList.remove(name);
-      delete row.element.dataset[name];
-      row.element.querySelector(`.tag.${name}`)?.remove();
-    }
-  }
+function unmark(row, name) {
+  const tag = row.element.querySelector(`.tag.${name}`);
+  row.element.classList.remove(name);
+  delete row.element.dataset[name];
+  // With the blank that parts it from the title.
+  if (tag?.previousSibling?.nodeType === Node.TEXT_NODE) tag.previousSibling.remove();
+  tag?.remove();
 }
 
 function isPriorOf(row, opened) {

@@ -207,6 +207,29 @@ def test_back_from_the_viewer_finds_the_list_as_it_was_with_the_study_and_its_pr
     assert few.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
 
 
+def test_marks_of_what_was_opened_change_only_where_they_differ(few: Page) -> None:
+    few.locator("#groups").evaluate("list => list.addEventListener('click', (event) => event.preventDefault())")
+    few.get_by_role("link", name="Open images: CT chest, 10 Feb 2026").click()
+    expect(few.locator(".tag")).to_have_text(["Opened last", "Prior"])
+    texts = few.evaluate("() => [...document.querySelectorAll('.what')].map((what) => what.childNodes.length)")
+    few.evaluate(
+        """() => {
+            window.changes = 0;
+            new MutationObserver((records) => { window.changes += records.length; })
+                .observe(document.getElementById("groups"), { subtree: true, childList: true, attributes: true });
+        }"""
+    )
+    few.get_by_role("link", name="Open images: CT chest, 10 Feb 2026").click()
+    changes = few.evaluate("() => new Promise((say) => requestAnimationFrame(() => say(window.changes)))")
+    few.get_by_role("link", name="Open images: MRI brain").click()
+    expect(few.locator(".tag")).to_have_text(["Opened last"])
+    few.get_by_role("link", name="Open images: CT chest, 10 Feb 2026").click()
+    expect(few.locator(".tag")).to_have_text(["Opened last", "Prior"])
+
+    assert changes == 0
+    assert few.evaluate("() => [...document.querySelectorAll('.what')].map((what) => what.childNodes.length)") == texts
+
+
 def test_back_from_the_viewer_finds_the_same_rows_on_screen(browser: Browser) -> None:
     with opened_list(browser, ListServer(studies=many_studies(200))) as page:
         row = page.locator("li.study").nth(120)
