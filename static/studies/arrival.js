@@ -1,4 +1,5 @@
 // Lets the rest of a long list in: rows, reports and findings as they come, with a progress bar, and a way on after a fault.
+import { readersPlaceIn } from "./rows.js";
 import { StreamBroken, linesOf } from "./stream.js";
 
 export class Arrival {
@@ -42,7 +43,7 @@ export class Arrival {
     const takers = {
       rows: () => this.#takeRows(told),
       reports: () => this.#takeSlots(told.rows, "reports"),
-      findings: () => this.#takeSlots(told.rows, "findings"),
+      findings: () => this.#takeFindings(told),
       notes: () => by("stream-notes").replaceChildren(parsed(told.html)),
       busy: () => this.#busy(told.seconds),
       done: () => this.#done(),
@@ -60,19 +61,23 @@ export class Arrival {
     this.#onRows(elements);
   }
 
+  #takeFindings({ rows }) {
+    this.#noLongerPending('[data-pending="findings"]');
+    this.#takeSlots(rows, "findings");
+  }
+
   #takeSlots(htmlByUid, name) {
     const changed = [];
     for (const [uid, html] of Object.entries(htmlByUid ?? {})) {
       const row = this.#rows.of(uid);
       const slot = row?.element.querySelector(`.${name}`);
       if (!slot) continue;
-      const content = parsed(html);
-      const whole = content.children.length === 1 && content.firstElementChild.matches(`.${name}`);
-      slot.replaceChildren(...(whole ? content.firstElementChild : content).childNodes);
+      const bringBack = readersPlaceIn(slot);
+      slot.replaceChildren(parsed(html));
+      bringBack(slot);
       row.readSlots();
       changed.push(row.element);
     }
-    this.#noLongerPending(`[data-pending="${name}"]`);
     this.#onRows(changed);
   }
 

@@ -9,22 +9,21 @@ export function folded(text) {
 }
 
 function listed(value) {
-  return (value ?? "").split(" ").filter(Boolean);
+  return value.split(" ").filter(Boolean);
 }
 
 export class StudyRow {
   constructor(element, words) {
     const told = element.dataset;
     this.element = element;
-    this.uid = told.uid ?? element.id.replace(/^study-/, "");
-    this.started = told.started ?? "";
+    this.uid = told.uid;
+    this.started = told.started;
     this.moment = this.started ? Date.parse(this.started) : NaN;
-    this.year = told.year ?? this.started.slice(0, 4);
+    this.year = told.year;
     this.regions = listed(told.region);
     this.lanes = words.lanesOf(this.regions);
-    this.families = listed((told.families ?? told.modalities ?? "").toLowerCase());
-    if (this.families.length === 0) this.families = ["other"];
-    this.text = folded(told.search ?? element.textContent);
+    this.families = listed(told.families);
+    this.text = folded(told.search);
     this.readSlots();
   }
 
@@ -39,10 +38,6 @@ export class StudyRow {
     this.tone = finding && TONES.find((tone) => finding.classList.contains(tone));
     this.hasFinding = this.tone !== null;
     this.hasReport = this.element.querySelector(".report") !== null;
-  }
-
-  get link() {
-    return this.element.querySelector(".title a[href], .images a[href]");
   }
 
   get title() {
@@ -69,16 +64,32 @@ export function newestFirst(one, other) {
   return other.year - one.year || other.moment - one.moment;
 }
 
+// Notes what the reader has unfolded in an element and where in it the keyboard is. What is returned brings both back in the
+// element's new content: what stands there in the same words, for something new may stand above it.
+export function readersPlaceIn(former) {
+  const unfolded = new Set([...former.querySelectorAll("details[open]")].map(identityOf));
+  const focused = former.contains(document.activeElement) ? identityOf(document.activeElement) : null;
+  return (renewed) => {
+    for (const details of renewed.querySelectorAll("details")) details.open = unfolded.has(identityOf(details));
+    if (focused === null) return;
+    const same = [...renewed.querySelectorAll("a[href], summary, button")].find((one) => identityOf(one) === focused);
+    same?.focus({ preventScroll: true });
+  };
+}
+
+// A link is known by where it leads (a row has two that lead to its images), all else by its words.
+function identityOf(element) {
+  if (element.matches("a[href]")) return `${element.className} ${element.href}`;
+  return (element.closest("details") ?? element).textContent;
+}
+
 // Puts a row in the place of its former self; its picture, unfolded report and focus stay.
 function keepWhatTheReaderHas(former, element) {
   const picture = former.querySelector(".thumbnail img");
   if (picture) element.querySelector(".thumbnail")?.replaceChildren(picture);
-  const unfolded = [...former.querySelectorAll("details")].map((details) => details.open);
-  for (const [index, details] of element.querySelectorAll("details").entries()) details.open = unfolded[index] ?? false;
-  const focusable = "a[href], summary, button";
-  const focused = [...former.querySelectorAll(focusable)].indexOf(document.activeElement);
+  const bringBack = readersPlaceIn(former);
   former.replaceWith(element);
-  if (focused >= 0) element.querySelectorAll(focusable)[focused]?.focus({ preventScroll: true });
+  bringBack(element);
 }
 
 // All rows of the page, newest first, by UID.
@@ -118,10 +129,6 @@ export class StudyRows {
 
   holding(node) {
     const element = node?.closest?.("li.study");
-    return element ? this.#byUid.get(element.dataset.uid ?? "") : undefined;
-  }
-
-  get shown() {
-    return this.all.filter((row) => !row.element.hidden);
+    return element ? this.#byUid.get(element.dataset.uid) : undefined;
   }
 }

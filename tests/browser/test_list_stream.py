@@ -99,6 +99,25 @@ def test_findings_and_reports_arrive_last_and_until_then_nobody_says_there_are_n
         assert page.locator("li.study:visible").count() == 2, "one had its finding from the start"
 
 
+def test_a_report_that_is_being_read_stays_unfolded_when_another_comes_above_it(browser: Browser) -> None:
+    report = (
+        '<article class="report"><p class="conclusion">{0}</p><details class="report-text">'
+        '<summary>Whole report {0}</summary><div class="text">All of {0}.</div></details></article>'
+    )
+    first = {"kind": "reports", "rows": {STUDIES[0].uid: report.format("one")}}
+    second = {"kind": "reports", "rows": {STUDIES[0].uid: report.format("two") + report.format("one")}}
+    stream = Played(first, second, DONE)
+    with opened_list(browser, ListServer(studies=STUDIES[:6], stream=[stream])) as page:
+        stream.go_on.set()
+        page.get_by_text("Whole report one").click()
+        stream.go_on.set()
+        expect(page.get_by_text("Whole report two")).to_be_visible()
+
+        expect(page.get_by_text("All of one.")).to_be_visible()
+        expect(page.get_by_text("All of two.")).to_be_hidden()
+        assert page.evaluate("document.activeElement.textContent") == "Whole report one"
+
+
 def test_what_the_reader_looks_at_does_not_move_when_rows_come_in_above(browser: Browser) -> None:
     newer = [ListedStudy(number=500 + number, day=date(2026, 3, 2)) for number in range(15)]
     stream = Played(rows_line(newer, 55, 55), DONE)
