@@ -17,6 +17,7 @@ export class Timeline {
   #rows;
   #goTo;
   #width = 0;
+  #drawnWidth = null;
   #isDue = false;
   #tip;
 
@@ -57,6 +58,7 @@ export class Timeline {
     const focused = this.#lanes.contains(document.activeElement) ? document.activeElement.dataset.uid : null;
     const lanes = this.#lanesOf(dated);
     const plan = this.#plan(dated, lanes);
+    const scrolled = this.#lanes.scrollLeft;
     this.#lanes.replaceChildren(...(plan.bars ? drawBars(plan, this.#words) : drawMarks(plan, this.#words)));
     this.#legend(plan, dated);
     const stops = this.#stops;
@@ -65,7 +67,18 @@ export class Timeline {
     this.#rove(first);
     if (focused !== null) first?.focus({ preventScroll: true });
     // The newest studies are at the right; where there is no room for all years, they are seen first.
-    this.#lanes.scrollLeft = this.#lanes.scrollWidth;
+    this.#lanes.scrollLeft = plan.width === this.#drawnWidth ? scrolled : this.#lanes.scrollWidth;
+    this.#drawnWidth = plan.width;
+    if (focused !== null && first) this.#bringIntoView(first);
+  }
+
+  // Sideways only: the page stays where the reader has scrolled it.
+  #bringIntoView(mark) {
+    const { left, right } = mark.getBoundingClientRect();
+    const plot = this.#lanes.getBoundingClientRect();
+    const leftEdge = plot.right - this.#plotWidth();
+    if (left < leftEdge) this.#lanes.scrollLeft -= leftEdge - left;
+    else if (right > plot.right) this.#lanes.scrollLeft += right - plot.right;
   }
 
   // The lanes that have rows, each with its rows.

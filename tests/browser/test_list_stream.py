@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.list_actors import ListedStudy, ListServer, a_browser, many_studies, opened_list, rows_line
+from tests.browser.list_actors import ListedStudy, ListServer, a_browser, many_studies, opened_list, rows_line, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -116,6 +116,37 @@ def test_a_report_that_is_being_read_stays_unfolded_when_another_comes_above_it(
         expect(page.get_by_text("All of one.")).to_be_visible()
         expect(page.get_by_text("All of two.")).to_be_hidden()
         assert page.evaluate("document.activeElement.textContent") == "Whole report one"
+
+
+def test_the_timeline_stays_where_the_reader_has_moved_it_while_rows_arrive(browser: Browser) -> None:
+    decades = [ListedStudy(number=number, day=date(2026 - number % 40, 1 + number % 12, 3)) for number in range(300)]
+    older = ListedStudy(number=999, day=date(1980, 1, 1))
+    stream = Played(rows_line(decades[200:], 300, 301), rows_line([older], 301, 301), DONE)
+    with opened_list(browser, ListServer(studies=decades[:200], stream=[stream]), width=700) as page:
+        lanes = page.locator("#timeline .lanes")
+        page.evaluate("document.getElementById('timeline').open = true")
+        wait_until(lambda: lanes.evaluate("lanes => lanes.scrollLeft > 100"), page)
+        page.locator("#timeline button[tabindex='0']").focus()
+        page.keyboard.press("Home")
+        wait_until(lambda: lanes.evaluate("lanes => lanes.scrollLeft < 50"), page)
+        before = lanes.evaluate("lanes => lanes.scrollLeft")
+        seen = [before]
+        for count in (300, 301):
+            stream.go_on.set()
+            expect(page.locator("li.study")).to_have_count(count)
+            page.evaluate("() => new Promise((say) => requestAnimationFrame(() => requestAnimationFrame(say)))")
+            seen.append(lanes.evaluate("lanes => lanes.scrollLeft"))
+        # With another year all bars have moved; the one that has the keyboard is seen beside the names of the lanes.
+        left, edge = page.evaluate(
+            "[document.activeElement, document.activeElement.closest('.lane').querySelector('.plot')]"
+            ".map((one) => one.getBoundingClientRect().left)"
+        )
+        name_ends = page.locator("#timeline .lane-name").last.evaluate("name => name.getBoundingClientRect().right")
+
+        assert seen[1] == before
+        assert page.evaluate("document.activeElement.matches('#timeline .bar')")
+        assert left >= max(edge, name_ends) - 1
+        assert left < 700
 
 
 def test_what_the_reader_looks_at_does_not_move_when_rows_come_in_above(browser: Browser) -> None:
