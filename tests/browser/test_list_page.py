@@ -34,8 +34,9 @@ def few(browser: Browser) -> Iterator[Page]:
         yield page
 
 
-def shown_titles(page: Page) -> list[str]:
-    return page.locator("li.study:visible .title").all_inner_texts()
+def expect_titles(page: Page, titles: list[str]) -> None:
+    """The titles of the rows that are shown; by their text, because a row far off screen is laid out by nobody."""
+    expect(page.locator("li.study:visible .title")).to_have_text(titles)
 
 
 def focused_study(page: Page) -> str | None:
@@ -102,24 +103,21 @@ def test_words_filter_in_any_order_without_case_and_accents(few: Page, text: str
     few.get_by_role("searchbox").fill(text)
 
     expect(few.locator("#count")).to_have_text(f"{len(titles)} of 4 studies shown")
-    assert shown_titles(few) == titles
+    expect_titles(few, titles)
 
 
 def test_chips_filter_by_modality_region_findings_and_reports(few: Page) -> None:
     few.locator("label.chip", has_text="CT").click()
-    by_modality = shown_titles(few)
+    expect_titles(few, ["CT chest", "CT chest, abdomen and pelvis"])
     few.locator("label.chip", has_text="Abdomen").click()
-    and_region = shown_titles(few)
+    expect_titles(few, ["CT chest, abdomen and pelvis"])
     few.get_by_role("button", name="Clear filters").click()
     few.locator("label.chip", has_text="with findings").click()
-    with_findings = shown_titles(few)
+    expect_titles(few, ["CT chest"])
     few.keyboard.press("Escape")
     few.locator("label.chip", has_text="with report").click()
 
-    assert by_modality == ["CT chest", "CT chest, abdomen and pelvis"]
-    assert and_region == ["CT chest, abdomen and pelvis"]
-    assert with_findings == ["CT chest"]
-    assert shown_titles(few) == ["CT chest", "CT chest, abdomen and pelvis", "Échographie"]
+    expect_titles(few, ["CT chest", "CT chest, abdomen and pelvis", "Échographie"])
     # The brain has no report: its mark is off.
     expect(few.locator("#timeline button:disabled")).to_have_count(1)
 
@@ -300,7 +298,7 @@ def test_a_focused_row_is_not_hidden_by_what_sticks_above_it(browser: Browser) -
 
 def test_without_scripts_the_list_is_whole(browser: Browser) -> None:
     with opened_list(browser, ListServer(studies=FEW), java_script_enabled=False) as page:
-        assert len(shown_titles(page)) == 4
+        expect_titles(page, [study.title for study in FEW])
         expect(page.locator("#filters")).to_be_hidden()
         expect(page.locator("#timeline")).to_be_hidden()
 
