@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 
 from imaging_findings.advice import Authority, Guidance, Statement, Suppressed
 from imaging_findings.answers import Answer, of_categories, of_table
@@ -40,6 +40,11 @@ class _Reading:
     packs: tuple[TablePack, ...]
     undecided: tuple[TablePack, ...]
     """The packs of a choice that the site has not made."""
+    early: timedelta
+
+    def ground(self, answer: Answer) -> Ground:
+        """What a follow-up of these findings is compared with."""
+        return Ground(facts=self.facts, day=self.day, today=self.today, answer=answer, early=self.early)
 
 
 def assessment_guidance(facts: Facts, packs: Packs, today: date) -> list[Spoken]:
@@ -70,6 +75,7 @@ def _reading(name: str, findings: Sequence[Finding], facts: Facts, packs: Packs,
         machines=tuple(one for one in findings if one.author is Author.AI),
         packs=tuple(pack for pack in packs.tables if pack.reads == name),
         undecided=tuple(pack for pack in packs.undecided if pack.reads == name),
+        early=packs.early,
     )
 
 
@@ -120,8 +126,7 @@ def _of_finding(finding: Finding, reading: _Reading) -> Spoken:
         spoken = _unversioned(spoken, pack) if fault else spoken
     else:
         spoken = _of_row(base, picked.row, pack, reading)
-    ground = Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=_answer(pack, finding))
-    settled = after_history(with_readers_word(spoken, reading.day), ground)
+    settled = after_history(with_readers_word(spoken, reading.day), reading.ground(_answer(pack, finding)))
     if isinstance(settled, Suppressed) or picked.row is None or finding.recommended:
         return settled
     return _unless_silent(settled, picked.row, reading.today)
@@ -195,8 +200,7 @@ def _of_undecided(finding: Finding, reading: _Reading) -> Spoken:
         missing=(f"the site's choice between {titles}", *dict.fromkeys(word for one in picked for word in one.missing)),
         notes=("This site has not chosen a guideline for this finding, so no interval is computed.",),
     )
-    ground = Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=_undecided_answer(picked, reading))
-    return after_history(with_readers_word(spoken, reading.day), ground)
+    return after_history(with_readers_word(spoken, reading.day), reading.ground(_undecided_answer(picked, reading)))
 
 
 def _of_agreed(finding: Finding, picked: Sequence[Picked], reading: _Reading) -> Spoken:
@@ -210,8 +214,7 @@ def _of_agreed(finding: Finding, picked: Sequence[Picked], reading: _Reading) ->
         urgency=rows[0][1].urgency,
         statements=tuple(_statement(row, pack) for pack, row in rows),
     )
-    ground = Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=_undecided_answer(picked, reading))
-    return after_history(with_readers_word(spoken, reading.day), ground)
+    return after_history(with_readers_word(spoken, reading.day), reading.ground(_undecided_answer(picked, reading)))
 
 
 def _of_unread(finding: Finding, reading: _Reading) -> Spoken:
@@ -220,9 +223,7 @@ def _of_unread(finding: Finding, reading: _Reading) -> Spoken:
     spoken = _with_reports(without_guideline(finding, reading.facts.study_of(finding), title), reading)
     tables = [pack for pack in bundled_tables() if finding.assessment and pack.reads == finding.assessment.name]
     answer = _answer(tables[0], finding) if tables else Answer(words="examination")
-    return after_history(
-        with_readers_word(spoken, reading.day), Ground(facts=reading.facts, day=reading.day, today=reading.today, answer=answer)
-    )
+    return after_history(with_readers_word(spoken, reading.day), reading.ground(answer))
 
 
 def _with_reports(guidance: Guidance, reading: _Reading) -> Guidance:

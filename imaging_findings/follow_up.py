@@ -30,6 +30,8 @@ class Ground:
     day: date | None
     today: date
     answer: Answer
+    early: timedelta
+    """How long before its time a step counts as done (``Packs.early``)."""
 
 
 def next_step(steps: Sequence[PlannedStep], day: date | None) -> NextStep | None:
@@ -73,6 +75,7 @@ def after_history(guidance: Guidance, ground: Ground) -> Guidance | Suppressed:
         finding=guidance.finding,
         day=ground.day,
         answer=guidance.answer or ground.answer,
+        early=ground.early,
         due=guidance.next_step.due if guidance.next_step else None,
     )
     same, studies = ended_by_same_nodule(guidance, past), later_studies(past)

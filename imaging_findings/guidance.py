@@ -44,7 +44,13 @@ def judge(facts: Facts, packs: Packs, now: datetime) -> Judgement:
     today = now.date()
     lungs = [_spoken(case) for case in _cases(facts, packs, today)]
     tables, words = assessment_guidance(facts, packs, today), text_guidance(facts, packs, today)
-    for said in [*actionable_guidance(facts, packs.actionable, now), *lungs, *tables, *words, *echoed_guidance(facts, today)]:
+    for said in [
+        *actionable_guidance(facts, packs.actionable, now),
+        *lungs,
+        *tables,
+        *words,
+        *echoed_guidance(facts, packs, today),
+    ]:
         spoken = beside_reports(said, facts, packs.actionable, today) if isinstance(said, Guidance) else said
         if isinstance(spoken, Guidance):
             guidance.append(spoken)
@@ -84,7 +90,7 @@ def _spoken(case: Case) -> Guidance | Suppressed:
     spoken = _guidance_for(case)
     if isinstance(spoken, Suppressed):
         return spoken
-    ground = Ground(facts=case.facts, day=case.day, today=case.today, answer=CHEST_CT_ANSWER)
+    ground = Ground(facts=case.facts, day=case.day, today=case.today, answer=CHEST_CT_ANSWER, early=case.packs.early)
     return unless_long_settled(after_history(spoken, ground), case)
 
 

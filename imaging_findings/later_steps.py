@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 
 from imaging_findings.advice import Guidance, NextStep, Suppressed
 from imaging_findings.history import StudyFacts
 from imaging_findings.intervals import Interval, Unit, add_months
 from imaging_findings.newer_report import NewerReading, newer_of_same_nodule, newer_reading
-from imaging_findings.repeats import EARLY, Past, said_of_done
+from imaging_findings.repeats import Past, said_of_done
 from imaging_findings.rules import PlannedStep, Strength, Urgency
 
 # A step that was only offered is history a year after its time.
@@ -68,7 +68,7 @@ def after_studies(guidance: Guidance, past: Past, studies: Sequence[StudyFacts],
     ruling = next(((one, said.ends) for one, said in reversed([*by_day]) if said.ends), None)
     if ruling is not None and guidance.next_step is not None:
         return _ended(guidance, f"{said_of_done(past, ruling[0])}; {ruling[1]}", ruling[0])
-    place = max(_place(guidance, one) for one in studies)
+    place = max(_place(guidance, one, past.early) for one in studies)
     if place < 0 and guidance.next_step is not None:
         return _early(guidance, past, studies[-1])
     later = guidance.planned[max(place, 0) + 1 :]
@@ -98,12 +98,12 @@ def _repeated(step: PlannedStep) -> list[Interval]:
     return [Interval(year, year, Unit.YEAR) for year in range(interval.low, step.until_years + 1, interval.low)] or [interval]
 
 
-def _place(guidance: Guidance, study: StudyFacts) -> int:
+def _place(guidance: Guidance, study: StudyFacts, early: timedelta) -> int:
     """The last step whose time had come on the examination's day; -1 where it was before the first one's."""
     steps = (guidance.next_step, *guidance.planned[1:])
     # Tissue and a PET are what a step offers beside waiting: no day is too early for them.
     is_other = study.is_intervention or study.is_pet
-    met = [place for place, step in enumerate(steps) if step and study.day and step.due.earliest - EARLY <= study.day]
+    met = [place for place, step in enumerate(steps) if step and study.day and step.due.earliest - early <= study.day]
     return max(met, default=0 if is_other else -1)
 
 

@@ -28,6 +28,8 @@ LOOKBACK: Mapping[str, Interval] = MappingProxyType(
     }
 )
 
+EARLY_DAYS = 14
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderPolicy:
@@ -44,7 +46,7 @@ class OrderPolicy:
     """How long a recorded "not pregnant" or negative test holds."""
     pregnancy_longest_days: int = 294
     """How long a recorded pregnancy holds, unless something later says otherwise."""
-    follow_up_early_days: int = 14
+    follow_up_early_days: int = EARLY_DAYS
     """How many days before its due date a follow-up still counts as on time."""
 
     def is_recent(self, family: str, study_day: date, examination_day: date) -> bool:

@@ -18,7 +18,7 @@ from imaging_findings.follow_up import Ground, after_history
 from imaging_findings.intervals import add_months
 from imaging_findings.quotes import quotes_of
 from imaging_findings.reader_words import with_readers_word
-from imaging_findings.rules import Urgency
+from imaging_findings.rules import Packs, Urgency
 
 # Older results are history; whoever wants them reads the report.
 MAX_AGE_MONTHS = 24
@@ -33,7 +33,7 @@ _UNTOLD = "the reader's category asks for nothing that is coded"
 _CHECK = "No interval is carried for this category, and none is computed."
 
 
-def echoed_guidance(facts: Facts, today: date) -> list[Guidance | Suppressed]:
+def echoed_guidance(facts: Facts, packs: Packs, today: date) -> list[Guidance | Suppressed]:
     """What was coded and has no rule, once for each study and scheme."""
     found: dict[tuple[str, str], Finding] = {}
     for finding in facts.assessments:
@@ -44,10 +44,10 @@ def echoed_guidance(facts: Facts, today: date) -> list[Guidance | Suppressed]:
             known = found.get((name, place))
             if known is None or not known.reference.startswith("Observation"):
                 found[name, place] = finding
-    return [_of(finding, name, facts, today) for (name, _), finding in found.items()]
+    return [_of(finding, name, facts, packs, today) for (name, _), finding in found.items()]
 
 
-def _of(finding: Finding, name: str, facts: Facts, today: date) -> Guidance | Suppressed:
+def _of(finding: Finding, name: str, facts: Facts, packs: Packs, today: date) -> Guidance | Suppressed:
     why = _why_quiet(finding, name, facts)
     if why is not None:
         return Suppressed(finding=finding, reason=why, by=finding.reference)
@@ -68,7 +68,8 @@ def _of(finding: Finding, name: str, facts: Facts, today: date) -> Guidance | Su
         reports=reports,
         quotes=tuple(quote for report in reports for quote in quotes_of(report)),
     )
-    return after_history(with_readers_word(guidance, day), Ground(facts=facts, day=day, today=today, answer=_ANSWERS[name]))
+    ground = Ground(facts=facts, day=day, today=today, answer=_ANSWERS[name], early=packs.early)
+    return after_history(with_readers_word(guidance, day), ground)
 
 
 def _why_quiet(finding: Finding, name: str, facts: Facts) -> str | None:

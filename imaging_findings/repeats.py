@@ -16,7 +16,6 @@ from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding, Kind
 from imaging_findings.history import OrderFacts, StudyFacts
 from imaging_findings.intervals import DueWindow
-from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.organs import Shown
 from imaging_findings.sides import are_opposite, side_of
 from imaging_findings.study_kinds import Contrast
@@ -24,8 +23,6 @@ from imaging_findings.study_kinds import Contrast
 # A proposal is somebody's idea, not an order (FHIR request-intent).
 ORDERING_INTENTS = frozenset({"plan", "order", "original-order", "reflex-order", "filler-order", "instance-order"})
 _OPEN = frozenset({"active", "on-hold", "draft"})
-EARLY = timedelta(days=OrderPolicy().follow_up_early_days)
-"""How long before its time a step counts as done, and an order as meant for it."""
 _PHASES = {Contrast.WITH, Contrast.WITHOUT}
 
 
@@ -37,6 +34,8 @@ class Past:
     finding: Finding
     day: date
     answer: Answer
+    early: timedelta
+    """How long before its time a step counts as done, and an order as meant for it."""
     due: DueWindow | None = None
     since: StudyFacts | None = None
     """The examination that did the step before, where a later one is asked for."""
@@ -164,7 +163,7 @@ def _standing(past: Past, order: OrderFacts, study: StudyFacts | None) -> Standi
 
 
 def _unfit(past: Past, order: OrderFacts, *, is_same_day: bool) -> Standing | None:
-    if past.due is not None and order.planned_from is not None and order.planned_from < past.due.earliest - EARLY:
+    if past.due is not None and order.planned_from is not None and order.planned_from < past.due.earliest - past.early:
         return Standing.EARLY
     if {past.answer.contrast, order.contrast} == _PHASES and not order.is_intervention:
         return Standing.OTHER_PHASE
@@ -174,7 +173,9 @@ def _unfit(past: Past, order: OrderFacts, *, is_same_day: bool) -> Standing | No
 def _is_meant_for_later(past: Past, order: OrderFacts, since: StudyFacts) -> bool:
     """Whether the order is of the time after the step before: written then, or planned for the later step's time."""
     if order.planned_from is not None and past.due is not None:
-        return order.planned_from >= past.due.earliest - EARLY or (since.day is not None and order.planned_from > since.day)
+        return order.planned_from >= past.due.earliest - past.early or (
+            since.day is not None and order.planned_from > since.day
+        )
     return _is_written_after(order, since.day or past.day, since) is not False
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from imaging_findings.codes import Code
 from imaging_findings.findings import Attenuation, Change, Risk
 from imaging_findings.intervals import Interval
 from imaging_findings.nodule_terms import Band, Exclusions, Rounding
+from imaging_findings.order_policy import EARLY_DAYS
 
 
 class Urgency(StrEnum):
@@ -282,3 +284,10 @@ class Packs:
     tables: tuple[TablePack, ...] = ()
     undecided: tuple[TablePack, ...] = ()
     """Packs that exclude each other, where the site has chosen none of them."""
+    early_days: int = EARLY_DAYS
+    """How many days before its time a step counts as done, and an order as meant for it; of ``SitePolicy`` its orders' own."""
+
+    @property
+    def early(self) -> timedelta:
+        """The same as a span of time."""
+        return timedelta(days=self.early_days)

@@ -33,11 +33,11 @@ def text_guidance(facts: Facts, packs: Packs, today: date) -> list[Guidance | Su
         for mention in mentions_of(report):
             answer = _answer(mention, packs)
             if answer is not None and not _is_coded(mention, report, facts):
-                found.append(_of_mention(mention, facts, answer, today))
+                found.append(_of_mention(mention, answer, facts, packs, today))
     return found
 
 
-def _of_mention(mention: Mention, facts: Facts, answer: Answer, today: date) -> Guidance | Suppressed:
+def _of_mention(mention: Mention, answer: Answer, facts: Facts, packs: Packs, today: date) -> Guidance | Suppressed:
     report = mention.quote.report
     study = _study(report, facts)
     day = (study.day if study else None) or report.day
@@ -66,7 +66,7 @@ def _of_mention(mention: Mention, facts: Facts, answer: Answer, today: date) -> 
         quotes=(mention.quote, *(one.quote for one in mention.others), *follow_up),
         reports=(report,),
     )
-    return after_history(guidance, Ground(facts=facts, day=day, today=today, answer=answer))
+    return after_history(guidance, Ground(facts=facts, day=day, today=today, answer=answer, early=packs.early))
 
 
 def _beside(mention: Mention) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from imaging_findings.order_policy import OrderPolicy
@@ -30,6 +30,11 @@ class SitePolicy:
     """How many days after its study a finding that only a referral answers is a warning."""
     rules_owner: str = ""
     """Who answers clinically for the rules that are in no pack: orders, discharge, bookings. Empty = nobody yet."""
+
+    def __post_init__(self) -> None:
+        # The chart and the order checks must mean the same by "early", or one reminds of what the other calls done.
+        if self.packs.early_days != self.orders.follow_up_early_days:
+            object.__setattr__(self, "packs", replace(self.packs, early_days=self.orders.follow_up_early_days))
 
 
 @cache

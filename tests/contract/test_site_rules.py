@@ -14,21 +14,27 @@ from fhir_imaging.store.engine import Store
 from imaging_cds.app import create_app
 from imaging_cds.cli import main
 from imaging_cds.settings import load
+from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.order_sources import NO_OWNER
 from imaging_findings.site_packs import parse_site_packs
 from imaging_findings.site_policy import SitePolicy, product_policy
 from tests.cds_actors import (
+    LOINC,
     a_bundle,
     a_cds_service,
     a_hook,
+    a_lung_rads,
+    a_nodule,
     a_patient,
     a_store,
     a_study,
     an_observation,
     an_order,
     concept,
+    nodule_components,
     whole_prefetch,
 )
+from tests.followed_actors import imaged
 
 
 def a_config(folder: Path, packs: str) -> Path:
@@ -129,6 +135,42 @@ def test_y10_y11_the_two_guidelines_part_at_37_mm(store: Store, tmp_path: Path, 
     found = cards(store, tmp_path, policy, a_hook(whole_prefetch(an_aorta(37.0))), "imaging-findings")
 
     assert [f"due {due}" in card["summary"] for card in found] == [True]
+
+
+@pytest.mark.parametrize(
+    ("early_days", "is_early"), [(14, True), (16, True), (17, False), (21, False)], ids=lambda value: str(value)
+)
+def test_gf_an_order_17_days_early_is_the_same_to_the_chart_and_to_the_order_check(
+    store: Store, tmp_path: Path, early_days: int, is_early: bool
+) -> None:
+    """Gf: Lung-RADS 3 of 2026-10-01, due 2027-04-01; the site's days hold wherever "early" is asked."""
+    policy = SitePolicy(packs=product_policy().packs, orders=OrderPolicy(follow_up_early_days=early_days))
+    order = an_order(occurrenceDateTime="2027-03-15", code=concept(LOINC, "29252-4"))
+    sent = whole_prefetch(a_lung_rads("3"))
+
+    opened = cards(store, tmp_path, policy, a_hook(sent | {"orders": a_bundle(order)}), "imaging-findings")
+    context = {"userId": "Practitioner/gp", "patientId": "p", "draftOrders": a_bundle(order | {"status": "draft"})}
+    signed = cards(store, tmp_path, policy, a_hook(sent, hook="order-sign", context=context), "imaging-order-sign")
+
+    assert any("planned for 2027-03-15, earlier than due" in card["detail"] for card in opened) is is_early
+    assert any("earlier than the follow-up due 2027-04-01" in card["summary"] for card in signed) is is_early
+    assert any("fulfils the follow-up" in card["summary"] for card in signed) is not is_early
+    assert (opened == []) is not is_early
+
+
+@pytest.mark.parametrize(("early_days", "is_done"), [(14, False), (21, True)])
+def test_f2_a_sites_days_before_the_time_hold_for_examinations_too(
+    store: Store, tmp_path: Path, early_days: int, is_done: bool
+) -> None:
+    """F2, Gf: a CT 17 days before the step at 6 to 12 months does it where the site says three weeks."""
+    policy = SitePolicy(packs=product_policy().packs, orders=OrderPolicy(follow_up_early_days=early_days))
+    studies = a_bundle(a_study(started="2026-01-15"), imaged("later", "2026-06-28"))
+    finding = a_nodule(component=nodule_components(7.0, "solid", risk="high"))
+
+    (card,) = cards(store, tmp_path, policy, a_hook(whole_prefetch(finding) | {"studies": studies}), "imaging-findings")
+
+    assert ("follow-up CT done 2026-06-28" in card["summary"]) is is_done
+    assert ("came before the chest CT" in card["summary"]) is not is_done
 
 
 def test_the_cards_of_an_order_name_who_answers_for_the_rules(store: Store, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from imaging_findings.facts import read_facts
 from imaging_findings.guidance import judge
 from imaging_findings.intervals import DueWindow
 from imaging_findings.packs import bundled_packs
+from imaging_findings.packs import bundled_packs
 from imaging_findings.reader_codes import echoed_guidance
 from imaging_findings.rules import Urgency
 from imaging_findings.tables.derive import ASSESSMENTS_HEADER, assessment_rows
@@ -29,7 +30,7 @@ SHORT, NORMAL, BIOPSY = "111142", "111140", "111148"
 def said(*findings: dict[str, Any], today: date = TODAY, **others: Any) -> list[Guidance | Suppressed]:
     whole: dict[str, Any] = {key: [] for key in ("orders", "reports", "conditions", "smoking", "communications")}
     stated = {"patient": [a_patient()], "findings": list(findings), "studies": [a_study()]}
-    return echoed_guidance(read_facts(whole | stated | others, "p"), today)
+    return echoed_guidance(read_facts(whole | stated | others, "p"), bundled_packs(), today)
 
 
 def the_guidance(*findings: dict[str, Any], **others: Any) -> Guidance:
