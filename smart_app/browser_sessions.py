@@ -23,9 +23,15 @@ class BrowserSessions:
         self._records = SealedRecords(store, KIND)
 
     def note(self, binding: str, session_id: str, *, now: int, expires_at: int) -> None:
-        """Remembers that this browser opened the session."""
-        known = [one for one in self.of(binding, now=now) if one != session_id]
-        self._records.add({"sessions": [session_id, *known][:MOST_SESSIONS]}, expires_at=expires_at, record_id=binding)
+        """Remembers that this browser opened the session; one that is known already keeps its place."""
+        body = self._records.get(binding, now=now) or {}
+        known = list(body.get("sessions", ()))
+        if session_id in known:
+            return
+        # The list lives as long as the longest of its sessions: one handed over may be older than those opened here.
+        until = max(expires_at, body.get("until", 0))
+        listed = {"sessions": [session_id, *known][:MOST_SESSIONS], "until": until}
+        self._records.add(listed, expires_at=until, record_id=binding)
 
     def of(self, binding: str, *, now: int) -> list[str]:
         """The ids, latest first; some may have ended."""
