@@ -61,7 +61,7 @@ def add_token_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
             status = 403 if refusal.reason is Reason.NOT_SAME_ORIGIN else 401
             return _uncached(_refused_json(refusal, status))
         except UpstreamError:
-            return _uncached(_json_error("temporarily_unavailable", "The EHR does not answer just now.", 503))
+            return _uncached(_json_error("temporarily_unavailable", EXPLANATIONS[Reason.EHR_UNAVAILABLE].in_words().what, 503))
         left = live.session.token_expires_at - services.now()
         return _uncached(jsonify(access_token=live.access_token, expires_in=max(left, 1)))
 
@@ -73,9 +73,8 @@ def add_token_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
         except ExplainedRefusal as refusal:
             return _uncached(_refused_json(refusal, 401))
         now = services.now()
-        lives = session.ended is None and (session.refresh_token is not None or session.has_live_token(now))
         left = session.session_expires_at - now if session.refresh_token else session.token_expires_at - now
-        return _uncached(jsonify(alive=lives, seconds_left=max(left, 0)))
+        return _uncached(jsonify(alive=session.is_living(now), seconds_left=max(left, 0)))
 
 
 def redirect_with_ticket(services: SmartAppServices, session_id: str, address: str) -> AnyResponse:
@@ -133,7 +132,7 @@ def _was_refused() -> bool:
 
 
 def _refused_json(refusal: ExplainedRefusal, status: int) -> Response:
-    return _json_error(refusal.reason.value, EXPLANATIONS[refusal.reason].what, status)
+    return _json_error(refusal.reason.value, EXPLANATIONS[refusal.reason].in_words().what, status)
 
 
 def _json_error(code: str, description: str, status: int) -> Response:

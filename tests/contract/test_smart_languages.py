@@ -173,6 +173,23 @@ def test_every_word_of_the_end_comes_from_the_catalogue(world: World) -> None:
     assert bare(world.clinician.post(f"/s/{world.clinician.session}/logout").text) == []
 
 
+def test_what_scripts_are_told_of_a_session_comes_from_the_catalogue_too(world: World) -> None:
+    """The viewer shows these words where its images stop."""
+    world.clinician.launches(world.ehr)
+    session = world.clinician.session
+    foreign = world.clinician.post(f"/s/{session}/token", from_own_page=False)
+    unknown = world.clinician.get("/s/none/state")
+    world.clock.passes(seconds=301)
+    world.ehr.token_error = ("temporarily", 503)
+    away = world.clinician.post(f"/s/{session}/token")
+
+    assert [answer.status_code for answer in (foreign, unknown, away)] == [403, 401, 503]
+    for answer in (foreign, unknown, away):
+        assert answer.json is not None
+        assert answer.json["error_description"]
+        assert bare(answer.json["error_description"]) == []
+
+
 def test_the_looking_finds_words_outside() -> None:
     assert bare(f"<p>{OPEN}inside{SHUT} outside</p><b title='here too'></b>") == ["outside", "here too"]
 
