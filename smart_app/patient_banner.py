@@ -13,10 +13,10 @@ from typing import Any
 from fhir_imaging.study import parse_datetime
 from fhir_imaging.texts import gettext, ngettext
 from fhir_imaging.tolerant import as_dict, dicts, text, texts
+from smart_app.study_words import date_words
 
 _SEX = {"female": "Female", "male": "Male", "other": "Other sex", "unknown": "Sex unknown"}
 _NAME_USES = ("official", "usual", None, "temp", "nickname", "anonymous", "maiden")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,12 +107,8 @@ def _day(stated: str | None) -> date | None:
 
 def _date_words(stated: str | None) -> str | None:
     """At the precision that was recorded: a bare year stays one."""
-    day = _day(stated)
-    if stated is None or day is None:
-        return None
-    return {4: f"{day.year}", 7: f"{gettext(_MONTHS[day.month - 1])} {day.year}"}.get(
-        len(stated), f"{day.day} {gettext(_MONTHS[day.month - 1])} {day.year}"
-    )
+    moment = parse_datetime(stated)
+    return date_words(stated, moment) if moment else None
 
 
 def _age(birth_date: str | None, on: date) -> str | None:

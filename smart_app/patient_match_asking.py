@@ -8,8 +8,6 @@ Spec: DICOM PS3.18 §10.6 (QIDO-RS), SMART Imaging Access group 29.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import requests
@@ -18,10 +16,9 @@ from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome, AuditRecord
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.dicom_json import ISSUER_OF_PATIENT_ID, PATIENT_ID
 from fhir_imaging.errors import UpstreamError
-from fhir_imaging.settings import origin_of
 from fhir_imaging.web import request_reference
 from smart_app.explanations import ExplainedRefusal, Reason
-from smart_app.patient_imaging import PatientImaging
+from smart_app.patient_imaging import PatientImaging, reaching
 from smart_app.patient_match import ArchiveAnswer, Match, PatientMatch, judge_match
 from smart_app.services import SmartAppServices
 from smart_app.session_tokens import LiveSession
@@ -37,7 +34,7 @@ def match_patient(
     rule = services.identifier_systems.get(live.session.ehr)
     answer = _NOT_ANSWERED
     if rule is not None:
-        with _reaching(services.outbound, address) as outbound:
+        with reaching(services.outbound, address) as outbound:
             answer = _ask(outbound, live.access_token, address, study_instance_uid)
     found = judge_match(rule, imaging.banner.identifiers, answer, study_instance_uid)
     if found.match is Match.DIFFERENT:
@@ -73,16 +70,6 @@ def _search(outbound: OutboundSession, token: str, url: str, query: list[tuple[s
 
 def _datasets(body: Any) -> list[dict[str, Any]] | None:
     return [one for one in body if isinstance(one, dict)] if isinstance(body, list) else None
-
-
-@contextmanager
-def _reaching(outbound: OutboundSession, address: str) -> Iterator[OutboundSession]:
-    """The shared session, or one for a single server that the EHR vouches for and nobody configured."""
-    if origin_of(address) in outbound.allowed_origins:
-        yield outbound
-        return
-    with OutboundSession([address], timeout_s=LONGEST_WAIT_S) as single:
-        yield single
 
 
 def _record(services: SmartAppServices, live: LiveSession, study_instance_uid: str, found: PatientMatch) -> None:
