@@ -177,6 +177,10 @@ class Gathering:
         """The pages that came."""
         return tuple(self._progress[key].pages) if key in self._progress else ()
 
+    def is_without_endpoints(self) -> bool:
+        """Whether the imaging server refused to include Endpoints."""
+        return self._progress[STUDIES].without_endpoints
+
     def records(self) -> GatheredRecords:
         """What came so far; a question without an answer counts as one that could not be had, pages not fetched as cut off."""
         had = {key: one for key, one in self._progress.items() if one.pages}

@@ -15,6 +15,7 @@ from typing import Any
 from flask import render_template
 
 from fhir_imaging.clients.fhir import SearchPage
+from fhir_imaging.endpoints import BundleResources
 from fhir_imaging.errors import UpstreamError
 from smart_app.explanations import EXPLANATIONS, ExplainedRefusal
 from smart_app.gathering import Event, PageCame, ServerBusy
@@ -22,8 +23,7 @@ from smart_app.list_rendering import RowMarks, RowWriter
 from smart_app.pages import explained
 from smart_app.patient_imaging import Inquiry, PatientImaging
 from smart_app.study_list import StudyRow, build_study_list
-from smart_app.study_reports import ReportsByStudy
-from smart_app.study_search import PATIENT, REPORTS, STUDIES, FoundStudies, collected, matches_of
+from smart_app.study_search import PATIENT, REPORTS, STUDIES, FoundStudies, collected
 
 FIRST_PAGE_S = 30.0
 """How long the newest studies and the Patient are waited for, however the servers drag it out."""
@@ -68,7 +68,8 @@ class ListStream:
         self._writer = writer
         self._marks = marks
         self._sent: dict[str, StudyRow] = dict(shown or {})
-        self._reports = ReportsByStudy()
+        self._by_full_url: dict[str, Mapping[str, Any]] = {}
+        self._by_type_and_id: dict[str, Mapping[str, Any]] = {}
         self._is_resumed = bool(shown)
 
     def lines(self) -> Iterator[str]:
@@ -83,9 +84,8 @@ class ListStream:
             self._inquiry.close()
 
     def _objects(self) -> Iterator[dict[str, Any]]:
-        for key in (REPORTS, STUDIES) if self._is_resumed else ():
-            for page in self._gathering.pages(key):
-                yield from self._after(PageCame(key, page))
+        if self._is_resumed:
+            yield from self._since_the_page()
         self._gathering.wait_longer(replace(self._inquiry.busy, retries=BUSY_RETRIES, longest_wait_s=BUSY_WAIT_S))
         self._gathering.follow()
         for event in self._gathering.events(within_s=LONGEST_S):
@@ -99,6 +99,14 @@ class ListStream:
         yield {"kind": "notes", "html": self._notes(imaging)}
         yield {"kind": "done", "found": len(imaging.studies.rows)}
 
+    def _since_the_page(self) -> Iterator[dict[str, Any]]:
+        """What came between the page and its stream; a row that the page shows as it is now does not come again."""
+        for page in self._gathering.pages(STUDIES):
+            self._learned(page)
+        for key in (REPORTS, STUDIES):
+            for page in self._gathering.pages(key):
+                yield from self._after(PageCame(key, page))
+
     def _notes(self, imaging: PatientImaging) -> str:
         for_patient = self._inquiry.context.for_patient
         parts = ("smart/list_notes.html", "smart/list_problems.html")
@@ -110,24 +118,29 @@ class ListStream:
         elif isinstance(event, PageCame) and event.key == STUDIES:
             yield from self._with_studies(event.page)
         elif isinstance(event, PageCame) and event.key == REPORTS:
-            yield from self._with_reports(event.page)
+            yield from self._with_reports()
 
     def _with_studies(self, page: SearchPage) -> Iterator[dict[str, Any]]:
         """The rows of one page; Endpoints may have come with an earlier one."""
-        so_far = self._gathering.records().studies or FoundStudies()
-        of_page = replace(so_far, resources=collected([page], without_endpoints=False).resources)
-        listed = build_study_list(of_page, self._reports, self._inquiry.context)
+        listed = build_study_list(self._learned(page), self._inquiry.reports_so_far(), self._inquiry.context)
         self._inquiry.refused_endpoints.record(listed.refused_addresses)
         yield from self._rows(listed.rows, self._marks, total=page.total)
 
-    def _with_reports(self, page: SearchPage) -> Iterator[dict[str, Any]]:
+    def _learned(self, page: SearchPage) -> FoundStudies:
+        """The studies of one page with the Endpoints of all pages that came before it."""
+        found = collected([page], without_endpoints=self._gathering.is_without_endpoints())
+        self._by_full_url |= found.endpoints.by_full_url
+        self._by_type_and_id |= found.endpoints.by_type_and_id
+        return replace(found, endpoints=BundleResources(self._by_full_url, self._by_type_and_id))
+
+    def _with_reports(self) -> Iterator[dict[str, Any]]:
         if self._inquiry.context.for_patient:
             # What a patient may read is known when all is; it comes with the rows that change then.
             return
-        self._reports.add(matches_of([page], REPORTS))
+        known = self._inquiry.reports_so_far()
         changed: dict[str, str] = {}
         for uid, row in self._sent.items():
-            reports = self._reports.of_study(row.resource_id, row.accession, uid)
+            reports = known.of_study(row.resource_id, row.accession, uid)
             if reports != row.reports:
                 self._sent[uid] = row.with_reports(reports)
                 changed[uid] = self._writer.reports(reports)

@@ -34,8 +34,8 @@ from smart_app.study_findings import (
 )
 from smart_app.study_list import ListContext, StudyList, build_study_list
 from smart_app.study_regions import StudyKinds
-from smart_app.study_reports import is_by_device
-from smart_app.study_search import STUDIES, GatheredRecords, Servers, Wanted
+from smart_app.study_reports import ReportsByStudy, is_by_device
+from smart_app.study_search import REPORTS, STUDIES, GatheredRecords, Servers, Wanted, matches_of
 from smart_app.token_origins import token_receivers
 
 NOT_LOOKED_AT = N_("For the findings beside the studies, {what} could not be looked at.")
@@ -86,6 +86,8 @@ class Inquiry:
             kinds=StudyKinds(services.policy.studies),
             for_patient=not is_for_clinicians(live.session.user),
         )
+        self._reports = ReportsByStudy()
+        self._pages_of_reports = 0
         self._open = ExitStack()
         self._imaging_outbound = self._open.enter_context(reaching(services.outbound, self._base.url))
         wanted = _wanted(self.session, study, services.policy)
@@ -114,7 +116,7 @@ class Inquiry:
         problem = records.problems.get(STUDIES)
         if records.studies is None or (problem is not None and is_whole):
             raise self._unavailable(problem)
-        studies = build_study_list(records.studies, self.readable_reports(records, is_whole=is_whole), self.context)
+        studies = build_study_list(records.studies, self._reports_of(records, is_whole=is_whole), self.context)
         self.refused_endpoints.record(studies.refused_addresses)
         lines = self._highlights(records, studies) if is_whole else NO_HIGHLIGHTS
         notes = (
@@ -134,15 +136,21 @@ class Inquiry:
             token_receivers=self._receivers,
         )
 
-    def readable_reports(self, records: GatheredRecords, *, is_whole: bool) -> tuple[dict[str, Any], ...]:
-        """The reports that this user may read: for a patient only what the site has released, which the whole record tells."""
-        found = records.reports or ()
+    def reports_so_far(self) -> ReportsByStudy:
+        """The reports that came, each read once however often the list is built; of a patient's none, until all is known."""
         if not self.context.for_patient:
-            return found
-        if not is_whole or not found:
-            return ()
+            pages = self.gathering.pages(REPORTS)
+            self._reports.add(matches_of(pages[self._pages_of_reports :], REPORTS))
+            self._pages_of_reports = len(pages)
+        return self._reports
+
+    def _reports_of(self, records: GatheredRecords, *, is_whole: bool) -> ReportsByStudy:
+        """The reports that this user may read: for a patient only what the site has released, which the whole record tells."""
+        if not self.context.for_patient or not is_whole or not records.reports:
+            return self.reports_so_far()
         released = released_to_patient(records, self.context, self._services.clock(), self._services.policy)
-        return tuple(one for one in found if f"DiagnosticReport/{one.get('id')}" in released and not is_by_device(one))
+        found = (one for one in records.reports if f"DiagnosticReport/{one.get('id')}" in released)
+        return ReportsByStudy(one for one in found if not is_by_device(one))
 
     def _highlights(self, records: GatheredRecords, studies: StudyList) -> StudyHighlights:
         if self._study is not None or not is_for_clinicians(self.session.user):

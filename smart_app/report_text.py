@@ -69,11 +69,16 @@ def words_of_html(html: str) -> str:
     return _GAPS.sub("\n\n", "\n".join(lines)).strip()
 
 
+def is_text(content_type: str | None) -> bool:
+    """Whether an attachment says that it is text; what says otherwise need not be decoded to know."""
+    return _media_type(content_type)[0] in ("text/plain", "text/html", "application/xhtml+xml")
+
+
 def text_of_attachment(content_type: str | None, data: bytes) -> str | None:
     """The words of an attachment that is text; None for one that is not, or that is no text after all."""
-    media_type, charset = _media_type(content_type)
-    if media_type not in ("text/plain", "text/html", "application/xhtml+xml"):
+    if not is_text(content_type):
         return None
+    media_type, charset = _media_type(content_type)
     try:
         written = data.decode(charset)
     except (LookupError, UnicodeDecodeError):

@@ -14,7 +14,7 @@ from fhir_imaging.study import ImagingStudy, concept_text, parse_datetime
 from fhir_imaging.tolerant import as_dict, dicts, text
 from imaging_findings.report_states import ReportState, read_any_report
 from smart_app.named_study import FHIR_ID
-from smart_app.report_text import LONGEST_TEXT, attached_bytes, text_of_attachment, words_of_html
+from smart_app.report_text import LONGEST_TEXT, attached_bytes, is_text, text_of_attachment, words_of_html
 from smart_app.study_words import date_words, time_words
 
 REPORT_WORDS = {
@@ -173,10 +173,14 @@ def _who(report: Mapping[str, Any]) -> str | None:
 
 def _read_form(form: Mapping[str, Any]) -> str | None:
     """The words of a form; empty where it has none that could be shown, None where there is nothing at all."""
-    data = attached_bytes(text(form.get("data")))
+    encoded, content_type = text(form.get("data")), text(form.get("contentType"))
+    # A scanned report has megabytes, and opens apart whatever they are.
+    if encoded and not is_text(content_type):
+        return ""
+    data = attached_bytes(encoded)
     if data is None:
         return "" if text(form.get("url")) else None
-    return text_of_attachment(text(form.get("contentType")), data) or ""
+    return text_of_attachment(content_type, data) or ""
 
 
 def _words_of(report: Mapping[str, Any], forms: Iterable[str | None]) -> tuple[str | None, bool]:

@@ -14,6 +14,8 @@ from flask import Response, jsonify, request
 from werkzeug.test import TestResponse
 
 from smart_app import list_stream
+from smart_app.patient_imaging import Inquiry
+from smart_app.session_tokens import SessionTokens
 from tests.contract.smart_actors import FakeEhr, World, a_world, busy, demo_record, imaging_study, report_on
 from tests.contract.test_smart_findings import lung_rads
 
@@ -271,6 +273,45 @@ def test_whoever_leaves_ends_the_asking(world: World) -> None:
     answer.close()
 
     assert len(searched(world)) < 4
+
+
+@dataclass
+class EndpointsFirst(PagingEhr):
+    """An EHR that sends each Endpoint once, with the first page that needs it."""
+
+    def _search(self, resource_type: str) -> Any:
+        answer = super()._search(resource_type)
+        if resource_type == "ImagingStudy" and "page" in request.args:
+            body = answer.get_json()
+            body["entry"] = [one for one in body["entry"] if one["resource"]["resourceType"] != "Endpoint"]
+            return jsonify(body)
+        return answer
+
+
+@pytest.mark.parametrize("is_resumed", [True, False])
+def test_c4_an_endpoint_of_an_earlier_page_counts_for_a_row_as_it_comes(tmp_path: Path, is_resumed: bool) -> None:
+    with a_world(tmp_path, ehr=EndpointsFirst(fhir={**demo_record(), "ImagingStudy": studies(6)})) as world:
+        world.clinician.launches(world.ehr)
+        if not is_resumed:
+            stream_of(world)
+        rows = of_kind(stream_of(world), "rows")
+
+    assert len(rows) == (2 if is_resumed else 3), "no row is sent again"
+    assert all(line["html"].count("Open images") == line["html"].count('<li class="study') * 2 for line in rows)
+
+
+def test_each_report_is_read_once_however_often_the_list_is_built(world: World) -> None:
+    """Reading one may mean to decode megabytes."""
+    world.clinician.launches(world.ehr)
+    services, session_id = world.app.services, world.clinician.session
+    with world.app.flask.test_request_context(), Inquiry(services, SessionTokens(services).live(session_id)) as inquiry:
+        inquiry.gathering.follow()
+        for _ in inquiry.gathering.events():
+            pass
+        answers = [inquiry.answer(is_whole=is_whole) for is_whole in (False, True)]
+    first, second = (row.reports for one in answers for row in one.studies.rows if row.reports)
+
+    assert first[0] is second[0]
 
 
 @dataclass

@@ -72,6 +72,15 @@ def test_attached_text_is_shown_and_a_pdf_opens_apart() -> None:
     assert [(one.position, one.words) for one in row.forms] == [(1, "Report as PDF: Letter")]
 
 
+def test_only_what_says_that_it_is_text_is_decoded_for_the_list() -> None:
+    """A scanned report opens apart by its media type alone; whether its bytes can be read is found out when it is opened."""
+    kinds = ("application/pdf", "text/plain")
+    row = report_row(a_report(presentedForm=[{"contentType": kind, "data": "no base64!"} for kind in kinds]))
+
+    assert [form.position for form in row.forms] == [0]
+    assert row.text is None
+
+
 def test_an_attachment_behind_a_url_opens_apart_and_an_empty_one_is_left_out() -> None:
     forms = [a_form("text/html", url="Binary/7"), a_form("text/plain"), a_form(None, url="Binary/8")]
     row = report_row(a_report(presentedForm=forms))
