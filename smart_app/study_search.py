@@ -138,16 +138,33 @@ def matches_of(pages: Iterable[SearchPage], resource_type: str) -> tuple[dict[st
 
 
 def _first_studies(patient_id: str, study: StudyInstanceUID | None, servers: Servers) -> FirstPage:
-    """The patient's studies by the bare id; an empty answer is asked again as ``Patient/id`` before it is believed."""
-    narrowed: Parameters = [("identifier", f"urn:dicom:uid|{to_urn(study)}")] if study else [("_sort", "-started"), *PAGE]
-    whole = servers.imaging
-    found = _with_endpoints(whole, [("patient", patient_id)], narrowed)
-    if not _has_studies(found):
-        found = _with_endpoints(whole, [("patient", f"Patient/{patient_id}")], narrowed)
-    if not _has_studies(found) and study is not None:
-        # Some servers know the identifier only without its system, or not as a search parameter: take the whole list.
-        found = _with_endpoints(whole, [("patient", patient_id)], ())
-    return found
+    """The patient's studies, newest first; of one study its own, or the whole list where a server cannot be asked for one."""
+    if study is None:
+        return _in_either_spelling(servers.imaging, patient_id, [("_sort", "-started"), *PAGE])
+    try:
+        found = _in_either_spelling(servers.imaging, patient_id, [("identifier", f"urn:dicom:uid|{to_urn(study)}")])
+    except UpstreamRefused as refused:
+        if refused.status != 400:
+            raise
+    else:
+        if _has_studies(found):
+            return found
+    # Some servers know the identifier only without its system, or not as a search parameter.
+    return _in_either_spelling(servers.imaging, patient_id, PAGE)
+
+
+def _in_either_spelling(imaging: FhirClient, patient_id: str, more: Parameters) -> FirstPage:
+    """By the bare id; an empty answer is asked again as ``Patient/id`` before it is believed."""
+    found = _with_endpoints(imaging, [("patient", patient_id)], more)
+    if _has_studies(found):
+        return found
+    try:
+        return _with_endpoints(imaging, [("patient", f"Patient/{patient_id}")], more)
+    except UpstreamRefused as refused:
+        if refused.status != 400:
+            raise
+        # A server to which the reference is an error has answered the bare id.
+        return found
 
 
 def _has_studies(found: FirstPage) -> bool:

@@ -90,13 +90,26 @@ def without_order(asked: dict[str, str]) -> list[dict[str, Any]] | int:
     return 400 if "_sort" in asked else hapi(asked)
 
 
+def without_identifier(asked: dict[str, str]) -> list[dict[str, Any]] | int:
+    """Refuses ``identifier``, which it does not know as a search parameter."""
+    return 400 if "identifier" in asked else hapi(asked)
+
+
+def reference_without_identifier(asked: dict[str, str]) -> list[dict[str, Any]] | int:
+    """The same, and finds a patient by reference only."""
+    return 400 if "identifier" in asked else medplum(asked)
+
+
 def response_local(asked: dict[str, str]) -> list[dict[str, Any]] | int:
     """Writes Endpoints for this response only."""
     local = {"fullUrl": "urn:uuid:1", "resource": wado_endpoint(), "search": {"mode": "include"}}
     return [*matches(imaging_study(endpoint=[{"reference": "urn:uuid:1"}])), local]
 
 
-@pytest.mark.parametrize("server", [hapi, medplum, bare_only, without_order, response_local], ids=lambda one: one.__name__)
+EVERY_KIND = [hapi, medplum, bare_only, without_order, without_identifier, reference_without_identifier, response_local]
+
+
+@pytest.mark.parametrize("server", EVERY_KIND, ids=lambda one: one.__name__)
 def test_f1_each_kind_of_server_gives_its_studies(a_list: Callable[[Answer], tuple[str, World]], server: Answer) -> None:
     page, world = a_list(server)
 
@@ -106,7 +119,7 @@ def test_f1_each_kind_of_server_gives_its_studies(a_list: Callable[[Answer], tup
     assert patients[0] == PATIENT
 
 
-@pytest.mark.parametrize("server", [hapi, medplum, bare_only, response_local], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("server", EVERY_KIND, ids=lambda one: one.__name__)
 def test_f1_one_study_is_found_at_each_kind_of_server(a_list: Callable[[Answer], tuple[str, World]], server: Answer) -> None:
     _, world = a_list(server)
     page = world.clinician.get(f"/s/{world.clinician.session}/viewer/{STUDY_A}")
@@ -119,6 +132,14 @@ def test_an_empty_record_is_asked_for_in_both_spellings(a_list: Callable[[Answer
 
     asked = [path.split("patient=")[1].split("&")[0] for path in world.ehr.fhir_requests if "/ImagingStudy" in path]
     assert {one.replace("%2F", "/") for one in asked} == {PATIENT, f"Patient/{PATIENT}"}
+    assert "lists no imaging studies" in page
+
+
+def test_an_empty_record_is_believed_where_the_other_spelling_is_an_error(
+    a_list: Callable[[Answer], tuple[str, World]],
+) -> None:
+    page, _ = a_list(lambda asked: [] if asked["patient"] == PATIENT else 400)
+
     assert "lists no imaging studies" in page
 
 
