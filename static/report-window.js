@@ -1,16 +1,19 @@
-// A report's document opens in a window of its own. Inside an EHR's frame that window does not share the frame's partitioned
-// cookie, so it brings a one-use ticket along, in a form's body. Outside of frames the plain link does.
+// A report's document opens in a window of its own. Inside an EHR's frame that window needs a ticket; outside of frames the
+// plain link does.
+import { sayNoWindow, windowTicket } from "./window-ticket.js";
 
 async function openApart(link) {
   const { pathname } = new URL(link.href);
   const session = pathname.slice(0, pathname.indexOf("/reports/"));
-  const response = await fetch(`${session}/window-ticket`, { method: "POST", cache: "no-store", credentials: "same-origin" });
-  if (!response.ok) return location.reload();
+  sayNoWindow(null);
+  const ticket = await windowTicket(`${session}/window-ticket`);
+  if (ticket === "gone") return location.reload();
+  if (ticket === null) return sayNoWindow(link.closest(".report-form"));
   const form = document.createElement("form");
-  const ticket = document.createElement("input");
+  const field = document.createElement("input");
   Object.assign(form, { method: "post", action: pathname, target: "_blank", hidden: true });
-  Object.assign(ticket, { type: "hidden", name: "ticket", value: (await response.json()).ticket });
-  form.append(ticket);
+  Object.assign(field, { type: "hidden", name: "ticket", value: ticket });
+  form.append(field);
   document.body.append(form);
   form.submit();
   form.remove();

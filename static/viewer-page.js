@@ -1,62 +1,41 @@
 // The page around the viewer: the report beside the images, key images and priors by a click, and the end of the session,
 // which hides the images. All words stand in the HTML.
-//
-// startViewerPage(root, { frame }) begins; `root` holds what templates/smart/viewer.html writes into the body, `frame` is
-// the viewer's iframe where it is not in there, `isReady` whether that one has already said so. The answer:
-// { send(command), adopt(page), stop() }.
 import { ReportPanel } from "./viewer-panel.js";
+import { sayNoWindow, windowTicket } from "./window-ticket.js";
 
 const POLL_MS = 30000;
 const PAGE = "imaging-cds-page";
 
-export function startViewerPage(root, { frame = root.querySelector("#viewer"), isReady = false } = {}) {
-  const page = new ViewerPage(root, frame, isReady);
-  page.start();
-  return page;
-}
-
 class ViewerPage {
-  #root;
-  #frame;
-  #panel;
-  #stopping = new AbortController();
+  #panel = new ReportPanel();
+  // What the viewer was asked for and has not shown yet: { address, instance }.
   #asked = null;
   #sought = null;
   #endsAt = Infinity;
-  #isReady;
-
-  constructor(root, frame, isReady) {
-    this.#root = root;
-    this.#frame = frame;
-    this.#isReady = isReady;
-    this.#panel = new ReportPanel(root, this.#stopping.signal);
-  }
+  #isReady = false;
+  // The reader's clicks so far: what an earlier one is still waiting for no longer counts.
+  #turn = 0;
 
   start() {
-    const { signal } = this.#stopping;
-    window.addEventListener("message", (event) => this.#hear(event), { signal });
-    document.addEventListener("visibilitychange", () => !document.hidden && void this.#look(), { signal });
-    document.addEventListener("keydown", (event) => this.#key(event), { signal });
-    this.#root.addEventListener("click", (event) => this.#click(event), { signal });
-    this.#root.addEventListener("submit", (event) => void this.#openWindow(event), { signal });
-    window.addEventListener("popstate", () => void this.#follow(location.href, { isBack: true }), { signal });
+    window.addEventListener("message", (event) => this.#hear(event));
+    window.addEventListener("popstate", () => void this.#follow(location.href, { isBack: true }));
+    document.addEventListener("visibilitychange", () => !document.hidden && void this.#look());
+    document.addEventListener("keydown", (event) => this.#key(event));
+    document.addEventListener("click", (event) => this.#click(event));
+    document.addEventListener("submit", (event) => void this.#openWindow(event));
     this.#panel.start();
     this.#seek();
-    this.#poll();
+    setInterval(() => void this.#look(), POLL_MS);
   }
 
-  stop() {
-    this.#stopping.abort();
-  }
-
-  send(command) {
+  #send(command) {
     this.#frame.contentWindow?.postMessage({ source: PAGE, ...command }, location.origin);
   }
 
   // Takes the header, the study line and the report panel out of another viewer page's document. The images stay.
-  adopt(page) {
+  #adopt(page) {
     for (const wanted of ["header.banner", ".study-line", "#panel"]) {
-      this.#part(wanted).replaceWith(document.importNode(page.querySelector(wanted), true));
+      document.querySelector(wanted).replaceWith(document.importNode(page.querySelector(wanted), true));
     }
     const [mine, theirs] = [this.#stage, page.querySelector("#stage")];
     for (const name of ["studies", "source", "series"]) mine.dataset[name] = theirs.dataset[name];
@@ -66,20 +45,20 @@ class ViewerPage {
     this.#panel.start();
   }
 
+  get #frame() {
+    return document.querySelector("#viewer");
+  }
+
   get #stage() {
-    return this.#part("#stage");
+    return document.querySelector("#stage");
   }
 
   get #mask() {
-    return this.#part("#mask");
+    return document.querySelector("#mask");
   }
 
   get #hasEnded() {
     return !this.#mask.hidden;
-  }
-
-  #part(selector) {
-    return this.#root.querySelector(selector);
   }
 
   // Only our own viewer is heard.
@@ -88,17 +67,24 @@ class ViewerPage {
     if (!isViewer || data?.source !== this.#stage.dataset.viewerMessages) return;
     if (data.event === "ready") this.#isReady = true;
     if (data.event === "session-ended") this.#end(data.reason);
+    if (data.event === "first-image" || data.event === "jumped") this.#reached(data);
     // What cannot be shown in the running viewer is asked for as a page, once.
-    if (data.event === "failed" && this.#asked && !this.#hasEnded) location.assign(this.#asked);
+    if (data.event === "failed" && this.#asked && !this.#hasEnded) location.assign(this.#asked.address);
     if (data.event === "leave-images") this.#moveOn(data.isBackwards ? -1 : 1, 1);
     if (data.event === "contents") this.#showContents(data.study, data.objects);
+  }
+
+  // What is on the screen is no longer asked for.
+  #reached({ study, instance }) {
+    const wanted = this.#asked?.instance ?? instance;
+    if (wanted === instance && this.#shown.includes(study)) this.#asked = null;
   }
 
   // A card or a chart may lead to a series without pictures of its own: key images, measurements, a segmentation.
   #seek() {
     this.#sought = this.#stage.dataset.series || null;
     // A viewer that was there first has told already what it is asked for here.
-    this.send({ type: "contents" });
+    this.#send({ type: "contents" });
   }
 
   #showContents(study, objects) {
@@ -108,7 +94,7 @@ class ViewerPage {
     if (!placed) return;
     this.#sought = null;
     const { study: shown, series, instance } = placed;
-    this.send({ type: "jump", study: shown, series, instance });
+    this.#send({ type: "jump", study: shown, series, instance });
   }
 
   #end(reason) {
@@ -122,11 +108,6 @@ class ViewerPage {
     this.#frame.src = "about:blank";
     this.#panel.close();
     this.#mask.focus();
-  }
-
-  #poll() {
-    const timer = setInterval(() => void this.#look(), POLL_MS);
-    this.#stopping.signal.addEventListener("abort", () => clearInterval(timer));
   }
 
   async #look() {
@@ -148,7 +129,7 @@ class ViewerPage {
   // Near the end only, by the narrowest of the page's sentences that holds.
   #sayEnding() {
     const left = (this.#endsAt - Date.now()) / 1000;
-    const sentences = [...this.#root.querySelectorAll("#ending [data-within]")];
+    const sentences = [...document.querySelectorAll("#ending [data-within]")];
     const holding = sentences.filter(({ dataset }) => left < Number(dataset.within));
     const narrowest = Math.min(...holding.map(({ dataset }) => Number(dataset.within)));
     for (const sentence of sentences) sentence.hidden = Number(sentence.dataset.within) !== narrowest;
@@ -164,8 +145,10 @@ class ViewerPage {
     event.preventDefault();
     const { study, series, instance } = link.dataset;
     if ("jump" in link.dataset && this.#shown.includes(study)) {
-      this.#asked = link.href;
-      this.send({ type: "jump", study, series, instance });
+      this.#turn += 1;
+      this.#sought = null;
+      this.#asked = { address: link.href, instance };
+      this.#send({ type: "jump", study, series, instance });
     } else void this.#follow(link.href);
   }
 
@@ -177,17 +160,19 @@ class ViewerPage {
   async #follow(address, { isBack = false } = {}) {
     if (this.#hasEnded) return;
     const target = new URL(address, location.href);
+    const turn = ++this.#turn;
     const page = await viewerPage(target);
+    if (turn !== this.#turn || this.#hasEnded) return;
     // The running viewer knows the image servers that it began with.
     const isElsewhere = page?.querySelector("#stage").dataset.source !== this.#stage.dataset.source;
     if (page === null || isElsewhere) return location.assign(target);
-    this.#asked = target;
-    this.adopt(page);
+    this.#adopt(page);
     if (!isBack) history.pushState(null, "", target);
     const [series, instance] = ["series", "instance"].map((name) => target.searchParams.get(name) ?? undefined);
+    this.#asked = { address: target, instance };
     const dataSource = this.#stage.dataset.source || undefined;
     const type = this.#shown.length === 2 ? "compare" : "open";
-    this.send({ type, studies: this.#shown, dataSource, series, instance });
+    this.#send({ type, studies: this.#shown, dataSource, series, instance });
     this.#seek();
     this.#frame.focus();
   }
@@ -210,7 +195,7 @@ class ViewerPage {
 
   #landmarks() {
     const images = this.#hasEnded ? this.#mask : this.#frame;
-    return [this.#part("header.banner"), images, this.#panel.element].filter((part) => part && !part.hidden);
+    return [document.querySelector("header.banner"), images, this.#panel.element].filter((part) => part && !part.hidden);
   }
 
   #go(event, where) {
@@ -220,14 +205,15 @@ class ViewerPage {
     this.#panel.element.focus();
   }
 
-  // A frame's partitioned cookie is not sent in a new window, so the form brings a one-use ticket along, in its body.
   async #openWindow(event) {
     const form = event.target;
     if (form.id !== "new-window") return;
     event.preventDefault();
-    const response = await fetch(form.dataset.ticket, { method: "POST", cache: "no-store", credentials: "same-origin" });
-    if (!response.ok) return this.#end("session");
-    form.elements.ticket.value = (await response.json()).ticket;
+    sayNoWindow(null);
+    const ticket = await windowTicket(form.dataset.ticket);
+    if (ticket === "gone") return this.#end("session");
+    if (ticket === null) return sayNoWindow(document.querySelector(".study-line"));
+    form.elements.ticket.value = ticket;
     form.submit();
     form.elements.ticket.value = "";
   }
@@ -244,5 +230,4 @@ async function viewerPage(address) {
   }
 }
 
-// On a normal page; who brings a viewer along (a list with a warm one) starts this itself.
-if (document.body.classList.contains("viewing")) startViewerPage(document.body);
+new ViewerPage().start();

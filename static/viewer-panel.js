@@ -6,22 +6,18 @@ const WIDE_PX = 1100;
 let wasOpen = null;
 
 export class ReportPanel {
-  #root;
-  #signal;
   #contents = new Map();
 
-  constructor(root, signal) {
-    this.#root = root;
-    this.#signal = signal;
-    root.addEventListener("click", (event) => this.#click(event), { signal });
+  constructor() {
+    document.addEventListener("click", (event) => this.#click(event));
   }
 
   get element() {
-    return this.#root.querySelector("#panel");
+    return document.querySelector("#panel");
   }
 
   get #button() {
-    return this.#root.querySelector("#panel-button");
+    return document.querySelector("#panel-button");
   }
 
   holds(element) {
@@ -32,7 +28,8 @@ export class ReportPanel {
   start() {
     this.#button.hidden = false;
     this.#show(wasOpen ?? window.innerWidth >= WIDE_PX);
-    void this.#fetch();
+    const panel = this.element;
+    whenOpened(panel.dataset.study, () => panel === this.element && void this.#fetch());
   }
 
   open() {
@@ -70,13 +67,16 @@ export class ReportPanel {
     const failed = panel.querySelector("#panel-failed");
     content.setAttribute("aria-busy", "true");
     try {
-      const response = await fetch(panel.dataset.panel, { cache: "no-store", credentials: "same-origin", signal: this.#signal });
+      const response = await fetch(panel.dataset.panel, { cache: "no-store", credentials: "same-origin" });
       if (!response.ok) throw new Error(String(response.status));
-      const fragment = document.createRange().createContextualFragment(await response.text());
-      content.replaceChildren(fragment);
+      const words = await response.text();
+      // Another study's panel may stand here by now.
+      if (panel !== this.element) return;
+      content.replaceChildren(document.createRange().createContextualFragment(words));
       const objects = this.#contents.get(panel.dataset.study);
       if (objects) this.#fill(objects);
     } catch {
+      if (panel !== this.element) return;
       if (failed) failed.hidden = false;
       panel.querySelector("#panel-waiting")?.setAttribute("hidden", "");
     }
@@ -117,6 +117,18 @@ export class ReportPanel {
     }
     return entry;
   }
+}
+
+// Behind the study list (static/warm.js) the EHR is asked nothing before the reader has opened that very study.
+function whenOpened(study, action) {
+  const frame = window.frameElement;
+  if ((frame?.dataset.prepared ?? "shown") === "shown") return action();
+  const observer = new MutationObserver(() => {
+    if (frame.dataset.prepared !== "shown" || frame.dataset.study !== study) return;
+    observer.disconnect();
+    action();
+  });
+  observer.observe(frame, { attributes: true, attributeFilter: ["data-prepared", "data-study"] });
 }
 
 function say(entry, name, words) {

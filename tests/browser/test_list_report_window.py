@@ -58,6 +58,25 @@ def test_from_a_frame_the_document_opens_in_a_window_of_its_own(browser: Browser
         assert window.evaluate("document.images[0].naturalWidth") > 0
 
 
+def test_a_window_without_a_ticket_is_told_beside_the_link(browser: Browser, listed: ServedApp, port: int) -> None:
+    chart = Flask("chart")
+    chart.add_url_rule("/", view_func=lambda: f'<iframe width=1200 height=800 src="{escape(listed.launch_url)}"></iframe>')
+    with serving(chart, port) as outside, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(outside)
+        context.route("**/window-ticket", lambda route: route.fulfill(status=503, body=""))
+        listing = page.frame_locator("iframe")
+        link = listing.get_by_role("link", name="Report as a document: Key image")
+        link.click()
+        expect(listing.locator(".report-form + [role=alert]")).to_contain_text("Please try again.")
+        context.unroute("**/window-ticket")
+        with context.expect_page() as opening:
+            link.click()
+        expect(opening.value.locator("img")).to_be_visible()
+
+        expect(listing.locator(".window-failed")).to_have_count(0)
+
+
 def test_outside_of_frames_the_link_does_it_alone(browser: Browser, listed: ServedApp) -> None:
     with browser.new_context() as context:
         page = context.new_page()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.app_pages import APP_PAGES, a_visit, served_app
 from tests.browser.test_accessibility import violations
@@ -60,3 +60,33 @@ def test_the_viewer_page_with_everything_open_is_accessible(
     assert "Image 32" in words
     assert "AI, unsigned" in words
     assert not sideways
+
+
+def test_the_report_shows_that_it_has_the_focus(tmp_path: Path, chart_browser: Browser) -> None:
+    """WCAG 2.2 2.4.7: F6 leads to the report, and the eye follows."""
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
+    with served_app(tmp_path) as served, a_visit(chart_browser) as visit:
+        page = visit.page
+        APP_PAGES["viewer"](served, visit)
+        page.locator("header.banner").focus()
+        page.keyboard.press("Shift+F6")
+
+        expect(page.locator("#panel")).to_be_focused()
+        assert page.evaluate(outline) != "none"
+
+
+def test_the_end_covers_the_images_and_leaves_the_patient_and_the_way_back_in_reach(
+    tmp_path: Path, chart_browser: Browser
+) -> None:
+    """The notice lies over the images alone, so it does not claim to be all that there is (ARIA 1.2 aria-modal)."""
+    with served_app(tmp_path) as served, a_visit(chart_browser) as visit:
+        page = visit.page
+        APP_PAGES["viewer"](served, visit)
+        page.frames[1].evaluate("parent.postMessage({ source: 'imaging-cds-viewer', event: 'session-ended' }, location.origin)")
+        notice = page.get_by_role("alertdialog", name="The session has ended")
+        expect(notice).to_be_focused()
+        page.keyboard.press("F6")
+
+        assert notice.get_attribute("aria-modal") is None
+        expect(page.locator("header.banner")).to_be_focused()
+        expect(page.get_by_role("link", name="All studies")).to_be_visible()
