@@ -26,12 +26,15 @@ function waitOf(retryAfter, now) {
 // Holds requests back. Several that wait at once share one notice, which ends with the last of them.
 export class BusyServers {
   #page;
+  #tell;
   #now;
   #until = [];
   #ticking = null;
 
-  constructor(page, now = () => Date.now()) {
+  // `tell` gets whether a countdown stands on the page.
+  constructor(page, tell = () => {}, now = () => Date.now()) {
     this.#page = page;
+    this.#tell = tell;
     this.#now = now;
   }
 
@@ -58,6 +61,7 @@ export class BusyServers {
     tick();
     this.#ticking = setInterval(tick, TICK_MS);
     this.#page.body.append(notice);
+    this.#tell(true);
   }
 
   #hide() {
@@ -65,6 +69,7 @@ export class BusyServers {
     clearInterval(this.#ticking);
     this.#ticking = null;
     this.#page.getElementById("imaging-cds-busy")?.remove();
+    this.#tell(false);
   }
 }
 

@@ -33,9 +33,10 @@ const keeper = new TokenKeeper({
 });
 const troubles = new ImageTroubles((trouble) => showTrouble(document, trouble));
 const watch = (address) => troubles.watch(address);
+const busy = new BusyServers(document, (isCounting) => troubles.hold(isCounting));
 const roots = launch.wadoRoots.map((root) => root.root);
 const recovery = new Recovery(window, launch.tokenPath.replace(/\/token$/, ""));
-guardRequests(window, roots, keeper, watch, holdUntilShown(window), new BusyServers(document), recovery);
+guardRequests(window, roots, keeper, watch, holdUntilShown(window), busy, recovery);
 keeper.start();
 document.addEventListener("visibilitychange", () => keeper.renewIfDue());
 

@@ -5,7 +5,8 @@ const NEEDED = /\/(?:frames\/[0-9,]+|metadata)$/;
 
 export class ImageTroubles {
   #tell;
-  #slow = new Set();
+  #open = new Set();
+  #isHeld = false;
   #lasting = null;
   #said = null;
 
@@ -17,22 +18,38 @@ export class ImageTroubles {
   // Called when a request to an image server begins; the function it returns is called with what became of it.
   watch(address) {
     const path = String(address).split("?", 1)[0];
-    const request = {};
-    const timer = setTimeout(() => {
-      this.#slow.add(request);
-      this.#say();
-    }, SLOW_AFTER_MS);
+    const request = { isSlow: false, timer: null };
+    this.#open.add(request);
+    this.#time(request);
     return (status) => {
-      clearTimeout(timer);
-      this.#slow.delete(request);
+      clearTimeout(request.timer);
+      this.#open.delete(request);
       // An image that failed stays black when later ones come, so what was said of it stays too.
       this.#lasting ??= troubleOf(path, status);
       this.#say();
     };
   }
 
+  // Whether a busy server's countdown stands beside the images: it says already why they are late, and until when. What goes
+  // out again after it has its full time.
+  hold(isHeld) {
+    this.#isHeld = isHeld;
+    if (!isHeld) for (const request of this.#open) this.#time(request);
+    this.#say();
+  }
+
+  #time(request) {
+    clearTimeout(request.timer);
+    request.isSlow = false;
+    request.timer = setTimeout(() => {
+      request.isSlow = true;
+      this.#say();
+    }, SLOW_AFTER_MS);
+  }
+
   #say() {
-    const trouble = this.#lasting ?? (this.#slow.size > 0 ? "slow" : null);
+    const isSlow = !this.#isHeld && [...this.#open].some((request) => request.isSlow);
+    const trouble = this.#lasting ?? (isSlow ? "slow" : null);
     // Said once: a notice that is drawn again would be read aloud again.
     if (trouble === this.#said) return;
     this.#said = trouble;

@@ -82,6 +82,17 @@ GUARD = """async () => {
   const watch = () => (status) => window.settled.push(status);
   guardRequests(window, [`${location.origin}/images`], keeper, watch, null, new BusyServers(document));
 }"""
+# Put together as static/viewer/main.js does it.
+TROUBLED_GUARD = """async () => {
+  const { guardRequests } = await import("/static/viewer/requests.js");
+  const { BusyServers } = await import("/static/viewer/busy.js");
+  const { ImageTroubles } = await import("/static/viewer/troubles.js");
+  const { showTrouble } = await import("/static/viewer/notice.js");
+  const keeper = { current: async () => "t", afterRefusalOf: async () => "t", end: () => {} };
+  const troubles = new ImageTroubles((trouble) => showTrouble(document, trouble));
+  const busy = new BusyServers(document, (isCounting) => troubles.hold(isCounting));
+  guardRequests(window, [`${location.origin}/images`], keeper, (address) => troubles.watch(address), null, busy);
+}"""
 BY_FETCH = "async (path) => { const answer = await fetch(path); return [answer.status, await answer.text()]; }"
 BY_XHR = """(path) => new Promise((resolve) => {
   const request = new XMLHttpRequest();
@@ -137,6 +148,25 @@ def test_c7_a_longer_wait_is_counted_down_beside_the_images(page: Page, server: 
     expect(notice).to_contain_text("asked for again in 2 s.")
     assert page.evaluate("both.then((answers) => answers.map((one) => one.status))") == [200, 200]
     expect(notice).to_have_count(0)
+
+
+def test_c7_a_countdown_is_not_contradicted_by_the_word_that_images_are_slow(page: Page, server: BusyServer) -> None:
+    """The notice of late images would cover the countdown; it may come again when the request has gone out again."""
+    server.answers = [(503, "40")]
+    page.clock.install()
+    page.evaluate(TROUBLED_GUARD)
+    page.evaluate("() => { window.one = fetch('/images/1').then((answer) => answer.status); }")
+    notice = page.locator("#imaging-cds-busy")
+    expect(notice).to_be_visible()
+    page.clock.run_for(20_000)
+
+    expect(notice).to_contain_text("asked for again in 20 s.")
+    expect(page.locator("#imaging-cds-trouble")).to_have_count(0)
+
+    page.clock.run_for(21_000)
+    assert page.evaluate("one") == 200
+    expect(notice).to_have_count(0)
+    expect(page.locator("#imaging-cds-trouble")).to_have_count(0)
 
 
 @pytest.mark.parametrize(

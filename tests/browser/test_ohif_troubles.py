@@ -93,6 +93,7 @@ async (events) => {
       if (what === "begin") settles[key] = troubles.watch(value);
       if (what === "late") timers[key]();
       if (what === "end") settles[key](value);
+      if (what === "hold") troubles.hold(value);
     }
     return told;
   } finally {
@@ -115,10 +116,14 @@ FRAME = "/studies/1/series/2/instances/3/frames/1"
         ([("begin", 0, "/studies/1/thumbnail"), ("end", 0, 404)], []),
         ([("begin", 0, "/studies?PatientID=1"), ("end", 0, 503)], ["unavailable"]),
         ([("begin", 0, "/studies/1/series/2/metadata?accept=x"), ("end", 0, 403)], ["refused"]),
+        ([("begin", 0, FRAME), ("hold", 0, True), ("late", 0, None), ("hold", 0, False), ("end", 0, 200)], []),
+        ([("begin", 0, FRAME), ("hold", 0, True), ("hold", 0, False), ("late", 1, None)], ["slow"]),
+        ([("begin", 0, FRAME), ("late", 0, None), ("hold", 0, True), ("hold", 0, False)], ["slow", None]),
+        ([("begin", 0, FRAME), ("end", 0, 502), ("hold", 0, True), ("hold", 0, False)], ["unavailable"]),
     ],
 )
 def test_what_is_said_of_each_answer(ohif_browser: Browser, events: list[tuple[str, int, Any]], told: list[str | None]) -> None:
-    """Late answers, failures that last, and questions of the viewer that need no answer."""
+    """Late answers, failures that last, questions of the viewer that need no answer, and a countdown that says why."""
     app = Flask("scripts", static_folder=str(CHECKOUT / "static"))
     app.add_url_rule("/", "page", lambda: "<!doctype html><title>Scripts</title>")
     with serving(app, free_port_number()) as base:
