@@ -11,6 +11,8 @@
 //   { event: "first-image", study, instance }        the first picture after each opening has been drawn
 //   { event: "jumped", study, instance }             the slice asked for is on the screen
 //   { event: "failed", type, reason }                "unknown-command", "not-uids", "not-found", "not-ready"
+// A later "open" or "compare" overrules every command that still waits, a later "jump" only an earlier one; nothing more is
+// told of what was overruled.
 // contents.js, keys.js and main.js tell more: "contents", "leave-images", "session-ended".
 import { COMPARE_PROTOCOL } from "./compare_protocol.js";
 import { imagePlace, instancesOf, showImage } from "./slices.js";
@@ -29,6 +31,8 @@ export class Commands {
   #awaitsPicture = true;
   #picture = null;
   #onContents;
+  // How many commands of each kind there were. A later opening overrules all that still waits, a later jump only jumps.
+  #turns = { open: 0, jump: 0 };
 
   // `tell` gets each event for the page around the viewer; `onContents` is called when it asks for the contents again.
   constructor(page, tell, onContents = () => {}) {
@@ -64,13 +68,23 @@ export class Commands {
 
   async #open(command) {
     const { studies, series, instance } = command;
+    const counts = this.#take("open");
     if (this.#isShown(studies, command.protocol)) return this.#showAgain({ study: studies[0], series, instance });
     const target = { to: viewerRoute(command), options: { replace: true } };
     this.#awaitsPicture = true;
     this.#picture = null;
     const navigate = () => this.#managers.commandsManager.run("navigateHistory", target);
     // Until the viewer has drawn itself for the first time there is nothing that could navigate.
-    if (!(await this.#untilDone(() => this.#managers !== null && didRun(navigate)))) this.#fail(command, "not-ready");
+    const isDone = await this.#untilDone(() => this.#managers !== null && didRun(navigate), counts);
+    if (!isDone && counts()) this.#fail(command, "not-ready");
+  }
+
+  // Whether the command that calls this still counts, asked as often as it likes.
+  #take(kind) {
+    this.#turns.jump += 1;
+    if (kind === "open") this.#turns.open += 1;
+    const mine = this.#turns[kind];
+    return () => this.#turns[kind] === mine;
   }
 
   // A page that began to listen only now has missed what was told before.
@@ -86,11 +100,13 @@ export class Commands {
   }
 
   async #jump(command) {
-    const { study, series, instance } = command;
-    const isThere = await this.#untilDone(() => this.#managers !== null && imagePlace(this.#managers.services, study, instance));
-    if (!isThere) return this.#fail(command, "not-found");
-    const shown = await showImage(this.#managers, this.#page, { study, series, instance });
-    if (shown) this.#tell({ event: "jumped", study, instance });
+    const { study, instance } = command;
+    const counts = this.#take("jump");
+    const isThere = () => this.#managers !== null && imagePlace(this.#managers.services, study, instance);
+    const isShown = (await this.#untilDone(isThere, counts)) && (await showImage(this.#managers, this.#page, command, counts));
+    // What was overruled neither counts as shown nor as failed.
+    if (!counts()) return;
+    if (isShown) this.#tell({ event: "jumped", study, instance });
     else this.#fail(command, "not-found");
   }
 
@@ -100,9 +116,9 @@ export class Commands {
     return isSame && (query.get("hangingProtocolId") ?? undefined) === protocol;
   }
 
-  async #untilDone(attempt) {
+  async #untilDone(attempt, counts) {
     const giveUpAt = Date.now() + TRY_FOR_MS;
-    while (Date.now() < giveUpAt) {
+    while (counts() && Date.now() < giveUpAt) {
       if (attempt()) return true;
       await new Promise((resolve) => this.#page.setTimeout(resolve, TRY_EVERY_MS));
     }

@@ -20,8 +20,8 @@ export function imagePlace({ displaySetService }, study, instance) {
 }
 
 // Shows the image in the viewport that already has its series, else in the one that has its study, else in the active
-// one. Resolves to whether it is on the screen.
-export async function showImage({ services, commandsManager }, page, { study, instance }) {
+// one. Resolves to whether it is on the screen; stops trying as soon as it is no longer wanted.
+export async function showImage({ services, commandsManager }, page, { study, instance }, isWanted) {
   const { displaySet } = imagePlace(services, study, instance);
   const viewportId = viewportFor(services, displaySet);
   if (!shows(services, viewportId, displaySet)) {
@@ -30,7 +30,7 @@ export async function showImage({ services, commandsManager }, page, { study, in
     });
   }
   services.viewportGridService.setActiveViewportId(viewportId);
-  return untilShown(page, () => jump(services, page.cornerstone, viewportId, instance));
+  return untilShown(page, () => jump(services, page.cornerstone, viewportId, instance), isWanted);
 }
 
 function viewportFor({ viewportGridService, displaySetService }, displaySet) {
@@ -68,9 +68,9 @@ function jump({ cornerstoneViewportService }, cornerstone, viewportId, instance)
   return viewport.jumpToWorld(plane.imagePositionPatient);
 }
 
-async function untilShown(page, attempt) {
+async function untilShown(page, attempt, isWanted) {
   const giveUpAt = Date.now() + WAIT_FOR_MS;
-  while (Date.now() < giveUpAt) {
+  while (isWanted() && Date.now() < giveUpAt) {
     if (attempt()) return true;
     await new Promise((resolve) => page.setTimeout(resolve, WAIT_EVERY_MS));
   }
