@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import requests
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError, ReadTimeoutError
@@ -211,9 +211,19 @@ class OutboundSession(requests.Session):
         adapter = make()
         self.mount("https://", adapter)
         self.mount("http://", adapter)
-        for origin, authority in (authorities or {}).items():
-            # requests mounts by the beginning of an address; whatever else begins so is not on the allow-list.
-            self.mount(origin, make(authority=authority))
+        # requests mounts by the beginning of an address: ehr.example would stand for ehr.example.org, and :844 for :8443.
+        self._by_origin = {origin_of(origin): make(authority=authority) for origin, authority in (authorities or {}).items()}
+
+    def get_adapter(self, url: str) -> BaseAdapter:
+        """The adapter of the very origin, where it has an authority of its own."""
+        own = self._by_origin.get(origin_of(url)) if self._by_origin else None
+        return own or super().get_adapter(url)
+
+    def close(self) -> None:
+        """As in requests, with the adapters by origin."""
+        super().close()
+        for adapter in self._by_origin.values():
+            adapter.close()
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """As in requests, with the allow-list first; UpstreamRefused for an origin that nobody configured."""

@@ -153,6 +153,24 @@ def test_the_authority_counts_for_its_own_ehr_only(hospital: HospitalAuthority) 
         assert is_not_reached(session, base_url)
 
 
+def test_the_authority_counts_for_no_server_whose_address_only_begins_alike(hospital: HospitalAuthority) -> None:
+    """The EHR's port is the first digits of the other server's; a name and a longer name are told apart alike."""
+    with served(hospital) as base_url:
+        other = an_ehr(base_url[:-1], certificate_authority=hospital.authority)
+        session = OutboundSession([base_url, other.fhir_base], retries=0, authorities=certificate_authorities([other]))
+
+        assert is_not_reached(session, base_url)
+
+
+def test_an_origin_is_the_same_however_it_is_written(hospital: HospitalAuthority) -> None:
+    known = {"https://EHR.example:443": hospital.authority}
+    with OutboundSession(["https://ehr.example"], authorities=known) as session:
+        own, public = session.get_adapter("https://ehr.example/fhir"), session.get_adapter("https://ehr.example.org/fhir")
+
+        assert own is not public
+        assert session.get_adapter("https://ehr.example:443/fhir") is own
+
+
 def test_every_server_of_the_ehr_is_meant_and_no_other() -> None:
     ehr = an_ehr("https://ehr.example", certificate_authority=Path("authority.pem"))
     ehr = replace(ehr, server_origins=("https://login.example",), imaging_base="https://images.example/fhir")
