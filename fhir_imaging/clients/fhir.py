@@ -123,11 +123,12 @@ def retry_after_s(response: requests.Response) -> int | None:
 def _seconds_until(stated: str, now_there: str) -> float | None:
     try:
         moment = parsedate_to_datetime(stated)
-    except ValueError:
+    # A year beyond all numbers is an overflow.
+    except (ValueError, OverflowError):
         return None
     try:
         now = parsedate_to_datetime(now_there)
-    except ValueError:
+    except (ValueError, OverflowError):
         now = datetime.now(UTC)
     return (_in_utc(moment) - _in_utc(now)).total_seconds()
 

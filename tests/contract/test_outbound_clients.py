@@ -138,6 +138,19 @@ def test_a_busy_server_says_when_to_come_back(free_port: int, serve: Serve) -> N
     assert (raised.value.retryable, raised.value.retry_after_s) == (True, 7)
 
 
+@pytest.mark.parametrize("name", ["Retry-After", "Date"])
+def test_c7_a_year_beyond_all_numbers_is_no_time_and_no_crash(free_port: int, serve: Serve, name: str) -> None:
+    """It used to escape as an OverflowError, and every card of the patient with it."""
+    dates = {"Retry-After": "Sat, 21 Nov 2026 12:00:00 GMT", name: "Sat, 21 Nov 99999999999999 12:00:00 GMT"}
+    app = Flask("fhir")
+    app.add_url_rule("/Patient/<i>", view_func=lambda i: ("", 429, dates))
+    base = serve(app, free_port)
+
+    with OutboundSession([base], retries=0) as session, pytest.raises(UpstreamError) as raised:
+        FhirClient(base, session).read("Patient", "1")
+    assert (raised.value.retryable, raised.value.retry_after_s is None) == (True, name == "Retry-After")
+
+
 @pytest.mark.parametrize(("headers", "asked"), [({"Retry-After": "7"}, 1), ({}, 2)])
 def test_c7_nothing_is_asked_again_at_once_where_the_server_named_a_time(
     free_port: int, serve: Serve, headers: dict[str, str], asked: int
