@@ -10,10 +10,19 @@ import ipaddress
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from threading import Lock, Thread
 
 Resolver = Callable[[str, int], Sequence[str]]
 """The addresses of a host, the preferred first; OSError (``socket.gaierror``) where it has none."""
+
+Beginner = Callable[[Callable[[], None]], None]
+"""Begins a piece of work beside the caller; RuntimeError where the machine has no thread left."""
+
+
+def in_its_own_thread(work: Callable[[], None]) -> None:
+    """No pool's thread: the process would wait for that one when it ends."""
+    Thread(target=work, name="name-lookup", daemon=True).start()
 
 
 def system_addresses(host: str, port: int) -> Sequence[str]:
@@ -34,8 +43,9 @@ def is_address(host: str) -> bool:
 class NameLookups:
     """Lookups that may be waited for; thread-safe."""
 
-    def __init__(self, resolver: Resolver = system_addresses) -> None:
+    def __init__(self, resolver: Resolver = system_addresses, begin: Beginner = in_its_own_thread) -> None:
         self._resolver = resolver
+        self._begin = begin
         self._lock = Lock()
         self._asked: dict[tuple[str, int], Future[Sequence[str]]] = {}
 
@@ -51,8 +61,12 @@ class NameLookups:
                 return known
             asked: Future[Sequence[str]] = Future()
             self._asked[key] = asked
-        # No pool's thread: the process would wait for that one when it ends.
-        Thread(target=self._answer, args=(key, asked), name="name-lookup", daemon=True).start()
+        try:
+            self._begin(partial(self._answer, key, asked))
+        except RuntimeError as failure:
+            # No thread is to be had just now: nobody would ever answer those who come later.
+            self._forget(key)
+            asked.set_exception(OSError(f"no lookup could begin: {failure}"))
         return asked
 
     def _answer(self, key: tuple[str, int], asked: Future[Sequence[str]]) -> None:

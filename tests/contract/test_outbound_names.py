@@ -128,6 +128,20 @@ def test_a_lookup_that_failed_is_asked_anew() -> None:
     assert names.addresses("ehr.example", 80, 2) == ("127.0.0.1",)
 
 
+def test_a_machine_without_a_free_thread_fails_once_and_not_until_it_is_restarted() -> None:
+    refusals = [RuntimeError("can't start new thread")]
+
+    def begin(work: Callable[[], None]) -> None:
+        if refusals:
+            raise refusals.pop()
+        work()
+
+    names = NameLookups(lambda *_: ("127.0.0.1",), begin)
+    with pytest.raises(OSError, match="no lookup could begin"):
+        names.addresses("ehr.example", 80, 2)
+    assert names.addresses("ehr.example", 80, 2) == ("127.0.0.1",)
+
+
 # --- the hook
 
 
