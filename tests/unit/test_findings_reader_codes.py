@@ -15,7 +15,6 @@ from imaging_findings.facts import read_facts
 from imaging_findings.guidance import judge
 from imaging_findings.intervals import DueWindow
 from imaging_findings.packs import bundled_packs
-from imaging_findings.packs import bundled_packs
 from imaging_findings.reader_codes import echoed_guidance
 from imaging_findings.rules import Urgency
 from imaging_findings.tables.derive import ASSESSMENTS_HEADER, assessment_rows
