@@ -27,10 +27,11 @@ from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from ehr_sandbox.demo_ct import ct_header
-from ehr_sandbox.demo_derived import DemoDerived, derived_object, derived_series
+from ehr_sandbox.demo_derived import DemoDerived, derived_series
 from ehr_sandbox.demo_dx import dx_header
 from ehr_sandbox.demo_mammogram import DemoMammogram
 from ehr_sandbox.demo_mg import mg_header
+from ehr_sandbox.demo_objects import derived_object
 from ehr_sandbox.demo_radiograph import DemoRadiograph
 from ehr_sandbox.demo_study import DemoCalendar, DemoCt, DemoCtScan, DemoExamination
 from ehr_sandbox.phantom_scan import LOWEST_HU

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from ehr_sandbox.demo_ct import coded, ct_header
+from ehr_sandbox.demo_derived import DemoDerived
 from ehr_sandbox.demo_sr import ALGORITHM_MAKER, ALGORITHM_NAME, ALGORITHM_VERSION, NODULE, UPPER_LOBE, requested_procedure
 from ehr_sandbox.demo_study import INSTITUTION, DemoCalendar, DemoCt, uid_of
 
@@ -25,7 +26,7 @@ _RADIOLOGIST = "Reader^Ruth^^Dr"
 _NODULE_COLOUR = (72.0, 48.0, 62.0)  # CIELab: an orange that stands out from lung and from soft tissue
 
 
-def key_object(ct: DemoCt, calendar: DemoCalendar) -> Dataset:
+def key_object(which: DemoDerived, ct: DemoCt, calendar: DemoCalendar) -> Dataset:
     """The key images: the slice through the middle of the nodule and the one below."""
     selected = [ct_header(ct, calendar, ct.nodule_slice + offset) for offset in KEY_IMAGE_SLICES]
     content = KeyObjectSelection(
@@ -40,19 +41,19 @@ def key_object(ct: DemoCt, calendar: DemoCalendar) -> Dataset:
     document: Dataset = KeyObjectSelectionDocument(
         evidence=selected,
         content=content,
-        series_instance_uid=uid_of(f"{ct.key}/key-images"),
-        series_number=200,
-        sop_instance_uid=uid_of(f"{ct.key}/key-images/1"),
+        series_instance_uid=which.series_instance_uid(ct),
+        series_number=which.series_number,
+        sop_instance_uid=which.sop_instance_uid(ct),
         instance_number=1,
         manufacturer="Imaging CDS",
         institution_name=INSTITUTION,
         requested_procedures=[requested_procedure(ct)],
     )
-    document.SeriesDescription = "Key images of the radiologist"
+    document.SeriesDescription = which.description
     return document
 
 
-def segmentation(ct: DemoCt, calendar: DemoCalendar) -> Dataset:
+def segmentation(which: DemoDerived, ct: DemoCt, calendar: DemoCalendar) -> Dataset:
     """The nodule as the AI outlined it, slice by slice."""
     masks = {index: mask for index in range(ct.image_count) if (mask := _nodule_in(ct, index)).any()}
     algorithm = AlgorithmIdentificationSequence(
@@ -76,9 +77,9 @@ def segmentation(ct: DemoCt, calendar: DemoCalendar) -> Dataset:
         pixel_array=np.stack(list(masks.values())),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[segment],
-        series_instance_uid=uid_of(f"{ct.key}/nodule-seg"),
-        series_number=101,
-        sop_instance_uid=uid_of(f"{ct.key}/nodule-seg/1"),
+        series_instance_uid=which.series_instance_uid(ct),
+        series_number=which.series_number,
+        sop_instance_uid=which.sop_instance_uid(ct),
         instance_number=1,
         manufacturer=ALGORITHM_MAKER,
         manufacturer_model_name=ALGORITHM_NAME,
@@ -87,9 +88,9 @@ def segmentation(ct: DemoCt, calendar: DemoCalendar) -> Dataset:
         content_label="NODULE",
         content_description="Nodule in the right upper lobe",
     )
-    made.SeriesDescription = "AI lung nodule segmentation"
+    made.SeriesDescription = which.description
     made.ProcedureCodeSequence = [coded(ct.procedure.code, ct.procedure.dicom_scheme, ct.procedure.display)]
-    _name_dimensions(made, uid_of(f"{ct.key}/nodule-seg/dimensions"))
+    _name_dimensions(made, uid_of(f"{ct.key}/{which.name}/dimensions"))
     return made
 
 

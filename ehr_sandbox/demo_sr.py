@@ -27,10 +27,10 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from ehr_sandbox.demo_ct import ct_header
+from ehr_sandbox.demo_derived import DemoDerived
 from ehr_sandbox.demo_study import DemoCalendar, DemoCt, uid_of
 
 ALGORITHM_NAME, ALGORITHM_VERSION, ALGORITHM_MAKER = "Demo Nodule AI", "1.0", "Imaging CDS"
-AI_MINUTES_AFTER_SCAN = 9
 LUNG_RADS_SCHEME = "99IMAGINGCDS"  # a private scheme: PS3.16 has no Lung-RADS concept
 
 _MILLIMETRE = CodedConcept(value="mm", scheme_designator="UCUM", meaning="millimeter")
@@ -46,7 +46,7 @@ _LONG_AXIS = CodedConcept(value="103339001", scheme_designator="SCT", meaning="L
 _SHORT_AXIS = CodedConcept(value="103340004", scheme_designator="SCT", meaning="Short Axis")
 
 
-def ai_report(ct: DemoCt, calendar: DemoCalendar, lung_rads: str) -> Dataset:
+def ai_report(which: DemoDerived, ct: DemoCt, calendar: DemoCalendar, lung_rads: str) -> Dataset:
     """The structured report with the category that the AI claims; unverified, its evidence is the nodule's slice.
 
     Its dates are the library's; the caller sets the story's.
@@ -62,16 +62,16 @@ def ai_report(ct: DemoCt, calendar: DemoCalendar, lung_rads: str) -> Dataset:
     document: Dataset = ComprehensiveSR(
         evidence=[evidence],
         content=report[0],
-        series_instance_uid=ct.report_series_instance_uid,
-        series_number=100,
-        sop_instance_uid=ct.report_sop_instance_uid,
+        series_instance_uid=which.series_instance_uid(ct),
+        series_number=which.series_number,
+        sop_instance_uid=which.sop_instance_uid(ct),
         instance_number=1,
         manufacturer=ALGORITHM_MAKER,
         is_complete=True,
         is_final=False,
         is_verified=False,
         requested_procedures=[requested_procedure(ct)],
-        series_description="AI lung nodule result",
+        series_description=which.description,
     )
     return document
 

@@ -238,16 +238,6 @@ class DemoCt(DemoCtScan):
     with_marks: bool = False
 
     @property
-    def report_series_instance_uid(self) -> str:
-        """(0020,000E) of the AI's structured report."""
-        return uid_of(f"{self.key}/ai-sr")
-
-    @property
-    def report_sop_instance_uid(self) -> str:
-        """(0008,0018) of the AI's structured report."""
-        return uid_of(f"{self.key}/ai-sr/1")
-
-    @property
     def nodule_slice(self) -> int:
         """Index of the slice through the middle of the nodule."""
         return self.focus_slice

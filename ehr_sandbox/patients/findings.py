@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from ehr_sandbox.demo_sr import AI_MINUTES_AFTER_SCAN
+from ehr_sandbox.demo_derived import AI_RESULT
 from ehr_sandbox.demo_study import Coding, DemoCt, DemoExamination, nodule_mark
 from ehr_sandbox.patients import codings
 from ehr_sandbox.patients.chart import Chart
@@ -81,7 +81,7 @@ def actionable_finding(chart: Chart, ct: DemoExamination, finding: Coding, categ
 
 def lung_rads_by_ai(chart: Chart, ct: DemoCt, category: str) -> list[Json]:
     """The AI's unsigned category with the slice it saw the nodule on, and where it comes from: the structured report."""
-    made = chart.calendar.at(ct.days_ago, ct.clock) + timedelta(minutes=AI_MINUTES_AFTER_SCAN)
+    made = chart.calendar.at(ct.days_ago, ct.clock) + timedelta(minutes=AI_RESULT.minutes_after_scan)
     claim = {
         "resourceType": "Observation",
         "id": f"{ct.key}-ai-lung-rads",
@@ -108,7 +108,7 @@ def lung_rads_by_ai(chart: Chart, ct: DemoCt, category: str) -> list[Json]:
             {
                 "role": "source",
                 "what": {
-                    "identifier": {"system": "urn:dicom:uid", "value": f"urn:oid:{ct.report_sop_instance_uid}"},
+                    "identifier": {"system": "urn:dicom:uid", "value": f"urn:oid:{AI_RESULT.sop_instance_uid(ct)}"},
                     "display": "Structured report of the AI",
                 },
             }

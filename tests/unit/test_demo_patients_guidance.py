@@ -9,6 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sr._concepts_dict import concepts
 
+from ehr_sandbox.demo_derived import AI_RESULT
 from ehr_sandbox.demo_sr import ai_report
 from ehr_sandbox.demo_study import SITE_ZONE, DemoCalendar, DemoCt
 from ehr_sandbox.patients import alma, bruno, clara
@@ -95,7 +96,7 @@ def test_patient_c_is_due_for_the_ct_of_6_to_12_months() -> None:
 
 def test_slice_of_the_ai_is_the_one_of_its_structured_report() -> None:
     (ai,) = (finding for finding in facts_of("demo-a").findings if finding.author is Author.AI)
-    report = ai_report(alma.CURRENT, CALENDAR, alma.AI_CLAIM)
+    report = ai_report(AI_RESULT, alma.CURRENT, CALENDAR, alma.AI_CLAIM)
     evidence = report.CurrentRequestedProcedureEvidenceSequence[0]
     series = evidence.ReferencedSeriesSequence[0]
 
@@ -118,7 +119,7 @@ def test_full_series_has_at_least_100_slices_of_2_5_mm_through_the_nodule(ct: De
 
 def test_concepts_of_the_report_are_those_of_the_dicom_dictionary() -> None:
     """T1: no code out of memory in the DICOM that we write."""
-    report = ai_report(alma.CURRENT, CALENDAR, alma.AI_CLAIM)
+    report = ai_report(AI_RESULT, alma.CURRENT, CALENDAR, alma.AI_CLAIM)
     known = {(scheme, code) for scheme, names in concepts.items() for codes in names.values() for code in codes}
     unknown = {
         pair for pair in _codes(report) if pair not in known and pair[0] not in ("UCUM", "LN", "RFC5646", "99IMAGINGCDS")
