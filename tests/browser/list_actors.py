@@ -1,6 +1,6 @@
 """A study list as its server writes it, made by hand: any number of rows, small pictures, and a rest that arrives as a stream.
 
-What the real server writes is tested with the demo (test_list_demo.py); here each fault can be played.
+What the real server writes is tested in test_list_whole_way.py; here each fault can be played.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from threading import Event, Lock
 from typing import Any
 
@@ -20,19 +19,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from fhir_imaging import texts
+from tests.browser.listed_studies import SESSION, ListedStudy
 from tests.conftest import CHECKOUT, free_port_number, serving
 
-SESSION = "/s/one"
-_KINDS = (
-    ("CT", "ct", "chest", "CT chest"),
-    ("MR", "mr", "head", "MRI brain"),
-    ("DX", "xr", "chest", "Chest X-ray"),
-    ("US", "us", "abdomen", "Ultrasound abdomen"),
-    ("CT", "ct", "chest abdomen pelvis", "CT chest, abdomen and pelvis"),
-    ("DX", "xr", "knee", "X-ray knee"),
-    ("MG", "mg", "breast", "Mammography"),
-    ("MR", "mr", "lumbar-spine", "MRI lumbar spine"),
-)
 _PAGE = """{% extends "base.html" %}
 {% block main_attributes %} data-token="/s/one/token"{% if stream %} data-stream="{{ stream }}"{% endif %}{% endblock %}
 {% block title %}Synthetic Sam – imaging studies{% endblock %}
@@ -59,95 +48,6 @@ _PAGE = """{% extends "base.html" %}
 {% endblock %}
 {% block scripts %}<script src="{{ url_for('static', filename='studies.js') }}" type="module"></script>{% endblock %}
 """
-_ROW = """<li class="study" id="study-{uid}" data-uid="{uid}" data-started="{day}" data-year="{year}" data-region="{region}"
-  data-modalities="{modality}" data-families="{family}" data-search="{search}" data-thumbnail="{picture}" data-open="{opens}">
-  <div class="thumbnail" aria-hidden="true"><span class="glyph">{modality}</span></div>
-  <div class="when"><span class="date">{shown}</span><span class="quiet">09:30 UTC</span></div>
-  <div class="modality">{modality}</div>
-  <div class="what">
-    <h3 class="title"><a href="{opens}">{title}</a></h3>
-    <p class="details">2 series · 118 images · Accession A1</p>
-    <div class="findings">{findings}</div>
-    <div class="reports">{report}</div>
-  </div>
-  <div class="images"><a class="button" href="{opens}" aria-label="Open images: {title}, {shown}">Open images</a></div>
-</li>
-"""
-_REPORT = """<article class="report"><p class="report-head"><strong>Final report</strong></p>
-<p class="conclusion">No change.</p>
-<details class="report-text"><summary>Whole report</summary><div class="text">Findings: none new.</div></details></article>
-"""
-_NO_REPORT = '<p class="quiet no-report">No report linked</p>'
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedStudy:
-    """One row of the list."""
-
-    number: int
-    day: date | None
-    modality: str = "CT"
-    family: str = "ct"
-    region: str = "chest"
-    title: str = "CT chest"
-    tone: str | None = None
-    has_report: bool = True
-    picture_base: str | None = None
-
-    @property
-    def uid(self) -> str:
-        """Its Study Instance UID."""
-        return f"2.25.{9000 + self.number}"
-
-    @property
-    def year(self) -> str:
-        """The year that it is listed under."""
-        return str(self.day.year) if self.day else "Undated"
-
-    @property
-    def findings(self) -> str:
-        """What stands in the slot of findings."""
-        return (
-            f'<p class="finding {self.tone}"><strong>Lung nodule {self.number}</strong> follow-up due</p>' if self.tone else ""
-        )
-
-    @property
-    def html(self) -> str:
-        """The row as the server writes it."""
-        shown = f"{self.day:%-d %b %Y}" if self.day else "Date not recorded"
-        return _ROW.format(
-            uid=self.uid,
-            day=self.day or "",
-            year=self.year,
-            region=self.region,
-            modality=self.modality,
-            family=self.family,
-            search=f"{shown} {self.title} número {self.number}".lower(),
-            picture=f"{self.picture_base}/studies/{self.uid}/series/1/thumbnail" if self.picture_base else "",
-            opens=f"{SESSION}/viewer/{self.uid}",
-            shown=shown,
-            title=self.title,
-            findings=self.findings,
-            report=_REPORT if self.has_report else _NO_REPORT,
-        )
-
-
-def many_studies(count: int, *, newest: date = date(2026, 3, 1), every_days: int = 9, **more: Any) -> list[ListedStudy]:
-    """A long record of all kinds, newest first; some with findings, some without report."""
-    return [
-        ListedStudy(
-            number=number,
-            day=newest - timedelta(days=every_days * number),
-            modality=_KINDS[number % len(_KINDS)][0],
-            family=_KINDS[number % len(_KINDS)][1],
-            region=_KINDS[number % len(_KINDS)][2],
-            title=_KINDS[number % len(_KINDS)][3],
-            tone=("warning" if number % 3 else "critical") if number % 16 == 0 else None,
-            has_report=number % 5 != 0,
-            **more,
-        )
-        for number in range(count)
-    ]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -226,11 +126,6 @@ class ListServer:
         return _shared(scripted or Response(a_picture(), mimetype="image/jpeg"))
 
 
-def rows_line(studies: Sequence[ListedStudy], found: int, total: int | None) -> dict[str, Any]:
-    """A line with rows."""
-    return {"kind": "rows", "html": "".join(study.html for study in studies), "found": found, "total": total}
-
-
 def a_picture() -> bytes:
     """A small grey JPEG."""
     buffer = io.BytesIO()
@@ -247,6 +142,12 @@ def _shared(response: Response) -> Response:
     response.headers["Access-Control-Allow-Origin"] = request.headers.get("Origin", "*")
     response.headers["Access-Control-Allow-Headers"] = "authorization"
     return response
+
+
+def focused_study(page: Page) -> str | None:
+    """The UID of the study whose row has the focus."""
+    uid: str | None = page.evaluate("document.activeElement.closest('li.study')?.dataset.uid ?? null")
+    return uid
 
 
 def wait_until(holds: Callable[[], bool], page: Page) -> None:

@@ -8,7 +8,8 @@ from datetime import date
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.list_actors import ListedStudy, ListServer, a_browser, many_studies, opened_list
+from tests.browser.list_actors import ListServer, a_browser, opened_list
+from tests.browser.listed_studies import ListedStudy, many_studies
 from tests.browser.test_accessibility import violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]

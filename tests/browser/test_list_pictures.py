@@ -10,7 +10,8 @@ import pytest
 from flask import Response
 from playwright.sync_api import Browser, expect
 
-from tests.browser.list_actors import ListServer, a_browser, many_studies, opened_list, wait_until
+from tests.browser.list_actors import ListServer, a_browser, opened_list, wait_until
+from tests.browser.listed_studies import many_studies
 from tests.conftest import free_port_number, serving
 
 pytestmark = pytest.mark.browser

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.list_actors import ListServer, a_browser, many_studies, opened_list
+from tests.browser.list_actors import ListServer, a_browser, opened_list
+from tests.browser.listed_studies import many_studies
 
 pytestmark = pytest.mark.browser
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.list_actors import ListedStudy, ListServer, a_browser, many_studies, opened_list, rows_line, wait_until
+from tests.browser.list_actors import ListServer, a_browser, opened_list, wait_until
+from tests.browser.listed_studies import ListedStudy, many_studies, rows_line
 
 pytestmark = pytest.mark.browser
 
