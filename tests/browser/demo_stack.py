@@ -158,3 +158,21 @@ def clinician(browser: Browser, demo: Demo) -> Iterator[tuple[BrowserContext, Wi
         yield context, wire
     finally:
         context.close()
+
+
+def open_chart(page: Page, demo: Demo, name: str) -> None:
+    """The chart of the patient with that given name, with its guidance."""
+    page.goto(f"{demo.ehr_url}/")
+    page.get_by_role("link", name=name).click()
+    page.wait_for_selector("#guidance[aria-busy=false]")
+
+
+def opened_app(context: BrowserContext, demo: Demo, name: str = "Alma") -> Page:
+    """The patient's study list in a window of its own, as the chart (the context's page before it) opens it."""
+    chart = context.new_page()
+    open_chart(chart, demo, name)
+    chart.get_by_role("radio", name="New window").check()
+    with context.expect_page() as opened:
+        chart.locator("#open-app", has_text="Open imaging app").click()
+    opened.value.wait_for_url("**/s/*/studies")
+    return opened.value

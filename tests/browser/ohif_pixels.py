@@ -34,6 +34,11 @@ _READ_VIEWPORT = """
   };
 }
 """
+_STUDIES_BY_PLACE = """
+() => window.cornerstone.getEnabledElements()
+  .map(({ viewport }) => [viewport.canvas.getBoundingClientRect().x, viewport.getCurrentImageId?.() ?? ""])
+  .sort(([a], [b]) => a - b).map(([, id]) => id.split("/studies/")[1]?.split("/")[0] ?? "")
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,3 +108,23 @@ def wait_for_picture(
         page.wait_for_timeout(100)
     shown = "no image" if last is None else f"slice {last.slice_index} of instance {last.sop_instance_uid}"
     raise AssertionError(f"After {timeout_s} s the viewport showed {shown}.")
+
+
+def viewer_frame(page: Page) -> Frame:
+    """The frame that OHIF runs in, wherever it is embedded."""
+    for _ in range(600):
+        found = next((one for one in page.frames if "/ohif/viewer" in one.url), None)
+        if found is not None:
+            return found
+        page.wait_for_timeout(100)
+    raise AssertionError(f"no viewer among {[one.url.partition('?')[0] for one in page.frames]}")
+
+
+def studies_from_left_to_right(frame: Frame, wanted: list[str]) -> list[str]:
+    """The Study Instance UIDs shown, once they are as wanted, else what they were last."""
+    deadline = time.monotonic() + 40
+    shown: list[str] = []
+    while shown != wanted and time.monotonic() < deadline:
+        frame.page.wait_for_timeout(100)
+        shown = frame.evaluate(_STUDIES_BY_PLACE)
+    return shown

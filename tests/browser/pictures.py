@@ -18,9 +18,8 @@ from playwright.sync_api import Browser, Page
 from ehr_sandbox.demo_study import nodule_mark
 from ehr_sandbox.patients import alma
 from tests.browser.app_pages import APP_PAGES, a_visit, served_app
-from tests.browser.demo_stack import Demo, clinician
-from tests.browser.ohif_pixels import wait_for_picture
-from tests.browser.test_viewer_page import viewer_frame
+from tests.browser.demo_stack import Demo, clinician, opened_app
+from tests.browser.ohif_pixels import viewer_frame, wait_for_picture
 from tests.conftest import CHECKOUT
 
 pytest_plugins = ["tests.browser.demo_fixtures"]
@@ -109,15 +108,7 @@ def test_pictures_of_a_page(name: str, tmp_path: Path, browser: Browser) -> None
 def list_page(demo: Demo, browser: Browser) -> Iterator[Page]:
     """Alma's study list, opened from her chart in a window of its own."""
     with clinician(browser, demo) as (context, _):
-        chart = context.new_page()
-        chart.goto(f"{demo.ehr_url}/")
-        chart.get_by_role("link", name="Alma").click()
-        chart.wait_for_selector("#guidance[aria-busy=false]")
-        chart.get_by_role("radio", name="New window").check()
-        with context.expect_page() as opened:
-            chart.locator("#open-app").click()
-        opened.value.wait_for_url("**/s/*/studies")
-        yield opened.value
+        yield opened_app(context, demo)
 
 
 def test_pictures_of_the_list(list_page: Page) -> None:

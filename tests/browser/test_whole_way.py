@@ -11,12 +11,12 @@ import math
 
 import pytest
 from flask import Flask, make_response, request
-from playwright.sync_api import Browser, Frame, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from ehr_sandbox.demo_study import NoduleMark, nodule_mark
 from ehr_sandbox.patients import alma, bruno, clara
-from tests.browser.demo_stack import Demo, clinician
-from tests.browser.ohif_pixels import ViewportPicture, wait_for_picture
+from tests.browser.demo_stack import Demo, clinician, open_chart, opened_app
+from tests.browser.ohif_pixels import ViewportPicture, viewer_frame, wait_for_picture
 from tests.conftest import free_port_number, serving
 
 pytest_plugins = ["tests.browser.demo_fixtures"]
@@ -24,22 +24,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 MATRIX = 512
 PATIENTS = {"demo-a": ("Alma", alma.CURRENT), "demo-b": ("Bruno", bruno.CURRENT), "demo-c": ("Clara", clara.CURRENT)}
-
-
-def open_chart(page: Page, demo: Demo, name: str) -> None:
-    page.goto(f"{demo.ehr_url}/")
-    page.get_by_role("link", name=name).click()
-    page.wait_for_selector("#guidance[aria-busy=false]")
-
-
-def viewer_frame(page: Page) -> Frame:
-    """The frame that OHIF runs in, wherever it is embedded."""
-    for _ in range(600):
-        found = next((one for one in page.frames if "/ohif/viewer" in one.url), None)
-        if found is not None:
-            return found
-        page.wait_for_timeout(100)
-    raise AssertionError(f"no viewer among {[one.url.partition('?')[0] for one in page.frames]}")
 
 
 def shows_a_chest(picture: ViewportPicture) -> bool:
@@ -142,13 +126,7 @@ def test_every_patients_study_draws_in_a_new_window(demo: Demo, browser: Browser
     name, ct = PATIENTS[patient]
     mark = nodule_mark(ct)
     with clinician(browser, demo) as (context, wire):
-        chart = context.new_page()
-        open_chart(chart, demo, name)
-        chart.get_by_role("radio", name="New window").check()
-        with context.expect_page() as opened:
-            chart.locator("#open-app", has_text="Open imaging app").click()
-        app = opened.value
-        app.wait_for_url("**/s/*/studies")
+        app = opened_app(context, demo, name)
         row = app.locator("li.study").first
         expect(row).to_contain_text("CT")
         row.get_by_role("link", name="Open images").click()
@@ -163,7 +141,7 @@ def test_every_patients_study_draws_in_a_new_window(demo: Demo, browser: Browser
         )
 
         assert_nodule_at_its_place(picture, mark)
-        wire.assert_the_token_was_kept_safe([chart, app])
+        wire.assert_the_token_was_kept_safe(context.pages)
         assert not any("Content Security Policy" in line for line in wire.console)
 
 
@@ -202,15 +180,7 @@ def pick_patient(page: Page, demo: Demo, name: str) -> None:
 def test_two_charts_in_two_tabs_never_mix(demo: Demo, browser: Browser) -> None:
     """Group 29: B's tab stays B's after A was opened beside it, and A's token opens nothing of B."""
     with clinician(browser, demo) as (context, wire):
-        tabs: dict[str, Page] = {}
-        for name in ("Bruno", "Alma"):
-            chart = context.new_page()
-            open_chart(chart, demo, name)
-            chart.get_by_role("radio", name="New window").check()
-            with context.expect_page() as opened:
-                chart.locator("#open-app", has_text="Open imaging app").click()
-            tabs[name] = opened.value
-            tabs[name].wait_for_url("**/s/*/studies")
+        tabs = {name: opened_app(context, demo, name) for name in ("Bruno", "Alma")}
 
         tabs["Bruno"].reload()
         assert "DEMO-1002" in tabs["Bruno"].locator("body").inner_text()
