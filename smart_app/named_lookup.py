@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from fhir_imaging.clients.fhir import FhirClient
+from fhir_imaging.clients.fhir import MAX_PAGES, FhirClient, SearchPage
 from fhir_imaging.errors import ImagingError, UpstreamRefused
 from fhir_imaging.settings import EhrSettings, origin_of
 from fhir_imaging.study import UnreadableStudy, points_to_patient, read_study_uid
@@ -24,6 +24,7 @@ from smart_app.named_study import REPORT, STUDY, NamedStudy, means, named_by
 from smart_app.patient_imaging import reaching
 from smart_app.services import SmartAppServices
 from smart_app.session_tokens import LiveSession, SessionTokens
+from smart_app.study_search import PAGE, PAGE_SECONDS
 from smart_app.token_origins import token_receivers
 
 TOKEN_REFUSED = 401
@@ -88,14 +89,15 @@ def _permitted_base(services: SmartAppServices, ehr: EhrSettings, iss: str) -> s
     return base
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class NamedLookup:
-    """Asks one patient's record and imaging base about names."""
+    """Asks one patient's record and imaging base about names; the whole list of studies at most once."""
 
     imaging: FhirClient
     record: FhirClient
     patient_id: str
     bases: tuple[str, ...]
+    _whole: list[dict[str, Any]] | None = field(default=None, init=False, repr=False)
 
     def resolve(self, named: Sequence[NamedStudy]) -> ResolvedNames:
         """Each name with its studies' UIDs. UpstreamRefused with status 401 when the token is not taken."""
@@ -121,10 +123,11 @@ class NamedLookup:
         """A report or an order replaced by what it names itself; everything else as it is."""
         if named.through is not None:
             resource_type, _, resource_id = named.through.partition("/")
-            resources: Iterable[Mapping[str, Any]] = [self.record.read(resource_type, resource_id)]
+            resources: Iterable[Mapping[str, Any]] = [self.record.read(resource_type, resource_id, timeout_s=PAGE_SECONDS)]
         elif named.identifier_of is not None and named.identifier is not None:
             query = [("patient", self.patient_id), ("identifier", named.identifier)]
-            resources = islice(self.record.search(named.identifier_of, query).matches, MOST_NAMED)
+            found = self.record.search(named.identifier_of, query, timeout_s=PAGE_SECONDS)
+            resources = islice(found.matches, MOST_NAMED)
         else:
             return (named,)
         own = [one for one in resources if self._is_patients(one)]
@@ -148,15 +151,43 @@ class NamedLookup:
 
     def _studies(self, named: NamedStudy) -> list[dict[str, Any]]:
         """By the narrow question first; servers that do not know it are asked for the patient's whole list."""
-        of_patient = [("patient", self.patient_id)]
         try:
-            narrow = self.imaging.search(STUDY, [*of_patient, *_narrowed(named)])
+            query = [("patient", self.patient_id), *_narrowed(named)]
+            narrow = self.imaging.search(STUDY, query, timeout_s=PAGE_SECONDS)
             found = [one for one in narrow.matches if means(named, one)]
         except ImagingError as error:
             if _is_token_refused(error):
                 raise
             found = []
-        return found or [one for page in self.imaging.pages(STUDY, of_patient) for one in page.matches if means(named, one)]
+        return found or [one for one in self._whole_list() if means(named, one)]
+
+    def _whole_list(self) -> list[dict[str, Any]]:
+        """All studies of the patient, or what of them could be had: a server that fails is not asked again for every name."""
+        if self._whole is None:
+            whole: list[dict[str, Any]] = []
+            try:
+                for page in self._pages():
+                    whole += page.matches
+            except ImagingError as error:
+                if _is_token_refused(error):
+                    raise
+            self._whole = whole
+        return self._whole
+
+    def _pages(self) -> Iterator[SearchPage]:
+        of_patient = [("patient", self.patient_id)]
+        try:
+            page = self.imaging.search(STUDY, [*of_patient, *PAGE], timeout_s=PAGE_SECONDS)
+        except UpstreamRefused as refused:
+            if refused.status != 400:
+                raise
+            page = self.imaging.search(STUDY, of_patient, timeout_s=PAGE_SECONDS)
+        yield page
+        for _ in range(MAX_PAGES - 1):
+            if page.next_url is None:
+                return
+            page = self.imaging.follow(page.next_url, timeout_s=PAGE_SECONDS)
+            yield page
 
     def _is_patients(self, resource: Mapping[str, Any]) -> bool:
         return points_to_patient(text(as_dict(resource.get("subject")).get("reference")), self.patient_id, self.bases)

@@ -48,16 +48,24 @@ def _remembered(services: SmartAppServices, live: LiveSession, names: ResolvedNa
 
 
 def _first(services: SmartAppServices, live: LiveSession, names: ResolvedNames) -> AnyResponse:
-    """Opens the first study that can be opened; the list where none can."""
+    """Opens the first study that can be opened; the list where none can.
+
+    The first name alone is asked for by itself: however many a launch names, the list is asked for once.
+    """
+    for one in names.studies[:1]:
+        row = look_up(services, live, study_uid(one.study_instance_uid or "")).studies.named(one)
+        if row is not None and row.can_open:
+            return redirect(_address(live, one), 303)
+    imaging = look_up(services, live)
     notice, known = NOT_FOLLOWED_NOTICE, None
     for one in names.studies:
-        row = look_up(services, live, study_uid(one.study_instance_uid or "")).studies.named(one)
+        row = imaging.studies.named(one)
         if row is not None and row.can_open:
             return redirect(_address(live, one), 303)
         notice, known = (NOT_FOUND_NOTICE, known) if row is None else (NO_IMAGES_NOTICE, row)
     if any(one.resource_id or one.accession for one in names.open):
         notice = NOT_FOUND_NOTICE
-    return list_page(services, look_up(services, live), live.session_id, notice=notice, highlighted=known)
+    return list_page(services, imaging, live.session_id, notice=notice, highlighted=known)
 
 
 def _address(live: LiveSession, one: NamedStudy) -> str:

@@ -120,6 +120,32 @@ def test_app_a29_the_names_are_followed_once(world: World) -> None:
     assert before == len(reads_of(world)) == 2
 
 
+def test_app_a29_however_many_are_named_the_list_is_asked_for_once(world: World) -> None:
+    """By a launch that names six studies of which the record knows none, and by one that names six that have no images."""
+    unknown = [{"reference": f"ImagingStudy/unknown-{n}"} for n in range(6)]
+    assert launched_on(world, *unknown) == "named"
+    searched = [asked for asked in world.ehr.fhir_requests if asked.startswith("/fhir/ImagingStudy")]
+    whole = [asked for asked in searched if "_id=" not in asked]
+
+    assert len(searched) - len(whole) == 6
+    assert len(whole) == 2, "once to follow the names, once for the page"
+    assert all("_count=100" in asked for asked in whole)
+
+
+def test_app_a29_several_studies_without_images_are_listed_by_one_question(world: World) -> None:
+    world.ehr.fhir["ImagingStudy"] += [imaging_study(f"2.25.7{n}", study_id=f"bare-{n}", endpoint=[]) for n in range(5)]
+    uids = [{"identifier": {"system": "urn:dicom:uid", "value": f"urn:oid:2.25.7{n}"}} for n in range(5)]
+    assert launched_on(world, *({"type": "ImagingStudy", **one} for one in uids)) == "named"
+
+    assert len([asked for asked in world.ehr.fhir_requests if asked.startswith("/fhir/ImagingStudy")]) == 2
+
+
+def test_app_a29_a_later_name_opens_where_the_first_has_no_images(world: World) -> None:
+    world.ehr.fhir["ImagingStudy"].append(imaging_study("2.25.70", study_id="bare", endpoint=[]))
+
+    assert launched_on(world, {"reference": "ImagingStudy/bare"}, {"reference": "ImagingStudy/study-b"}) == f"viewer/{STUDY_B}"
+
+
 def reads_of(world: World) -> list[str]:
     of_types = ("/fhir/DiagnosticReport/", "/fhir/ServiceRequest/")
     return [asked for asked in world.ehr.fhir_requests if asked.startswith(of_types)]
