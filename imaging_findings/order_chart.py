@@ -217,12 +217,13 @@ def _is_staged_again(condition: Mapping[str, Any]) -> bool:
 
 
 def _with_its_day(name: str, conditions: Sequence[Mapping[str, Any]], moment: ChartMoment) -> str | None:
-    """The condition in words, with its day: one of years ago that nobody has ended must be seen to be that."""
-    words = _condition(name, conditions)
+    """The latest such condition in words, with its own day: one of years ago that nobody has ended must be seen to be that."""
     own = [one for one in conditions if value_set(name).holds_any(codes.codings(one.get("code")))]
-    stated = [text(one.get("onsetDateTime")) or text(one.get("recordedDate")) for one in own]
-    days = [day for day in (site_day(one, moment.now.tzinfo) for one in stated) if day is not None]
-    return f"{words} (of {max(days)})" if words and days else words
+    stated = (text(one.get("onsetDateTime")) or text(one.get("recordedDate")) for one in own)
+    dated = [(site_day(when, moment.now.tzinfo), one) for when, one in zip(stated, own, strict=True)]
+    day, latest = max(dated, key=lambda one: one[0] or date.min, default=(None, {}))
+    words = _condition(name, [latest])
+    return f"{words} (of {day})" if words and day else words
 
 
 def _kidney_risks(conditions: Sequence[Mapping[str, Any]], policy: OrderPolicy) -> tuple[str, ...]:

@@ -237,6 +237,19 @@ def test_n1_an_acute_kidney_injury_shows_its_day(members: dict[str, Any], words:
     assert a_chart(conditions=[injury]).contrast.acute_kidney_injury == words
 
 
+def test_n1_the_latest_acute_kidney_injury_is_told_with_its_own_words_and_day() -> None:
+    sent = [
+        a_condition("http://hl7.org/fhir/sid/icd-10", "N17.9", onsetDateTime=day) | {"id": f"aki-{day}"}
+        for day in ("2019-01-01", "2026-11-19")
+    ]
+    for one, words in zip(sent, ("AKI after sepsis", "AKI of unknown cause"), strict=True):
+        one["code"]["text"] = words
+
+    told = [a_chart(conditions=found).contrast.acute_kidney_injury for found in (sent, sent[::-1])]
+
+    assert told == ["AKI of unknown cause (of 2026-11-19)"] * 2
+
+
 def test_resolved_conditions_and_other_patients_do_not_count() -> None:
     resolved = concept("http://terminology.hl7.org/CodeSystem/condition-clinical", "resolved")
     injury = a_condition("http://hl7.org/fhir/sid/icd-10", "N17.9", clinicalStatus=resolved)
