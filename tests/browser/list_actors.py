@@ -50,6 +50,20 @@ _PAGE = """{% extends "base.html" %}
 """
 
 
+class Played:
+    """A stream that goes on when it is told to."""
+
+    def __init__(self, *lines: dict[str, Any] | str) -> None:
+        self.go_on = Event()
+        self._lines = lines
+
+    def __iter__(self) -> Iterator[dict[str, Any] | str]:
+        for line in self._lines:
+            self.go_on.wait(10)
+            self.go_on.clear()
+            yield line
+
+
 @dataclass(slots=True, kw_only=True)
 class ListServer:
     """What the page is given, and what it asked for. ``stream`` yields the lines, as slowly as it likes."""

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.list_actors import ListServer, a_browser, opened_list
+from tests.browser.list_actors import ListServer, Played, a_browser, opened_list
 from tests.browser.listed_studies import ListedStudy, many_studies
 from tests.browser.test_accessibility import violations
 
@@ -85,16 +85,26 @@ def test_the_list_is_accessible(browser: Browser, state: Callable[[Page], None],
 
 
 @pytest.mark.parametrize(
-    ("line", "scheme"),
-    [({"kind": "busy", "seconds": 30}, "light"), ({"kind": "failed", "html": "<p class=message>No answer.</p>"}, "dark")],
+    ("line", "words", "scheme"),
+    [
+        ({"kind": "busy", "seconds": 30}, "The imaging server is busy.", "light"),
+        ({"kind": "failed", "html": "<p class=message>No answer.</p>"}, "No answer.", "dark"),
+    ],
 )
-def test_a_list_that_waits_or_breaks_off_is_accessible(browser: Browser, line: dict[str, object], scheme: str) -> None:
-    server = ListServer(studies=many_studies(200), stream=[[line]])
+def test_a_list_that_waits_or_breaks_off_is_accessible(
+    browser: Browser, line: dict[str, object], words: str, scheme: str
+) -> None:
+    stream = Played(line, DONE)
+    stream.go_on.set()
+    server = ListServer(studies=many_studies(200), stream=[stream])
     with opened_list(browser, server, color_scheme=scheme, reduced_motion="reduce") as page:
         expect(page.locator("#timeline .bar").first).to_be_attached()
-        page.wait_for_timeout(100)
+        expect(page.get_by_text(words)).to_be_visible()
+        found = violations(page)
+        # Only now, because what comes next ends that state.
+        stream.go_on.set()
 
-        assert violations(page) == []
+        assert found == []
 
 
 def test_at_twice_the_text_size_nothing_is_cut_off_or_covered(browser: Browser) -> None:
@@ -103,7 +113,7 @@ def test_at_twice_the_text_size_nothing_is_cut_off_or_covered(browser: Browser) 
     ]
     with opened_list(browser, ListServer(studies=[*studies, *SOME]), width=1280) as page:
         page.evaluate("document.documentElement.style.fontSize = '200%'")
-        page.wait_for_timeout(200)
+        page.evaluate("() => new Promise((say) => requestAnimationFrame(() => requestAnimationFrame(say)))")
         cut = page.evaluate(
             """[...document.querySelectorAll('main *:not(input)')]
                 .filter((one) => getComputedStyle(one).overflowX === 'hidden' && one.clientWidth > 0)
