@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from fhir_imaging.clients.smart_metadata import OAUTH_URIS, SmartMetadata, read_smart_configuration
+from fhir_imaging.clients.smart_metadata import ENDPOINTS, OAUTH_URIS, SmartMetadata, read_smart_configuration, web_address
+from fhir_imaging.settings import origin_of
 from fhir_imaging.tolerant import as_dict, dicts, text, texts
 from imaging_cds.check_context import CheckContext
 from imaging_cds.check_probe import Answer
@@ -66,7 +67,7 @@ def check_clock(context: CheckContext, answer: Answer) -> Iterator[Finding]:
 
 def check_document(context: CheckContext, document: Mapping[str, Any]) -> Iterator[Finding]:
     """What the configuration says, against what a launch needs."""
-    for name in ("authorization_endpoint", "token_endpoint"):
+    for name in ENDPOINTS:
         yield from _check_endpoint(context, document, name)
     yield from _check_pkce(document)
     grants = texts(document.get("grant_types_supported"))
@@ -87,24 +88,21 @@ def _check_endpoint(context: CheckContext, document: Mapping[str, Any], name: st
     if stated is None:
         yield AREA.fault(f"{name} is missing.", "Without it nobody can sign in. The EHR must name it.")
         return
+    url = web_address(stated, context.issuer)
+    if url is None:
+        yield AREA.fault(f"{name} is no http(s) address: {stated}.", "The EHR must correct it.")
+        return
     if not urlsplit(stated).scheme:
         yield AREA.warning(
             f"{name} is relative ({stated}).", "It is resolved against the FHIR base; the EHR should write it out."
         )
-    metadata = read_smart_configuration({**document, name: stated}, context.issuer)
-    url = getattr(metadata, name) if metadata else stated
-    try:
-        is_of_ehr = context.is_of_ehr(url)
-    except ValueError:
-        yield AREA.fault(f"{name} is no http(s) address: {url}.", "The EHR must correct it.")
-        return
     if context.is_plain(url):
         yield AREA.fault(f"{name} is plain http: {url}.", "The EHR must offer https (A36).")
     # The authorize page is visited by the browser only; the token request is ours.
-    if name == "token_endpoint" and not is_of_ehr:
+    if name == "token_endpoint" and not context.is_of_ehr(url):
         yield AREA.fault(
             f"{name} is on another origin than the EHR, so nothing is sent there: {url}.",
-            f'If it belongs to the EHR, add "{_origin(url)}" to server_origins of this EHR.',
+            f'If it belongs to the EHR, add "{origin_of(url)}" to server_origins of this EHR.',
         )
     else:
         yield AREA.ok(f"{name} is {url}.")
@@ -146,14 +144,9 @@ def _check_legacy(context: CheckContext) -> Iterator[Finding]:
 
 def _delivery_remedy(answer: Answer) -> str:
     if answer.failure is not None:
-        return "Check the address, the firewall between here and there, and the certificate's chain."
+        return answer.remedy or "Check the address, the firewall between here and there, and the certificate's chain."
     if answer.status is not None and 300 <= answer.status < 400:
         return f"Redirects are not followed. Use the address it leads to as FHIR base: {answer.headers.get('Location', '?')}."
     if answer.status in (401, 403):
         return "The EHR must serve it without sign-in."
     return "Check that the issuer is the FHIR base, byte for byte; the EHR must serve its SMART configuration below it."
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"

@@ -5,7 +5,8 @@ Spec: SMART App Launch 2.2 "Scopes for requesting identity data" (A34); OpenID C
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from fhir_imaging.clients.smart_metadata import SmartMetadata
 from fhir_imaging.tolerant import dicts, text
@@ -15,7 +16,7 @@ from imaging_cds.check_report import Area, Finding
 AREA = Area("Identity and keys")
 
 
-def check_identity(context: CheckContext, metadata: SmartMetadata) -> Iterator[Finding]:
+def check_identity(context: CheckContext, document: Mapping[str, Any], metadata: SmartMetadata) -> Iterator[Finding]:
     """Issuer and keys, as far as an id_token is asked for."""
     asks = "openid" in context.ehr.scopes.split()
     if not asks:
@@ -28,8 +29,11 @@ def check_identity(context: CheckContext, metadata: SmartMetadata) -> Iterator[F
             )
     else:
         yield from _check_issuer(context, metadata.issuer)
+    stated = text(document.get("jwks_uri"))
     if metadata.jwks_uri is not None:
         yield from _check_keys(context, metadata.jwks_uri)
+    elif stated is not None:
+        yield AREA.fault(f"jwks_uri is no http(s) address: {stated}.", "The EHR must correct it.")
     elif asks:
         yield AREA.fault(
             "jwks_uri is missing, so no id_token can be verified.",
@@ -53,12 +57,7 @@ def _check_issuer(context: CheckContext, issuer: str) -> Iterator[Finding]:
 
 
 def _check_keys(context: CheckContext, url: str) -> Iterator[Finding]:
-    try:
-        is_of_ehr = context.is_of_ehr(url)
-    except ValueError:
-        yield AREA.fault(f"jwks_uri is no http(s) address: {url}.", "The EHR must correct it.")
-        return
-    if not is_of_ehr:
+    if not context.is_of_ehr(url):
         yield AREA.fault(
             f"jwks_uri is on another origin than the EHR, so the keys are not fetched: {url}.",
             "If it belongs to the EHR, add its origin to server_origins of this EHR.",
@@ -69,7 +68,8 @@ def _check_keys(context: CheckContext, url: str) -> Iterator[Finding]:
     usable = [one for one in keys if one.get("kty") in ("RSA", "EC") and one.get("use", "sig") == "sig"]
     if answer.status != 200 or not usable:
         said = answer.said if answer.status != 200 else "it holds no RSA or EC key for signatures"
-        yield AREA.fault(f"{url}: {said}.", "The EHR must publish the keys that sign its id_tokens, without sign-in.")
+        remedy = answer.remedy or "The EHR must publish the keys that sign its id_tokens, without sign-in."
+        yield AREA.fault(f"{url}: {said}.", remedy)
         return
     yield AREA.ok(f"{len(usable)} public {'key is' if len(usable) == 1 else 'keys are'} read from {url}.")
     if any("d" in one for one in keys):

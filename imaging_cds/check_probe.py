@@ -28,13 +28,14 @@ _CAUSES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a server said; ``failure`` in words where it said nothing."""
+    """What a server said; ``failure`` in words where it said nothing, with its ``remedy`` where the failure tells one."""
 
     url: str
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=CaseInsensitiveDict)
     body: bytes = b""
     failure: str | None = None
+    remedy: str = ""
     elapsed_ms: float = 0.0
 
     @property

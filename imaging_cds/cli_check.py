@@ -64,7 +64,7 @@ def examine(context: CheckContext) -> Iterator[Finding]:
     metadata = metadata_of(context, document)
     if metadata is not None:
         yield from check_settings(context, document, metadata)
-        yield from check_identity(context, metadata)
+        yield from check_identity(context, document, metadata)
         yield from check_imaging(context, metadata)
 
 

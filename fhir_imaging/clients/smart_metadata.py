@@ -14,9 +14,12 @@ from urllib.parse import urljoin
 
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import UpstreamError
+from fhir_imaging.settings import origin_of
 from fhir_imaging.tolerant import as_dict, dicts, text, texts
 
 OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+ENDPOINTS = ("authorization_endpoint", "token_endpoint")
+"""Without these two nobody can sign in."""
 MAX_METADATA_BYTES = 2 * 1024 * 1024
 
 
@@ -30,7 +33,7 @@ class AssociatedEndpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmartMetadata:
-    """The SMART configuration of one FHIR base; every URL is absolute, absent ones are None."""
+    """The SMART configuration of one FHIR base; every URL is an absolute http(s) address, absent and odd ones are None."""
 
     authorization_endpoint: str
     token_endpoint: str
@@ -80,7 +83,11 @@ class SmartMetadataClient:
             document = self._from_capability_statement(fhir_base)
         metadata = read_smart_configuration(document or {}, fhir_base)
         if metadata is None:
-            raise UpstreamError(f"No SMART configuration could be read at {url}.", server=url)
+            named = [name for name in ENDPOINTS if text((document or {}).get(name)) is not None]
+            words = "No SMART configuration could be read at {url}."
+            if len(named) == len(ENDPOINTS):
+                words = "An endpoint of the SMART configuration at {url} is no http(s) address."
+            raise UpstreamError(words.format(url=url), server=url)
         return metadata
 
     def _document(self, url: str) -> Mapping[str, Any] | None:
@@ -105,14 +112,26 @@ class SmartMetadataClient:
         return {"authorization_endpoint": uris["authorize"], "token_endpoint": uris["token"]}
 
 
+def web_address(stated: object, fhir_base: str) -> str | None:
+    """An address of a configuration, absolute; None where none is stated, or one that is no http(s) address."""
+    value = text(stated)
+    if value is None:
+        return None
+    try:
+        address = urljoin(fhir_base.rstrip("/") + "/", value)
+        origin_of(address)
+    except ValueError:
+        return None
+    return address
+
+
 def read_smart_configuration(document: Mapping[str, Any], fhir_base: str) -> SmartMetadata | None:
     """The configuration in a document; None without authorize and token endpoints. Relative URLs are resolved (A2)."""
 
     def url(name: str) -> str | None:
-        value = document.get(name)
-        return urljoin(fhir_base.rstrip("/") + "/", value) if isinstance(value, str) and value else None
+        return web_address(document.get(name), fhir_base)
 
-    authorize, token = url("authorization_endpoint"), url("token_endpoint")
+    authorize, token = (url(name) for name in ENDPOINTS)
     if authorize is None or token is None:
         return None
     return SmartMetadata(
