@@ -89,7 +89,7 @@ def _check_without_token(context: CheckContext, base: ImagingBase) -> Iterator[F
     else:
         yield BASE.fault(
             f"{url}: {answer.said}, where 401 is expected without a token.",
-            "Check the address of the imaging base; 404 mostly means that ImagingStudy is not served there.",
+            answer.remedy or "Check the address of the imaging base; 404 mostly means that ImagingStudy is not served there.",
         )
 
 
@@ -133,7 +133,7 @@ def _check_other_patient(context: CheckContext, base: ImagingBase) -> Iterator[F
     answer = _search(context, base, NOBODY)
     if answer.status in (401, 403):
         yield STUDIES.ok(f"A search for another patient is refused ({answer.said}).")
-    elif answer.status == 200 and dicts((answer.document() or {}).get("entry")):
+    elif _studies_in(answer):
         yield STUDIES.fault(
             "A search for another patient brings studies.",
             "The server does not hold the token to its patient (F6). Do not use it before that is mended.",
@@ -145,7 +145,7 @@ def _check_other_patient(context: CheckContext, base: ImagingBase) -> Iterator[F
 def _check_studies(context: CheckContext, base: ImagingBase, receivers: frozenset[str]) -> Iterator[Finding]:
     patient = context.patient or ""
     answer = _search(context, base, patient)
-    if answer.status == 200 and not dicts((answer.document() or {}).get("entry")):
+    if answer.status == 200 and not _studies_in(answer):
         answer = _search(context, base, f"Patient/{patient}")
     bundle = answer.document() if answer.status == 200 else None
     if bundle is None or bundle.get("resourceType") != "Bundle":
@@ -218,6 +218,13 @@ def _check_preflight(context: CheckContext, url: str) -> Iterator[Finding]:
     )
 
 
+def _studies_in(answer: Answer) -> list[Mapping[str, Any]]:
+    """The ImagingStudy resources of a search's answer; a server may put an OperationOutcome beside them or in their place."""
+    entries = dicts((answer.document() or {}).get("entry")) if answer.status == 200 else ()
+    resources = (as_dict(one.get("resource")) for one in entries)
+    return [one for one in resources if one.get("resourceType") == "ImagingStudy"]
+
+
 def _search(context: CheckContext, base: ImagingBase, patient: str) -> Answer:
     params = [("patient", patient), ("_include", "ImagingStudy:endpoint")]
     return context.prober.get(f"{base.url.rstrip('/')}/ImagingStudy", params, token=context.token, accept=FHIR_JSON)
@@ -228,7 +235,7 @@ def _search_remedy(answer: Answer) -> str:
         return "The server does not take this token: it may have ended, or the server cannot check this EHR's tokens (A2)."
     if answer.status == 403:
         return "The token's scopes or its patient do not cover the search; it needs patient/ImagingStudy.rs (C1)."
-    return "The imaging server must answer ImagingStudy?patient= with a searchset Bundle (F1, F3)."
+    return answer.remedy or "The imaging server must answer ImagingStudy?patient= with a searchset Bundle (F1, F3)."
 
 
 def _image_remedy(answer: Answer) -> str:
@@ -236,4 +243,4 @@ def _image_remedy(answer: Answer) -> str:
         return "The image server must take the EHR's token for its patient's studies (W3, W4); check its audience and keys."
     if answer.status in (404, 406, 501):
         return "The viewer needs study metadata as application/dicom+json (WADO-RS); the image server must offer it."
-    return "Check the address of the Endpoint and whether the image server runs."
+    return answer.remedy or "Check the address of the Endpoint and whether the image server runs."

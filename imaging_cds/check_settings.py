@@ -15,9 +15,9 @@ from fhir_imaging.tolerant import texts
 from imaging_cds.check_context import CheckContext
 from imaging_cds.check_report import Area, Finding
 from smart_app.client_auth import assertion_algorithm
+from smart_app.launch import LaunchKind, LaunchRequest, scopes_for
 
 AREA = Area("This installation's settings")
-_METHOD = {ClientAuth.SECRET_BASIC: "client_secret_basic", ClientAuth.PRIVATE_KEY_JWT: "private_key_jwt"}
 _CAPABILITY = {
     ClientAuth.PUBLIC: "client-public",
     ClientAuth.SECRET_BASIC: "client-confidential-symmetric",
@@ -31,7 +31,7 @@ def check_settings(context: CheckContext, document: Mapping[str, Any], metadata:
         yield AREA.ok(f"The issuer is configured as {context.ehr.title} (client {context.ehr.client_id}).")
     yield from _check_client(context, document)
     yield from _check_assertions(context, metadata)
-    yield from _check_scopes(context, document)
+    yield from _check_scopes(context, document, metadata)
     if not context.ehr.frame_ancestors:
         yield AREA.note(
             "frame_ancestors is empty: the application refuses to be shown in a frame of this EHR.",
@@ -42,10 +42,10 @@ def check_settings(context: CheckContext, document: Mapping[str, Any], metadata:
 def _check_client(context: CheckContext, document: Mapping[str, Any]) -> Iterator[Finding]:
     auth = context.ehr.client_auth
     methods, capabilities = (texts(document.get(n)) for n in ("token_endpoint_auth_methods_supported", "capabilities"))
-    method = _METHOD.get(auth)
     if auth is ClientAuth.SECRET_BASIC and context.ehr.client_secret is None:
         yield AREA.fault("client_auth is client_secret_basic and no secret is given.", "Give client_secret by the environment.")
-    if method is not None and methods and method not in methods:
+    # A public client sends nothing that a list could contradict.
+    if auth is not ClientAuth.PUBLIC and methods and auth.value not in methods:
         yield AREA.fault(
             f"client_auth is {auth.value}, and the EHR takes {', '.join(methods)}.",
             "Set client_auth of this EHR as it is registered there.",
@@ -71,16 +71,13 @@ def _check_assertions(context: CheckContext, metadata: SmartMetadata) -> Iterato
         )
 
 
-def _check_scopes(context: CheckContext, document: Mapping[str, Any]) -> Iterator[Finding]:
-    asked = context.ehr.scopes.split()
-    if not parse_scopes(context.ehr.scopes).granting("ImagingStudy", "s", contexts=(ScopeContext.PATIENT, ScopeContext.USER)):
+def _check_scopes(context: CheckContext, document: Mapping[str, Any], metadata: SmartMetadata) -> Iterator[Finding]:
+    """What a launch from the chart would ask for, against what is offered."""
+    words = scopes_for(LaunchRequest(ehr=context.ehr, iss=context.issuer, kind=LaunchKind.EHR), metadata.capabilities)
+    asked = words.split()
+    if not parse_scopes(words).granting("ImagingStudy", "s", contexts=(ScopeContext.PATIENT, ScopeContext.USER)):
         yield AREA.fault("The scopes do not ask for searching ImagingStudy.", "Add patient/ImagingStudy.rs to scopes (C1).")
-    capabilities = texts(document.get("capabilities"))
-    if "permission-v1" in capabilities and "permission-v2" not in capabilities and _has_v2(asked):
-        yield AREA.warning(
-            "The EHR lists scopes of version 1 only, and version 2 is asked for.",
-            "Where sign-in is refused or nothing is granted, write the scopes as patient/ImagingStudy.read and so on.",
-        )
+    yield from _check_scope_version(metadata.capabilities, asked)
     supported = texts(document.get("scopes_supported"))
     missing = [scope for scope in asked if supported and not _is_covered(scope, supported)]
     if missing:
@@ -93,6 +90,18 @@ def _check_scopes(context: CheckContext, document: Mapping[str, Any]) -> Iterato
             "No refresh token is asked for: the images disappear when the access token ends.",
             "Add online_access to scopes if the EHR offers it.",
         )
+
+
+def _check_scope_version(capabilities: tuple[str, ...], asked: list[str]) -> Iterator[Finding]:
+    if "permission-v1" not in capabilities or "permission-v2" in capabilities:
+        return
+    if _has_v2(asked):
+        yield AREA.warning(
+            "The EHR lists scopes of version 1 only, and version 2 is asked for.",
+            "Set scope_style of this EHR to auto, which then asks for patient/ImagingStudy.read and so on.",
+        )
+    else:
+        yield AREA.ok("The EHR lists scopes of version 1 only, and is asked for those.")
 
 
 def _has_v2(scopes: list[str]) -> bool:

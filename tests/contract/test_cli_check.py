@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flask import Response
 
-from fhir_imaging.settings import ClientAuth
+from fhir_imaging.settings import ClientAuth, ScopeStyle
 from imaging_cds.check_probe import Answer, Prober
 from imaging_cds.check_report import Verdict
 from imaging_cds.cli import main
@@ -181,7 +181,16 @@ BROKEN: list[tuple[str, Bend, Verdict, str, str]] = [
     ("a secret that is missing", known_as(client_auth=ClientAuth.SECRET_BASIC), FAULT, "no secret is given", "environment"),
     ("public clients not listed", configured(capabilities=["launch-ehr"]), WARNING, "client-public", "registration"),
     ("no right to search", known_as(scopes="openid patient/ImagingStudy.r"), FAULT, "searching ImagingStudy", "(C1)"),
-    ("version 1 scopes only", lists("permission-v1"), WARNING, "version 1 only", "patient/ImagingStudy.read"),
+    (
+        "version 1 scopes only, and version 2 by the site's word",
+        lambda ehr: (
+            ehr.settings.update(scope_style=ScopeStyle.V2),
+            ehr.configuration.update(capabilities=["launch-ehr", "client-public", "permission-v1"]),
+        )[0],
+        WARNING,
+        "version 1 only",
+        "patient/ImagingStudy.read",
+    ),
     ("scopes not listed", configured(scopes_supported=["openid"]), NOTE, "scopes_supported does not list", "registration"),
     ("no refresh", known_as(scopes="openid patient/*.rs"), NOTE, "No refresh token", "online_access"),
     ("no frames", known_as(frame_ancestors=()), NOTE, "frame_ancestors is empty", "origin of its pages"),
