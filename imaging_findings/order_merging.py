@@ -17,8 +17,11 @@ def merged(advice: Sequence[OrderAdvice]) -> tuple[OrderAdvice, ...]:
     Further drafts of one examination go together, and so do orders for which the same other code fits better.
     """
     groups: dict[Hashable, list[OrderAdvice]] = {}
+    # A draft that repeats another is offered no code of its own: what is said of both is said once all the same.
+    fitting = {_content(one): one.better for one in reversed(advice) if one.better}
     for one in advice:
-        groups.setdefault((_content(one), one.better), []).append(one)
+        content = _content(one)
+        groups.setdefault((content, one.better or fitting.get(content)), []).append(one)
     return tuple(_together(group) for group in groups.values())
 
 
@@ -61,6 +64,7 @@ def _together(group: Sequence[OrderAdvice]) -> OrderAdvice:
         headline=_headline(first, len(removable)) if first.same_draft or not is_one else first.headline,
         same_draft=next((one.same_draft for one in group if one.same_draft), None),
         removable=removable,
+        better=next((one.better for one in group if one.better), None),
         lines=tuple(dict.fromkeys(line for advice in group for line in advice.lines)),
         studies=studies,
         also=tuple(one.order for one in group[1:]),

@@ -211,6 +211,18 @@ def test_o5_an_order_that_exists_is_not_counted_among_drafts_that_repeat_each_ot
     assert any(one.startswith("CT Abdomen and Pelvis W contrast IV: already ordered on 2026-11-15") for one in told)
 
 
+def test_a_contradiction_in_two_drafts_that_repeat_each_other_is_told_once(cds: CdsActor) -> None:
+    code = concept("http://loinc.org", "36643" + "-5") | {"text": "CT chest with contrast"}
+
+    cards = cards_of(cds, signing(*(a_draft(id=name, code=code) for name in ("a", "b"))))
+
+    assert sorted(topics(cards)) == ["order-code", "order-duplicate"]
+    told = next(card for card in cards if topics([card]) == ["order-code"])
+    assert told["summary"].startswith("XR Chest 2 Views (2 orders): code and words contradict each other")
+    (suggestion,) = told["suggestions"]
+    assert [action["resource"]["id"] for action in suggestion["actions"]] == ["a", "b"]
+
+
 def test_one_better_code_for_two_orders_is_one_suggestion_for_both(cds: CdsActor) -> None:
     code = concept("http://loinc.org", "36643" + "-5") | {"text": "CT chest without contrast"}
     drafts = [a_draft(id=name, code=code, occurrenceDateTime=day) for name, day in (("a", "2026-12-01"), ("b", "2027-06-01"))]
