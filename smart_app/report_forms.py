@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
 
@@ -72,10 +72,22 @@ def content_of(form: Mapping[str, Any], fhir_base: str, outbound: OutboundSessio
         return FormContent(content_type, data)
     base = fhir_base.rstrip("/") + "/"
     url = urljoin(base, text(form.get("url")) or "")
-    if not url.startswith(base) or "/../" in url or "\\" in url or len(url) == len(base):
+    if not url.startswith(base) or len(url) == len(base) or _may_lead_elsewhere(url):
         raise UpstreamRefused("The report's document is on another server, so it was not asked.", server=origin_of(base))
     fetched = _fetched(url, outbound, {"Accept": f"{content_type}, */*;q=0.5", "Authorization": f"Bearer {token}"})
     return _unwrapped(fetched) or FormContent(fetched.content_type or content_type, fetched.content)
+
+
+def _may_lead_elsewhere(url: str) -> bool:
+    """Whether some server could read a path as one above where it begins: dot segments, however often they are encoded.
+
+    An encoded slash is one to some servers and a character to others; after ``;`` some see parameters of the segment.
+    """
+    stated = path = urlsplit(url).path
+    while (plain := unquote(path)) != path:
+        path = plain
+    segments = {segment.partition(";")[0] for segment in path.split("/")}
+    return bool(segments & {".", ".."}) or "\\" in path or path.count("/") != stated.count("/")
 
 
 def served(form: FormContent) -> ServedForm:
