@@ -37,7 +37,7 @@ from smart_app.invoke_display import (
 from smart_app.invoke_display_match import PatientVerdict, find_studies, in_words, judge_patient, narrow
 from smart_app.list_views import list_page
 from smart_app.pages import page
-from smart_app.patient_imaging import look_up, own_patient
+from smart_app.patient_imaging import PatientImaging, look_up, own_patient
 from smart_app.services import SmartAppServices
 from smart_app.session_tokens import LiveSession, SessionTokens
 from smart_app.session_views import live_session, viewer_address
@@ -107,8 +107,7 @@ def _studies(services: SmartAppServices, live: LiveSession, wanted: StudiesWante
     fit = len(usable) <= _MOST_BESIDE and len({row.address for row in usable}) == 1
     if not fit or wanted.key_images_only:
         notice = NO_IMAGES if not usable else WHOLE_STUDIES if fit else ONE_BY_ONE
-        studies = replace(imaging.studies, rows=tuple(rows))
-        return list_page(services, replace(imaging, studies=studies), live.session_id, notice=notice)
+        return list_page(services, _with_rows(imaging, rows), live.session_id, notice=notice)
     return redirect(_viewer_of(live.session_id, usable), 303)
 
 
@@ -122,8 +121,14 @@ def _patient(services: SmartAppServices, live: LiveSession, wanted: PatientWante
     number = len(imaging.studies.rows)
     words = ngettext(*NARROWED, number) if rows else gettext(NO_MATCH)
     notice = words.format(asked=in_words(wanted), shown=len(rows), all=number)
-    studies = replace(imaging.studies, rows=rows)
-    return list_page(services, replace(imaging, studies=studies), live.session_id, notice=notice)
+    return list_page(services, _with_rows(imaging, rows), live.session_id, notice=notice)
+
+
+def _with_rows(imaging: PatientImaging, chosen: Sequence[StudyRow]) -> PatientImaging:
+    """The list with these rows only, in its own order: its sections are years that follow each other."""
+    uids = {row.study_instance_uid for row in chosen}
+    kept = tuple(row for row in imaging.studies.rows if row.study_instance_uid in uids)
+    return replace(imaging, studies=replace(imaging.studies, rows=kept))
 
 
 def _require_same_patient(record: dict[str, Any] | None, wanted: PatientWanted) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,16 @@ def test_iid_more_studies_than_fit_are_listed(world: World, inside: str) -> None
 
     assert page.status_code == 200
     assert "Open them one by one" in page.text
+
+
+def test_iid_studies_are_listed_in_the_lists_own_order(world: World, inside: str) -> None:
+    """A year is one section, in whatever order another application names the studies."""
+    world.ehr.fhir["ImagingStudy"].append(with_accession("2.25.33", "CT-9", started="2020-11-04", endpoint=[]))
+    page = world.clinician.get(f"{inside}?requestType=STUDY&studyUID=2.25.31,{STUDY_A},2.25.33,2.25.32")
+
+    shown = re.findall(r'id="study-([0-9.]+)"', page.text)
+    assert shown == [STUDY_A, "2.25.32", "2.25.33", "2.25.31"]
+    assert len(re.findall(r"<h2[^>]*>\s*2020", page.text)) == 1
 
 
 def test_iid_an_accession_number_opens_its_study(world: World, inside: str) -> None:
