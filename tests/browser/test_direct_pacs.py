@@ -20,9 +20,9 @@ from imaging_cds import demo_data
 from imaging_cds.demo import process_specs
 from imaging_cds.demo_plan import DemoOptions, app_table
 from imaging_cds.processes import ProcessGroup
-from tests.browser.demo_stack import Demo, clinician
-from tests.browser.ohif_pixels import wait_for_picture
-from tests.browser.test_warm_viewer import click_study, ohif, open_list
+from tests.browser.demo_stack import Demo, clinician, opened_app
+from tests.browser.ohif_pixels import viewer_frame, wait_for_picture
+from tests.browser.test_warm_viewer import click_study
 from tests.conftest import free_port_number, serving
 from tests.interop.outsiders import curl, demo_images, with_images
 
@@ -120,11 +120,11 @@ def test_pixels_come_straight_from_the_pacs_with_the_launchs_token(direct: Direc
     """Issue 4, C3, groups 24 and 25: real preflights, the token to the named origin alone, nothing through the gateway."""
     demo = direct.demo
     with clinician(browser, demo) as (context, wire):
-        page = open_list(context, demo)
+        page = opened_app(context, demo)
         click_study(page, CURRENT)
         page.wait_for_url(f"**/viewer/{CURRENT}")
         page.wait_for_timeout(500)
-        picture = wait_for_picture(ohif(page))
+        picture = wait_for_picture(viewer_frame(page))
 
         assert not picture.is_empty
         frames = [one for one in direct.asked if "/frames/" in one.path and one.method == "GET"]

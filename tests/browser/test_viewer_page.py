@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,8 +12,8 @@ from ehr_sandbox.demo_marks import KEY_IMAGE_SLICES, KEY_IMAGE_TEXT
 from ehr_sandbox.demo_sr import ALGORITHM_NAME
 from ehr_sandbox.demo_study import nodule_mark
 from ehr_sandbox.patients import alma
-from tests.browser.demo_stack import Demo, Wire, clinician
-from tests.browser.ohif_pixels import ViewportPicture, wait_for_picture
+from tests.browser.demo_stack import Demo, Wire, clinician, opened_app
+from tests.browser.ohif_pixels import ViewportPicture, studies_from_left_to_right, viewer_frame, wait_for_picture
 
 pytest_plugins = ["tests.browser.demo_fixtures"]
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -26,43 +25,13 @@ CURRENT, PRIOR = alma.CURRENT.study_instance_uid, alma.PRIOR.study_instance_uid
 def at_almas_images(demo: Demo, browser: Browser) -> Iterator[tuple[BrowserContext, Wire, Page, Frame]]:
     """A clinician who opened Alma's current CT in a window of its own, with the first picture drawn."""
     with clinician(browser, demo) as (context, wire):
-        chart = context.new_page()
-        chart.goto(f"{demo.ehr_url}/")
-        chart.get_by_role("link", name="Alma").click()
-        chart.wait_for_selector("#guidance[aria-busy=false]")
-        chart.get_by_role("radio", name="New window").check()
-        with context.expect_page() as opened:
-            chart.locator("#open-app").click()
-        page = opened.value
-        page.wait_for_url("**/s/*/studies")
+        page = opened_app(context, demo)
         page.goto(page.url.replace("/studies", f"/viewer/{CURRENT}"))
         frame = viewer_frame(page)
         wait_for_picture(frame)
         frame.evaluate("window.isTheFirstDocument = true")
         page.locator("#panel-content[aria-busy=false]").wait_for(state="attached")
         yield context, wire, page, frame
-
-
-def viewer_frame(page: Page) -> Frame:
-    for _ in range(600):
-        found = next((one for one in page.frames if "/ohif/viewer" in one.url), None)
-        if found is not None:
-            return found
-        page.wait_for_timeout(100)
-    raise AssertionError("no viewer in the page")
-
-
-def studies_from_left_to_right(frame: Frame, wanted: list[str]) -> list[str]:
-    """The studies shown, once they are as wanted, else what they were last."""
-    script = """() => window.cornerstone.getEnabledElements()
-        .map(({ viewport }) => [viewport.canvas.getBoundingClientRect().x, viewport.getCurrentImageId?.() ?? ""])
-        .sort(([a], [b]) => a - b).map(([, id]) => id.split("/studies/")[1]?.split("/")[0] ?? "")"""
-    deadline = time.monotonic() + 40
-    shown: list[str] = []
-    while shown != wanted and time.monotonic() < deadline:
-        frame.page.wait_for_timeout(100)
-        shown = frame.evaluate(script)
-    return shown
 
 
 def test_the_report_stands_beside_the_images_and_leads_to_slice_and_prior(demo: Demo, browser: Browser) -> None:

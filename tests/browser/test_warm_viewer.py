@@ -6,12 +6,12 @@ import json
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, BrowserContext, Frame, Page, Request
+from playwright.sync_api import Browser, Page, Request
 
 from ehr_sandbox.demo_study import nodule_mark
 from ehr_sandbox.patients import alma
-from tests.browser.demo_stack import Demo, clinician
-from tests.browser.ohif_pixels import wait_for_picture
+from tests.browser.demo_stack import Demo, clinician, opened_app
+from tests.browser.ohif_pixels import viewer_frame, wait_for_picture
 from tests.conftest import CHECKOUT, free_port_number, serving
 
 pytest_plugins = ["tests.browser.demo_fixtures"]
@@ -22,30 +22,12 @@ PREVIEW = "/rendered?viewport=192,192"
 """What the list's own thumbnails ask for."""
 
 
-def open_list(context: BrowserContext, demo: Demo) -> Page:
-    """The study list of patient A in a window of its own, as the chart opens it."""
-    chart = context.new_page()
-    chart.goto(f"{demo.ehr_url}/")
-    chart.get_by_role("link", name="Alma").click()
-    chart.wait_for_selector("#guidance[aria-busy=false]")
-    chart.get_by_role("radio", name="New window").check()
-    with context.expect_page() as opened:
-        chart.locator("#open-app").click()
-    page = opened.value
-    page.wait_for_url("**/s/*/studies")
-    return page
-
-
 def wait_until_ready(page: Page) -> None:
     page.locator("html[data-viewer=ready]").wait_for(state="attached", timeout=60_000)
 
 
 def click_study(page: Page, uid: str) -> None:
     page.locator(f"li.study[data-uid='{uid}']").get_by_role("link", name="Open images").click()
-
-
-def ohif(page: Page) -> Frame:
-    return next(frame for frame in page.frames if "/ohif/viewer" in frame.url)
 
 
 def viewer_starts(sent: list[Request]) -> int:
@@ -59,7 +41,7 @@ def actions(demo: Demo, uid: str) -> set[str]:
 def test_nothing_is_opened_before_the_click_and_the_click_starts_no_second_viewer(demo: Demo, browser: Browser) -> None:
     """Issue 4 (warm viewer), P8: the likeliest study is described ahead; its first pixel is fetched when it is opened."""
     with clinician(browser, demo) as (context, wire):
-        page = open_list(context, demo)
+        page = opened_app(context, demo)
         wait_until_ready(page)
         ahead = [one.url for one in wire.dicomweb() if not one.url.endswith((PREVIEW, "/metadata")) and "?" not in one.url]
         trail_ahead = actions(demo, CURRENT)
@@ -68,7 +50,7 @@ def test_nothing_is_opened_before_the_click_and_the_click_starts_no_second_viewe
         assert hidden.evaluate("(frame) => frame.inert")
 
         click_study(page, CURRENT)
-        picture = wait_for_picture(ohif(page))
+        picture = wait_for_picture(viewer_frame(page))
 
         assert ahead == []
         assert trail_ahead - {"study-previewed", "searched"} == {"study-described"}
@@ -84,14 +66,14 @@ def test_nothing_is_opened_before_the_click_and_the_click_starts_no_second_viewe
 
 def test_back_leads_to_the_list_as_it_was_and_another_study_opens_in_the_same_viewer(demo: Demo, browser: Browser) -> None:
     with clinician(browser, demo) as (context, wire):
-        page = open_list(context, demo)
+        page = opened_app(context, demo)
         page.set_viewport_size({"width": 1400, "height": 500})
         wait_until_ready(page)
         page.locator(f"li.study[data-uid='{CURRENT}']").scroll_into_view_if_needed()
         scrolled = page.evaluate("scrollY")
         title = page.title()
         click_study(page, CURRENT)
-        wait_for_picture(ohif(page))
+        wait_for_picture(viewer_frame(page))
 
         page.go_back()
         page.locator("html[data-viewer=ready]").wait_for(state="attached")
@@ -102,7 +84,9 @@ def test_back_leads_to_the_list_as_it_was_and_another_study_opens_in_the_same_vi
 
         click_study(page, PRIOR)
         series = alma.PRIOR.series_instance_uid
-        wait_for_picture(ohif(page), until=lambda one: not one.is_empty and series in ohif(page).evaluate(SHOWN))
+        wait_for_picture(
+            viewer_frame(page), until=lambda one: not one.is_empty and series in viewer_frame(page).evaluate(SHOWN)
+        )
         inner = page.frame_locator("iframe.prepared-viewer")
         assert "2025" in inner.locator(".study-line").inner_text() or "2026" in inner.locator(".study-line").inner_text()
         assert page.url.endswith(f"/viewer/{PRIOR}")
@@ -120,11 +104,11 @@ SHOWN = "cornerstone.getEnabledElements()[0]?.viewport.getCurrentImageId?.() ?? 
 def test_a_finding_opens_on_its_slice(demo: Demo, browser: Browser) -> None:
     mark = nodule_mark(alma.CURRENT)
     with clinician(browser, demo) as (context, wire):
-        page = open_list(context, demo)
+        page = opened_app(context, demo)
         wait_until_ready(page)
         page.get_by_role("link", name="Show on its slice").first.click()
         picture = wait_for_picture(
-            ohif(page), until=lambda one: one.sop_instance_uid == mark.sop_instance_uid and not one.is_empty
+            viewer_frame(page), until=lambda one: one.sop_instance_uid == mark.sop_instance_uid and not one.is_empty
         )
 
         assert picture.sop_instance_uid == mark.sop_instance_uid
@@ -134,7 +118,7 @@ def test_a_finding_opens_on_its_slice(demo: Demo, browser: Browser) -> None:
 def test_the_end_of_the_session_is_met_at_the_click(demo: Demo, browser: Browser) -> None:
     """The viewer was made ready while the session lived; the click finds out that it does not."""
     with clinician(browser, demo) as (context, _):
-        page = open_list(context, demo)
+        page = opened_app(context, demo)
         wait_until_ready(page)
         other = context.new_page()
         other.goto(page.url)
@@ -152,7 +136,7 @@ def test_devices_that_cannot_spare_it_prepare_nothing(demo: Demo, browser: Brows
     with clinician(browser, demo) as (context, wire):
         if why == "data saving":
             context.add_init_script("Object.defineProperty(navigator, 'connection', { value: { saveData: true } })")
-        page = open_list(context, demo)
+        page = opened_app(context, demo)
         if why == "narrow":
             page.set_viewport_size({"width": 390, "height": 800})
         page.locator("html[data-viewer=off]").wait_for(state="attached")
