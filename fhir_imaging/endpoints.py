@@ -55,11 +55,15 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedEndpoint:
-    """What became of a study's Endpoints: the usable ``endpoint``, or why there is none. ``address`` is for words only."""
+    """What became of a study's Endpoints: the usable ``endpoint``, or why there is none. ``address`` is for words only.
+
+    ``refused`` are the addresses of all its Endpoints that the token may not go to, beside a usable one too.
+    """
 
     state: EndpointState
     endpoint: Endpoint | None = None
     address: str | None = None
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +85,25 @@ def resolve_endpoint(
     ``rewrites`` gives the address to use in place of one that the site cannot change in FHIR (``EhrSettings``).
     """
     best = ResolvedEndpoint(EndpointState.MISSING)
+    refused: list[str] = []
     for reference in study.endpoint_references:
-        resource = _resource(study, reference, resources)
-        if resource is None:
-            best = _more_telling(best, ResolvedEndpoint(EndpointState.UNRESOLVED))
-            continue
-        endpoint = read_endpoint(resource)
-        if endpoint is None or WADO_RS not in endpoint.connection_types:
-            if endpoint and VIEWERS.intersection(endpoint.connection_types):
-                best = _more_telling(best, ResolvedEndpoint(EndpointState.OTHER_VIEWER))
-            continue
-        judged = _judge(_with_own_address(endpoint, study, rewrites), allowed_origins)
-        if judged.state is EndpointState.USABLE:
-            return judged
-        best = _more_telling(best, judged)
-    return best
+        one = _resolve_one(study, _resource(study, reference, resources), allowed_origins, rewrites)
+        best = _more_telling(best, one)
+        if one.state is EndpointState.ORIGIN_REFUSED and one.address is not None:
+            refused.append(one.address)
+    return replace(best, refused=tuple(dict.fromkeys(refused)))
+
+
+def _resolve_one(
+    study: ImagingStudy, resource: Mapping[str, Any] | None, allowed_origins: Collection[str], rewrites: Mapping[str, str]
+) -> ResolvedEndpoint:
+    if resource is None:
+        return ResolvedEndpoint(EndpointState.UNRESOLVED)
+    endpoint = read_endpoint(resource)
+    if endpoint is None or WADO_RS not in endpoint.connection_types:
+        is_viewer = endpoint is not None and VIEWERS.intersection(endpoint.connection_types)
+        return ResolvedEndpoint(EndpointState.OTHER_VIEWER if is_viewer else EndpointState.MISSING)
+    return _judge(_with_own_address(endpoint, study, rewrites), allowed_origins)
 
 
 def with_local_endpoints(study: dict[str, Any], of_page: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -198,4 +206,5 @@ _TELLING = (
 
 
 def _more_telling(one: ResolvedEndpoint, other: ResolvedEndpoint) -> ResolvedEndpoint:
+    """The first of two that tell as much."""
     return max(one, other, key=lambda resolved: _TELLING.index(resolved.state))

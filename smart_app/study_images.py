@@ -7,7 +7,7 @@ PS3.3 Instance Availability (0008,0056).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -83,12 +83,16 @@ _OF_DICOM = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyImages:
-    """``address`` is the DICOMweb base where the images may be fetched from, None = they cannot be opened."""
+    """``address`` is the DICOMweb base where the images may be fetched from, None = they cannot be opened.
+
+    ``left_out`` are further addresses of images that can be opened, whose servers are not allowed.
+    """
 
     availability: Availability
     words: str
     address: str | None = None
     refused_address: str | None = None
+    left_out: tuple[str, ...] = ()
 
 
 def images_of(
@@ -103,7 +107,7 @@ def images_of(
     found = _reachable(resolved, without_endpoints=without_endpoints)
     if found.address is None or stated is not Availability.ARCHIVED:
         return found
-    return StudyImages(availability=stated, words=ARCHIVE_WORDS[stated], address=found.address)
+    return replace(found, availability=stated, words=ARCHIVE_WORDS[stated])
 
 
 def thumbnail_of(study: ImagingStudy, address: str) -> str | None:
@@ -140,7 +144,10 @@ def _reachable(resolved: ResolvedEndpoint, *, without_endpoints: bool) -> StudyI
         # A capability in a query, say: the viewer appends paths to the base and would lose it.
         return StudyImages(availability=Availability.NOT_USABLE, words=ADDRESS_NOT_USABLE)
     return StudyImages(
-        availability=Availability.ONLINE, words=ENDPOINT_WORDS[resolved.state], address=resolved.endpoint.address
+        availability=Availability.ONLINE,
+        words=ENDPOINT_WORDS[resolved.state],
+        address=resolved.endpoint.address,
+        left_out=resolved.refused,
     )
 
 

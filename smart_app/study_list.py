@@ -70,6 +70,8 @@ class StudyRow:
     can_open: bool
     address: str | None
     refused_address: str | None
+    left_out: tuple[str, ...]
+    """Further image addresses of a study that can be opened, whose servers are not allowed here."""
     thumbnail: str | None
 
     @property
@@ -177,7 +179,7 @@ def build_study_list(
         elif study.status not in ("entered-in-error", "cancelled"):
             endpoint = resolve_endpoint(study, found.endpoints, context.token_receivers, context.endpoint_rewrites)
             images = images_of(study, resource, endpoint, without_endpoints=found.without_endpoints)
-            refused |= {images.refused_address} if images.refused_address else set()
+            refused |= set(endpoint.refused)
             row = _row(study, context.kinds.of(resource), images, by_study.of(study))
             rows.append(_for_patient(row, study) if context.for_patient else row)
     # By the year shown first: a study on New Year's night must not split the groups in another zone.
@@ -231,6 +233,7 @@ def _row(study: ImagingStudy, kind: StudyKind, images: StudyImages, reports: tup
         can_open=images.address is not None,
         address=images.address,
         refused_address=images.refused_address,
+        left_out=images.left_out,
         thumbnail=thumbnail_of(study, images.address) if images.address else None,
     )
 
@@ -243,6 +246,7 @@ def _for_patient(row: StudyRow, study: ImagingStudy) -> StudyRow:
         reasons=(),
         images=PATIENT_WORDS[row.availability],
         refused_address=None,
+        left_out=(),
     )
 
 

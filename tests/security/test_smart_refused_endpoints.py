@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 import tomli_w
+from fhir.resources.R4B.auditevent import AuditEvent
 
+from fhir_imaging.audit import AuditFilter, AuditLog
+from fhir_imaging.fhir_mapping.audit_event import AuditedServer, audit_event
 from imaging_cds.cli import main
 from imaging_cds.demo_plan import DemoOptions, app_table
 from smart_app.imaging_base import APP_LAUNCH_MODE, IMAGING_CAPABILITY
-from tests.contract.smart_actors import PATIENT, World, a_world, demo_record, imaging_study, wado_endpoint
+from smart_app.session_tokens import SessionTokens
+from tests.contract.smart_actors import GATEWAY, PATIENT, STUDY_A, World, a_world, demo_record, imaging_study, wado_endpoint
 from tests.contract.test_smart_list_stream import PagingEhr, studies
 
 EVIL = "https://evil.example"
@@ -70,6 +74,54 @@ def test_group_25_a_refused_endpoint_is_on_the_page_and_once_in_the_audit_trail(
     assert (record["ehr"], record["issuer"], record["patient_id"]) == ("sandbox", world.ehr.fhir_base, PATIENT)
     assert record["request_id"]
     assert CAPABILITY not in json.dumps(record)
+
+
+@pytest.mark.parametrize("order", [("demo-wado", "evil"), ("evil", "demo-wado")])
+@pytest.mark.parametrize("reader", ["Practitioner/demo-gp", "Patient/demo-a"])
+def test_group_25_beside_an_allowed_server_a_refused_one_is_said_and_recorded(
+    world: World, audit: Audit, order: tuple[str, ...], reader: str
+) -> None:
+    """The images open from the allowed one, and nothing is asked of the other; a patient is not told of servers."""
+    world.ehr.id_token_changes = {"fhirUser": f"{world.ehr.fhir_base}/{reader}"}
+    world.ehr.fhir["Endpoint"].append(wado_endpoint(f"{EVIL}/dicom-web", "evil"))
+    world.ehr.fhir["ImagingStudy"][0]["endpoint"] = [{"reference": f"Endpoint/{one}"} for one in order]
+    page = world.clinician.launches(world.ehr)
+    lists_again(world)
+    viewer = world.clinician.get(f"/s/{world.clinician.session}/viewer/{STUDY_A}")
+    config = world.clinician.get(f"/s/{world.clinician.session}/ohif/app-config.js")
+
+    assert f"/viewer/{STUDY_A}" in page.text
+    assert ("A further image address was left out: its server is not allowed here" in page.text) is ("Pract" in reader)
+    assert (f"<code>{EVIL}/dicom-web</code>" in page.text) is ("Pract" in reader)
+    assert viewer.status_code == 200
+    assert GATEWAY in config.text
+    assert EVIL not in viewer.text + config.text + viewer.headers["Content-Security-Policy"]
+    assert [one["reason"] for one in audit.refusals()] == [f"origin-not-allowed: {EVIL}"]
+
+
+def test_group_25_a_refused_server_is_recorded_where_the_images_are_offline_too(world: World, audit: Audit) -> None:
+    world.ehr.fhir["Endpoint"] = [wado_endpoint(f"{EVIL}/dicom-web")]
+    world.ehr.fhir["ImagingStudy"][0]["availability"] = "OFFLINE"
+    world.clinician.launches(world.ehr)
+
+    assert [one["reason"] for one in audit.refusals()] == [f"origin-not-allowed: {EVIL}"]
+
+
+def test_group_35_the_refusal_is_a_valid_audit_event_without_path_or_token(world: World) -> None:
+    world.ehr.fhir["Endpoint"] = [wado_endpoint(f"{EVIL}/{CAPABILITY}/dicom-web?key={CAPABILITY}")]
+    world.clinician.launches(world.ehr)
+    session = SessionTokens(world.app.services).live(world.clinician.session)
+    [record] = AuditLog(world.app.services.store).find(AuditFilter(patient_id=PATIENT))
+    event = audit_event(record, AuditedServer(base_url="http://localhost:8000", fhir_base=world.ehr.fhir_base))
+    AuditEvent.model_validate(event)
+    told = json.dumps(event)
+
+    assert (event["outcome"], event["outcomeDesc"]) == ("4", f"origin-not-allowed: {EVIL}")
+    assert "meta" not in event, "the profiles of BALP are of what succeeded"
+    assert [one["what"]["reference"] for one in event["entity"] if "reference" in one["what"]] == [
+        f"{world.ehr.fhir_base}/Patient/{PATIENT}"
+    ]
+    assert not [secret for secret in (CAPABILITY, session.access_token, world.clinician.session) if secret in told]
 
 
 def test_group_25_the_record_names_no_study_and_nothing_of_the_patient_but_the_id(world: World, audit: Audit) -> None:

@@ -66,6 +66,19 @@ def test_other_connection_types_are_passed_over_and_a_viewer_is_told(code: str, 
     assert resolve_endpoint(a_study("Endpoint/e1"), resources(other), ORIGINS).state is state
 
 
+@pytest.mark.parametrize("order", [("own", "evil", "evil"), ("evil", "own", "evil"), ("evil",)])
+def test_c3_what_may_not_have_the_token_is_told_beside_what_may(order: tuple[str, ...]) -> None:
+    found = {
+        "Endpoint/own": an_endpoint(id="own"),
+        "Endpoint/evil": an_endpoint("https://evil.example/dicom-web", id="evil"),
+    }
+    resolved = resolve_endpoint(a_study(*(f"Endpoint/{key}" for key in order)), BundleResources({}, found), ORIGINS)
+
+    assert resolved.refused == ("https://evil.example/dicom-web",)
+    assert (resolved.endpoint is not None) is ("own" in order)
+    assert resolved.address == ("https://images.example/dicom-web" if "own" in order else "https://evil.example/dicom-web")
+
+
 @pytest.mark.parametrize("order", [("iid", "web", "wado"), ("wado", "web", "iid")])
 def test_of_several_endpoints_the_one_for_pixels_is_taken(order: tuple[str, ...]) -> None:
     """IHE IID, MADO: one study may carry viewers beside its WADO-RS Endpoint."""
