@@ -82,9 +82,9 @@ def after_history(guidance: Guidance, ground: Ground) -> Guidance | Suppressed:
     if same is not None:
         return same
     if not studies:
-        return _after_orders(guidance, past, ground)
+        return _after_orders(guidance, past, ground, is_imaged=False)
     told = after_studies(guidance, past, studies, ground.today)
-    return told if isinstance(told, Suppressed) else _after_orders(told, _later_past(past, told), ground)
+    return told if isinstance(told, Suppressed) else _after_orders(told, _later_past(past, told), ground, is_imaged=True)
 
 
 def _later_past(past: Past, guidance: Guidance) -> Past:
@@ -92,11 +92,11 @@ def _later_past(past: Past, guidance: Guidance) -> Past:
     return replace(past, due=guidance.next_step.due if guidance.next_step else None, since=guidance.followed)
 
 
-def _after_orders(guidance: Guidance, past: Past, ground: Ground) -> Guidance | Suppressed:
-    """Suppression by an open order, and whether the follow-up is overdue."""
+def _after_orders(guidance: Guidance, past: Past, ground: Ground, *, is_imaged: bool) -> Guidance | Suppressed:
+    """Suppression by an open order, and whether the follow-up is overdue. ``is_imaged``: a later study answers a step of it."""
     later, found = note_of_later(past), open_order(past)
     noted = _noted(guidance, later)
-    passed = _passed(noted.next_step, past, ground.today, is_imaged=later is not None or bool(later_studies(past)))
+    passed = _passed(noted.next_step, past, ground.today, is_imaged=is_imaged or later is not None)
     if found is None:
         return replace(_noted(noted, passed), overdue=_is_overdue(noted.next_step, ground.today))
     order, standing = found
