@@ -10,10 +10,10 @@ The words stand in ``tables/organ_words.csv``. Spec: clinical rules Gc, Gf.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 
 from imaging_findings.anatomy import before_reason, phrases, phrases_in, words_of
 from imaging_findings.code_tables import rows
@@ -31,7 +31,18 @@ class Shown(StrEnum):
     NO = "no"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
+class _Word:
+    shows: str
+    of: frozenset[str]
+
+
+_Together = tuple[tuple[_Word, ...], ...]
+"""The words of several names that are read together."""
+
+
+# No slots: what was read is kept beside the names.
+@dataclass(frozen=True, kw_only=True)
 class StudyNames:
     """The names that one examination goes by. They hold text from outside, but for ``coded``."""
 
@@ -47,6 +58,25 @@ class StudyNames:
         """The name for a person to read; None where there is none. A body site alone names no examination."""
         return next((name for name in (*self.coded, *self.said) if name), None)
 
+    def sources(self) -> Iterator[tuple[_Together, ...]]:
+        """What the names show, source by source: codes and sites are read together, of texts each by itself."""
+        yield (self._coded,)
+        yield (self._sites,)
+        yield self._said
+
+    # Every finding asks anew, and parsing costs; what was parsed is kept no longer than the names are.
+    @cached_property
+    def _coded(self) -> _Together:
+        return tuple(map(_read_of_table, self.coded))
+
+    @cached_property
+    def _sites(self) -> _Together:
+        return tuple(map(_read, self.sites))
+
+    @cached_property
+    def _said(self) -> tuple[_Together, ...]:
+        return tuple((_read(name),) for name in self.said)
+
 
 NO_NAMES = StudyNames()
 
@@ -59,22 +89,14 @@ class _Says(StrEnum):
     NOTHING = "nothing"
 
 
-@dataclass(frozen=True, slots=True)
-class _Word:
-    shows: str
-    of: frozenset[str]
-
-
 def shown(names: StudyNames, families: Iterable[str], organs: frozenset[str], regions: frozenset[str]) -> Shown:
     """Whether the examination shows one of ``organs``, which lie in ``regions``; without organs there is nothing to ask."""
     if not organs:
         return Shown.YES
     is_by_region = bool(_BY_REGION & set(families))
-    sources = ((names.coded,), (names.sites,), tuple((name,) for name in names.said))
     seen: set[_Says] = set()
-    for place, source in enumerate(sources):
-        read = _read_of_table if place == 0 else _read
-        found = {_says(map(read, one), organs, regions) for one in source}
+    for place, source in enumerate(names.sources()):
+        found = {_says(one, organs, regions) for one in source}
         if _Says.ORGAN in found:
             return Shown.YES
         if _Says.OTHER in found:

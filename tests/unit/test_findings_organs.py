@@ -118,6 +118,15 @@ def name_of(code: str) -> str:
     return study_codes([Code(LOINC, code)])[0].code.display or ""
 
 
+def test_names_are_parsed_once_however_many_findings_ask() -> None:
+    names = StudyNames(coded=("CT Chest WO contrast",), sites=("Chest",), said=("CT Thorax", "CT chest"))
+
+    first, again = list(names.sources()), list(names.sources())
+
+    assert [len(one) for one in first] == [1, 1, 2]
+    assert all(one is other for source, same in zip(first, again, strict=True) for one, other in zip(source, same, strict=True))
+
+
 @pytest.mark.parametrize(("organ", "code"), ANSWERING)
 def test_gf_an_order_of_the_organ_or_of_its_whole_region_answers(organ: str, code: str) -> None:
     judgement = after(organ, order=code)
