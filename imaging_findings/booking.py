@@ -33,7 +33,7 @@ from typing import Any
 from imaging_findings.appointments import AppointmentSource, ProposedAppointment, read_appointments
 from imaging_findings.asked_organs import LUNG
 from imaging_findings.facts import QUERIES, FactQuery, Facts, read_facts
-from imaging_findings.follow_ups_to_book import FollowUpToBook, WorkUpToBook, open_to_book, work_ups_to_book
+from imaging_findings.follow_ups_to_book import FollowUpToBook, WorkUpToBook, open_to_book
 from imaging_findings.rules import Urgency
 from imaging_findings.site_policy import SitePolicy
 from imaging_findings.study_kinds import Basis, Contrast, StudyKind
@@ -128,10 +128,9 @@ def judge_bookings(
     if not appointments:
         return BookingJudgement(facts=facts, quiet=tuple(quiet))
     own = frozenset(order for one in appointments for order in one.orders)
-    follow_ups = open_to_book(facts, policy.packs, moment.now, own)
+    follow_ups, work_ups = open_to_book(facts, policy.packs, moment.now, own)
     early_days = policy.orders.follow_up_early_days
     rules = _Rules(early_days=early_days, booking=policy.bookings, today=moment.now.date())
-    work_ups = work_ups_to_book(facts, policy.packs, moment.now)
     judged = [_screened(one, work_ups) or _judge(one, follow_ups, rules) for one in appointments]
     settled = frozenset(one.by for one in judged if isinstance(one, QuietBooking) and one.by and one.is_in_time)
     advice, more = _each_follow_up_once([one for one in judged if isinstance(one, BookingAdvice)], settled)

@@ -8,7 +8,7 @@ Orders answer nothing here: an appointment is how an order comes to be done. Wha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -105,12 +105,20 @@ class FollowUpToBook(WorkUpToBook):
     """Whether an order on record, other than that of the appointments, answers it already."""
 
 
-def open_to_book(facts: Facts, packs: Packs, now: datetime, own_orders: Collection[str]) -> tuple[FollowUpToBook, ...]:
-    """Every follow-up with a due date that no later study has answered, whether or not it is ordered."""
+def open_to_book(
+    facts: Facts, packs: Packs, now: datetime, own_orders: Collection[str]
+) -> tuple[tuple[FollowUpToBook, ...], tuple[WorkUpToBook, ...]]:
+    """Every follow-up and every work-up that no later study has answered, whether or not it is ordered."""
+    asked = tuple(_open(replace(facts, orders=()), packs, now))
     others = tuple(one for one in facts.orders if one.reference not in own_orders)
-    unordered = {one.finding.reference for one in _open(replace(facts, orders=others), packs, now)}
+    unordered = {one.finding.reference for one in (_open(replace(facts, orders=others), packs, now) if others else asked)}
+    return _follow_ups(asked, packs, unordered), _work_ups(asked, packs)
+
+
+def _follow_ups(asked: Iterable[Guidance], packs: Packs, unordered: Collection[str]) -> tuple[FollowUpToBook, ...]:
+    """What has a due date; ``unordered``: the findings that no order of other appointments answers."""
     found: list[FollowUpToBook] = []
-    for guidance in _open(replace(facts, orders=()), packs, now):
+    for guidance in asked:
         kinds = _kinds(guidance, packs)
         if guidance.next_step is None or not kinds:
             continue
@@ -120,11 +128,10 @@ def open_to_book(facts: Facts, packs: Packs, now: datetime, own_orders: Collecti
     return tuple(found)
 
 
-def work_ups_to_book(facts: Facts, packs: Packs, now: datetime) -> tuple[WorkUpToBook, ...]:
-    """Every finding that its rule urges to work up without naming a day, whether or not anything is ordered."""
-    found = [one for one in _open(replace(facts, orders=()), packs, now) if one.next_step is None and _is_urged(one)]
-    asked = ((one, _kinds(one, packs)) for one in found)
-    return tuple(WorkUpToBook(guidance=one, kinds=kinds, organs=asked_organs(one, packs)) for one, kinds in asked if kinds)
+def _work_ups(asked: Iterable[Guidance], packs: Packs) -> tuple[WorkUpToBook, ...]:
+    """What its rule urges to work up without naming a day."""
+    urged = ((one, _kinds(one, packs)) for one in asked if one.next_step is None and _is_urged(one))
+    return tuple(WorkUpToBook(guidance=one, kinds=kinds, organs=asked_organs(one, packs)) for one, kinds in urged if kinds)
 
 
 def _open(facts: Facts, packs: Packs, now: datetime) -> Iterator[Guidance]:
