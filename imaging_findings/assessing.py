@@ -16,7 +16,7 @@ from imaging_findings.answers import Answer, of_categories, of_table
 from imaging_findings.assessment_codes import ECHOED
 from imaging_findings.facts import Facts
 from imaging_findings.findings import Author, Finding
-from imaging_findings.follow_up import Ground, after_history, next_step
+from imaging_findings.follow_up import Ground, after_history
 from imaging_findings.later_steps import planned_steps
 from imaging_findings.no_guideline import unless_nothing_is_said, without_guideline
 from imaging_findings.packs import bundled_tables
@@ -133,13 +133,14 @@ def _of_finding(finding: Finding, reading: _Reading) -> Spoken:
 
 
 def _of_row(base: Guidance, row: TableRow, pack: TablePack, reading: _Reading) -> Guidance:
+    planned = planned_steps(row.steps, reading.day)
     return replace(
         base,
         rule_id=f"{pack.info.pack_id}/{row.row_id}",
         urgency=row.urgency,
         statements=(_statement(row, pack),),
-        next_step=next_step(row.steps, reading.day),
-        planned=planned_steps(row.steps, reading.day),
+        next_step=next(iter(planned), None),
+        planned=planned,
         missing=("the date of the study",) if row.steps and reading.day is None else (),
         answer=of_table(pack, [row]),
     )

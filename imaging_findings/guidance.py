@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import replace
 from datetime import date, datetime
 
-from imaging_findings.advice import Authority, Guidance, Judgement, OrderProposal, Statement, Suppressed
+from imaging_findings.advice import Authority, Guidance, Judgement, NextStep, OrderProposal, Statement, Suppressed
 from imaging_findings.answers import CHEST_CT_ANSWER, of_lung_rows
 from imaging_findings.assessing import assessment_guidance
 from imaging_findings.critical import actionable_guidance
@@ -149,13 +149,14 @@ def _of_category(finding: Finding, pack: ScreeningPack | None, case: Case) -> Gu
         authority=Authority.GUIDELINE, words=row.statement, pack=pack.info, row=row.code, needs_check=row.evidence == "C"
     )
     missing = ("the date of the study",) if row.steps and case.day is None else ()
+    step = next_step(row.steps, case.day)
     spoken = replace(
         base,
         urgency=row.urgency,
         answer=of_lung_rows([row.answer], row.order),
         statements=(said,),
-        next_step=next_step(row.steps, case.day),
-        order=_category_order(row, case.day),
+        next_step=step,
+        order=_category_order(row, step),
         missing=missing,
     )
     return _contradicted(spoken, met)
@@ -172,8 +173,7 @@ def _contradicted(guidance: Guidance, met: Trigger | None) -> Guidance:
     return replace(guidance, order=None, headline=headline, urgency=Urgency.WARNING)
 
 
-def _category_order(row: CategoryRow, day: date | None) -> OrderProposal | None:
-    step = next_step(row.steps, day)
+def _category_order(row: CategoryRow, step: NextStep | None) -> OrderProposal | None:
     return OrderProposal(code=row.order.code, note=row.order.note, due=step.due) if row.order and step else None
 
 

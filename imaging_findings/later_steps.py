@@ -63,14 +63,17 @@ def shared_steps(rows: Sequence[Sequence[PlannedStep]]) -> tuple[PlannedStep, ..
 
 def after_studies(guidance: Guidance, past: Past, studies: Sequence[StudyFacts], today: date) -> Guidance | Suppressed:
     """What is left of a follow-up after examinations of its kind, ``studies`` in the order of their days (at least one)."""
+    step = guidance.next_step
+    if step is None:
+        return _ended(guidance, said_of_done(past, studies[0]), studies[0])
     readings = [newer_reading(past.facts, guidance.finding, study) for study in studies]
     by_day = zip(studies, readings, strict=True)
     ruling = next(((one, said.ends) for one, said in reversed([*by_day]) if said.ends), None)
-    if ruling is not None and guidance.next_step is not None:
+    if ruling is not None:
         return _ended(guidance, f"{said_of_done(past, ruling[0])}; {ruling[1]}", ruling[0])
     place = max(_place(guidance, one, past.early) for one in studies)
-    if place < 0 and guidance.next_step is not None:
-        return _early(guidance, past, studies[-1])
+    if place < 0:
+        return _early(guidance, step, studies[-1])
     later = guidance.planned[max(place, 0) + 1 :]
     if not later:
         return _ended(guidance, said_of_done(past, studies[0]), studies[0])
@@ -111,11 +114,8 @@ def _ended(guidance: Guidance, reason: str, by: StudyFacts) -> Suppressed:
     return Suppressed(finding=guidance.finding, reason=reason, by=by.reference, rule_id=guidance.rule_id)
 
 
-def _early(guidance: Guidance, past: Past, study: StudyFacts) -> Guidance | Suppressed:
+def _early(guidance: Guidance, step: NextStep, study: StudyFacts) -> Guidance:
     """Gf silences the warning; that the step's own time is still to come (or went by) is told as information."""
-    step = guidance.next_step
-    if step is None:
-        return _ended(guidance, said_of_done(past, study), study)
     named = "/".join(sorted(study.families)) or "examination"
     note = (
         f"A later {named} of {study.day} was before the time that the step is meant for ({step.due}): "

@@ -7,6 +7,7 @@ they never date one and never make it more urgent (rules Ga and Gc, claim X4).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imaging_findings.asked_words import IN_LUNG, asks_for_none, has_condition, is_about_another
@@ -60,11 +61,11 @@ def newer_reading(facts: Facts, finding: Finding, study: StudyFacts) -> NewerRea
     if any(_is_of_same(one, finding, study) for one in (*facts.findings, *facts.assessments)):
         return NewerReading(ends="its own finding is coded and says what follows")
     reports = tuple(one for one in facts.reports if study.reference in one.studies)
-    for report in reports:
-        why = _why_it_ends(report, finding)
-        if why is not None:
-            return NewerReading(ends=why, reports=reports)
-    quotes = (Quote(one, report, ()) for report in reports for one in _about(report, finding) if _says_stable(one))
+    said = [(report, _about(report, finding)) for report in reports]
+    why = next((why for report, words in said if (why := _why_it_ends(report, words, finding)) is not None), None)
+    if why is not None:
+        return NewerReading(ends=why, reports=reports)
+    quotes = (Quote(one, report, ()) for report, words in said for one in words if _says_stable(one))
     return NewerReading(stable=next(quotes, None), reports=reports)
 
 
@@ -99,12 +100,11 @@ def _is_other_nodule(one: Finding, finding: Finding) -> bool:
     return bool(one.nodule.site and finding.nodule.site) and one.nodule.site.isdisjoint(finding.nodule.site)
 
 
-def _why_it_ends(report: ReportFacts, finding: Finding) -> str | None:
-    """Why the report's words rule; None where they say nothing of what follows."""
+def _why_it_ends(report: ReportFacts, said: Sequence[str], finding: Finding) -> str | None:
+    """Why the report's words (``said``: its sentences about the finding) rule; None where they say nothing of what follows."""
     system = "lung-rads" if finding.kind in IN_LUNG else (finding.assessment.name if finding.assessment else None)
     if any(one.system == system for one in mentions_of(report)):
         return "its report states a category of its own"
-    said = list(_about(report, finding))
     if any(asks_for_none(one) for one in said):
         return "its report asks for no follow-up"
     if any(_says_what_follows(one, finding) for one in said):

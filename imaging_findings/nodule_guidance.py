@@ -12,7 +12,6 @@ from dataclasses import replace
 from imaging_findings.advice import Authority, Guidance, OrderProposal, Statement, Suppressed
 from imaging_findings.answers import of_lung_rows
 from imaging_findings.findings import Change, Finding, Kind
-from imaging_findings.follow_up import next_step
 from imaging_findings.incidental import exclusions_for, is_fleischner, rows_for
 from imaging_findings.intervals import add_months
 from imaging_findings.later_steps import planned_steps, shared_steps
@@ -124,7 +123,8 @@ def _of_rows(base: Guidance, rows: Sequence[NoduleRow], pack: NodulePack, case: 
     first_steps = {row.steps[0] if row.steps else None for row in rows}
     in_doubt = len({row.multiple for row in rows}) > 1
     steps = shared_steps([row.steps for row in rows]) if len(first_steps) == 1 and not in_doubt else ()
-    step = next_step(steps, case.day)
+    planned = planned_steps(steps, case.day)
+    step = next(iter(planned), None)
     return replace(
         base,
         rule_id=f"{pack.info.pack_id}/" + "+".join(row.row_id for row in rows),
@@ -141,7 +141,7 @@ def _of_rows(base: Guidance, rows: Sequence[NoduleRow], pack: NodulePack, case: 
             for row in rows
         ),
         next_step=step,
-        planned=planned_steps(steps, case.day),
+        planned=planned,
         answer=of_lung_rows([row.answer for row in rows], pack.order if step and step.firm else None),
         order=OrderProposal(code=pack.order.code, note=pack.order.note, due=step.due) if step and step.firm else None,
     )
