@@ -46,7 +46,7 @@ def _check_issuer(context: CheckContext, issuer: str) -> Iterator[Finding]:
     answer = context.prober.get(url, accept="application/json")
     document = answer.document() if answer.status == 200 else None
     if document is None:
-        yield AREA.note(f"The issuer is {issuer}; its OpenID configuration is not readable ({answer.said}).")
+        yield AREA.note(f"The issuer is {issuer}; its OpenID configuration is not readable ({answer.said}).", answer.remedy)
     elif text(document.get("issuer")) != issuer:
         yield AREA.warning(
             f"The issuer is {issuer}, whose OpenID configuration calls itself {text(document.get('issuer'))}.",

@@ -8,19 +8,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 import requests
 from requests.structures import CaseInsensitiveDict
 
 from fhir_imaging.clients.http import OutboundSession
-from fhir_imaging.errors import UpstreamError, UpstreamTimeout
+from fhir_imaging.errors import UpstreamError, UpstreamRefused, UpstreamTimeout
 from fhir_imaging.settings import origin_of
+from imaging_cds.check_tls import explain_tls, standing
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 TIMEOUT_S = 10.0
 _CAUSES = {
-    "SSLError": "its TLS certificate or protocol is not accepted by this machine",
     "ConnectionError": "it could not be reached (name, port or firewall)",
     "ProxyError": "a proxy stood in the way",
 }
@@ -66,11 +67,17 @@ class Answer:
 
 
 class Prober:
-    """Asks servers as a browser page of ``app_origin`` or this application would; follows no redirect, repeats nothing."""
+    """Asks servers as a browser page of ``app_origin`` or this application would; follows no redirect, repeats nothing.
 
-    def __init__(self, app_origin: str, *, clock: Callable[[], datetime]) -> None:
+    ``authorities`` are files with the EHR's own certificate authorities, by the origin where each counts.
+    """
+
+    def __init__(
+        self, app_origin: str, *, clock: Callable[[], datetime], authorities: Mapping[str, Path] | None = None
+    ) -> None:
         self.app_origin = app_origin
         self.clock = clock
+        self._authorities = dict(authorities or {})
 
     def get(self, url: str, params: Sequence[tuple[str, str]] = (), *, token: str | None = None, accept: str) -> Answer:
         """A GET with ``Origin``, so that the CORS answer shows. The caller decides whether the token may go there."""
@@ -94,15 +101,24 @@ class Prober:
             origin_of(url)
         except ValueError:
             return Answer(url=url, failure="it is no http(s) address")
+        known = {origin: path for origin, path in self._authorities.items() if origin == origin_of(url)}
         try:
-            with OutboundSession([url], timeout_s=TIMEOUT_S, retries=0) as session:
+            with OutboundSession([url], timeout_s=TIMEOUT_S, retries=0, authorities=known) as session:
                 response = session.request(method, url, params=list(params), headers=dict(headers), stream=True)
                 return _read(url, response, begun)
         except UpstreamTimeout:
             return Answer(url=url, failure=f"it did not answer within {TIMEOUT_S:.0f} seconds")
+        except UpstreamRefused:
+            return Answer(url=url, failure="its address holds a user's name, so it is not asked")
         except UpstreamError as error:
-            cause = str(error.context.get("cause", ""))
-            return Answer(url=url, failure=_CAUSES.get(cause, "it could not be reached"))
+            return self._unreached(url, error)
+
+    def _unreached(self, url: str, error: UpstreamError) -> Answer:
+        cause = str(error.context.get("cause", ""))
+        if cause == "SSLError":
+            tls = explain_tls(error, url, standing(self._authorities, url))
+            return Answer(url=url, failure=tls.what, remedy=tls.remedy)
+        return Answer(url=url, failure=_CAUSES.get(cause, "it could not be reached"))
 
 
 def _read(url: str, response: requests.Response, begun: float) -> Answer:

@@ -9,13 +9,14 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import jwt
 
 from fhir_imaging.errors import ConfigurationError
-from fhir_imaging.settings import EhrSettings, find_ehr_by_iss, origin_of
+from fhir_imaging.settings import EhrSettings, certificate_authorities, find_ehr_by_iss, origin_of
 from fhir_imaging.tolerant import text
 from imaging_cds.check_context import CheckContext
 from imaging_cds.check_discovery import check_answer, check_clock, check_document, metadata_of, read_discovery
@@ -40,6 +41,12 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--token-file", type=Path, help="a file with an access token of this EHR, to try a search as a launch would"
     )
     check.add_argument("--patient", help="the patient to search for (default: the token's own, where it says so)")
+    check.add_argument(
+        "--certificate-authority",
+        type=Path,
+        metavar="FILE",
+        help="PEM file of the authority that signs this EHR's certificates (default: what the settings name)",
+    )
     check.add_argument("--json", action="store_true", help="one JSON object instead of words")
     check.set_defaults(run=_run)
 
@@ -86,16 +93,19 @@ def _context(arguments: argparse.Namespace) -> CheckContext:
     except ValueError as exc:
         raise ConfigurationError([f"--issuer: {arguments.issuer!r} is no http(s) address."]) from exc
     settings = _settings(arguments)
-    ehr = find_ehr_by_iss(settings.ehr, arguments.issuer) if settings else None
+    configured = find_ehr_by_iss(settings.ehr, arguments.issuer) if settings else None
+    ehr = configured or EhrSettings(name="unconfigured", fhir_base=arguments.issuer)
+    if arguments.certificate_authority is not None:
+        ehr = replace(ehr, certificate_authority=arguments.certificate_authority)
     token = _token(arguments.token_file)
     app = settings.smart_app if settings else None
     app_origin = app.origin if app else UNCONFIGURED_APP
     return CheckContext(
         issuer=arguments.issuer,
-        ehr=ehr or EhrSettings(name="unconfigured", fhir_base=arguments.issuer),
-        is_configured=ehr is not None,
+        ehr=ehr,
+        is_configured=configured is not None,
         app_origin=app_origin,
-        prober=Prober(app_origin, clock=lambda: datetime.now(UTC)),
+        prober=Prober(app_origin, clock=lambda: datetime.now(UTC), authorities=certificate_authorities([ehr])),
         assertion_algorithm=app.assertion_algorithm if app else "ES384",
         allow_http=settings.allow_http if settings else False,
         token=token,

@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
-from fhir_imaging.settings import EhrSettings
+from fhir_imaging.settings import EhrSettings, certificate_authorities
 from imaging_cds.check_context import CheckContext
 from imaging_cds.check_probe import Prober
 from imaging_cds.check_report import Finding, Report, Verdict
@@ -151,13 +151,14 @@ class CheckedEhr:
 
     def report(self, **changes: Any) -> Report:
         """What the check says, with a token that the EHR takes unless ``changes`` say otherwise."""
+        ehr = EhrSettings(name="checked", fhir_base=self.fhir, **self.settings)
         context = CheckContext(
             **{
                 "issuer": self.fhir,
-                "ehr": EhrSettings(name="checked", fhir_base=self.fhir, **self.settings),
+                "ehr": ehr,
                 "is_configured": True,
                 "app_origin": APP,
-                "prober": Prober(APP, clock=lambda: datetime.now(UTC)),
+                "prober": Prober(APP, clock=lambda: datetime.now(UTC), authorities=certificate_authorities([ehr])),
                 "token": TOKEN,
                 "patient": PATIENT,
                 **changes,
