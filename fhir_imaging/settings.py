@@ -106,7 +106,7 @@ class EhrSettings:
     sign_in_refuses_frames: bool = False
     """The EHR's sign-in pages forbid framing, so a launch inside a frame is offered a new window before it is used up."""
     launch_handles_recur: bool = False
-    """The EHR sends the same ``launch`` at several starts, as test launchers do: each is then a start of its own."""
+    """The EHR sends the same ``launch`` at several starts, as test launchers do: each is its own, and nobody is asked."""
     refresh_interval_s: int = 2
     """The shortest time between two renewals of a token that a server refused: few refusals must not become many renewals."""
     frame_ancestors: tuple[str, ...] = ()

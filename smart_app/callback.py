@@ -124,7 +124,8 @@ class Callback:
         """Kept as long again as the session may live, so that an old launch address is told apart from a new one."""
         if pending.handle is not None:
             expires_at = session.session_expires_at + self._services.settings.session_lifetime_s
-            self._services.used_launches.note(pending.binding, pending.handle, session_id, expires_at=expires_at)
+            now = self._services.now()
+            self._services.used_launches.note(pending.binding, pending.handle, session_id, now=now, expires_at=expires_at)
 
     def _session(self, pending: PendingLaunch, parameters: CallbackParameters) -> ActiveSession:
         """The new session; ExplainedRefusal for everything that may be wrong, checked before the code is spent."""

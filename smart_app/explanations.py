@@ -20,6 +20,7 @@ class ExplainedRefusal(ImagingError):
         *,
         facts: Mapping[str, str] | None = None,
         more: str | None = None,
+        anew: str | None = None,
         retry_after_s: int | None = None,
     ) -> None:
         super().__init__(EXPLANATIONS[reason].title, code=reason.value)
@@ -27,5 +28,7 @@ class ExplainedRefusal(ImagingError):
         self.facts = dict(facts or {})
         self.more = more
         """The EHR's own ``error_uri``, offered as a link of its own."""
+        self.anew = anew
+        """Our own path that begins a new sign-in, where one may help."""
         self.retry_after_s = retry_after_s
         """How long a busy server asked to be left alone; the page counts it down and asks again."""

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.uids import is_uid
 from smart_app.browser_binding import bind, binding_of
-from smart_app.callback import Callback, CallbackParameters, first_study_path
+from smart_app.callback import Callback, CallbackParameters
 from smart_app.explanations import ExplainedRefusal, Reason
 from smart_app.launch import (
     LaunchKind,
@@ -26,6 +26,7 @@ from smart_app.launch import (
     asks_identity,
     scopes_for,
 )
+from smart_app.launch_again import answer_again, handle_of
 from smart_app.pages import explained, page
 from smart_app.services import SmartAppServices
 from smart_app.sessions import purge_expired
@@ -59,8 +60,8 @@ def add_launch_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
             return _not_ahead()
         accepted = _accepted(_from_query(services))
         binding = binding_of(request, services.store.sealer)
-        if binding is not None and (path := _opened_before(services, accepted, binding)) is not None:
-            return _not_kept(redirect(path, 303))
+        if binding is not None and (answer := answer_again(services, accepted, binding)) is not None:
+            return _not_kept(answer)
         # Browsers say of each navigation whether it fills a frame; those that do not are let through, as ever.
         is_refused_here = accepted.ehr.sign_in_refuses_frames and request.headers.get("Sec-Fetch-Dest") in FRAMES
         if binding is None or is_refused_here:
@@ -126,27 +127,6 @@ def begin(services: SmartAppServices, launch: LaunchRequest, binding: str) -> An
     return _not_kept(response)
 
 
-def _opened_before(services: SmartAppServices, launch: LaunchRequest, binding: str) -> str | None:
-    """Where a launch that this browser has completed leads again; None for one that is yet to begin.
-
-    ExplainedRefusal when its session has ended: the EHR would not take the handle a second time.
-    """
-    handle = _handle_of(services, launch)
-    session_id = services.used_launches.session_of(binding, handle, now=services.now()) if handle else None
-    if session_id is None:
-        return None
-    session = services.sessions.find(session_id, now=services.now())
-    if session is None or not session.belongs_to(binding) or not session.is_living(services.now()):
-        raise ExplainedRefusal(Reason.LAUNCH_USED, facts={"iss": launch.iss})
-    return first_study_path(session_id, session.named_studies) or url_for(".studies", session_id=session_id)
-
-
-def _handle_of(services: SmartAppServices, launch: LaunchRequest) -> str | None:
-    if launch.launch is None or launch.ehr.launch_handles_recur:
-        return None
-    return services.used_launches.handle_of(launch.iss, launch.launch)
-
-
 def _authorization(services: SmartAppServices, launch: LaunchRequest, binding: str) -> AuthorizationRequest:
     metadata = services.metadata.of(launch.iss)
     scopes, now = scopes_for(launch, metadata.capabilities), services.now()
@@ -162,7 +142,7 @@ def _authorization(services: SmartAppServices, launch: LaunchRequest, binding: s
         scopes=scopes,
         created_at=now,
         study=launch.study,
-        handle=_handle_of(services, launch),
+        handle=handle_of(services, launch),
     )
     # Kept a little longer than it counts: somebody who comes too late is told so.
     state = services.pending.remember(pending, expires_at=now + 4 * services.settings.pending_lifetime_s)

@@ -92,6 +92,7 @@ def refusal_page(services: SmartAppServices, refusal: ExplainedRefusal) -> Respo
         wait_s=wait_s,
         facts=facts,
         more=refusal.more,
+        anew=refusal.anew,
     )
     if refusal.retry_after_s is not None:
         response.headers["Retry-After"] = str(refusal.retry_after_s)

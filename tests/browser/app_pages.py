@@ -234,6 +234,42 @@ def _choice(served: ServedApp, visit: Visit) -> None:
     visit.page.goto(f"{served.url}/IHEInvokeImageDisplay?requestType=STUDY&studyUID={STUDY_A}")
 
 
+def opened_twice(served: ServedApp, visit: Visit) -> None:
+    """The question whose session is meant, where the EHR sends the handle of an earlier start once more."""
+    address = served.launch_url
+    for end in ("**/s/*/studies*", "**/launch/go?*navigation=navigate"):
+        visit.page.goto(address)
+        visit.page.wait_for_url(end)
+        settle(visit)
+
+
+def _opened_twice_crowded(served: ServedApp, visit: Visit) -> None:
+    served.ehr.fhir["Patient"] = [{**served.ehr.fhir["Patient"][0], "name": [LONG_NAME], "deceasedBoolean": True}]
+    opened_twice(served, visit)
+
+
+def _opened_twice_unread(served: ServedApp, visit: Visit) -> None:
+    served.ehr.fhir["Patient"].clear()
+    opened_twice(served, visit)
+
+
+def _opened_twice_ended(served: ServedApp, visit: Visit) -> None:
+    address = served.launch_url
+    visit.page.goto(address)
+    visit.page.get_by_role("button", name="End session").click()
+    visit.page.wait_for_url("**/logout")
+    visit.page.goto(address)
+
+
+def _opened_twice_waiting(served: ServedApp, visit: Visit) -> None:
+    visit.page.route("**/launch-again.js", lambda route: route.fulfill(body="", content_type="text/javascript"))
+    address = served.launch_url
+    visit.page.goto(address)
+    visit.page.wait_for_url("**/s/*/studies*")
+    visit.page.goto(address)
+    visit.page.wait_for_selector("#onward")
+
+
 APP_PAGES: dict[str, Callable[[ServedApp, Visit], None]] = {
     "index": _plain("/"),
     "open": _plain("/open/sandbox/2.25.1001"),
@@ -243,6 +279,11 @@ APP_PAGES: dict[str, Callable[[ServedApp, Visit], None]] = {
     "declined": _declined,
     "unavailable": _unavailable,
     "sign-in-by-post": _posted,
+    "opened-twice": opened_twice,
+    "opened-twice-crowded": _opened_twice_crowded,
+    "opened-twice-unread": _opened_twice_unread,
+    "opened-twice-ended": _opened_twice_ended,
+    "opened-twice-waiting": _opened_twice_waiting,
     "list": launched,
     "list-crowded": _crowded,
     "list-empty": _empty,

@@ -163,7 +163,7 @@ def launch_of(hospital: Hospital) -> str:
 def test_a5_a_launch_opened_again_in_its_browser_leads_back_to_its_session(hospital: Hospital) -> None:
     hospital.launches()
     session, steps = hospital.clinician.session, len(hospital.clinician.addresses)
-    page = hospital.clinician.opens(launch_of(hospital))
+    page = hospital.clinician.opens(f"{launch_of(hospital)}&navigation=reload")
 
     assert page.status_code == 200
     assert "CT chest" in page.text
@@ -173,7 +173,7 @@ def test_a5_a_launch_opened_again_in_its_browser_leads_back_to_its_session(hospi
 def test_a5_a_launch_on_a_study_opened_again_leads_to_that_study(hospital: Hospital) -> None:
     hospital.launches(fhir_context=({"reference": "ImagingStudy/study-a"},))
     session = hospital.clinician.session
-    page = hospital.clinician.opens(launch_of(hospital))
+    page = hospital.clinician.opens(f"{launch_of(hospital)}&navigation=back_forward")
 
     assert page.status_code == 200
     assert hospital.clinician.session == session
