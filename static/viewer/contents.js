@@ -1,5 +1,6 @@
 // Tells the page around the viewer what the shown studies hold beside their pictures, as soon as their metadata is there:
-// { event: "contents", study, objects }; each object says its own series. Nothing is asked of the archive for it that the viewer did not ask already.
+// { event: "contents", study, objects }; each object says its own series. Nothing is asked of the archive for it that the
+// viewer did not ask already.
 import { imageAt, readKeyObject } from "./key_objects.js";
 
 const NOT_PICTURES = new Set(["SR", "KO", "SEG", "PR", "DOC"]);
@@ -44,9 +45,9 @@ export class StudyContents {
 
   #report() {
     const displaySets = this.#services.displaySetService.getActiveDisplaySets();
-    const pictures = displaySets.filter(({ Modality }) => !NOT_PICTURES.has(Modality)).flatMap(imagesOf);
+    const pictures = displaySets.filter(isPicture).flatMap(imagesOf);
     for (const study of new Set(displaySets.map(({ StudyInstanceUID }) => StudyInstanceUID))) {
-      const others = displaySets.filter((one) => one.StudyInstanceUID === study && NOT_PICTURES.has(one.Modality));
+      const others = displaySets.filter((one) => one.StudyInstanceUID === study && !isPicture(one));
       const read = new Map(others.flatMap(imagesOf).map((instance) => [instance.SOPInstanceUID, readKeyObject(instance)]));
       const objects = [...read.values()]
         .filter(Boolean)
@@ -58,6 +59,11 @@ export class StudyContents {
       this.#tell({ event: "contents", study, objects });
     }
   }
+}
+
+// Whether a series (OHIF's display set) is one of pictures.
+export function isPicture({ Modality }) {
+  return !NOT_PICTURES.has(Modality);
 }
 
 function imagesOf(displaySet) {

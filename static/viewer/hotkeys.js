@@ -1,4 +1,4 @@
-// The keys of the viewer, those that the page's help lists (templates/smart/panel_keys.html).
+// The keys of the viewer (static/viewer/key_commands.js has two of the commands), those that the page's help lists (templates/smart/panel_keys.html).
 import { wordsOf } from "./words.js";
 
 // The order of OHIF's own windows for CT.
@@ -9,8 +9,8 @@ const KEYS = [
   ["up", "previousImage", "previous-image"],
   ["home", "firstImage", "first-image"],
   ["end", "lastImage", "last-image"],
-  ["pagedown", "updateViewportDisplaySet", "next-series", { direction: 1 }],
-  ["pageup", "updateViewportDisplaySet", "previous-series", { direction: -1 }],
+  ["pagedown", "imagingCdsSeries", "next-series", { direction: 1 }],
+  ["pageup", "imagingCdsSeries", "previous-series", { direction: -1 }],
   ["right", "incrementActiveViewport", "next-viewport"],
   ["left", "decrementActiveViewport", "previous-viewport"],
   ["+", "scaleUpViewport", "larger"],
@@ -21,7 +21,7 @@ const KEYS = [
   ["h", "flipViewportHorizontal", "mirror-sides"],
   ["v", "flipViewportVertical", "mirror-ends"],
   ["i", "invertViewport", "invert"],
-  ["c", "toggleCine", "film"],
+  ["c", "imagingCdsFilm", "film"],
   ["space", "resetViewport", "reset"],
   ["esc", "cancelActiveOperation", "cancel"],
   ["backspace", "deleteActiveAnnotation", "delete"],

@@ -5,6 +5,7 @@ import { BusyServers } from "./busy.js";
 import { Commands } from "./commands.js";
 import { viewerConfig } from "./config.js";
 import { StudyContents } from "./contents.js";
+import { keyCommandsExtension } from "./key_commands.js";
 import { leaveByF6 } from "./keys.js";
 import { holdUntilShown } from "./hold.js";
 import { showEndNotice, showTrouble, tellParent } from "./notice.js";
@@ -46,7 +47,7 @@ const contents = new StudyContents(window, tell);
 // A patient or proxy is shown pictures and released reports, no measurements.
 const mayTell = launch.showsUnsignedAi;
 const commands = new Commands(window, tell, () => mayTell && contents.tellAgain());
-const extensions = [renderingExtension(window), aiFindings.extension(), commands.extension()];
+const extensions = [renderingExtension(window), keyCommandsExtension(), aiFindings.extension(), commands.extension()];
 if (mayTell) extensions.push(contents.extension());
 leaveByF6(window, tell);
 window.config = viewerConfig(window, launch, keeper, extensions);
