@@ -177,6 +177,14 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{host}{port}"
 
 
+def is_web_address(url: str) -> bool:
+    """Whether ``origin_of`` can tell the origin of a URL."""
+    try:
+        return bool(origin_of(url))
+    except ValueError:
+        return False
+
+
 def is_loopback(url: str) -> bool:
     """Whether the URL's host is this machine by name: localhost, 127.0.0.0/8 or ::1."""
     host = urlsplit(url).hostname or ""

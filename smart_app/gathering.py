@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 
 from fhir_imaging.clients.fhir import SearchPage
 from fhir_imaging.errors import ImagingError, NotFound, UpstreamError, UpstreamRefused, UpstreamTimeout
-from fhir_imaging.settings import origin_of
+from fhir_imaging.settings import is_web_address
 from smart_app.study_search import (
     PATIENT,
     REPORTS,
@@ -256,7 +256,8 @@ class Gathering:
         one.pages.append(answer.page)
         one.without_endpoints |= answer.without_endpoints
         one.next_url = answer.page.next_url
-        if one.next_url and (len(one.pages) >= MOST_PAGES or one.resources >= MOST_RESOURCES or not _is_address(one.next_url)):
+        is_full = len(one.pages) >= MOST_PAGES or one.resources >= MOST_RESOURCES
+        if one.next_url and (is_full or not is_web_address(one.next_url)):
             one.next_url, one.is_cut = None, True
         if one.next_url and self._follows:
             self._ask(one.question.key)
@@ -283,10 +284,3 @@ def _asking_threads(_process: int) -> ThreadPoolExecutor:
 
 def _late() -> ImagingError:
     return UpstreamTimeout("The server did not answer in time.", server="", retryable=True)
-
-
-def _is_address(url: str) -> bool:
-    try:
-        return bool(origin_of(url))
-    except ValueError:
-        return False

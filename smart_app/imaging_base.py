@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fhir_imaging.clients.smart_metadata import SmartMetadata
-from fhir_imaging.settings import EhrSettings, origin_of
+from fhir_imaging.settings import EhrSettings, is_web_address
 
 IMAGING_CAPABILITY = "smart-imaging-access"
 APP_LAUNCH_MODE = "http://fhir.org/argonaut/smart-imaging/capabilities/app-launch"
@@ -65,7 +65,7 @@ def advertised(metadata: SmartMetadata, iss: str) -> Iterator[Advertised]:
     """Every place where discovery offers imaging: associated endpoints first, then the EHR's own base."""
     for endpoint in metadata.associated_endpoints:
         if IMAGING_CAPABILITY in endpoint.capabilities:
-            fault = None if _is_address(endpoint.url) else NO_ADDRESS
+            fault = None if is_web_address(endpoint.url) else NO_ADDRESS
             yield Advertised(url=endpoint.url, unusable=fault or _mode_fault(endpoint.capabilities))
     if IMAGING_CAPABILITY in metadata.capabilities:
         yield Advertised(url=iss, unusable=_mode_fault(metadata.capabilities))
@@ -75,10 +75,3 @@ def _mode_fault(capabilities: tuple[str, ...]) -> str | None:
     if APP_LAUNCH_MODE in capabilities:
         return None
     return ONLY_BACKEND if BACKEND_MODE in capabilities else MODE_NOT_STATED
-
-
-def _is_address(url: str) -> bool:
-    try:
-        return bool(origin_of(url))
-    except ValueError:
-        return False

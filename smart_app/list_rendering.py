@@ -43,9 +43,6 @@ class RowMarks:
         return "".join(f" {name}" for name, is_so in marks if is_so)
 
 
-NO_MARKS = RowMarks()
-
-
 class RowWriter:
     """Writes rows and their parts by the template of the list."""
 

@@ -55,8 +55,6 @@ class PatientImaging:
     studies: StudyList
     highlights: StudyHighlights
     notes: tuple[str, ...]
-    imaging_base: str
-    token_receivers: frozenset[str]
 
 
 class Inquiry:
@@ -72,16 +70,16 @@ class Inquiry:
         self._study = study
         self.ehr = _ehr_of(services, live.session)
         metadata = services.metadata.of(live.session.iss)
-        self._receivers = token_receivers(self.ehr, metadata, services.settings.origin)
+        receivers = token_receivers(self.ehr, metadata, services.settings.origin)
         self._base = find_imaging_base(self.ehr, metadata, live.session.iss)
         self.refused_endpoints = RefusedEndpoints(services, live)
-        if origin_of(self._base.url) not in self._receivers:
+        if origin_of(self._base.url) not in receivers:
             self.refused_endpoints.record([self._base.url])
             raise ExplainedRefusal(Reason.EHR_SERVER_REFUSED, facts={"origin": origin_of(self._base.url)})
         self.context = ListContext(
             patient_id=self.session.patient,
             patient_bases=(self.session.iss, self._base.url),
-            token_receivers=self._receivers,
+            token_receivers=receivers,
             endpoint_rewrites=self.ehr.endpoint_rewrites,
             kinds=StudyKinds(services.policy.studies),
             for_patient=not is_for_clinicians(live.session.user),
@@ -132,8 +130,6 @@ class Inquiry:
             studies=studies,
             highlights=lines,
             notes=self._readable(notes) if is_whole else (),
-            imaging_base=self._base.url,
-            token_receivers=self._receivers,
         )
 
     def reports_so_far(self) -> ReportsByStudy:

@@ -30,12 +30,11 @@ PATIENT = "Patient"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundStudies:
-    """ImagingStudy resources as they came; ``has_more`` when the server had more pages than are followed."""
+    """ImagingStudy resources as they came."""
 
     resources: tuple[dict[str, Any], ...] = ()
     endpoints: BundleResources = field(default_factory=lambda: BundleResources({}, {}))
     outcomes: tuple[dict[str, Any], ...] = ()
-    has_more: bool = False
     without_endpoints: bool = False
     """The server refused to include Endpoints, so the list came without them."""
 
@@ -127,7 +126,6 @@ def collected(pages: Sequence[SearchPage], *, without_endpoints: bool) -> FoundS
         resources=tuple(one for one in everything if one.get("resourceType") == "ImagingStudy"),
         endpoints=BundleResources(by_full_url, endpoints),
         outcomes=tuple(outcome for page in pages for outcome in page.outcomes),
-        has_more=bool(pages and pages[-1].next_url),
         without_endpoints=without_endpoints,
     )
 
