@@ -19,10 +19,17 @@ class CheckContext:
     """Whether ``ehr`` is what the site wrote down; else the defaults, so that something can be compared."""
     app_origin: str
     prober: Prober
+    app_base: str | None = None
+    """public_base_url of the app, where it has a path; None = the origin."""
     assertion_algorithm: str = "ES384"
     allow_http: bool = False
     token: str | None = field(default=None, repr=False)
     patient: str | None = None
+
+    @property
+    def redirect_uri(self) -> str:
+        """Where this installation has sign-ins answered."""
+        return f"{self.app_base or self.app_origin}/callback"
 
     @property
     def base(self) -> str:

@@ -86,6 +86,10 @@ class Prober:
             headers["Authorization"] = f"Bearer {token}"
         return self._ask("GET", url, params, headers)
 
+    def page(self, url: str, params: Sequence[tuple[str, str]] = ()) -> Answer:
+        """A page as a browser goes there by a link or a redirect."""
+        return self._ask("GET", url, params, {"Accept": "text/html,application/xhtml+xml"})
+
     def preflight(self, url: str) -> Answer:
         """What a browser asks before our viewer's page may send the token there."""
         headers = {
@@ -112,6 +116,9 @@ class Prober:
             return Answer(url=url, failure="its address holds a user's name, so it is not asked")
         except UpstreamError as error:
             return self._unreached(url, error)
+        except ValueError:
+            # requests takes a Location apart even where redirects are not followed.
+            return Answer(url=url, failure="it leads on to an address that cannot be read")
 
     def _unreached(self, url: str, error: UpstreamError) -> Answer:
         cause = str(error.context.get("cause", ""))

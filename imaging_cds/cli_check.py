@@ -1,6 +1,6 @@
 """``imaging-cds check``: what an EHR offers to a launch and to its images, what would fail, and what to do about it.
 
-Nothing is changed anywhere and nobody signs in. The issuer on the command line is the operator's word that it may be asked.
+Nothing is changed anywhere and nobody signs in: the sign-in page is only looked at. The issuer on the command line is the operator's word that it may be asked.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from fhir_imaging.settings import EhrSettings, certificate_authorities, find_ehr
 from fhir_imaging.tolerant import text
 from imaging_cds.check_context import CheckContext
 from imaging_cds.check_discovery import check_answer, check_clock, check_document, metadata_of, read_discovery
+from imaging_cds.check_frames import check_frames
 from imaging_cds.check_identity import check_identity
 from imaging_cds.check_imaging import check_imaging
 from imaging_cds.check_probe import Prober
@@ -71,6 +72,7 @@ def examine(context: CheckContext) -> Iterator[Finding]:
     metadata = metadata_of(context, document)
     if metadata is not None:
         yield from check_settings(context, document, metadata)
+        yield from check_frames(context, metadata)
         yield from check_identity(context, document, metadata)
         yield from check_imaging(context, metadata)
 
@@ -105,6 +107,7 @@ def _context(arguments: argparse.Namespace) -> CheckContext:
         ehr=ehr,
         is_configured=configured is not None,
         app_origin=app_origin,
+        app_base=app.public_base_url if app else None,
         prober=Prober(app_origin, clock=lambda: datetime.now(UTC), authorities=certificate_authorities([ehr])),
         assertion_algorithm=app.assertion_algorithm if app else "ES384",
         allow_http=settings.allow_http if settings else False,

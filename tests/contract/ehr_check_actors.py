@@ -45,6 +45,8 @@ class CheckedEhr:
     takes_token: bool = True
     token: str = TOKEN
     asked: list[tuple[str, str]] = field(default_factory=list)
+    sign_ins: list[dict[str, str]] = field(default_factory=list)
+    """What the authorization endpoint was asked."""
 
     @property
     def fhir(self) -> str:
@@ -106,6 +108,7 @@ class CheckedEhr:
         app = Flask("checked_ehr")
         app.add_url_rule("/fhir/.well-known/smart-configuration", view_func=lambda: _open(jsonify(self.configuration)))
         app.add_url_rule("/auth/.well-known/openid-configuration", view_func=self._openid)
+        app.add_url_rule("/auth/authorize", view_func=self._sign_in)
         app.add_url_rule("/auth/jwks", "jwks", view_func=lambda: jsonify(keys=self.keys))
         app.add_url_rule("/fhir/metadata", "statement", view_func=lambda: jsonify(self.statement))
         app.add_url_rule("/fhir/ImagingStudy", view_func=self._search)
@@ -126,6 +129,10 @@ class CheckedEhr:
         self.asked.append((request.path, request.headers.get("Authorization", "")))
         bent = self.answers.get(request.path)
         return copy.copy(bent)
+
+    def _sign_in(self) -> Response:
+        self.sign_ins.append(dict(request.args.items()))
+        return Response("<form>", headers={"Content-Security-Policy": "frame-ancestors 'self' https://chart.example"})
 
     def _openid(self) -> Response:
         return jsonify(issuer=self.configuration.get("issuer"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 from cryptography import x509
 
 from imaging_cds.check_report import Finding, Verdict
@@ -162,10 +163,9 @@ def test_the_configured_ehr_is_asked_with_its_own_settings(
 ) -> None:
     with behind_tls(authority) as ehr:
         config = tmp_path / "site.toml"
-        config.write_text(
-            f'public_base_url = "{APP}"\n\n[state]\nstate_dir = "{tmp_path / "state"}"\n\n[[ehr]]\nname = "checked"\nfhir_base = "{ehr.fhir}"\n'
-            f'certificate_authority = "{authority.file}"\n'
-        )
+        ehr_table = {"name": "checked", "fhir_base": ehr.fhir, "certificate_authority": str(authority.file)}
+        state = {"state_dir": str(tmp_path / "state")}
+        config.write_text(tomli_w.dumps({"public_base_url": APP, "state": state, "ehr": [ehr_table]}))
         code = main(["check", "--issuer", ehr.fhir, "--config", str(config)])
     said, error = capsys.readouterr()
 

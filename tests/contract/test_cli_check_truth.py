@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -106,3 +108,28 @@ def test_the_origin_to_be_added_names_nobody(ehr: CheckedEhr) -> None:
 
     (fault,) = said(ehr, "token_endpoint is on another origin")
     assert 'add "https://idp.example" to server_origins' in fault.remedy
+
+
+class Astray(BaseHTTPRequestHandler):
+    """A server that redirects to nowhere; werkzeug would not send such a header."""
+
+    def do_GET(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", "https://[x/")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is printed."""
+
+
+def test_app_a2_a_redirect_to_what_is_no_address_is_said(ehr: CheckedEhr) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Astray) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        report = ehr.report(issuer=f"http://127.0.0.1:{server.server_port}/fhir")
+        server.shutdown()
+        thread.join()
+
+    assert report.findings[0].verdict is FAULT
+    assert "an address that cannot be read" in report.findings[0].what
