@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from fhir_imaging.scopes import GrantedScopes, parse_scopes
@@ -25,9 +25,7 @@ class ActiveSession:
     ehr: str
     iss: str
     patient: str
-    encounter: str | None
     scope: str
-    asked_scope: str
     access_token: str | None
     refresh_token: str | None
     token_issued_at: int
@@ -104,7 +102,8 @@ class ActiveSession:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> ActiveSession:
-        """The session in a stored record."""
+        """The session in a stored record; members that another version of the app wrote and this one does not know are left."""
+        known = {one.name: record[one.name] for one in fields(cls) if one.name in record}
         named = tuple(NamedStudy(**one) for one in record["named_studies"])
         lists = {name: tuple(record[name]) for name in ("bindings", "wado_roots")}
-        return cls(**{**record, **lists, "named_studies": named})
+        return cls(**{**known, **lists, "named_studies": named})

@@ -24,7 +24,10 @@ _RESOURCE_PATH = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenResponse:
-    """A usable token response. ``expires_in_s`` None where the server did not say; ``scope`` None where it sent none."""
+    """A usable token response. ``expires_in_s`` None where the server did not say; ``scope`` None where it sent none.
+
+    ``encounter`` and ``intent`` are not read: the pages are the patient's, and no intent is known here (A30).
+    """
 
     access_token: str
     refresh_token: str | None
@@ -32,13 +35,10 @@ class TokenResponse:
     expires_in_s: int | None
     scope: str | None
     patient: str | None
-    encounter: str | None
     need_patient_banner: bool
     context: LaunchContext
     tenant: str | None = None
     """The organisation within the EHR, opaque; noted for the log only."""
-    intent: str | None = None
-    """What the user is about to do, in the EHR's own words; none is known here, so the usual page is shown (A30)."""
     further_patients: tuple[FurtherPatient, ...] = ()
     style_url: str | None = None
     """Where the EHR's style for its apps stands (A31); its address is its version."""
@@ -77,11 +77,9 @@ def read_token_response(body: Mapping[str, Any]) -> TokenResponse | None:
         expires_in_s=lifetime_s(body),
         scope=body["scope"] if isinstance(body.get("scope"), str) else None,
         patient=_fhir_id(body.get("patient")),
-        encounter=_fhir_id(body.get("encounter")),
         need_patient_banner=body.get("need_patient_banner") is not False,
         context=read_launch_context(body),
         tenant=_label(body.get("tenant")),
-        intent=_label(body.get("intent")),
         further_patients=tuple(_further_patients(body)),
         style_url=_address(body.get("smart_style_url")),
     )
@@ -141,7 +139,7 @@ def _address(value: object) -> str | None:
 
 def _fhir_id(value: object) -> str | None:
     words = text(value)
-    words = words.removeprefix("Patient/").removeprefix("Encounter/") if words else None
+    words = words.removeprefix("Patient/") if words else None
     return words if words and FHIR_ID.fullmatch(words) else None
 
 

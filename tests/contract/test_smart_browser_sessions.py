@@ -1,4 +1,7 @@
-"""Which sessions a browser is known to have opened (DESIGN §7): a renewal neither reorders the list nor shortens its life."""
+"""Which sessions a browser is known to have opened (DESIGN §7): a renewal neither reorders the list nor shortens its life.
+
+An upgrade of the app loses none of them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fhir_imaging.store.sealed import SealedRecords
 from smart_app.browser_sessions import BrowserSessions
 from tests.contract.smart_actors import APP, STUDY_A, World, a_world
 
@@ -58,3 +62,17 @@ def test_an_older_session_that_is_handed_over_leaves_the_list_its_life(world: Wo
 
     assert browsers.of("window", now=now + 7199) == ["short", "long"]
     assert browsers.of("window", now=now + 7200) == []
+
+
+def test_a_session_that_an_earlier_version_has_stored_goes_on(world: World) -> None:
+    """An upgrade signs nobody out: what this version does not know of a stored session is left."""
+    world.clinician.launches(world.ehr)
+    session, services = world.clinician.session, world.app.services
+    records = SealedRecords(services.store, "session")
+    record = records.get(session, now=services.now()) or {}
+    earlier = {**record, "encounter": "e-1", "asked_scope": "launch patient/*.rs"}
+    records.replace(session, earlier, expires_at=record["session_expires_at"])
+
+    assert world.clinician.get(f"/s/{session}/studies").status_code == 200
+    assert world.clinician.post(f"/s/{session}/token").status_code == 200
+    assert set(earlier) - set(record) == {"encounter", "asked_scope"}
