@@ -71,7 +71,7 @@ class ClientKeys:
         }
         return jwt.encode(claims, key.private_key, algorithm=algorithm, headers={"kid": key.kid, "typ": "JWT"})
 
-    def jwks(self, now: int = 0) -> dict[str, list[dict[str, str]]]:
+    def jwks(self, now: int) -> dict[str, list[dict[str, str]]]:
         """The public keys, as EHRs fetch them: those to come and those that have signed of late included (A25)."""
         return {"keys": [key.public_jwk for key in self.published(now)]}
 

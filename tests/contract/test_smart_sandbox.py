@@ -72,7 +72,7 @@ def test_a23_client_secret_basic(tmp_path: Path) -> None:
 @pytest.mark.parametrize("algorithm", ["ES384", "RS384"])
 def test_a24_private_key_jwt_by_our_published_keys(tmp_path: Path, algorithm: str) -> None:
     keys = Flask("our_keys")
-    keys.add_url_rule("/.well-known/jwks.json", view_func=lambda: jsonify(ClientKeys.of(tmp_path / "state").jwks()))
+    keys.add_url_rule("/.well-known/jwks.json", view_func=lambda: jsonify(ClientKeys.of(tmp_path / "state").jwks(0)))
     with serving(keys, free_port_number()) as published:
         client = RegisteredClient(
             client_id="imaging-cds-keys",
