@@ -1,6 +1,7 @@
 """``imaging-cds check``: what an EHR offers to a launch and to its images, what would fail, and what to do about it.
 
-Nothing is changed anywhere and nobody signs in: the sign-in page is only looked at. The issuer on the command line is the operator's word that it may be asked.
+Nothing is changed anywhere and nobody signs in: the sign-in page is only looked at. The issuer on the command line is the
+operator's word that it may be asked.
 """
 
 from __future__ import annotations
