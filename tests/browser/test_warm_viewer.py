@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, Page, Request
+from playwright.sync_api import Browser, Page, Request, expect
 
-from ehr_sandbox.demo_study import nodule_mark
+from ehr_sandbox.demo_study import DemoCalendar, DemoExamination, nodule_mark
 from ehr_sandbox.patients import alma
 from tests.browser.demo_stack import Demo, clinician, opened_app
 from tests.browser.ohif_pixels import viewer_frame, wait_for_picture
@@ -34,6 +35,12 @@ def viewer_starts(sent: list[Request]) -> int:
     return sum("/ohif/viewer" in one.url and one.resource_type == "document" for one in sent)
 
 
+def day_of(examination: DemoExamination) -> str:
+    """The day as the pages write it, counted back from the day of the demo's images."""
+    day = DemoCalendar(demo_day=datetime.now(UTC).date()).at(examination.days_ago, examination.clock)
+    return f"{day.day} {day:%b %Y}"
+
+
 def actions(demo: Demo, uid: str) -> set[str]:
     return {json.loads(line)["action"] for line in demo.audit("--patient", "demo-a", "--study", uid).splitlines()}
 
@@ -44,6 +51,7 @@ def test_nothing_is_opened_before_the_click_and_the_click_starts_no_second_viewe
         page = opened_app(context, demo)
         wait_until_ready(page)
         ahead = [one.url for one in wire.dicomweb() if not one.url.endswith((PREVIEW, "/metadata")) and "?" not in one.url]
+        reports_ahead = [one.url for one in wire.requests if one.url.endswith("/panel")]
         trail_ahead = actions(demo, CURRENT)
         hidden = page.locator("iframe.prepared-viewer")
         assert not hidden.is_visible()
@@ -53,6 +61,11 @@ def test_nothing_is_opened_before_the_click_and_the_click_starts_no_second_viewe
         picture = wait_for_picture(viewer_frame(page))
 
         assert ahead == []
+        assert reports_ahead == []
+        expect(page.frame_locator("iframe.prepared-viewer").locator("#panel .report").first).to_be_visible()
+        assert [one.url for one in wire.requests if one.url.endswith("/panel")] == [
+            f"{page.url.replace('/viewer/', '/studies/')}/panel"
+        ]
         assert trail_ahead - {"study-previewed", "searched"} == {"study-described"}
         assert "study-opened" in actions(demo, CURRENT)
         assert not picture.is_empty
@@ -88,7 +101,7 @@ def test_back_leads_to_the_list_as_it_was_and_another_study_opens_in_the_same_vi
             viewer_frame(page), until=lambda one: not one.is_empty and series in viewer_frame(page).evaluate(SHOWN)
         )
         inner = page.frame_locator("iframe.prepared-viewer")
-        assert "2025" in inner.locator(".study-line").inner_text() or "2026" in inner.locator(".study-line").inner_text()
+        expect(inner.locator(".study-line")).to_contain_text(day_of(alma.PRIOR), use_inner_text=True)
         assert page.url.endswith(f"/viewer/{PRIOR}")
         assert PRIOR in (inner.locator("#stage").get_attribute("data-studies") or "")
 
