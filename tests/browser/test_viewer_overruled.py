@@ -66,7 +66,7 @@ def base() -> Iterator[str]:
 
 @pytest.fixture
 def viewer(ohif_browser: Browser, base: str) -> Iterator[Page]:
-    """A page with `window.viewer`, whose clock stands still until the test lets it run."""
+    """A page with `window.viewer`, whose clock the test can turn forward."""
     page = ohif_browser.new_page()
     page.clock.install()
     page.goto(base)
