@@ -7,14 +7,14 @@ Spec: clinical rules, section 3.5.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from fhir_imaging.tolerant import dicts, text
+from fhir_imaging.tolerant import dicts
 from imaging_findings import codes
 from imaging_findings.findings import Author, Finding, Kind, Nodule
-from imaging_findings.history import ReportFacts, read_report
+from imaging_findings.history import ReportFacts, read_report, reported
 from imaging_findings.observations import LUNG_RADS_CATEGORIES
-from imaging_findings.stated_days import day_of
 
 _MODIFIER_S = codes.LUNG_RADS_MODIFIER_S.code
 
@@ -54,18 +54,12 @@ def _finding(
     *,
     modifier_s: bool = False,
 ) -> Finding:
-    return Finding(
-        reference=report.reference,
-        kind=kind,
-        author=Author.PERSON,
-        signed_by=report.signed_by,
-        study_reference=next(iter(report.studies)) if len(report.studies) == 1 else None,
-        study_date=day_of(text(resource.get("effectiveDateTime"))),
+    return replace(
+        reported(resource, report, kind),
         category=coded.code if coded else None,
         scheme=coded,
         modifier_s=modifier_s,
         nodule=Nodule(count=1) if kind is Kind.NODULE else Nodule(),
-        issued=report.issued,
     )
 
 
