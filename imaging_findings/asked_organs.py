@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from imaging_findings.advice import Guidance
 from imaging_findings.answers import CHEST_CT_ANSWER
-from imaging_findings.findings import Kind
+from imaging_findings.findings import LUNG_KINDS
 from imaging_findings.organs import organs_of
 from imaging_findings.rules import Packs, TablePack
-
-LUNG = frozenset({Kind.LUNG_RADS, Kind.NODULE})
 
 
 def asked_organs(guidance: Guidance, packs: Packs) -> frozenset[str]:
     """What an examination that answers must show: the lungs, or the organ of the table; empty where no rule names one."""
-    if guidance.finding.kind in LUNG:
+    if guidance.finding.kind in LUNG_KINDS:
         return CHEST_CT_ANSWER.organs
     pack = table_of(guidance, packs) or _reading(guidance, packs)
     return organs_of(pack.organ) if pack else frozenset()

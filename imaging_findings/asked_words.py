@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from imaging_findings.findings import Kind
+from imaging_findings.findings import LUNG_KINDS, Kind
 
 _ASKED = r"(?:recommended|needed|required|necessary|indicated|advised|suggested|warranted)"
 _KINDS = r"(?:further|additional|routine|specific|dedicated|imaging|ct|chest|more|other|short[- ]term|long[- ]term|radiolog\w+)"
@@ -28,7 +28,6 @@ _OTHER_ORGAN = re.compile(
     r"prostat\w*|breasts?|aort\w*|spine|vertebra\w*|bone|osseous|cysts?|bowel|colon\w*|bladder|brain|sinus\w*|heart|cardiac)\b",
     re.IGNORECASE,
 )
-IN_LUNG = frozenset({Kind.LUNG_RADS, Kind.NODULE})
 
 
 def asks_for_none(sentence: str) -> bool:
@@ -43,4 +42,4 @@ def has_condition(sentence: str) -> bool:
 
 def is_about_another(sentence: str, kind: Kind) -> bool:
     """Whether the sentence is about another organ than the lung, where the finding is in the lung."""
-    return kind in IN_LUNG and bool(_OTHER_ORGAN.search(sentence)) and not _LUNG.search(sentence)
+    return kind in LUNG_KINDS and bool(_OTHER_ORGAN.search(sentence)) and not _LUNG.search(sentence)

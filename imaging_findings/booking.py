@@ -31,8 +31,8 @@ from enum import StrEnum
 from typing import Any
 
 from imaging_findings.appointments import AppointmentSource, ProposedAppointment, read_appointments
-from imaging_findings.asked_organs import LUNG
 from imaging_findings.facts import QUERIES, FactQuery, Facts, read_facts
+from imaging_findings.findings import LUNG_KINDS
 from imaging_findings.follow_ups_to_book import FollowUpToBook, WorkUpToBook, open_to_book
 from imaging_findings.rules import Urgency
 from imaging_findings.site_policy import SitePolicy
@@ -239,7 +239,7 @@ def _is_wrong(follow_up: FollowUpToBook, kind: StudyKind, *, is_named: bool) -> 
         return True
     if not follow_up.is_firm or len(follow_up.families) != 1 or kind.is_intervention or not kind.families:
         return False
-    if follow_up.guidance.finding.kind in LUNG and "NM" in kind.families:
+    if follow_up.guidance.finding.kind in LUNG_KINDS and "NM" in kind.families:
         return False
     return not kind.families & follow_up.families and bool(kind.regions & follow_up.regions)
 

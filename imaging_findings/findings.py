@@ -34,6 +34,10 @@ class Kind(StrEnum):
     """A category that only a report's words state; quoted, never computed from."""
 
 
+LUNG_KINDS = frozenset({Kind.LUNG_RADS, Kind.NODULE})
+"""The kinds that are about the lung: a screening's category and a nodule found by chance."""
+
+
 class Attenuation(StrEnum):
     """Nodule type."""
 

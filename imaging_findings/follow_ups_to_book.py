@@ -14,9 +14,9 @@ from datetime import datetime
 
 from imaging_findings.advice import Guidance
 from imaging_findings.appointments import ProposedAppointment
-from imaging_findings.asked_organs import LUNG, asked_organs, table_of
+from imaging_findings.asked_organs import asked_organs, table_of
 from imaging_findings.facts import Facts
-from imaging_findings.findings import Author, Kind
+from imaging_findings.findings import LUNG_KINDS, Author, Kind
 from imaging_findings.guidance import judge
 from imaging_findings.intervals import DueWindow
 from imaging_findings.organs import Shown, shown
@@ -26,7 +26,7 @@ from imaging_findings.sides import on_side_of
 from imaging_findings.study_kinds import Side, StudyKind, study_kind_of
 
 _CHEST_CT = StudyKind(families=frozenset({"CT"}), regions=frozenset({"chest"}))
-_CODED = LUNG | {Kind.ASSESSMENT}
+_CODED = LUNG_KINDS | {Kind.ASSESSMENT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +154,7 @@ def _kinds_of_either_side(guidance: Guidance, packs: Packs) -> tuple[StudyKind, 
     """What answers the follow-up: the order's code, a chest CT for the lung, the table's own answers, or the same again."""
     if guidance.order is not None:
         return (study_kind_of(stated=(guidance.order.code,)),)
-    if guidance.finding.kind in LUNG:
+    if guidance.finding.kind in LUNG_KINDS:
         return (_CHEST_CT,)
     pack = table_of(guidance, packs)
     if pack is not None:

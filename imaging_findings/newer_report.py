@@ -10,10 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imaging_findings.asked_words import IN_LUNG, asks_for_none, has_condition, is_about_another
+from imaging_findings.asked_words import asks_for_none, has_condition, is_about_another
 from imaging_findings.clauses import clauses_of
 from imaging_findings.facts import Facts
-from imaging_findings.findings import Author, Finding
+from imaging_findings.findings import LUNG_KINDS, Author, Finding
 from imaging_findings.history import ReportFacts, StudyFacts
 from imaging_findings.mentions import mentions_of
 from imaging_findings.quotes import Quote, intervals_ahead, sentences_of
@@ -29,6 +29,7 @@ _EXAMINATION = re.compile(
 _NOT_OF_LUNG_NODULES = re.compile(
     r"\bx-?rays?\b|radiograph|echocardiogra|ultrasound|mammogra|colonoscop|\bmri?\b", re.IGNORECASE
 )
+_CT = re.compile(r"\bct\b", re.IGNORECASE)
 _RESOLVED = re.compile(
     r"\b(?:resolved|resolution of|disappeared|no longer (?:seen|visible|identified|present|evident|demonstrated))\b",
     re.IGNORECASE,
@@ -88,8 +89,8 @@ def _is_of_same(one: Finding, finding: Finding, study: StudyFacts) -> bool:
     """Whether it is a signed finding of this examination that may be the same: not of another nodule, system or side."""
     if one.study_reference != study.reference or one.author is not Author.PERSON or one.reference == finding.reference:
         return False
-    if finding.kind in IN_LUNG:
-        return one.kind in IN_LUNG and not _is_other_nodule(one, finding)
+    if finding.kind in LUNG_KINDS:
+        return one.kind in LUNG_KINDS and not _is_other_nodule(one, finding)
     names = (one.assessment.name if one.assessment else None, finding.assessment.name if finding.assessment else None)
     return one.kind is finding.kind and names[0] == names[1] and not are_opposite(side_of(one), side_of(finding))
 
@@ -102,7 +103,7 @@ def _is_other_nodule(one: Finding, finding: Finding) -> bool:
 
 def _why_it_ends(report: ReportFacts, said: Sequence[str], finding: Finding) -> str | None:
     """Why the report's words (``said``: its sentences about the finding) rule; None where they say nothing of what follows."""
-    system = "lung-rads" if finding.kind in IN_LUNG else (finding.assessment.name if finding.assessment else None)
+    system = "lung-rads" if finding.kind in LUNG_KINDS else (finding.assessment.name if finding.assessment else None)
     if any(one.system == system for one in mentions_of(report)):
         return "its report states a category of its own"
     if any(asks_for_none(one) for one in said):
@@ -122,7 +123,8 @@ def _about(report: ReportFacts, finding: Finding) -> list[str]:
 
 def _says_what_follows(sentence: str, finding: Finding) -> bool:
     """Whether the sentence asks for an examination that may be of the finding, or names the time after which one is due."""
-    if finding.kind in IN_LUNG and _NOT_OF_LUNG_NODULES.search(sentence) and not re.search(r"\bct\b", sentence, re.IGNORECASE):
+    is_other = _NOT_OF_LUNG_NODULES.search(sentence) is not None and _CT.search(sentence) is None
+    if finding.kind in LUNG_KINDS and is_other:
         return False
     if intervals_ahead(sentence):
         return True

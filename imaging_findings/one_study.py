@@ -12,13 +12,12 @@ from datetime import datetime
 
 from imaging_findings.advice import Guidance
 from imaging_findings.facts import Facts
-from imaging_findings.findings import Author, Finding, Kind
+from imaging_findings.findings import LUNG_KINDS, Author, Finding, Kind
 from imaging_findings.guidance import judge
 from imaging_findings.history import StudyFacts
 from imaging_findings.rules import Packs, Urgency
 from imaging_findings.unsigned import with_reports
 
-_LUNG = (Kind.LUNG_RADS, Kind.NODULE)
 NOT_COMPUTED = "No interval is computed here; what follows from the signed finding is told when the chart is opened."
 _VERDICT = {
     True: "already signed, the AI result agrees",
@@ -100,8 +99,8 @@ def _people_beside(machine: Finding, own: Facts) -> tuple[Finding, ...]:
 
 
 def _agreement(machine: Finding, people: tuple[Finding, ...], together: Iterable[Guidance]) -> bool | None:
-    if machine.kind in _LUNG:
-        return next((one.ai_agrees for one in together if one.ai is not None and one.finding.kind in _LUNG), None)
+    if machine.kind in LUNG_KINDS:
+        return next((one.ai_agrees for one in together if one.ai is not None and one.finding.kind in LUNG_KINDS), None)
     coded = {one.category for one in people if one.category}
     return machine.category in coded if coded and machine.category else None
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from imaging_findings.advice import Guidance
 from imaging_findings.answers import PET, Answer
-from imaging_findings.asked_organs import LUNG, asked_organs, table_of
+from imaging_findings.asked_organs import asked_organs, table_of
+from imaging_findings.findings import LUNG_KINDS
 from imaging_findings.order_facts import ImagingOrder
 from imaging_findings.organs import Shown, shown
 from imaging_findings.rules import Packs
@@ -92,7 +93,7 @@ def answering(guidance: Guidance, packs: Packs) -> Answering:
 
 
 def _kinds(guidance: Guidance, packs: Packs, words: str) -> tuple[list[StudyKind], list[StudyKind]]:
-    if guidance.finding.kind in LUNG:
+    if guidance.finding.kind in LUNG_KINDS:
         return _of_the_lung(guidance, words)
     if guidance.order is not None:
         return [study_kind_of(stated=(guidance.order.code,))], []

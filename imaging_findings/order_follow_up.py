@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 from imaging_findings.advice import Guidance
-from imaging_findings.findings import Author, Kind
+from imaging_findings.findings import LUNG_KINDS, Author, Kind
 from imaging_findings.intervals import DueWindow
 from imaging_findings.order_advice import OrderAdvice, Reason
 from imaging_findings.order_answers import Answering, answering
@@ -24,7 +24,7 @@ from imaging_findings.sides import side_of
 from imaging_findings.wording import first_clause, headline_title
 
 _SOON = timedelta(days=30)
-_CODED = frozenset({Kind.LUNG_RADS, Kind.NODULE, Kind.ASSESSMENT})
+_CODED = LUNG_KINDS | {Kind.ASSESSMENT}
 FULFILLED = "orders/follow-up-fulfilled"
 OTHER_EXAMINATION = "orders/follow-up-wrong-examination"
 EARLY = "orders/follow-up-early"

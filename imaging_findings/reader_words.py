@@ -11,8 +11,8 @@ from dataclasses import replace
 from datetime import date
 
 from imaging_findings.advice import Guidance, NextStep
-from imaging_findings.asked_words import IN_LUNG, asks_for_none, is_about_another
-from imaging_findings.findings import Kind
+from imaging_findings.asked_words import asks_for_none, is_about_another
+from imaging_findings.findings import LUNG_KINDS, Kind
 from imaging_findings.follow_up import with_reader
 from imaging_findings.intervals import Interval
 from imaging_findings.observations import SHORT_INTERVAL
@@ -28,7 +28,7 @@ def with_readers_word(guidance: Guidance, day: date | None) -> Guidance:
     sentences = [one.sentence for one in guidance.quotes if not is_about_another(one.sentence, guidance.finding.kind)]
     asked = [interval for sentence in sentences for interval in intervals_ahead(sentence)]
     unasked = [one for one in sentences if asks_for_none(one)]
-    if unasked and guidance.finding.kind in IN_LUNG and (guidance.next_step or guidance.order):
+    if unasked and guidance.finding.kind in LUNG_KINDS and (guidance.next_step or guidance.order):
         return _without(spoken, is_plain=not asked)
     return _with_asked(spoken, guidance.next_step, asked, day)
 

@@ -13,7 +13,7 @@ from enum import IntEnum
 from imaging_findings.answers import PET, Answer
 from imaging_findings.answers import Kind as Examination
 from imaging_findings.facts import Facts
-from imaging_findings.findings import Author, Finding, Kind
+from imaging_findings.findings import LUNG_KINDS, Author, Finding, Kind
 from imaging_findings.history import OrderFacts, StudyFacts
 from imaging_findings.intervals import DueWindow
 from imaging_findings.organs import Shown
@@ -213,7 +213,7 @@ def _told_of_organ(past: Past, thing: StudyFacts | OrderFacts) -> str:
 def _has_own_word(past: Past, thing: StudyFacts | OrderFacts) -> bool:
     """Whether a screening was read and signed, with a category of the same system: that one then counts."""
     name = past.finding.assessment.name if past.finding.assessment else None
-    kinds = {Kind.NODULE, Kind.LUNG_RADS} if past.finding.kind is Kind.NODULE else {past.finding.kind}
+    kinds = LUNG_KINDS if past.finding.kind is Kind.NODULE else {past.finding.kind}
     return any(
         one.study_reference == thing.reference
         and one.author is Author.PERSON
