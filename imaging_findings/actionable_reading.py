@@ -30,7 +30,6 @@ NO_FINDINGS = frozenset(
     {codes.LOINC, codes.DCM, codes.UCUM, codes.LUNG_RADS, codes.NODULE, codes.FOLLOW_UP_GUIDELINE, ASSESSMENT, *SYSTEMS}
 )
 """Code systems that hold no findings; those of SNOMED, RadLex and a site's own may."""
-"""What says in code that a finding is not there."""
 
 
 def read_actionable(resource: Mapping[str, Any]) -> Finding | None:

@@ -28,6 +28,7 @@ ABSENT = frozenset(
     | {(system, one.code) for one in _INTERPRETED_AWAY for system in (INTERPRETATION, *_V2_INTERPRETATION)}
     | {(_VERIFICATION, codes.concept(_VERIFICATION, "refuted").code)}
 )
+"""What says in code that a finding is not there."""
 
 
 def is_denied(resource: Mapping[str, Any]) -> bool:

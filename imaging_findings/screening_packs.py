@@ -78,7 +78,7 @@ def site_screening(pack: ScreeningPack, owner: str, table: TomlTable) -> Screeni
 
 def _systems(table: TomlTable) -> frozenset[str]:
     """Code systems that the categories may also be written in; the local systems of SNOMED, LOINC and DICOM hold none."""
-    stated = table.strings("systems") if "systems" in table.names() else ()
+    stated = table.strings("systems")
     for one in stated:
         found = _SYSTEM.fullmatch(one)
         if found is None or found[1] in _STANDARD:

@@ -30,7 +30,7 @@ def parse_table_pack(toml: str, name: str) -> TablePack:
         inputs=inputs,
         derived=tuple(_derived(table) for table in top.tables("derived")),
         rows=tuple(read_row(table) for table in top.tables("row")),
-        severity=top.strings("severity") if "severity" in top.names() else (),
+        severity=top.strings("severity"),
     )
     _refuse_odd_severity(pack, top)
     refuse_duplicates([row.row_id for row in pack.rows], top)
