@@ -39,12 +39,20 @@ def services_on(
 
     Those that tell of findings that must be communicated ask for the findings of the site's policy ``actionable``.
     """
-    findings, complete = imaging_findings.service(release or ReleaseRule()), imaging_study_complete.service(study_complete_hook)
-    telling = [
-        replace(one, queries=tuple(asking_for(query, actionable) for query in one.queries))
-        for one in (findings, imaging_discharge.SERVICE, complete)
-    ]
-    return registry([telling[0], *_OF_ORDERS, telling[1], imaging_appointment.SERVICE, telling[2]])
+    return registry(
+        [
+            _telling(imaging_findings.service(release or ReleaseRule()), actionable),
+            *_OF_ORDERS,
+            _telling(imaging_discharge.SERVICE, actionable),
+            imaging_appointment.SERVICE,
+            _telling(imaging_study_complete.service(study_complete_hook), actionable),
+        ]
+    )
+
+
+def _telling(service: ServiceDefinition, actionable: ActionablePolicy | None) -> ServiceDefinition:
+    """The service, asking for the findings that the site's policy names too."""
+    return replace(service, queries=tuple(asking_for(query, actionable) for query in service.queries))
 
 
 SERVICES = services_on()
