@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,6 +15,7 @@ import tomli_w
 from cryptography import x509
 
 from imaging_cds.check_report import Finding, Verdict
+from imaging_cds.check_tls import Authority, explain_tls
 from imaging_cds.cli import main
 from tests.conftest import free_port_number
 from tests.contract.ehr_check_actors import APP, PATIENT, TOKEN, CheckedEhr, worse_than
@@ -172,3 +174,12 @@ def test_the_configured_ehr_is_asked_with_its_own_settings(
     assert (error, code) == ("", 0)
     assert "The issuer is configured as checked" in said
     assert "certificate" not in said
+
+
+def test_app_a36_what_openssl_says_else_is_passed_on() -> None:
+    refused = ssl.SSLCertVerificationError(1, "refused")
+    refused.verify_code, refused.verify_message = 79, "invalid CA certificate"
+    told = explain_tls(refused, "https://ehr.example/fhir", Authority.UNSET)
+
+    assert "invalid CA certificate" in told.what
+    assert "must mend its certificate" in told.remedy

@@ -110,6 +110,15 @@ def test_the_origin_to_be_added_names_nobody(ehr: CheckedEhr) -> None:
     assert 'add "https://idp.example" to server_origins' in fault.remedy
 
 
+def test_group_24_an_address_with_a_user_in_it_is_not_asked(ehr: CheckedEhr) -> None:
+    """As in a launch; the address was said to be out of reach once."""
+    ehr.configuration["jwks_uri"] = f"{ehr.base_url.replace('//', '//somebody:secret@')}/auth/jwks"
+
+    (fault,) = [one for one in said(ehr, "/auth/jwks") if one.verdict is FAULT]
+    assert "holds a user's name, so it is not asked" in fault.what
+    assert all(path != "/auth/jwks" for path, _ in ehr.asked)
+
+
 class Astray(BaseHTTPRequestHandler):
     """A server that redirects to nowhere; werkzeug would not send such a header."""
 
