@@ -57,9 +57,10 @@ def test_patient_a_is_4b_by_the_reader_and_4a_by_the_ai(cds: CdsActor, charts: l
     assert "AI (unsigned) says 4A" in card["summary"]
     assert "suggestions" not in card, "no auto order"
     assert "would fit category" not in card["detail"], "the fixture is honest: 9 mm growing is 4B"
-    smart = [link["appContext"] for link in card["links"] if link["type"] == "smart"]
-    assert len(smart) == 2
-    assert smart[1].startswith(f"studies/{smart[0]}/series/")
+    smart = {link["label"]: link["appContext"] for link in card["links"] if link["type"] == "smart"}
+    assert list(smart) == ["Open the images", "Open the AI result's slice", "Open the key images", "Open the segmentation"]
+    study = smart.pop("Open the images")
+    assert all(path.startswith(f"studies/{study}/series/") for path in smart.values())
 
 
 def test_patient_b_needs_no_routine_follow_up(cds: CdsActor, charts: list[Mapping[str, Any]]) -> None:
