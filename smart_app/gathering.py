@@ -270,7 +270,17 @@ class Gathering:
         one.was_renewed = True
         if self._token == refused:
             self._token = self._renew(one.question.key, refused) or refused
+            if self._token != refused:
+                self._ask_again_what_was_refused()
         return self._token != refused
+
+    def _ask_again_what_was_refused(self) -> None:
+        """Questions whose refusal was no reason to renew the token, once another one's was: the same token was over for all."""
+        for key, one in self._progress.items():
+            refused = isinstance(one.problem, UpstreamRefused) and one.problem.status == 401
+            if refused and not one.pages and key not in self._under_way:
+                one.problem = None
+                self._ask(key)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -234,6 +235,28 @@ def test_a39_a_refused_question_is_asked_once_more_with_another_token() -> None:
     assert len(renewed) == 1, "the second refusal finds the token renewed already"
     assert set(records.problems) == {REPORTS}
     assert [len(script.asked_of(key)) for key in (STUDIES, REPORTS)] == [2, 2]
+
+
+def test_a39_what_was_refused_before_the_token_was_renewed_is_asked_again_too() -> None:
+    """The Patient's refusal alone renews nothing; it may come before the studies', whose does."""
+    patient_was_refused = threading.Event()
+
+    class SlowStudies(Script):
+        def give(self, name: str, parameters: Sequence[tuple[str, str]], token: str) -> SearchPage:
+            if name == STUDIES:
+                assert patient_was_refused.wait(10)
+            return super().give(name, parameters, token)
+
+    def renew(key: str, _refused: str) -> str | None:
+        patient_was_refused.set()
+        return "second" if key == STUDIES else None
+
+    script = SlowStudies({STUDIES: [refusal(401), a_page()], PATIENT: [refusal(401), a_page(PATIENT)]})
+    records = gathered(script, renew=renew, reports=False).records()
+
+    assert records.problems == {}
+    assert records.patient is not None
+    assert script.tokens == ["first", "first", "second", "second"]
 
 
 def test_a39_without_another_token_a_refusal_stands() -> None:
