@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Response
 
-from imaging_findings.release import PatientResults, ReleaseRule
-from imaging_findings.site_policy import product_policy
 from smart_app.imaging_base import APP_LAUNCH_MODE
 from tests.contract.smart_actors import STUDY_A, FakeEhr, World, a_world, busy, demo_record, imaging_study, wado_endpoint
 
@@ -245,20 +242,6 @@ def test_a_second_image_server_is_a_second_source_of_the_viewer(tmp_path: Path) 
     assert f"{base}/ohif/viewer?StudyInstanceUIDs=2.25.1001" in first.text
     assert f"{base}/ohif/viewer/images-2?StudyInstanceUIDs=2.25.5" in other.text
     assert "https://pacs.example/dicom-web" in config.text
-
-
-@pytest.mark.parametrize("reader", ["Practitioner/demo-gp", "Patient/demo-a"])
-def test_opening_one_study_asks_for_that_study_and_whose_it_is_only(tmp_path: Path, reader: str) -> None:
-    """Neither for reports nor for findings, of which a list shows what its reader may see."""
-    released = replace(product_policy(), release=ReleaseRule(patient_results=PatientResults.RELEASED))
-    with a_world(tmp_path, app={"policy": released}) as world:
-        world.ehr.id_token_changes = {"fhirUser": f"{world.ehr.fhir_base}/{reader}"}
-        world.clinician.launches(world.ehr)
-        world.ehr.fhir_requests.clear()
-        page = world.clinician.get(f"/s/{world.clinician.session}/viewer/{STUDY_A}")
-
-    assert page.status_code == 200
-    assert sorted(path.split("/")[2].partition("?")[0] for path in world.ehr.fhir_requests) == ["ImagingStudy", "Patient"]
 
 
 @pytest.mark.parametrize("started", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
