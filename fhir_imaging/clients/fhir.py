@@ -19,7 +19,7 @@ import requests
 
 from fhir_imaging.clients.http import OutboundSession, ran_out_of_time
 from fhir_imaging.errors import NotFound, UpstreamError, UpstreamRefused, UpstreamTimeout
-from fhir_imaging.settings import origin_of
+from fhir_imaging.settings import is_web_address, origin_of
 from fhir_imaging.tolerant import dicts
 
 FHIR_JSON = "application/fhir+json"
@@ -65,7 +65,7 @@ class FhirClient:
 
     def follow(self, next_url: str, *, timeout_s: float | None = None) -> SearchPage:
         """The page behind a ``next`` link, which must stay on this server: the token goes nowhere else."""
-        if not _is_address(next_url):
+        if not is_web_address(next_url):
             raise UpstreamRefused("The server's paging link is no address.", server=origin_of(self.base_url))
         if origin_of(next_url) != origin_of(self.base_url):
             raise UpstreamRefused("The server's paging link leads to another server.", server=origin_of(self.base_url))
@@ -79,7 +79,7 @@ class FhirClient:
         page = self.search(resource_type, params)
         yield page
         for _ in range(MAX_PAGES - 1):
-            if page.next_url is None or not _is_address(page.next_url):
+            if page.next_url is None or not is_web_address(page.next_url):
                 return
             page = self.follow(page.next_url)
             yield page
@@ -198,10 +198,3 @@ def _next_link(bundle: Mapping[str, Any], base_url: str) -> str | None:
             except ValueError:
                 return url
     return None
-
-
-def _is_address(url: str) -> bool:
-    try:
-        return bool(origin_of(url))
-    except ValueError:
-        return False

@@ -219,6 +219,9 @@ class OutboundSession(requests.Session):
         own = self._by_origin.get(origin_of(url)) if self._by_origin else None
         return own or super().get_adapter(url)
 
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: a redirect is an answer like any other. requests would take its address apart, and fail at an odd one."""
+
     def close(self) -> None:
         """As in requests, with the adapters by origin."""
         super().close()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from flask import Flask, Response, redirect, request
+from flask import Flask, Response, request
 
 from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.clients.http import OutboundSession
@@ -32,10 +32,15 @@ def test_an_origin_that_nobody_configured_is_refused_before_any_connection(free_
     assert asked == []
 
 
-def test_redirects_are_not_followed(free_port: int, serve: Serve) -> None:
+@pytest.mark.parametrize("target", ["http://127.0.0.1:1/", "https://[x", "//", "mailto:a", "http://user@\x80"])
+def test_redirects_are_neither_followed_nor_looked_at(free_port: int, serve: Serve, target: str) -> None:
     app = Flask("redirecting")
-    for path in ("/", "/fhir"):
-        app.add_url_rule(path, path, view_func=lambda: redirect("http://127.0.0.1:1/"))
+
+    def answer(_environ: object, start: Callable[[str, list[tuple[str, str]]], object]) -> list[bytes]:
+        start("302 Found", [("Location", target), ("Content-Length", "0")])
+        return [b""]
+
+    app.wsgi_app = answer  # type: ignore[assignment]  # Flask itself would refuse to send such addresses
     base = serve(app, free_port)
 
     with OutboundSession([base]) as session:
