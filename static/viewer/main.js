@@ -1,6 +1,7 @@
 // Prepares the page before the viewer's own bundle runs (deferred scripts keep their order, modules included).
 import { keepKnownQuery } from "./address.js";
 import { AiFindings } from "./ai_findings.js";
+import { answerArrayViews } from "./array_views.js";
 import { BusyServers } from "./busy.js";
 import { Commands } from "./commands.js";
 import { viewerConfig } from "./config.js";
@@ -23,6 +24,7 @@ window.PUBLIC_URL = "/";
 window.browserImportFunction = (address) => import(address);
 
 ensureStorage(window, ["localStorage", "sessionStorage"]);
+answerArrayViews(window);
 keepKnownQuery(window);
 
 const keeper = new TokenKeeper({

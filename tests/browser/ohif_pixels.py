@@ -48,6 +48,8 @@ class ViewportPicture:
     sop_instance_uid: str
     slice_index: int
     brightness: np.ndarray
+    warmth: np.ndarray
+    """How much more red than blue, -255 to 255; pictures themselves are grey."""
     origin: np.ndarray
     right: np.ndarray
     down: np.ndarray
@@ -57,13 +59,20 @@ class ViewportPicture:
 
         NaN, which no comparison accepts, where that place is outside of the viewport (as while it is being laid out).
         """
+        return self._mean(self.brightness, x, y, radius)
+
+    def warmth_at(self, x: float, y: float) -> float:
+        """As ``at``, of the colour in a small spot: what is drawn over the grey picture."""
+        return self._mean(self.warmth, x, y, 0.002)
+
+    def _mean(self, values: np.ndarray, x: float, y: float, radius: float) -> float:
         centre = self.origin + x * (self.right - self.origin) + y * (self.down - self.origin)
         reach = max(1, round(radius * float(np.linalg.norm(self.right - self.origin))))
-        height, width = self.brightness.shape
+        height, width = values.shape
         if not (0 <= centre[0] < width and 0 <= centre[1] < height):
             return math.nan
         column, row = (round(float(value)) for value in centre)
-        return float(self.brightness[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1].mean())
+        return float(values[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1].mean())
 
     @property
     def is_empty(self) -> bool:
@@ -79,10 +88,12 @@ def read_viewport(page: Page | Frame) -> ViewportPicture | None:
     _, _, encoded = found["picture"].partition(",")
     with Image.open(io.BytesIO(base64.b64decode(encoded))) as picture:
         brightness = np.asarray(picture.convert("L"))
+        colours = np.asarray(picture.convert("RGB")).astype(np.int16)
     return ViewportPicture(
         sop_instance_uid=found["imageId"].partition("/instances/")[2].partition("/")[0],
         slice_index=found["sliceIndex"],
         brightness=brightness,
+        warmth=colours[..., 0] - colours[..., 2],
         origin=np.asarray(found["origin"]),
         right=np.asarray(found["right"]),
         down=np.asarray(found["down"]),
