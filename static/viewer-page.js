@@ -93,8 +93,8 @@ class ViewerPage {
     const placed = items.find(({ instance }) => instance);
     if (!placed) return;
     this.#sought = null;
-    const { study: shown, series, instance } = placed;
-    this.#send({ type: "jump", study: shown, series, instance });
+    const { study: shown, series, instance, over } = placed;
+    this.#send({ type: "jump", study: shown, series, instance, over });
   }
 
   #end(reason) {
@@ -143,12 +143,12 @@ class ViewerPage {
     // Without a running viewer the link does what it says: it loads the page.
     if (!link || !isPlain || !this.#isReady || this.#hasEnded) return;
     event.preventDefault();
-    const { study, series, instance } = link.dataset;
+    const { study, series, instance, over } = link.dataset;
     if ("jump" in link.dataset && this.#shown.includes(study)) {
       this.#turn += 1;
       this.#sought = null;
       this.#asked = { address: link.href, instance };
-      this.#send({ type: "jump", study, series, instance });
+      this.#send({ type: "jump", study, series, instance, over });
     } else void this.#follow(link.href);
   }
 

@@ -104,14 +104,14 @@ export class ReportPanel {
   #item(place, item) {
     const entry = place.querySelector('template[data-kind="item"]').content.cloneNode(true);
     const link = entry.querySelector("a");
-    const { study, series, instance } = item;
+    const { study, series, instance, over } = item;
     say(entry, "number", item.number);
     entry.querySelector("[data-numbered]").hidden = item.number === undefined;
     say(entry, "label", item.label);
     say(entry, "values", (item.values ?? []).join(", "));
     if (!instance) link.replaceWith(...link.childNodes);
     else {
-      Object.assign(link.dataset, { study, instance, ...(series && { series }) });
+      Object.assign(link.dataset, { study, instance, ...(series && { series }), ...(over && { over }) });
       const query = new URLSearchParams({ ...(series && { series }), instance });
       link.href = `${place.dataset.viewer}${study}?${query}`;
     }

@@ -3,7 +3,7 @@
 //
 // Page to viewer, each with `source: "imaging-cds-page"`:
 //   { type: "open", studies: [uid, …], dataSource?, series?, instance?, protocol? }
-//   { type: "jump", study, series, instance }
+//   { type: "jump", study, series, instance, over? } `over`: the series of a segmentation, to be drawn over the slice
 //   { type: "compare", studies: [current, prior], dataSource? }
 //   { type: "contents" }                             asks for "ready" and the "contents" of the studies once more
 // Viewer to page, each with `source: "imaging-cds-viewer"`:
@@ -15,7 +15,7 @@
 // told of what was overruled.
 // contents.js, keys.js and main.js tell more: "contents", "leave-images", "session-ended".
 import { COMPARE_PROTOCOL } from "./compare_protocol.js";
-import { imagePlace, instancesOf, showImage } from "./slices.js";
+import { drawOver, imagePlace, instancesOf, showImage } from "./slices.js";
 
 const PAGE = "imaging-cds-page";
 const UID = /^[0-9]+(\.[0-9]+)+$/;
@@ -106,6 +106,7 @@ export class Commands {
     const isShown = (await this.#untilDone(isThere, counts)) && (await showImage(this.#managers, this.#page, command, counts));
     // What was overruled neither counts as shown nor as failed.
     if (!counts()) return;
+    if (isShown && command.over) drawOver(this.#managers, command.over);
     if (isShown) this.#tell({ event: "jumped", study, instance });
     else this.#fail(command, "not-found");
   }
@@ -155,7 +156,8 @@ export function faultOf(command) {
   const mayBeUid = (value) => value === undefined || value === null || isUid(value);
   if (command.type === "contents") return null;
   if (command.type === "jump") {
-    return isUid(command.study) && isUid(command.instance) && mayBeUid(command.series) ? null : "not-uids";
+    const areUids = isUid(command.study) && isUid(command.instance) && mayBeUid(command.series) && mayBeUid(command.over);
+    return areUids ? null : "not-uids";
   }
   if (command.type !== "open" && command.type !== "compare") return "unknown-command";
   const { studies, dataSource, protocol } = command;

@@ -78,7 +78,8 @@ function placed({ items, ...object }, pictures) {
       const image = imageAt(place, pictures);
       if (!image) return item;
       const { StudyInstanceUID: study, SeriesInstanceUID: series, SOPInstanceUID: instance, InstanceNumber } = image;
-      return { ...item, study, series, instance, number: Number(InstanceNumber) || undefined };
+      const over = object.kind === "SEG" ? object.series : undefined;
+      return { ...item, study, series, instance, over, number: Number(InstanceNumber) || undefined };
     }),
   };
 }

@@ -33,6 +33,14 @@ export async function showImage({ services, commandsManager }, page, { study, in
   return untilShown(page, () => jump(services, page.cornerstone, viewportId, instance), isWanted);
 }
 
+// Lays a segmentation over the picture in the active viewport; the viewer itself knows whether it fits, and whether it lies there.
+export function drawOver({ services, commandsManager }, series) {
+  const layer = services.displaySetService.getActiveDisplaySets().find(({ SeriesInstanceUID }) => SeriesInstanceUID === series);
+  const viewportId = services.viewportGridService.getActiveViewportId();
+  if (!layer || shows(services, viewportId, layer)) return;
+  commandsManager.run("addDisplaySetAsLayer", { viewportId, displaySetInstanceUID: layer.displaySetInstanceUID });
+}
+
 function viewportFor({ viewportGridService, displaySetService }, displaySet) {
   const { viewports, activeViewportId } = viewportGridService.getState();
   const shownIn = (wanted) =>

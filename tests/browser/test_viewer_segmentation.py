@@ -15,7 +15,8 @@ pytest_plugins = ["tests.browser.demo_fixtures"]
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 
-def test_the_segmentation_of_the_demo_is_drawn_over_the_nodule(demo: Demo, browser: Browser) -> None:
+@pytest.mark.parametrize("way", ["panel", "series list"])
+def test_the_segmentation_of_the_demo_is_drawn_over_the_nodule(demo: Demo, browser: Browser, way: str) -> None:
     mark = nodule_mark(alma.CURRENT)
     place = (mark.column / MATRIX, mark.row / MATRIX)
     with clinician(browser, demo) as (context, wire):
@@ -26,9 +27,12 @@ def test_the_segmentation_of_the_demo_is_drawn_over_the_nodule(demo: Demo, brows
         measured = page.locator("#key-objects a[data-jump]").first
         measured.click()
         bare = wait_for_picture(frame, until=lambda one: one.sop_instance_uid == mark.sop_instance_uid and not one.is_empty)
-        frame.locator("[data-cy='study-browser-thumbnail-no-image']", has_text="SEG").dblclick()
-        wait_for_picture(frame, until=lambda one: one.warmth_at(*place) > 40)
-        measured.click()
+        if way == "panel":
+            page.locator("#key-objects > ul > li", has_text="segmentation").locator("a[data-jump]").first.click()
+        else:
+            frame.locator("[data-cy='study-browser-thumbnail-no-image']", has_text="SEG").dblclick()
+            wait_for_picture(frame, until=lambda one: one.warmth_at(*place) > 40)
+            measured.click()
         drawn = wait_for_picture(
             frame, until=lambda one: one.sop_instance_uid == mark.sop_instance_uid and one.warmth_at(*place) > 40
         )

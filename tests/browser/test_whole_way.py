@@ -115,8 +115,10 @@ def test_from_the_card_to_the_slice_of_key_images_and_segmentation(demo: Demo, b
         picture = wait_for_picture(
             frame, until=lambda one: one.sop_instance_uid == mark.sop_instance_uid and shows_a_chest(one)
         )
-
         assert_nodule_at_its_place(picture, mark)
+        if label == "Open the segmentation":
+            wait_for_picture(frame, until=lambda one: one.warmth_at(mark.column / MATRIX, mark.row / MATRIX) > 40)
+
         wire.assert_the_token_was_kept_safe([page])
 
 
