@@ -24,6 +24,7 @@ class ViewerPage {
     document.addEventListener("click", (event) => this.#click(event));
     document.addEventListener("submit", (event) => void this.#openWindow(event));
     this.#panel.start();
+    this.#offerWindow();
     this.#seek();
     setInterval(() => void this.#look(), POLL_MS);
   }
@@ -43,6 +44,12 @@ class ViewerPage {
     document.title = page.title;
     this.#sayEnding();
     this.#panel.start();
+    this.#offerWindow();
+  }
+
+  // The form works with this script only: sent without its ticket it would be refused.
+  #offerWindow() {
+    for (const button of document.querySelectorAll("#new-window button")) button.disabled = false;
   }
 
   get #frame() {
