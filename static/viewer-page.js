@@ -35,6 +35,7 @@ class ViewerPage {
 
   // Takes the header, the study line and the report panel out of another viewer page's document. The images stay.
   #adopt(page) {
+    sayNoWindow(null);
     for (const wanted of ["header.banner", ".study-line", "#panel"]) {
       document.querySelector(wanted).replaceWith(document.importNode(page.querySelector(wanted), true));
     }
