@@ -146,7 +146,9 @@ def _delivery_remedy(answer: Answer) -> str:
     if answer.failure is not None:
         return answer.remedy or "Check the address, the firewall between here and there, and the certificate's chain."
     if answer.status is not None and 300 <= answer.status < 400:
-        return f"Redirects are not followed. Use the address it leads to as FHIR base: {answer.headers.get('Location', '?')}."
+        if answer.onward is None:
+            return "Redirects are not followed. Ask the EHR's operator for the address of its FHIR base."
+        return f"Redirects are not followed. Use the address it leads to as FHIR base: {answer.headers['Location']}."
     if answer.status in (401, 403):
         return "The EHR must serve it without sign-in."
     return "Check that the issuer is the FHIR base, byte for byte; the EHR must serve its SMART configuration below it."

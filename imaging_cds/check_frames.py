@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
@@ -24,6 +24,7 @@ from smart_app.launch import LaunchKind, LaunchRequest, scopes_for
 
 AREA = Area("This installation's settings")
 MOST_REDIRECTS = 4
+DEFAULT_PORTS = {"http": 80, "https": 443}
 REMEDY = (
     "Set sign_in_refuses_frames = true of this EHR: a launch inside a frame is then offered a new window before it is used up."
 )
@@ -33,14 +34,16 @@ def check_frames(context: CheckContext, metadata: SmartMetadata) -> Iterator[Fin
     """What the sign-in page says of frames, against ``sign_in_refuses_frames``."""
     answer = _sign_in_page(context, metadata)
     is_set, parents = context.ehr.sign_in_refuses_frames, context.ehr.frame_ancestors or (context.app_origin,)
-    refusal = next(filter(None, (framing_refusal(answer.headers, answer.url, parent) for parent in parents)), None)
+    is_seen = _is_page(answer)
+    refusals = (framing_refusal(answer.headers, answer.url, parent) for parent in parents if is_seen)
+    refusal = next(filter(None, refusals), None)
     if refusal is not None and is_set:
         yield AREA.ok(f"The sign-in page forbids frames ({refusal}), and sign_in_refuses_frames is set.")
     elif refusal is not None and not context.ehr.frame_ancestors:
         yield AREA.note(f"The sign-in page forbids frames ({refusal}).", f"If the EHR embeds applications: {REMEDY}")
     elif refusal is not None:
         yield AREA.warning(f"The sign-in page forbids frames of {', '.join(parents)} ({refusal}).", REMEDY)
-    elif answer.status != 200 and not says_of_frames(answer.headers):
+    elif not is_seen:
         remedy = (
             ""
             if is_set
@@ -51,6 +54,12 @@ def check_frames(context: CheckContext, metadata: SmartMetadata) -> Iterator[Fin
         yield AREA.note("sign_in_refuses_frames is set, and the sign-in page forbids no frame of the EHR.")
     else:
         yield AREA.ok(f"The sign-in page may stand in a frame of {', '.join(parents)}.")
+
+
+def _is_page(answer: Answer) -> bool:
+    """Whether it tells of frames: what a redirect says of them binds nobody, since browsers show the page behind it."""
+    is_redirect = answer.status is not None and 300 <= answer.status < 400
+    return answer.status == 200 or (says_of_frames(answer.headers) and not is_redirect)
 
 
 def says_of_frames(headers: Mapping[str, str]) -> bool:
@@ -92,8 +101,9 @@ def _allows(source: str, own: str, parent: str) -> bool:
         return _is_scheme(source[:-1], asked.scheme)
     scheme, _, rest = source.rpartition("://")
     host, _, port = rest.partition("/")[0].partition(":")
-    is_host = (asked.hostname or "").endswith(host[1:]) if host.startswith("*.") else host == asked.hostname
-    is_port = port == "*" or port == str(asked.port or "")
+    default = DEFAULT_PORTS[asked.scheme]
+    is_host = host in ("*", asked.hostname) or (host.startswith("*.") and (asked.hostname or "").endswith(host[1:]))
+    is_port = port == "*" or (port or str(default)) == str(asked.port or default)
     return is_host and is_port and _is_scheme(scheme or urlsplit(own).scheme, asked.scheme)
 
 
@@ -118,26 +128,14 @@ def _sign_in_page(context: CheckContext, metadata: SmartMetadata) -> Answer:
     }
     answer = context.prober.page(endpoint, tuple(asked.items()))
     for _ in range(MOST_REDIRECTS):
-        onward = _next_page(answer)
+        onward = answer.onward
         if onward is None or not (context.is_of_ehr(onward) or origin_of(onward) == origin_of(endpoint)):
             break
         answer = context.prober.page(onward)
     return answer
 
 
-def _next_page(answer: Answer) -> str | None:
-    location = answer.headers.get("Location")
-    if answer.status not in (301, 302, 303, 307, 308) or not location:
-        return None
-    try:
-        onward = urljoin(answer.url, location)
-        origin_of(onward)
-    except ValueError:
-        return None
-    return onward
-
-
 def _seen(answer: Answer) -> str:
     """What was seen in its place; of an onward address only where it leads, for its query may hold a code."""
-    onward = _next_page(answer)
+    onward = answer.onward
     return answer.said if onward is None else f"{answer.said}, which leads on to {origin_of(onward)}"

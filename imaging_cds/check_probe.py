@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 from requests.structures import CaseInsensitiveDict
@@ -63,7 +64,22 @@ class Answer:
     @property
     def said(self) -> str:
         """The outcome in a few words."""
-        return self.failure or f"HTTP {self.status}"
+        astray = ", which leads on to an address that cannot be read" if self.is_redirect and self.onward is None else ""
+        return self.failure or f"HTTP {self.status}{astray}"
+
+    @property
+    def is_redirect(self) -> bool:
+        """Whether it names another address in place of an answer."""
+        return self.status in (301, 302, 303, 307, 308) and bool(self.headers.get("Location"))
+
+    @property
+    def onward(self) -> str | None:
+        """Where a redirect leads, absolute; None where there is none, or it names no http(s) address."""
+        try:
+            onward = urljoin(self.url, self.headers["Location"]) if self.is_redirect else None
+            return onward if onward and origin_of(onward) else None
+        except ValueError:
+            return None
 
 
 class Prober:
@@ -116,9 +132,6 @@ class Prober:
             return Answer(url=url, failure="its address holds a user's name, so it is not asked")
         except UpstreamError as error:
             return self._unreached(url, error)
-        except ValueError:
-            # requests takes a Location apart even where redirects are not followed.
-            return Answer(url=url, failure="it leads on to an address that cannot be read")
 
     def _unreached(self, url: str, error: UpstreamError) -> Answer:
         cause = str(error.context.get("cause", ""))

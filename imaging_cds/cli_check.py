@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ from imaging_cds.cli_serve import DEMO_CONFIG, add_config_argument
 from imaging_cds.settings import CONFIG_VARIABLE, ApplicationSettings, load
 
 AREA = Area("Issuer")
+VISIBLE_ASCII = re.compile(r"[!-~]+")
+"""What an access token is made of (RFC 6749 §A.12, less its space); no other character can stand in a request's header."""
 UNCONFIGURED_APP = "http://localhost:8000"
 
 
@@ -131,7 +134,7 @@ def _token(path: Path | None) -> str | None:
         token = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigurationError([f"--token-file: {path} cannot be read."]) from exc
-    if not token or len(token.split()) != 1:
+    if not VISIBLE_ASCII.fullmatch(token):
         raise ConfigurationError([f"--token-file: {path} must hold one access token and nothing else."])
     return token
 

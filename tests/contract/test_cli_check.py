@@ -337,6 +337,17 @@ def test_the_command_speaks_json(ehr: CheckedEhr, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize("held", ["", "two tokens", "a\nb", "tök€n", "token\u00e9", "a\x00b", "a\x7fb"])
+def test_a_file_that_holds_no_access_token_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str], held: str) -> None:
+    """RFC 6750 §2.1: a bearer token is of visible ASCII characters; anything else cannot stand in its header."""
+    (tmp_path / "token").write_text(held, encoding="utf-8")
+    code, _, error = run(capsys, "--issuer", "https://ehr.example/fhir", "--token-file", str(tmp_path / "token"))
+
+    assert code == 2
+    assert "must hold one access token and nothing else" in error
+
+
+@pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

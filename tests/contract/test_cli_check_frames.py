@@ -119,6 +119,22 @@ def test_what_leads_elsewhere_is_not_followed_and_not_printed(ehr: CheckedEhr, l
     assert "secret-code" not in found.what
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [{"X_Frame_Options": "DENY"}, {"Content_Security_Policy": f"frame-ancestors {CHART}"}],
+)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_what_a_redirect_elsewhere_says_of_frames_is_not_the_sign_ins_word(
+    ehr: CheckedEhr, status: int, headers: dict[str, str]
+) -> None:
+    """A browser frames the page behind it; another identity provider's page was not looked at."""
+    answers(ehr, status, Location="https://idp.example/login", **headers)
+    found = verdict(ehr)
+
+    assert (found.verdict, "could not be seen" in found.what, "https://idp.example" in found.what) == (NOTE, True, True)
+    assert "inside the EHR's frame" in found.remedy
+
+
 def test_the_sign_in_is_asked_without_anything_secret(ehr: CheckedEhr) -> None:
     ehr.report()
     (asked,) = ehr.sign_ins
@@ -157,6 +173,13 @@ def test_the_sign_in_is_asked_without_anything_secret(ehr: CheckedEhr) -> None:
         ({CSP: "frame-ancestors https://*.example"}, False),
         ({CSP: "frame-ancestors https://*.chart.example"}, True),
         ({CSP: "frame-ancestors https://chart.example:8443"}, True),
+        ({CSP: "frame-ancestors https://chart.example:443"}, False),
+        ({CSP: "frame-ancestors chart.example:443"}, False),
+        ({CSP: "frame-ancestors https://*"}, False),
+        ({CSP: "frame-ancestors https://*:443"}, False),
+        ({CSP: "frame-ancestors http://*"}, False),
+        ({CSP: "frame-ancestors *:*"}, False),
+        ({CSP: "frame-ancestors https://*:8443"}, True),
         ({CSP: "frame-ancestors https://chart.example:*"}, False),
         ({CSP: f"frame-ancestors {CHART}, frame-ancestors 'self'"}, True),
         ({CSP: f"frame-ancestors {CHART}; frame-ancestors 'none'"}, False),
@@ -175,3 +198,10 @@ def test_a_port_that_is_named_must_be_the_charts() -> None:
     headers = {CSP: "frame-ancestors https://chart.example:8443"}
 
     assert framing_refusal(headers, SIGN_IN, "https://chart.example:8443") is None
+
+
+@pytest.mark.parametrize("source", [CHART, f"{CHART}:443", "https://*"])
+def test_a_source_without_its_charts_port_stands_for_the_schemes_own(source: str) -> None:
+    headers = {CSP: f"frame-ancestors {source}"}
+
+    assert framing_refusal(headers, SIGN_IN, "https://chart.example:8443") is not None
