@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import imaging_server.views
 import smart_app.views
 from cds_service.runtime import CdsServices, clock_in
 from fhir_imaging import web
+from fhir_imaging.clients.smart_metadata import SmartMetadata
+from fhir_imaging.settings import EhrSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.web import ErrorSurface
 from imaging_cds import health
@@ -20,7 +23,10 @@ from imaging_cds.settings import ApplicationSettings, Component
 from imaging_cds.site_rules import site_policy
 from imaging_cds.static_files import StaticFiles
 from imaging_findings.site_policy import SitePolicy
+from imaging_server.backend_client import SignAssertion
 from imaging_server.services import build_services
+from smart_app.client_auth import assertion_algorithm
+from smart_app.client_keys import ClientKeys
 from smart_app.patient_match import IdentifierSystem
 from smart_app.services import SmartAppServices
 
@@ -79,9 +85,23 @@ def _register(app: Flask, component: Component, parts: _Parts) -> list[ErrorSurf
         smart = replace(smart, identifier_systems=systems)
         app.register_blueprint(smart_app.views.create_blueprint(smart))
         return []  # people: HTML pages, the default
-    imaging = build_services(settings.imaging_server, settings.ehr, settings.pacs, store=store)
+    imaging = build_services(
+        settings.imaging_server, settings.ehr, settings.pacs, store=store, sign_assertion=_signer(settings)
+    )
     app.register_blueprint(imaging_server.views.create_blueprint(imaging))
     return [imaging_server.views.error_surface(imaging)]
+
+
+def _signer(settings: ApplicationSettings) -> SignAssertion:
+    """Signs for the imaging server's own client at an EHR, with the keys that the SMART app publishes."""
+    keys = ClientKeys.of(settings.state.state_dir)
+    usual = settings.smart_app.assertion_algorithm
+
+    def sign(ehr: EhrSettings, metadata: SmartMetadata, token_url: str) -> str:
+        algorithm = assertion_algorithm(ehr, metadata, usual)
+        return keys.assertion(algorithm, client_id=ehr.backend_client_id or "", audience=token_url, now=int(time.time()))
+
+    return sign
 
 
 def _folder(name: str) -> Path:

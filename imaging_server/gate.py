@@ -16,7 +16,7 @@ from fhir_imaging.uids import StudyInstanceUID
 from imaging_server.access import AccessGrant
 from imaging_server.auditing import AUTHORIZATION_UNAVAILABLE, AccessAudit, Attempt
 from imaging_server.identity import PatientIdentity
-from imaging_server.ownership import Caller, FhirOwnership
+from imaging_server.ownership import Caller, Ownership
 from imaging_server.policy import Evidence, Reason, Refused, decide, decide_beforehand, visible_studies
 from imaging_server.queries import SearchQuery
 from imaging_server.search import narrowed
@@ -53,7 +53,7 @@ class OpenedSearch:
 class EvidenceSources:
     """Who is asked about a study: the EHR whose it is, both whether they mean the same person, the archive what is in it."""
 
-    ownership: FhirOwnership
+    ownership: Ownership
     identity: PatientIdentity
     contents: StudyContents
 
@@ -84,7 +84,7 @@ class Gate:
         study = attempt.resource.study
         if study is None:
             raise ValueError("a request without a study is a search")
-        owned = self._asked(attempt, caller, lambda: self._ownership.study(caller, study))
+        owned = self._asked(attempt, caller, lambda: self._ownership.study(caller, archive, study))
         # The archive is asked only about studies that are the patient's: its timing tells nothing about others.
         same_person = contains = None
         if owned is not None:
@@ -97,13 +97,15 @@ class Gate:
         self._audit.allowed(attempt, caller.grant)
         return caller
 
-    def open_search(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt, query: SearchQuery) -> OpenedSearch:
+    def open_search(
+        self, ehr: EhrSettings, archive: Archive, authorization: str | None, attempt: Attempt, query: SearchQuery
+    ) -> OpenedSearch:
         """Passes a search for studies, narrowed to what the token opens; raises as ``open_study`` does.
 
         A search that names any study outside is refused whole, as opening that study would be.
         """
         caller = self._caller(ehr, authorization, attempt)
-        owned = self._asked(attempt, caller, lambda: self._ownership.studies(caller))
+        owned = self._asked(attempt, caller, lambda: self._ownership.studies(caller, archive))
         studies = narrowed(query, visible_studies(caller.grant, attempt.resource, owned.studies))
         if studies is None:
             raise self._refusal(attempt, caller.grant, Reason.STUDY_NOT_OF_PATIENT)

@@ -10,12 +10,17 @@ from fhir_imaging.audit import TOKEN_DIGEST_PREFIX, AuditLog
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadataClient
 from fhir_imaging.settings import EhrSettings, PacsSettings, certificate_authorities
+from fhir_imaging.settings import Ownership as Strategy
 from fhir_imaging.store.engine import Store
 from imaging_server.answers import AnswerLimits
 from imaging_server.auditing import AccessAudit
+from imaging_server.backend_client import BackendServices, SignAssertion
+from imaging_server.fhir_ownership import FhirOwnership
 from imaging_server.gate import EvidenceSources, Gate
+from imaging_server.identifier_ownership import IdentifierOwnership
 from imaging_server.identity import PatientIdentity
-from imaging_server.ownership import FhirOwnership
+from imaging_server.ownership import OwnershipByEhr
+from imaging_server.patient_numbers import PatientNumbers
 from imaging_server.payloads import GatewayAddresses
 from imaging_server.settings import ImagingServerSettings, check_settings
 from imaging_server.study_contents import StudyContents
@@ -51,7 +56,14 @@ def outbound_origins(ehrs: Iterable[EhrSettings]) -> frozenset[str]:
     """Every address that tokens of these EHRs may be checked at: for the session's allow-list."""
     urls: set[str] = set()
     for ehr in ehrs:
-        named = (ehr.fhir_base, ehr.imaging_base, ehr.jwks_url, ehr.introspection_url, *ehr.server_origins)
+        named = (
+            ehr.fhir_base,
+            ehr.imaging_base,
+            ehr.jwks_url,
+            ehr.introspection_url,
+            ehr.backend_token_url,
+            *ehr.server_origins,
+        )
         urls |= {url for url in named if url}
     return frozenset(urls)
 
@@ -62,30 +74,37 @@ def build_services(
     archives: tuple[PacsSettings, ...],
     *,
     store: Store,
-    session: OutboundSession | None = None,
+    sign_assertion: SignAssertion | None = None,
     clock: Callable[[], float] = time.time,
 ) -> ImagingServerServices:
     """The services of a configuration; ConfigurationError when it cannot work.
 
-    ``session`` reaches the EHRs' FHIR, key and introspection servers; by default one that may reach these only.
+    ``sign_assertion`` signs for the imaging server's own client at EHRs that registered one (Backend Services).
     """
     check_settings(settings, ehrs, archives)
-    session = session or OutboundSession(
+    session = OutboundSession(
         outbound_origins(ehrs), timeout_s=settings.ehr_timeout_s, authorities=certificate_authorities(ehrs)
     )
+    metadata = SmartMetadataClient(session)
+    backend = BackendServices(session, metadata, sign_assertion) if sign_assertion else None
     keep_s = settings.decision_cache_s
+    numbers = PatientNumbers(settings.patient_identifiers, session, backend, keep_s=keep_s, clock=clock)
+    limit = settings.max_json_bytes
     sources = EvidenceSources(
-        ownership=FhirOwnership(session, keep_s=keep_s, clock=clock),
-        identity=PatientIdentity(
-            settings.patient_identifiers, session, keep_s=keep_s, max_json_bytes=settings.max_json_bytes, clock=clock
+        ownership=OwnershipByEhr(
+            {
+                Strategy.FHIR: FhirOwnership(session, keep_s=keep_s, clock=clock),
+                Strategy.IDENTIFIER: IdentifierOwnership(numbers, keep_s=keep_s, max_json_bytes=limit, clock=clock),
+            }
         ),
-        contents=StudyContents(keep_s=keep_s, max_json_bytes=settings.max_json_bytes),
+        identity=PatientIdentity(numbers, keep_s=keep_s, max_json_bytes=limit, clock=clock),
+        contents=StudyContents(keep_s=keep_s, max_json_bytes=limit),
     )
     gate = Gate(
         tokens=TokenVerifier(
             settings,
             session,
-            SmartMetadataClient(session),
+            metadata,
             digest=lambda token: TOKEN_DIGEST_PREFIX + store.sealer.digest("token", token),
             clock=clock,
         ),

@@ -21,7 +21,7 @@ class PatientIdentifierRule:
     issuer_of_patient_id: str | None = None
     """What IssuerOfPatientID (0010,0021) must say where the archive says anything; None = it is not looked at."""
     is_only_issuer: bool = False
-    """The archives hold numbers of this issuer only: the viewer page then takes images that name no issuer as its."""
+    """The archives hold numbers of this issuer only: images that name no issuer then count as its."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +94,10 @@ def _own_problems(settings: ImagingServerSettings) -> list[str]:
 
 def _ehr_problems(settings: ImagingServerSettings, ehrs: tuple[EhrSettings, ...]) -> list[str]:
     problems = [
-        f"EHR {ehr.name}: ownership = 'identifier' is not offered by this version of the imaging server; use 'fhir'."
+        f"EHR {ehr.name}: ownership = 'identifier' needs imaging_server.patient_identifiers.{ehr.name} with "
+        "issuer_of_patient_id, or is_only_issuer where the archives hold numbers of one issuer only."
         for ehr in ehrs
-        if ehr.ownership is not Ownership.FHIR
+        if ehr.ownership is Ownership.IDENTIFIER and not _can_prove(settings.patient_identifiers.get(ehr.name))
     ]
     names = {ehr.name for ehr in ehrs}
     for setting, named in (
@@ -105,6 +106,10 @@ def _ehr_problems(settings: ImagingServerSettings, ehrs: tuple[EhrSettings, ...]
     ):
         problems += [f"{setting} names the EHR {name}, which is not configured." for name in sorted(set(named) - names)]
     return problems
+
+
+def _can_prove(rule: PatientIdentifierRule | None) -> bool:
+    return rule is not None and (rule.issuer_of_patient_id is not None or rule.is_only_issuer)
 
 
 def _archive_problems(settings: ImagingServerSettings, archives: tuple[PacsSettings, ...]) -> list[str]:

@@ -135,7 +135,7 @@ class GatewayViews:
         resource = DicomResource(kind=Kind.SEARCH, level=Level.STUDY)
         upstream_accept(resource, query.accept or request.headers.get("Accept"))
         attempt = self._attempt(ehr, resource)
-        opened = self._services.gate.open_search(ehr, request.headers.get("Authorization"), attempt, query)
+        opened = self._services.gate.open_search(ehr, archive, request.headers.get("Authorization"), attempt, query)
         found = find_studies(archive, query, opened.studies, limit=self._services.limits.json_body)
         matches = matches_for_caller(
             self._services.gate.of_person(opened, without_conflicts(found.datasets)),
