@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from fhir_imaging.errors import NotAuthenticated, NotFound, NotPermitted, UpstreamError
 from fhir_imaging.settings import EhrSettings
@@ -17,7 +18,16 @@ from imaging_server.access import AccessGrant
 from imaging_server.auditing import AUTHORIZATION_UNAVAILABLE, AccessAudit, Attempt
 from imaging_server.identity import PatientIdentity
 from imaging_server.ownership import Caller, Ownership
-from imaging_server.policy import Evidence, Reason, Refused, decide, decide_beforehand, visible_studies
+from imaging_server.policy import (
+    Evidence,
+    Reason,
+    Refused,
+    Verdict,
+    decide,
+    decide_beforehand,
+    decide_endpoint,
+    visible_studies,
+)
 from imaging_server.queries import SearchQuery
 from imaging_server.search import narrowed
 from imaging_server.study_contents import StudyContents
@@ -25,6 +35,13 @@ from imaging_server.tokens import TokenVerifier, read_bearer, unavailable
 from imaging_server.upstream import Archive
 
 T = TypeVar("T")
+
+
+class DecideGrant(Protocol):
+    """What the token alone decides."""
+
+    def __call__(self, grant: AccessGrant, *, now: int) -> Verdict: ...
+
 
 _WORDS = {
     Reason.NO_PATIENT: "The token has no patient in context, so it opens no images.",
@@ -34,6 +51,8 @@ _WORDS = {
     Reason.REFUSED_BY_EHR: "The EHR does not show this patient's studies to this token.",
     Reason.NOT_IN_STUDY: "The study does not hold what was asked for.",
     Reason.IDENTITY_CONFLICT: "The archive and the EHR do not agree whose study this is.",
+    Reason.OTHER_PATIENT: "The token is for another patient than the one that is asked for.",
+    Reason.OTHER_TOKENS_PAGE: "This link to a further page was made for another token.",
 }
 
 
@@ -47,6 +66,26 @@ class OpenedSearch:
     caller: Caller
     studies: tuple[StudyInstanceUID, ...]
     complete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedPatient:
+    """A patient's list that was let through: by archive, the studies that this caller may have from it.
+
+    ``complete`` is False when there were more than were read.
+    """
+
+    caller: Caller
+    studies: Mapping[str, frozenset[StudyInstanceUID]]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedDescription:
+    """One study that may be described, out of ``archives``."""
+
+    caller: Caller
+    archives: tuple[Archive, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,14 +151,76 @@ class Gate:
         self._audit.allowed(attempt, caller.grant)
         return OpenedSearch(caller=caller, studies=studies, complete=owned.complete)
 
-    def of_person(self, opened: OpenedSearch, matches: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """The matches whose PatientID is the caller's patient's, where the site compares them."""
+    def identify(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt, patients: Sequence[str]) -> Caller:
+        """Who searches, for nobody but the token's patient: any other among ``patients`` is refused (F6, M6)."""
+        caller = self._caller(ehr, authorization, attempt)
+        if any(one != caller.patient_id for one in patients):
+            raise self._refusal(attempt, caller.grant, Reason.OTHER_PATIENT)
+        return caller
+
+    def open_patient(self, caller: Caller, archives: Sequence[Archive], attempt: Attempt) -> OpenedPatient:
+        """Passes a search for all studies of an identified caller's patient; raises as ``open_study`` does."""
+        owned = {
+            archive.name: self._asked(attempt, caller, partial(self._ownership.studies, caller, archive))
+            for archive in archives
+        }
+        visible = {
+            name: frozenset(one.study for one in visible_studies(caller.grant, attempt.resource, found.studies))
+            for name, found in owned.items()
+        }
+        self._audit.allowed(attempt, caller.grant)
+        return OpenedPatient(caller=caller, studies=visible, complete=all(one.complete for one in owned.values()))
+
+    def open_description(
+        self, ehr: EhrSettings, archives: Sequence[Archive], authorization: str | None, attempt: Attempt
+    ) -> OpenedDescription:
+        """Passes the description of one study out of those archives whose study it is too; raises as ``open_study`` does.
+
+        One archive that holds it under another person is enough to refuse it whole.
+        """
+        caller = self._caller(ehr, authorization, attempt)
+        study = attempt.resource.study
+        if study is None:
+            raise ValueError("a request without a study is a search")
+        owned = [self._asked(attempt, caller, partial(self._ownership.study, caller, one, study)) for one in archives]
+        same: list[bool | None] = [None] * len(archives)
+        if any(owned):
+            same = [self._asked(attempt, caller, partial(self._identity.is_same, caller, one, study)) for one in archives]
+        if False in same:
+            raise self._refusal(attempt, caller.grant, Reason.IDENTITY_CONFLICT)
+        verdicts = [
+            decide(caller.grant, attempt.resource, Evidence(owned=one, contains=True), now=self._now()) for one in owned
+        ]
+        opened = tuple(archive for archive, verdict in zip(archives, verdicts, strict=True) if verdict)
+        if not opened:
+            reasons = {verdict.reason for verdict in verdicts if isinstance(verdict, Refused)}
+            scope = Reason.INSUFFICIENT_SCOPE in reasons
+            raise self._refusal(attempt, caller.grant, Reason.INSUFFICIENT_SCOPE if scope else Reason.STUDY_NOT_OF_PATIENT)
+        self._audit.allowed(attempt, caller.grant)
+        return OpenedDescription(caller=caller, archives=opened)
+
+    def open_endpoint(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt) -> Caller:
+        """Passes the reading of an Endpoint, which tells nothing of any patient, so that only refusals are recorded."""
+        return self._caller(ehr, authorization, attempt, decide_endpoint)
+
+    def refuse_page(self, caller: Caller, attempt: Attempt) -> NotPermitted | NotAuthenticated:
+        """The refusal of a link to a further page that was made for another token, recorded."""
+        return self._refusal(attempt, caller.grant, Reason.OTHER_TOKENS_PAGE)
+
+    def fitting(self, caller: Caller, datasets: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The data sets whose PatientID is the caller's patient's, where the site compares them."""
         try:
-            return self._identity.fitting(opened.caller, matches)
+            return self._identity.fitting(caller, datasets)
         except UpstreamError as outage:
             raise unavailable(outage) from outage
 
-    def _caller(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt) -> Caller:
+    def of_person(self, opened: OpenedSearch, matches: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The matches of an opened search, as ``fitting``."""
+        return self.fitting(opened.caller, matches)
+
+    def _caller(
+        self, ehr: EhrSettings, authorization: str | None, attempt: Attempt, decide_grant: DecideGrant | None = None
+    ) -> Caller:
         try:
             token = read_bearer(authorization)
             grant = self._tokens.verify(ehr, token)
@@ -129,7 +230,8 @@ class Gate:
         except UpstreamError as outage:
             self._audit.denied(attempt, None, AUTHORIZATION_UNAVAILABLE)
             raise unavailable(outage) from outage
-        verdict = decide_beforehand(grant, attempt.resource, now=self._now())
+        judge = decide_grant or partial(decide_beforehand, resource=attempt.resource)
+        verdict = judge(grant, now=self._now())
         if isinstance(verdict, Refused):
             raise self._refusal(attempt, grant, verdict.reason)
         if grant.patient_id is None:

@@ -30,6 +30,8 @@ class Reason(StrEnum):
     REFUSED_BY_EHR = "refused-by-ehr"
     NOT_IN_STUDY = "not-in-study"
     IDENTITY_CONFLICT = "identity-conflict"
+    OTHER_PATIENT = "other-patient"
+    OTHER_TOKENS_PAGE = "other-tokens-page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,16 @@ def decide(grant: AccessGrant, resource: DicomResource, evidence: Evidence, *, n
     if not evidence.contains:
         return Refused(Reason.NOT_IN_STUDY)
     return Granted()
+
+
+def decide_endpoint(grant: AccessGrant, *, now: int) -> Verdict:
+    """Whether a token may read where a study's images are: an address, and nothing of any patient."""
+    if now >= grant.expires_at:
+        return Refused(Reason.TOKEN_ENDED)
+    if grant.patient_id is None:
+        return Refused(Reason.NO_PATIENT)
+    readable = (grant.scopes.granting(kind, "r", contexts=_CONTEXTS) for kind in ("Endpoint", "ImagingStudy"))
+    return Granted() if any(readable) else Refused(Reason.INSUFFICIENT_SCOPE)
 
 
 def visible_studies(grant: AccessGrant, resource: DicomResource, owned: Iterable[StudyFacts]) -> tuple[StudyFacts, ...]:

@@ -51,3 +51,18 @@ audit_event = Table(
     Index("ix_audit_event_patient_digest", "patient_digest"),
 )
 """Who opened what. The event itself is sealed; the keyed digests let it be found by patient, user or study."""
+
+study_state = Table(
+    "study_state",
+    metadata,
+    Column("ehr", String(64), primary_key=True),
+    Column("pacs", String(64), primary_key=True),
+    Column("study_digest", String(64), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("seen_at_ms", BigInteger, nullable=False),
+)
+"""When this server first saw a study's present state in an archive: ``meta.lastUpdated`` of the imaging FHIR endpoint.
+
+Milliseconds, unlike all other times: an app that asks for what is newer than its last answer must not lose what came in the
+same second. Study and state are keyed digests.
+"""
