@@ -55,7 +55,7 @@ MAX_NUMBER = 2**31 - 1
 _CODE = re.compile(r"[A-Z0-9][A-Z0-9 _]{0,15}", re.ASCII)
 _DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})", re.ASCII)
 _TIME = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9])(?:([0-5][0-9])(\.[0-9]{1,6})?)?", re.ASCII)
-_OFFSET = re.compile(r"([+-])(0[0-9]|1[0-4])([0-5][0-9])", re.ASCII)
+_OFFSET = re.compile(r"([+-])(?:(0[0-9]|1[0-3])([0-5][0-9])|(14)(00))", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +191,8 @@ def started_of(dataset: Mapping[str, Any], date_tag: str, time_tag: str) -> str 
     if day is None or time is None or zone is None or zone[0] == "-0000":
         return day
     fraction = (time[4] or "").rstrip("0").rstrip(".")
-    return f"{day}T{time[1]}:{time[2]}:{time[3] or '00'}{fraction}{zone[1]}{zone[2]}:{zone[3]}"
+    offset = f"{zone[1]}{zone[2] or zone[4]}:{zone[3] or zone[5]}"
+    return f"{day}T{time[1]}:{time[2]}:{time[3] or '00'}{fraction}{offset}"
 
 
 def _day(stated: str | None) -> str | None:

@@ -10,6 +10,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import cds_service.views
+import imaging_server.fhir_views
 import imaging_server.views
 import smart_app.views
 from cds_service.runtime import CdsServices, clock_in
@@ -89,7 +90,7 @@ def _register(app: Flask, component: Component, parts: _Parts) -> list[ErrorSurf
         settings.imaging_server, settings.ehr, settings.pacs, store=store, sign_assertion=_signer(settings)
     )
     app.register_blueprint(imaging_server.views.create_blueprint(imaging))
-    return [imaging_server.views.error_surface(imaging)]
+    return [imaging_server.views.error_surface(imaging), *imaging_server.fhir_views.error_surfaces(imaging)]
 
 
 def _signer(settings: ApplicationSettings) -> SignAssertion:

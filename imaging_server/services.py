@@ -16,6 +16,7 @@ from imaging_server.answers import AnswerLimits
 from imaging_server.auditing import AccessAudit
 from imaging_server.backend_client import BackendServices, SignAssertion
 from imaging_server.fhir_ownership import FhirOwnership
+from imaging_server.fhir_services import FhirServices, build_fhir_services
 from imaging_server.gate import EvidenceSources, Gate
 from imaging_server.identifier_ownership import IdentifierOwnership
 from imaging_server.identity import PatientIdentity
@@ -36,6 +37,7 @@ class ImagingServerServices:
     ehrs: Mapping[str, EhrSettings]
     archives: Mapping[str, Archive]
     gate: Gate
+    fhir: FhirServices
 
     @property
     def limits(self) -> AnswerLimits:
@@ -47,7 +49,8 @@ class ImagingServerServices:
         return GatewayAddresses(archive_root=archive.root, gateway_root=self.settings.dicomweb_root(ehr, archive.name))
 
     def close(self) -> None:
-        """Closes the connections to all archives."""
+        """Closes the connections to all archives, and lets the threads go that ask them."""
+        self.fhir.close()
         for archive in self.archives.values():
             archive.close()
 
@@ -118,4 +121,5 @@ def build_services(
         ehrs={ehr.name: ehr for ehr in ehrs},
         archives={archive.name: Archive(archive) for archive in archives},
         gate=gate,
+        fhir=build_fhir_services(settings, store, gate, metadata, clock=clock),
     )

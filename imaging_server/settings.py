@@ -57,6 +57,14 @@ class ImagingServerSettings:
         """The DICOMweb address that clients see: ``Endpoint.address`` of the EHR's studies."""
         return f"{self.base_of(ehr)}/dicom-web/{pacs}"
 
+    def fhir_base_of(self, ehr: str) -> str:
+        """The imaging FHIR endpoint for one EHR: ``url`` of its associated endpoint."""
+        return f"{self.base_of(ehr)}/fhir"
+
+    def own_audiences(self, ehr: str) -> tuple[str, ...]:
+        """What a token may name as its audience to mean this imaging server."""
+        return (self.base_of(ehr), self.fhir_base_of(ehr))
+
     def may_reach(self, ehr: str, pacs: str) -> bool:
         """Whether this EHR's tokens may be used at this archive at all."""
         allowed = self.pacs_by_ehr.get(ehr)
@@ -99,6 +107,11 @@ def _ehr_problems(settings: ImagingServerSettings, ehrs: tuple[EhrSettings, ...]
         for ehr in ehrs
         if ehr.ownership is Ownership.IDENTIFIER and not _can_prove(settings.patient_identifiers.get(ehr.name))
     ]
+    problems += [
+        f"EHR {ehr.name}: ownership = 'fhir' asks this imaging server itself (imaging_base); use 'identifier'."
+        for ehr in ehrs
+        if ehr.ownership is Ownership.FHIR and _is_below(ehr.imaging_base or ehr.fhir_base, settings.public_base_url)
+    ]
     names = {ehr.name for ehr in ehrs}
     for setting, named in (
         ("pacs_by_ehr", settings.pacs_by_ehr.keys()),
@@ -110,6 +123,10 @@ def _ehr_problems(settings: ImagingServerSettings, ehrs: tuple[EhrSettings, ...]
 
 def _can_prove(rule: PatientIdentifierRule | None) -> bool:
     return rule is not None and (rule.issuer_of_patient_id is not None or rule.is_only_issuer)
+
+
+def _is_below(url: str, base: str) -> bool:
+    return f"{url.rstrip('/')}/".startswith(f"{base.rstrip('/')}/imaging/")
 
 
 def _archive_problems(settings: ImagingServerSettings, archives: tuple[PacsSettings, ...]) -> list[str]:

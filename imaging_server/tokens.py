@@ -127,7 +127,7 @@ class TokenVerifier:
     def _expected(self, ehr: EhrSettings, issuer: str) -> ExpectedToken:
         return ExpectedToken(
             issuers=frozenset({issuer}),
-            audiences=frozenset({ehr.fhir_base, self._settings.base_of(ehr.name), *ehr.accepted_audiences}),
+            audiences=frozenset({ehr.fhir_base, *self._settings.own_audiences(ehr.name), *ehr.accepted_audiences}),
             now=int(self._clock()),
             leeway_s=self._settings.token_leeway_s,
         )

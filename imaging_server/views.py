@@ -15,6 +15,7 @@ from fhir_imaging.settings import EhrSettings
 from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, request_reference
 from imaging_server.answers import head_answer, json_answer, refused_by_archive, streamed
 from imaging_server.auditing import Attempt
+from imaging_server.fhir_views import create_blueprint as create_fhir_blueprint
 from imaging_server.media_types import upstream_accept
 from imaging_server.payloads import matches_for_caller, metadata_for_caller
 from imaging_server.policy import Reason
@@ -43,6 +44,7 @@ def create_blueprint(services: ImagingServerServices) -> Blueprint:
     @blueprint.record
     def _converters(state: BlueprintSetupState) -> None:
         add_converters(state.app.url_map)
+        state.app.register_blueprint(create_fhir_blueprint(services))
 
     for number, route in enumerate(ROUTES):
         blueprint.add_url_rule(

@@ -17,6 +17,7 @@ from fhir_imaging.audit import AuditFilter, AuditLog, AuditRecord
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.web import install
+from imaging_server.fhir_views import error_surfaces
 from imaging_server.services import ImagingServerServices, build_services
 from imaging_server.settings import ImagingServerSettings
 from imaging_server.views import create_blueprint, error_surface
@@ -136,7 +137,7 @@ def a_world(state_dir: Path, *, server: dict[str, Any] | None = None, north: dic
         services = build_services(settings, ehrs, (pacs.settings(),), store=store)
         stack.callback(services.close)
         app = Flask("gateway", static_folder=None)
-        install(app, [error_surface(services)])
+        install(app, [error_surface(services), *error_surfaces(services)])
         app.register_blueprint(create_blueprint(services))
         url = stack.enter_context(serving(app, port))
         world = World(url, north_ehr, south_ehr, pacs, services, store)

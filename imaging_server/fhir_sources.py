@@ -1,0 +1,230 @@
+"""A patient's studies out of all archives that an EHR reaches: what the archives' indexes say, gathered and joined.
+
+Nothing is left out in silence: an archive that cannot be asked makes the whole answer wait (503), and that there is more than
+an archive gives is said. Left out is what is in doubt: a UID under two patients, or twice in one archive.
+
+Spec: SMART Imaging Access F1-F3, F10, F13, W4, group 11; DICOM PS3.18 §10.6.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
+
+from fhir_imaging.archived_study import (
+    INSTANCE_FIELDS,
+    SERIES_FIELDS,
+    STUDY_FIELDS,
+    ArchivedStudy,
+    archived_study,
+    merged,
+    state_of,
+)
+from fhir_imaging.dicom_json import (
+    ISSUER_OF_PATIENT_ID,
+    PATIENT_ID,
+    SERIES_INSTANCE_UID,
+    SOP_INSTANCE_UID,
+    STUDY_INSTANCE_UID,
+    first_text,
+)
+from fhir_imaging.errors import InvalidRequest, UpstreamError
+from fhir_imaging.uids import StudyInstanceUID
+from imaging_server.decision_cache import DecisionCache
+from imaging_server.fhir_contents import with_instances, with_series
+from imaging_server.gate import Gate
+from imaging_server.ownership import Caller
+from imaging_server.resource import DicomResource, Kind, Level
+from imaging_server.search import STUDIES_PER_REQUEST, STUDY_SEARCH
+from imaging_server.study_states import StudyStates
+from imaging_server.upstream import Archive, Matches
+
+_NAMES = (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID, PATIENT_ID, ISSUER_OF_PATIENT_ID)
+
+T = TypeVar("T")
+Jobs = Iterable[Callable[[], T]]
+
+WORKERS = 8
+"""Questions to archives under way at once for one worker process; each archive's own limit on connections holds beside it."""
+MAX_PAGES = 20
+"""Pages that are read of one search in an archive which says that it has more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundStudy:
+    """One study, joined from its copies; ``last_updated_ms`` is UTC, ``states`` by archive tell when to ask anew."""
+
+    study: ArchivedStudy
+    last_updated_ms: int
+    states: Mapping[str, str]
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PatientList:
+    """The studies of one patient; ``complete`` is False when an archive has more than could be read."""
+
+    studies: tuple[FoundStudy, ...]
+    complete: bool = True
+
+
+class StudySource:
+    """Asks the archives. Thread-safe; ``close`` it at the end."""
+
+    def __init__(self, gate: Gate, states: StudyStates, *, keep_s: float, max_json_bytes: int) -> None:
+        self._gate = gate
+        self._states = states
+        self._keep_s = keep_s
+        self._max_json_bytes = max_json_bytes
+        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="imaging-fhir")
+        # What the archive says of a state is the same for every caller; who may see it was decided before (F13).
+        self._below: DecisionCache[Matches] = DecisionCache(max_entries=2000)
+
+    def close(self) -> None:
+        """Lets the threads go."""
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+    def studies(
+        self, caller: Caller, archives: Sequence[Archive], visible: Mapping[str, frozenset[StudyInstanceUID]]
+    ) -> PatientList:
+        """The studies that ``visible`` allows by archive, without their series. UpstreamError (503) when one is not ready."""
+        wanted = sorted(frozenset().union(*visible.values()))
+        chunks = [wanted[start : start + STUDIES_PER_REQUEST] for start in range(0, len(wanted), STUDIES_PER_REQUEST)]
+        asked = [(archive, chunk) for archive in archives for chunk in chunks]
+        answers = self._together(partial(self._index, *one) for one in asked)
+        by_archive: dict[str, list[Mapping[str, Any]]] = {archive.name: [] for archive in archives}
+        for (archive, chunk), found in zip(asked, answers, strict=True):
+            by_archive[archive.name] += [one for one in found.datasets if first_text(one, STUDY_INSTANCE_UID) in chunk]
+        doubtful = self._doubtful(caller, by_archive)
+        copies = {
+            name: {uid: one for one in datasets if (uid := _uid(one)) in visible[name] and uid not in doubtful}
+            for name, datasets in by_archive.items()
+        }
+        return PatientList(tuple(self._joined(caller, copies)), all(one.complete for one in answers))
+
+    def with_series(self, found: Sequence[FoundStudy], archives: Sequence[Archive]) -> list[FoundStudy]:
+        """The same studies with their series."""
+        by_name = {archive.name: archive for archive in archives}
+        asked = [(one, by_name[name]) for one in found for name in one.study.archives]
+        answers = self._together(partial(self._series, *one) for one in asked)
+        listed: dict[str, list[tuple[str, Matches]]] = {}
+        for (one, archive), answer in zip(asked, answers, strict=True):
+            listed.setdefault(one.study.uid, []).append((archive.name, answer))
+        return [with_series_of(one, listed[one.study.uid]) for one in found]
+
+    def with_instances(self, found: FoundStudy, archives: Sequence[Archive]) -> FoundStudy:
+        """The same study, whose series are known, with their instances."""
+        held = [archive for archive in archives if archive.name in found.study.archives]
+        answers = self._together(partial(self._instances, found, one) for one in held)
+        datasets = [dataset for answer in answers for dataset in answer.datasets]
+        return replace(found, study=with_instances(found.study, datasets))
+
+    def _index(self, archive: Archive, studies: Sequence[StudyInstanceUID]) -> Matches:
+        query = [("StudyInstanceUID", ",".join(studies)), *_including(STUDY_FIELDS)]
+        return self._all_pages(archive, STUDY_SEARCH, query)
+
+    def _series(self, found: FoundStudy, archive: Archive) -> Matches:
+        resource = DicomResource(kind=Kind.SEARCH, level=Level.SERIES, study=found.study.uid)
+        return self._kept(found, archive, resource, SERIES_FIELDS)
+
+    def _instances(self, found: FoundStudy, archive: Archive) -> Matches:
+        resource = DicomResource(kind=Kind.SEARCH, level=Level.INSTANCE, study=found.study.uid)
+        return self._kept(found, archive, resource, INSTANCE_FIELDS)
+
+    def _kept(self, found: FoundStudy, archive: Archive, resource: DicomResource, fields: Iterable[str]) -> Matches:
+        return self._below.get(
+            (archive.name, resource.path, found.states[archive.name]),
+            lambda: self._all_pages(archive, resource, _including(fields)),
+            seconds=lambda answer: self._keep_s if answer.datasets else 0,
+        )
+
+    def _all_pages(self, archive: Archive, resource: DicomResource, query: Sequence[tuple[str, str]]) -> Matches:
+        """What an archive has, also where it gives it in several answers only."""
+        found = archive.search(resource, query, limit=self._max_json_bytes)
+        datasets, known = list(found.datasets), set(map(_named, found.datasets))
+        for _ in range(MAX_PAGES - 1):
+            if found.complete:
+                break
+            found = archive.search(resource, [*query, ("offset", str(len(datasets)))], limit=self._max_json_bytes)
+            fresh = [one for one in found.datasets if _named(one) not in known]
+            if not fresh:  # the archive does not know the way to its next page
+                break
+            datasets += fresh
+            known |= set(map(_named, fresh))
+        return Matches(tuple(datasets), found.complete)
+
+    def _doubtful(self, caller: Caller, by_archive: Mapping[str, Sequence[Mapping[str, Any]]]) -> set[str]:
+        """Studies that one archive has twice or under somebody else, or two archives under two numbers of one issuer."""
+        doubtful: set[str] = set()
+        persons: dict[tuple[str, str], str] = {}
+        for datasets in by_archive.values():
+            doubtful |= {uid for uid, times in Counter(map(_uid, datasets)).items() if times > 1}
+            fitting = {id(one) for one in self._gate.fitting(caller, datasets)}
+            doubtful |= {_uid(one) for one in datasets if id(one) not in fitting}
+            for one in datasets:
+                issuer, number = first_text(one, ISSUER_OF_PATIENT_ID), first_text(one, PATIENT_ID) or ""
+                if issuer and persons.setdefault((_uid(one), issuer), number) != number:
+                    doubtful.add(_uid(one))
+        return doubtful
+
+    def _joined(
+        self, caller: Caller, copies: Mapping[str, Mapping[StudyInstanceUID, Mapping[str, Any]]]
+    ) -> Iterator[FoundStudy]:
+        states = {name: {uid: state_of(one) for uid, one in by_uid.items()} for name, by_uid in copies.items()}
+        seen = {name: self._states.seen_at(caller.ehr.name, name, of_archive) for name, of_archive in states.items()}
+        for uid in dict.fromkeys(uid for by_uid in copies.values() for uid in by_uid):
+            holders = [name for name, by_uid in copies.items() if uid in by_uid]
+            described = [one for name in holders if (one := archived_study(copies[name][uid], name))]
+            yield FoundStudy(
+                study=merged(described),
+                last_updated_ms=max(seen[name][uid] for name in holders),
+                states={name: states[name][uid] for name in holders},
+            )
+
+    def _together(self, jobs: Jobs[T]) -> list[T]:
+        """All answers, or the first fault as 503: a list that lacks an archive would look whole."""
+        futures = [self._workers.submit(job) for job in jobs]
+        try:
+            return [future.result() for future in futures]
+        except (UpstreamError, InvalidRequest) as fault:
+            for future in futures:
+                future.cancel()
+            raise not_ready(fault) from fault
+
+
+def with_series_of(found: FoundStudy, answers: Sequence[tuple[str, Matches]]) -> FoundStudy:
+    """A study with the series that its archives list."""
+    study = with_series(found.study, [(name, answer.datasets) for name, answer in answers])
+    return replace(found, study=study, complete=all(answer.complete for _, answer in answers))
+
+
+def not_ready(fault: UpstreamError | InvalidRequest) -> UpstreamError:
+    """What callers are told when an archive cannot be asked: wait and ask again, never "there is nothing" (F10)."""
+    words = "Not every archive could be asked just now. Please try again."
+    if not isinstance(fault, UpstreamError):
+        return UpstreamError(words, server="archive", retryable=True, cause=fault.code)
+    return UpstreamError(
+        words,
+        server=fault.server,
+        status=fault.status,
+        retryable=True,
+        retry_after_s=fault.retry_after_s,
+        cause=fault.code,
+    )
+
+
+def _uid(dataset: Mapping[str, Any]) -> StudyInstanceUID:
+    return StudyInstanceUID(first_text(dataset, STUDY_INSTANCE_UID) or "")
+
+
+def _named(dataset: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """What tells one match from another; the same study under two patients is two."""
+    return tuple(first_text(dataset, tag) for tag in _NAMES)
+
+
+def _including(fields: Iterable[str]) -> list[tuple[str, str]]:
+    return [("includefield", tag) for tag in fields]
