@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from fhir_imaging.errors import NotAuthenticated, NotFound, NotPermitted, UpstreamError
+from fhir_imaging.errors import InvalidRequest, NotAuthenticated, NotFound, NotPermitted, UpstreamError
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_server.access import AccessGrant
@@ -250,6 +250,11 @@ class Gate:
         except UpstreamError as outage:
             self._audit.denied(attempt, caller.grant, AUTHORIZATION_UNAVAILABLE)
             raise unavailable(outage) from outage
+        except InvalidRequest as not_understood:
+            # The question was ours, so that the archive does not take it is no fault of the caller's.
+            self._audit.denied(attempt, caller.grant, AUTHORIZATION_UNAVAILABLE)
+            fault = UpstreamError("The archive does not take our question.", server="archive", cause=not_understood.code)
+            raise unavailable(fault) from not_understood
 
     def _refusal(self, attempt: Attempt, grant: AccessGrant, reason: Reason) -> NotPermitted | NotAuthenticated:
         """The error to raise, once the refusal is recorded."""
