@@ -60,7 +60,15 @@ def _system(exam: Examination) -> Outcome:
     return refused([("a search with system scopes", exam.search_own(token=token))])
 
 
+def _mixed(exam: Examination) -> Outcome:
+    token = exam.subject.token(TokenKind.MIXED)
+    if exam.subject.backend_mode:
+        raise NotOffered("The server serves Backend Services (--backend-mode), so the system scope counts by itself.")
+    return refused([("a search by patient", exam.search_own(token=token))])
+
+
 def _wide(exam: Examination) -> Outcome:
+    exam.listed()
     reply = exam.search_own(token=exam.subject.token(TokenKind.WIDE))
     served = reply.is_served and bool(page_of(reply).bundle)
     return ok(reply.said) if served else fault(f"patient/ImagingStudy.cruds is refused: {reply.said}")
@@ -68,6 +76,7 @@ def _wide(exam: Examination) -> Outcome:
 
 def _filtered(exam: Examination) -> Outcome:
     token = exam.subject.token(TokenKind.FILTERED)
+    exam.listed()
     page = page_of(exam.search_own(INCLUDE, token=token))
     if page.reply.status == 403:
         raise NotOffered("A filtered scope grants nothing here, which is safe (P6).")
@@ -76,7 +85,8 @@ def _filtered(exam: Examination) -> Outcome:
     allowed = _modalities_of(token)
     if allowed is None:
         raise NotTried("The token does not show its scope; only a JWT with ?modality= can be compared with the answer.")
-    outside = [one for one in page.studies if not {text(m.get("code")) for m in dicts(one.get("modality"))} & allowed]
+    stated = [{text(one.get("code")) for one in dicts(study.get("modality"))} for study in page.studies]
+    outside = [codes for codes in stated if codes and not codes & allowed]
     words = f"{len(outside)} of {len(page.studies)} studies are of another modality than {', '.join(sorted(allowed))}"
     return judged([words] if outside else [], f"{len(page.studies)} studies, all within the filter.")
 
@@ -106,12 +116,6 @@ _LENT = {
         "scope",
         "A token without an ImagingStudy scope is refused.",
         "Parse the scopes; search needs s, read and retrieval need r.",
-    ),
-    TokenKind.MIXED: (
-        "F9",
-        "mixed",
-        "patient/Observation.rs with system/ImagingStudy.rs does not become patient imaging.",
-        "Keep each scope's own context; never combine the parts of two.",
     ),
 }
 
@@ -161,7 +165,13 @@ ACCESS_REQUIREMENTS = (
         remedy="Refuse system/ scopes unless Backend Services is configured.",
         check=_system,
     ),
-    _lent(TokenKind.MIXED),
+    Requirement(
+        ids="F9",
+        name="mixed",
+        asks="patient/Observation.rs with system/ImagingStudy.rs does not become patient imaging.",
+        remedy="Keep each scope's own context; never combine the parts of two.",
+        check=_mixed,
+    ),
     Requirement(
         ids="M12",
         name="wide",

@@ -36,6 +36,8 @@ def _wado_endpoints(exam: Examination) -> list[Mapping[str, Any]]:
 def _shape(exam: Examination) -> Outcome:
     exam.listed()
     found = [one for one in exam.endpoints if as_dict(one.get("connectionType")).get("code") == WADO_RS]
+    if not exam.endpoints:
+        raise NotTried("The list holds no Endpoint.")
     if not found:
         return fault(f"{len(exam.endpoints)} Endpoints, none of type {WADO_RS}.")
     return judged([problem for one in found for problem in _problems(one)], f"{len(found)} Endpoints of type {WADO_RS}.")

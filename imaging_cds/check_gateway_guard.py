@@ -9,7 +9,7 @@ from fhir_imaging.tolerant import dicts
 from imaging_cds.check_gateway_examination import Examination
 from imaging_cds.check_gateway_places import ANY_DICOM, DICOM_JSON, Images, Kind, asked, kinds_of
 from imaging_cds.check_gateway_probe import Question, Reply
-from imaging_cds.check_gateway_report import NotOffered, Outcome
+from imaging_cds.check_gateway_report import NotOffered, NotTried, Outcome
 from imaging_cds.check_gateway_requirement import Requirement, judged, refused
 from imaging_cds.check_gateway_subject import UNKNOWN_TOKEN, UNKNOWN_UID, TokenKind, altered, unsigned
 
@@ -66,9 +66,10 @@ def _unknown_study(exam: Examination) -> Outcome:
 def _hierarchy(exam: Examination) -> Outcome:
     images = exam.images
     inside = images.instance_path.removeprefix(images.study_path)
+    astray = f"{images.study_path}/series/{UNKNOWN_UID}/instances/{images.instance}"
     wrong = {
         "own instance below a study that is not there": f"/studies/{UNKNOWN_UID}{inside}",
-        "own instance below a series that is not there": images.instance_path.replace(str(images.series), UNKNOWN_UID),
+        "own instance below a series that is not there": astray,
     }
     if exam.subject.other_study is not None:
         wrong["own instance below the other patient's study"] = f"/studies/{exam.subject.other_study}{inside}"
@@ -120,6 +121,8 @@ def _restricted(exam: Examination) -> Outcome:
 
 def _no_images_in_refusals(exam: Examination) -> Outcome:
     refusals = [reply for reply in exam.probe.replies if reply.is_refused]
+    if not refusals:
+        raise NotTried("Nothing was refused in this check.")
     bad = [f"a {reply.said} carries {what}" for reply in refusals if (what := _dicom_in(reply))]
     bad += [
         "a whole study is answered with 206, a part of it"

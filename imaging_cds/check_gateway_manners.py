@@ -100,16 +100,19 @@ def _is_odd(reply: Reply) -> bool:
 
 
 def _strangers(exam: Examination) -> Outcome:
-    problems, told = [], 0
+    problems, told, failed = [], 0, ""
     for origin in STRANGERS:
         for name, reply in _from_page(exam, origin):
-            told += 1
+            told += reply.status is not None
+            failed = reply.failure or failed
             allowed = reply.headers.get("access-control-allow-origin")
             credentials = reply.headers.get("access-control-allow-credentials", "").lower() == "true"
             if allowed == "*" and credentials:
                 problems.append(f"{name}: Access-Control-Allow-Origin * together with credentials")
             elif allowed == origin:
                 problems.append(f"{name}: pages of {origin} are allowed")
+    if not told:
+        raise NotTried(f"No answer: {failed}.")
     return judged(problems, f"{told} answers; no page of a stranger may read with credentials.")
 
 

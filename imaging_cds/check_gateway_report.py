@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -112,7 +113,8 @@ def hidden(words: str, secrets: Iterable[str]) -> str:
     """Words of an outside server as they may be shown: without the secrets, without control characters, not endless."""
     for secret in secrets:
         if len(secret) >= _LEAST_SECRET:
-            words = words.replace(secret, "(token)")
+            # Host names come back in small letters.
+            words = re.sub(re.escape(secret), "(token)", words, flags=re.IGNORECASE)
     shown = "".join(mark if mark.isprintable() else "?" for mark in words)
     return shown if len(shown) <= MAX_SEEN else f"{shown[:MAX_SEEN]} …"
 
