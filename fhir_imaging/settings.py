@@ -174,9 +174,13 @@ class PacsSettings:
     token_scope: str | None = None
     """Scope to ask for at ``token_url``."""
     token_audience: str | None = None
-    """``audience`` or ``resource`` to ask for at ``token_url``, for servers that want one."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """Further headers that the archive wants with each request, such as an API key or a tenant."""
+    """``audience`` to ask for at ``token_url``, for servers that want one; a URI is sent as ``resource`` (RFC 8707) too."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Further headers that the archive wants with each request, such as a tenant or an API key."""
+    studies_per_search: int = 40
+    """Studies that one search may name; 1 for archives that do not match lists of UIDs, such as Azure's."""
+    certificate_authority: Path | None = None
+    """PEM file of the authority that signs the certificates of this archive and its ``token_url``, where no public one does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,7 +120,11 @@ def _addresses(settings: ApplicationSettings) -> list[tuple[str, str]]:
     for client in settings.cds.trusted_clients:
         urls = (*client.fhir_servers, *client.jku_prefixes, *([client.jwks_url] if client.jwks_url else []))
         addresses += [(f"cds.trusted_clients.{client.iss}", url) for url in urls]
-    return addresses + [(f"pacs.{pacs.name}.dicomweb_root", pacs.dicomweb_root) for pacs in settings.pacs]
+    for pacs in settings.pacs:
+        addresses.append((f"pacs.{pacs.name}.dicomweb_root", pacs.dicomweb_root))
+        if pacs.token_url:
+            addresses.append((f"pacs.{pacs.name}.token_url", pacs.token_url))
+    return addresses
 
 
 def _is_path_name(name: str) -> bool:

@@ -39,7 +39,7 @@ from imaging_server.fhir_contents import with_instances, with_series
 from imaging_server.gate import Gate
 from imaging_server.ownership import Caller
 from imaging_server.resource import DicomResource, Kind, Level
-from imaging_server.search import STUDIES_PER_REQUEST, STUDY_SEARCH
+from imaging_server.search import STUDY_SEARCH, chunks_of
 from imaging_server.study_states import StudyStates
 from imaging_server.upstream import Archive, Matches
 
@@ -93,8 +93,7 @@ class StudySource:
     ) -> PatientList:
         """The studies that ``visible`` allows by archive, without their series. UpstreamError (503) when one is not ready."""
         wanted = sorted(frozenset().union(*visible.values()))
-        chunks = [wanted[start : start + STUDIES_PER_REQUEST] for start in range(0, len(wanted), STUDIES_PER_REQUEST)]
-        asked = [(archive, chunk) for archive in archives for chunk in chunks]
+        asked = [(archive, chunk) for archive in archives for chunk in chunks_of(wanted, archive.studies_per_search)]
         answers = self._together(partial(self._index, *one) for one in asked)
         by_archive: dict[str, list[Mapping[str, Any]]] = {archive.name: [] for archive in archives}
         for (archive, chunk), found in zip(asked, answers, strict=True):

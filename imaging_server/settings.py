@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import EhrSettings, Ownership, PacsSettings, origin_of
+from imaging_server.archive_settings import archive_problems
 
 MAX_DECISION_CACHE_S = 60
 
@@ -134,12 +135,7 @@ def _archive_problems(settings: ImagingServerSettings, archives: tuple[PacsSetti
     names = {archive.name for archive in archives}
     used = {name for allowed in settings.pacs_by_ehr.values() for name in allowed}
     problems += [f"pacs_by_ehr names the archive {name}, which is not configured." for name in sorted(used - names)]
-    for archive in archives:
-        parts = urlsplit(archive.dicomweb_root)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
-            problems.append(f"PACS {archive.name}: dicomweb_root must be an http(s) address without user, query or fragment.")
-        if archive.bearer_token and archive.user:
-            problems.append(f"PACS {archive.name}: give either a bearer token or a user, not both.")
+    problems += [problem for archive in archives for problem in archive_problems(archive)]
     return problems
 
 

@@ -9,6 +9,7 @@ Spec: DICOM PS3.18 §8; SMART Imaging Access groups 18 to 20; RFC 9110 §15.
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,14 +17,18 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 from urllib3.response import BaseHTTPResponse
+from urllib3.util.ssl_ import create_urllib3_context
 
-from fhir_imaging.errors import InvalidRequest, TooLarge, UpstreamError, UpstreamTimeout
+from fhir_imaging.errors import ConfigurationError, InvalidRequest, TooLarge, UpstreamError, UpstreamTimeout
+from fhir_imaging.retry_after import seconds_to_wait
 from fhir_imaging.settings import PacsSettings, origin_of
+from imaging_server.archive_credentials import ArchiveCredential, credential_of
 from imaging_server.resource import DicomResource
 
 DICOM_JSON = "application/dicom+json"
 JSON_TYPES = (DICOM_JSON, "application/json")
 PIECE_BYTES = 256 * 1024
+_NOT_READY = frozenset({202, 429, 503})
 _DECODABLE = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 
@@ -109,30 +114,39 @@ class UpstreamAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What a search found; ``complete`` is False when the archive says that it has more (206 or Warning 299)."""
+    """What a search found; ``complete`` is False when the archive says that it has more (206 or Warning 299).
+
+    ``is_literal`` is True when it says that it matched names letter by letter, though fuzzy matching was asked for.
+    """
 
     datasets: tuple[Mapping[str, Any], ...]
     complete: bool = True
+    is_literal: bool = False
 
 
 class Archive:
     """One archive behind the gateway: requests are built here from parsed pieces. Thread-safe."""
 
-    def __init__(self, settings: PacsSettings) -> None:
+    def __init__(self, settings: PacsSettings, credential: ArchiveCredential | None = None) -> None:
+        """``credential`` is the one that the settings name, unless another is given."""
         self.name = settings.name
+        self.studies_per_search = settings.studies_per_search
         self.root = settings.dicomweb_root.rstrip("/")
         self.server = origin_of(settings.dicomweb_root)
         self._prefix = urlsplit(self.root).path
         self._timeout = urllib3.Timeout(connect=settings.connect_timeout_s, read=settings.read_timeout_s)
         self._wait_s = max(1, round(settings.connect_timeout_s))
+        self._credential = credential or credential_of(settings)
         self._headers = {
+            **settings.headers,
             "User-Agent": "imaging-cds",
             # A decoded body no longer fits its Content-Length, and decoding costs time (group 19).
             "Accept-Encoding": "identity",
-            **_credential(settings),
         }
         # The pool waits for a free connection instead of opening more: the archive's limit is the site's decision.
-        self._pool = urllib3.connection_from_url(self.root, maxsize=settings.max_connections, block=True, retries=False)
+        self._pool = urllib3.connection_from_url(
+            self.root, maxsize=settings.max_connections, block=True, retries=False, **_trust(settings)
+        )
 
     def url_of(self, resource: DicomResource) -> str:
         """The archive's own address of a resource; for resolving what its answers say, never for callers."""
@@ -148,7 +162,13 @@ class Archive:
             headers["Range"] = request.byte_range
         if request.if_range:
             headers["If-Range"] = request.if_range
-        return UpstreamAnswer(self._send(request.method, target, headers), self.server)
+        credential = self._credential.headers()
+        answer = UpstreamAnswer(self._send(request.method, target, {**headers, **credential}), self.server)
+        fresh = self._credential.renewed(credential) if answer.status == 401 else None
+        if fresh is None:
+            return answer
+        answer.close()
+        return UpstreamAnswer(self._send(request.method, target, {**headers, **fresh}), self.server)
 
     def search(self, resource: DicomResource, query: Sequence[tuple[str, str]], *, limit: int) -> Matches:
         """What a QIDO search finds; nothing for 204 and 404.
@@ -157,8 +177,11 @@ class Archive:
         """
         answer = self.ask(UpstreamRequest(resource=resource, accept=DICOM_JSON, query=query))
         if answer.status in (200, 206):
-            complete = answer.status == 200 and not answer.headers.get("Warning", "").strip().startswith("299")
-            return Matches(tuple(read_datasets(answer, limit=limit, server=self.server)), complete)
+            remark = answer.headers.get("Warning", "").strip().lower()
+            # The standard has one code for both remarks (PS3.18 §8.3.4.2, §8.3.4.4); only its words tell them apart.
+            is_literal = remark.startswith("299") and "fuzzymatching" in remark
+            complete = answer.status == 200 and (is_literal or not remark.startswith("299"))
+            return Matches(tuple(read_datasets(answer, limit=limit, server=self.server)), complete, is_literal)
         answer.close()
         if answer.status in (204, 404):
             return Matches(())
@@ -166,16 +189,13 @@ class Archive:
             raise InvalidRequest("The archive does not understand this search.", code="archive-400")
         if answer.status == 413:
             raise TooLarge("The search finds more than the archive gives; narrow it.", code="archive-413")
-        raise UpstreamError(
-            "The archive could not search.",
-            server=self.server,
-            status=answer.status,
-            retryable=answer.status in (429, 503),
-        )
+        raise_if_not_ready(answer, self.server)
+        raise UpstreamError("The archive could not search.", server=self.server, status=answer.status)
 
     def close(self) -> None:
         """Closes all idle connections."""
         self._pool.close()
+        self._credential.close()
 
     def _send(self, method: str, target: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         for attempt in (1, 2):
@@ -226,9 +246,29 @@ def _unreachable(server: str, cause: Exception) -> UpstreamError:
     return UpstreamError("The archive could not be reached.", server=server, cause=type(cause).__name__)
 
 
-def _credential(settings: PacsSettings) -> dict[str, str]:
-    if settings.bearer_token:
-        return {"Authorization": f"Bearer {settings.bearer_token}"}
-    if settings.user is not None:
-        return dict(urllib3.make_headers(basic_auth=f"{settings.user}:{settings.password or ''}"))
-    return {}
+def raise_if_not_ready(answer: UpstreamAnswer, server: str) -> None:
+    """UpstreamError (503) when the archive asks for patience: busy, at a limit, or still fetching from its own store (202)."""
+    if answer.status not in _NOT_READY:
+        return
+    answer.close()
+    raise UpstreamError(
+        "The archive is not ready yet; please try again later.",
+        server=server,
+        status=answer.status,
+        retryable=True,
+        retry_after_s=seconds_to_wait(answer.headers),
+    )
+
+
+def _trust(settings: PacsSettings) -> dict[str, ssl.SSLContext]:
+    """How the archive's certificate is checked, where an authority of the site's own signs it beside the public ones."""
+    if settings.certificate_authority is None or not settings.dicomweb_root.startswith("https:"):
+        return {}
+    context = create_urllib3_context()
+    try:
+        context.load_default_certs()
+        context.load_verify_locations(cafile=settings.certificate_authority)
+    except (OSError, ssl.SSLError) as exc:
+        where = f"PACS {settings.name}: certificate_authority"
+        raise ConfigurationError([f"{where}: {settings.certificate_authority} cannot be read as PEM certificates."]) from exc
+    return {"ssl_context": context}

@@ -1,11 +1,13 @@
 """The DICOMweb gateway over HTTP: parse, pass the gate, ask the archive, answer.
 
-``/imaging/{ehr}/dicom-web/{pacs}/studies/…``; the FHIR side of the imaging server will stand beside it.
+``/imaging/{ehr}/dicom-web/{pacs}/studies/…`` and ``…/wado?…``; the imaging FHIR endpoint stands beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, g, request
 from flask.blueprints import BlueprintSetupState
@@ -13,19 +15,28 @@ from flask.blueprints import BlueprintSetupState
 from fhir_imaging.errors import InvalidRequest, NotFound, NotPermitted
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, request_reference
-from imaging_server.answers import head_answer, json_answer, refused_by_archive, streamed
+from imaging_server.answers import (
+    file_answer,
+    file_head,
+    head_answer,
+    json_answer,
+    refused_by_archive,
+    streamed,
+    warning_of,
+)
 from imaging_server.auditing import Attempt
 from imaging_server.fhir_views import create_blueprint as create_fhir_blueprint
 from imaging_server.media_types import upstream_accept
 from imaging_server.payloads import matches_for_caller, metadata_for_caller
 from imaging_server.policy import Reason
 from imaging_server.queries import RetrieveQuery, SearchQuery, parse_query, parse_retrieval, parse_search
-from imaging_server.ranges import range_of
+from imaging_server.ranges import is_multipart, range_of
 from imaging_server.resource import DicomResource, Kind, Level, from_pieces
 from imaging_server.routes import GATEWAY_PREFIX, ROUTES, Route, add_converters
 from imaging_server.search import find_below, find_studies, page_of, without_conflicts
 from imaging_server.services import ImagingServerServices
-from imaging_server.upstream import Archive, UpstreamRequest, read_datasets
+from imaging_server.upstream import Archive, Matches, UpstreamAnswer, UpstreamRequest, read_datasets
+from imaging_server.wado_uri import WADO_URI_PATH, parse_wado_uri
 
 METHODS = "GET, HEAD, OPTIONS"
 REQUEST_HEADERS = "Authorization, Accept, Range, If-Range, X-Request-Id"
@@ -34,6 +45,7 @@ EXPOSED_HEADERS = (
     "WWW-Authenticate, X-Request-Id"
 )
 INCOMPLETE = '299 imaging-cds "There is more than this answer holds."'
+LITERAL = '299 imaging-cds "The fuzzymatching parameter is not supported. Only literal matching has been performed."'
 
 
 def create_blueprint(services: ImagingServerServices) -> Blueprint:
@@ -56,6 +68,14 @@ def create_blueprint(services: ImagingServerServices) -> Blueprint:
             # A redirect to "the right" address would repeat what the caller sent; odd addresses are simply not there.
             merge_slashes=False,
         )
+    blueprint.add_url_rule(
+        GATEWAY_PREFIX + WADO_URI_PATH,
+        endpoint="wado-uri",
+        view_func=views.by_wado_uri,
+        methods=["GET", "HEAD", "OPTIONS"],
+        provide_automatic_options=False,
+        merge_slashes=False,
+    )
     blueprint.after_request(views.finish)
     return blueprint
 
@@ -76,17 +96,24 @@ class GatewayViews:
         answer = self._search_root if not route.bound else self._below
 
         def view(ehr: str, pacs: str, **pieces: str) -> Response:
-            if request.method == "OPTIONS":
-                return Response(status=204, headers={"Allow": METHODS})
-            known, archive = self._named(ehr, pacs)
-            try:
-                return answer(known, archive, route, pieces)
-            except NotPermitted as refusal:
-                if refusal.code == Reason.INSUFFICIENT_SCOPE:
-                    g.bearer_challenge = 'Bearer error="insufficient_scope"'
-                raise
+            return self._answered(ehr, pacs, lambda known, archive: answer(known, archive, route, pieces))
 
         return view
+
+    def by_wado_uri(self, ehr: str, pacs: str) -> Response:
+        """One object by its UIDs in the query."""
+        return self._answered(ehr, pacs, self._wado_uri)
+
+    def _answered(self, ehr: str, pacs: str, answer: Callable[[EhrSettings, Archive], Response]) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status=204, headers={"Allow": METHODS})
+        known, archive = self._named(ehr, pacs)
+        try:
+            return answer(known, archive)
+        except NotPermitted as refusal:
+            if refusal.code == Reason.INSUFFICIENT_SCOPE:
+                g.bearer_challenge = 'Bearer error="insufficient_scope"'
+            raise
 
     def finish(self, response: Response) -> Response:
         """Headers of every answer: CORS for configured viewers, nothing kept by anybody, nothing run by a browser."""
@@ -146,8 +173,8 @@ class GatewayViews:
             self._services.addresses(ehr.name, archive),
             server=archive.server,
         )
-        complete = opened.complete and found.complete
-        return json_answer(page_of(matches, query), warning=None if complete else INCOMPLETE)
+        remark = _remark(found, complete=opened.complete and found.complete)
+        return json_answer(page_of(matches, query), warning=remark)
 
     def _search_below(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, query: SearchQuery) -> Response:
         upstream_accept(resource, query.accept or request.headers.get("Accept"))
@@ -156,39 +183,76 @@ class GatewayViews:
         visible = frozenset({resource.study} if resource.study else ())
         addresses = self._services.addresses(ehr.name, archive)
         matches = matches_for_caller(found.datasets, resource, visible, addresses, server=archive.server)
-        return json_answer(matches, warning=None if found.complete else INCOMPLETE)
+        return json_answer(matches, warning=_remark(found, complete=found.complete))
 
     def _retrieve(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, query: RetrieveQuery) -> Response:
         accept = upstream_accept(resource, query.accept or request.headers.get("Accept"))
         self._open(ehr, archive, resource)
-        byte_range, if_range = range_of(resource, request.headers)
-        asked = UpstreamRequest(
-            resource=resource,
-            accept=accept,
-            query=query.options,
-            method="HEAD" if request.method == "HEAD" else "GET",
-            byte_range=byte_range,
-            if_range=if_range,
-        )
-        answer = archive.ask(asked)
+        byte_range, if_range = range_of(resource, accept, request.headers)
+        asked = UpstreamRequest(resource=resource, accept=accept, query=query.options, byte_range=byte_range, if_range=if_range)
+        answer = _asked(archive, asked)
+        if answer.status == 206 and byte_range is not None and is_multipart(answer.content_type):
+            # A piece of a multipart message is no message: its part headers could not be looked at.
+            answer.close()
+            answer = _asked(archive, replace(asked, byte_range=None, if_range=None))
         if answer.status not in (200, 206):
             return refused_by_archive(answer, archive.server)
         addresses = self._services.addresses(ehr.name, archive)
-        if asked.method == "HEAD":
+        if request.method == "HEAD":
             return head_answer(answer, resource, addresses, server=archive.server)
         if resource.kind is Kind.METADATA:
             datasets = read_datasets(answer, limit=self._services.limits.json_body, server=archive.server)
-            return json_answer(metadata_for_caller(datasets, resource, addresses, server=archive.server))
+            rewritten = metadata_for_caller(datasets, resource, addresses, server=archive.server)
+            return json_answer(rewritten, status=answer.status, warning=warning_of(answer))
         return streamed(answer, resource, addresses, self._services.limits, server=archive.server)
 
-    def _open(self, ehr: EhrSettings, archive: Archive, resource: DicomResource) -> None:
-        self._services.gate.open_study(ehr, archive, request.headers.get("Authorization"), self._attempt(ehr, resource))
+    def _wado_uri(self, ehr: EhrSettings, archive: Archive) -> Response:
+        """The same object by WADO-RS, with the same decision; a file comes without its multipart wrapping."""
+        asked = parse_wado_uri(parse_query(request.query_string), request.headers.get("Accept"))
+        resource, addresses = asked.resource, self._services.addresses(ehr.name, archive)
+        self._open(ehr, archive, resource, query=urlencode(asked.options, safe=","))
+        first, *others = (UpstreamRequest(resource=resource, accept=one, query=asked.options) for one in asked.accepts)
+        answer = _asked(archive, first)
+        for other in others:
+            if answer.status not in (400, 406):
+                break
+            answer.close()
+            answer = _asked(archive, other)
+        if answer.status != 200:
+            return refused_by_archive(answer, archive.server)
+        if request.method == "HEAD":
+            head = file_head if asked.is_file else head_answer
+            return head(answer, resource, addresses, server=archive.server)
+        pass_on = file_answer if asked.is_file else streamed
+        return pass_on(answer, resource, addresses, self._services.limits, server=archive.server)
 
-    def _attempt(self, ehr: EhrSettings, resource: DicomResource) -> Attempt:
+    def _open(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, *, query: str | None = None) -> None:
+        attempt = self._attempt(ehr, resource, query)
+        self._services.gate.open_study(ehr, archive, request.headers.get("Authorization"), attempt)
+
+    def _attempt(self, ehr: EhrSettings, resource: DicomResource, query: str | None = None) -> Attempt:
+        """The request for the audit record; ``query`` where it is not the one that came."""
+        asked = request.query_string.decode("ascii", "replace") if query is None else query
         return Attempt(
             ehr=ehr.name,
             resource=resource,
-            query=f"{resource.path.lstrip('/')}?{request.query_string.decode('ascii', 'replace')}",
+            query=f"{resource.path.lstrip('/')}?{asked}",
             client_address=request.remote_addr,
             request_id=request_reference(),
         )
+
+
+def _asked(archive: Archive, asked: UpstreamRequest) -> UpstreamAnswer:
+    """The archive's answer. Where it knows no HEAD, GET says the same, and its body is left where it is."""
+    if request.method != "HEAD":
+        return archive.ask(asked)
+    answer = archive.ask(replace(asked, method="HEAD"))
+    if answer.status not in (405, 501):
+        return answer
+    answer.close()
+    return archive.ask(asked)
+
+
+def _remark(found: Matches, *, complete: bool) -> str | None:
+    remarks = [*([] if complete else [INCOMPLETE]), *([LITERAL] if found.is_literal else [])]
+    return ", ".join(remarks) or None
