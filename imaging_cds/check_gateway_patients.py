@@ -79,7 +79,10 @@ def _other_study(exam: Examination) -> Outcome:
 def _wildcards(exam: Examination) -> Outcome:
     own = exam.subject.its_patient()
     forms = ("*", f"{own}*", f"{own[:-1]}?", "%", f"{own}\\")
-    return refused((f"patient={form}", exam.search(("patient", form), token=exam.good)) for form in forms)
+    told = [(f"patient={form}", exam.search(("patient", form), token=exam.good)) for form in forms]
+    problems = [f"{name} brings {len(page_of(reply).studies)} studies" for name, reply in told if page_of(reply).studies]
+    problems += [words for name, reply in told for words in _broken(name, reply)]
+    return judged(problems, f"{len(told)} forms: {', '.join(sorted({reply.said for _, reply in told}))}, no study.")
 
 
 def _mapped(exam: Examination) -> Outcome:
@@ -159,7 +162,7 @@ PATIENT_REQUIREMENTS = (
     Requirement(
         ids="M10",
         name="wildcard",
-        asks="Patient ids with wildcards or escapes are refused.",
+        asks="Patient ids with wildcards or escapes bring nothing.",
         remedy="Take ids of FHIR's grammar only, and never pass a number with * or ? to QIDO.",
         check=_wildcards,
     ),

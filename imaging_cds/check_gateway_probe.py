@@ -17,7 +17,7 @@ from pathlib import Path
 
 import urllib3
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
-from urllib3.exceptions import HTTPError, ProtocolError, SSLError, TimeoutError
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, SSLError, TimeoutError
 from urllib3.util.ssl_ import create_urllib3_context
 
 from fhir_imaging.errors import ConfigurationError
@@ -151,12 +151,14 @@ class Probe:
         begun = time.perf_counter()
         try:
             reply = self._sent(question)
+        except NewConnectionError:
+            return Reply(question=question, failure="it could not be reached (name, port or firewall)")
         except TimeoutError:
             return Reply(question=question, failure=f"no answer within {self._timeout_s:.0f} s")
         except SSLError:
             return Reply(question=question, failure="its TLS certificate or protocol is not accepted")
         except (HTTPError, ValueError, OSError):
-            return Reply(question=question, failure="it could not be reached, or its answer is not HTTP")
+            return Reply(question=question, failure="its answer broke off, or is not HTTP")
         return replace(reply, elapsed_ms=(time.perf_counter() - begun) * 1000)
 
     def _sent(self, question: Question) -> Reply:

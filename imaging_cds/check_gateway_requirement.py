@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from fhir_imaging.tolerant import as_dict, as_list
 from imaging_cds.check_gateway_examination import Examination
 from imaging_cds.check_gateway_probe import Reply
 from imaging_cds.check_gateway_report import NotOffered, NotTried, Outcome, Row, Verdict, hidden
@@ -60,10 +61,16 @@ def judged(problems: Sequence[str], seen: str) -> Outcome:
 def refused(replies: Iterable[tuple[str, Reply]]) -> Outcome:
     """Whether everything was refused: nothing served, and nothing broken by the question either."""
     told = list(replies)
-    served = [f"{name} is served ({reply.said})" for name, reply in told if reply.is_served]
+    served = [f"{name} is served ({reply.said}{_how_much(reply)})" for name, reply in told if reply.is_served]
     broken = [f"{name}: {reply.said}" for name, reply in told if _is_broken(reply)]
     statuses = ", ".join(sorted({reply.said for _, reply in told}))
     return judged([*served, *broken], f"{len(told)} requests refused ({statuses}).")
+
+
+def _how_much(reply: Reply) -> str:
+    """How many entries a served search holds: none at all is a milder fault than somebody's studies."""
+    bundle = as_dict(reply.json()) if reply.content_type.endswith("json") else {}
+    return f", {len(as_list(bundle.get('entry')))} entries" if bundle.get("resourceType") == "Bundle" else ""
 
 
 def _is_broken(reply: Reply) -> bool:

@@ -27,7 +27,9 @@ def _by_patient(exam: Examination) -> Outcome:
     first = exam.pages[0]
     if not first.bundle:
         return fault(f"The search brought no Bundle: {first.reply.said}, {first.reply.content_type or 'no content type'}.")
-    found = uids_of(exam.pages)
+    found, onward = uids_of(exam.pages), exam.pages[-1].next_url
+    if onward is not None and not exam.probe.may_ask(onward):
+        return fault("The list goes on at an origin that may not see the token, so its rest was not read.")
     if not found:
         raise NotTried("The patient has no study here that can be read; name one who has images.")
     return ok(f"{len(found)} studies on {len(exam.pages)} pages.")
@@ -64,6 +66,18 @@ def _included(exam: Examination) -> Outcome:
     exam.listed()
     lost = [str(one.study.study_instance_uid) for one in exam.placed if one.place.state is EndpointState.UNRESOLVED]
     return judged([f"study {uid}: its Endpoint is not in the answer" for uid in lost], "Every reference is resolved.")
+
+
+def _paging(exam: Examination) -> Outcome:
+    own = exam.uids
+    pages = exam.pages_from(exam.search_own(INCLUDE, ("_count", "1")))
+    if len(own) < 2 or (len(pages) == 1 and uids_of(pages) == own):
+        raise NotOffered("_count=1 brings everything on one page, or there is one study only.")
+    lost = len(own - uids_of(pages))
+    told = [f"{lost} of {len(own)} studies are on none of {len(pages)} pages"] if lost else []
+    totals = {one.bundle.get("total") for one in pages}
+    told += [f"total differs between pages ({len(totals)} numbers)"] if len(totals) > 1 else []
+    return judged(told, f"{len(pages)} pages with _count=1 hold all {len(own)} studies.")
 
 
 def _reference_forms(exam: Examination) -> Outcome:
@@ -202,6 +216,13 @@ SEARCH_REQUIREMENTS = (
         asks="_include=ImagingStudy:endpoint brings every Endpoint that a study names.",
         remedy="Put the Endpoint into the same Bundle page (or into the study as contained).",
         check=_included,
+    ),
+    Requirement(
+        ids="F1 P5",
+        name="paging",
+        asks="Read page by page (_count=1, link next), the list is the same.",
+        remedy="Follow every page's next link until none is left; keep the order between pages.",
+        check=_paging,
     ),
     Requirement(
         ids="F1 M11",

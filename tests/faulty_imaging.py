@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from flask import Flask, Response, request
 
@@ -126,7 +126,7 @@ class FaultyImaging:
             wanted = []
         modality = modality_filter(claims, self.faults)
         found = [one for one in self._narrowed(wanted, given) if modality in (None, one.modality)]
-        return self._bundle(found, token or "", with_endpoint="_include" in given and "F1:include" not in self.faults)
+        return self._bundle(found, token or "", given)
 
     def _wanted(self, pairs: list[tuple[str, str]], named: str | None, patient: str, *, by_post: bool) -> list[Study]:
         """The studies of whom the search may be about. Refusal for everybody else."""
@@ -159,15 +159,21 @@ class FaultyImaging:
             return [one for one in studies if one.uid == uid]
         return studies
 
-    def _bundle(self, studies: list[Study], token: str, *, with_endpoint: bool) -> Response:
+    def _bundle(self, found: list[Study], token: str, given: dict[str, str]) -> Response:
+        begin, count = int(given.get("_offset", "0")), int(given.get("_count", "50"))
+        studies = found[begin : begin + count]
+        with_endpoint = "_include" in given and "F1:include" not in self.faults
         resources = [self._study(one) for one in studies]
         entries: list[dict[str, Any]] = [_entry(self.imaging, one, "match") for one in resources]
         if with_endpoint and studies:
             entries.append(_entry(self.imaging, self._endpoint(token), "include"))
-        bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "total": len(studies)}
+        bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "total": len(found)}
         bundle["link"] = [{"relation": "self", "url": f"{self.imaging}/ImagingStudy"}]
+        if begin + count < len(found) and "F1:paging" not in self.faults:
+            onward = urlencode({**given, "_offset": str(begin + count)})
+            bundle["link"].append({"relation": "next", "url": f"{self.imaging}/ImagingStudy?{onward}"})
         if {"M11", "F3:bundle"} & self.faults:
-            bundle = {"resourceType": "Bundle"}
+            bundle = {"resourceType": "Bundle", "link": bundle["link"][1:] or [{"relation": "other"}]}
             entries = [{"resource": one["resource"]} for one in entries]
         if entries:
             bundle["entry"] = entries

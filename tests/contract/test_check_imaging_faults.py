@@ -127,6 +127,7 @@ FAULTS: dict[str, set[str]] = {
     "F1:last-updated": {"F1:last-updated"},
     "F1:identifier": {"F1:identifier"},
     "F1:include": {"F1:include"},
+    "F1:paging": {"F1:paging"},
     "F1:post": {"F1:post"},
     "F2:subject": {"F2:subject"},
     "F3:bundle": {"F3:bundle"},
