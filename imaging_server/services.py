@@ -12,6 +12,7 @@ from fhir_imaging.clients.smart_metadata import SmartMetadataClient
 from fhir_imaging.settings import EhrSettings, PacsSettings, certificate_authorities
 from fhir_imaging.settings import Ownership as Strategy
 from fhir_imaging.store.engine import Store
+from fhir_imaging.store.launched_tokens import LaunchedTokens
 from imaging_server.answers import AnswerLimits
 from imaging_server.auditing import AccessAudit
 from imaging_server.backend_client import BackendServices, SignAssertion
@@ -108,6 +109,7 @@ def build_services(
             settings,
             session,
             metadata,
+            LaunchedTokens(store),
             digest=lambda token: TOKEN_DIGEST_PREFIX + store.sealer.digest("token", token),
             clock=clock,
         ),
