@@ -82,7 +82,9 @@ class StudySource:
         self._max_json_bytes = max_json_bytes
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="imaging-fhir")
         # What the archive says of a state is the same for every caller; who may see it was decided before (F13).
-        self._below: DecisionCache[Matches] = DecisionCache(max_entries=2000)
+        self._listed: DecisionCache[Matches] = DecisionCache(max_entries=2000)
+        # A study may have thousands of instances, so that only few such answers are kept.
+        self._held: DecisionCache[Matches] = DecisionCache(max_entries=20)
 
     def close(self) -> None:
         """Lets the threads go."""
@@ -123,23 +125,31 @@ class StudySource:
         return replace(found, study=with_instances(found.study, datasets))
 
     def _index(self, archive: Archive, studies: Sequence[StudyInstanceUID]) -> Matches:
-        query = [("StudyInstanceUID", ",".join(studies)), *_including(STUDY_FIELDS)]
-        return self._all_pages(archive, STUDY_SEARCH, query)
+        named = ",".join(studies)
+        query = [("StudyInstanceUID", named), *_including(STUDY_FIELDS)]
+        return self._listed.get(
+            (archive.name, "studies", named), lambda: self._all_pages(archive, STUDY_SEARCH, query), seconds=self._seconds
+        )
 
     def _series(self, found: FoundStudy, archive: Archive) -> Matches:
         resource = DicomResource(kind=Kind.SEARCH, level=Level.SERIES, study=found.study.uid)
-        return self._kept(found, archive, resource, SERIES_FIELDS)
+        return self._listed.get(
+            (archive.name, resource.path, found.states[archive.name]),
+            lambda: self._all_pages(archive, resource, _including(SERIES_FIELDS)),
+            seconds=self._seconds,
+        )
 
     def _instances(self, found: FoundStudy, archive: Archive) -> Matches:
         resource = DicomResource(kind=Kind.SEARCH, level=Level.INSTANCE, study=found.study.uid)
-        return self._kept(found, archive, resource, INSTANCE_FIELDS)
-
-    def _kept(self, found: FoundStudy, archive: Archive, resource: DicomResource, fields: Iterable[str]) -> Matches:
-        return self._below.get(
+        return self._held.get(
             (archive.name, resource.path, found.states[archive.name]),
-            lambda: self._all_pages(archive, resource, _including(fields)),
-            seconds=lambda answer: self._keep_s if answer.datasets else 0,
+            lambda: self._all_pages(archive, resource, _including(INSTANCE_FIELDS)),
+            seconds=self._seconds,
         )
+
+    def _seconds(self, answer: Matches) -> float:
+        """Only what was found whole is kept: a study may still be arriving."""
+        return self._keep_s if answer.datasets and answer.complete else 0
 
     def _all_pages(self, archive: Archive, resource: DicomResource, query: Sequence[tuple[str, str]]) -> Matches:
         """What an archive has, also where it gives it in several answers only."""

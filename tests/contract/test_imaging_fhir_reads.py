@@ -14,7 +14,7 @@ from fhir.resources.R4B.operationoutcome import OperationOutcome
 from flask import Response
 
 from fhir_imaging.settings import Ownership
-from tests.contract.imaging_fhir_actors import CT_A, CT_IMAGE, MR_A, SR_DOCUMENT, ImagingFhir, an_imaging_fhir, only_at
+from tests.contract.imaging_fhir_actors import CT_A, CT_IMAGE, DX_A, MR_A, SR_DOCUMENT, ImagingFhir, an_imaging_fhir, only_at
 from tests.security.gateway_actors import VIEWER_ORIGIN
 
 ARGONAUT_FLAG = "http://fhir.org/argonaut/smart-imaging/StructureDefinition/requires-access-token"
@@ -104,16 +104,14 @@ def test_F10_reading_waits_for_every_archive(world: ImagingFhir) -> None:
     assert (answer.status, answer.json()["resourceType"], "Retry-After" in answer.headers) == (503, "OperationOutcome", True)
 
 
-def test_F13_series_are_asked_once_for_each_state_of_a_study(tmp_path: Any) -> None:
-    with an_imaging_fhir(tmp_path / "state", server={"decision_cache_s": 30.0}) as world:
+def test_F13_what_archives_say_is_kept_apart_from_tokens(tmp_path: Any) -> None:
+    with an_imaging_fhir(tmp_path / "state", server={"decision_cache_s": 60.0}) as world:
         for token in (world.north.token(), world.north.token(), world.north.token()):
-            world.search(token)
-        asked = [one.path for one in world.main.asked if one.path.endswith(f"{CT_A}/series")]
-        world.main.holds(CT_A, count=9)
-        world.search()
-        again = [one.path for one in world.main.asked if one.path.endswith(f"{CT_A}/series")]
+            assert world.listed(token) == [CT_A, MR_A, DX_A]
+        described = [one for one in world.main.asked if "00081030" in one.target or one.path.endswith("/series")]
 
-    assert (len(asked), len(again)) == (1, 2)
+    # One question about all studies, and one about the series of each of the two that this archive holds.
+    assert len(described) == 3
 
 
 def test_F11_the_number_comes_by_our_own_client_and_opens_nothing_more(tmp_path: Any) -> None:
