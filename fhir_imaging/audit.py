@@ -26,7 +26,8 @@ class AuditAction(StrEnum):
 
     A study is opened with its first pixel or file. Its description alone (a viewer made ready behind the study list) and its
     preview picture (the list's thumbnails) are disclosed without anybody having opened it, and recorded as what they are.
-    An Endpoint is refused where an EHR names a server that this site does not allow; its reason names the origin.
+    An Endpoint is refused where an EHR names a server that this site does not allow; its reason names the origin. A method is
+    refused where somebody tries to store, change or delete what may only be read.
     """
 
     STUDY_OPENED = "study-opened"
@@ -34,6 +35,7 @@ class AuditAction(StrEnum):
     STUDY_PREVIEWED = "study-previewed"
     SEARCHED = "searched"
     ENDPOINT_REFUSED = "endpoint-refused"
+    METHOD_REFUSED = "method-refused"
 
 
 class AuditOutcome(StrEnum):
@@ -48,7 +50,8 @@ class AuditRecord:
     """One thing that happened. ``recorded_at`` in UTC seconds; unknown values are None, tokens are never part of it.
 
     ``token_reference`` is the token's ``jti``, or ``digest:`` and a keyed digest of an opaque one, so that events of one token
-    can be joined.
+    can be joined. ``subject_role`` and ``purpose_of_use`` are the codes that the token states (IUA), each ``system|code`` or a
+    bare code. ``method`` is the HTTP method where it is what was refused.
     """
 
     recorded_at: int
@@ -65,6 +68,9 @@ class AuditRecord:
     client_address: str | None = None
     request_id: str | None = None
     token_reference: str | None = None
+    subject_role: tuple[str, ...] = ()
+    purpose_of_use: tuple[str, ...] = ()
+    method: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,4 +158,6 @@ class AuditLog:
 
 def _record(stored: dict[str, Any]) -> AuditRecord:
     action, outcome = AuditAction(stored.pop("action")), AuditOutcome(stored.pop("outcome"))
-    return AuditRecord(action=action, outcome=outcome, **stored)
+    # Early versions knew neither.
+    codes = {name: tuple(stored.pop(name, ())) for name in ("subject_role", "purpose_of_use")}
+    return AuditRecord(action=action, outcome=outcome, **codes, **stored)
