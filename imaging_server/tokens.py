@@ -135,6 +135,7 @@ class TokenVerifier:
 
     def _expected(self, ehr: EhrSettings, issuer: str) -> ExpectedToken:
         return ExpectedToken(
+            fhir_base=ehr.fhir_base,
             issuers=frozenset({issuer}),
             audiences=frozenset({ehr.fhir_base, *self._settings.own_audiences(ehr.name), *ehr.accepted_audiences}),
             now=int(self._clock()),

@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from tests.security.gateway_actors import World, a_world
-from tests.security.gateway_stubs import EC_KEY, METADATA, OTHER_RSA_KEY, RSA_KEY, as_jwk, base64url, sign_raw
+from tests.security.gateway_stubs import EC_KEY, METADATA, OTHER_RSA_KEY, RSA_KEY, STUDY_B, as_jwk, base64url, sign_raw
 
 SOUTH = "/imaging/south/dicom-web/main"
 
@@ -234,7 +234,12 @@ def test_audience_may_be_the_fhir_base_alone_or_the_imaging_servers_own_base(wor
         ({"typ": "logout+jwt"}, {}),
         ({"typ": "dpop+jwt"}, {}),
         ({}, {"scope": ["patient/ImagingStudy.rs"]}),
-        ({}, {"scope": ""}),
+        ({"typ": "JWT"}, {"events": {"http://schemas.openid.net/event/backchannel-logout": {}}}),
+        ({"typ": "JWT"}, {"typ": "Refresh"}),
+        ({"typ": "JWT"}, {"typ": "Offline"}),
+        ({"typ": "JWT"}, {"typ": "ID"}),
+        ({"typ": "JWT"}, {"token_use": "id"}),
+        ({}, {"cnf": {"jkt": "thumbprint-of-a-key"}}),
     ],
     ids=[
         "id_token",
@@ -246,7 +251,12 @@ def test_audience_may_be_the_fhir_base_alone_or_the_imaging_servers_own_base(wor
         "logout token",
         "DPoP proof",
         "scope as list",
-        "empty scope",
+        "logout token of plain JWT",
+        "refresh token",
+        "offline token",
+        "id_token by its own word",
+        "id_token of a pool",
+        "bound to a key",
     ],
 )
 def test_tokens_of_other_kinds_are_refused(world: World, headers: dict[str, Any], changes: dict[str, Any]) -> None:
@@ -256,3 +266,50 @@ def test_tokens_of_other_kinds_are_refused(world: World, headers: dict[str, Any]
 @pytest.mark.parametrize("kind", ["at+jwt", "AT+JWT", "application/at+jwt", "JWT"])
 def test_access_token_types_are_accepted(world: World, kind: str) -> None:
     assert world.get(METADATA, world.north.token(headers={"typ": kind})).status == 200
+
+
+@pytest.mark.parametrize("scope", ["", " ", "   "])
+def test_token_that_may_do_nothing_is_a_good_token_that_opens_nothing(world: World, scope: str) -> None:
+    answer = world.get(METADATA, world.north.token(scope=scope))
+
+    assert (answer.status, answer.problem) == (403, "insufficient-scope")
+    assert answer.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope"'
+    assert world.pacs.asked == []
+
+
+def client_assertion(world: World) -> str:
+    """What a client proves itself with at the token endpoint (C2: never a bearer token)."""
+    claims = {"iss": "viewer", "sub": "viewer", "aud": f"{world.north.issuer}/token", "exp": int(time.time()) + 60, "jti": "1"}
+    return sign_raw(claims, {"typ": "JWT"})
+
+
+def test_client_assertion_is_no_access_token(world: World) -> None:
+    assert world.is_refused(world.get(METADATA, client_assertion(world)))
+
+
+# IHE IUA
+
+
+def iua(**claims: Any) -> dict[str, Any]:
+    return {"extensions": {"ihe_iua": claims}}
+
+
+@pytest.mark.parametrize("person", ["pat-b", "Patient/pat-b", "pat-b^^^", "", 7, ["pat-a"], {"id": "pat-a"}], ids=repr)
+def test_person_that_contradicts_the_patient_is_refused(world: World, person: Any) -> None:
+    assert world.is_refused(world.get(METADATA, world.north.token(**iua(person_id=person))))
+
+
+@pytest.mark.parametrize("person", ["pat-a", "Patient/pat-a", "8000^^^&2.16.756.5.30.1.127.3.10.3&ISO"])
+def test_person_of_the_same_patient_or_of_another_register_changes_nothing(world: World, person: str) -> None:
+    token = world.north.token(**iua(person_id=person))
+
+    assert world.get(METADATA, token).status == 200
+    assert world.get(f"/studies/{STUDY_B}/metadata", token).status == 403
+
+
+@pytest.mark.parametrize("person", ["pat-a", "8000^^^&2.16.756.5.30.1.127.3.10.3&ISO"])
+def test_person_never_stands_in_for_the_patient(world: World, person: str) -> None:
+    answer = world.get(METADATA, world.north.token(None, **iua(person_id=person)))
+
+    assert answer.status in (401, 403)
+    assert world.pacs.asked == world.north.asked[1:] == []
