@@ -83,12 +83,12 @@ def _problems(endpoint: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _address_problems(address: str) -> Iterator[str]:
-    parts = urlsplit(address)
     try:
         origin_of(address)
     except ValueError:
         yield "an address is not http(s)"
         return
+    parts = urlsplit(address)
     if "@" in parts.netloc:
         yield f"an address of {parts.hostname} carries a user name"
     if parts.scheme == "http" and not is_loopback(address):
@@ -99,10 +99,17 @@ def _settings_in(address: str) -> Iterator[str]:
     """A server's settings written into its address: whoever writes the address chooses the servers that it asks."""
     behind = address.partition("://")[2]
     if _ADDRESS_INSIDE.search(behind):
-        yield f"an address at {urlsplit(address).hostname} holds another address"
+        yield f"an address at {_host(address)} holds another address"
     for piece in re.split(r"[/?&=]", behind):
         if isinstance(_unpacked(unquote(piece)), dict):
-            yield f"an address at {urlsplit(address).hostname} holds a JSON object"
+            yield f"an address at {_host(address)} holds a JSON object"
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or "no host"
+    except ValueError:
+        return "no host"
 
 
 def _unpacked(piece: str) -> object:

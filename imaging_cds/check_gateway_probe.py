@@ -27,6 +27,8 @@ TIMEOUT_S = 30.0
 JSON_LIMIT = 64 * 1024 * 1024
 IMAGE_LIMIT = 4 * 1024 * 1024
 """Images are looked into, not downloaded: reading stops here."""
+READ_S = 120.0
+"""How long a body may take: a server that drips must not hold the check for ever."""
 PATIENCE_S = 60
 """How long all waiting for Retry-After may take in one check."""
 _KEPT_OF_REFUSALS = 64 * 1024
@@ -196,11 +198,11 @@ class Probe:
 
 def _read(response: urllib3.BaseHTTPResponse, limit: int) -> tuple[bytes, bool]:
     """The body up to the limit, and whether that was all of it."""
-    body = bytearray()
+    body, until = bytearray(), time.monotonic() + READ_S
     try:
-        for piece in response.stream(64 * 1024, decode_content=False):
+        while piece := response.read1(64 * 1024, decode_content=False):
             body += piece
-            if len(body) > limit:
+            if len(body) > limit or time.monotonic() > until:
                 response.close()
                 return bytes(body[:limit]), False
     except HTTPError:

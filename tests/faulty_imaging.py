@@ -22,6 +22,7 @@ EHR = "https://ehr.example/fhir"
 LAST_UPDATED = "2026-11-20T08:00:00Z"
 SETTINGS_IN_PATH = "eyJmaGlyIjogImh0dHBzOi8vZWhyLmV4YW1wbGUifQ"
 ARGONAUT_FLAG = "http://fhir.org/argonaut/smart-imaging/StructureDefinition/requires-access-token"
+LOCAL_ENDPOINT = "urn:uuid:7a1f0c7e-5a43-4c52-9b0e-27c3b1d5a001"
 _CODE_SYSTEM = "http://terminology.hl7.org/CodeSystem/"
 
 
@@ -37,6 +38,8 @@ class FaultyImaging:
     """What has been answered with 503 once already."""
     images_at: str | None = None
     """A DICOMweb address to name instead of the own one."""
+    endpoint_form: str = "included"
+    """How a study names its Endpoint (C4): "included", "contained", or "local" to the answer (urn:uuid:)."""
     writes: list[str] = field(default_factory=list)
     written_paths: list[str] = field(default_factory=list)
     written_bytes: int = 0
@@ -165,8 +168,13 @@ class FaultyImaging:
         with_endpoint = "_include" in given and "F1:include" not in self.faults
         resources = [self._study(one) for one in studies]
         entries: list[dict[str, Any]] = [_entry(self.imaging, one, "match") for one in resources]
-        if with_endpoint and studies:
+        if self.endpoint_form == "contained":
+            resources = [one | {"contained": [self._endpoint(token)]} for one in resources]
+            entries = [_entry(self.imaging, one, "match") for one in resources]
+        elif with_endpoint and studies:
             entries.append(_entry(self.imaging, self._endpoint(token), "include"))
+            if self.endpoint_form == "local":
+                entries[-1]["fullUrl"] = LOCAL_ENDPOINT
         bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "total": len(found)}
         bundle["link"] = [{"relation": "self", "url": f"{self.imaging}/ImagingStudy"}]
         if begin + count < len(found) and "F1:paging" not in self.faults:
@@ -181,7 +189,8 @@ class FaultyImaging:
         return Response(json.dumps(bundle), mimetype="application/json" if plain else "application/fhir+json")
 
     def _study(self, study: Study) -> dict[str, Any]:
-        resource = imaging_study(study, "Endpoint/images", EHR)
+        named = {"contained": "#images", "local": LOCAL_ENDPOINT}.get(self.endpoint_form, "Endpoint/images")
+        resource = imaging_study(study, named, EHR)
         if "F2:subject" in self.faults:
             resource["subject"] = {"reference": f"{EHR}/Patient/MRN-0001"}
         if "M10:mapping" in self.faults:

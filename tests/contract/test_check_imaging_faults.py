@@ -89,6 +89,16 @@ def test_a_right_server_with_capabilities_is_green(server: FaultyImaging) -> Non
     assert {row.key for row in report.rows if row.outcome.verdict is not Verdict.OK} == {"F7:backend"}
 
 
+@pytest.mark.parametrize("form", ["contained", "local"])
+def test_every_form_of_endpoint_leads_to_the_images(server: FaultyImaging, form: str) -> None:
+    """C4: contained, or local to the answer."""
+    server.endpoint_form = form
+    report = report_on(server)
+
+    assert red(report) == set()
+    assert "W1:study" in {row.key for row in report.of(Verdict.OK)}
+
+
 def test_a_right_server_of_backend_services_is_green(server: FaultyImaging) -> None:
     server.backend = True
     report = report_on(server)
