@@ -114,10 +114,17 @@ class World:
 
 
 @contextmanager
-def a_world(state_dir: Path, *, server: dict[str, Any] | None = None, north: dict[str, Any] | None = None) -> Iterator[World]:
-    """A running gateway; ``server`` and ``north`` change its settings."""
+def a_world(
+    state_dir: Path,
+    *,
+    server: dict[str, Any] | None = None,
+    north: dict[str, Any] | None = None,
+    pacs: StubPacs | None = None,
+    archive: dict[str, Any] | None = None,
+) -> Iterator[World]:
+    """A running gateway; ``server``, ``north`` and ``archive`` change its settings, ``pacs`` replaces the usual archive."""
     with ExitStack() as stack:
-        north_ehr, south_ehr, pacs = StubEhr("north"), StubEhr("south"), StubPacs()
+        north_ehr, south_ehr, pacs = StubEhr("north"), StubEhr("south"), pacs or StubPacs()
         for counterpart in (north_ehr, south_ehr, pacs):
             counterpart.base = stack.enter_context(serving(counterpart.app(), free_port_number()))
         introspection = {
@@ -134,7 +141,7 @@ def a_world(state_dir: Path, *, server: dict[str, Any] | None = None, north: dic
         stack.callback(store.close)
         store.migrate()
         ehrs = (north_ehr.settings(**(north or {})), south_ehr.settings(**introspection))
-        services = build_services(settings, ehrs, (pacs.settings(),), store=store)
+        services = build_services(settings, ehrs, (pacs.settings(**(archive or {})),), store=store)
         stack.callback(services.close)
         app = Flask("gateway", static_folder=None)
         install(app, [error_surface(services), *error_surfaces(services)])

@@ -238,7 +238,7 @@ class StubPacs:
 
     def usual(self, asked: Asked) -> Response:
         """The truth, for the study that the path or the query names."""
-        segments = asked.path.removeprefix("/archive/dicom-web/").split("/")
+        segments = asked.path.removeprefix(f"{urlsplit(self.root).path}/").split("/")
         named = dict(zip(segments[::2], segments[1::2], strict=False))
         study = named.get("studies", "")
         if segments[-1] == "studies":
