@@ -124,7 +124,7 @@ def _json_object(response: requests.Response) -> dict[str, Any]:
         raise UpstreamError("The FHIR server broke off its answer.", server=server, retryable=True) from exc
     try:
         parsed = json.loads(bytes(body))
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise UpstreamError("The FHIR server's answer is not JSON.", server=server, status=response.status_code) from exc
     if not isinstance(parsed, dict):
         raise UpstreamError("The FHIR server's answer is not a resource.", server=server, status=response.status_code)
