@@ -9,11 +9,10 @@ Spec: SMART Imaging Access F1-F3, F10, F13, W4, group 11; DICOM PS3.18 §10.6.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from fhir_imaging.archived_study import (
     INSTANCE_FIELDS,
@@ -32,8 +31,8 @@ from fhir_imaging.dicom_json import (
     STUDY_INSTANCE_UID,
     first_text,
 )
-from fhir_imaging.errors import InvalidRequest, UpstreamError
 from fhir_imaging.uids import StudyInstanceUID
+from imaging_server.archive_workers import ArchiveWorkers
 from imaging_server.decision_cache import DecisionCache
 from imaging_server.fhir_contents import with_instances, with_series
 from imaging_server.gate import Gate
@@ -45,11 +44,6 @@ from imaging_server.upstream import Archive, Matches
 
 _NAMES = (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID, PATIENT_ID, ISSUER_OF_PATIENT_ID)
 
-T = TypeVar("T")
-Jobs = Iterable[Callable[[], T]]
-
-WORKERS = 8
-"""Questions to archives under way at once for one worker process; each archive's own limit on connections holds beside it."""
 MAX_PAGES = 20
 """Pages that are read of one search in an archive which says that it has more."""
 
@@ -80,7 +74,7 @@ class StudySource:
         self._states = states
         self._keep_s = keep_s
         self._max_json_bytes = max_json_bytes
-        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="imaging-fhir")
+        self._workers = ArchiveWorkers()
         # What the archive says of a state is the same for every caller; who may see it was decided before (F13).
         self._listed: DecisionCache[Matches] = DecisionCache(max_entries=2000)
         # A study may have thousands of instances, so that only few such answers are kept.
@@ -88,7 +82,7 @@ class StudySource:
 
     def close(self) -> None:
         """Lets the threads go."""
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._workers.close()
 
     def studies(
         self, caller: Caller, archives: Sequence[Archive], visible: Mapping[str, frozenset[StudyInstanceUID]]
@@ -96,7 +90,7 @@ class StudySource:
         """The studies that ``visible`` allows by archive, without their series. UpstreamError (503) when one is not ready."""
         wanted = sorted(frozenset().union(*visible.values()))
         asked = [(archive, chunk) for archive in archives for chunk in chunks_of(wanted, archive.studies_per_search)]
-        answers = self._together(partial(self._index, *one) for one in asked)
+        answers = self._workers.together((one[0].name, partial(self._index, *one)) for one in asked)
         by_archive: dict[str, list[Mapping[str, Any]]] = {archive.name: [] for archive in archives}
         for (archive, chunk), found in zip(asked, answers, strict=True):
             by_archive[archive.name] += [one for one in found.datasets if first_text(one, STUDY_INSTANCE_UID) in chunk]
@@ -111,7 +105,7 @@ class StudySource:
         """The same studies with their series."""
         by_name = {archive.name: archive for archive in archives}
         asked = [(one, by_name[name]) for one in found for name in one.study.archives]
-        answers = self._together(partial(self._series, *one) for one in asked)
+        answers = self._workers.together((one[1].name, partial(self._series, *one)) for one in asked)
         listed: dict[str, list[tuple[str, Matches]]] = {}
         for (one, archive), answer in zip(asked, answers, strict=True):
             listed.setdefault(one.study.uid, []).append((archive.name, answer))
@@ -120,7 +114,7 @@ class StudySource:
     def with_instances(self, found: FoundStudy, archives: Sequence[Archive]) -> FoundStudy:
         """The same study, whose series are known, with their instances."""
         held = [archive for archive in archives if archive.name in found.study.archives]
-        answers = self._together(partial(self._instances, found, one) for one in held)
+        answers = self._workers.together((one.name, partial(self._instances, found, one)) for one in held)
         datasets = [dataset for answer in answers for dataset in answer.datasets]
         return replace(found, study=with_instances(found.study, datasets))
 
@@ -194,36 +188,11 @@ class StudySource:
                 states={name: states[name][uid] for name in holders},
             )
 
-    def _together(self, jobs: Jobs[T]) -> list[T]:
-        """All answers, or the first fault as 503: a list that lacks an archive would look whole."""
-        futures = [self._workers.submit(job) for job in jobs]
-        try:
-            return [future.result() for future in futures]
-        except (UpstreamError, InvalidRequest) as fault:
-            for future in futures:
-                future.cancel()
-            raise not_ready(fault) from fault
-
 
 def with_series_of(found: FoundStudy, answers: Sequence[tuple[str, Matches]]) -> FoundStudy:
     """A study with the series that its archives list."""
     study = with_series(found.study, [(name, answer.datasets) for name, answer in answers])
     return replace(found, study=study, complete=all(answer.complete for _, answer in answers))
-
-
-def not_ready(fault: UpstreamError | InvalidRequest) -> UpstreamError:
-    """What callers are told when an archive cannot be asked: wait and ask again, never "there is nothing" (F10)."""
-    words = "Not every archive could be asked just now. Please try again."
-    if not isinstance(fault, UpstreamError):
-        return UpstreamError(words, server="archive", retryable=True, cause=fault.code)
-    return UpstreamError(
-        words,
-        server=fault.server,
-        status=fault.status,
-        retryable=True,
-        retry_after_s=fault.retry_after_s,
-        cause=fault.code,
-    )
 
 
 def _uid(dataset: Mapping[str, Any]) -> StudyInstanceUID:

@@ -185,6 +185,27 @@ def test_search_by_modality_asks_for_series_where_the_archive_keeps_no_summary(w
     assert world.listed(modality="DX") == [DX_A]
 
 
+def test_F1_sorted_by_last_update_what_changed_last_comes_first(world: ImagingFhir) -> None:
+    world.listed()
+    time.sleep(0.01)
+    world.second.holds(DX_A, "DX", x00080020="20250101", count=5)
+
+    assert world.listed(sort="-_lastUpdated")[0] == DX_A
+    assert world.listed(sort="_lastUpdated")[-1] == DX_A
+
+
+def test_a_link_to_a_further_page_stands_alone(world: ImagingFhir) -> None:
+    token = world.north.token()
+    further = (link(world.search(token, count=1), "next") or "").removeprefix(world.base)
+
+    assert world.ask(f"{further}&patient=pat-a", token).status == 400
+
+
+def test_an_ehr_that_is_not_configured_has_no_endpoint(world: ImagingFhir) -> None:
+    for path in ("metadata", "ImagingStudy?patient=pat-a"):
+        assert world.send("GET", f"/imaging/nowhere/fhir/{path}").status == 404
+
+
 def test_count_of_zero_says_how_many_there_are(world: ImagingFhir) -> None:
     answer = world.search(count=0)
 
