@@ -143,6 +143,8 @@ def _add_headers_of(error: errors.ImagingError, problem: Problem, response: Resp
     if isinstance(error, errors.NotAuthenticated):
         challenge = f'Bearer error="{error.challenge}"' if error.challenge else "Bearer"
         response.headers["WWW-Authenticate"] = challenge
+    if isinstance(error, errors.TooManyRequests):
+        response.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, errors.UpstreamError) and problem.status == 503:
         response.headers["Retry-After"] = str(error.retry_after_s or 5)
 

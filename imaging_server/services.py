@@ -7,23 +7,25 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from fhir_imaging.audit import TOKEN_DIGEST_PREFIX, AuditLog
-from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadataClient
-from fhir_imaging.settings import EhrSettings, PacsSettings, certificate_authorities
+from fhir_imaging.settings import EhrSettings, PacsSettings
 from fhir_imaging.settings import Ownership as Strategy
 from fhir_imaging.store.engine import Store
 from fhir_imaging.store.launched_tokens import LaunchedTokens
 from imaging_server.answers import AnswerLimits
 from imaging_server.auditing import AccessAudit
 from imaging_server.backend_client import BackendServices, SignAssertion
+from imaging_server.breaker import Breaker, Watch
 from imaging_server.fhir_ownership import FhirOwnership
 from imaging_server.fhir_services import FhirServices, build_fhir_services
 from imaging_server.gate import EvidenceSources, Gate
+from imaging_server.guarded_session import GuardedSession
 from imaging_server.identifier_ownership import IdentifierOwnership
 from imaging_server.identity import PatientIdentity
 from imaging_server.ownership import OwnershipByEhr
 from imaging_server.patient_numbers import PatientNumbers
 from imaging_server.payloads import GatewayAddresses
+from imaging_server.rate_limit import RequestLimits
 from imaging_server.settings import ImagingServerSettings, check_settings
 from imaging_server.study_contents import StudyContents
 from imaging_server.tokens import TokenVerifier
@@ -39,6 +41,8 @@ class ImagingServerServices:
     archives: Mapping[str, Archive]
     gate: Gate
     fhir: FhirServices
+    breakers: tuple[Breaker, ...] = ()
+    """One before each server that this one asks."""
 
     @property
     def limits(self) -> AnswerLimits:
@@ -48,6 +52,11 @@ class ImagingServerServices:
     def addresses(self, ehr: str, archive: Archive) -> GatewayAddresses:
         """The translation of an archive's addresses for callers of one EHR."""
         return GatewayAddresses(archive_root=archive.root, gateway_root=self.settings.dicomweb_root(ehr, archive.name))
+
+    def watched_by(self, watch: Watch) -> None:
+        """From now on ``watch`` is told of each question to another server."""
+        for breaker in self.breakers:
+            breaker.watch = watch
 
     def close(self) -> None:
         """Closes the connections to all archives, and lets the threads go that ask them."""
@@ -86,9 +95,11 @@ def build_services(
     ``sign_assertion`` signs for the imaging server's own client at EHRs that registered one (Backend Services).
     """
     check_settings(settings, ehrs, archives)
-    session = OutboundSession(
-        outbound_origins(ehrs), timeout_s=settings.ehr_timeout_s, authorities=certificate_authorities(ehrs)
-    )
+
+    def breaker(server: str) -> Breaker:
+        return Breaker(server, settings.breaker)
+
+    session = GuardedSession(ehrs, outbound_origins(ehrs), breaker, timeout_s=settings.ehr_timeout_s)
     metadata = SmartMetadataClient(session)
     backend = BackendServices(session, metadata, sign_assertion) if sign_assertion else None
     keep_s = settings.decision_cache_s
@@ -115,13 +126,16 @@ def build_services(
         ),
         sources=sources,
         audit=AccessAudit(AuditLog(store), window_s=settings.audit_window_s, clock=clock),
+        limits=RequestLimits(settings.rate_limit),
         leeway_s=settings.token_leeway_s,
         clock=clock,
     )
+    guards = {archive.name: breaker(f"{archive.name}-archive") for archive in archives}
     return ImagingServerServices(
         settings=settings,
         ehrs={ehr.name: ehr for ehr in ehrs},
-        archives={archive.name: Archive(archive) for archive in archives},
+        archives={archive.name: Archive(archive, breaker=guards[archive.name]) for archive in archives},
         gate=gate,
         fhir=build_fhir_services(settings, store, gate, metadata, clock=clock),
+        breakers=(*session.breakers, *guards.values()),
     )

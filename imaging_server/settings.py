@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import EhrSettings, Ownership, PacsSettings, origin_of
 from imaging_server.archive_settings import archive_problems
+from imaging_server.breaker import BreakerSettings
+from imaging_server.rate_limit import RateLimitSettings
 
 MAX_DECISION_CACHE_S = 60
 
@@ -45,6 +47,8 @@ class ImagingServerSettings:
     """Archive answers of a known length below this are read whole, which is faster; larger ones are streamed."""
     max_json_bytes: int = 128 * 1024 * 1024
     """The largest metadata or search answer that is accepted from an archive: it is held in memory to be rewritten."""
+    rate_limit: RateLimitSettings = field(default_factory=RateLimitSettings)
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
     pacs_by_ehr: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Which archives an EHR's tokens may reach, by name; an EHR that is not listed reaches all of them."""
     patient_identifiers: Mapping[str, PatientIdentifierRule] = field(default_factory=dict)
@@ -95,6 +99,7 @@ def _own_problems(settings: ImagingServerSettings) -> list[str]:
         problems.append("token_leeway_s must be between 0 and 120.")
     if settings.audit_window_s < 1:
         problems.append("audit_window_s must be at least 1.")
+    problems += [*settings.rate_limit.problems(), *settings.breaker.problems()]
     for origin in settings.allowed_origins:
         if not _is_origin(origin):
             problems.append(f"allowed_origins: {origin!r} is not an origin such as https://viewer.example; '*' is not offered.")

@@ -23,6 +23,7 @@ from fhir_imaging.errors import ConfigurationError, InvalidRequest, TooLarge, Up
 from fhir_imaging.retry_after import seconds_to_wait
 from fhir_imaging.settings import PacsSettings, origin_of
 from imaging_server.archive_credentials import ArchiveCredential, credential_of
+from imaging_server.breaker import Breaker, BreakerSettings, Outcome
 from imaging_server.resource import DicomResource
 
 DICOM_JSON = "application/dicom+json"
@@ -127,8 +128,11 @@ class Matches:
 class Archive:
     """One archive behind the gateway: requests are built here from parsed pieces. Thread-safe."""
 
-    def __init__(self, settings: PacsSettings, credential: ArchiveCredential | None = None) -> None:
+    def __init__(
+        self, settings: PacsSettings, credential: ArchiveCredential | None = None, *, breaker: Breaker | None = None
+    ) -> None:
         """``credential`` is the one that the settings name, unless another is given."""
+        self._breaker = breaker or Breaker(f"{settings.name}-archive", BreakerSettings())
         self.name = settings.name
         self.studies_per_search = settings.studies_per_search
         self.root = settings.dicomweb_root.rstrip("/")
@@ -198,6 +202,9 @@ class Archive:
         self._credential.close()
 
     def _send(self, method: str, target: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        return self._breaker.call(lambda: self._sent(method, target, headers), _outcome)
+
+    def _sent(self, method: str, target: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         for attempt in (1, 2):
             try:
                 return self._pool.urlopen(
@@ -224,6 +231,14 @@ class Archive:
             except urllib3.exceptions.HTTPError as exc:
                 raise _unreachable(self.server, exc) from exc
         raise AssertionError("unreachable")
+
+
+def _outcome(answer: BaseHTTPResponse | Exception) -> Outcome:
+    """500 and 503 may be about one study (a picture that cannot be made, a file on tape), so they count as answers."""
+    if isinstance(answer, BaseHTTPResponse):
+        return Outcome.OUTAGE if answer.status in (502, 504) else Outcome.ANSWERED
+    # What says "try again" is a pool without a free connection, which says nothing of the archive.
+    return Outcome.OUTAGE if isinstance(answer, UpstreamError) and not answer.retryable else Outcome.UNKNOWN
 
 
 def read_datasets(answer: UpstreamAnswer, *, limit: int, server: str) -> list[Mapping[str, Any]]:
