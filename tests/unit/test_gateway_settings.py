@@ -26,7 +26,7 @@ def test_plain_configuration_works() -> None:
 
 def test_ownership_by_identifier_is_refused_where_nothing_is_compared() -> None:
     """Issue 5: it must not look as if it were checked."""
-    with pytest.raises(ConfigurationError, match="ownership = .identifier. needs"):
+    with pytest.raises(ConfigurationError, match=r"ownership = .identifier. needs"):
         check_settings(SETTINGS, (replace(EHR, ownership=Ownership.IDENTIFIER),), (PACS,))
 
 
