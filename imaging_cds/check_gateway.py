@@ -8,6 +8,7 @@ Spec: SMART Imaging Access F1-F10, W1-W7; smart-imaging.md P1, P3-P6 (policy) an
 from __future__ import annotations
 
 from imaging_cds.check_gateway_access import ACCESS_REQUIREMENTS
+from imaging_cds.check_gateway_capabilities import CAPABILITY_REQUIREMENTS
 from imaging_cds.check_gateway_endpoints import ENDPOINT_REQUIREMENTS
 from imaging_cds.check_gateway_examination import Examination
 from imaging_cds.check_gateway_guard import GUARD_REQUIREMENTS, REVIEW_REQUIREMENTS
@@ -28,6 +29,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     *PATIENT_REQUIREMENTS,
     *IMAGE_REQUIREMENTS,
     *GUARD_REQUIREMENTS,
+    *CAPABILITY_REQUIREMENTS,
     *PATH_REQUIREMENTS,
     *MANNER_REQUIREMENTS,
     # These look back at every answer, so they come last.

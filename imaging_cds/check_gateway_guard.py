@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fhir_imaging.tolerant import dicts
 from imaging_cds.check_gateway_examination import Examination
+from imaging_cds.check_gateway_images import parts_of
 from imaging_cds.check_gateway_places import ANY_DICOM, DICOM_JSON, Images, Kind, asked, kinds_of
 from imaging_cds.check_gateway_probe import Question, Reply
 from imaging_cds.check_gateway_report import NotOffered, NotTried, Outcome
@@ -119,6 +120,16 @@ def _restricted(exam: Examination) -> Outcome:
     return refused([("the whole study", exam.ask(asked(there, Kind("study", there.study_path, ANY_DICOM), exam.good)))])
 
 
+def _all_parts(exam: Examination) -> Outcome:
+    images, listed = exam.images, len(exam.images.metadata)
+    reply = exam.ask(asked(images, Kind("study", images.study_path, ANY_DICOM), exam.good))
+    parts = parts_of(reply)
+    if not listed or parts is None:
+        raise NotTried("The study is larger than what is read of it, or there is no metadata to compare it with.")
+    words = f"{parts} parts for {listed} instances in the metadata"
+    return judged([words] if parts < listed else [], f"{words}.")
+
+
 def _no_images_in_refusals(exam: Examination) -> Outcome:
     refusals = [reply for reply in exam.probe.replies if reply.is_refused]
     if not refusals:
@@ -139,41 +150,6 @@ def _dicom_in(reply: Reply) -> str | None:
         # A refusal without a body may keep the type of what was asked for (HEAD).
         return reply.content_type if reply.body else None
     return "DICOM JSON" if any("0020000D" in one or "00100020" in one for one in dicts(reply.json())) else None
-
-
-def _capability(exam: Examination) -> str:
-    """The address of the images where it carries a capability; NotOffered where it is a plain address."""
-    images = exam.images
-    again = exam.pages_from(exam.search_own(("_include", "ImagingStudy:endpoint")))
-    stated = {
-        str(inside.get("address"))
-        for page in again
-        for one in page.entries
-        for inside in (one.resource, *dicts(one.resource.get("contained")))
-        if inside.get("resourceType") == "Endpoint"
-    }
-    if "?" not in images.address and images.address in {one.rstrip("/") for one in stated}:
-        raise NotOffered("The address is the same each time and has no query: it is no capability.")
-    return images.address
-
-
-def _capability_checked(exam: Examination) -> Outcome:
-    address, images = _capability(exam), exam.images
-    bent = Images(address=address[:-1] + ("A" if address[-1] != "A" else "B"), study=images.study)
-    kind = Kind("metadata", f"{images.study_path}/metadata", DICOM_JSON)
-    asked_for = [("an altered capability", exam.ask(asked(bent, kind, exam.good)))]
-    asked_for.append(("the capability without token", exam.ask(asked(images, kind, None))))
-    if exam.subject.other_study is not None:
-        path = f"/studies/{exam.subject.other_study}/metadata"
-        asked_for.append(("another's study behind it", exam.ask(asked(images, Kind("other", path, DICOM_JSON), exam.good))))
-    return refused(asked_for)
-
-
-def _capability_bound(exam: Examination) -> Outcome:
-    _capability(exam)
-    images, second = exam.images, exam.subject.token(TokenKind.SECOND)
-    kind = Kind("metadata", f"{images.study_path}/metadata", DICOM_JSON)
-    return refused([("the first token's address with the second token", exam.ask(asked(images, kind, second)))])
 
 
 def _empty_at_most(told: list[tuple[str, Reply]]) -> Outcome:
@@ -263,24 +239,17 @@ GUARD_REQUIREMENTS = (
     ),
     Requirement(
         ids="W5",
+        name="partial",
+        asks="A whole study has a part for every instance that its metadata lists.",
+        remedy="Serve a study whole or refuse it; what is left out in silence is taken for not there.",
+        check=_all_parts,
+    ),
+    Requirement(
+        ids="W5",
         name="restricted",
         asks="A study that is restricted in part is refused whole.",
         remedy="Never leave out parts of a study in silence: radiologists would take it for the whole.",
         check=_restricted,
-    ),
-    Requirement(
-        ids="W6",
-        name="capability",
-        asks="Where addresses carry a capability: altered, without token, or for another study it is refused.",
-        remedy="Check the capability besides the token and the study, not in their place.",
-        check=_capability_checked,
-    ),
-    Requirement(
-        ids="M8 W6",
-        name="bound",
-        asks="A capability works with the token only that it was given out for.",
-        remedy="Bind the capability to the token (a keyed digest); share the key between processes.",
-        check=_capability_bound,
     ),
 )
 

@@ -159,6 +159,15 @@ def _multipart_problems(reply: Reply, part_type: str | None) -> list[str]:
     return problems
 
 
+def parts_of(reply: Reply) -> int | None:
+    """How many parts a multipart answer has; None where it was not read to its end or is no multipart answer."""
+    boundary = _BOUNDARY.search(reply.headers.get("content-type", ""))
+    if not reply.is_whole or reply.status != 200 or boundary is None:
+        return None
+    delimiter = b"\r\n--" + boundary[1].strip().encode("latin-1") + b"\r\n"
+    return (b"\r\n" + reply.body).count(delimiter)
+
+
 def _picture_problems(reply: Reply) -> list[str]:
     is_picture = reply.content_type.startswith(("image/", "video/")) or reply.content_type == "multipart/related"
     return [] if is_picture and reply.body else [f"is {reply.content_type or 'of no type'}, no picture"]

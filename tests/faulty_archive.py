@@ -38,8 +38,8 @@ STUDIES = {
 }
 
 
-def dataset(study: Study, instance: str, root: str) -> dict[str, Any]:
-    """One instance as DICOM JSON; ``root`` is the DICOMweb address that it names."""
+def dataset(study: Study, instance: str, root: str, bulk_root: str) -> dict[str, Any]:
+    """One instance as DICOM JSON; ``root`` is the DICOMweb address that it names, ``bulk_root`` that of its large values."""
     there = f"{root}/studies/{study.uid}/series/{study.series}/instances/{instance}"
     return {
         "0020000D": {"vr": "UI", "Value": [study.uid]},
@@ -48,7 +48,10 @@ def dataset(study: Study, instance: str, root: str) -> dict[str, Any]:
         "00080060": {"vr": "CS", "Value": [study.modality]},
         "00081190": {"vr": "UR", "Value": [there]},
         "00280010": {"vr": "US", "Value": [2]},
-        "00409096": {"vr": "SQ", "Value": [{"7FE00010": {"vr": "OW", "BulkDataURI": f"{there}/bulkdata/1"}}]},
+        "00409096": {
+            "vr": "SQ",
+            "Value": [{"7FE00010": {"vr": "OW", "BulkDataURI": f"{bulk_root}/studies/{study.uid}/bulkdata/1"}}],
+        },
     }
 
 
@@ -60,9 +63,11 @@ def listed(study: Study, root: str) -> dict[str, Any]:
     }
 
 
-def parts(bodies: list[bytes], part_type: str) -> tuple[bytes, str]:
+def parts(bodies: list[bytes], part_type: str, *, location: str | None = None) -> tuple[bytes, str]:
     """A multipart/related body and its Content-Type."""
-    joined = b"".join(f"--{BOUNDARY}\r\nContent-Type: {part_type}\r\n\r\n".encode() + body + b"\r\n" for body in bodies)
+    headers = f"--{BOUNDARY}\r\nContent-Type: {part_type}\r\n"
+    headers += f"Content-Location: {location}/instances/1\r\n" if location else ""
+    joined = b"".join(f"{headers}\r\n".encode() + body + b"\r\n" for body in bodies)
     return joined + f"--{BOUNDARY}--\r\n".encode(), f'multipart/related; type="{part_type}"; boundary={BOUNDARY}'
 
 

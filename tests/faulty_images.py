@@ -26,6 +26,7 @@ class FaultyImages:
         self._server = server
         self._faults = server.faults
         self._root = INTERNAL if "M5" in server.faults else server.root()
+        self._bulk_root = INTERNAL if "M5:nested" in server.faults else self._root
 
     def answer(self, path: str, pairs: list[tuple[str, str]], token: str | None) -> Response:
         """The answer below the DICOMweb root; Refusal where there is none."""
@@ -103,7 +104,7 @@ class FaultyImages:
                 kind = "text/plain" if "W2:rendered" in self._faults else "image/jpeg"
                 return self._acceptable("image/jpeg", Response(b"\xff\xd8picture\xff\xd9", mimetype=kind))
             case ["series" | "instances"]:
-                return self._json([dataset(study, uid, self._root) for uid in study.instances])
+                return self._json([dataset(study, uid, self._root, self._bulk_root) for uid in study.instances])
             case ["series", _, "instances", _, "frames", number]:
                 self._instances(study, rest[:4])
                 return self._frame(number)
@@ -124,11 +125,20 @@ class FaultyImages:
             raise Refusal(500)
         if "1.2.840.10008.9.9.9" in accept or (whole and "W1:study" in self._faults):
             raise Refusal(406)
-        body, kind = parts([FILE] * len(instances), "application/dicom")
+        kept = instances[:-1] if whole and "W5:fewer" in self._faults else instances
+        location = INTERNAL if "M5:part" in self._faults else None
+        body, kind = parts([FILE] * len(kept), "application/dicom", location=location)
+        if whole and "W1:cut" in self._faults:
+            body = body[:-40]
+        if whole and "W1:no-dicom" in self._faults:
+            body = body.replace(b"DICM", b"NONE")
         if "W2:levels" in self._faults and not whole:
             kind = "multipart/related"
         status = 206 if whole and "W5:partial" in self._faults else 200
-        return self._acceptable("application/dicom", Response(body, status=status, content_type=kind))
+        answer = Response(body, status=status, content_type=kind)
+        if "M5:header" in self._faults:
+            answer.headers["Content-Location"] = f"{INTERNAL}/studies/{study.uid}"
+        return self._acceptable("application/dicom", answer)
 
     def _frame(self, number: str) -> Response:
         if number != "1":
@@ -141,7 +151,7 @@ class FaultyImages:
         return self._acceptable("application/octet-stream", Response(body, content_type=kind))
 
     def _metadata(self, study: Study, instances: list[str]) -> Response:
-        body = json.dumps([dataset(study, uid, self._root) for uid in instances])
+        body = json.dumps([dataset(study, uid, self._root, self._bulk_root) for uid in instances])
         kind = "application/json" if "W2:metadata" in self._faults else DICOM_JSON
         return Response(body[:-20] if "M4" in self._faults else body, mimetype=kind)
 
