@@ -20,6 +20,7 @@ from fhir_imaging.settings import EhrSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.web import ErrorSurface
 from imaging_cds import health
+from imaging_cds.audit_trail import delivery_of, open_store
 from imaging_cds.settings import ApplicationSettings, Component
 from imaging_cds.site_rules import site_policy
 from imaging_cds.static_files import StaticFiles
@@ -31,6 +32,8 @@ from smart_app.client_keys import ClientKeys
 from smart_app.patient_match import IdentifierSystem
 from smart_app.services import SmartAppServices
 
+AUDIT_DELIVERY = "audit_delivery"
+"""Where ``app.extensions`` has the worker's ``AuditDelivery``, for whoever ends an application before its process."""
 _HERE = Path(__file__).parent
 
 
@@ -55,12 +58,14 @@ def create_app(settings: ApplicationSettings, policy: SitePolicy | None = None) 
     if settings.server.trusted_proxies:
         count = settings.server.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
-    store = Store.open(settings.state)
+    store = open_store(settings)
     store.check_migrated()
     app.register_blueprint(health.create_blueprint(store))
     parts = _Parts(settings=settings, store=store, policy=policy)
     surfaces = [surface for component in settings.components for surface in _register(app, component, parts)]
     web.install(app, surfaces)
+    delivery = app.extensions[AUDIT_DELIVERY] = delivery_of(settings, store)
+    delivery.start()
     return app
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cds_service.settings import CdsSettings
+from fhir_imaging.audit_settings import AuditSettings
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import EhrSettings, PacsSettings, StateSettings, is_loopback, origin_of
 from imaging_cds.server import ServerSettings
@@ -50,6 +51,7 @@ class ApplicationSettings:
     """The installed OHIF files; without them the study list works and the viewer page says that no viewer is installed."""
     rules: RuleSettings = field(default_factory=RuleSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
 
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> ApplicationSettings:
@@ -117,6 +119,8 @@ def _addresses(settings: ApplicationSettings) -> list[tuple[str, str]]:
         addresses += [(f"ehr.{ehr.name}.{name}", url) for name, url in named.items() if url]
         origins = (*ehr.server_origins, *ehr.token_origins, *ehr.frame_ancestors)
         addresses += [(f"ehr.{ehr.name}", url) for url in origins]
+    audit = {"fhir_base": settings.audit.fhir_base, "fhir_token_url": settings.audit.fhir_token_url}
+    addresses += [(f"audit.{name}", url) for name, url in audit.items() if url]
     for client in settings.cds.trusted_clients:
         urls = (*client.fhir_servers, *client.jku_prefixes, *([client.jwks_url] if client.jwks_url else []))
         addresses += [(f"cds.trusted_clients.{client.iss}", url) for url in urls]

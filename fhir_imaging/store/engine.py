@@ -18,29 +18,35 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 
 from fhir_imaging.errors import ConfigurationError, UpstreamError
 from fhir_imaging.settings import StateSettings
+from fhir_imaging.store.backlog import Backlog, OutboxRules
 from fhir_imaging.store.keys import Sealer, private_directory
 
 SQLITE_FILE = "imaging-cds.sqlite3"
 _MIGRATION_LOCK = 0x1CD5  # any number, the same in every process
 _CONNECT_TIMEOUT_S = 5
+_NO_SINKS = OutboxRules()
 
 
 class Store:
     """The engine and the sealer that belong together. One per process: make it after the fork, close it at the end."""
 
-    def __init__(self, engine: Engine, sealer: Sealer) -> None:
+    def __init__(self, engine: Engine, sealer: Sealer, outbox: OutboxRules = _NO_SINKS) -> None:
         self.engine = engine
         self.sealer = sealer
+        self.backlog = Backlog(outbox)
 
     @classmethod
-    def open(cls, settings: StateSettings) -> Store:
-        """Connects lazily; tables are made by ``migrate``. ConfigurationError for an address that names no database."""
+    def open(cls, settings: StateSettings, outbox: OutboxRules = _NO_SINKS) -> Store:
+        """Connects lazily; tables are made by ``migrate``. ConfigurationError for an address that names no database.
+
+        ``outbox`` says where audit records go beside the database.
+        """
         private_directory(settings.state_dir)
         engine = _engine_of(settings.database_url or f"sqlite:///{settings.state_dir / SQLITE_FILE}")
         if engine.dialect.name == "sqlite":
             _prepare_sqlite(engine)
             _own_file(engine)
-        return cls(engine, Sealer.of(settings.state_dir))
+        return cls(engine, Sealer.of(settings.state_dir), outbox)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
