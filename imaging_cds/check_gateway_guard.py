@@ -96,7 +96,9 @@ def _methods(exam: Examination) -> Outcome:
         ),
     ]
     replies = [(question.method, exam.ask(question)) for question in questions]
-    passed = [f"{name}: {reply.said}" for name, reply in replies if reply.status not in (400, 401, 403, 404, 405, 415, 501)]
+    passed = [
+        f"{name}: {reply.said}" for name, reply in replies if reply.status not in (400, 401, 403, 404, 405, 415, 429, 501)
+    ]
     return judged(passed, ", ".join(f"{name}: {reply.said}" for name, reply in replies))
 
 

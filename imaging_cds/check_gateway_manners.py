@@ -109,8 +109,8 @@ def _strangers(exam: Examination) -> Outcome:
             credentials = reply.headers.get("access-control-allow-credentials", "").lower() == "true"
             if allowed == "*" and credentials:
                 problems.append(f"{name}: Access-Control-Allow-Origin * together with credentials")
-            elif allowed == origin:
-                problems.append(f"{name}: pages of {origin} are allowed")
+            elif allowed == origin and credentials:
+                problems.append(f"{name}: pages of {origin} are allowed, with credentials")
     if not told:
         raise NotTried(f"No answer: {failed}.")
     return judged(problems, f"{told} answers; no page of a stranger may read with credentials.")
@@ -132,13 +132,16 @@ def _kept(exam: Examination) -> Outcome:
     told = [(name, reply) for name, reply in _both(exam, exam.good) if reply.is_served]
     if not told:
         raise NotTried("Nothing was served.")
-    bad = [f"{name}: Cache-Control is {_cache(reply) or 'missing'}" for name, reply in told if not _stays_private(reply)]
-    return judged(bad, ", ".join(f"{name}: {_cache(reply)}" for name, reply in told))
+    bad = [f"{name}: Cache-Control is {_cache(reply)}" for name, reply in told if not _stays_private(reply)]
+    return judged(
+        bad, ", ".join(f"{name}: {_cache(reply) or 'nothing said, so shared caches keep nothing'}" for name, reply in told)
+    )
 
 
 def _stays_private(reply: Reply) -> bool:
-    words = {word.strip() for word in _cache(reply).split(",")}
-    return "public" not in words and ("no-store" in words or "private" in words)
+    """RFC 9111 §3.5: what was asked for with a token is kept by shared caches only where the answer says so."""
+    words = {word.partition("=")[0].strip() for word in _cache(reply).split(",")}
+    return bool(words & {"no-store", "private"}) or not words & {"public", "s-maxage", "must-revalidate"}
 
 
 def _cache(reply: Reply) -> str:
@@ -181,7 +184,7 @@ MANNER_REQUIREMENTS = (
     Requirement(
         ids="P4",
         name="caching",
-        asks="Studies and images are kept by no shared cache: Cache-Control private or no-store.",
+        asks="Studies and images are kept by no shared cache (Cache-Control).",
         remedy="Send Cache-Control: private, no-store with every answer that needs a token.",
         check=_kept,
     ),

@@ -145,8 +145,11 @@ def _shows_other(reply: Reply, study: str) -> bool:
     if not reply.is_served:
         return False
     told = reply.json()
-    # The own study alone, or nothing: the odd piece was not understood as a way anywhere.
-    return bool(studies_in(told) - {study}) or (told != [] and not dicts(told))
+    if dicts(told) or told == []:
+        # The own study alone, or nothing: the odd piece was not understood as a way anywhere.
+        return bool(studies_in(told) - {study})
+    # A page for people at every unknown address is no way to images; what may be images counts as them.
+    return reply.content_type.startswith(("application/dicom", "multipart/", "image/", "application/octet-stream"))
 
 
 def _statuses(replies: Iterable[Reply]) -> str:

@@ -234,8 +234,9 @@ class FaultyImaging:
         return answer
 
     def _with_manners(self, answer: Response, path: str) -> Response:
-        if "M14" in self.faults:
-            answer.headers["Access-Control-Allow-Origin"] = "*"
+        if {"M14", "M14:echo"} & self.faults:
+            said = request.headers.get("Origin", "*") if "M14:echo" in self.faults else "*"
+            answer.headers["Access-Control-Allow-Origin"] = said
             answer.headers["Access-Control-Allow-Credentials"] = "true"
         if "M15" in self.faults and path.endswith("/metadata") and "/instances/" in path:
             time.sleep(0.3)

@@ -134,6 +134,7 @@ FAULTS: dict[str, set[str]] = {
     "M12:filtered": {"M12:filtered"},
     "M13": {"P4:no-credentials", "P4:invalid-token", "P4:insufficient-scope", "M13:outcome"},
     "M14": {"M14:strangers"},
+    "M14:echo": {"M14:strangers"},
     "M15": {"M15:cost"},
     "M16": {"M16:address"},
     "F1:patient": {"F1:patient"},
