@@ -27,7 +27,7 @@ from imaging_server.identity import proves
 from imaging_server.ownership import Caller, PatientStudies
 from imaging_server.patient_numbers import PatientNumbers
 from imaging_server.policy import StudyFacts
-from imaging_server.search import STUDY_SEARCH
+from imaging_server.search import asked_by_us
 from imaging_server.upstream import Archive, Matches
 
 _ASKED = tuple(("includefield", tag) for tag in (STUDY_INSTANCE_UID, PATIENT_ID, ISSUER_OF_PATIENT_ID, MODALITIES_IN_STUDY))
@@ -66,7 +66,7 @@ class IdentifierOwnership:
         return self._all.get(caller.key(archive.name), ask, seconds=lambda found: self._seconds(caller, found))
 
     def _search(self, archive: Archive, query: Sequence[tuple[str, str]]) -> Matches:
-        return archive.search(STUDY_SEARCH, [*query, *_ASKED], limit=self._max_json_bytes)
+        return asked_by_us(archive, [*query, *_ASKED], limit=self._max_json_bytes)
 
     def _proved(self, caller: Caller, found: Matches) -> PatientStudies:
         rule, numbers = self._numbers.rule(caller), self._numbers.of(caller)

@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from fhir_imaging.dicom_json import ISSUER_OF_PATIENT_ID, PATIENT_ID, STUDY_INSTANCE_UID, first_text
+from fhir_imaging.dicom_json import ISSUER_OF_PATIENT_ID, PATIENT_ID, STUDY_INSTANCE_UID, first_text, values
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_server.decision_cache import DecisionCache
 from imaging_server.ownership import Caller
 from imaging_server.patient_numbers import PatientNumbers
-from imaging_server.search import STUDY_SEARCH
+from imaging_server.search import asked_by_us
 from imaging_server.settings import PatientIdentifierRule
 from imaging_server.upstream import Archive
 
@@ -48,7 +48,7 @@ class PatientIdentity:
 
         def ask() -> bool:
             query = [("StudyInstanceUID", study), ("includefield", PATIENT_ID), ("includefield", ISSUER_OF_PATIENT_ID)]
-            found = archive.search(STUDY_SEARCH, query, limit=self._max_json_bytes)
+            found = asked_by_us(archive, query, limit=self._max_json_bytes)
             of_study = [one for one in found.datasets if first_text(one, STUDY_INSTANCE_UID) == study]
             # A study that the archive does not hold is nobody's: it is left to the retrieval to say that it is not there.
             return len(self.fitting(caller, of_study)) == len(of_study)
@@ -70,6 +70,8 @@ class PatientIdentity:
 
 def contradicts_nothing(dataset: Mapping[str, Any], numbers: frozenset[str], rule: PatientIdentifierRule) -> bool:
     """Whether a data set's PatientID is one of ``numbers`` and its issuer, where it names one, the site's."""
+    if any(len(values(dataset, tag)) > 1 for tag in (PATIENT_ID, ISSUER_OF_PATIENT_ID)):
+        return False  # two numbers in one data set name nobody
     issuer = first_text(dataset, ISSUER_OF_PATIENT_ID)
     return first_text(dataset, PATIENT_ID) in numbers and (
         rule.issuer_of_patient_id is None or issuer in (None, rule.issuer_of_patient_id)

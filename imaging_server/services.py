@@ -103,16 +103,17 @@ def build_services(
     metadata = SmartMetadataClient(session)
     backend = BackendServices(session, metadata, sign_assertion) if sign_assertion else None
     keep_s = settings.decision_cache_s
-    numbers = PatientNumbers(settings.patient_identifiers, session, backend, keep_s=keep_s, clock=clock)
+    half_s = keep_s / 2  # a patient's number, and then a study by that number: together no older than keep_s
+    numbers = PatientNumbers(settings.patient_identifiers, session, backend, keep_s=half_s, clock=clock)
     limit = settings.max_json_bytes
     sources = EvidenceSources(
         ownership=OwnershipByEhr(
             {
                 Strategy.FHIR: FhirOwnership(session, keep_s=keep_s, clock=clock),
-                Strategy.IDENTIFIER: IdentifierOwnership(numbers, keep_s=keep_s, max_json_bytes=limit, clock=clock),
+                Strategy.IDENTIFIER: IdentifierOwnership(numbers, keep_s=half_s, max_json_bytes=limit, clock=clock),
             }
         ),
-        identity=PatientIdentity(numbers, keep_s=keep_s, max_json_bytes=limit, clock=clock),
+        identity=PatientIdentity(numbers, keep_s=half_s, max_json_bytes=limit, clock=clock),
         contents=StudyContents(keep_s=keep_s, max_json_bytes=limit),
     )
     gate = Gate(
