@@ -18,6 +18,7 @@ from fhir_imaging.store.engine import Store
 from imaging_cds.associated_endpoints import fragments
 from imaging_cds.demo_plan import DEFAULT_DIRECTORY
 from imaging_cds.logs import configure_logging
+from imaging_cds.metrics_workers import prepare_workers
 from imaging_cds.server import serve
 from imaging_cds.settings import CONFIG_VARIABLE, ApplicationSettings, load
 from imaging_cds.settings_table import as_markdown, describe
@@ -71,7 +72,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     policy = site_policy(settings.rules)  # before the fork: a fault is told once, and all workers judge alike
     _migrated(settings)
-    configure_logging()
+    if settings.metrics.is_on:
+        prepare_workers(settings.state.state_dir, settings.server.port)
+    configure_logging(log_format=settings.server.log_format)
     serve(lambda: create_app(settings, policy), settings.server)
     return 0
 

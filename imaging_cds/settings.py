@@ -14,6 +14,7 @@ from cds_service.settings import CdsSettings
 from fhir_imaging.audit_settings import AuditSettings
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import EhrSettings, PacsSettings, StateSettings, is_loopback, origin_of
+from imaging_cds.metrics_settings import MetricsSettings
 from imaging_cds.server import ServerSettings
 from imaging_cds.settings_reader import build, overlay
 from imaging_findings.rule_settings import RuleSettings
@@ -51,6 +52,7 @@ class ApplicationSettings:
     """The installed OHIF files; without them the study list works and the viewer page says that no viewer is installed."""
     rules: RuleSettings = field(default_factory=RuleSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
 
 
@@ -90,7 +92,7 @@ def _spread(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _contradictions(settings: ApplicationSettings) -> list[str]:
-    problems = []
+    problems = list(settings.metrics.problems())
     runs_without_app = Component.CDS_SERVICE in settings.components and Component.SMART_APP not in settings.components
     if runs_without_app and settings.cds.app_base_url is None:
         problems.append("cds.app_base_url: must be given where smart_app does not run here: the links of cards lead to it.")

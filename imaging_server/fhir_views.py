@@ -17,7 +17,7 @@ from flask.blueprints import BlueprintSetupState
 from fhir_imaging.errors import NotFound, NotPermitted, UpstreamError
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.uids import study_uid
-from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors
+from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, note_for_log
 from imaging_server.fhir_bundles import FhirAddresses, page_of, place_of, searchset
 from imaging_server.fhir_capability import capability_statement
 from imaging_server.fhir_paging import PAGE_PARAMETER, NextPage
@@ -97,6 +97,7 @@ class FhirViews:
             known = self._services.ehrs.get(ehr)
             if known is None:
                 raise NotFound("There is nothing at this address.")
+            note_for_log(ehr=ehr)
             try:
                 return view(known, **pieces)
             except NotPermitted as refusal:

@@ -14,7 +14,7 @@ from flask.blueprints import BlueprintSetupState
 
 from fhir_imaging.errors import InvalidRequest, NotFound, NotPermitted
 from fhir_imaging.settings import EhrSettings
-from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, request_reference
+from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, note_for_log, request_reference
 from imaging_server.answers import (
     file_answer,
     file_head,
@@ -24,6 +24,7 @@ from imaging_server.answers import (
     streamed,
     warning_of,
 )
+from imaging_server.asking import Way, ask_in_turn, ways_to_ask
 from imaging_server.auditing import Attempt
 from imaging_server.fhir_views import create_blueprint as create_fhir_blueprint
 from imaging_server.media_types import upstream_accept
@@ -35,7 +36,7 @@ from imaging_server.resource import DicomResource, Kind, Level, from_pieces
 from imaging_server.routes import GATEWAY_PREFIX, ROUTES, Route, add_converters
 from imaging_server.search import find_below, find_studies, page_of, without_conflicts
 from imaging_server.services import ImagingServerServices
-from imaging_server.upstream import Archive, Matches, UpstreamAnswer, UpstreamRequest, read_datasets
+from imaging_server.upstream import Archive, Matches, UpstreamRequest, read_datasets
 from imaging_server.wado_uri import WADO_URI_PATH, parse_wado_uri
 
 METHODS = "GET, HEAD, OPTIONS"
@@ -134,6 +135,7 @@ class GatewayViews:
         known, archive = self._services.ehrs.get(ehr), self._services.archives.get(pacs)
         if known is None or archive is None or not self._services.settings.may_reach(ehr, pacs):
             raise NotFound("There is nothing at this address.")
+        note_for_log(ehr=ehr, pacs=pacs)
         return known, archive
 
     def _search_root(self, ehr: EhrSettings, archive: Archive, route: Route, _pieces: dict[str, str]) -> Response:
@@ -186,45 +188,39 @@ class GatewayViews:
         return json_answer(matches, warning=_remark(found, complete=found.complete))
 
     def _retrieve(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, query: RetrieveQuery) -> Response:
-        accept = upstream_accept(resource, query.accept or request.headers.get("Accept"))
+        ways = ways_to_ask(resource, query.accept or request.headers.get("Accept"))
         self._open(ehr, archive, resource)
-        byte_range, if_range = range_of(resource, accept, request.headers)
-        asked = UpstreamRequest(resource=resource, accept=accept, query=query.options, byte_range=byte_range, if_range=if_range)
-        answer = _asked(archive, asked)
-        if answer.status == 206 and byte_range is not None and is_multipart(answer.content_type):
-            # A piece of a multipart message is no message: its part headers could not be looked at.
-            answer.close()
-            answer = _asked(archive, replace(asked, byte_range=None, if_range=None))
-        if answer.status not in (200, 206):
-            return refused_by_archive(answer, archive.server)
-        addresses = self._services.addresses(ehr.name, archive)
-        if request.method == "HEAD":
-            return head_answer(answer, resource, addresses, server=archive.server)
-        if resource.kind is Kind.METADATA:
-            datasets = read_datasets(answer, limit=self._services.limits.json_body, server=archive.server)
-            rewritten = metadata_for_caller(datasets, resource, addresses, server=archive.server)
-            return json_answer(rewritten, status=answer.status, warning=warning_of(answer))
-        return streamed(answer, resource, addresses, self._services.limits, server=archive.server)
+        byte_range, if_range = range_of(resource, ways[0].accept, request.headers)
+        asked = UpstreamRequest(
+            resource=resource, accept=ways[0].accept, query=query.options, byte_range=byte_range, if_range=if_range
+        )
+        return self._passed_on(ehr, archive, asked, ways)
 
     def _wado_uri(self, ehr: EhrSettings, archive: Archive) -> Response:
         """The same object by WADO-RS, with the same decision; a file comes without its multipart wrapping."""
         asked = parse_wado_uri(parse_query(request.query_string), request.headers.get("Accept"))
-        resource, addresses = asked.resource, self._services.addresses(ehr.name, archive)
-        self._open(ehr, archive, resource, query=urlencode(asked.options, safe=","))
-        first, *others = (UpstreamRequest(resource=resource, accept=one, query=asked.options) for one in asked.accepts)
-        answer = _asked(archive, first)
-        for other in others:
-            if answer.status not in (400, 406):
-                break
+        self._open(ehr, archive, asked.resource, query=urlencode(asked.options, safe=","))
+        request_of_rs = UpstreamRequest(resource=asked.resource, accept=asked.ways[0].accept, query=asked.options)
+        return self._passed_on(ehr, archive, request_of_rs, asked.ways)
+
+    def _passed_on(self, ehr: EhrSettings, archive: Archive, asked: UpstreamRequest, ways: tuple[Way, ...]) -> Response:
+        """The archive's answer to what the gate has let through."""
+        only_head, resource = request.method == "HEAD", asked.resource
+        answer, way = ask_in_turn(archive, asked, ways, only_head=only_head)
+        if answer.status == 206 and asked.byte_range is not None and is_multipart(answer.content_type):
+            # A piece of a multipart message is no message: its part headers could not be looked at.
             answer.close()
-            answer = _asked(archive, other)
-        if answer.status != 200:
-            return refused_by_archive(answer, archive.server)
-        if request.method == "HEAD":
-            head = file_head if asked.is_file else head_answer
-            return head(answer, resource, addresses, server=archive.server)
-        pass_on = file_answer if asked.is_file else streamed
-        return pass_on(answer, resource, addresses, self._services.limits, server=archive.server)
+            answer, way = ask_in_turn(archive, replace(asked, byte_range=None, if_range=None), (way,), only_head=only_head)
+        if answer.status not in (200, 206) or (way.unwraps and answer.status != 200):
+            return refused_by_archive(answer, archive.server, names_transfer_syntax=way.names_transfer_syntax)
+        addresses, limits = self._services.addresses(ehr.name, archive), self._services.limits
+        if only_head:
+            return (file_head if way.unwraps else head_answer)(answer, resource, addresses, server=archive.server)
+        if resource.kind is Kind.METADATA:
+            datasets = read_datasets(answer, limit=limits.json_body, server=archive.server)
+            rewritten = metadata_for_caller(datasets, resource, addresses, server=archive.server)
+            return json_answer(rewritten, status=answer.status, warning=warning_of(answer))
+        return (file_answer if way.unwraps else streamed)(answer, resource, addresses, limits, server=archive.server)
 
     def _open(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, *, query: str | None = None) -> None:
         attempt = self._attempt(ehr, resource, query)
@@ -240,17 +236,6 @@ class GatewayViews:
             client_address=request.remote_addr,
             request_id=request_reference(),
         )
-
-
-def _asked(archive: Archive, asked: UpstreamRequest) -> UpstreamAnswer:
-    """The archive's answer. Where it knows no HEAD, GET says the same, and its body is left where it is."""
-    if request.method != "HEAD":
-        return archive.ask(asked)
-    answer = archive.ask(replace(asked, method="HEAD"))
-    if answer.status not in (405, 501):
-        return answer
-    answer.close()
-    return archive.ask(asked)
 
 
 def _remark(found: Matches, *, complete: bool) -> str | None:
