@@ -173,7 +173,7 @@ class AuditLog:
     def _insert_in(self, connection: Connection, record: AuditRecord) -> None:
         added = connection.execute(insert(audit_event).values(self._row(record))).inserted_primary_key
         if added is not None:
-            enqueue(connection, self._store.backlog.rules.sinks, added[0], now=record.recorded_at)
+            enqueue(connection, self._store.backlog.rules.sinks, added[0])
 
     def find(self, wanted: AuditFilter) -> Iterator[AuditRecord]:
         """Matching records, newest first."""

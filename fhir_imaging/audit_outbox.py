@@ -44,10 +44,10 @@ class SinkReport:
     delivered_at: int | None
 
 
-def enqueue(connection: Connection, sinks: Sequence[str], event_id: int, *, now: int) -> None:
+def enqueue(connection: Connection, sinks: Sequence[str], event_id: int) -> None:
     """Notes in the record's own transaction that these sinks want it."""
     if sinks:
-        rows = [{"sink": sink, "event_id": event_id, "due_at": now, "attempts": 0} for sink in sinks]
+        rows = [{"sink": sink, "event_id": event_id, "due_at": 0, "attempts": 0} for sink in sinks]
         connection.execute(insert(audit_delivery), rows)
 
 
