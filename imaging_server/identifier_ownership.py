@@ -50,6 +50,8 @@ class IdentifierOwnership:
         """The study when the archive's PatientID and issuer are the caller's patient's; None for every doubt."""
 
         def ask() -> PatientStudies:
+            if not self._numbers.of(caller):
+                return PatientStudies(())  # nothing could prove it, so the archive is not asked
             return self._proved(caller, self._search(archive, [("StudyInstanceUID", study)]))
 
         found = self._one.get(caller.key(archive.name, study), ask, seconds=lambda one: self._seconds(caller, one))

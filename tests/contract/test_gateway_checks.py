@@ -164,7 +164,7 @@ def test_patient_without_the_identifier_opens_nothing(world: World, identifiers:
     assert world.get("/studies", world.north.token()).json() == []
 
 
-@pytest.mark.parametrize(("status", "expected"), [(401, 403), (403, 403), (404, 403), (500, 503), (503, 503), (400, 503)])
+@pytest.mark.parametrize(("status", "expected"), [(401, 401), (403, 403), (404, 403), (500, 503), (503, 503), (400, 503)])
 def test_patient_that_the_ehr_does_not_give_opens_nothing(world: World, status: int, expected: int) -> None:
     world.north.answers["/fhir/Patient"] = lambda: Response("{}", status)
 

@@ -17,6 +17,7 @@ from fhir_imaging.audit import AuditFilter, AuditLog, AuditRecord
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.web import install
+from imaging_server.backend_client import SignAssertion
 from imaging_server.fhir_views import error_surfaces
 from imaging_server.services import ImagingServerServices, build_services
 from imaging_server.settings import ImagingServerSettings
@@ -121,8 +122,12 @@ def a_world(
     north: dict[str, Any] | None = None,
     pacs: StubPacs | None = None,
     archive: dict[str, Any] | None = None,
+    sign: SignAssertion | None = None,
 ) -> Iterator[World]:
-    """A running gateway; ``server``, ``north`` and ``archive`` change its settings, ``pacs`` replaces the usual archive."""
+    """A running gateway; ``server``, ``north`` and ``archive`` change its settings, ``pacs`` replaces the usual archive.
+
+    ``sign`` signs for the gateway's own client at the EHRs.
+    """
     with ExitStack() as stack:
         north_ehr, south_ehr, pacs = StubEhr("north"), StubEhr("south"), pacs or StubPacs()
         for counterpart in (north_ehr, south_ehr, pacs):
@@ -141,7 +146,7 @@ def a_world(
         stack.callback(store.close)
         store.migrate()
         ehrs = (north_ehr.settings(**(north or {})), south_ehr.settings(**introspection))
-        services = build_services(settings, ehrs, (pacs.settings(**(archive or {})),), store=store)
+        services = build_services(settings, ehrs, (pacs.settings(**(archive or {})),), store=store, sign_assertion=sign)
         stack.callback(services.close)
         app = Flask("gateway", static_folder=None)
         install(app, [error_surface(services), *error_surfaces(services)])
