@@ -61,16 +61,21 @@ def json_answer(datasets: Sequence[dict[str, Any]], *, status: int = 200, warnin
     return response
 
 
-def refused_by_archive(answer: UpstreamAnswer, server: str) -> Response:
-    """What a caller is told of an archive's status outside 200 and 206; the archive's own words are dropped."""
+def refused_by_archive(answer: UpstreamAnswer, server: str, *, names_transfer_syntax: bool = False) -> Response:
+    """What a caller is told of an archive's status outside 200 and 206; the archive's own words are dropped.
+
+    ``names_transfer_syntax``: one was asked for that the archive would have to make. Archives that cannot do so say 400 or 500
+    as well; a caller who reads 406 asks for the stored one.
+    """
     answer.close()
     raise_if_not_ready(answer, server)
-    problem = _CALLERS_FAULTS.get(answer.status)
+    status = 406 if names_transfer_syntax and answer.status in (400, 500) else answer.status
+    problem = _CALLERS_FAULTS.get(status)
     if answer.status == 504:
         problem = Problem(504, "The archive did not answer in time", "timeout")
     if problem is None:
         raise UpstreamError("The archive could not answer.", server=server, status=answer.status)
-    body = problem_json(problem, f"archive-{answer.status}", f"{problem.title}.", request_reference())
+    body = problem_json(problem, f"archive-{status}", f"{problem.title}.", request_reference())
     response = Response(json.dumps(body), problem.status, content_type="application/problem+json")
     if answer.status == 416:
         _carry_range(answer, response)

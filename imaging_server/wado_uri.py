@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from fhir_imaging.errors import InvalidRequest
 from fhir_imaging.uids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUID, is_uid
+from imaging_server.asking import Way, ways_to_a_file
 from imaging_server.media_types import DICOM, MediaType, is_rendered, not_acceptable, preferred
 from imaging_server.queries import once, refused
 from imaging_server.resource import DicomResource, Kind, Level
@@ -41,16 +42,11 @@ _VALUES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WadoUriRequest:
-    """The same request to WADO-RS: the resource, its rendering options, and the Accept values to be tried in their order."""
+    """The same request to WADO-RS: the resource, its rendering options, and the forms to be asked for in their order."""
 
     resource: DicomResource
-    accepts: tuple[str, ...]
+    ways: tuple[Way, ...]
     options: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def is_file(self) -> bool:
-        """Whether the object itself is asked for, and no picture of it."""
-        return self.resource.kind is Kind.RETRIEVE
 
 
 def parse_wado_uri(pairs: Sequence[tuple[str, str]], accept: str | None) -> WadoUriRequest:
@@ -92,18 +88,13 @@ def _chosen(accepted: str | None) -> MediaType:
 def _file(given: dict[str, str], chosen: MediaType) -> WadoUriRequest:
     _only(given, _OF_PICTURES, "a picture")
     syntax = given.get("transferSyntax") or chosen.parameters.get("transfer-syntax")
-    named = {} if syntax is None else {"transfer-syntax": syntax}
-    return WadoUriRequest(
-        resource=_resource(given, Kind.RETRIEVE),
-        # All archives must know the first form and some know nothing else, others nothing but the second (PS3.18 §10.4.4).
-        accepts=(str(MediaType("multipart/related", {"type": DICOM, **named})), str(MediaType(DICOM, named))),
-    )
+    return WadoUriRequest(resource=_resource(given, Kind.RETRIEVE), ways=ways_to_a_file(syntax))
 
 
 def _picture(given: dict[str, str], chosen: MediaType) -> WadoUriRequest:
     _only(given, _OF_FILES, "application/dicom")
     return WadoUriRequest(
-        resource=_resource(given, Kind.RENDERED), accepts=(str(chosen),), options=tuple(_rendering(given).items())
+        resource=_resource(given, Kind.RENDERED), ways=(Way(str(chosen)),), options=tuple(_rendering(given).items())
     )
 
 

@@ -70,8 +70,8 @@ def test_query_means_the_same_object_of_wado_rs(
 ) -> None:
     asked = parsed(f"{UIDS}&{query}" if query else UIDS, accept)
 
-    assert (asked.resource.path, asked.accepts[0], dict(asked.options)) == (INSTANCE + path, first_accept, options)
-    assert asked.is_file is (asked.resource.kind is Kind.RETRIEVE) is (path == "")
+    assert (asked.resource.path, asked.ways[0].accept, dict(asked.options)) == (INSTANCE + path, first_accept, options)
+    assert asked.ways[0].unwraps is (asked.resource.kind is Kind.RETRIEVE) is (path == "")
 
 
 @pytest.mark.parametrize(
