@@ -8,10 +8,9 @@ Spec: FHIR R4 Search (paging); SMART Imaging Access M8, groups 14, 15 and 34.
 
 from __future__ import annotations
 
-import binascii
 import json
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -20,7 +19,7 @@ from fhir_imaging.store.keys import Sealer
 
 PAGE_PARAMETER = "page"
 LINK_LIFETIME_S = 600
-MAX_LINK_LENGTH = 8000
+MAX_LINK_LENGTH = 7900
 KIND = "imaging-fhir-page"
 
 
@@ -46,10 +45,16 @@ class PageLinks:
         self._clock = clock
 
     def seal(self, page: NextPage) -> str:
-        """The value of ``page``: letters, digits, hyphen and underscore."""
+        """The value of ``page``: letters, digits, hyphen and underscore. InvalidRequest where it would be too long."""
         content = {"kind": KIND, "until": int(self._clock()) + self._lifetime_s, **asdict(page)}
-        sealed = self._sealer.seal(json.dumps(content, separators=(",", ":")).encode())
-        return urlsafe_b64encode(urlsafe_b64decode(sealed)).decode().rstrip("=")
+        # Compressed, since a search may name a hundred studies and servers take addresses of some thousand letters.
+        sealed = self._sealer.seal(zlib.compress(json.dumps(content, separators=(",", ":")).encode()))
+        value = sealed.decode().rstrip("=")
+        if len(value) > MAX_LINK_LENGTH:
+            raise InvalidRequest(
+                "The search is too long to be given in pages; ask for more at once by _count.", code="too-long"
+            )
+        return value
 
     def open(self, value: str, *, ehr: str) -> NextPage:
         """The page that a link means at this EHR. InvalidRequest for one that has ended or was not made here.
@@ -59,10 +64,10 @@ class PageLinks:
         try:
             if len(value) > MAX_LINK_LENGTH or not value.isascii():
                 raise ValueError
-            plain = self._sealer.open(urlsafe_b64encode(urlsafe_b64decode(value + "=" * (-len(value) % 4))))
-        except (ValueError, binascii.Error) as exc:
+            sealed = self._sealer.open((value + "=" * (-len(value) % 4)).encode())
+            content = json.loads(zlib.decompress(sealed)) if sealed is not None else None
+        except (ValueError, zlib.error) as exc:
             raise _ended() from exc
-        content = json.loads(plain) if plain is not None else None
         # Other sealed records share the key, so what this one is stands inside it.
         if not isinstance(content, dict) or content.get("kind") != KIND:
             raise _ended()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from hashlib import sha256
+
 import pytest
 from cryptography.fernet import Fernet
 
@@ -198,6 +201,26 @@ def test_links_of_other_installations_ehrs_and_kinds_are_none() -> None:
     for value, ehr in ((links.seal(PAGE), "south"), (session, "north"), (listed, "north"), (foreign, "north"), ("", "north")):
         with pytest.raises(InvalidRequest):
             links.open(value, ehr=ehr)
+
+
+def noise(number: int) -> str:
+    """Letters that cannot be compressed much, the same in every run."""
+    return sha256(str(number).encode()).hexdigest()
+
+
+def test_a_link_of_a_search_for_a_hundred_studies_can_still_be_followed() -> None:
+    links = PageLinks(Sealer(Fernet.generate_key()))
+    uids = [f"2.25.{int(noise(number)[:32], 16)}" for number in range(100)]
+    page = replace(PAGE, pairs=(PATIENT, ("identifier", ",".join(f"urn:dicom:uid|urn:oid:{uid}" for uid in uids))))
+
+    assert links.open(links.seal(page), ehr="north") == page
+
+
+def test_a_search_too_long_for_a_link_is_refused_and_not_cut_off() -> None:
+    value = "".join(noise(number) for number in range(250))
+
+    with pytest.raises(InvalidRequest, match="_count"):
+        PageLinks(Sealer(Fernet.generate_key())).seal(replace(PAGE, pairs=(PATIENT, ("identifier", value))))
 
 
 def test_an_ehr_whose_studies_are_asked_of_this_server_itself_is_a_mistake_in_the_settings() -> None:
