@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -15,10 +16,11 @@ from fhir_imaging.errors import InvalidRequest, NotAuthenticated, NotFound, NotP
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_server.access import AccessGrant, BearerToken
-from imaging_server.auditing import AUTHORIZATION_UNAVAILABLE, AccessAudit, Attempt
+from imaging_server.auditing import AUTHORIZATION_UNAVAILABLE, METHOD_NOT_ALLOWED, AccessAudit, Attempt
 from imaging_server.identity import PatientIdentity
 from imaging_server.ownership import Caller, Ownership
 from imaging_server.policy import (
+    REASON_IN_WORDS,
     Evidence,
     Reason,
     Refused,
@@ -42,19 +44,6 @@ class DecideGrant(Protocol):
     """What the token alone decides."""
 
     def __call__(self, grant: AccessGrant, *, now: int) -> Verdict: ...
-
-
-_WORDS = {
-    Reason.NO_PATIENT: "The token has no patient in context, so it opens no images.",
-    Reason.TOKEN_ENDED: "The token has ended.",
-    Reason.INSUFFICIENT_SCOPE: "The token's scopes do not cover this.",
-    Reason.STUDY_NOT_OF_PATIENT: "This study is not among those of the token's patient.",
-    Reason.REFUSED_BY_EHR: "The EHR does not show this patient's studies to this token.",
-    Reason.NOT_IN_STUDY: "The study does not hold what was asked for.",
-    Reason.IDENTITY_CONFLICT: "The archive and the EHR do not agree whose study this is.",
-    Reason.OTHER_PATIENT: "The token is for another patient than the one that is asked for.",
-    Reason.OTHER_TOKENS_PAGE: "This link to a further page was made for another token.",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +195,19 @@ class Gate:
         """Passes the reading of an Endpoint, which tells nothing of any patient, so that only refusals are recorded."""
         return self._caller(ehr, authorization, attempt, decide_endpoint)
 
+    def refuse_method(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt) -> None:
+        """Records a method that is refused to everybody, and who tried it where the token tells; TooManyRequests in a flood."""
+        grant = None
+        try:
+            token = read_bearer(authorization)
+        except NotAuthenticated:
+            self._hold_back(attempt, self._limits.admit_without_token(attempt.client_address))
+        else:
+            self._hold_back(attempt, self._limits.admit(ehr.name, token, attempt.client_address))
+            with suppress(UpstreamError):
+                grant = self._known(ehr, token, attempt)
+        self._audit.denied(attempt, grant, METHOD_NOT_ALLOWED)
+
     def refuse_page(self, caller: Caller, attempt: Attempt) -> NotPermitted | NotAuthenticated:
         """The refusal of a link to a further page that was made for another token, recorded."""
         return self._refusal(attempt, caller.grant, Reason.OTHER_TOKENS_PAGE)
@@ -258,6 +260,14 @@ class Gate:
         self._limits.found_good(ehr.name, token)
         return grant
 
+    def _known(self, ehr: EhrSettings, token: BearerToken, attempt: Attempt) -> AccessGrant | None:
+        """Who calls, where nothing depends on it."""
+        try:
+            return self._tokens.verify(ehr, token)
+        except NotAuthenticated:
+            self._limits.found_bad(ehr.name, token, attempt.client_address)
+            return None
+
     def _hold_back(self, attempt: Attempt, held: HeldBack | None) -> None:
         """Raises TooManyRequests for a caller who asks too often; recorded once in a while, since a flood fills any log."""
         if held is None:
@@ -288,8 +298,8 @@ class Gate:
         """The error to raise, once the refusal is recorded."""
         self._audit.denied(attempt, grant, reason.value)
         if reason is Reason.TOKEN_ENDED:
-            return NotAuthenticated(_WORDS[reason], challenge="invalid_token", code=reason.value)
-        return NotPermitted(_WORDS[reason], code=reason.value)
+            return NotAuthenticated(REASON_IN_WORDS[reason], challenge="invalid_token", code=reason.value)
+        return NotPermitted(REASON_IN_WORDS[reason], code=reason.value)
 
     def _now(self) -> int:
         """UTC seconds as the token's times are compared with: the accepted clock skew is already taken off."""

@@ -34,6 +34,20 @@ class Reason(StrEnum):
     OTHER_TOKENS_PAGE = "other-tokens-page"
 
 
+REASON_IN_WORDS = {
+    Reason.NO_PATIENT: "The token has no patient in context, so it opens no images.",
+    Reason.TOKEN_ENDED: "The token has ended.",
+    Reason.INSUFFICIENT_SCOPE: "The token's scopes do not cover this.",
+    Reason.STUDY_NOT_OF_PATIENT: "This study is not among those of the token's patient.",
+    Reason.REFUSED_BY_EHR: "The EHR does not show this patient's studies to this token.",
+    Reason.NOT_IN_STUDY: "The study does not hold what was asked for.",
+    Reason.IDENTITY_CONFLICT: "The archive and the EHR do not agree whose study this is.",
+    Reason.OTHER_PATIENT: "The token is for another patient than the one that is asked for.",
+    Reason.OTHER_TOKENS_PAGE: "This link to a further page was made for another token.",
+}
+"""What a caller is told."""
+
+
 @dataclass(frozen=True, slots=True)
 class Granted:
     """The request may go to the archive."""

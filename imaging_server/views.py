@@ -32,6 +32,7 @@ from imaging_server.payloads import matches_for_caller, metadata_for_caller
 from imaging_server.policy import Reason
 from imaging_server.queries import RetrieveQuery, SearchQuery, parse_query, parse_retrieval, parse_search
 from imaging_server.ranges import is_multipart, range_of
+from imaging_server.refused_methods import RefusedMethods
 from imaging_server.resource import DicomResource, Kind, Level, from_pieces
 from imaging_server.routes import GATEWAY_PREFIX, ROUTES, Route, add_converters
 from imaging_server.search import find_below, find_studies, page_of, without_conflicts
@@ -77,6 +78,7 @@ def create_blueprint(services: ImagingServerServices) -> Blueprint:
         provide_automatic_options=False,
         merge_slashes=False,
     )
+    blueprint.before_app_request(RefusedMethods(services).record)
     blueprint.after_request(views.finish)
     return blueprint
 
