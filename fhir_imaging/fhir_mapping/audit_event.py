@@ -190,7 +190,7 @@ def _entities(record: AuditRecord, server: AuditedServer) -> list[dict[str, Any]
         what = {"reference": f"{server.fhir_base.rstrip('/')}/Patient/{record.patient_id}", "type": "Patient"}
         entities.append({"what": what, **_entity_kind("1", "Person", "1", "Patient")})
     if record.action is AuditAction.ENDPOINT_REFUSED:
-        origin = (record.reason or "").removeprefix(f"{ORIGIN_NOT_ALLOWED}: ")
+        origin = (record.reason or "").removeprefix(f"{ORIGIN_NOT_ALLOWED}: ") or "unknown"
         node = {"identifier": {"system": "urn:ietf:rfc:3986", "value": origin}, "display": "server that is not allowed"}
         entities.append({"what": node, **_entity_kind("2", "System Object", "17", "Data Repository")})
     elif record.action is AuditAction.SEARCHED:
