@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import quote_plus
 
+import requests
 from urllib3 import make_headers
 
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import PacsSettings, origin_of
+from imaging_server.breaker import Breaker, BreakerSettings, Outcome
 from imaging_server.decision_cache import DecisionCache
 from imaging_server.token_answers import OwnToken, read_own_token
 
@@ -80,6 +82,8 @@ class ClientCredentials:
         login = f"{quote_plus(settings.client_id or '')}:{quote_plus(settings.client_secret or '')}"
         self._login = {"Accept": "application/json", **make_headers(basic_auth=login)}
         self._monotonic = monotonic
+        # Who waits for an endpoint that is down holds one of the worker's threads.
+        self._breaker = Breaker(f"{settings.name}-token", BreakerSettings(), monotonic=monotonic)
         self._kept: DecisionCache[_Issued] = DecisionCache(monotonic=monotonic, max_entries=2)
         self._lock = threading.Lock()
         self._refused: str | None = None
@@ -111,11 +115,26 @@ class ClientCredentials:
 
     def _ask(self) -> _Issued:
         try:
-            response = self._session.post(self._token_url, data=self._form, headers=self._login, stream=True)
+            response = self._breaker.call(self._post, _outcome)
         except UpstreamError as outage:
             # Also a timeout is a reason to come back later: it is not the archive that was too slow.
-            raise UpstreamError(_REFUSAL, server=self._token_url, retryable=True, cause=outage.code) from outage
+            raise UpstreamError(
+                _REFUSAL,
+                server=self._token_url,
+                retryable=True,
+                retry_after_s=outage.retry_after_s,
+                cause=outage.code,
+            ) from outage
         return _Issued(read_own_token(response, self._token_url, _REFUSAL), self._monotonic())
+
+    def _post(self) -> requests.Response:
+        return self._session.post(self._token_url, data=self._form, headers=self._login, stream=True)
+
+
+def _outcome(answer: requests.Response | Exception) -> Outcome:
+    """A refusal is an answer: only a server that is not there is left alone."""
+    is_there = isinstance(answer, requests.Response) and answer.status_code < 500
+    return Outcome.ANSWERED if is_there else Outcome.OUTAGE
 
 
 def credential_of(settings: PacsSettings) -> ArchiveCredential:

@@ -184,6 +184,25 @@ def test_without_a_token_the_archive_is_not_asked(cloud: Cloud, failure: Callabl
     assert cloud.sent() == ["archive-token-1"]
 
 
+def test_endpoint_that_is_down_is_left_alone_for_a_while(cloud: Cloud) -> None:
+    """Group 23: who waits for it holds a thread of the worker. A refusal of the client is no outage."""
+    with cloud.opened() as archive:
+
+        def refused() -> int:
+            with pytest.raises(UpstreamError) as refusal:
+                archive.ask(ANYTHING)
+            assert refusal.value.retryable
+            return len(cloud.tokens.asked)
+
+        cloud.tokens.answer = FAILURES["invalid client"]
+        assert [refused() for _ in range(7)] == [1, 2, 3, 4, 5, 6, 7]
+        cloud.tokens.answer = FAILURES["down"]
+        assert [refused() for _ in range(8)] == [8, 9, 10, 11, 12, 12, 12, 12]
+        cloud.tokens.answer = lambda: None
+        cloud.clock.now += 6
+        assert status_of(archive) == 200
+
+
 @pytest.mark.parametrize("fault", ["refuses", "down", "slow"])
 def test_caller_is_told_to_wait_when_the_gateway_cannot_sign_in(tmp_path: Path, fault: str) -> None:
     """Fails closed: 503 with Retry-After, no DICOM, and no other credential in its place."""
