@@ -13,69 +13,50 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from fhir_imaging.dicom_json import (
-    ISSUER_OF_PATIENT_ID,
-    MODALITIES_IN_STUDY,
-    PATIENT_ID,
-    STUDY_INSTANCE_UID,
-    first_text,
-    values,
-)
+from fhir_imaging.dicom_json import MODALITIES_IN_STUDY, STUDY_INSTANCE_UID, first_text, values
 from fhir_imaging.uids import StudyInstanceUID, is_uid
+from imaging_server.archived_persons import ArchivedPersons, proves
 from imaging_server.decision_cache import DecisionCache
-from imaging_server.identity import proves
 from imaging_server.ownership import Caller, PatientStudies
 from imaging_server.patient_numbers import PatientNumbers
 from imaging_server.policy import StudyFacts
-from imaging_server.search import asked_by_us
-from imaging_server.upstream import Archive, Matches
-
-_ASKED = tuple(("includefield", tag) for tag in (STUDY_INSTANCE_UID, PATIENT_ID, ISSUER_OF_PATIENT_ID, MODALITIES_IN_STUDY))
+from imaging_server.upstream import Archive
 
 
 class IdentifierOwnership:
     """Asks the archives. Thread-safe; an answer is kept at most min(token's end, ``keep_s``), so moved studies are noticed."""
 
     def __init__(
-        self, numbers: PatientNumbers, *, keep_s: float, max_json_bytes: int, clock: Callable[[], float] = time.time
+        self, numbers: PatientNumbers, persons: ArchivedPersons, *, keep_s: float, clock: Callable[[], float] = time.time
     ) -> None:
         self._numbers = numbers
+        self._persons = persons
         self._keep_s = keep_s
-        self._max_json_bytes = max_json_bytes
         self._clock = clock
         self._all: DecisionCache[PatientStudies] = DecisionCache(max_entries=1000)
-        self._one: DecisionCache[PatientStudies] = DecisionCache()
 
     def study(self, caller: Caller, archive: Archive, study: StudyInstanceUID) -> StudyFacts | None:
         """The study when the archive's PatientID and issuer are the caller's patient's; None for every doubt."""
-
-        def ask() -> PatientStudies:
-            if not self._numbers.of(caller):
-                return PatientStudies(())  # nothing could prove it, so the archive is not asked
-            return self._proved(caller, self._search(archive, [("StudyInstanceUID", study)]))
-
-        found = self._one.get(caller.key(archive.name, study), ask, seconds=lambda one: self._seconds(caller, one))
-        return next((one for one in found.studies if one.study == study), None)
+        if not self._numbers.of(caller):
+            return None  # nothing could prove it, so the archive is not asked
+        found = self._proved(caller, self._persons.of_study(caller, archive, study))
+        return next((one for one in found if one.study == study), None)
 
     def studies(self, caller: Caller, archive: Archive) -> PatientStudies:
         """Everything in the archive under the patient's numbers."""
 
         def ask() -> PatientStudies:
-            found = [self._search(archive, [("PatientID", number)]) for number in sorted(self._numbers.of(caller))]
-            datasets = tuple(one for matches in found for one in matches.datasets)
-            return self._proved(caller, Matches(datasets, all(one.complete for one in found)))
+            found = [self._persons.search(archive, [("PatientID", number)]) for number in sorted(self._numbers.of(caller))]
+            datasets = [one for matches in found for one in matches.datasets]
+            return PatientStudies(self._proved(caller, datasets), complete=all(one.complete for one in found))
 
         return self._all.get(caller.key(archive.name), ask, seconds=lambda found: self._seconds(caller, found))
 
-    def _search(self, archive: Archive, query: Sequence[tuple[str, str]]) -> Matches:
-        return asked_by_us(archive, [*query, *_ASKED], limit=self._max_json_bytes)
-
-    def _proved(self, caller: Caller, found: Matches) -> PatientStudies:
+    def _proved(self, caller: Caller, datasets: Sequence[Mapping[str, Any]]) -> tuple[StudyFacts, ...]:
         rule, numbers = self._numbers.rule(caller), self._numbers.of(caller)
-        times = Counter(first_text(one, STUDY_INSTANCE_UID) for one in found.datasets)
-        alone = (one for one in found.datasets if times[first_text(one, STUDY_INSTANCE_UID)] == 1)
-        owned = [one for one in alone if rule is not None and proves(one, numbers, rule)]
-        return PatientStudies(tuple(_facts(owned)), complete=found.complete)
+        times = Counter(first_text(one, STUDY_INSTANCE_UID) for one in datasets)
+        alone = (one for one in datasets if times[first_text(one, STUDY_INSTANCE_UID)] == 1)
+        return tuple(_facts(one for one in alone if rule is not None and proves(one, numbers, rule)))
 
     def _seconds(self, caller: Caller, found: PatientStudies) -> float:
         """Only what was found is kept: a study may still be arriving."""

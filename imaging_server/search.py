@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fhir_imaging.dicom_json import ISSUER_OF_PATIENT_ID, SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, first_text
-from fhir_imaging.errors import InvalidRequest, UpstreamError
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_server.policy import StudyFacts
 from imaging_server.queries import SearchQuery
@@ -20,16 +19,6 @@ from imaging_server.resource import DicomResource, Kind, Level
 from imaging_server.upstream import Archive, Matches
 
 STUDY_SEARCH = DicomResource(kind=Kind.SEARCH, level=Level.STUDY)
-
-
-def asked_by_us(archive: Archive, query: Sequence[tuple[str, str]], *, limit: int) -> Matches:
-    """Studies searched for a decision. The question is ours, so an archive that finds fault with it is an outage (503)."""
-    try:
-        return archive.search(STUDY_SEARCH, query, limit=limit)
-    except InvalidRequest as refusal:
-        raise UpstreamError(
-            "The archive could not say whose study it is.", server=archive.server, cause=refusal.code
-        ) from refusal
 
 
 def narrowed(query: SearchQuery, visible: Sequence[StudyFacts]) -> tuple[StudyInstanceUID, ...] | None:

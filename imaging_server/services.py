@@ -13,6 +13,7 @@ from fhir_imaging.settings import Ownership as Strategy
 from fhir_imaging.store.engine import Store
 from fhir_imaging.store.launched_tokens import LaunchedTokens
 from imaging_server.answers import AnswerLimits
+from imaging_server.archived_persons import ArchivedPersons
 from imaging_server.auditing import AccessAudit
 from imaging_server.backend_client import BackendServices, SignAssertion
 from imaging_server.breaker import Breaker, Watch
@@ -103,17 +104,17 @@ def build_services(
     metadata = SmartMetadataClient(session)
     backend = BackendServices(session, metadata, sign_assertion) if sign_assertion else None
     keep_s = settings.decision_cache_s
-    half_s = keep_s / 2  # a patient's number, and then a study by that number: together no older than keep_s
-    numbers = PatientNumbers(settings.patient_identifiers, session, backend, keep_s=half_s, clock=clock)
+    numbers = PatientNumbers(settings.patient_identifiers, session, backend, keep_s=keep_s, clock=clock)
     limit = settings.max_json_bytes
+    persons = ArchivedPersons(numbers, keep_s=keep_s, max_json_bytes=limit, clock=clock)
     sources = EvidenceSources(
         ownership=OwnershipByEhr(
             {
                 Strategy.FHIR: FhirOwnership(session, keep_s=keep_s, clock=clock),
-                Strategy.IDENTIFIER: IdentifierOwnership(numbers, keep_s=half_s, max_json_bytes=limit, clock=clock),
+                Strategy.IDENTIFIER: IdentifierOwnership(numbers, persons, keep_s=keep_s, clock=clock),
             }
         ),
-        identity=PatientIdentity(numbers, keep_s=half_s, max_json_bytes=limit, clock=clock),
+        identity=PatientIdentity(numbers, persons),
         contents=StudyContents(keep_s=keep_s, max_json_bytes=limit),
     )
     gate = Gate(

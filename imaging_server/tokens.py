@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.jwks import JwksClient
-from fhir_imaging.clients.smart_metadata import SmartMetadataClient
+from fhir_imaging.clients.smart_metadata import SmartMetadata, SmartMetadataClient
 from fhir_imaging.errors import NotAuthenticated, UpstreamError
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.store.launched_tokens import LaunchedTokens
@@ -84,6 +84,7 @@ class TokenVerifier:
         self._lock = threading.Lock()
         self._launched = LaunchedTokenCheck(launched, session, clock)
         self._jwks: dict[str, JwksClient] = {}
+        self._offered: DecisionCache[SmartMetadata] = DecisionCache()
         self._asked: DecisionCache[AccessGrant | _Inactive] = DecisionCache()
         self._signed: DecisionCache[AccessGrant] = DecisionCache()
 
@@ -149,7 +150,8 @@ class TokenVerifier:
             return _Means(issuer, introspection=self._introspection(ehr.introspection_url, credential))
         if ehr.jwks_url:
             return _Means(issuer, keys=self._keys(ehr.jwks_url))
-        offered = self._metadata.of(ehr.fhir_base)
+        # Kept by the client itself; asked here once for all requests that wait for it.
+        offered = self._offered.get((ehr.name,), lambda: self._metadata.of(ehr.fhir_base), seconds=lambda _: 0.0)
         issuer = ehr.token_issuer or offered.issuer or issuer
         if offered.introspection_endpoint and credential:
             return _Means(issuer, introspection=self._introspection(offered.introspection_endpoint, credential))
