@@ -23,7 +23,15 @@ from fhir_imaging.store.keys import Sealer, private_directory
 
 SQLITE_FILE = "imaging-cds.sqlite3"
 _MIGRATION_LOCK = 0x1CD5  # any number, the same in every process
-_CONNECT_TIMEOUT_S = 5
+_POSTGRESQL_PATIENCE = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 15_000,  # ms
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+_STATEMENT_TIMEOUT_S = 15
+"""A request must not wait longer for a database that is busy or locked; SQLite's busy handler has the same patience."""
 _NO_SINKS = OutboxRules()
 
 
@@ -46,6 +54,8 @@ class Store:
         if engine.dialect.name == "sqlite":
             _prepare_sqlite(engine)
             _own_file(engine)
+        if engine.dialect.name == "postgresql":
+            _prepare_postgresql(engine)
         return cls(engine, Sealer.of(settings.state_dir), outbox)
 
     @contextmanager
@@ -80,6 +90,8 @@ class Store:
         """Brings the tables to this version; safe when several processes do it at once. UpstreamError without a database."""
         with _answering(), self.engine.begin() as connection:
             if connection.dialect.name == "postgresql":
+                # Other processes' migrations are waited for, and a migration may take its time.
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             config = alembic_config()
             config.attributes["connection"] = connection
@@ -114,9 +126,10 @@ def _engine_of(address: str) -> Engine:
 
 
 def _connect_arguments(url: URL) -> dict[str, Any]:
-    """A server that swallows packets must not hold a worker for minutes, which is libpq's default."""
-    waits = url.get_backend_name() == "postgresql" and "connect_timeout" not in url.query
-    return {"connect_timeout": _CONNECT_TIMEOUT_S} if waits else {}
+    """A server that swallows packets must not hold a worker for minutes or hours, which is libpq's default."""
+    if url.get_backend_name() != "postgresql":
+        return {}
+    return {name: value for name, value in _POSTGRESQL_PATIENCE.items() if name not in url.query}
 
 
 @contextmanager
@@ -150,6 +163,16 @@ def _own_file(engine: Engine) -> None:
     path = Path(engine.url.database or "")
     if not path.exists():
         path.touch(mode=0o600)
+
+
+def _prepare_postgresql(engine: Engine) -> None:
+    """By a statement of its own: poolers between us and the server refuse it among the options of a connection."""
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET statement_timeout = '{_STATEMENT_TIMEOUT_S}s'")
+        connection.commit()
 
 
 def _prepare_sqlite(engine: Engine) -> None:
