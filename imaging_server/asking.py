@@ -16,6 +16,14 @@ from imaging_server.upstream import Archive, UpstreamAnswer, UpstreamRequest
 
 MAX_WAYS = 5
 """Requests for one of a caller's: a list with many types must not become many requests."""
+_OCTETS = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+_DEFAULTS = {
+    Kind.FRAMES: _OCTETS,
+    Kind.BULK_DATA: _OCTETS.partition("; transfer-syntax")[0],
+    Kind.RENDERED: "image/jpeg",
+    Kind.THUMBNAIL: "image/jpeg",
+}
+"""What "anything" means to an archive that wants to be told; frames as they are stored, as for files (W1)."""
 _REFUSALS_OF_A_FORM = frozenset({400, 406})
 _TAKEN = frozenset({200, 206})
 
@@ -37,14 +45,17 @@ class Way:
 def ways_to_ask(resource: DicomResource, accepted: str | None) -> tuple[Way, ...]:
     """What to ask an archive for, in turn. NotSupported (406) when nothing that is accepted is offered."""
     whole = upstream_accept(resource, accepted)
-    ways = [Way(whole)]
     is_instance = resource.kind is Kind.RETRIEVE and resource.level is Level.INSTANCE
-    if "," in whole or (is_instance and DICOM in whole):
-        ranges = sorted(parse_media_types(whole), key=lambda one: -float(one.parameters.get("q", "1")))
-        for one in ranges:
+    if "," not in whole and "*/*" not in whole and not (is_instance and DICOM in whole):
+        return (Way(whole),)  # by far the most
+    ways = [Way(whole)]
+    for one in sorted(parse_media_types(whole), key=lambda one: -float(one.parameters.get("q", "1"))):
+        if one.name == "*/*" and resource.kind in _DEFAULTS:
+            ways.append(Way(_DEFAULTS[resource.kind]))
+        else:
             ways.append(Way(str(_without_quality(one))))
-            if is_instance and one.name == DICOM:
-                ways.append(Way(_wrapped(one), unwraps=True))
+        if is_instance and one.name == DICOM:
+            ways.append(Way(_wrapped(one), unwraps=True))
     return tuple(dict.fromkeys(ways))[:MAX_WAYS]
 
 

@@ -55,6 +55,10 @@ def a_resource(path: str) -> DicomResource:
                 Way("image/jpeg"),
             ],
         ),
+        # Anything, for archives that want to be told what.
+        (FRAME, None, [Way("*/*"), Way('multipart/related; type="application/octet-stream"; transfer-syntax=*')]),
+        (f"{INSTANCE}/rendered", "image/avif, */*;q=0.8", [Way("*/*; q=0.8"), Way("image/jpeg")]),
+        (f"{INSTANCE}/bulkdata/1", "*/*", [Way("*/*"), Way('multipart/related; type="application/octet-stream"')]),
         # A single file may come wrapped.
         (INSTANCE, "application/dicom", [Way("application/dicom"), Way(WRAPPED, unwraps=True)]),
         (

@@ -87,6 +87,16 @@ def test_patient_a_reads_own_images_as_a_viewer_does(cloud: Cloud) -> None:
     assert metadata.json()[0]["7FE00010"]["BulkDataURI"].startswith(f"{gateway}/instances/")
 
 
+@pytest.mark.parametrize("path", [f"{INSTANCE}/frames/1", f"{INSTANCE}/rendered"])
+def test_caller_who_accepts_anything_gets_the_stored_frame_or_a_picture(cloud: Cloud, path: str) -> None:
+    """These services refuse ``*/*``."""
+    world, _, archive = cloud
+    answer = world.get(path, world.north.token())
+
+    lacks = isinstance(archive, AwsHealthImaging) and path.endswith("rendered")
+    assert answer.status == (404 if lacks else 200)
+
+
 def test_one_file_comes_by_wado_rs_and_wado_uri(cloud: Cloud) -> None:
     """No archive needs a URI service, nor the one form of files that another archive has."""
     world, _, _ = cloud
