@@ -118,12 +118,34 @@ def _ehr_problems(settings: ImagingServerSettings, ehrs: tuple[EhrSettings, ...]
         for ehr in ehrs
         if ehr.ownership is Ownership.FHIR and _is_below(ehr.imaging_base or ehr.fhir_base, settings.public_base_url)
     ]
+    problems += [problem for ehr in ehrs for problem in _token_problems(ehr)]
+    problems += [
+        f"patient_identifiers.{name}: system must not be empty."
+        for name, rule in settings.patient_identifiers.items()
+        if not rule.system.strip()
+    ]
     names = {ehr.name for ehr in ehrs}
     for setting, named in (
         ("pacs_by_ehr", settings.pacs_by_ehr.keys()),
         ("patient_identifiers", settings.patient_identifiers.keys()),
     ):
         problems += [f"{setting} names the EHR {name}, which is not configured." for name in sorted(set(named) - names)]
+    return problems
+
+
+def _token_problems(ehr: EhrSettings) -> list[str]:
+    """Ways of checking tokens that contradict each other, or of which one half is missing."""
+    problems = []
+    client = (ehr.introspection_client_id, ehr.introspection_client_secret)
+    if ehr.opaque_tokens and (ehr.jwks_url or ehr.introspection_url or any(client)):
+        problems.append(
+            f"EHR {ehr.name}: opaque_tokens is for tokens that nobody else can check; leave out jwks_url and introspection."
+        )
+    if any(client) != all(client) or (ehr.introspection_url and not all(client)):
+        problems.append(
+            f"EHR {ehr.name}: introspection needs introspection_client_id and introspection_client_secret, or its tokens "
+            "would be checked by another means than the one that is configured."
+        )
     return problems
 
 

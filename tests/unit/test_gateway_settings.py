@@ -133,3 +133,47 @@ def test_archives_may_be_kept_to_named_ehrs() -> None:
 
 def test_passwords_are_not_shown() -> None:
     assert "archive-password" not in repr(PACS)
+
+
+CLIENT = {"introspection_client_id": "gateway", "introspection_client_secret": "the-secret"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"opaque_tokens": True, "jwks_url": "https://ehr.example/jwks"}, "leave out jwks_url"),
+        ({"opaque_tokens": True, "introspection_url": "https://ehr.example/introspect", **CLIENT}, "leave out jwks_url"),
+        ({"opaque_tokens": True, **CLIENT}, "leave out jwks_url"),
+        ({"introspection_url": "https://ehr.example/introspect"}, "introspection needs"),
+        ({"introspection_client_id": "gateway"}, "introspection needs"),
+        ({"introspection_client_secret": "the-secret"}, "introspection needs"),
+        ({**CLIENT, "introspection_client_secret": ""}, "introspection needs"),
+    ],
+    ids=str,
+)
+def test_ways_of_checking_tokens_that_do_not_go_together_are_named(changes: dict[str, object], problem: str) -> None:
+    """Otherwise tokens would be checked by another means than the site believes."""
+    with pytest.raises(ConfigurationError, match=problem):
+        check_settings(SETTINGS, (replace(EHR, **changes),), (PACS,))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"opaque_tokens": True},
+        CLIENT,
+        {"introspection_url": "https://ehr.example/introspect", **CLIENT},
+        {"jwks_url": "https://ehr.example/jwks"},
+    ],
+    ids=str,
+)
+def test_each_way_of_checking_tokens_alone_works(changes: dict[str, object]) -> None:
+    check_settings(SETTINGS, (replace(EHR, **changes),), (PACS,))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("system", ["", "  "])
+def test_identifier_rule_without_a_system_is_refused(system: str) -> None:
+    """It would match identifiers that name no system."""
+    rules = {"north": PatientIdentifierRule(system=system, is_only_issuer=True)}
+    with pytest.raises(ConfigurationError, match="system must not be empty"):
+        check_settings(replace(SETTINGS, patient_identifiers=rules), (EHR,), (PACS,))
