@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from flask import Flask
 from sqlalchemy import func, select
 
 from fhir_imaging.store.launched_tokens import LaunchedToken, LaunchedTokens
 from fhir_imaging.store.tables import sealed_record
+from fhir_imaging.web import install
+from imaging_server.services import build_services
+from imaging_server.settings import ImagingServerSettings
+from imaging_server.views import create_blueprint, error_surface
 from smart_app.sessions import purge_expired
-from tests.contract.smart_actors import PATIENT, World, a_world
+from tests.conftest import free_port_number, serving
+from tests.contract.smart_actors import APP, PATIENT, STUDY_A, World, a_world
+from tests.security.gateway_stubs import StubPacs
 
 
 @pytest.fixture
@@ -108,3 +117,48 @@ def test_other_ehrs_tokens_are_noted_nowhere(tmp_path: Path) -> None:
         token_of(world)
 
         assert noted(world) == 0
+
+
+# The whole way: what the app notes, the gateway takes
+
+
+@contextmanager
+def a_gateway(world: World) -> Iterator[tuple[StubPacs, Callable[[str], int]]]:
+    """The imaging server on the app's database, in front of an archive; asked for the metadata of patient A's study."""
+    pacs = StubPacs(persons={STUDY_A: ("DEMO-1001", None)})
+    with serving(pacs.app(), free_port_number()) as pacs.base:
+        settings = ImagingServerSettings(public_base_url=APP, decision_cache_s=0.001)
+        services = build_services(settings, world.app.services.ehrs, (pacs.settings(),), store=world.app.services.store)
+        app = Flask("gateway_under_test", static_folder=None)
+        install(app, [error_surface(services)])
+        app.register_blueprint(create_blueprint(services))
+
+        def ask(token: str) -> int:
+            path = f"/imaging/sandbox/dicom-web/main/studies/{STUDY_A}/metadata"
+            return app.test_client().get(path, headers={"Authorization": f"Bearer {token}"}).status_code
+
+        yield pacs, ask
+        services.close()
+
+
+def test_token_of_a_launch_opens_its_patients_images_until_sign_out(tmp_path: Path) -> None:
+    with a_world(tmp_path, opaque_tokens=True) as world:
+        world.clock.moment = datetime.now(UTC)  # the gateway has the real clock
+        world.clinician.launches(world.ehr)
+        with a_gateway(world) as (pacs, ask):
+            token = token_of(world)
+            opened, unknown = ask(token), ask(f"{token}x")
+            world.clinician.post(f"/s/{world.clinician.session}/logout")
+            pacs.asked.clear()
+
+            assert (opened, unknown, ask(token)) == (200, 401, 401)
+            assert pacs.asked == []
+
+
+def test_without_the_setting_the_apps_tokens_are_nothing_to_the_gateway(tmp_path: Path) -> None:
+    with a_world(tmp_path) as world:
+        world.clock.moment = datetime.now(UTC)
+        world.clinician.launches(world.ehr)
+        with a_gateway(world) as (pacs, ask):
+            assert ask(token_of(world)) == 401
+            assert pacs.asked == []
