@@ -17,7 +17,7 @@ from fhir_imaging.errors import UpstreamError
 from fhir_imaging.problems import Problem, problem_json
 from fhir_imaging.uids import is_uid
 from fhir_imaging.web import request_reference
-from imaging_server.media_types import DICOM, DICOM_JSON, MediaType, may_go_down, parse_media_type
+from imaging_server.media_types import DICOM, DICOM_JSON, MediaType, as_told, may_go_down, parse_media_type
 from imaging_server.multipart import MultipartError, PartHeaders
 from imaging_server.payloads import GatewayAddresses
 from imaging_server.resource import DicomResource, Kind
@@ -94,10 +94,10 @@ def streamed(
     length = answer.length
     if length is not None and length < limits.small_body:
         body = _whole(answer, parts, limits.small_body, server)
-        response = Response(body, answer.status, content_type=str(content_type))
+        response = Response(body, answer.status, content_type=str(as_told(content_type)))
     else:
         response = Response(
-            StreamedBody(answer, parts, server), answer.status, content_type=str(content_type), direct_passthrough=True
+            StreamedBody(answer, parts, server), answer.status, content_type=str(as_told(content_type)), direct_passthrough=True
         )
         response.headers["X-Accel-Buffering"] = "no"
         if length is not None and parts is None:
@@ -114,7 +114,7 @@ def head_answer(answer: UpstreamAnswer, asked: DicomResource, addresses: Gateway
         content_type = MediaType(DICOM_JSON)
     elif content_type is None or not may_go_down(asked, content_type):
         raise _not_asked_for(answer, server)
-    response = Response(status=answer.status, content_type=str(content_type))
+    response = Response(status=answer.status, content_type=str(as_told(content_type)))
     _carry(answer, response, asked, addresses)
     return response
 

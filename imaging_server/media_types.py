@@ -23,7 +23,7 @@ _EMPTY_ELEMENTS = re.compile(r"[ \t,]*", re.ASCII)
 _SPACE = re.compile(r"[ \t]*", re.ASCII)
 _TYPE = re.compile(rf"(?P<type>\*|{_TOKEN})/(?P<subtype>\*|{_TOKEN})", re.ASCII)
 _PARAMETER = re.compile(
-    rf"\s*;\s*(?P<name>{_TOKEN})\s*=\s*(?:\"(?P<quoted>[^\"\\\x00-\x1f]*)\"|(?P<plain>[^\s;,\"]+))", re.ASCII
+    rf"\s*;\s*(?P<name>{_TOKEN})\s*=\s*(?:\"(?P<quoted>[ !#-\[\]-~]*)\"|(?P<plain>[!#-+\--:<-\[\]-~]+))", re.ASCII
 )
 _TRANSFER_SYNTAX = re.compile(r"\*|[0-9]+(?:\.[0-9]+)*", re.ASCII)
 _QUALITY = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?", re.ASCII)
@@ -118,6 +118,20 @@ def may_go_down(resource: DicomResource, content_type: MediaType) -> bool:
     return "*" not in content_type.name and _is_single(resource, content_type.name)
 
 
+def as_told(content_type: MediaType) -> MediaType:
+    """An archive's type with those parameters that a caller needs: any other (``name``, ``start``) may name the archive."""
+    told: dict[str, str] = {}
+    inner = parse_media_type(content_type.parameters.get("type", ""))
+    if inner is not None and content_type.name == "multipart/related":
+        told["type"] = inner.name
+    if "boundary" in content_type.parameters and content_type.name == "multipart/related":
+        told["boundary"] = content_type.parameters["boundary"]
+    syntax = content_type.parameters.get("transfer-syntax", "")
+    if _TRANSFER_SYNTAX.fullmatch(syntax):
+        told["transfer-syntax"] = syntax
+    return MediaType(content_type.name, told)
+
+
 def _ranges(accepted: str | None) -> tuple[MediaType, ...]:
     return parse_media_types(accepted or "*/*") or (MediaType("*/*"),)
 
@@ -193,7 +207,7 @@ def _after(pattern: re.Pattern[str], text: str, position: int) -> int:
 
 
 def _printed(name: str, value: str) -> str:
-    return value if name in ("q", "transfer-syntax", "charset") else f'"{value}"'
+    return value if name in ("q", "transfer-syntax") else f'"{value}"'
 
 
 def not_acceptable(offered: str) -> NotSupported:

@@ -9,6 +9,7 @@ Spec: DICOM PS3.18 §8; SMART Imaging Access groups 18 to 20; RFC 9110 §15.
 from __future__ import annotations
 
 import json
+import math
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -249,12 +250,20 @@ def read_datasets(answer: UpstreamAnswer, *, limit: int, server: str) -> list[Ma
         raise UpstreamError("The archive did not answer in JSON.", server=server, status=answer.status)
     body = answer.read(limit)
     try:
-        parsed = json.loads(body) if body else []
+        parsed = json.loads(body, parse_constant=_finite, parse_float=_finite) if body else []
     except (ValueError, RecursionError) as exc:
         raise UpstreamError("The archive's JSON cannot be read.", server=server, status=answer.status) from exc
     if not isinstance(parsed, list) or not all(isinstance(one, dict) for one in parsed):
         raise UpstreamError("The archive's JSON holds no data sets.", server=server, status=answer.status)
     return parsed
+
+
+def _finite(written: str) -> float:
+    """ValueError for NaN and infinities, also those that a number too large becomes: JSON has no way to pass them on."""
+    number = float(written)
+    if not math.isfinite(number):
+        raise ValueError("not a number that JSON can write")
+    return number
 
 
 def _unreachable(server: str, cause: Exception) -> UpstreamError:
