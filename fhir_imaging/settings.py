@@ -171,6 +171,8 @@ class PacsSettings:
     """The gateway's client at ``token_url``."""
     client_secret: str | None = field(default=None, repr=False)
     """Secret of that client."""
+    client_key: Path | None = None
+    """File with that client's private key instead: PEM, or the JSON file of a Google service account; it signs assertions."""
     token_scope: str | None = None
     """Scope to ask for at ``token_url``."""
     token_audience: str | None = None

@@ -2,7 +2,7 @@
 
 Nothing of a caller ever stands in it: callers' tokens end at the gate.
 
-Spec: RFC 6749 §2.3.1 and §4.4 (client credentials), RFC 8707 §2 (``resource``); SMART Imaging Access group 20.
+Spec: RFC 6750 §2.1; SMART Imaging Access group 20.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
-from urllib.parse import quote_plus
 
 import requests
 from urllib3 import make_headers
@@ -20,6 +19,7 @@ from urllib3 import make_headers
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import PacsSettings, origin_of
+from imaging_server.archive_token_requests import token_requests
 from imaging_server.breaker import Breaker, BreakerSettings, Outcome
 from imaging_server.decision_cache import DecisionCache
 from imaging_server.token_answers import OwnToken, read_own_token
@@ -71,16 +71,13 @@ class ClientCredentials:
 
     def __init__(self, settings: PacsSettings, token_url: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._token_url = token_url
+        self._request = token_requests(settings, token_url)
         self._session = OutboundSession(
             [token_url],
             timeout_s=settings.connect_timeout_s,
             pool=2,
             authorities={origin_of(token_url): settings.certificate_authority} if settings.certificate_authority else None,
         )
-        self._form = _form(settings)
-        # RFC 6749 §2.3.1 encodes both halves as form values before Basic joins them.
-        login = f"{quote_plus(settings.client_id or '')}:{quote_plus(settings.client_secret or '')}"
-        self._login = {"Accept": "application/json", **make_headers(basic_auth=login)}
         self._monotonic = monotonic
         # Who waits for an endpoint that is down holds one of the worker's threads.
         self._breaker = Breaker(f"{settings.name}-token", BreakerSettings(), monotonic=monotonic)
@@ -128,7 +125,8 @@ class ClientCredentials:
         return _Issued(read_own_token(response, self._token_url, _REFUSAL), self._monotonic())
 
     def _post(self) -> requests.Response:
-        return self._session.post(self._token_url, data=self._form, headers=self._login, stream=True)
+        asked = self._request()
+        return self._session.post(self._token_url, data=asked.form, headers=asked.headers, stream=True)
 
 
 def _outcome(answer: requests.Response | Exception) -> Outcome:
@@ -147,15 +145,3 @@ def credential_of(settings: PacsSettings) -> ArchiveCredential:
         login = f"{settings.user}:{settings.password or ''}"
         return FixedCredential({name.title(): value for name, value in make_headers(basic_auth=login).items()})
     return FixedCredential({})
-
-
-def _form(settings: PacsSettings) -> dict[str, str]:
-    """The request for a token. Servers call the archive ``audience`` or, by RFC 8707, ``resource``, and ignore the other."""
-    form = {"grant_type": "client_credentials"}
-    if settings.token_scope:
-        form["scope"] = settings.token_scope
-    if settings.token_audience:
-        form["audience"] = settings.token_audience
-        if ":" in settings.token_audience:
-            form["resource"] = settings.token_audience
-    return form

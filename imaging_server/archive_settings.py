@@ -50,9 +50,11 @@ def _credential_problems(archive: PacsSettings) -> Iterator[str]:
     given = [way for way, value in ways.items() if value]
     if len(given) > 1:
         yield f"give either {' or '.join(given)}, not both."
-    if archive.token_url and not (archive.client_id and archive.client_secret):
-        yield "token_url needs client_id and client_secret."
-    idle = ("client_id", "client_secret", "token_scope", "token_audience")
+    if archive.token_url and not (archive.client_id and (archive.client_secret or archive.client_key)):
+        yield "token_url needs client_id and client_secret (or client_key)."
+    if archive.client_secret and archive.client_key:
+        yield "give either client_secret or client_key, not both."
+    idle = ("client_id", "client_secret", "client_key", "token_scope", "token_audience")
     yield from (f"{name} says nothing without token_url." for name in idle if getattr(archive, name) and not archive.token_url)
 
 
