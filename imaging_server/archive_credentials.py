@@ -7,6 +7,7 @@ Spec: RFC 6750 §2.1; SMART Imaging Access group 20.
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,9 +16,10 @@ from typing import Protocol
 
 import requests
 from urllib3 import make_headers
+from urllib3.util.ssl_ import create_urllib3_context
 
 from fhir_imaging.clients.http import OutboundSession
-from fhir_imaging.errors import UpstreamError
+from fhir_imaging.errors import ConfigurationError, UpstreamError
 from fhir_imaging.settings import PacsSettings, origin_of
 from imaging_server.archive_token_requests import token_requests
 from imaging_server.breaker import Breaker, BreakerSettings, Outcome
@@ -145,3 +147,17 @@ def credential_of(settings: PacsSettings) -> ArchiveCredential:
         login = f"{settings.user}:{settings.password or ''}"
         return FixedCredential({name.title(): value for name, value in make_headers(basic_auth=login).items()})
     return FixedCredential({})
+
+
+def trust_of(settings: PacsSettings) -> dict[str, ssl.SSLContext]:
+    """How the archive's certificate is checked, where an authority of the site's own signs it beside the public ones."""
+    if settings.certificate_authority is None or not settings.dicomweb_root.startswith("https:"):
+        return {}
+    context = create_urllib3_context()
+    try:
+        context.load_default_certs()
+        context.load_verify_locations(cafile=settings.certificate_authority)
+    except (OSError, ssl.SSLError) as exc:
+        where = f"PACS {settings.name}: certificate_authority"
+        raise ConfigurationError([f"{where}: {settings.certificate_authority} cannot be read as PEM certificates."]) from exc
+    return {"ssl_context": context}

@@ -25,7 +25,8 @@ _DEFAULTS = {
 }
 """What "anything" means to an archive that wants to be told; frames as they are stored, as for files (W1)."""
 _REFUSALS_OF_A_FORM = frozenset({400, 406})
-_TAKEN = frozenset({200, 206})
+_DOUBTFUL_OF_HEAD = frozenset({400, 404, 405, 406, 500, 501})
+"""Orthanc says 404 to HEAD at addresses that it has, others 405 or 501. An archive that is busy is not asked twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,7 @@ def _ask(archive: Archive, request: UpstreamRequest, *, only_head: bool) -> Upst
     if not only_head:
         return archive.ask(request)
     answer = archive.ask(replace(request, method="HEAD"))
-    # Orthanc says 404 to HEAD at addresses that it has, others 405 or 501: only a good answer can be believed.
-    if answer.status in _TAKEN:
+    if answer.status not in _DOUBTFUL_OF_HEAD:
         return answer
     answer.close()
     return archive.ask(request)

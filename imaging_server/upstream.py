@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +17,11 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 from urllib3.response import BaseHTTPResponse
-from urllib3.util.ssl_ import create_urllib3_context
 
-from fhir_imaging.errors import ConfigurationError, InvalidRequest, TooLarge, UpstreamError, UpstreamTimeout
+from fhir_imaging.errors import InvalidRequest, TooLarge, UpstreamError, UpstreamTimeout
 from fhir_imaging.retry_after import seconds_to_wait
 from fhir_imaging.settings import PacsSettings, origin_of
-from imaging_server.archive_credentials import ArchiveCredential, credential_of
+from imaging_server.archive_credentials import ArchiveCredential, credential_of, trust_of
 from imaging_server.breaker import Breaker, BreakerSettings, Outcome
 from imaging_server.resource import DicomResource
 
@@ -150,7 +148,7 @@ class Archive:
         }
         # The pool waits for a free connection instead of opening more: the archive's limit is the site's decision.
         self._pool = urllib3.connection_from_url(
-            self.root, maxsize=settings.max_connections, block=True, retries=False, **_trust(settings)
+            self.root, maxsize=settings.max_connections, block=True, retries=False, **trust_of(settings)
         )
 
     def url_of(self, resource: DicomResource) -> str:
@@ -169,11 +167,13 @@ class Archive:
             headers["If-Range"] = request.if_range
         credential = self._credential.headers()
         answer = UpstreamAnswer(self._send(request.method, target, {**headers, **credential}), self.server)
-        fresh = self._credential.renewed(credential) if answer.status == 401 else None
-        if fresh is None:
+        if answer.status != 401:
             return answer
-        answer.close()
-        return UpstreamAnswer(self._send(request.method, target, {**headers, **fresh}), self.server)
+        answer.close()  # first, since there may be no other credential to be had
+        fresh = self._credential.renewed(credential)
+        return (
+            answer if fresh is None else UpstreamAnswer(self._send(request.method, target, {**headers, **fresh}), self.server)
+        )
 
     def search(self, resource: DicomResource, query: Sequence[tuple[str, str]], *, limit: int) -> Matches:
         """What a QIDO search finds; nothing for 204 and 404.
@@ -282,17 +282,3 @@ def raise_if_not_ready(answer: UpstreamAnswer, server: str) -> None:
         retryable=True,
         retry_after_s=seconds_to_wait(answer.headers),
     )
-
-
-def _trust(settings: PacsSettings) -> dict[str, ssl.SSLContext]:
-    """How the archive's certificate is checked, where an authority of the site's own signs it beside the public ones."""
-    if settings.certificate_authority is None or not settings.dicomweb_root.startswith("https:"):
-        return {}
-    context = create_urllib3_context()
-    try:
-        context.load_default_certs()
-        context.load_verify_locations(cafile=settings.certificate_authority)
-    except (OSError, ssl.SSLError) as exc:
-        where = f"PACS {settings.name}: certificate_authority"
-        raise ConfigurationError([f"{where}: {settings.certificate_authority} cannot be read as PEM certificates."]) from exc
-    return {"ssl_context": context}

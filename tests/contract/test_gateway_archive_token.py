@@ -153,6 +153,25 @@ def test_archive_that_refuses_every_token_is_not_asked_on_and_on(cloud: Cloud) -
     assert len(cloud.tokens.issued) == 2
 
 
+def test_refusal_without_another_token_keeps_no_place_in_the_pool(cloud: Cloud) -> None:
+    settings = cloud.archive.settings(**cloud.tokens.settings(), max_connections=1, connect_timeout_s=0.5)
+    archive = Archive(settings, ClientCredentials(settings, cloud.tokens.url, monotonic=cloud.clock))
+    try:
+        assert status_of(archive) == 200
+        cloud.archive.accepts = lambda token: False
+        cloud.tokens.answer = FAILURES["down"]
+        for _ in range(3):
+            cloud.clock.now += 60
+            with pytest.raises(UpstreamError, match="could not sign in"):
+                archive.ask(ANYTHING)
+        cloud.tokens.answer, cloud.archive.accepts = (lambda: None), (lambda token: True)
+        cloud.clock.now += 60
+
+        assert status_of(archive) == 200
+    finally:
+        archive.close()
+
+
 FAILURES: dict[str, Callable[[], Response]] = {
     "invalid client": lambda: Response('{"error":"invalid_client"}', 401, content_type="application/json"),
     "bad request": lambda: Response('{"error":"invalid_scope"}', 400, content_type="application/json"),

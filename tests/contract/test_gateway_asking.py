@@ -127,6 +127,19 @@ def test_archive_without_head_is_asked_as_get(world: World, path: str, status: i
     assert [one.method for one in world.pacs.retrievals()] == ["HEAD", "GET"]
 
 
+@pytest.mark.parametrize(
+    ("status", "told"), [(503, 503), (429, 503), (202, 503), (401, 502), (403, 502), (410, 410), (504, 504)]
+)
+def test_head_that_has_its_answer_is_not_asked_again(world: World, status: int, told: int) -> None:
+    """An archive that is busy must not get two requests for one."""
+    world.pacs.answer = lambda asked: Response(status=status) if asked.path.endswith("/metadata") else None
+
+    answer = world.send("HEAD", world.root + METADATA, {"Authorization": f"Bearer {world.north.token()}"})
+
+    assert (answer.status, answer.body) == (told, b"")
+    assert [one.method for one in world.pacs.retrievals()] == ["HEAD"]
+
+
 @pytest.mark.parametrize(("syntax", "told"), [(JPEG_2000, 406), ("*", None)])
 @pytest.mark.parametrize("status", [400, 406, 500])
 def test_transfer_syntax_that_the_archive_cannot_make_is_406(world: World, syntax: str, told: int | None, status: int) -> None:
