@@ -136,7 +136,7 @@ class AuditLog:
         same = (replayed_token.c.issuer == mark["issuer"]) & (replayed_token.c.token_id == mark["token_id"])
         refused = self._is_refused(record)
         try:
-            with self._store.write() as connection:
+            with self._store.write(durable=True) as connection:
                 connection.execute(delete(replayed_token).where(same, replayed_token.c.expires_at <= now))
                 connection.execute(insert(replayed_token).values(**mark, expires_at=until))
                 if refused:
@@ -163,10 +163,10 @@ class AuditLog:
 
     def _insert(self, record: AuditRecord) -> None:
         if not self._store.backlog.rules.sinks:
-            with self._store.write_once() as connection:
+            with self._store.write_once(durable=True) as connection:
                 connection.execute(insert(audit_event).values(self._row(record)))
             return
-        with self._store.write() as connection:
+        with self._store.write(durable=True) as connection:
             self._insert_in(connection, record)
         self._store.backlog.arrived.set()
 
@@ -181,10 +181,10 @@ class AuditLog:
 
     def stored(self, wanted: AuditFilter) -> Iterator[StoredRecord]:
         """As ``find``, each with its event's id."""
-        with self._store.read() as connection:
-            matching = self._matching(connection.execution_options(yield_per=500).execute(self._query(wanted)), wanted)
+        query = self._query(wanted)
+        with self._store.read() as connection, connection.execution_options(yield_per=500).execute(query) as rows:
             # A reader that takes its time must not keep the database's connection meanwhile.
-            found = list(islice(matching, wanted.limit))
+            found = list(islice(self._matching(rows, wanted), wanted.limit))
         yield from found
 
     def _matching(self, rows: Iterable[Any], wanted: AuditFilter) -> Iterator[StoredRecord]:

@@ -76,7 +76,12 @@ class AuditDelivery:
         if self._keep_days is None or (self._purged_at is not None and now - self._purged_at < PURGE_EVERY_S):
             return 0
         self._purged_at = now
-        return purge(self._store, before=int(self._clock()) - self._keep_days * _DAY_S)
+        before, removed = self._now() - self._keep_days * _DAY_S, 0
+        while not self._stopping.is_set() and (some := purge(self._store, before=before)):
+            removed += some
+        if removed:
+            log.info("audit: %d records older than %d days removed", removed, self._keep_days)
+        return removed
 
     def _run(self) -> None:
         arrived = self._store.backlog.arrived

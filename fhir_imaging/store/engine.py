@@ -59,19 +59,23 @@ class Store:
         return cls(engine, Sealer.of(settings.state_dir), outbox)
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """One transaction that may write; on SQLite it takes the write lock at once, so it never fails half-way."""
-        with self.engine.begin() as connection:
+    def write(self, *, durable: bool = False) -> Iterator[Connection]:
+        """One transaction that may write; on SQLite it takes the write lock at once, so it never fails half-way.
+
+        ``durable`` waits for the disk, for what must outlive a power cut; other transactions outlive a crash of ours only.
+        PostgreSQL always waits unless its administrator says otherwise.
+        """
+        with self.engine.connect().execution_options(durable=durable) as connection, connection.begin():
             yield connection
 
     @contextmanager
-    def write_once(self) -> Iterator[Connection]:
-        """For one writing statement, which is a transaction by itself.
+    def write_once(self, *, durable: bool = False) -> Iterator[Connection]:
+        """For one writing statement, which is a transaction by itself; ``durable`` as in ``write``.
 
         SQLite then holds its write lock within that statement only. Between the statements of ``write`` a busy interpreter may
         run other threads for many milliseconds, and every other worker waits for the lock meanwhile.
         """
-        with self.engine.connect().execution_options(begin=None) as connection:
+        with self.engine.connect().execution_options(begin=None, durable=durable) as connection:
             yield connection
             connection.commit()
 
@@ -191,6 +195,11 @@ def _prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
-        statement = connection.get_execution_options().get("begin", "BEGIN IMMEDIATE")
+        options = connection.get_execution_options()
+        level = "FULL" if options.get("durable") else "NORMAL"
+        if connection.info.get("synchronous", "NORMAL") != level:
+            connection.exec_driver_sql(f"PRAGMA synchronous={level}")
+            connection.info["synchronous"] = level
+        statement = options.get("begin", "BEGIN IMMEDIATE")
         if statement is not None:
             connection.exec_driver_sql(statement)

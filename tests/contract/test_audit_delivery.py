@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from fhir.resources.R4B.auditevent import AuditEvent
 from flask import Response
+from sqlalchemy import event as happening
+from sqlalchemy import text
 
 from fhir_imaging.audit import AuditFilter, AuditLog, AuditOutcome
 from fhir_imaging.audit_delivery import AuditDelivery
@@ -156,8 +158,8 @@ def test_event_written_by_a_worker_that_died_before_it_said_so_is_not_written_tw
         log.append(an_access(f"2.25.{number}"))
     (first, *_) = Outbox(store, "file").take(now=int(clock()), limit=1)
     record = next(one.record for one in log.stored(AuditFilter()) if one.event_key == first.event_key)
-    event = OutgoingEvent(key=first.event_key, resource=as_event(record, first.event_key), is_repeated=False)
-    assert FileSink(path, fsync=True).send([event], until=time.monotonic() + 5).delivered  # and then it died
+    outgoing = OutgoingEvent(key=first.event_key, resource=as_event(record, first.event_key), is_repeated=False)
+    assert FileSink(path, fsync=True).send([outgoing], until=time.monotonic() + 5).delivered  # and then it died
     worker = delivery(store, clock, FileSink(path, fsync=True))
 
     worker.deliver_due()
@@ -218,8 +220,8 @@ def test_event_whose_answer_was_lost_is_sent_again_and_is_there_once(
 ) -> None:
     log.append(an_access())
     (taken,) = Outbox(store, "fhir").take(now=int(clock()), limit=5)
-    event = OutgoingEvent(key=taken.event_key, resource=as_event(an_access(), taken.event_key), is_repeated=False)
-    to_fhir(server, create).send([event], until=time.monotonic() + 5)  # the worker died with the answer
+    outgoing = OutgoingEvent(key=taken.event_key, resource=as_event(an_access(), taken.event_key), is_repeated=False)
+    to_fhir(server, create).send([outgoing], until=time.monotonic() + 5)  # the worker died with the answer
     clock.now += LEASE_S + 1
 
     delivery(store, clock, to_fhir(server, create)).deliver_due()
@@ -433,3 +435,22 @@ def test_a_disk_that_fills_up_half_way_leaves_whole_lines_only(tmp_path: Path) -
     assert "cannot be written" in (sent.failure or "")
     assert sent.delivered == set()
     assert os.stat(path).st_size == size
+
+
+def test_what_is_recorded_waits_for_the_disk_and_nothing_else_does(tmp_path: Path) -> None:
+    """A power cut must not take back the record of an access that was answered."""
+    store = Store.open(StateSettings(state_dir=tmp_path / "state"))
+    store.migrate()
+    levels: list[int] = []
+
+    def note(connection: Any, *_: Any) -> None:
+        levels.append(connection.connection.driver_connection.execute("PRAGMA synchronous").fetchone()[0])
+
+    happening.listen(store.engine, "commit", note)
+    AuditLog(store).append(an_access())
+    with store.write() as connection:
+        connection.execute(text("UPDATE audit_event SET ehr = ehr"))
+    AuditLog(store).append_once(an_access(), key="k", until=2, now=1)
+    store.close()
+
+    assert levels == [2, 1, 2]

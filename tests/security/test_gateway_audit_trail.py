@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -232,23 +232,30 @@ def test_group_35_role_and_purpose_of_the_token_are_in_the_event(world: World) -
 # A database that takes nothing more
 
 
-def test_group_34_full_database_refuses_access_and_recovers(world: World) -> None:
-    """SQLite's own limit of pages does what a full disk does."""
-    token = world.north.token()
-    with world.store.engine.connect() as one, world.store.engine.connect() as another:
-        raw: list[sqlite3.Connection] = [each.connection.driver_connection for each in (one, another)]  # type: ignore[misc]
-        for each in raw:
-            each.execute("PRAGMA query_only = ON")
+@pytest.mark.parametrize(
+    ("full", "mended"), [("query_only = ON", "query_only = OFF"), ("max_page_count = 1", "max_page_count = 0x7ffffffe")]
+)
+def test_group_34_full_or_read_only_database_refuses_access_and_recovers(world: World, full: str, mended: str) -> None:
+    """A limit of pages does to SQLite what a full disk does; what still fits into the last page is recorded and allowed."""
+    with ExitStack() as stack:
+        pooled = [stack.enter_context(world.store.engine.connect()) for _ in range(3)]
+        connections: list[Any] = [one.connection.driver_connection for one in pooled]
+    for connection in connections:
+        connection.execute(f"PRAGMA {full}")
     try:
-        answers = [world.get(INSTANCE, token) for _ in range(2)]
+        tokens = [world.north.token() for _ in range(20)]
+        answers = [world.get(INSTANCE, token) for token in tokens]
+        refused = next(token for token, answer in zip(tokens, answers, strict=True) if answer.status != 200)
+        world.pacs.asked.clear()
+        last = world.get(INSTANCE, refused)
     finally:
-        for each in raw:
-            each.execute("PRAGMA query_only = OFF")
+        for connection in connections:
+            connection.execute(f"PRAGMA {mended}")
 
-    assert {answer.status for answer in answers} == {503}
-    assert all(answer.headers["Retry-After"] for answer in answers)
+    assert last.status == 503
+    assert last.headers["Retry-After"]
     assert world.pacs.retrievals() == []
-    assert world.get(INSTANCE, token).status == 200
+    assert world.get(INSTANCE, refused).status == 200
 
 
 # Any record
