@@ -84,6 +84,8 @@ def serve(make_app: Callable[[], Flask], settings: ServerSettings) -> None:
         "timeout": settings.timeout_s,
         "graceful_timeout": settings.graceful_timeout_s,
         "keepalive": 30,
+        # gunicorn would believe SCRIPT_NAME, PATH_INFO and X-Forwarded-Proto of loopback; trusted_proxies says whom to believe.
+        "forwarded_allow_ips": "",
         "accesslog": None,
         "loglevel": "warning",
         "proc_name": "imaging-cds",

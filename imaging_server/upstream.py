@@ -29,6 +29,8 @@ DICOM_JSON = "application/dicom+json"
 JSON_TYPES = (DICOM_JSON, "application/json")
 PIECE_BYTES = 256 * 1024
 _NOT_READY = frozenset({202, 429, 503})
+# urllib3 lets a chunk of negative size through to a ValueError.
+_BROKEN_OFF = (urllib3.exceptions.HTTPError, OSError, ValueError)
 _DECODABLE = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 
@@ -60,8 +62,8 @@ class UpstreamAnswer:
 
     @property
     def length(self) -> int | None:
-        """Bytes of the body as it will be read; None when unknown, as it is for an encoded body."""
-        stated = self.headers.get("Content-Length", "")
+        """Bytes of the body as it will be read; None when unknown, as it is for an encoded or chunked body (RFC 9112 §6.3)."""
+        stated = "" if "Transfer-Encoding" in self.headers else self.headers.get("Content-Length", "")
         return int(stated) if stated.isascii() and stated.isdigit() and len(stated) < 19 and not self._encoded else None
 
     @property
@@ -85,7 +87,7 @@ class UpstreamAnswer:
                 body += piece
                 if len(body) > limit:
                     raise UpstreamError("The archive's answer is too large.", server=self._server, status=self.status)
-        except (urllib3.exceptions.HTTPError, OSError) as exc:
+        except _BROKEN_OFF as exc:
             raise UpstreamError("The archive broke off its answer.", server=self._server, status=self.status) from exc
         finally:
             self.close()
@@ -95,7 +97,7 @@ class UpstreamAnswer:
         """The next piece of the body; empty at its end. UpstreamError when the archive breaks off."""
         try:
             read = self._response.read(PIECE_BYTES, decode_content=True)
-        except (urllib3.exceptions.HTTPError, OSError) as exc:
+        except _BROKEN_OFF as exc:
             self.close()
             raise UpstreamError("The archive broke off its answer.", server=self._server, status=self.status) from exc
         if not read:
