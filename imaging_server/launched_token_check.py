@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.clients.http import OutboundSession
-from fhir_imaging.errors import NotFound, UpstreamRefused
+from fhir_imaging.errors import NotFound, UpstreamError, UpstreamRefused
 from fhir_imaging.scopes import parse_scopes
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.store.launched_tokens import LaunchedToken, LaunchedTokens
@@ -33,15 +35,23 @@ class LaunchedTokenCheck:
     def grant(self, ehr: EhrSettings, token: BearerToken, *, digest: Callable[[str], str]) -> AccessGrant | None:
         """What the token opens; None when no launch brought it, it has ended, or the EHR does not take it any more.
 
-        UpstreamError when the EHR cannot be asked: the caller fails closed.
+        UpstreamError when the EHR or the database cannot be asked: the caller fails closed.
         """
-        known = self._launched.find(token.value, ehr=ehr.name, now=int(self._clock()))
+        known = self._known(ehr, token)
         if known is None or not ehr.recognises(known.issuer):
             return None
         patient_id = read_patient_id(known.patient_id)
         if patient_id is None or not self._is_alive(known.issuer, patient_id, token):
             return None
         return _grant_of(known, ehr, patient_id, digest(token.value))
+
+    def _known(self, ehr: EhrSettings, token: BearerToken) -> LaunchedToken | None:
+        try:
+            return self._launched.find(token.value, ehr=ehr.name, now=int(self._clock()))
+        except SQLAlchemyError as exc:
+            raise UpstreamError(
+                "The noted tokens could not be looked up.", server="database", retryable=True, cause=type(exc).__name__
+            ) from exc
 
     def _is_alive(self, fhir_base: str, patient_id: FhirPatientId, token: BearerToken) -> bool:
         """Whether the EHR gives this token its own Patient; nothing else that it answers proves anything."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from flask import Response, jsonify
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import SQLITE_FILE, Store
@@ -194,6 +194,19 @@ def test_ehr_that_cannot_be_asked_fails_closed(world: World, instead: Any) -> No
     assert int(answer.headers["Retry-After"]) > 0
     assert world.audit()[0].reason == "authorization-unavailable"
     assert not any("again" in one.target for one in world.north.asked)
+
+
+def test_database_that_cannot_be_asked_fails_closed(world: World) -> None:
+    token = note(world, fresh_token())
+    with world.store.write() as connection:
+        connection.execute(text("ALTER TABLE sealed_record RENAME TO moved_away"))
+    during = world.get(METADATA, token)
+    with world.store.write() as connection:
+        connection.execute(text("ALTER TABLE moved_away RENAME TO sealed_record"))
+
+    assert (during.status, world.north.asked, world.pacs.asked) == (503, [], [])
+    assert world.audit()[0].reason == "authorization-unavailable"
+    assert world.get(METADATA, token).status == 200
 
 
 def test_outage_is_over_as_soon_as_the_ehr_answers_again(world: World) -> None:
