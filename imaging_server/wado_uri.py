@@ -3,7 +3,7 @@
 The archive needs no WADO-URI of its own, and never sees such a query: archives answer a WADO-URI query that names only an
 object with anybody's. Here all three UIDs are demanded, so that the gate decides as it does for the WADO-RS address.
 
-Spec: DICOM PS3.18 §9.1 (parameters), §9.4 (retrieve), §8.3.5 (rendering); SMART Imaging Access P5, groups 9, 10 and 12.
+Spec: DICOM PS3.18 §9.3 (default), §9.4 (files), §9.5 (pictures), §8.3.5 (rendering); SMART Imaging Access P5, groups 9, 10, 12.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from imaging_server.resource import DicomResource, Kind, Level
 
 WADO_URI_PATH = "/wado"
 DEFAULT_PICTURE = "image/jpeg"
-"""What a query without contentType means (PS3.18 §9.1.2.1.3 and §8.7.3.3: the default of images of one frame)."""
+"""What is meant where neither contentType nor Accept says anything (PS3.18 §9.3)."""
 
 _UIDS = ("studyUID", "seriesUID", "objectUID")
 _OF_FILES = frozenset({"transferSyntax"})

@@ -1,4 +1,4 @@
-"""WADO-URI queries as the WADO-RS requests that they mean (PS3.18 §9.1; issue 5, group 12)."""
+"""WADO-URI queries as the WADO-RS requests that they mean (PS3.18 §9; issue 5, group 12)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def parsed(query: str, accept: str | None = None) -> WadoUriRequest:
         ("", "application/dicom", "", 'multipart/related; type="application/dicom"', {}),
         # contentType outranks the header (§8.7.8.1 says the same of accept).
         ("contentType=image/png", "application/dicom", "/rendered", "image/png", {}),
-        # Nothing said means the default picture.
+        # Nothing said means the default picture (§9.3).
         ("", None, "/rendered", "image/jpeg", {}),
         ("", "text/html, image/avif, */*;q=0.8", "/rendered", "image/jpeg", {}),
         ("contentType=image/*", None, "/rendered", "image/jpeg", {}),
