@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,33 @@ def test_f8_group_6_an_ehr_that_is_down_is_left_alone_and_nothing_is_served(
         assert times_asked == times
         assert world.pacs.asked == []
         assert [one.outcome for one in world.audit()] == ["denied"] * 5
+
+
+def test_f8_one_ehr_that_is_left_alone_takes_no_other_with_it(tmp_path: Path) -> None:
+    with a_world_with_breakers(tmp_path, cool_down_s=60) as world:
+        world.north.answers["/fhir"] = lambda: Response(status=502)
+        for _ in range(3):
+            world.get(FRAME, world.north.token())
+        world.south.introspected["opaque"] = {**world.south.claims(), "active": True}
+        south = world.send("GET", f"/imaging/south/dicom-web/main{FRAME}", {"Authorization": "Bearer opaque"})
+
+        assert state_of(world, "north-fhir") is State.OPEN
+        assert south.status == 200
+
+
+def test_group_23_a_storm_at_a_dead_ehr_asks_it_a_handful_of_times(tmp_path: Path) -> None:
+    with a_world_with_breakers(tmp_path, cool_down_s=60) as world:
+        world.south.answers["/auth/introspect"] = lambda: Response(status=503)
+        path = f"/imaging/south/dicom-web/main{FRAME}"
+
+        def ask(number: int) -> int:
+            return world.send("GET", path, {"Authorization": f"Bearer viewer-{number}"}).status
+
+        with ThreadPoolExecutor(8) as many:
+            statuses = set(many.map(ask, range(80)))
+
+        assert statuses == {503}
+        assert len(world.south.asked) <= 10, "two, and those that were under way"
 
 
 def test_w7_an_archive_behind_a_dead_gateway_is_left_alone_and_taken_up_again(tmp_path: Path) -> None:

@@ -88,6 +88,12 @@ def fail(running: Installation) -> None:
     running.north.answers.clear()
 
 
+def test_metrics_are_not_there_unless_somebody_may_read_them(exercised: tuple[str, Installation]) -> None:
+    _, running = exercised
+
+    assert running.get("/metrics").status == 404
+
+
 def test_group_34_nothing_of_a_patient_or_a_token_is_in_the_log(exercised: tuple[str, Installation]) -> None:
     _, running = exercised
     log = running.log
