@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from fhir_imaging.audit import AuditRecord, opened_record
 from fhir_imaging.audit_outbox import LEASE_S, Outbox, Taken, purge
 from fhir_imaging.audit_sinks import OutgoingEvent, Sent, Sink
+from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.store.engine import Store
 
 log = logging.getLogger("imaging_cds.audit")
@@ -115,13 +116,19 @@ class AuditDelivery:
     def _events(self, taken: Sequence[Taken]) -> tuple[list[OutgoingEvent], dict[str, str]]:
         events, unreadable = [], {}
         for one in taken:
-            record = opened_record(self._store.sealer, one.body)
-            if record is None:
-                unreadable[one.event_key] = "sealed with another key"
+            try:
+                resource = self._event(one)
+            except Exception as exc:  # whatever is wrong with one record, it must not hold up the others
+                unreadable[one.event_key] = f"no event can be made of it: {type(exc).__name__}"
                 continue
-            resource = self._as_event(record, one.event_key)
             events.append(OutgoingEvent(key=one.event_key, resource=resource, is_repeated=one.attempts > 1))
         return events, unreadable
+
+    def _event(self, taken: Taken) -> dict[str, object]:
+        record = opened_record(self._store.sealer, taken.body)
+        if record is None:
+            raise ConfigurationError(["sealed with the key of another installation"])
+        return self._as_event(record, taken.event_key)
 
     def _settle(self, outbox: Outbox, sink: Sink, taken: Sequence[Taken], sent: Sent) -> None:
         by_key = {one.event_key: one for one in taken}

@@ -23,7 +23,7 @@ from fhir_imaging.retry_after import seconds_to_wait
 
 EVENT_TAG_SYSTEM = "urn:ietf:rfc:3986"
 FHIR_JSON = "application/fhir+json"
-_EVENT_REFUSED = frozenset({400, 409, 413, 415, 422})
+_EVENT_REFUSED = frozenset({400, 409, 410, 412, 413, 415, 422})
 """Answers that are about this one event. Any other failure is about the server, and will be the same for the next event."""
 _CHUNK = 1 << 20
 

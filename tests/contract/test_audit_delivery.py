@@ -16,7 +16,7 @@ from flask import Response
 from sqlalchemy import event as happening
 from sqlalchemy import text
 
-from fhir_imaging.audit import AuditFilter, AuditLog, AuditOutcome
+from fhir_imaging.audit import AuditFilter, AuditLog, AuditOutcome, AuditRecord
 from fhir_imaging.audit_delivery import AuditDelivery
 from fhir_imaging.audit_outbox import LEASE_S, Outbox, SinkReport, give_up, purge, reports, retry_now
 from fhir_imaging.audit_settings import FhirCreate
@@ -300,6 +300,25 @@ def test_event_that_the_server_rejects_does_not_hold_up_the_others(
 
     assert (rejected.pending, rejected.failed) == (1, 1)
     assert server.studies() == ["2.25.0", "2.25.1", "2.25.2"]
+
+
+def test_record_that_makes_no_event_does_not_hold_up_the_others(
+    store: Store, log: AuditLog, server: StubAuditServer, clock: Clock
+) -> None:
+    def particular(record: AuditRecord, key: str) -> dict[str, object]:
+        if record.study_instance_uid == "2.25.1":
+            raise KeyError("2.25.1")
+        return as_event(record, key)
+
+    for number in range(3):
+        log.append(an_access(f"2.25.{number}"))
+    with store.write() as connection:
+        connection.execute(text("UPDATE audit_event SET body = 'altered' WHERE id = 1"))
+
+    AuditDelivery(store, [to_fhir(server)], particular, clock=clock).deliver_due()
+
+    assert server.studies() == ["2.25.2"]
+    assert (report(store, "fhir").pending, report(store, "fhir").failed) == (2, 2)
 
 
 def test_server_that_cannot_be_reached_is_a_failure_like_any_other(store: Store, log: AuditLog, clock: Clock) -> None:
