@@ -120,6 +120,18 @@ def test_rotated_key_is_found_by_everybody_who_comes_while_it_is_fetched(server:
     assert server.asked == 2
 
 
+def test_keys_that_were_long_on_their_way_are_not_fetched_again_by_those_who_waited(server: KeyServer) -> None:
+    def slowly() -> Response:
+        time.sleep(0.3)
+        server.now += 20  # longer than every pause
+        return jsonify({"keys": server.published})
+
+    server.instead = slowly
+
+    assert server.at_once("k1") == [True] * 8
+    assert server.asked == 1
+
+
 def test_removed_key_counts_no_longer_after_the_refresh(server: KeyServer) -> None:
     server.published[:] = [rsa_jwk("k1"), rsa_jwk("k2")]
     assert server.has("k1")
