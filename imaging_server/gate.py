@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from fhir_imaging.errors import InvalidRequest, NotAuthenticated, NotFound, NotPermitted, TooManyRequests, UpstreamError
+from fhir_imaging.errors import InvalidRequest, NotAuthenticated, NotFound, NotPermitted, UpstreamError
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.uids import StudyInstanceUID
-from imaging_server.access import AccessGrant, BearerToken
-from imaging_server.auditing import AUTHORIZATION_UNAVAILABLE, METHOD_NOT_ALLOWED, AccessAudit, Attempt
+from imaging_server.access import AccessGrant
+from imaging_server.auditing import AUTHORIZATION_UNAVAILABLE, AccessAudit, Attempt
+from imaging_server.door import Door
 from imaging_server.identity import PatientIdentity
 from imaging_server.ownership import Caller, Ownership
 from imaging_server.policy import (
@@ -31,10 +31,9 @@ from imaging_server.policy import (
     visible_studies,
 )
 from imaging_server.queries import SearchQuery
-from imaging_server.rate_limit import HeldBack, RequestLimits
 from imaging_server.search import narrowed
 from imaging_server.study_contents import StudyContents
-from imaging_server.tokens import TokenVerifier, read_bearer, unavailable
+from imaging_server.tokens import unavailable
 from imaging_server.upstream import Archive
 
 T = TypeVar("T")
@@ -93,19 +92,17 @@ class Gate:
     def __init__(
         self,
         *,
-        tokens: TokenVerifier,
+        door: Door,
         sources: EvidenceSources,
         audit: AccessAudit,
-        limits: RequestLimits,
         leeway_s: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._tokens = tokens
+        self._door = door
         self._ownership = sources.ownership
         self._identity = sources.identity
         self._contents = sources.contents
         self._audit = audit
-        self._limits = limits
         self._leeway_s = leeway_s
         self._clock = clock
 
@@ -197,16 +194,7 @@ class Gate:
 
     def refuse_method(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt) -> None:
         """Records a method that is refused to everybody, and who tried it where the token tells; TooManyRequests in a flood."""
-        grant = None
-        try:
-            token = read_bearer(authorization)
-        except NotAuthenticated:
-            self._hold_back(attempt, self._limits.admit_without_token(attempt.client_address))
-        else:
-            self._hold_back(attempt, self._limits.admit(ehr.name, token, attempt.client_address))
-            with suppress(UpstreamError):
-                grant = self._known(ehr, token, attempt)
-        self._audit.denied(attempt, grant, METHOD_NOT_ALLOWED)
+        self._door.refuse_method(ehr, authorization, attempt)
 
     def refuse_page(self, caller: Caller, attempt: Attempt) -> NotPermitted | NotAuthenticated:
         """The refusal of a link to a further page that was made for another token, recorded."""
@@ -226,8 +214,7 @@ class Gate:
     def _caller(
         self, ehr: EhrSettings, authorization: str | None, attempt: Attempt, decide_grant: DecideGrant | None = None
     ) -> Caller:
-        token = self._token(authorization, attempt)
-        grant = self._grant(ehr, token, attempt)
+        token, grant = self._door.enter(ehr, authorization, attempt)
         judge = decide_grant or partial(decide_beforehand, resource=attempt.resource)
         verdict = judge(grant, now=self._now())
         if isinstance(verdict, Refused):
@@ -235,46 +222,6 @@ class Gate:
         if grant.patient_id is None:
             raise self._refusal(attempt, grant, Reason.NO_PATIENT)
         return Caller(ehr=ehr, grant=grant, patient_id=grant.patient_id, token=token)
-
-    def _token(self, authorization: str | None, attempt: Attempt) -> BearerToken:
-        """The token as presented, when its turn has come: nothing was asked of anybody for it."""
-        try:
-            token = read_bearer(authorization)
-        except NotAuthenticated as refusal:
-            self._hold_back(attempt, self._limits.admit_without_token(attempt.client_address))
-            self._audit.denied(attempt, None, refusal.code)
-            raise
-        self._hold_back(attempt, self._limits.admit(attempt.ehr, token, attempt.client_address))
-        return token
-
-    def _grant(self, ehr: EhrSettings, token: BearerToken, attempt: Attempt) -> AccessGrant:
-        try:
-            grant = self._tokens.verify(ehr, token)
-        except NotAuthenticated as refusal:
-            self._limits.found_bad(ehr.name, token, attempt.client_address)
-            self._audit.denied(attempt, None, refusal.code)
-            raise
-        except UpstreamError as outage:
-            self._audit.denied(attempt, None, AUTHORIZATION_UNAVAILABLE)
-            raise unavailable(outage) from outage
-        self._limits.found_good(ehr.name, token)
-        return grant
-
-    def _known(self, ehr: EhrSettings, token: BearerToken, attempt: Attempt) -> AccessGrant | None:
-        """Who calls, where nothing depends on it."""
-        try:
-            return self._tokens.verify(ehr, token)
-        except NotAuthenticated:
-            self._limits.found_bad(ehr.name, token, attempt.client_address)
-            return None
-
-    def _hold_back(self, attempt: Attempt, held: HeldBack | None) -> None:
-        """Raises TooManyRequests for a caller who asks too often; recorded once in a while, since a flood fills any log."""
-        if held is None:
-            return
-        if held.is_first:
-            self._audit.denied(attempt, None, TooManyRequests.code)
-        raise TooManyRequests("These are too many requests; please slow down.", retry_after_s=held.retry_after_s)
 
     def _asked(self, attempt: Attempt, caller: Caller, ask: Callable[[], T]) -> T:
         """Evidence from another server. A server that cannot be asked means no, for now (503)."""

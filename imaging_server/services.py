@@ -17,6 +17,7 @@ from imaging_server.archived_persons import ArchivedPersons
 from imaging_server.auditing import AccessAudit
 from imaging_server.backend_client import BackendServices, SignAssertion
 from imaging_server.breaker import Breaker, Watch
+from imaging_server.door import Door
 from imaging_server.fhir_ownership import FhirOwnership
 from imaging_server.fhir_services import FhirServices, build_fhir_services
 from imaging_server.gate import EvidenceSources, Gate
@@ -117,18 +118,19 @@ def build_services(
         identity=PatientIdentity(numbers, persons),
         contents=StudyContents(keep_s=keep_s, max_json_bytes=limit),
     )
+    tokens = TokenVerifier(
+        settings,
+        session,
+        metadata,
+        LaunchedTokens(store),
+        digest=lambda token: TOKEN_DIGEST_PREFIX + store.sealer.digest("token", token),
+        clock=clock,
+    )
+    audit = AccessAudit(AuditLog(store), window_s=settings.audit_window_s, clock=clock)
     gate = Gate(
-        tokens=TokenVerifier(
-            settings,
-            session,
-            metadata,
-            LaunchedTokens(store),
-            digest=lambda token: TOKEN_DIGEST_PREFIX + store.sealer.digest("token", token),
-            clock=clock,
-        ),
+        door=Door(tokens, RequestLimits(settings.rate_limit), audit),
         sources=sources,
-        audit=AccessAudit(AuditLog(store), window_s=settings.audit_window_s, clock=clock),
-        limits=RequestLimits(settings.rate_limit),
+        audit=audit,
         leeway_s=settings.token_leeway_s,
         clock=clock,
     )
