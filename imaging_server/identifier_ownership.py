@@ -20,6 +20,7 @@ from imaging_server.decision_cache import DecisionCache
 from imaging_server.ownership import Caller, PatientStudies
 from imaging_server.patient_numbers import PatientNumbers
 from imaging_server.policy import StudyFacts
+from imaging_server.search import chunks_of
 from imaging_server.upstream import Archive
 
 
@@ -47,10 +48,17 @@ class IdentifierOwnership:
 
         def ask() -> PatientStudies:
             found = [self._persons.search(archive, [("PatientID", number)]) for number in sorted(self._numbers.of(caller))]
-            datasets = [one for matches in found for one in matches.datasets]
-            return PatientStudies(self._proved(caller, datasets), complete=all(one.complete for one in found))
+            named = self._proved(caller, [one for matches in found for one in matches.datasets])
+            return PatientStudies(self._unshared(caller, archive, named), complete=all(one.complete for one in found))
 
         return self._all.get(caller.key(archive.name), ask, seconds=lambda found: self._seconds(caller, found))
+
+    def _unshared(self, caller: Caller, archive: Archive, named: Sequence[StudyFacts]) -> tuple[StudyFacts, ...]:
+        """Those that are nobody else's too: a search by number does not show who else has the same UID."""
+        uids = [one.study for one in named]
+        asked = (("StudyInstanceUID", ",".join(chunk)) for chunk in chunks_of(uids, archive.studies_per_search))
+        found = [one for query in asked for one in self._persons.search(archive, [query]).datasets]
+        return tuple(one for one in self._proved(caller, found) if one.study in uids)
 
     def _proved(self, caller: Caller, datasets: Sequence[Mapping[str, Any]]) -> tuple[StudyFacts, ...]:
         rule, numbers = self._numbers.rule(caller), self._numbers.of(caller)

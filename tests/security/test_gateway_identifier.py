@@ -198,6 +198,15 @@ def test_study_that_is_not_clearly_the_patients_is_nobodys(
     assert is_denied(world)
 
 
+@pytest.mark.parametrize("path", ["/studies", "/studies?PatientID=MRN-A", "/studies?00100020=MRN-A"])
+def test_study_that_two_patients_share_is_in_no_list(world: World, record: PatientRecord, path: str) -> None:
+    """W5: not even the half of it that a search by PatientID shows, which is how viewers look for priors."""
+    index = Index(world.pacs)
+    index.holds(a_study(STUDY_A, "MRN-A"), a_study(PRIOR_A, "MRN-A"), a_study(PRIOR_A, "MRN-B"))
+
+    assert world.found(path, world.north.token()) == [STUDY_A]
+
+
 def test_number_without_issuer_counts_where_there_is_one_issuer_only(only_issuer: World) -> None:
     PatientRecord(only_issuer.north, [identifier("MRN-A")])
     Index(only_issuer.pacs).holds(a_study(STUDY_A, "MRN-A", None), a_study(STUDY_B, "MRN-B", None))
