@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 import tomli_w
 from fhir.resources.R4B.auditevent import AuditEvent
+from sqlalchemy import update
 
 from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome
 from fhir_imaging.audit_outbox import Outbox
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.backlog import OutboxRules
 from fhir_imaging.store.engine import Store
+from fhir_imaging.store.tables import audit_event
 from imaging_cds.cli import main
 from imaging_cds.demo_plan import DemoOptions, app_table
 from tests.audit_actors import an_access
@@ -183,3 +185,15 @@ def test_settings_that_contradict_each_other_are_explained(
     (tmp_path / "app.toml").write_text(tomli_w.dumps({**table, "audit": section}))
 
     assert words in audit(code=2)
+
+
+def test_record_of_an_early_version_has_no_id_and_is_listed_all_the_same(audit: Audit, store: Store) -> None:
+    with store.write() as connection:
+        connection.execute(update(audit_event).values(event_key=None))
+
+    events = as_json(audit("--fhir"))
+
+    assert len(events) == 4
+    for event in events:
+        AuditEvent.model_validate(event)
+        assert "id" not in event
