@@ -8,7 +8,8 @@ from typing import Any
 
 from flask import Response, jsonify, request
 
-from tests.security.gateway_stubs import Asked, StubEhr, StubPacs, dicom_json
+from tests.security.gateway_actors import Answer, World
+from tests.security.gateway_stubs import STUDY_A, Asked, StubEhr, StubPacs, dicom_json
 
 MRN = "https://mrn.example"
 
@@ -86,3 +87,20 @@ class PatientRecord:
             return Response("{}", self.refusal)
         patient = {"resourceType": "Patient", "id": request.path.rpartition("/")[2], "identifier": self.identifiers}
         return jsonify({**patient, **self.changes})
+
+
+def retrieve(world: World, study: str = STUDY_A, token: str | None = None) -> Answer:
+    return world.get(f"/studies/{study}/metadata", token or world.north.token())
+
+
+def is_denied(world: World, study: str = STUDY_A) -> bool:
+    """403, recorded, and nothing but the index was asked."""
+    world.pacs.asked.clear()
+    answer = retrieve(world, study)
+    recorded = world.audit()[0]
+    return (
+        (answer.status, answer.problem) == (403, "study-not-of-patient")
+        and world.pacs.retrievals() == []
+        and (recorded.outcome, recorded.reason) == ("denied", "study-not-of-patient")
+        and study not in world.found("/studies", world.north.token())
+    )

@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from tests.security.gateway_actors import World, a_world
-from tests.security.gateway_stubs import EC_KEY, METADATA, OTHER_RSA_KEY, RSA_KEY, STUDY_B, as_jwk, base64url, sign_raw
+from tests.security.gateway_stubs import EC_KEY, METADATA, OTHER_RSA_KEY, RSA_KEY, as_jwk, base64url, sign_raw
 
 SOUTH = "/imaging/south/dicom-web/main"
 
@@ -290,31 +290,3 @@ def client_assertion(world: World) -> str:
 
 def test_client_assertion_is_no_access_token(world: World) -> None:
     assert world.is_refused(world.get(METADATA, client_assertion(world)))
-
-
-# IHE IUA
-
-
-def iua(**claims: Any) -> dict[str, Any]:
-    return {"extensions": {"ihe_iua": claims}}
-
-
-@pytest.mark.parametrize("person", ["pat-b", "Patient/pat-b", "pat-b^^^", "", 7, ["pat-a"], {"id": "pat-a"}], ids=repr)
-def test_person_that_contradicts_the_patient_is_refused(world: World, person: Any) -> None:
-    assert world.is_refused(world.get(METADATA, world.north.token(**iua(person_id=person))))
-
-
-@pytest.mark.parametrize("person", ["pat-a", "Patient/pat-a", "8000^^^&2.16.756.5.30.1.127.3.10.3&ISO"])
-def test_person_of_the_same_patient_or_of_another_register_changes_nothing(world: World, person: str) -> None:
-    token = world.north.token(**iua(person_id=person))
-
-    assert world.get(METADATA, token).status == 200
-    assert world.get(f"/studies/{STUDY_B}/metadata", token).status == 403
-
-
-@pytest.mark.parametrize("person", ["pat-a", "8000^^^&2.16.756.5.30.1.127.3.10.3&ISO"])
-def test_person_never_stands_in_for_the_patient(world: World, person: str) -> None:
-    answer = world.get(METADATA, world.north.token(None, **iua(person_id=person)))
-
-    assert answer.status in (401, 403)
-    assert world.pacs.asked == world.north.asked[1:] == []
