@@ -136,7 +136,7 @@ class AuditLog:
         same = (replayed_token.c.issuer == mark["issuer"]) & (replayed_token.c.token_id == mark["token_id"])
         refused = self._is_refused(record)
         try:
-            with self._store.write(durable=True) as connection:
+            with self._store.write(durable=self._store.backlog.rules.waits_for_disk) as connection:
                 connection.execute(delete(replayed_token).where(same, replayed_token.c.expires_at <= now))
                 connection.execute(insert(replayed_token).values(**mark, expires_at=until))
                 if refused:
@@ -163,10 +163,10 @@ class AuditLog:
 
     def _insert(self, record: AuditRecord) -> None:
         if not self._store.backlog.rules.sinks:
-            with self._store.write_once(durable=True) as connection:
+            with self._store.write_once(durable=self._store.backlog.rules.waits_for_disk) as connection:
                 connection.execute(insert(audit_event).values(self._row(record)))
             return
-        with self._store.write(durable=True) as connection:
+        with self._store.write(durable=self._store.backlog.rules.waits_for_disk) as connection:
             self._insert_in(connection, record)
         self._store.backlog.arrived.set()
 

@@ -25,6 +25,9 @@ class FhirCreate(StrEnum):
 class AuditSettings:
     """The audit trail. Every record is in the database before the answer goes out; copies go to a file and a FHIR server."""
 
+    wait_for_disk: bool = True
+    """SQLite: the disk has a record before the answer goes out, which takes some milliseconds; without it a power cut (no crash
+    of ours) may lose the last records. PostgreSQL has its own setting for it, synchronous_commit."""
     file: Path | None = None
     """A file that gets every event as one line of JSON (BALP AuditEvent), appended to, mode 0600."""
     file_fsync: bool = True

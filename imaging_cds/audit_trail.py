@@ -29,7 +29,10 @@ def open_store(settings: ApplicationSettings) -> Store:
     """The store whose audit records go to this installation's sinks too."""
     audit = settings.audit
     rules = OutboxRules(
-        sinks=audit.sinks, max_pending=audit.max_pending, refuses_when_full=audit.on_failure is OnFailure.REFUSE
+        sinks=audit.sinks,
+        max_pending=audit.max_pending,
+        refuses_when_full=audit.on_failure is OnFailure.REFUSE,
+        waits_for_disk=audit.wait_for_disk,
     )
     return Store.open(settings.state, rules)
 

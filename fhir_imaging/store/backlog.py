@@ -28,6 +28,8 @@ class OutboxRules:
     sinks: tuple[str, ...] = ()
     max_pending: int = 10_000
     refuses_when_full: bool = True
+    waits_for_disk: bool = True
+    """Whether a record is on the disk, and not only in the operating system's memory, before the answer goes out."""
 
 
 class Backlog:
