@@ -6,18 +6,31 @@ A record's FHIR form (IHE BALP AuditEvent) is made by ``fhir_mapping.audit_event
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import logging
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from fhir_imaging.audit_outbox import enqueue
+from fhir_imaging.errors import UpstreamError
 from fhir_imaging.store.engine import Store
+from fhir_imaging.store.keys import Sealer
 from fhir_imaging.store.tables import audit_event, replayed_token
 
+log = logging.getLogger("imaging_cds.audit")
+
+AUDIT_BACKLOG = "audit-backlog"
+"""Why an access is refused while too many records wait for a sink."""
+_CODES = ("subject_role", "purpose_of_use")
 _ONCE = "audit log: recorded once"
+ORIGIN_NOT_ALLOWED = "origin-not-allowed"
+"""Begins the reason of a refused Endpoint; the origin follows."""
 TOKEN_DIGEST_PREFIX = "digest:"  # noqa: S105 - marks a reference to a token, which is none
 
 
@@ -26,7 +39,8 @@ class AuditAction(StrEnum):
 
     A study is opened with its first pixel or file. Its description alone (a viewer made ready behind the study list) and its
     preview picture (the list's thumbnails) are disclosed without anybody having opened it, and recorded as what they are.
-    An Endpoint is refused where an EHR names a server that this site does not allow; its reason names the origin.
+    An Endpoint is refused where an EHR names a server that this site does not allow; its reason names the origin. A method is
+    refused where somebody tries to store, change or delete what may only be read.
     """
 
     STUDY_OPENED = "study-opened"
@@ -34,6 +48,7 @@ class AuditAction(StrEnum):
     STUDY_PREVIEWED = "study-previewed"
     SEARCHED = "searched"
     ENDPOINT_REFUSED = "endpoint-refused"
+    METHOD_REFUSED = "method-refused"
 
 
 class AuditOutcome(StrEnum):
@@ -48,7 +63,8 @@ class AuditRecord:
     """One thing that happened. ``recorded_at`` in UTC seconds; unknown values are None, tokens are never part of it.
 
     ``token_reference`` is the token's ``jti``, or ``digest:`` and a keyed digest of an opaque one, so that events of one token
-    can be joined.
+    can be joined. ``subject_role`` and ``purpose_of_use`` are the codes that the token states (IUA), each ``system|code`` or a
+    bare code. ``method`` is the HTTP method where it is what was refused.
     """
 
     recorded_at: int
@@ -65,6 +81,9 @@ class AuditRecord:
     client_address: str | None = None
     request_id: str | None = None
     token_reference: str | None = None
+    subject_role: tuple[str, ...] | None = None
+    purpose_of_use: tuple[str, ...] | None = None
+    method: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,44 +96,103 @@ class AuditFilter:
     ehr: str | None = None
     since: int | None = None
     until: int | None = None
+    outcome: AuditOutcome | None = None
+    action: AuditAction | None = None
     limit: int = 1000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRecord:
+    """A record and the id (a UUID) that its AuditEvent has everywhere; None in records of early versions."""
+
+    record: AuditRecord
+    event_key: str | None
+
+
 class AuditLog:
-    """The append-only log in the shared database."""
+    """The append-only log in the shared database, and the way on to the sinks of this installation."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def append(self, record: AuditRecord) -> None:
-        """Stores the record before the answer goes out: an access that cannot be recorded does not happen."""
-        with self._store.write_once() as connection:
-            connection.execute(insert(audit_event).values(self._row(record)))
+        """Stores the record before the answer goes out: an access that cannot be recorded does not happen.
+
+        UpstreamError (503) for an allowed access while too many records wait for a sink, where the site refuses it then; that
+        refusal is recorded in its place.
+        """
+        refused = self._is_refused(record)
+        self._insert(_backlogged(record) if refused else record)
+        if refused:
+            raise _too_many_wait()
 
     def append_once(self, record: AuditRecord, *, key: str, until: int, now: int) -> bool:
         """Stores the record unless one was stored under ``key`` and its ``until`` (UTC seconds) is still to come.
 
         Mark and record are one transaction: a crash or a full disk leaves neither, so the next access is recorded after all.
+        UpstreamError as ``append``.
         """
-        mark = {"issuer": _ONCE, "token_id": self._store.sealer.digest("audit-once", key)}
+        mark = {"issuer": _ONCE, "token_id": self._store.sealer.digest("audit-once", _encodable(key))}
         same = (replayed_token.c.issuer == mark["issuer"]) & (replayed_token.c.token_id == mark["token_id"])
+        refused = self._is_refused(record)
         try:
-            with self._store.write() as connection:
+            with self._store.write(durable=self._store.backlog.rules.waits_for_disk) as connection:
                 connection.execute(delete(replayed_token).where(same, replayed_token.c.expires_at <= now))
                 connection.execute(insert(replayed_token).values(**mark, expires_at=until))
-                connection.execute(insert(audit_event).values(self._row(record)))
+                if refused:
+                    raise _too_many_wait()
+                self._insert_in(connection, record)
         except IntegrityError:
             return False
+        except UpstreamError:
+            self._insert(_backlogged(record))
+            raise
+        self._store.backlog.arrived.set()
         return True
+
+    def _is_refused(self, record: AuditRecord) -> bool:
+        """Denials are recorded always: they disclose nothing."""
+        backlog = self._store.backlog
+        if record.outcome is AuditOutcome.DENIED or not backlog.is_full(self._store):
+            return False
+        if not backlog.rules.refuses_when_full:
+            log.error("audit: more than %d records wait for a sink; access goes on", backlog.rules.max_pending)
+            return False
+        log.error("audit: more than %d records wait for a sink; access is refused", backlog.rules.max_pending)
+        return True
+
+    def _insert(self, record: AuditRecord) -> None:
+        if not self._store.backlog.rules.sinks:
+            with self._store.write_once(durable=self._store.backlog.rules.waits_for_disk) as connection:
+                connection.execute(insert(audit_event).values(self._row(record)))
+            return
+        with self._store.write(durable=self._store.backlog.rules.waits_for_disk) as connection:
+            self._insert_in(connection, record)
+        self._store.backlog.arrived.set()
+
+    def _insert_in(self, connection: Connection, record: AuditRecord) -> None:
+        added = connection.execute(insert(audit_event).values(self._row(record))).inserted_primary_key
+        if added is not None:
+            enqueue(connection, self._store.backlog.rules.sinks, added[0])
 
     def find(self, wanted: AuditFilter) -> Iterator[AuditRecord]:
         """Matching records, newest first."""
-        with self._store.read() as connection:
-            rows = connection.execute(self._query(wanted)).all()
+        return (one.record for one in self.stored(wanted))
+
+    def stored(self, wanted: AuditFilter) -> Iterator[StoredRecord]:
+        """As ``find``, each with its event's id."""
+        query = self._query(wanted)
+        with self._store.read() as connection, connection.execution_options(yield_per=500).execute(query) as rows:
+            # A reader that takes its time must not keep the database's connection meanwhile.
+            found = list(islice(self._matching(rows, wanted), wanted.limit))
+        yield from found
+
+    def _matching(self, rows: Iterable[Any], wanted: AuditFilter) -> Iterator[StoredRecord]:
         for row in rows:
-            plain = self._store.sealer.open(row.body)
-            if plain is not None:
-                yield _record(json.loads(plain))
+            record = opened_record(self._store.sealer, row.body)
+            # The action is in the sealed part only.
+            if record is not None and wanted.action in (None, record.action):
+                yield StoredRecord(record=record, event_key=row.event_key)
 
     def _row(self, record: AuditRecord) -> dict[str, Any]:
         return {
@@ -125,6 +203,7 @@ class AuditLog:
             "user_digest": self._digest("user", record.user),
             "study_digest": self._digest("study", record.study_instance_uid),
             "body": self._store.sealer.seal(json.dumps(asdict(record)).encode()),
+            "event_key": str(uuid.uuid4()),
         }
 
     def _query(self, wanted: AuditFilter) -> Any:
@@ -144,12 +223,40 @@ class AuditLog:
             conditions.append(table.recorded_at >= wanted.since)
         if wanted.until is not None:
             conditions.append(table.recorded_at < wanted.until)
-        return select(audit_event).where(*conditions).order_by(table.recorded_at.desc(), table.id.desc()).limit(wanted.limit)
+        if wanted.outcome is not None:
+            conditions.append(table.outcome == wanted.outcome.value)
+        query = select(audit_event).where(*conditions).order_by(table.recorded_at.desc(), table.id.desc())
+        return query if wanted.action is not None else query.limit(wanted.limit)
 
     def _digest(self, kind: str, value: str | None) -> str:
-        return self._store.sealer.digest("audit", kind, value or "")
+        return self._store.sealer.digest("audit", kind, _encodable(value or ""))
+
+
+def opened_record(sealer: Sealer, body: bytes) -> AuditRecord | None:
+    """The record in a sealed body; None when another installation sealed it, or somebody altered it."""
+    plain = sealer.open(body)
+    return None if plain is None else _record(json.loads(plain))
+
+
+def _encodable(text: str) -> str:
+    """Half of a surrogate pair, which JSON can smuggle in, has no bytes: it must not keep a refusal from being recorded."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _backlogged(record: AuditRecord) -> AuditRecord:
+    return replace(record, outcome=AuditOutcome.DENIED, reason=AUDIT_BACKLOG)
+
+
+def _too_many_wait() -> UpstreamError:
+    return UpstreamError(
+        "The access could not be recorded everywhere, so it was not allowed. Please try again.",
+        server="audit sink",
+        retryable=True,
+        cause=AUDIT_BACKLOG,
+    )
 
 
 def _record(stored: dict[str, Any]) -> AuditRecord:
     action, outcome = AuditAction(stored.pop("action")), AuditOutcome(stored.pop("outcome"))
-    return AuditRecord(action=action, outcome=outcome, **stored)
+    role, purpose = (tuple(codes) if codes else None for codes in (stored.pop(one, None) for one in _CODES))
+    return AuditRecord(action=action, outcome=outcome, subject_role=role, purpose_of_use=purpose, **stored)

@@ -7,6 +7,7 @@
     ├── NotAuthenticated      who is calling is not proven
     ├── NotPermitted          proven, but not allowed this
     ├── NotFound              no such thing here
+    ├── TooManyRequests       the caller asks more often than it may; it may come back
     ├── NotSupported          the method, media type or interaction is not offered
     ├── PrefetchUnavailable   required FHIR data is in neither prefetch nor reach (CDS Hooks 412)
     ├── UpstreamError         an outside server failed us
@@ -66,6 +67,16 @@ class NotFound(ImagingError):
     """Nothing here by that name."""
 
     code = "not-found"
+
+
+class TooManyRequests(ImagingError):
+    """The caller asks more often than it may. ``retry_after_s``: whole seconds after which it may come back."""
+
+    code = "too-many-requests"
+
+    def __init__(self, detail: str, *, retry_after_s: int, **context: object) -> None:
+        super().__init__(detail, code=None, **context)
+        self.retry_after_s = retry_after_s
 
 
 class NotSupported(ImagingError):

@@ -21,7 +21,9 @@ class ScopeContext(StrEnum):
 
 
 _CLINICAL = re.compile(
-    r"(?P<context>patient|user|system)/(?P<resource>[A-Z][A-Za-z]*|\*)\.(?P<access>[a-z]+|\*)(?:\?(?P<query>[^\s?]+))?",
+    r"(?P<context>patient|user|system)/(?P<resource>[A-Z][A-Za-z]*|\*)\.(?P<access>[a-z]+|\*)"
+    # Each filter has a name and a mark: a query that holds no filter (``?&``) must not become a scope without any.
+    r"(?:\?(?P<query>[^\s?&=]+=[^\s?&]*(?:&[^\s?&=]+=[^\s?&]*)*))?",
     re.ASCII,
 )
 # Letters must come in this order and once each; another order is undefined by the specification and grants nothing here.

@@ -74,7 +74,18 @@ class EhrSettings:
     accepted_audiences: tuple[str, ...] = ()
     """Further ``aud`` values of access tokens, beside the FHIR base and the gateway's own base."""
     ownership: Ownership = Ownership.FHIR
-    """How the gateway learns whose study it is: from FHIR with the caller's token; this version refuses ``identifier``."""
+    """How the gateway learns whose study it is: ``fhir`` asks ImagingStudy with the caller's token, ``identifier`` compares the
+    archive's PatientID and issuer with the patient's number (``imaging_server.patient_identifiers``)."""
+    opaque_tokens: bool = False
+    """Tokens are neither JWTs nor can be introspected: the SMART app notes a keyed digest of each that it gets, and the gateway
+    takes such tokens alone, each proved alive by reading its Patient."""
+    backend_client_id: str | None = None
+    """The imaging server's own SMART Backend Services client at this EHR, for reading a patient's number where the caller's
+    token may not; it signs with this installation's client keys."""
+    backend_scopes: str = "system/Patient.r"
+    """What that client asks for; it never widens what a caller may see."""
+    backend_token_url: str | None = None
+    """Token endpoint of that client; None = what the EHR's discovery names."""
     client_id: str = "imaging-cds"
     """Under which the EHR registered the SMART app."""
     client_auth: ClientAuth = ClientAuth.PUBLIC
@@ -154,6 +165,24 @@ class PacsSettings:
     """How long the archive may take to accept a connection."""
     read_timeout_s: float = 60.0
     """How long the archive may stay silent during an answer."""
+    token_url: str | None = None
+    """OAuth token endpoint for archives in a cloud; the gateway gets its own bearer token there (RFC 6749 §4.4)."""
+    client_id: str | None = None
+    """The gateway's client at ``token_url``."""
+    client_secret: str | None = field(default=None, repr=False)
+    """Secret of that client."""
+    client_key: Path | None = None
+    """File with that client's private key instead: PEM, or the JSON file of a Google service account; it signs assertions."""
+    token_scope: str | None = None
+    """Scope to ask for at ``token_url``."""
+    token_audience: str | None = None
+    """``audience`` to ask for at ``token_url``, for servers that want one; a URI is sent as ``resource`` (RFC 8707) too."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Further headers that the archive wants with each request, such as a tenant or an API key."""
+    studies_per_search: int = 40
+    """Studies that one search may name; 1 for archives that do not match lists of UIDs, such as Azure's."""
+    certificate_authority: Path | None = None
+    """PEM file of the authority that signs the certificates of this archive and its ``token_url``, where no public one does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +230,8 @@ def certificate_authorities(ehrs: Iterable[EhrSettings]) -> dict[str, Path]:
     """By origin, the file with the further certificate authority that counts there."""
     found: dict[str, Path] = {}
     for ehr in ehrs:
-        named = (ehr.fhir_base, ehr.imaging_base, ehr.jwks_url, ehr.introspection_url, *ehr.server_origins, *ehr.token_origins)
+        own = (ehr.fhir_base, ehr.imaging_base, ehr.jwks_url, ehr.introspection_url, ehr.backend_token_url)
+        named = (*own, *ehr.server_origins, *ehr.token_origins)
         if ehr.certificate_authority is not None:
             found |= {origin_of(url): ehr.certificate_authority for url in named if url}
     return found

@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -24,8 +24,13 @@ from fhir_imaging.problems import Problem, operation_outcome, problem_json, prob
 
 log = logging.getLogger("imaging_cds.request")
 
+LOG_FIELDS = "fields"
+"""The attribute of a log record that holds what a structured line says."""
+_IN_THE_LINE = frozenset(("request_id", "method", "route", "status", "duration_ms"))
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 ERROR_PAGE_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-_REFERENCE = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
+# Neither a number (a patient's, a UID) nor the beginning of a JWT: it stands in the log.
+_REFERENCE = re.compile(r"(?=[0-9._-]*[A-Za-z])(?!eyJ)[A-Za-z0-9._-]{8,64}", re.ASCII)
 
 
 class ErrorShape(StrEnum):
@@ -53,6 +58,55 @@ def request_reference() -> str:
     return str(g.request_reference)
 
 
+def note_for_log(**names: str) -> None:
+    """What the access line says of this request beside its route: names out of the configuration, never what a caller sent."""
+    g.setdefault("log_names", {}).update(names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestSummary:
+    """One request as the log and the metrics know it: no path, no query, nobody's name.
+
+    ``route`` is the route's template, ``reason`` the code of the error that was answered, ``names`` what ``note_for_log`` said.
+    ``duration_s`` ends with the answer's headers: a long body is still to come.
+    """
+
+    reference: str
+    method: str
+    route: str
+    status: int
+    duration_s: float
+    reason: str | None
+    names: Mapping[str, str]
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """For a line of structured log."""
+        return {
+            "request_id": self.reference,
+            "method": self.method,
+            "route": self.route,
+            "status": self.status,
+            "duration_ms": round(self.duration_s * 1000, 1),
+            **self.names,
+            **({"reason": self.reason} if self.reason else {}),
+        }
+
+
+def summary_of(response: Response) -> RequestSummary:
+    """The present request with its answer."""
+    return RequestSummary(
+        reference=request_reference(),
+        # A method is the caller's text too; routes know these.
+        method=request.method if request.method in _METHODS else "other",
+        route=request.url_rule.rule if request.url_rule else "(no route)",
+        status=response.status_code,
+        duration_s=time.perf_counter() - g.get("request_started", time.perf_counter()),
+        reason=g.get("error_code"),
+        names=g.get("log_names", {}),
+    )
+
+
 def install(app: Flask, surfaces: Collection[ErrorSurface]) -> None:
     """Registers the one error handler and the access log. The longest matching prefix decides the shape; HTML otherwise."""
     texts.install(app.jinja_env)
@@ -70,17 +124,21 @@ def install(app: Flask, surfaces: Collection[ErrorSurface]) -> None:
 
     @app.errorhandler(errors.ImagingError)
     def _explained(error: errors.ImagingError) -> Response:
+        g.error_code = error.code
         level = logging.ERROR if problem_of(error).status >= 500 else logging.INFO
         log.log(level, "%s %s %s", request_reference(), error.code, _plain(error.context))
         return answer(error)
 
     @app.errorhandler(HTTPException)
     def _http(error: HTTPException) -> Response:
-        return answer(_of_http(error))
+        explained = _of_http(error)
+        g.error_code = explained.code
+        return answer(explained)
 
     @app.errorhandler(Exception)
     def _unexpected(error: Exception) -> Response:
         # The message may hold anything, so only its kind and place are logged; the trace goes to the log at DEBUG.
+        g.error_code = "unexpected"
         log.error("%s unexpected %s", request_reference(), type(error).__name__)
         log.debug("%s", request_reference(), exc_info=error)
         return answer(
@@ -143,6 +201,8 @@ def _add_headers_of(error: errors.ImagingError, problem: Problem, response: Resp
     if isinstance(error, errors.NotAuthenticated):
         challenge = f'Bearer error="{error.challenge}"' if error.challenge else "Bearer"
         response.headers["WWW-Authenticate"] = challenge
+    if isinstance(error, errors.TooManyRequests):
+        response.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, errors.UpstreamError) and problem.status == 503:
         response.headers["Retry-After"] = str(error.retry_after_s or 5)
 
@@ -171,9 +231,10 @@ def _install_access_log(app: Flask) -> None:
     @app.after_request
     def _finish(response: Response) -> Response:
         # The route's template, not the path: session ids and queries stay out of the log.
-        route = request.url_rule.rule if request.url_rule else "(no route)"
-        elapsed_ms = (time.perf_counter() - g.get("request_started", time.perf_counter())) * 1000
-        log.info("%s %s %s %d %.1fms", request_reference(), request.method, route, response.status_code, elapsed_ms)
+        one = summary_of(response)
+        further = "".join(f" {name}={value}" for name, value in one.fields.items() if name not in _IN_THE_LINE)
+        line = (one.reference, one.method, one.route, one.status, one.duration_s * 1000, further)
+        log.info("%s %s %s %d %.1fms%s", *line, extra={LOG_FIELDS: one.fields})
         response.headers.setdefault("X-Request-Id", request_reference())
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Referrer-Policy", "no-referrer")

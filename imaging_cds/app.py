@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import cds_service.views
+import imaging_server.fhir_views
 import imaging_server.views
 import smart_app.views
 from cds_service.runtime import CdsServices, clock_in
 from fhir_imaging import web
+from fhir_imaging.clients.smart_metadata import SmartMetadata
+from fhir_imaging.settings import EhrSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.web import ErrorSurface
 from imaging_cds import health
+from imaging_cds.audit_trail import delivery_of, open_store
+from imaging_cds.metrics_workers import waiting_records
 from imaging_cds.settings import ApplicationSettings, Component
 from imaging_cds.site_rules import site_policy
 from imaging_cds.static_files import StaticFiles
 from imaging_findings.site_policy import SitePolicy
-from imaging_server.services import build_services
+from imaging_server.backend_client import SignAssertion
+from imaging_server.breaker import Breaker
+from imaging_server.services import ImagingServerServices, build_services
+from smart_app.client_auth import assertion_algorithm
+from smart_app.client_keys import ClientKeys
 from smart_app.patient_match import IdentifierSystem
 from smart_app.services import SmartAppServices
 
+AUDIT_DELIVERY = "audit_delivery"
+"""Where ``app.extensions`` has the worker's ``AuditDelivery``, for whoever ends an application before its process."""
+IMAGING_SERVER = "imaging_server"
+"""Where ``app.extensions`` has the imaging server's services, where it runs here."""
 _HERE = Path(__file__).parent
 
 
@@ -48,12 +63,19 @@ def create_app(settings: ApplicationSettings, policy: SitePolicy | None = None) 
     if settings.server.trusted_proxies:
         count = settings.server.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
-    store = Store.open(settings.state)
+    store = open_store(settings)
     store.check_migrated()
-    app.register_blueprint(health.create_blueprint(store))
+    breakers: list[Breaker] = []
+    app.register_blueprint(health.create_blueprint(store, lambda: breakers))
     parts = _Parts(settings=settings, store=store, policy=policy)
     surfaces = [surface for component in settings.components for surface in _register(app, component, parts)]
+    imaging: ImagingServerServices | None = app.extensions.get(IMAGING_SERVER)
+    breakers += imaging.breakers if imaging else ()
+    if settings.metrics.is_on:
+        surfaces.append(_measure(app, settings, store, imaging))
     web.install(app, surfaces)
+    delivery = app.extensions[AUDIT_DELIVERY] = delivery_of(settings, store)
+    delivery.start()
     return app
 
 
@@ -79,9 +101,38 @@ def _register(app: Flask, component: Component, parts: _Parts) -> list[ErrorSurf
         smart = replace(smart, identifier_systems=systems)
         app.register_blueprint(smart_app.views.create_blueprint(smart))
         return []  # people: HTML pages, the default
-    imaging = build_services(settings.imaging_server, settings.ehr, settings.pacs, store=store)
+    imaging = build_services(
+        settings.imaging_server, settings.ehr, settings.pacs, store=store, sign_assertion=_signer(settings)
+    )
+    app.extensions[IMAGING_SERVER] = imaging
     app.register_blueprint(imaging_server.views.create_blueprint(imaging))
-    return [imaging_server.views.error_surface(imaging)]
+    return [imaging_server.views.error_surface(imaging), *imaging_server.fhir_views.error_surfaces(imaging)]
+
+
+def _measure(app: Flask, settings: ApplicationSettings, store: Store, imaging: ImagingServerServices | None) -> ErrorSurface:
+    """Counts what the application does, for those that may read it."""
+    from imaging_cds import metrics, metrics_view  # prometheus_client looks at its surroundings when it is imported
+
+    measured = metrics.Metrics(pending=partial(waiting_records, store))
+    measured.install(app)
+    if imaging is not None:
+        measured.knows(one.server for one in imaging.breakers)
+        imaging.watched_by(measured.watch)
+    proxies = settings.server.trusted_proxies
+    app.register_blueprint(metrics_view.create_blueprint(settings.metrics, measured, behind_proxies=proxies))
+    return metrics_view.ERRORS
+
+
+def _signer(settings: ApplicationSettings) -> SignAssertion:
+    """Signs for the imaging server's own client at an EHR, with the keys that the SMART app publishes."""
+    keys = ClientKeys.of(settings.state.state_dir)
+    usual = settings.smart_app.assertion_algorithm
+
+    def sign(ehr: EhrSettings, metadata: SmartMetadata, token_url: str) -> str:
+        algorithm = assertion_algorithm(ehr, metadata, usual)
+        return keys.assertion(algorithm, client_id=ehr.backend_client_id or "", audience=token_url, now=int(time.time()))
+
+    return sign
 
 
 def _folder(name: str) -> Path:

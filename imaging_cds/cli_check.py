@@ -20,6 +20,7 @@ import jwt
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import EhrSettings, certificate_authorities, find_ehr_by_iss, origin_of
 from fhir_imaging.tolerant import text
+from imaging_cds import cli_check_imaging
 from imaging_cds.check_context import CheckContext
 from imaging_cds.check_discovery import check_answer, check_clock, check_document, metadata_of, read_discovery
 from imaging_cds.check_frames import check_frames
@@ -40,7 +41,9 @@ UNCONFIGURED_APP = "http://localhost:8000"
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Registers ``check``."""
     check = commands.add_parser("check", help="say what an EHR offers to a launch, what would fail, and the remedy")
-    check.add_argument("--issuer", required=True, metavar="URL", help="the EHR's FHIR base, as it sends it in iss")
+    server = check.add_mutually_exclusive_group(required=True)
+    server.add_argument("--issuer", metavar="URL", help="the EHR's FHIR base, as it sends it in iss")
+    server.add_argument("--imaging", metavar="URL", help="the FHIR base of any SMART Imaging server, checked from outside")
     add_config_argument(check)
     check.add_argument(
         "--token-file", type=Path, help="a file with an access token of this EHR, to try a search as a launch would"
@@ -53,7 +56,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="PEM file of the authority that signs this EHR's certificates (default: what the settings name)",
     )
     check.add_argument("--json", action="store_true", help="one JSON object instead of words")
-    check.set_defaults(run=_run)
+    cli_check_imaging.add_options(check)
+    check.set_defaults(run=lambda arguments: (cli_check_imaging.run if arguments.imaging else _run)(arguments))
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from dataclasses import fields, is_dataclass
@@ -14,8 +15,10 @@ import tomli_w
 
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.store.engine import Store
+from imaging_cds.associated_endpoints import fragments
 from imaging_cds.demo_plan import DEFAULT_DIRECTORY
 from imaging_cds.logs import configure_logging
+from imaging_cds.metrics_workers import prepare_workers
 from imaging_cds.server import serve
 from imaging_cds.settings import CONFIG_VARIABLE, ApplicationSettings, load
 from imaging_cds.settings_table import as_markdown, describe
@@ -37,6 +40,11 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         if run is _config:
             command.add_argument(
                 "--describe", action="store_true", help="print every setting there is, with its meaning, as Markdown"
+            )
+            command.add_argument(
+                "--associated-endpoints",
+                action="store_true",
+                help="print, for each EHR, the JSON that it adds to its .well-known/smart-configuration (SMART Imaging Access)",
             )
 
 
@@ -64,7 +72,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     policy = site_policy(settings.rules)  # before the fork: a fault is told once, and all workers judge alike
     _migrated(settings)
-    configure_logging()
+    if settings.metrics.is_on:
+        prepare_workers(settings.state.state_dir, settings.server.port)
+    configure_logging(log_format=settings.server.log_format)
     serve(lambda: create_app(settings, policy), settings.server)
     return 0
 
@@ -87,6 +97,9 @@ def _config(arguments: argparse.Namespace) -> int:
         sys.stdout.write(as_markdown(describe()))
         return 0
     settings = settings_of(arguments)
+    if arguments.associated_endpoints:
+        sys.stdout.write(json.dumps(fragments(settings), indent=2) + "\n")
+        return 0
     site_policy(settings.rules)  # what would stop the start is told here too
     sys.stdout.write(tomli_w.dumps(printable(settings)))
     return 0

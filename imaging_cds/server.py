@@ -16,6 +16,9 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
+from imaging_cds.logs import LogFormat
+from imaging_cds.metrics_workers import worker_ended
+
 # A request of 62 kB makes some thousand objects, and a dozen of them may be under way at once; Python's default is 700.
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
@@ -38,6 +41,8 @@ class ServerSettings:
     """How long running requests may take to end when the server stops."""
     trusted_proxies: int = 0
     """How many reverse proxies stand in front and set X-Forwarded-*; 0 = nobody's headers are believed."""
+    log_format: LogFormat = LogFormat.TEXT
+    """How log lines are written to standard error: ``text`` for people, ``json`` for programs, one object a line."""
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
@@ -65,6 +70,10 @@ def _collect_less_often() -> None:
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
 
 
+def _on_worker_end(_server: object, worker: Any) -> None:
+    worker_ended(worker.pid)
+
+
 def serve(make_app: Callable[[], Flask], settings: ServerSettings) -> None:
     """Runs until SIGTERM or SIGINT. ``make_app`` is called once in every worker, after the fork."""
     options: dict[str, Any] = {
@@ -75,10 +84,13 @@ def serve(make_app: Callable[[], Flask], settings: ServerSettings) -> None:
         "timeout": settings.timeout_s,
         "graceful_timeout": settings.graceful_timeout_s,
         "keepalive": 30,
+        # gunicorn would believe SCRIPT_NAME, PATH_INFO and X-Forwarded-Proto of loopback; trusted_proxies says whom to believe.
+        "forwarded_allow_ips": "",
         "accesslog": None,
         "loglevel": "warning",
         "proc_name": "imaging-cds",
         "control_socket_disable": True,
+        "child_exit": _on_worker_end,
     }
     _Gunicorn(make_app, options).run()
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from cds_service.settings import CdsSettings
+from fhir_imaging.audit_settings import AuditSettings
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import EhrSettings, PacsSettings, StateSettings, is_loopback, origin_of
+from imaging_cds.metrics_settings import MetricsSettings
 from imaging_cds.server import ServerSettings
 from imaging_cds.settings_reader import build, overlay
 from imaging_findings.rule_settings import RuleSettings
@@ -50,6 +52,8 @@ class ApplicationSettings:
     """The installed OHIF files; without them the study list works and the viewer page says that no viewer is installed."""
     rules: RuleSettings = field(default_factory=RuleSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
 
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> ApplicationSettings:
@@ -88,7 +92,7 @@ def _spread(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _contradictions(settings: ApplicationSettings) -> list[str]:
-    problems = []
+    problems = list(settings.metrics.problems())
     runs_without_app = Component.CDS_SERVICE in settings.components and Component.SMART_APP not in settings.components
     if runs_without_app and settings.cds.app_base_url is None:
         problems.append("cds.app_base_url: must be given where smart_app does not run here: the links of cards lead to it.")
@@ -117,10 +121,16 @@ def _addresses(settings: ApplicationSettings) -> list[tuple[str, str]]:
         addresses += [(f"ehr.{ehr.name}.{name}", url) for name, url in named.items() if url]
         origins = (*ehr.server_origins, *ehr.token_origins, *ehr.frame_ancestors)
         addresses += [(f"ehr.{ehr.name}", url) for url in origins]
+    audit = {"fhir_base": settings.audit.fhir_base, "fhir_token_url": settings.audit.fhir_token_url}
+    addresses += [(f"audit.{name}", url) for name, url in audit.items() if url]
     for client in settings.cds.trusted_clients:
         urls = (*client.fhir_servers, *client.jku_prefixes, *([client.jwks_url] if client.jwks_url else []))
         addresses += [(f"cds.trusted_clients.{client.iss}", url) for url in urls]
-    return addresses + [(f"pacs.{pacs.name}.dicomweb_root", pacs.dicomweb_root) for pacs in settings.pacs]
+    for pacs in settings.pacs:
+        addresses.append((f"pacs.{pacs.name}.dicomweb_root", pacs.dicomweb_root))
+        if pacs.token_url:
+            addresses.append((f"pacs.{pacs.name}.token_url", pacs.token_url))
+    return addresses
 
 
 def _is_path_name(name: str) -> bool:

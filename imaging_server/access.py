@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NewType
 
 from fhir_imaging.scopes import GrantedScopes
+from imaging_server.iua import IuaClaims
 
 FhirPatientId = NewType("FhirPatientId", str)
 
@@ -30,6 +31,8 @@ class AccessGrant:
     client_id: str | None
     expires_at: int
     token_reference: str
+    iua: IuaClaims = field(default_factory=IuaClaims)
+    """Who the user is and why they look, where the token says so; for the audit record only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,8 @@ Spec: DICOM PS3.18 §8.5 (status codes), §8.6; RFC 9457; SMART Imaging Access g
 from __future__ import annotations
 
 import json
-import logging
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,21 +15,22 @@ from flask import Response
 
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.problems import Problem, problem_json
+from fhir_imaging.uids import is_uid
 from fhir_imaging.web import request_reference
-from imaging_server.media_types import DICOM_JSON, MediaType, may_go_down, parse_media_type
+from imaging_server.media_types import DICOM, DICOM_JSON, MediaType, as_told, may_go_down, parse_media_type
 from imaging_server.multipart import MultipartError, PartHeaders
 from imaging_server.payloads import GatewayAddresses
 from imaging_server.resource import DicomResource, Kind
-from imaging_server.upstream import JSON_TYPES, UpstreamAnswer
-
-log = logging.getLogger("imaging_cds.imaging_server")
+from imaging_server.single_part import SinglePart
+from imaging_server.streams import BodyFilter, StreamedBody, broken
+from imaging_server.upstream import JSON_TYPES, UpstreamAnswer, raise_if_not_ready
 
 # Headers that say something about the image and name no host. Warning texts may name anything, so only their code is kept.
 _CARRIED = {
-    "Content-Range": re.compile(r"bytes [0-9*]{1,20}(?:-[0-9]{1,20})?/[0-9*]{1,20}", re.ASCII),
     "Accept-Ranges": re.compile(r"bytes|none", re.ASCII),
     "Retry-After": re.compile(r"[0-9]{1,6}|[A-Za-z]{3}, [0-9A-Za-z :]{10,30}", re.ASCII),
 }
+_CONTENT_RANGE = re.compile(r"bytes (?:[0-9]{1,20}-[0-9]{1,20}|\*)/(?:[0-9]{1,20}|\*)", re.ASCII)
 _WARNING_CODE = re.compile(r"\s*([1-9][0-9]{2})\s", re.ASCII)
 
 # The archive's refusals that mean the caller's request; its 401 and 403 are about our own credential and mean 502.
@@ -53,34 +53,33 @@ class AnswerLimits:
     json_body: int
 
 
-def json_answer(datasets: Sequence[dict[str, Any]], *, warning: str | None = None) -> Response:
+def json_answer(datasets: Sequence[dict[str, Any]], *, status: int = 200, warning: str | None = None) -> Response:
     """Data sets that were checked and rewritten already."""
-    response = Response(json.dumps(datasets, separators=(",", ":")), 200, content_type=DICOM_JSON)
+    response = Response(json.dumps(datasets, separators=(",", ":")), status, content_type=DICOM_JSON)
     if warning is not None:
         response.headers["Warning"] = warning
     return response
 
 
-def refused_by_archive(answer: UpstreamAnswer, server: str) -> Response:
-    """What a caller is told of an archive's status outside 200 and 206; the archive's own words are dropped."""
+def refused_by_archive(answer: UpstreamAnswer, server: str, *, names_transfer_syntax: bool = False) -> Response:
+    """What a caller is told of an archive's status outside 200 and 206; the archive's own words are dropped.
+
+    ``names_transfer_syntax``: one was asked for that the archive would have to make. Archives that cannot do so say 400 or 500
+    as well; a caller who reads 406 asks for the stored one.
+    """
     answer.close()
-    if answer.status in (429, 503):
-        wait = answer.headers.get("Retry-After", "")
-        seconds = int(wait) if re.fullmatch(r"[0-9]{1,6}", wait, re.ASCII) else None
-        raise UpstreamError(
-            "The archive is busy; please try again later.",
-            server=server,
-            status=answer.status,
-            retryable=True,
-            retry_after_s=seconds,
-        )
-    problem = _CALLERS_FAULTS.get(answer.status)
+    raise_if_not_ready(answer, server)
+    status = 406 if names_transfer_syntax and answer.status in (400, 500) else answer.status
+    problem = _CALLERS_FAULTS.get(status)
     if answer.status == 504:
         problem = Problem(504, "The archive did not answer in time", "timeout")
     if problem is None:
         raise UpstreamError("The archive could not answer.", server=server, status=answer.status)
-    body = problem_json(problem, f"archive-{answer.status}", f"{problem.title}.", request_reference())
-    return Response(json.dumps(body), problem.status, content_type="application/problem+json")
+    body = problem_json(problem, f"archive-{status}", f"{problem.title}.", request_reference())
+    response = Response(json.dumps(body), problem.status, content_type="application/problem+json")
+    if answer.status == 416:
+        _carry_range(answer, response)
+    return response
 
 
 def streamed(
@@ -90,15 +89,16 @@ def streamed(
     answer.check_encoding()
     content_type = parse_media_type(answer.headers.get("Content-Type", ""))
     if content_type is None or not may_go_down(asked, content_type):
-        answer.close()
-        raise UpstreamError("The archive answered in a form that was not asked for.", server=server, status=answer.status)
+        raise _not_asked_for(answer, server)
     parts = _part_headers(content_type, asked, addresses)
     length = answer.length
     if length is not None and length < limits.small_body:
         body = _whole(answer, parts, limits.small_body, server)
-        response = Response(body, answer.status, content_type=str(content_type))
+        response = Response(body, answer.status, content_type=str(as_told(content_type)))
     else:
-        response = Response(StreamedBody(answer, parts), answer.status, content_type=str(content_type), direct_passthrough=True)
+        response = Response(
+            StreamedBody(answer, parts, server), answer.status, content_type=str(as_told(content_type)), direct_passthrough=True
+        )
         response.headers["X-Accel-Buffering"] = "no"
         if length is not None and parts is None:
             response.headers["Content-Length"] = str(length)
@@ -113,52 +113,60 @@ def head_answer(answer: UpstreamAnswer, asked: DicomResource, addresses: Gateway
     if content_type is not None and asked.kind is Kind.METADATA and content_type.name in JSON_TYPES:
         content_type = MediaType(DICOM_JSON)
     elif content_type is None or not may_go_down(asked, content_type):
-        raise UpstreamError("The archive answered in a form that was not asked for.", server=server, status=answer.status)
-    response = Response(status=answer.status, content_type=str(content_type))
+        raise _not_asked_for(answer, server)
+    response = Response(status=answer.status, content_type=str(as_told(content_type)))
     _carry(answer, response, asked, addresses)
     return response
 
 
-class StreamedBody:
-    """A body on its way through. The server calls ``close`` at its end and when the caller goes away: the archive is let go."""
-
-    def __init__(self, answer: UpstreamAnswer, parts: PartHeaders | None) -> None:
-        self._answer = answer
-        self._parts = parts
-        # Read before the status goes out, so that an archive that fails at once is still explained by a 502.
-        self._first = answer.piece()
-        self._pieces: Generator[bytes, None, None] = self._read()
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._pieces
-
-    def close(self) -> None:
-        """Gives up the archive's connection, also when the body was never begun."""
-        self._pieces.close()
-        self._answer.close()
-
-    def _read(self) -> Generator[bytes, None, None]:
-        try:
-            piece = self._first
-            while piece:
-                passed = piece if self._parts is None else self._parts.feed(piece)
-                if passed:
-                    yield passed
-                piece = self._answer.piece()
-            if self._parts is not None:
-                yield self._parts.finish()
-        except (UpstreamError, MultipartError) as exc:
-            # The status is sent already: breaking off is the only way to say that the body is not complete.
-            log.error("%s archive broke off: %s", request_reference_or_none(), type(exc).__name__)
-            raise
+def file_answer(
+    answer: UpstreamAnswer, asked: DicomResource, addresses: GatewayAddresses, limits: AnswerLimits, *, server: str
+) -> Response:
+    """One object as a file: the only part of a multipart answer without its wrapping, or a single answer as it is."""
+    answer.check_encoding()
+    content_type = parse_media_type(answer.headers.get("Content-Type", ""))
+    if not _holds_files(content_type, asked):
+        raise _not_asked_for(answer, server)
+    if content_type is None or content_type.name == DICOM:
+        return streamed(answer, asked, addresses, limits, server=server)
+    part = SinglePart(content_type.parameters["boundary"])
+    length = answer.length
+    response = Response(status=answer.status)
+    if length is not None and length < limits.small_body:
+        response.set_data(_whole(answer, part, limits.small_body, server))
+    else:
+        response = Response(StreamedBody(answer, part, server), answer.status, direct_passthrough=True)
+        response.headers["X-Accel-Buffering"] = "no"
+        if part.length is not None:
+            response.headers["Content-Length"] = str(part.length)
+    if part.content_type is None or part.content_type.name != DICOM:
+        raise _not_asked_for(answer, server)
+    response.headers["Content-Type"] = str(_file_type(part.content_type))
+    _carry(answer, response, asked, addresses)
+    return response
 
 
-def request_reference_or_none() -> str:
-    """The request's number while there is a request; a body may outlive it."""
-    try:
-        return request_reference()
-    except RuntimeError:
-        return "-"
+def file_head(answer: UpstreamAnswer, asked: DicomResource, addresses: GatewayAddresses, *, server: str) -> Response:
+    """The answer to HEAD for a file, whatever wrapping the archive has for it."""
+    content_type = parse_media_type(answer.headers.get("Content-Type", ""))
+    answer.close()
+    if not _holds_files(content_type, asked):
+        raise _not_asked_for(answer, server)
+    response = Response(status=answer.status, content_type=DICOM)
+    _carry(answer, response, asked, addresses)
+    return response
+
+
+def _holds_files(content_type: MediaType | None, asked: DicomResource) -> bool:
+    if content_type is None or not may_go_down(asked, content_type):
+        return False
+    wrapped = parse_media_type(content_type.parameters.get("type", ""))
+    return content_type.name == DICOM or (wrapped is not None and wrapped.name == DICOM)
+
+
+def _file_type(part: MediaType) -> MediaType:
+    syntax = part.parameters.get("transfer-syntax", "")
+    return MediaType(DICOM, {"transfer-syntax": syntax} if is_uid(syntax) else {})
 
 
 def _part_headers(content_type: MediaType, asked: DicomResource, addresses: GatewayAddresses) -> PartHeaders | None:
@@ -167,14 +175,19 @@ def _part_headers(content_type: MediaType, asked: DicomResource, addresses: Gate
     return PartHeaders(content_type.parameters["boundary"], addresses.rewriter(asked, asked.study))
 
 
-def _whole(answer: UpstreamAnswer, parts: PartHeaders | None, limit: int, server: str) -> bytes:
+def _whole(answer: UpstreamAnswer, body_filter: BodyFilter | None, limit: int, server: str) -> bytes:
     body = answer.read(limit)
-    if parts is None:
+    if body_filter is None:
         return body
     try:
-        return parts.feed(body) + parts.finish()
+        return body_filter.feed(body) + body_filter.finish()
     except MultipartError as exc:
-        raise UpstreamError("The archive's multipart answer is not complete.", server=server, status=answer.status) from exc
+        raise broken(answer, server) from exc
+
+
+def _not_asked_for(answer: UpstreamAnswer, server: str) -> UpstreamError:
+    answer.close()
+    return UpstreamError("The archive answered in a form that was not asked for.", server=server, status=answer.status)
 
 
 def _carry(answer: UpstreamAnswer, response: Response, asked: DicomResource, addresses: GatewayAddresses) -> None:
@@ -182,6 +195,8 @@ def _carry(answer: UpstreamAnswer, response: Response, asked: DicomResource, add
         value = answer.headers.get(name)
         if value is not None and plain.fullmatch(value):
             response.headers[name] = value
+    if answer.status == 206:
+        _carry_range(answer, response)
     warning = warning_of(answer)
     if warning is not None:
         response.headers["Warning"] = warning
@@ -190,6 +205,13 @@ def _carry(answer: UpstreamAnswer, response: Response, asked: DicomResource, add
         fresh = addresses.rewriter(asked, asked.study)(location)
         if fresh is not None:
             response.headers["Content-Location"] = fresh
+
+
+def _carry_range(answer: UpstreamAnswer, response: Response) -> None:
+    """Which bytes these are, or how many there are: only where the archive honoured the range (RFC 9110 §14.4)."""
+    value = answer.headers.get("Content-Range", "")
+    if _CONTENT_RANGE.fullmatch(value):
+        response.headers["Content-Range"] = value
 
 
 def warning_of(answer: UpstreamAnswer) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import parse_qs
@@ -18,9 +18,11 @@ from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome, AuditRecord
 from fhir_imaging.errors import UpstreamError
 from imaging_server.access import AccessGrant
 from imaging_server.decision_cache import DecisionCache
+from imaging_server.iua import Coding
 from imaging_server.resource import DicomResource, Kind
 
 AUTHORIZATION_UNAVAILABLE = "authorization-unavailable"
+METHOD_NOT_ALLOWED = "method-not-allowed"
 _ACTIONS = {
     Kind.SEARCH: AuditAction.SEARCHED,
     Kind.METADATA: AuditAction.STUDY_DESCRIBED,
@@ -41,6 +43,8 @@ class Attempt:
     query: str | None
     client_address: str | None
     request_id: str
+    refused_method: str | None = None
+    """The HTTP method, where it is what is refused."""
 
 
 @contextmanager
@@ -93,7 +97,7 @@ class AccessAudit:
             self._log.append(record)
 
     def _record(self, attempt: Attempt, grant: AccessGrant | None, outcome: AuditOutcome, reason: str | None) -> AuditRecord:
-        is_search = attempt.resource.kind is Kind.SEARCH
+        is_search = attempt.resource.kind is Kind.SEARCH and attempt.refused_method is None
         return AuditRecord(
             recorded_at=int(self._clock()),
             ehr=attempt.ehr,
@@ -109,10 +113,20 @@ class AccessAudit:
             client_address=attempt.client_address,
             request_id=attempt.request_id,
             token_reference=grant.token_reference if grant else None,
+            subject_role=_in_tokens(grant.iua.subject_role) if grant else None,
+            purpose_of_use=_in_tokens(grant.iua.purpose_of_use) if grant else None,
+            method=attempt.refused_method,
         )
 
 
+def _in_tokens(codings: Sequence[Coding]) -> tuple[str, ...] | None:
+    """As FHIR searches write codes: ``system|code``, or the code alone."""
+    return tuple(f"{one.system}|{one.code}" if one.system else one.code for one in codings) or None
+
+
 def _action_of(attempt: Attempt) -> AuditAction:
+    if attempt.refused_method is not None:
+        return AuditAction.METHOD_REFUSED
     if attempt.resource.kind is Kind.RENDERED and _is_preview(attempt.query or ""):
         return AuditAction.STUDY_PREVIEWED
     return _ACTIONS.get(attempt.resource.kind, AuditAction.STUDY_OPENED)

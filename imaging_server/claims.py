@@ -1,7 +1,7 @@
 """Claims of access tokens: each has its check, and only checked claims become ``VerifiedClaims``.
 
-Spec: RFC 7519, RFC 9068 (JWT access tokens), RFC 7662 (introspection), SMART App Launch 2.2 (``patient``, ``scope``);
-SMART Imaging Access F5, A3, groups 2 to 4 and 8.
+Spec: RFC 7519, RFC 9068 (JWT access tokens), RFC 7662 (introspection), RFC 7800 (``cnf``), SMART App Launch 2.2 (``patient``,
+``scope``), IHE IUA; SMART Imaging Access F5, A3, groups 2 to 4 and 8.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, NewType
 from fhir_imaging.scopes import parse_scopes
 from fhir_imaging.settings import EhrSettings
 from imaging_server.access import AccessGrant, read_patient_id
+from imaging_server.iua import contradicts_patient, read_iua
 
 VerifiedClaims = NewType("VerifiedClaims", Mapping[str, Any])
 
@@ -24,6 +25,7 @@ MAX_TIME = 253_402_300_800
 class ExpectedToken:
     """What a token of one EHR must say. ``now`` in UTC seconds, ``leeway_s`` the accepted clock skew."""
 
+    fhir_base: str
     issuers: frozenset[str]
     audiences: frozenset[str]
     now: int
@@ -56,8 +58,17 @@ def _text(value: Any, _expected: ExpectedToken) -> bool:
     return isinstance(value, str) and bool(value)
 
 
+def _any_text(value: Any, _expected: ExpectedToken) -> bool:
+    """An empty scope is a token that may do nothing, which is not the same as no access token."""
+    return isinstance(value, str)
+
+
 def _bearer(value: Any, _expected: ExpectedToken) -> bool:
     return isinstance(value, str) and value.lower() == "bearer"
+
+
+def _access(value: Any, _expected: ExpectedToken) -> bool:
+    return value in ("access", "access_token")
 
 
 def _never(_value: Any, _expected: ExpectedToken) -> bool:
@@ -68,21 +79,33 @@ def _is_time(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MAX_TIME
 
 
-# Claims that only id_tokens carry: such a token proves who signed in and gives no access (group 4).
-_ID_TOKEN_MARKS: dict[str, ClaimCheck] = {"nonce": _never, "at_hash": _never, "c_hash": _never}
+# Claims that only id_tokens and logout tokens carry: such a token proves who signed in and gives no access (group 4).
+_OTHER_KINDS: dict[str, ClaimCheck] = {"nonce": _never, "at_hash": _never, "c_hash": _never, "events": _never}
 
-_JWT_REQUIRED: dict[str, ClaimCheck] = {"iss": _issuer, "aud": _audience, "exp": _not_ended, "scope": _text}
-_JWT_OPTIONAL: dict[str, ClaimCheck] = {"nbf": _begun, "iat": _begun, "sub": _text, "jti": _text, **_ID_TOKEN_MARKS}
+# What some servers say that the token is for: Keycloak ("Bearer", else "ID", "Refresh", "Offline"), Cognito, Hydra.
+# A token that is bound to its holder's key (RFC 7800) is no bearer token: the binding cannot be checked here.
+_SAID_KINDS: dict[str, ClaimCheck] = {"typ": _bearer, "token_use": _access, "cnf": _never}
+
+_JWT_REQUIRED: dict[str, ClaimCheck] = {"iss": _issuer, "aud": _audience, "exp": _not_ended, "scope": _any_text}
+_JWT_OPTIONAL: dict[str, ClaimCheck] = {
+    "nbf": _begun,
+    "iat": _begun,
+    "sub": _text,
+    "jti": _text,
+    **_OTHER_KINDS,
+    **_SAID_KINDS,
+}
 
 # An introspection answer comes from the one configured server over our own authenticated request, so issuer and audience
 # may be absent there; where they stand they must be right.
-_INTROSPECTED_REQUIRED: dict[str, ClaimCheck] = {"exp": _not_ended, "scope": _text}
+_INTROSPECTED_REQUIRED: dict[str, ClaimCheck] = {"exp": _not_ended, "scope": _any_text}
 _INTROSPECTED_OPTIONAL: dict[str, ClaimCheck] = {
     "iss": _issuer,
     "aud": _audience,
     "nbf": _begun,
     "iat": _begun,
     "token_type": _bearer,
+    **_SAID_KINDS,
 }
 
 _CLIENT_CLAIMS = ("client_id", "azp")
@@ -121,6 +144,7 @@ def grant_of(claims: VerifiedClaims, ehr: EhrSettings, *, issuer: str, digest: s
         client_id=words("client_id") or words("azp"),
         expires_at=int(claims["exp"]),
         token_reference=words("jti") or digest,
+        iua=read_iua(claims),
     )
 
 
@@ -136,4 +160,6 @@ def _checked(
     for name, check in optional.items():
         if name in unverified_claims and not check(unverified_claims[name], expected):
             return None
+    if contradicts_patient(unverified_claims, fhir_base=expected.fhir_base):
+        return None
     return VerifiedClaims(unverified_claims)

@@ -8,33 +8,41 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
-from fhir_imaging.errors import NotAuthenticated, NotFound, NotPermitted, UpstreamError
+from fhir_imaging.errors import InvalidRequest, NotAuthenticated, NotFound, NotPermitted, UpstreamError
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_server.access import AccessGrant
 from imaging_server.auditing import AUTHORIZATION_UNAVAILABLE, AccessAudit, Attempt
+from imaging_server.door import Door
 from imaging_server.identity import PatientIdentity
-from imaging_server.ownership import Caller, FhirOwnership
-from imaging_server.policy import Evidence, Reason, Refused, decide, decide_beforehand, visible_studies
+from imaging_server.ownership import Caller, Ownership
+from imaging_server.policy import (
+    REASON_IN_WORDS,
+    Evidence,
+    Reason,
+    Refused,
+    Verdict,
+    decide,
+    decide_beforehand,
+    decide_endpoint,
+    visible_studies,
+)
 from imaging_server.queries import SearchQuery
 from imaging_server.search import narrowed
 from imaging_server.study_contents import StudyContents
-from imaging_server.tokens import TokenVerifier, read_bearer, unavailable
+from imaging_server.tokens import unavailable
 from imaging_server.upstream import Archive
 
 T = TypeVar("T")
 
-_WORDS = {
-    Reason.NO_PATIENT: "The token has no patient in context, so it opens no images.",
-    Reason.TOKEN_ENDED: "The token has ended.",
-    Reason.INSUFFICIENT_SCOPE: "The token's scopes do not cover this.",
-    Reason.STUDY_NOT_OF_PATIENT: "This study is not among those of the token's patient.",
-    Reason.REFUSED_BY_EHR: "The EHR does not show this patient's studies to this token.",
-    Reason.NOT_IN_STUDY: "The study does not hold what was asked for.",
-    Reason.IDENTITY_CONFLICT: "The archive and the EHR do not agree whose study this is.",
-}
+
+class DecideGrant(Protocol):
+    """What the token alone decides."""
+
+    def __call__(self, grant: AccessGrant, *, now: int) -> Verdict: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +58,30 @@ class OpenedSearch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedPatient:
+    """A patient's list that was let through: by archive, the studies that this caller may have from it.
+
+    ``complete`` is False when there were more than were read.
+    """
+
+    caller: Caller
+    studies: Mapping[str, frozenset[StudyInstanceUID]]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedDescription:
+    """One study that may be described, out of ``archives``."""
+
+    caller: Caller
+    archives: tuple[Archive, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceSources:
     """Who is asked about a study: the EHR whose it is, both whether they mean the same person, the archive what is in it."""
 
-    ownership: FhirOwnership
+    ownership: Ownership
     identity: PatientIdentity
     contents: StudyContents
 
@@ -64,13 +92,13 @@ class Gate:
     def __init__(
         self,
         *,
-        tokens: TokenVerifier,
+        door: Door,
         sources: EvidenceSources,
         audit: AccessAudit,
         leeway_s: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._tokens = tokens
+        self._door = door
         self._ownership = sources.ownership
         self._identity = sources.identity
         self._contents = sources.contents
@@ -84,7 +112,7 @@ class Gate:
         study = attempt.resource.study
         if study is None:
             raise ValueError("a request without a study is a search")
-        owned = self._asked(attempt, caller, lambda: self._ownership.study(caller, study))
+        owned = self._asked(attempt, caller, lambda: self._ownership.study(caller, archive, study))
         # The archive is asked only about studies that are the patient's: its timing tells nothing about others.
         same_person = contains = None
         if owned is not None:
@@ -97,37 +125,98 @@ class Gate:
         self._audit.allowed(attempt, caller.grant)
         return caller
 
-    def open_search(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt, query: SearchQuery) -> OpenedSearch:
+    def open_search(
+        self, ehr: EhrSettings, archive: Archive, authorization: str | None, attempt: Attempt, query: SearchQuery
+    ) -> OpenedSearch:
         """Passes a search for studies, narrowed to what the token opens; raises as ``open_study`` does.
 
         A search that names any study outside is refused whole, as opening that study would be.
         """
         caller = self._caller(ehr, authorization, attempt)
-        owned = self._asked(attempt, caller, lambda: self._ownership.studies(caller))
+        owned = self._asked(attempt, caller, lambda: self._ownership.studies(caller, archive))
         studies = narrowed(query, visible_studies(caller.grant, attempt.resource, owned.studies))
         if studies is None:
             raise self._refusal(attempt, caller.grant, Reason.STUDY_NOT_OF_PATIENT)
         self._audit.allowed(attempt, caller.grant)
         return OpenedSearch(caller=caller, studies=studies, complete=owned.complete)
 
-    def of_person(self, opened: OpenedSearch, matches: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """The matches whose PatientID is the caller's patient's, where the site compares them."""
+    def identify(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt, patients: Sequence[str]) -> Caller:
+        """Who searches, for nobody but the token's patient: any other among ``patients`` is refused (F6, M6)."""
+        caller = self._caller(ehr, authorization, attempt)
+        if any(one != caller.patient_id for one in patients):
+            raise self._refusal(attempt, caller.grant, Reason.OTHER_PATIENT)
+        return caller
+
+    def open_patient(self, caller: Caller, archives: Sequence[Archive], attempt: Attempt) -> OpenedPatient:
+        """Passes a search for all studies of an identified caller's patient; raises as ``open_study`` does."""
+        owned = {
+            archive.name: self._asked(attempt, caller, partial(self._ownership.studies, caller, archive))
+            for archive in archives
+        }
+        visible = {
+            name: frozenset(one.study for one in visible_studies(caller.grant, attempt.resource, found.studies))
+            for name, found in owned.items()
+        }
+        self._audit.allowed(attempt, caller.grant)
+        return OpenedPatient(caller=caller, studies=visible, complete=all(one.complete for one in owned.values()))
+
+    def open_description(
+        self, ehr: EhrSettings, archives: Sequence[Archive], authorization: str | None, attempt: Attempt
+    ) -> OpenedDescription:
+        """Passes the description of one study out of those archives whose study it is too; raises as ``open_study`` does.
+
+        One archive that holds it under another person is enough to refuse it whole.
+        """
+        caller = self._caller(ehr, authorization, attempt)
+        study = attempt.resource.study
+        if study is None:
+            raise ValueError("a request without a study is a search")
+        owned = [self._asked(attempt, caller, partial(self._ownership.study, caller, one, study)) for one in archives]
+        same: list[bool | None] = [None] * len(archives)
+        if any(owned):
+            same = [self._asked(attempt, caller, partial(self._identity.is_same, caller, one, study)) for one in archives]
+        if False in same:
+            raise self._refusal(attempt, caller.grant, Reason.IDENTITY_CONFLICT)
+        verdicts = [
+            decide(caller.grant, attempt.resource, Evidence(owned=one, contains=True), now=self._now()) for one in owned
+        ]
+        opened = tuple(archive for archive, verdict in zip(archives, verdicts, strict=True) if verdict)
+        if not opened:
+            reasons = {verdict.reason for verdict in verdicts if isinstance(verdict, Refused)}
+            scope = Reason.INSUFFICIENT_SCOPE in reasons
+            raise self._refusal(attempt, caller.grant, Reason.INSUFFICIENT_SCOPE if scope else Reason.STUDY_NOT_OF_PATIENT)
+        self._audit.allowed(attempt, caller.grant)
+        return OpenedDescription(caller=caller, archives=opened)
+
+    def open_endpoint(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt) -> Caller:
+        """Passes the reading of an Endpoint, which tells nothing of any patient, so that only refusals are recorded."""
+        return self._caller(ehr, authorization, attempt, decide_endpoint)
+
+    def refuse_method(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt) -> None:
+        """Records a method that is refused to everybody, and who tried it where the token tells; TooManyRequests in a flood."""
+        self._door.refuse_method(ehr, authorization, attempt)
+
+    def refuse_page(self, caller: Caller, attempt: Attempt) -> NotPermitted | NotAuthenticated:
+        """The refusal of a link to a further page that was made for another token, recorded."""
+        return self._refusal(attempt, caller.grant, Reason.OTHER_TOKENS_PAGE)
+
+    def fitting(self, caller: Caller, datasets: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The data sets whose PatientID is the caller's patient's, where the site compares them."""
         try:
-            return self._identity.fitting(opened.caller, matches)
+            return self._identity.fitting(caller, datasets)
         except UpstreamError as outage:
             raise unavailable(outage) from outage
 
-    def _caller(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt) -> Caller:
-        try:
-            token = read_bearer(authorization)
-            grant = self._tokens.verify(ehr, token)
-        except NotAuthenticated as refusal:
-            self._audit.denied(attempt, None, refusal.code)
-            raise
-        except UpstreamError as outage:
-            self._audit.denied(attempt, None, AUTHORIZATION_UNAVAILABLE)
-            raise unavailable(outage) from outage
-        verdict = decide_beforehand(grant, attempt.resource, now=self._now())
+    def of_person(self, opened: OpenedSearch, matches: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The matches of an opened search, as ``fitting``."""
+        return self.fitting(opened.caller, matches)
+
+    def _caller(
+        self, ehr: EhrSettings, authorization: str | None, attempt: Attempt, decide_grant: DecideGrant | None = None
+    ) -> Caller:
+        token, grant = self._door.enter(ehr, authorization, attempt)
+        judge = decide_grant or partial(decide_beforehand, resource=attempt.resource)
+        verdict = judge(grant, now=self._now())
         if isinstance(verdict, Refused):
             raise self._refusal(attempt, grant, verdict.reason)
         if grant.patient_id is None:
@@ -146,13 +235,18 @@ class Gate:
         except UpstreamError as outage:
             self._audit.denied(attempt, caller.grant, AUTHORIZATION_UNAVAILABLE)
             raise unavailable(outage) from outage
+        except InvalidRequest as not_understood:
+            # The question was ours, so that the archive does not take it is no fault of the caller's.
+            self._audit.denied(attempt, caller.grant, AUTHORIZATION_UNAVAILABLE)
+            fault = UpstreamError("The archive does not take our question.", server="archive", cause=not_understood.code)
+            raise unavailable(fault) from not_understood
 
     def _refusal(self, attempt: Attempt, grant: AccessGrant, reason: Reason) -> NotPermitted | NotAuthenticated:
         """The error to raise, once the refusal is recorded."""
         self._audit.denied(attempt, grant, reason.value)
         if reason is Reason.TOKEN_ENDED:
-            return NotAuthenticated(_WORDS[reason], challenge="invalid_token", code=reason.value)
-        return NotPermitted(_WORDS[reason], code=reason.value)
+            return NotAuthenticated(REASON_IN_WORDS[reason], challenge="invalid_token", code=reason.value)
+        return NotPermitted(REASON_IN_WORDS[reason], code=reason.value)
 
     def _now(self) -> int:
         """UTC seconds as the token's times are compared with: the accepted clock skew is already taken off."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from fhir_imaging.errors import InvalidRequest, NotSupported
 from imaging_server.resource import DicomResource, Kind, Level
 
+DICOM = "application/dicom"
 DICOM_JSON = "application/dicom+json"
 MAX_ACCEPT_LENGTH = 2000
 MAX_RANGES = 32
@@ -22,7 +23,7 @@ _EMPTY_ELEMENTS = re.compile(r"[ \t,]*", re.ASCII)
 _SPACE = re.compile(r"[ \t]*", re.ASCII)
 _TYPE = re.compile(rf"(?P<type>\*|{_TOKEN})/(?P<subtype>\*|{_TOKEN})", re.ASCII)
 _PARAMETER = re.compile(
-    rf"\s*;\s*(?P<name>{_TOKEN})\s*=\s*(?:\"(?P<quoted>[^\"\\\x00-\x1f]*)\"|(?P<plain>[^\s;,\"]+))", re.ASCII
+    rf"\s*;\s*(?P<name>{_TOKEN})\s*=\s*(?:\"(?P<quoted>[ !#-\[\]-~]*)\"|(?P<plain>[!#-+\--:<-\[\]-~]+))", re.ASCII
 )
 _TRANSFER_SYNTAX = re.compile(r"\*|[0-9]+(?:\.[0-9]+)*", re.ASCII)
 _QUALITY = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?", re.ASCII)
@@ -36,6 +37,13 @@ _VIDEOS = frozenset({"video/mpeg", "video/mp4", "video/h265", "video/*"})
 _BYTES = frozenset({"application/octet-stream"})
 # A rendered report would be HTML from the archive on our own origin, so only pictures, films and PDF are let through.
 _RENDERED = _IMAGES | _VIDEOS | {"application/pdf"}
+
+
+_OFFERED = {
+    Kind.RETRIEVE: "multipart/related with application/dicom, images or byte streams; application/dicom alone for one instance",
+    Kind.RENDERED: "images, films and PDF",
+    Kind.THUMBNAIL: "images",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +83,29 @@ def upstream_accept(resource: DicomResource, accepted: str | None) -> str:
 
     Only what this gateway can check and rewrite is asked for: never XML, never HTML.
     """
-    ranges = parse_media_types(accepted or "*/*") or (MediaType("*/*"),)
-    wanted = [one for one in ranges if one.parameters.get("q", "1") not in ("0", "0.0", "0.00", "0.000")]
+    ranges = _ranges(accepted)
+    wanted = [one for one in ranges if not _is_unwanted(one)]
     if resource.kind in (Kind.SEARCH, Kind.METADATA):
-        if any(one.name in _JSON_RANGES for one in wanted):
+        if any(one.name in _JSON_RANGES for one in wanted) and not any(
+            one.name == DICOM_JSON and _is_unwanted(one) for one in ranges
+        ):
             return DICOM_JSON
-        raise _not_acceptable(DICOM_JSON)
+        raise not_acceptable(f"{DICOM_JSON}; XML would hold the archive's addresses")
     offered = [one for one in wanted if _is_offered(resource, one)]
     if not offered:
-        raise _not_acceptable("DICOM, images or byte streams, each at the resources that have them")
+        raise not_acceptable(_OFFERED.get(resource.kind, "images and byte streams, single or in multipart/related"))
     return ", ".join(str(_asked(resource, one)) for one in offered)
+
+
+def preferred(accepted: str | None) -> tuple[MediaType, ...]:
+    """The acceptable ranges, the most wanted first, equals in their order; those that cannot be understood are left out."""
+    wanted = (one for one in _ranges(accepted) if not _is_unwanted(one) and _parameters_fit(one))
+    return tuple(sorted(wanted, key=lambda one: -float(one.parameters.get("q", "1"))))
+
+
+def is_rendered(name: str) -> bool:
+    """Whether this is one type of picture, film or document that a rendered object may have."""
+    return "*" not in name and name in _RENDERED
 
 
 def may_go_down(resource: DicomResource, content_type: MediaType) -> bool:
@@ -97,13 +118,35 @@ def may_go_down(resource: DicomResource, content_type: MediaType) -> bool:
     return "*" not in content_type.name and _is_single(resource, content_type.name)
 
 
+def as_told(content_type: MediaType) -> MediaType:
+    """An archive's type with those parameters that a caller needs: any other (``name``, ``start``) may name the archive."""
+    told: dict[str, str] = {}
+    inner = parse_media_type(content_type.parameters.get("type", ""))
+    if inner is not None and content_type.name == "multipart/related":
+        told["type"] = inner.name
+    if "boundary" in content_type.parameters and content_type.name == "multipart/related":
+        told["boundary"] = content_type.parameters["boundary"]
+    syntax = content_type.parameters.get("transfer-syntax", "")
+    if _TRANSFER_SYNTAX.fullmatch(syntax):
+        told["transfer-syntax"] = syntax
+    return MediaType(content_type.name, told)
+
+
+def _ranges(accepted: str | None) -> tuple[MediaType, ...]:
+    return parse_media_types(accepted or "*/*") or (MediaType("*/*"),)
+
+
+def _is_unwanted(one: MediaType) -> bool:
+    return one.parameters.get("q", "1") in ("0", "0.", "0.0", "0.00", "0.000")
+
+
 def _is_offered(resource: DicomResource, asked: MediaType) -> bool:
     if not _parameters_fit(asked):
         return False
     if asked.name == "*/*":
         return True
     if asked.name in ("multipart/related", "multipart/*"):
-        kind = parse_media_type(asked.parameters.get("type", "application/dicom"))
+        kind = parse_media_type(asked.parameters.get("type", DICOM))
         # dicomweb-client asks for parts of type "*/*" unless told otherwise.
         return kind is not None and (kind.name == "*/*" or _is_part_type(resource, kind.name))
     return _is_single(resource, asked.name)
@@ -112,7 +155,7 @@ def _is_offered(resource: DicomResource, asked: MediaType) -> bool:
 def _is_part_type(resource: DicomResource, name: str) -> bool:
     """Types of the parts in a multipart answer."""
     if resource.kind is Kind.RETRIEVE:
-        return name in _BYTES | _IMAGES | _VIDEOS | {"application/dicom"}
+        return name in _BYTES | _IMAGES | _VIDEOS | {DICOM}
     if resource.kind in (Kind.FRAMES, Kind.BULK_DATA):
         return name in _BYTES | _IMAGES | _VIDEOS
     return resource.kind in (Kind.RENDERED, Kind.THUMBNAIL) and name in _RENDERED
@@ -121,7 +164,7 @@ def _is_part_type(resource: DicomResource, name: str) -> bool:
 def _is_single(resource: DicomResource, name: str) -> bool:
     """Types of an answer that is one object. Plain application/dicom is one instance (PS3.18 §10.4.4)."""
     if resource.kind is Kind.RETRIEVE:
-        return name in ("application/dicom", "application/*") and resource.level is Level.INSTANCE
+        return name in (DICOM, "application/*") and resource.level is Level.INSTANCE
     if resource.kind in (Kind.RENDERED, Kind.THUMBNAIL):
         return name in _RENDERED
     return name in _BYTES | _IMAGES | _VIDEOS | {"application/*"}
@@ -132,7 +175,7 @@ def _asked(resource: DicomResource, asked: MediaType) -> MediaType:
     anything = asked.name in ("*/*", "multipart/*") or asked.parameters.get("type") == "*/*"
     if anything and resource.kind is Kind.RETRIEVE:
         syntax = asked.parameters.get("transfer-syntax", "*")
-        return MediaType("multipart/related", {"type": "application/dicom", "transfer-syntax": syntax})
+        return MediaType("multipart/related", {"type": DICOM, "transfer-syntax": syntax})
     return asked
 
 
@@ -164,8 +207,9 @@ def _after(pattern: re.Pattern[str], text: str, position: int) -> int:
 
 
 def _printed(name: str, value: str) -> str:
-    return value if name in ("q", "transfer-syntax", "charset") else f'"{value}"'
+    return value if name in ("q", "transfer-syntax") else f'"{value}"'
 
 
-def _not_acceptable(offered: str) -> NotSupported:
+def not_acceptable(offered: str) -> NotSupported:
+    """The refusal (406) that names what there is."""
     return NotSupported(f"Nothing that you accept is offered here. Offered: {offered}.", status=406, code="not-acceptable")

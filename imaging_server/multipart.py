@@ -9,13 +9,16 @@ import re
 from collections.abc import Callable
 from enum import Enum
 
+from imaging_server.media_types import as_told, parse_media_type
+
 MAX_PART_HEADER_BYTES = 16 * 1024
 
 _LENGTH = re.compile(rb"content-length[ \t]*:[ \t]*([0-9]{1,15})[ \t]*", re.IGNORECASE)
 _LOCATION = re.compile(rb"content-location[ \t]*:[ \t]*(.*)", re.IGNORECASE | re.DOTALL)
 _AFTER_DELIMITER = re.compile(rb"[ \t]{0,64}\r\n")
-# A part needs its type, length and id; whatever else an archive adds may name its host.
-_KEPT = re.compile(rb"content-(?:type|length|id|disposition|description|encoding|transfer-encoding)[ \t]*:", re.IGNORECASE)
+_TYPE = re.compile(rb"content-type[ \t]*:[ \t]*(.*)", re.IGNORECASE | re.DOTALL)
+# A part needs its type and length; whatever else an archive adds (ids, names, remarks) may name its host.
+_KEPT = re.compile(rb"content-(?:length|encoding|transfer-encoding)[ \t]*:[ \t]*[A-Za-z0-9\-]{1,20}[ \t]*", re.IGNORECASE)
 
 
 class MultipartError(ValueError):
@@ -46,6 +49,8 @@ class PartHeaders:
         """How much of what is held has been passed: images are large, so nothing is cut off by copying the rest."""
         self._skip = 0
         self._place = _Place.BODY
+        self._has_begun = False
+        """Whether the first delimiter has come: what stands before it, and after the last, belongs to nothing."""
 
     def feed(self, piece: bytes) -> bytes:
         """The next piece as it may go down; a few bytes are held back until more comes."""
@@ -57,17 +62,19 @@ class PartHeaders:
 
     def finish(self) -> bytes:
         """What was held back at the end. MultipartError when the message has no closing delimiter: it was cut."""
-        if self._place is _Place.AFTER_DELIMITER and self._held.startswith(b"--", self._at):
-            self._place = _Place.EPILOGUE
         if self._place is not _Place.EPILOGUE:
             raise MultipartError("no closing delimiter")
-        out: list[bytes | memoryview] = []
-        self._pass(out, len(self._held))
-        return self._joined(out)
+        return b""
 
     @property
     def _left(self) -> int:
         return len(self._held) - self._at
+
+    def _to(self, out: list[bytes | memoryview], end: int) -> None:
+        """Moves on to ``end``, letting through what belongs to a part."""
+        if self._has_begun:
+            self._pass(out, end)
+        self._at = end
 
     def _pass(self, out: list[bytes | memoryview], end: int) -> None:
         """Lets through what is held up to ``end``."""
@@ -84,7 +91,7 @@ class PartHeaders:
             return self._read_delimiter_end(out)
         if self._place is _Place.HEADERS:
             return self._read_headers(out)
-        self._pass(out, len(self._held))
+        self._at = len(self._held)
         return False
 
     def _skip_body(self, out: list[bytes | memoryview]) -> bool:
@@ -98,24 +105,28 @@ class PartHeaders:
         if found < 0:
             keep = len(self._delimiter) - 1
             if self._left > keep:
-                self._pass(out, len(self._held) - keep)
+                self._to(out, len(self._held) - keep)
             return False
+        self._to(out, found)
         self._pass(out, found + len(self._delimiter))
         self._place = _Place.AFTER_DELIMITER
         return True
 
     def _read_delimiter_end(self, out: list[bytes | memoryview]) -> bool:
         if self._held.startswith(b"--", self._at):
+            self._pass(out, self._at + 2)
             self._place = _Place.EPILOGUE
             return True
         match = _AFTER_DELIMITER.match(self._held, self._at)
         if match is not None:
             # The line break stays in front of the headers, so that an empty header block ends like any other.
             self._pass(out, match.end() - 2)
-            self._place = _Place.HEADERS
+            self._has_begun, self._place = True, _Place.HEADERS
             return True
         if self._left < 2 or (self._left < 67 and not self._held[self._at :].strip(b" \t\r")):
             return False
+        if not self._has_begun:
+            raise MultipartError("no part after the delimiter")
         self._place = _Place.BODY  # the delimiter's text goes on: it was not a delimiter
         return True
 
@@ -137,7 +148,7 @@ class PartHeaders:
     def _header(self, line: bytes) -> bytes | None:
         location = _LOCATION.fullmatch(line)
         if location is None:
-            return line if _KEPT.match(line) else None
+            return _part_type(line) if _TYPE.match(line) else line if _KEPT.fullmatch(line) else None
         fresh = self._rewrite(location[1].decode("latin-1").strip())
         return None if fresh is None else b"Content-Location: " + fresh.encode("ascii")
 
@@ -150,3 +161,14 @@ class PartHeaders:
             self._to_drop -= dropped
             out[position] = part[dropped:]
         return b"".join(out)
+
+
+def _part_type(line: bytes) -> bytes | None:
+    """The Content-Type line as it stands when it holds nothing but what a caller needs, else made anew; None = not a type."""
+    written = _TYPE.fullmatch(line)
+    stated = parse_media_type(written[1].decode("latin-1")) if written else None
+    if stated is None:
+        return None
+    told = as_told(stated)
+    is_plain = told.parameters == stated.parameters and b"\n" not in line and b"\r" not in line
+    return line if is_plain else b"Content-Type: " + str(told).encode("ascii")

@@ -1,38 +1,25 @@
-"""Whose study it is, by the EHR's own word: ImagingStudy asked with the caller's token.
+"""Whose study it is: what every way of finding out has in common, and which way each EHR's callers go.
 
-The EHR answers as far as this caller may see, so restrictions that it keeps for a user hold here too. For the same reason an
-answer counts for the token that got it, and not for another token of the same patient.
-
-Spec: SMART Imaging Access F1, F5-F8, W4, groups 9 to 11 and 15; DESIGN §8 (strategy ``fhir``).
+Spec: SMART Imaging Access F5-F8, W4, groups 9 to 11; DESIGN §8.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Protocol
 
-from fhir_imaging.clients.fhir import FhirClient, SearchPage
-from fhir_imaging.clients.http import OutboundSession
-from fhir_imaging.errors import NotAuthenticated, NotFound, UpstreamRefused
 from fhir_imaging.settings import EhrSettings
-from fhir_imaging.study import ImagingStudy, read_study
-from fhir_imaging.uids import DICOM_UID_SYSTEM, StudyInstanceUID, to_urn
+from fhir_imaging.settings import Ownership as Strategy
+from fhir_imaging.uids import StudyInstanceUID
 from imaging_server.access import AccessGrant, BearerToken, FhirPatientId
-from imaging_server.decision_cache import DecisionCache
 from imaging_server.policy import StudyFacts
-
-# Entered in error means that the EHR takes back its word that the study is this patient's.
-WITHDRAWN = frozenset({"entered-in-error"})
-PAGE_SIZE = "200"
-
-T = TypeVar("T")
+from imaging_server.upstream import Archive
 
 
 @dataclass(frozen=True, slots=True)
 class PatientStudies:
-    """The patient's studies that this caller may see; ``complete`` is False when the EHR had more pages than were read."""
+    """The patient's studies that this caller may see; ``complete`` is False when there were more than were read."""
 
     studies: tuple[StudyFacts, ...]
     complete: bool = True
@@ -51,91 +38,31 @@ class Caller:
         """What a decision about this caller may be kept under."""
         return (self.ehr.name, self.grant.issuer, self.patient_id, self.token.fingerprint, *rest)
 
+    def keep_for(self, keep_s: float, *, now: float) -> float:
+        """Seconds for which such a decision may be kept: never beyond the token. ``now`` in UTC seconds."""
+        return min(keep_s, self.grant.expires_at - now)
 
-class FhirOwnership:
-    """Asks each EHR's FHIR server. Thread-safe; an answer is kept at most min(token's end, ``keep_s``)."""
 
-    def __init__(self, session: OutboundSession, *, keep_s: float, clock: Callable[[], float] = time.time) -> None:
-        self._session = session
-        self._keep_s = keep_s
-        self._clock = clock
-        self._one: DecisionCache[StudyFacts] = DecisionCache()
-        self._all: DecisionCache[PatientStudies] = DecisionCache(max_entries=1000)
+class Ownership(Protocol):
+    """A way to learn whose study it is. Where it cannot be learned, it raises or says no, and never guesses."""
 
-    def study(self, caller: Caller, study: StudyInstanceUID) -> StudyFacts | None:
-        """The study when the EHR says that it is the caller's patient's; None when it does not.
+    def study(self, caller: Caller, archive: Archive, study: StudyInstanceUID) -> StudyFacts | None:
+        """The study when it is the caller's patient's; None when that is not confirmed."""
 
-        NotAuthenticated when the EHR does not accept the token; UpstreamError when it cannot be asked. Only a yes is kept.
-        """
-        try:
-            return self._one.get(
-                caller.key(study), lambda: self._ask_for(caller, study), seconds=lambda _: self._seconds(caller.grant)
-            )
-        except _NotOwned:
-            return None
-
-    def studies(self, caller: Caller) -> PatientStudies:
+    def studies(self, caller: Caller, archive: Archive) -> PatientStudies:
         """All studies of the caller's patient, for narrowing a search."""
-        return self._all.get(caller.key(), lambda: self._ask_for_all(caller), seconds=lambda _: self._seconds(caller.grant))
-
-    def _ask_for(self, caller: Caller, study: StudyInstanceUID) -> StudyFacts:
-        params = [("patient", caller.patient_id), ("identifier", f"{DICOM_UID_SYSTEM}|{to_urn(study)}")]
-        try:
-            page = _asked(lambda: self._client(caller).search("ImagingStudy", params))
-        except NotFound as exc:
-            raise _NotOwned from exc
-        found = [facts for facts in _facts(page.matches, caller) if facts is None or facts.study == study]
-        if not found or None in found:
-            raise _NotOwned
-        modalities = [facts.modalities for facts in found if facts]
-        return StudyFacts(study=study, modalities=frozenset().union(*modalities))
-
-    def _ask_for_all(self, caller: Caller) -> PatientStudies:
-        params = [("patient", caller.patient_id), ("_count", PAGE_SIZE)]
-        pages: list[SearchPage] = _asked(lambda: list(self._client(caller).pages("ImagingStudy", params)))
-        owned = [facts for page in pages for facts in _facts(page.matches, caller) if facts is not None]
-        return PatientStudies(tuple(owned), complete=pages[-1].next_url is None)
-
-    def _client(self, caller: Caller) -> FhirClient:
-        base = caller.ehr.imaging_base or caller.ehr.fhir_base
-        return FhirClient(base, self._session, access_token=caller.token.value)
-
-    def _seconds(self, grant: AccessGrant) -> float:
-        return min(self._keep_s, grant.expires_at - self._clock())
 
 
-class _NotOwned(Exception):
-    """The EHR does not say that the study is the patient's: a no on its way past the cache, which keeps no failures."""
+class OwnershipByEhr:
+    """Asks by the way that each EHR's settings choose."""
 
+    def __init__(self, ways: Mapping[Strategy, Ownership]) -> None:
+        self._ways = ways
 
-def _asked(ask: Callable[[], T]) -> T:
-    """What the FHIR server says, its refusals sorted: 401 is about the token, 403 and 404 are a no, the rest an outage."""
-    try:
-        return ask()
-    except UpstreamRefused as refusal:
-        if refusal.status == 401:
-            raise NotAuthenticated(
-                "The EHR does not accept this token any more.", challenge="invalid_token", code="token-refused-by-ehr"
-            ) from refusal
-        if refusal.status == 403:
-            raise NotFound("The EHR does not show this patient's studies to this caller.") from refusal
-        raise
+    def study(self, caller: Caller, archive: Archive, study: StudyInstanceUID) -> StudyFacts | None:
+        """As ``Ownership.study``."""
+        return self._ways[caller.ehr.ownership].study(caller, archive, study)
 
-
-def _facts(resources: Iterable[Mapping[str, Any]], caller: Caller) -> Iterable[StudyFacts | None]:
-    """One entry for each ImagingStudy: None when it is somebody else's, withdrawn or cannot be read, which is never a yes."""
-    for resource in resources:
-        if resource.get("resourceType") != "ImagingStudy":
-            continue
-        study = read_study(resource)
-        if isinstance(study, ImagingStudy) and _is_of(study, caller) and study.status not in WITHDRAWN:
-            yield StudyFacts(study=study.study_instance_uid, modalities=frozenset(study.modalities))
-        else:
-            yield None
-
-
-def _is_of(study: ImagingStudy, caller: Caller) -> bool:
-    """Whether the subject is the caller's patient: relative, or absolute into this EHR's own FHIR server (group 11)."""
-    base = caller.ehr.fhir_base.rstrip("/")
-    subject = (study.subject or "").split("/_history/", 1)[0]
-    return subject in (f"Patient/{caller.patient_id}", f"{base}/Patient/{caller.patient_id}")
+    def studies(self, caller: Caller, archive: Archive) -> PatientStudies:
+        """As ``Ownership.studies``."""
+        return self._ways[caller.ehr.ownership].studies(caller, archive)

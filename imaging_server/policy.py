@@ -30,6 +30,22 @@ class Reason(StrEnum):
     REFUSED_BY_EHR = "refused-by-ehr"
     NOT_IN_STUDY = "not-in-study"
     IDENTITY_CONFLICT = "identity-conflict"
+    OTHER_PATIENT = "other-patient"
+    OTHER_TOKENS_PAGE = "other-tokens-page"
+
+
+REASON_IN_WORDS = {
+    Reason.NO_PATIENT: "The token has no patient in context, so it opens no images.",
+    Reason.TOKEN_ENDED: "The token has ended.",
+    Reason.INSUFFICIENT_SCOPE: "The token's scopes do not cover this.",
+    Reason.STUDY_NOT_OF_PATIENT: "This study is not among those of the token's patient.",
+    Reason.REFUSED_BY_EHR: "The EHR does not show this patient's studies to this token.",
+    Reason.NOT_IN_STUDY: "The study does not hold what was asked for.",
+    Reason.IDENTITY_CONFLICT: "The archive and the EHR do not agree whose study this is.",
+    Reason.OTHER_PATIENT: "The token is for another patient than the one that is asked for.",
+    Reason.OTHER_TOKENS_PAGE: "This link to a further page was made for another token.",
+}
+"""What a caller is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +116,16 @@ def decide(grant: AccessGrant, resource: DicomResource, evidence: Evidence, *, n
     if not evidence.contains:
         return Refused(Reason.NOT_IN_STUDY)
     return Granted()
+
+
+def decide_endpoint(grant: AccessGrant, *, now: int) -> Verdict:
+    """Whether a token may read where a study's images are: an address, and nothing of any patient."""
+    if now >= grant.expires_at:
+        return Refused(Reason.TOKEN_ENDED)
+    if grant.patient_id is None:
+        return Refused(Reason.NO_PATIENT)
+    readable = (grant.scopes.granting(kind, "r", contexts=_CONTEXTS) for kind in ("Endpoint", "ImagingStudy"))
+    return Granted() if any(readable) else Refused(Reason.INSUFFICIENT_SCOPE)
 
 
 def visible_studies(grant: AccessGrant, resource: DicomResource, owned: Iterable[StudyFacts]) -> tuple[StudyFacts, ...]:

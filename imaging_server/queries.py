@@ -136,9 +136,9 @@ def parse_search(pairs: Sequence[tuple[str, str]], level: Level) -> SearchQuery:
         if name == "includefield":
             include += _included(value)
         elif name in _SEARCH_OPTIONS:
-            _once(options, name, value)
+            once(options, name, value)
         else:
-            _once(matches, _keyword(name, level), value)
+            once(matches, _keyword(name, level), value)
     studies = _uids(matches.pop("StudyInstanceUID")) if matches.get("StudyInstanceUID") else None
     matches.pop("StudyInstanceUID", None)
     return SearchQuery(
@@ -162,8 +162,8 @@ def parse_retrieval(pairs: Sequence[tuple[str, str]], resource: DicomResource) -
     options: dict[str, str] = {}
     for name, value in pairs:
         if name != "accept" and (name not in allowed or not _RENDERING[name].fullmatch(value)):
-            raise _refused(name)
-        _once(options, name, value)
+            raise refused(name)
+        once(options, name, value)
     accept = options.pop("accept", None)
     return RetrieveQuery(options=tuple(options.items()), accept=accept)
 
@@ -171,7 +171,7 @@ def parse_retrieval(pairs: Sequence[tuple[str, str]], resource: DicomResource) -
 def _keyword(name: str, level: Level) -> str:
     keyword = _BY_TAG.get(name.upper(), "") if _TAG.fullmatch(name) else name
     if keyword not in _ALLOWED[level]:
-        raise _refused(name)
+        raise refused(name)
     return keyword
 
 
@@ -196,7 +196,8 @@ def _included(value: str) -> list[str]:
     return names
 
 
-def _once(into: dict[str, str], name: str, value: str) -> None:
+def once(into: dict[str, str], name: str, value: str) -> None:
+    """Notes a parameter; InvalidRequest when it was given before."""
     if name in into:
         raise InvalidRequest(f"{name} may be given once only.", code="parameter-repeated")
     into[name] = value
@@ -217,6 +218,7 @@ def _flag(options: dict[str, str], name: str) -> bool:
     return value == "true"
 
 
-def _refused(name: str) -> InvalidRequest:
+def refused(name: str) -> InvalidRequest:
+    """The refusal of a parameter that is unknown here, or has a value that cannot be; odd names are not echoed."""
     shown = name if re.fullmatch(r"[A-Za-z0-9_]{1,64}", name, re.ASCII) else "(unreadable)"
     return InvalidRequest(f"The query parameter {shown} is not offered at this address.", code="parameter-not-offered")

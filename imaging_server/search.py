@@ -18,9 +18,6 @@ from imaging_server.queries import SearchQuery
 from imaging_server.resource import DicomResource, Kind, Level
 from imaging_server.upstream import Archive, Matches
 
-STUDIES_PER_REQUEST = 40
-"""UIDs in one upstream query: 40 of them make an address of at most 2.7 KB, which every server takes."""
-
 STUDY_SEARCH = DicomResource(kind=Kind.SEARCH, level=Level.STUDY)
 
 
@@ -45,10 +42,10 @@ def find_studies(archive: Archive, query: SearchQuery, studies: Sequence[StudyIn
         archive.search(
             STUDY_SEARCH, [("StudyInstanceUID", ",".join(chunk)), *query.upstream(paged=False), *includes], limit=limit
         )
-        for chunk in _chunks(studies)
+        for chunk in chunks_of(studies, archive.studies_per_search)
     ]
     datasets = tuple(dataset for one in found for dataset in one.datasets)
-    return Matches(datasets, all(one.complete for one in found))
+    return Matches(datasets, all(one.complete for one in found), any(one.is_literal for one in found))
 
 
 def find_below(archive: Archive, asked: DicomResource, query: SearchQuery, *, limit: int) -> Matches:
@@ -69,6 +66,7 @@ def page_of(matches: Sequence[dict[str, Any]], query: SearchQuery) -> list[dict[
     return list(matches[query.offset : end])
 
 
-def _chunks(studies: Sequence[StudyInstanceUID]) -> Iterator[Sequence[StudyInstanceUID]]:
-    for start in range(0, len(studies), STUDIES_PER_REQUEST):
-        yield studies[start : start + STUDIES_PER_REQUEST]
+def chunks_of(studies: Sequence[StudyInstanceUID], size: int) -> Iterator[Sequence[StudyInstanceUID]]:
+    """40 UIDs in one query make an address of at most 2.7 KB, which every server takes."""
+    for start in range(0, len(studies), size):
+        yield studies[start : start + size]

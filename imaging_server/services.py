@@ -7,16 +7,27 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from fhir_imaging.audit import TOKEN_DIGEST_PREFIX, AuditLog
-from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadataClient
-from fhir_imaging.settings import EhrSettings, PacsSettings, certificate_authorities
+from fhir_imaging.settings import EhrSettings, PacsSettings
+from fhir_imaging.settings import Ownership as Strategy
 from fhir_imaging.store.engine import Store
+from fhir_imaging.store.launched_tokens import LaunchedTokens
 from imaging_server.answers import AnswerLimits
+from imaging_server.archived_persons import ArchivedPersons
 from imaging_server.auditing import AccessAudit
+from imaging_server.backend_client import BackendServices, SignAssertion
+from imaging_server.breaker import Breaker, Watch
+from imaging_server.door import Door
+from imaging_server.fhir_ownership import FhirOwnership
+from imaging_server.fhir_services import FhirServices, build_fhir_services
 from imaging_server.gate import EvidenceSources, Gate
+from imaging_server.guarded_session import GuardedSession
+from imaging_server.identifier_ownership import IdentifierOwnership
 from imaging_server.identity import PatientIdentity
-from imaging_server.ownership import FhirOwnership
+from imaging_server.ownership import OwnershipByEhr
+from imaging_server.patient_numbers import PatientNumbers
 from imaging_server.payloads import GatewayAddresses
+from imaging_server.rate_limit import RequestLimits
 from imaging_server.settings import ImagingServerSettings, check_settings
 from imaging_server.study_contents import StudyContents
 from imaging_server.tokens import TokenVerifier
@@ -31,6 +42,9 @@ class ImagingServerServices:
     ehrs: Mapping[str, EhrSettings]
     archives: Mapping[str, Archive]
     gate: Gate
+    fhir: FhirServices
+    breakers: tuple[Breaker, ...] = ()
+    """One before each server that this one asks."""
 
     @property
     def limits(self) -> AnswerLimits:
@@ -41,8 +55,14 @@ class ImagingServerServices:
         """The translation of an archive's addresses for callers of one EHR."""
         return GatewayAddresses(archive_root=archive.root, gateway_root=self.settings.dicomweb_root(ehr, archive.name))
 
+    def watched_by(self, watch: Watch) -> None:
+        """From now on ``watch`` is told of each question to another server."""
+        for breaker in self.breakers:
+            breaker.watch = watch
+
     def close(self) -> None:
-        """Closes the connections to all archives."""
+        """Closes the connections to all archives, and lets the threads go that ask them."""
+        self.fhir.close()
         for archive in self.archives.values():
             archive.close()
 
@@ -51,7 +71,14 @@ def outbound_origins(ehrs: Iterable[EhrSettings]) -> frozenset[str]:
     """Every address that tokens of these EHRs may be checked at: for the session's allow-list."""
     urls: set[str] = set()
     for ehr in ehrs:
-        named = (ehr.fhir_base, ehr.imaging_base, ehr.jwks_url, ehr.introspection_url, *ehr.server_origins)
+        named = (
+            ehr.fhir_base,
+            ehr.imaging_base,
+            ehr.jwks_url,
+            ehr.introspection_url,
+            ehr.backend_token_url,
+            *ehr.server_origins,
+        )
         urls |= {url for url in named if url}
     return frozenset(urls)
 
@@ -62,41 +89,57 @@ def build_services(
     archives: tuple[PacsSettings, ...],
     *,
     store: Store,
-    session: OutboundSession | None = None,
+    sign_assertion: SignAssertion | None = None,
     clock: Callable[[], float] = time.time,
 ) -> ImagingServerServices:
     """The services of a configuration; ConfigurationError when it cannot work.
 
-    ``session`` reaches the EHRs' FHIR, key and introspection servers; by default one that may reach these only.
+    ``sign_assertion`` signs for the imaging server's own client at EHRs that registered one (Backend Services).
     """
     check_settings(settings, ehrs, archives)
-    session = session or OutboundSession(
-        outbound_origins(ehrs), timeout_s=settings.ehr_timeout_s, authorities=certificate_authorities(ehrs)
-    )
+
+    def breaker(server: str) -> Breaker:
+        return Breaker(server, settings.breaker)
+
+    session = GuardedSession(ehrs, outbound_origins(ehrs), breaker, timeout_s=settings.ehr_timeout_s)
+    metadata = SmartMetadataClient(session)
+    backend = BackendServices(session, metadata, sign_assertion) if sign_assertion else None
     keep_s = settings.decision_cache_s
+    numbers = PatientNumbers(settings.patient_identifiers, session, backend, keep_s=keep_s, clock=clock)
+    limit = settings.max_json_bytes
+    persons = ArchivedPersons(numbers, keep_s=keep_s, max_json_bytes=limit, clock=clock)
     sources = EvidenceSources(
-        ownership=FhirOwnership(session, keep_s=keep_s, clock=clock),
-        identity=PatientIdentity(
-            settings.patient_identifiers, session, keep_s=keep_s, max_json_bytes=settings.max_json_bytes, clock=clock
+        ownership=OwnershipByEhr(
+            {
+                Strategy.FHIR: FhirOwnership(session, keep_s=keep_s, clock=clock),
+                Strategy.IDENTIFIER: IdentifierOwnership(numbers, persons, keep_s=keep_s, clock=clock),
+            }
         ),
-        contents=StudyContents(keep_s=keep_s, max_json_bytes=settings.max_json_bytes),
+        identity=PatientIdentity(numbers, persons),
+        contents=StudyContents(keep_s=keep_s, max_json_bytes=limit),
     )
+    tokens = TokenVerifier(
+        settings,
+        session,
+        metadata,
+        LaunchedTokens(store),
+        digest=lambda token: TOKEN_DIGEST_PREFIX + store.sealer.digest("token", token),
+        clock=clock,
+    )
+    audit = AccessAudit(AuditLog(store), window_s=settings.audit_window_s, clock=clock)
     gate = Gate(
-        tokens=TokenVerifier(
-            settings,
-            session,
-            SmartMetadataClient(session),
-            digest=lambda token: TOKEN_DIGEST_PREFIX + store.sealer.digest("token", token),
-            clock=clock,
-        ),
+        door=Door(tokens, RequestLimits(settings.rate_limit), audit),
         sources=sources,
-        audit=AccessAudit(AuditLog(store), window_s=settings.audit_window_s, clock=clock),
+        audit=audit,
         leeway_s=settings.token_leeway_s,
         clock=clock,
     )
+    guards = {archive.name: breaker(f"{archive.name}-archive") for archive in archives}
     return ImagingServerServices(
         settings=settings,
         ehrs={ehr.name: ehr for ehr in ehrs},
-        archives={archive.name: Archive(archive) for archive in archives},
+        archives={archive.name: Archive(archive, breaker=guards[archive.name]) for archive in archives},
         gate=gate,
+        fhir=build_fhir_services(settings, store, gate, metadata, clock=clock),
+        breakers=(*session.breakers, *guards.values()),
     )

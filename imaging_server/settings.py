@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import EhrSettings, Ownership, PacsSettings, origin_of
+from imaging_server.archive_settings import archive_problems
+from imaging_server.breaker import BreakerSettings
+from imaging_server.rate_limit import RateLimitSettings
 
 MAX_DECISION_CACHE_S = 60
 
@@ -21,7 +24,7 @@ class PatientIdentifierRule:
     issuer_of_patient_id: str | None = None
     """What IssuerOfPatientID (0010,0021) must say where the archive says anything; None = it is not looked at."""
     is_only_issuer: bool = False
-    """The archives hold numbers of this issuer only: the viewer page then takes images that name no issuer as its."""
+    """The archives hold numbers of this issuer only: images that name no issuer then count as its."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,8 @@ class ImagingServerSettings:
     """Archive answers of a known length below this are read whole, which is faster; larger ones are streamed."""
     max_json_bytes: int = 128 * 1024 * 1024
     """The largest metadata or search answer that is accepted from an archive: it is held in memory to be rewritten."""
+    rate_limit: RateLimitSettings = field(default_factory=RateLimitSettings)
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
     pacs_by_ehr: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Which archives an EHR's tokens may reach, by name; an EHR that is not listed reaches all of them."""
     patient_identifiers: Mapping[str, PatientIdentifierRule] = field(default_factory=dict)
@@ -56,6 +61,14 @@ class ImagingServerSettings:
     def dicomweb_root(self, ehr: str, pacs: str) -> str:
         """The DICOMweb address that clients see: ``Endpoint.address`` of the EHR's studies."""
         return f"{self.base_of(ehr)}/dicom-web/{pacs}"
+
+    def fhir_base_of(self, ehr: str) -> str:
+        """The imaging FHIR endpoint for one EHR: ``url`` of its associated endpoint."""
+        return f"{self.base_of(ehr)}/fhir"
+
+    def own_audiences(self, ehr: str) -> tuple[str, ...]:
+        """What a token may name as its audience to mean this imaging server."""
+        return (self.base_of(ehr), self.fhir_base_of(ehr))
 
     def may_reach(self, ehr: str, pacs: str) -> bool:
         """Whether this EHR's tokens may be used at this archive at all."""
@@ -86,6 +99,7 @@ def _own_problems(settings: ImagingServerSettings) -> list[str]:
         problems.append("token_leeway_s must be between 0 and 120.")
     if settings.audit_window_s < 1:
         problems.append("audit_window_s must be at least 1.")
+    problems += [*settings.rate_limit.problems(), *settings.breaker.problems()]
     for origin in settings.allowed_origins:
         if not _is_origin(origin):
             problems.append(f"allowed_origins: {origin!r} is not an origin such as https://viewer.example; '*' is not offered.")
@@ -94,9 +108,21 @@ def _own_problems(settings: ImagingServerSettings) -> list[str]:
 
 def _ehr_problems(settings: ImagingServerSettings, ehrs: tuple[EhrSettings, ...]) -> list[str]:
     problems = [
-        f"EHR {ehr.name}: ownership = 'identifier' is not offered by this version of the imaging server; use 'fhir'."
+        f"EHR {ehr.name}: ownership = 'identifier' needs imaging_server.patient_identifiers.{ehr.name} with "
+        "issuer_of_patient_id, or is_only_issuer where the archives hold numbers of one issuer only."
         for ehr in ehrs
-        if ehr.ownership is not Ownership.FHIR
+        if ehr.ownership is Ownership.IDENTIFIER and not _can_prove(settings.patient_identifiers.get(ehr.name))
+    ]
+    problems += [
+        f"EHR {ehr.name}: ownership = 'fhir' asks this imaging server itself (imaging_base); use 'identifier'."
+        for ehr in ehrs
+        if ehr.ownership is Ownership.FHIR and _is_below(ehr.imaging_base or ehr.fhir_base, settings.public_base_url)
+    ]
+    problems += [problem for ehr in ehrs for problem in _token_problems(ehr)]
+    problems += [
+        f"patient_identifiers.{name}: system must not be empty."
+        for name, rule in settings.patient_identifiers.items()
+        if not rule.system.strip()
     ]
     names = {ehr.name for ehr in ehrs}
     for setting, named in (
@@ -107,17 +133,36 @@ def _ehr_problems(settings: ImagingServerSettings, ehrs: tuple[EhrSettings, ...]
     return problems
 
 
+def _token_problems(ehr: EhrSettings) -> list[str]:
+    """Ways of checking tokens that contradict each other, or of which one half is missing."""
+    problems = []
+    client = (ehr.introspection_client_id, ehr.introspection_client_secret)
+    if ehr.opaque_tokens and (ehr.jwks_url or ehr.introspection_url or any(client)):
+        problems.append(
+            f"EHR {ehr.name}: opaque_tokens is for tokens that nobody else can check; leave out jwks_url and introspection."
+        )
+    if any(client) != all(client) or (ehr.introspection_url and not all(client)):
+        problems.append(
+            f"EHR {ehr.name}: introspection needs introspection_client_id and introspection_client_secret, or its tokens "
+            "would be checked by another means than the one that is configured."
+        )
+    return problems
+
+
+def _can_prove(rule: PatientIdentifierRule | None) -> bool:
+    return rule is not None and (rule.issuer_of_patient_id is not None or rule.is_only_issuer)
+
+
+def _is_below(url: str, base: str) -> bool:
+    return f"{url.rstrip('/')}/".startswith(f"{base.rstrip('/')}/imaging/")
+
+
 def _archive_problems(settings: ImagingServerSettings, archives: tuple[PacsSettings, ...]) -> list[str]:
     problems = []
     names = {archive.name for archive in archives}
     used = {name for allowed in settings.pacs_by_ehr.values() for name in allowed}
     problems += [f"pacs_by_ehr names the archive {name}, which is not configured." for name in sorted(used - names)]
-    for archive in archives:
-        parts = urlsplit(archive.dicomweb_root)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
-            problems.append(f"PACS {archive.name}: dicomweb_root must be an http(s) address without user, query or fragment.")
-        if archive.bearer_token and archive.user:
-            problems.append(f"PACS {archive.name}: give either a bearer token or a user, not both.")
+    problems += [problem for archive in archives for problem in archive_problems(archive)]
     return problems
 
 

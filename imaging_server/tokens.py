@@ -1,7 +1,8 @@
 """From an Authorization header to an ``AccessGrant``: each EHR's tokens are checked by that EHR's own means.
 
 Introspection decides where it is configured, since it alone sees a revocation at once; else the JWT's signature; where neither
-is configured, what the EHR's SMART configuration offers. Without any means nothing is served.
+is configured, what the EHR's SMART configuration offers. An EHR with ``opaque_tokens`` has tokens of our own launches and no
+others. Without any means nothing is served.
 
 Spec: RFC 6750; SMART Imaging Access A2, F5, P4, groups 1 to 6; DESIGN §8.
 """
@@ -16,14 +17,16 @@ from dataclasses import dataclass
 
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.jwks import JwksClient
-from fhir_imaging.clients.smart_metadata import SmartMetadataClient
+from fhir_imaging.clients.smart_metadata import SmartMetadata, SmartMetadataClient
 from fhir_imaging.errors import NotAuthenticated, UpstreamError
 from fhir_imaging.settings import EhrSettings
+from fhir_imaging.store.launched_tokens import LaunchedTokens
 from imaging_server.access import AccessGrant, BearerToken
 from imaging_server.claims import ExpectedToken, check_introspected_claims, check_jwt_claims, grant_of
 from imaging_server.decision_cache import DecisionCache
 from imaging_server.introspection import IntrospectionClient
 from imaging_server.jwt_tokens import MAX_TOKEN_LENGTH, signed_claims
+from imaging_server.launched_token_check import LaunchedTokenCheck
 from imaging_server.settings import ImagingServerSettings
 
 _BEARER = re.compile(r"bearer +(?P<token>[A-Za-z0-9\-._~+/]+=*)", re.ASCII | re.IGNORECASE)
@@ -68,6 +71,7 @@ class TokenVerifier:
         settings: ImagingServerSettings,
         session: OutboundSession,
         metadata: SmartMetadataClient,
+        launched: LaunchedTokens,
         *,
         digest: Callable[[str], str],
         clock: Callable[[], float] = time.time,
@@ -78,12 +82,16 @@ class TokenVerifier:
         self._digest = digest
         self._clock = clock
         self._lock = threading.Lock()
+        self._launched = LaunchedTokenCheck(launched, session, clock)
         self._jwks: dict[str, JwksClient] = {}
-        self._introspected: DecisionCache[AccessGrant | _Inactive] = DecisionCache()
+        self._offered: DecisionCache[SmartMetadata] = DecisionCache()
+        self._asked: DecisionCache[AccessGrant | _Inactive] = DecisionCache()
         self._signed: DecisionCache[AccessGrant] = DecisionCache()
 
     def verify(self, ehr: EhrSettings, token: BearerToken) -> AccessGrant:
         """What the token opens. NotAuthenticated when it does not hold, UpstreamError when that cannot be found out."""
+        if ehr.opaque_tokens:
+            return self._by_asking(ehr, token, lambda: self._launched.grant(ehr, token, digest=self._digest))
         means = self._means(ehr)
         if means.introspection is not None:
             return self._by_introspection(ehr, token, means.introspection, means.issuer)
@@ -107,13 +115,15 @@ class TokenVerifier:
         return self._signed.get((ehr.name, token.fingerprint), check, seconds=self._seconds)
 
     def _by_introspection(self, ehr: EhrSettings, token: BearerToken, client: IntrospectionClient, issuer: str) -> AccessGrant:
-        def ask() -> AccessGrant | _Inactive:
+        def ask() -> AccessGrant | None:
             claims = check_introspected_claims(client.unverified_claims(token), self._expected(ehr, issuer))
-            if claims is None:
-                return _Inactive()
-            return grant_of(claims, ehr, issuer=issuer, digest=self._digest(token.value))
+            return None if claims is None else grant_of(claims, ehr, issuer=issuer, digest=self._digest(token.value))
 
-        answer = self._introspected.get((ehr.name, token.fingerprint), ask, seconds=self._seconds)
+        return self._by_asking(ehr, token, ask)
+
+    def _by_asking(self, ehr: EhrSettings, token: BearerToken, ask: Callable[[], AccessGrant | None]) -> AccessGrant:
+        """What the EHR itself says, asked once for all that wait; ``ask`` gives None for a token that is not alive."""
+        answer = self._asked.get((ehr.name, token.fingerprint), lambda: ask() or _Inactive(), seconds=self._seconds)
         if isinstance(answer, _Inactive):
             raise _refused()
         return answer
@@ -126,8 +136,9 @@ class TokenVerifier:
 
     def _expected(self, ehr: EhrSettings, issuer: str) -> ExpectedToken:
         return ExpectedToken(
+            fhir_base=ehr.fhir_base,
             issuers=frozenset({issuer}),
-            audiences=frozenset({ehr.fhir_base, self._settings.base_of(ehr.name), *ehr.accepted_audiences}),
+            audiences=frozenset({ehr.fhir_base, *self._settings.own_audiences(ehr.name), *ehr.accepted_audiences}),
             now=int(self._clock()),
             leeway_s=self._settings.token_leeway_s,
         )
@@ -139,7 +150,8 @@ class TokenVerifier:
             return _Means(issuer, introspection=self._introspection(ehr.introspection_url, credential))
         if ehr.jwks_url:
             return _Means(issuer, keys=self._keys(ehr.jwks_url))
-        offered = self._metadata.of(ehr.fhir_base)
+        # Kept by the client itself; asked here once for all requests that wait for it.
+        offered = self._offered.get((ehr.name,), lambda: self._metadata.of(ehr.fhir_base), seconds=lambda _: 0.0)
         issuer = ehr.token_issuer or offered.issuer or issuer
         if offered.introspection_endpoint and credential:
             return _Means(issuer, introspection=self._introspection(offered.introspection_endpoint, credential))

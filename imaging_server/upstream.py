@@ -9,6 +9,7 @@ Spec: DICOM PS3.18 §8; SMART Imaging Access groups 18 to 20; RFC 9110 §15.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +19,18 @@ import urllib3
 from urllib3.response import BaseHTTPResponse
 
 from fhir_imaging.errors import InvalidRequest, TooLarge, UpstreamError, UpstreamTimeout
+from fhir_imaging.retry_after import seconds_to_wait
 from fhir_imaging.settings import PacsSettings, origin_of
+from imaging_server.archive_credentials import ArchiveCredential, credential_of, trust_of
+from imaging_server.breaker import Breaker, BreakerSettings, Outcome
 from imaging_server.resource import DicomResource
 
 DICOM_JSON = "application/dicom+json"
 JSON_TYPES = (DICOM_JSON, "application/json")
 PIECE_BYTES = 256 * 1024
+_NOT_READY = frozenset({202, 429, 503})
+# urllib3 lets a chunk of negative size through to a ValueError.
+_BROKEN_OFF = (urllib3.exceptions.HTTPError, OSError, ValueError)
 _DECODABLE = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 
@@ -55,8 +62,8 @@ class UpstreamAnswer:
 
     @property
     def length(self) -> int | None:
-        """Bytes of the body as it will be read; None when unknown, as it is for an encoded body."""
-        stated = self.headers.get("Content-Length", "")
+        """Bytes of the body as it will be read; None when unknown, as it is for an encoded or chunked body (RFC 9112 §6.3)."""
+        stated = "" if "Transfer-Encoding" in self.headers else self.headers.get("Content-Length", "")
         return int(stated) if stated.isascii() and stated.isdigit() and len(stated) < 19 and not self._encoded else None
 
     @property
@@ -80,7 +87,7 @@ class UpstreamAnswer:
                 body += piece
                 if len(body) > limit:
                     raise UpstreamError("The archive's answer is too large.", server=self._server, status=self.status)
-        except (urllib3.exceptions.HTTPError, OSError) as exc:
+        except _BROKEN_OFF as exc:
             raise UpstreamError("The archive broke off its answer.", server=self._server, status=self.status) from exc
         finally:
             self.close()
@@ -90,7 +97,7 @@ class UpstreamAnswer:
         """The next piece of the body; empty at its end. UpstreamError when the archive breaks off."""
         try:
             read = self._response.read(PIECE_BYTES, decode_content=True)
-        except (urllib3.exceptions.HTTPError, OSError) as exc:
+        except _BROKEN_OFF as exc:
             self.close()
             raise UpstreamError("The archive broke off its answer.", server=self._server, status=self.status) from exc
         if not read:
@@ -109,30 +116,42 @@ class UpstreamAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What a search found; ``complete`` is False when the archive says that it has more (206 or Warning 299)."""
+    """What a search found; ``complete`` is False when the archive says that it has more (206 or Warning 299).
+
+    ``is_literal`` is True when it says that it matched names letter by letter, though fuzzy matching was asked for.
+    """
 
     datasets: tuple[Mapping[str, Any], ...]
     complete: bool = True
+    is_literal: bool = False
 
 
 class Archive:
     """One archive behind the gateway: requests are built here from parsed pieces. Thread-safe."""
 
-    def __init__(self, settings: PacsSettings) -> None:
+    def __init__(
+        self, settings: PacsSettings, credential: ArchiveCredential | None = None, *, breaker: Breaker | None = None
+    ) -> None:
+        """``credential`` is the one that the settings name, unless another is given."""
+        self._breaker = breaker or Breaker(f"{settings.name}-archive", BreakerSettings())
         self.name = settings.name
+        self.studies_per_search = settings.studies_per_search
         self.root = settings.dicomweb_root.rstrip("/")
         self.server = origin_of(settings.dicomweb_root)
         self._prefix = urlsplit(self.root).path
         self._timeout = urllib3.Timeout(connect=settings.connect_timeout_s, read=settings.read_timeout_s)
         self._wait_s = max(1, round(settings.connect_timeout_s))
+        self._credential = credential or credential_of(settings)
         self._headers = {
+            **settings.headers,
             "User-Agent": "imaging-cds",
             # A decoded body no longer fits its Content-Length, and decoding costs time (group 19).
             "Accept-Encoding": "identity",
-            **_credential(settings),
         }
         # The pool waits for a free connection instead of opening more: the archive's limit is the site's decision.
-        self._pool = urllib3.connection_from_url(self.root, maxsize=settings.max_connections, block=True, retries=False)
+        self._pool = urllib3.connection_from_url(
+            self.root, maxsize=settings.max_connections, block=True, retries=False, **trust_of(settings)
+        )
 
     def url_of(self, resource: DicomResource) -> str:
         """The archive's own address of a resource; for resolving what its answers say, never for callers."""
@@ -148,7 +167,15 @@ class Archive:
             headers["Range"] = request.byte_range
         if request.if_range:
             headers["If-Range"] = request.if_range
-        return UpstreamAnswer(self._send(request.method, target, headers), self.server)
+        credential = self._credential.headers()
+        answer = UpstreamAnswer(self._send(request.method, target, {**headers, **credential}), self.server)
+        if answer.status != 401:
+            return answer
+        answer.close()  # first, since there may be no other credential to be had
+        fresh = self._credential.renewed(credential)
+        return (
+            answer if fresh is None else UpstreamAnswer(self._send(request.method, target, {**headers, **fresh}), self.server)
+        )
 
     def search(self, resource: DicomResource, query: Sequence[tuple[str, str]], *, limit: int) -> Matches:
         """What a QIDO search finds; nothing for 204 and 404.
@@ -157,8 +184,11 @@ class Archive:
         """
         answer = self.ask(UpstreamRequest(resource=resource, accept=DICOM_JSON, query=query))
         if answer.status in (200, 206):
-            complete = answer.status == 200 and not answer.headers.get("Warning", "").strip().startswith("299")
-            return Matches(tuple(read_datasets(answer, limit=limit, server=self.server)), complete)
+            remark = answer.headers.get("Warning", "").strip().lower()
+            # The standard has one code for both remarks (PS3.18 §8.3.4.2, §8.3.4.4); only its words tell them apart.
+            is_literal = remark.startswith("299") and "fuzzymatching" in remark
+            complete = answer.status == 200 and (is_literal or not remark.startswith("299"))
+            return Matches(tuple(read_datasets(answer, limit=limit, server=self.server)), complete, is_literal)
         answer.close()
         if answer.status in (204, 404):
             return Matches(())
@@ -166,18 +196,18 @@ class Archive:
             raise InvalidRequest("The archive does not understand this search.", code="archive-400")
         if answer.status == 413:
             raise TooLarge("The search finds more than the archive gives; narrow it.", code="archive-413")
-        raise UpstreamError(
-            "The archive could not search.",
-            server=self.server,
-            status=answer.status,
-            retryable=answer.status in (429, 503),
-        )
+        raise_if_not_ready(answer, self.server)
+        raise UpstreamError("The archive could not search.", server=self.server, status=answer.status)
 
     def close(self) -> None:
         """Closes all idle connections."""
         self._pool.close()
+        self._credential.close()
 
     def _send(self, method: str, target: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        return self._breaker.call(lambda: self._sent(method, target, headers), _outcome)
+
+    def _sent(self, method: str, target: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         for attempt in (1, 2):
             try:
                 return self._pool.urlopen(
@@ -206,6 +236,14 @@ class Archive:
         raise AssertionError("unreachable")
 
 
+def _outcome(answer: BaseHTTPResponse | Exception) -> Outcome:
+    """500 and 503 may be about one study (a picture that cannot be made, a file on tape), so they count as answers."""
+    if isinstance(answer, BaseHTTPResponse):
+        return Outcome.OUTAGE if answer.status in (502, 504) else Outcome.ANSWERED
+    # What says "try again" is a pool without a free connection, which says nothing of the archive.
+    return Outcome.OUTAGE if isinstance(answer, UpstreamError) and not answer.retryable else Outcome.UNKNOWN
+
+
 def read_datasets(answer: UpstreamAnswer, *, limit: int, server: str) -> list[Mapping[str, Any]]:
     """The data sets of a DICOM JSON answer. UpstreamError when it is anything else."""
     answer.check_encoding()
@@ -214,7 +252,7 @@ def read_datasets(answer: UpstreamAnswer, *, limit: int, server: str) -> list[Ma
         raise UpstreamError("The archive did not answer in JSON.", server=server, status=answer.status)
     body = answer.read(limit)
     try:
-        parsed = json.loads(body) if body else []
+        parsed = json.loads(body, parse_constant=_finite, parse_float=_finite) if body else []
     except (ValueError, RecursionError) as exc:
         raise UpstreamError("The archive's JSON cannot be read.", server=server, status=answer.status) from exc
     if not isinstance(parsed, list) or not all(isinstance(one, dict) for one in parsed):
@@ -222,13 +260,27 @@ def read_datasets(answer: UpstreamAnswer, *, limit: int, server: str) -> list[Ma
     return parsed
 
 
+def _finite(written: str) -> float:
+    """ValueError for NaN and infinities, also those that a number too large becomes: JSON has no way to pass them on."""
+    number = float(written)
+    if not math.isfinite(number):
+        raise ValueError("not a number that JSON can write")
+    return number
+
+
 def _unreachable(server: str, cause: Exception) -> UpstreamError:
     return UpstreamError("The archive could not be reached.", server=server, cause=type(cause).__name__)
 
 
-def _credential(settings: PacsSettings) -> dict[str, str]:
-    if settings.bearer_token:
-        return {"Authorization": f"Bearer {settings.bearer_token}"}
-    if settings.user is not None:
-        return dict(urllib3.make_headers(basic_auth=f"{settings.user}:{settings.password or ''}"))
-    return {}
+def raise_if_not_ready(answer: UpstreamAnswer, server: str) -> None:
+    """UpstreamError (503) when the archive asks for patience: busy, at a limit, or still fetching from its own store (202)."""
+    if answer.status not in _NOT_READY:
+        return
+    answer.close()
+    raise UpstreamError(
+        "The archive is not ready yet; please try again later.",
+        server=server,
+        status=answer.status,
+        retryable=True,
+        retry_after_s=seconds_to_wait(answer.headers),
+    )

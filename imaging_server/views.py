@@ -1,30 +1,44 @@
 """The DICOMweb gateway over HTTP: parse, pass the gate, ask the archive, answer.
 
-``/imaging/{ehr}/dicom-web/{pacs}/studies/…``; the FHIR side of the imaging server will stand beside it.
+``/imaging/{ehr}/dicom-web/{pacs}/studies/…`` and ``…/wado?…``; the imaging FHIR endpoint stands beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, g, request
 from flask.blueprints import BlueprintSetupState
 
 from fhir_imaging.errors import InvalidRequest, NotFound, NotPermitted
 from fhir_imaging.settings import EhrSettings
-from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, request_reference
-from imaging_server.answers import head_answer, json_answer, refused_by_archive, streamed
+from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, note_for_log, request_reference
+from imaging_server.answers import (
+    file_answer,
+    file_head,
+    head_answer,
+    json_answer,
+    refused_by_archive,
+    streamed,
+    warning_of,
+)
+from imaging_server.asking import Way, ask_in_turn, ways_to_ask
 from imaging_server.auditing import Attempt
+from imaging_server.fhir_views import create_blueprint as create_fhir_blueprint
 from imaging_server.media_types import upstream_accept
 from imaging_server.payloads import matches_for_caller, metadata_for_caller
 from imaging_server.policy import Reason
 from imaging_server.queries import RetrieveQuery, SearchQuery, parse_query, parse_retrieval, parse_search
-from imaging_server.ranges import range_of
+from imaging_server.ranges import is_multipart, range_of
+from imaging_server.refused_methods import RefusedMethods
 from imaging_server.resource import DicomResource, Kind, Level, from_pieces
 from imaging_server.routes import GATEWAY_PREFIX, ROUTES, Route, add_converters
 from imaging_server.search import find_below, find_studies, page_of, without_conflicts
 from imaging_server.services import ImagingServerServices
-from imaging_server.upstream import Archive, UpstreamRequest, read_datasets
+from imaging_server.upstream import Archive, Matches, UpstreamRequest, read_datasets
+from imaging_server.wado_uri import WADO_URI_PATH, parse_wado_uri
 
 METHODS = "GET, HEAD, OPTIONS"
 REQUEST_HEADERS = "Authorization, Accept, Range, If-Range, X-Request-Id"
@@ -33,6 +47,7 @@ EXPOSED_HEADERS = (
     "WWW-Authenticate, X-Request-Id"
 )
 INCOMPLETE = '299 imaging-cds "There is more than this answer holds."'
+LITERAL = '299 imaging-cds "The fuzzymatching parameter is not supported. Only literal matching has been performed."'
 
 
 def create_blueprint(services: ImagingServerServices) -> Blueprint:
@@ -43,6 +58,7 @@ def create_blueprint(services: ImagingServerServices) -> Blueprint:
     @blueprint.record
     def _converters(state: BlueprintSetupState) -> None:
         add_converters(state.app.url_map)
+        state.app.register_blueprint(create_fhir_blueprint(services))
 
     for number, route in enumerate(ROUTES):
         blueprint.add_url_rule(
@@ -54,6 +70,15 @@ def create_blueprint(services: ImagingServerServices) -> Blueprint:
             # A redirect to "the right" address would repeat what the caller sent; odd addresses are simply not there.
             merge_slashes=False,
         )
+    blueprint.add_url_rule(
+        GATEWAY_PREFIX + WADO_URI_PATH,
+        endpoint="wado-uri",
+        view_func=views.by_wado_uri,
+        methods=["GET", "HEAD", "OPTIONS"],
+        provide_automatic_options=False,
+        merge_slashes=False,
+    )
+    blueprint.before_app_request(RefusedMethods(services).record)
     blueprint.after_request(views.finish)
     return blueprint
 
@@ -74,17 +99,24 @@ class GatewayViews:
         answer = self._search_root if not route.bound else self._below
 
         def view(ehr: str, pacs: str, **pieces: str) -> Response:
-            if request.method == "OPTIONS":
-                return Response(status=204, headers={"Allow": METHODS})
-            known, archive = self._named(ehr, pacs)
-            try:
-                return answer(known, archive, route, pieces)
-            except NotPermitted as refusal:
-                if refusal.code == Reason.INSUFFICIENT_SCOPE:
-                    g.bearer_challenge = 'Bearer error="insufficient_scope"'
-                raise
+            return self._answered(ehr, pacs, lambda known, archive: answer(known, archive, route, pieces))
 
         return view
+
+    def by_wado_uri(self, ehr: str, pacs: str) -> Response:
+        """One object by its UIDs in the query."""
+        return self._answered(ehr, pacs, self._wado_uri)
+
+    def _answered(self, ehr: str, pacs: str, answer: Callable[[EhrSettings, Archive], Response]) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status=204, headers={"Allow": METHODS})
+        known, archive = self._named(ehr, pacs)
+        try:
+            return answer(known, archive)
+        except NotPermitted as refusal:
+            if refusal.code == Reason.INSUFFICIENT_SCOPE:
+                g.bearer_challenge = 'Bearer error="insufficient_scope"'
+            raise
 
     def finish(self, response: Response) -> Response:
         """Headers of every answer: CORS for configured viewers, nothing kept by anybody, nothing run by a browser."""
@@ -105,6 +137,7 @@ class GatewayViews:
         known, archive = self._services.ehrs.get(ehr), self._services.archives.get(pacs)
         if known is None or archive is None or not self._services.settings.may_reach(ehr, pacs):
             raise NotFound("There is nothing at this address.")
+        note_for_log(ehr=ehr, pacs=pacs)
         return known, archive
 
     def _search_root(self, ehr: EhrSettings, archive: Archive, route: Route, _pieces: dict[str, str]) -> Response:
@@ -135,7 +168,7 @@ class GatewayViews:
         resource = DicomResource(kind=Kind.SEARCH, level=Level.STUDY)
         upstream_accept(resource, query.accept or request.headers.get("Accept"))
         attempt = self._attempt(ehr, resource)
-        opened = self._services.gate.open_search(ehr, request.headers.get("Authorization"), attempt, query)
+        opened = self._services.gate.open_search(ehr, archive, request.headers.get("Authorization"), attempt, query)
         found = find_studies(archive, query, opened.studies, limit=self._services.limits.json_body)
         matches = matches_for_caller(
             self._services.gate.of_person(opened, without_conflicts(found.datasets)),
@@ -144,8 +177,8 @@ class GatewayViews:
             self._services.addresses(ehr.name, archive),
             server=archive.server,
         )
-        complete = opened.complete and found.complete
-        return json_answer(page_of(matches, query), warning=None if complete else INCOMPLETE)
+        remark = _remark(found, complete=opened.complete and found.complete)
+        return json_answer(page_of(matches, query), warning=remark)
 
     def _search_below(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, query: SearchQuery) -> Response:
         upstream_accept(resource, query.accept or request.headers.get("Accept"))
@@ -154,39 +187,59 @@ class GatewayViews:
         visible = frozenset({resource.study} if resource.study else ())
         addresses = self._services.addresses(ehr.name, archive)
         matches = matches_for_caller(found.datasets, resource, visible, addresses, server=archive.server)
-        return json_answer(matches, warning=None if found.complete else INCOMPLETE)
+        return json_answer(matches, warning=_remark(found, complete=found.complete))
 
     def _retrieve(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, query: RetrieveQuery) -> Response:
-        accept = upstream_accept(resource, query.accept or request.headers.get("Accept"))
+        ways = ways_to_ask(resource, query.accept or request.headers.get("Accept"))
         self._open(ehr, archive, resource)
-        byte_range, if_range = range_of(resource, request.headers)
+        byte_range, if_range = range_of(resource, ways[0].accept, request.headers)
         asked = UpstreamRequest(
-            resource=resource,
-            accept=accept,
-            query=query.options,
-            method="HEAD" if request.method == "HEAD" else "GET",
-            byte_range=byte_range,
-            if_range=if_range,
+            resource=resource, accept=ways[0].accept, query=query.options, byte_range=byte_range, if_range=if_range
         )
-        answer = archive.ask(asked)
-        if answer.status not in (200, 206):
-            return refused_by_archive(answer, archive.server)
-        addresses = self._services.addresses(ehr.name, archive)
-        if asked.method == "HEAD":
-            return head_answer(answer, resource, addresses, server=archive.server)
+        return self._passed_on(ehr, archive, asked, ways)
+
+    def _wado_uri(self, ehr: EhrSettings, archive: Archive) -> Response:
+        """The same object by WADO-RS, with the same decision; a file comes without its multipart wrapping."""
+        asked = parse_wado_uri(parse_query(request.query_string), request.headers.get("Accept"))
+        self._open(ehr, archive, asked.resource, query=urlencode(asked.options, safe=","))
+        request_of_rs = UpstreamRequest(resource=asked.resource, accept=asked.ways[0].accept, query=asked.options)
+        return self._passed_on(ehr, archive, request_of_rs, asked.ways)
+
+    def _passed_on(self, ehr: EhrSettings, archive: Archive, asked: UpstreamRequest, ways: tuple[Way, ...]) -> Response:
+        """The archive's answer to what the gate has let through."""
+        only_head, resource = request.method == "HEAD", asked.resource
+        answer, way = ask_in_turn(archive, asked, ways, only_head=only_head)
+        if answer.status == 206 and asked.byte_range is not None and is_multipart(answer.content_type):
+            # A piece of a multipart message is no message: its part headers could not be looked at.
+            answer.close()
+            answer, way = ask_in_turn(archive, replace(asked, byte_range=None, if_range=None), (way,), only_head=only_head)
+        if answer.status not in (200, 206) or (way.unwraps and answer.status != 200):
+            return refused_by_archive(answer, archive.server, names_transfer_syntax=way.names_transfer_syntax)
+        addresses, limits = self._services.addresses(ehr.name, archive), self._services.limits
+        if only_head:
+            return (file_head if way.unwraps else head_answer)(answer, resource, addresses, server=archive.server)
         if resource.kind is Kind.METADATA:
-            datasets = read_datasets(answer, limit=self._services.limits.json_body, server=archive.server)
-            return json_answer(metadata_for_caller(datasets, resource, addresses, server=archive.server))
-        return streamed(answer, resource, addresses, self._services.limits, server=archive.server)
+            datasets = read_datasets(answer, limit=limits.json_body, server=archive.server)
+            rewritten = metadata_for_caller(datasets, resource, addresses, server=archive.server)
+            return json_answer(rewritten, status=answer.status, warning=warning_of(answer))
+        return (file_answer if way.unwraps else streamed)(answer, resource, addresses, limits, server=archive.server)
 
-    def _open(self, ehr: EhrSettings, archive: Archive, resource: DicomResource) -> None:
-        self._services.gate.open_study(ehr, archive, request.headers.get("Authorization"), self._attempt(ehr, resource))
+    def _open(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, *, query: str | None = None) -> None:
+        attempt = self._attempt(ehr, resource, query)
+        self._services.gate.open_study(ehr, archive, request.headers.get("Authorization"), attempt)
 
-    def _attempt(self, ehr: EhrSettings, resource: DicomResource) -> Attempt:
+    def _attempt(self, ehr: EhrSettings, resource: DicomResource, query: str | None = None) -> Attempt:
+        """The request for the audit record; ``query`` where it is not the one that came."""
+        asked = request.query_string.decode("ascii", "replace") if query is None else query
         return Attempt(
             ehr=ehr.name,
             resource=resource,
-            query=f"{resource.path.lstrip('/')}?{request.query_string.decode('ascii', 'replace')}",
+            query=f"{resource.path.lstrip('/')}?{asked}",
             client_address=request.remote_addr,
             request_id=request_reference(),
         )
+
+
+def _remark(found: Matches, *, complete: bool) -> str | None:
+    remarks = [*([] if complete else [INCOMPLETE]), *([LITERAL] if found.is_literal else [])]
+    return ", ".join(remarks) or None

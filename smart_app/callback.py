@@ -114,6 +114,7 @@ class Callback:
             finished = pending.finished(failure=refusal.reason)
             self._services.pending.finish(parameters.state or "", finished, expires_at=expires_at)
             raise
+        self._services.noted_tokens.note(session)
         session_id = self._services.sessions.open(session)
         log.info("session opened at ehr %s, tenant %s, %s launch", session.ehr, session.tenant or "-", pending.kind.value)
         self._services.pending.finish(parameters.state or "", pending.finished(session=session_id), expires_at=expires_at)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome, AuditRecord
+from fhir_imaging.audit import ORIGIN_NOT_ALLOWED, AuditAction, AuditLog, AuditOutcome, AuditRecord
 from fhir_imaging.settings import origin_of
 from fhir_imaging.web import request_reference
 from smart_app.services import SmartAppServices
@@ -44,7 +44,7 @@ class RefusedEndpoints:
             ehr=session.ehr,
             action=AuditAction.ENDPOINT_REFUSED,
             outcome=AuditOutcome.DENIED,
-            reason=f"origin-not-allowed: {origin}",
+            reason=f"{ORIGIN_NOT_ALLOWED}: {origin}",
             patient_id=session.patient,
             user=session.user,
             issuer=session.iss,

@@ -15,6 +15,7 @@ from fhir_imaging.store.engine import Store
 from imaging_findings.site_policy import SitePolicy, product_policy
 from smart_app.client_keys import ClientKeys
 from smart_app.identity import IdentityVerifier
+from smart_app.noted_tokens import NotedTokens
 from smart_app.patient_match import IdentifierSystem
 from smart_app.sessions import ActiveSessions, OpenedStudies, PendingLaunches, WindowTickets
 from smart_app.settings import SmartAppSettings
@@ -103,6 +104,11 @@ class SmartAppServices:
     def sessions(self) -> ActiveSessions:
         """Sessions that hold a token."""
         return ActiveSessions(self.store)
+
+    @property
+    def noted_tokens(self) -> NotedTokens:
+        """Tokens that the imaging server knows from here alone."""
+        return NotedTokens(self.store, self.ehrs)
 
     @property
     def opened(self) -> OpenedStudies:

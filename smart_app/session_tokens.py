@@ -78,6 +78,7 @@ class SessionTokens:
         ehr = self._services.ehr(session.ehr) if session else None
         if session is None or ehr is None:
             return
+        self._services.noted_tokens.forget(session)
         # The tokens are gone from here; an EHR that is away lets them run out.
         with suppress(ImagingError):
             client = self._services.token_client(ehr, self._services.metadata.of(session.iss))
@@ -134,6 +135,7 @@ class SessionTokens:
             if session.has_live_token(self._services.now()):
                 return self._usable(session_id, session, self._services.now())
             raise
+        self._services.noted_tokens.replace(session, renewed, now=now)
         self._services.sessions.write(session_id, renewed)
         if renewed.ended is not None:
             raise ExplainedRefusal(Reason(renewed.ended))

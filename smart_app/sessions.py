@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_imaging.store.engine import Store
+from fhir_imaging.store.launched_tokens import KIND as LAUNCHED_TOKENS
 from fhir_imaging.store.sealed import SealedRecords
 from smart_app.active_session import ActiveSession
 from smart_app.browser_sessions import KIND as BROWSER_SESSIONS
@@ -16,7 +17,7 @@ from smart_app.used_launches import KIND as USED_LAUNCHES
 EXCHANGE_LEASE_S = 60
 REFRESH_LEASE_S = 30
 WINDOW_TICKET_S = 60
-KINDS = ("pending-launch", "session", "opened-study", "window-ticket", USED_LAUNCHES, BROWSER_SESSIONS)
+KINDS = ("pending-launch", "session", "opened-study", "window-ticket", USED_LAUNCHES, BROWSER_SESSIONS, LAUNCHED_TOKENS)
 
 
 def purge_expired(store: Store, *, now: int) -> None:

@@ -6,12 +6,8 @@ Spec: FHIR R4 RESTful API (read, search, paging), SMART App Launch 2.2 (bearer t
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from math import ceil
 from typing import Any
 from urllib.parse import urljoin
 
@@ -19,14 +15,13 @@ import requests
 
 from fhir_imaging.clients.http import OutboundSession, ran_out_of_time
 from fhir_imaging.errors import NotFound, UpstreamError, UpstreamRefused, UpstreamTimeout
+from fhir_imaging.retry_after import seconds_to_wait
 from fhir_imaging.settings import is_web_address, origin_of
 from fhir_imaging.tolerant import dicts
 
 FHIR_JSON = "application/fhir+json"
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_PAGES = 50
-_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
-_LONGEST_RETRY_AFTER_S = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,30 +106,8 @@ def _raise_for_status(response: requests.Response) -> None:
 
 
 def retry_after_s(response: requests.Response) -> int | None:
-    """``Retry-After`` in whole seconds, at most a day; None when absent or unreadable.
-
-    RFC 9110 §10.2.3 has whole seconds or a date; fractions are seen in the field. A date is held against the server's own.
-    """
-    value = response.headers.get("Retry-After", "").strip()
-    seconds = float(value) if _SECONDS.fullmatch(value) else _seconds_until(value, response.headers.get("Date", ""))
-    return None if seconds is None else min(max(ceil(seconds), 0), _LONGEST_RETRY_AFTER_S)
-
-
-def _seconds_until(stated: str, now_there: str) -> float | None:
-    try:
-        moment = parsedate_to_datetime(stated)
-    # A year beyond all numbers is an overflow.
-    except (ValueError, OverflowError):
-        return None
-    try:
-        now = parsedate_to_datetime(now_there)
-    except (ValueError, OverflowError):
-        now = datetime.now(UTC)
-    return (_in_utc(moment) - _in_utc(now)).total_seconds()
-
-
-def _in_utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    """``Retry-After`` in whole seconds, as ``seconds_to_wait``."""
+    return seconds_to_wait(response.headers)
 
 
 def _json_object(response: requests.Response) -> dict[str, Any]:
@@ -151,7 +124,7 @@ def _json_object(response: requests.Response) -> dict[str, Any]:
         raise UpstreamError("The FHIR server broke off its answer.", server=server, retryable=True) from exc
     try:
         parsed = json.loads(bytes(body))
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise UpstreamError("The FHIR server's answer is not JSON.", server=server, status=response.status_code) from exc
     if not isinstance(parsed, dict):
         raise UpstreamError("The FHIR server's answer is not a resource.", server=server, status=response.status_code)

@@ -96,7 +96,7 @@ class SmartMetadataClient:
             return None
         try:
             document = response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return document if isinstance(document, dict) else None
 

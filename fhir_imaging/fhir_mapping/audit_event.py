@@ -1,30 +1,40 @@
 """An audit record as a FHIR R4 AuditEvent by IHE BALP.
 
 A successful access claims the BALP profile (PatientRead or PatientQuery), whose definition fixes success; a refusal is an event
-of its own without a profile, outcome 4 (refused) or 8 (could not be decided), with the reason.
+of its own without a profile, outcome 4 (refused) or 8 (could not be decided), with the reason. A refused server is a security
+alert: an EHR pointed to a node that this site does not trust.
 
-Spec: IHE ITI BALP (``IHE.BasicAudit.PatientRead``, ``IHE.BasicAudit.PatientQuery``); FHIR R4 AuditEvent;
-SMART Imaging Access P7, P8, group 35.
+Spec: IHE ITI BALP (``IHE.BasicAudit.PatientRead``, ``IHE.BasicAudit.PatientQuery``, ``IHE.BasicAudit.OAUTHaccessTokenUse``);
+FHIR R4 AuditEvent; DICOM PS3.16 CID 400, 403; SMART Imaging Access P7, P8, group 35.
 """
 
 from __future__ import annotations
 
 import base64
 import ipaddress
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 from fhirclient.models.auditevent import AuditEvent
 
-from fhir_imaging.audit import TOKEN_DIGEST_PREFIX, AuditAction, AuditOutcome, AuditRecord
+from fhir_imaging.audit import (
+    AUDIT_BACKLOG,
+    ORIGIN_NOT_ALLOWED,
+    TOKEN_DIGEST_PREFIX,
+    AuditAction,
+    AuditOutcome,
+    AuditRecord,
+)
 from fhir_imaging.uids import DICOM_UID_SYSTEM, to_urn
 
 BALP = "https://profiles.ihe.net/ITI/BALP/StructureDefinition"
 DCM = "http://dicom.nema.org/resources/ontology/DCM"
 DESTINATION_ROLE, SOURCE_ROLE = "110152", "110153"
-UNDECIDED_REASONS = frozenset({"authorization-unavailable"})
+OAUTH_AGENT = "https://profiles.ihe.net/ITI/BALP/CodeSystem/UserAgentTypes"
+UNDECIDED_REASONS = frozenset({"authorization-unavailable", AUDIT_BACKLOG})
 """Reasons that are the fault of a server and not a refusal: outcome 8, serious failure."""
 
 _DISPLAY = {DESTINATION_ROLE: "Destination Role ID", SOURCE_ROLE: "Source Role ID"}
@@ -33,6 +43,13 @@ _LESS_THAN_IMAGES = {
     AuditAction.STUDY_PREVIEWED: "preview picture",
 }
 """What of a study was disclosed that nobody had opened."""
+_REST = ("http://terminology.hl7.org/CodeSystem/audit-event-type", "rest", "Restful Operation")
+_SECURITY_ALERT = (DCM, "110113", "Security Alert")
+_NODE_AUTHENTICATION = (DCM, "110126", "Node Authentication")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+", re.ASCII)
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]|\A\s+|\s+\Z")
+_INTERACTIONS = {"POST": ("create", "C"), "PUT": ("update", "U"), "PATCH": ("patch", "U"), "DELETE": ("delete", "D")}
+"""By refused HTTP method, the FHIR interaction that is nearest to it, and the AuditEvent's action."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +61,17 @@ class AuditedServer:
     name: str = "imaging-cds imaging server"
 
 
-def audit_event(record: AuditRecord, server: AuditedServer) -> dict[str, Any]:
+def audit_event(record: AuditRecord, server: AuditedServer, *, event_id: str | None = None) -> dict[str, Any]:
     """The AuditEvent of one record, valid R4; ``FHIRValidationError`` would be a mistake of this module."""
-    is_search = record.action is AuditAction.SEARCHED
+    record = _printable(record)
+    kind, subtype, action = _what_happened(record)
     resource: dict[str, Any] = {
         "resourceType": "AuditEvent",
+        **({"id": event_id} if event_id else {}),
         **({"meta": {"profile": [_profile(record)]}} if record.outcome is AuditOutcome.ALLOWED else {}),
-        "type": _coding("http://terminology.hl7.org/CodeSystem/audit-event-type", "rest", "Restful Operation"),
-        "subtype": [_coding("http://hl7.org/fhir/restful-interaction", "search" if is_search else "read")],
-        "action": "E" if is_search else "R",
+        "type": _coding(*kind),
+        "subtype": [_coding(*subtype)],
+        "action": action,
         "recorded": datetime.fromtimestamp(record.recorded_at, UTC).isoformat().replace("+00:00", "Z"),
         "outcome": _outcome(record),
         **({"outcomeDesc": record.reason} if record.reason else {}),
@@ -63,6 +82,38 @@ def audit_event(record: AuditRecord, server: AuditedServer) -> dict[str, Any]:
     if not resource["entity"]:
         del resource["entity"]
     return dict(AuditEvent(resource).as_json())
+
+
+_Code = tuple[str, str] | tuple[str, str, str]
+
+
+def _what_happened(record: AuditRecord) -> tuple[_Code, _Code, str]:
+    """Type, subtype and action."""
+    interaction = "http://hl7.org/fhir/restful-interaction"
+    if record.action is AuditAction.ENDPOINT_REFUSED:
+        return _SECURITY_ALERT, _NODE_AUTHENTICATION, "E"
+    if record.action is AuditAction.METHOD_REFUSED:
+        name, action = _INTERACTIONS.get(record.method or "", ("operation", "E"))
+        return _REST, (interaction, name), action
+    if record.action is AuditAction.SEARCHED:
+        return _REST, (interaction, "search"), "E"
+    return _REST, (interaction, "read"), "R"
+
+
+def _printable(record: AuditRecord) -> AuditRecord:
+    """The record with nothing in it that FHIR's ``string`` excludes; what callers and EHRs send may be anything."""
+    changes: dict[str, Any] = {}
+    for name in ("subject_role", "purpose_of_use"):
+        codes = getattr(record, name)
+        changes[name] = tuple(_plain(code) for code in codes if code) if codes else None
+    for name in ("reason", "patient_id", "user", "client_id", "issuer", "client_address", "request_id", "token_reference"):
+        text = getattr(record, name)
+        changes[name] = _plain(text) if text else text
+    return replace(record, **changes)
+
+
+def _plain(text: str) -> str:
+    return _CONTROLS.sub("\ufffd", text.encode("utf-8", "replace").decode())
 
 
 def _profile(record: AuditRecord) -> str:
@@ -86,6 +137,7 @@ def _agents(record: AuditRecord, server: AuditedServer) -> list[dict[str, Any]]:
         "who": _identified(record.client_id, record.issuer) if record.client_id else {"display": "unknown client"},
         "requestor": record.user is None,
         "network": _network(record.client_address),
+        **({} if record.user else _token_use(record)),
     }
     ours = {
         "type": _role(server_role),
@@ -97,13 +149,33 @@ def _agents(record: AuditRecord, server: AuditedServer) -> list[dict[str, Any]]:
 
 
 def _user(record: AuditRecord, user: str, server: AuditedServer) -> dict[str, Any]:
-    """The person at the viewer, with the token that spoke for them by its id, never by its text (P7)."""
-    participation = _coding("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP", "information recipient")
+    """The person at the viewer, as whom the token spoke."""
+    kinds = [_coding("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP", "information recipient")]
+    if record.token_reference:
+        kinds.append(_coding(OAUTH_AGENT, "UserOauthAgent", "User OAuth Agent participant"))
     is_reference = "/" in user
     absolute = user if "://" in user else f"{server.fhir_base.rstrip('/')}/{user}"
     who = {"reference": absolute} if is_reference else _identified(user, record.issuer)
-    policy = {"policy": [_token_policy(record.token_reference)]} if record.token_reference else {}
-    return {"type": {"coding": [participation]}, "who": who, "requestor": True, **policy}
+    return {"type": {"coding": kinds}, "who": who, "requestor": True, **_token_use(record)}
+
+
+def _token_use(record: AuditRecord) -> dict[str, Any]:
+    """The token by its id, never by its text (P7), and what it states of its user's role and purpose (IUA)."""
+    use: dict[str, Any] = {}
+    if record.token_reference:
+        use["policy"] = [_token_policy(record.token_reference)]
+    for name, codes in (("role", record.subject_role), ("purposeOfUse", record.purpose_of_use)):
+        if codes:
+            use[name] = [_stated_code(code) for code in codes]
+    return use
+
+
+def _stated_code(stated: str) -> dict[str, Any]:
+    """``system|code`` as a coding, anything else as text; FHIR codes have no white space."""
+    system, _, code = stated.rpartition("|")
+    if not code or code.split() != [code] or (system and not _URI.fullmatch(system)):
+        return {"text": stated}
+    return {"coding": [{**({"system": system} if system else {}), "code": code}]}
 
 
 def _token_policy(token_reference: str) -> str:
@@ -117,7 +189,11 @@ def _entities(record: AuditRecord, server: AuditedServer) -> list[dict[str, Any]
     if record.patient_id:
         what = {"reference": f"{server.fhir_base.rstrip('/')}/Patient/{record.patient_id}", "type": "Patient"}
         entities.append({"what": what, **_entity_kind("1", "Person", "1", "Patient")})
-    if record.action is AuditAction.SEARCHED:
+    if record.action is AuditAction.ENDPOINT_REFUSED:
+        origin = (record.reason or "").removeprefix(f"{ORIGIN_NOT_ALLOWED}: ") or "unknown"
+        node = {"identifier": {"system": "urn:ietf:rfc:3986", "value": origin}, "display": "server that is not allowed"}
+        entities.append({"what": node, **_entity_kind("2", "System Object", "17", "Data Repository")})
+    elif record.action is AuditAction.SEARCHED:
         query = base64.b64encode((record.query or "").encode()).decode("ascii")
         entities.append({**_entity_kind("2", "System Object", "24", "Query"), **({"query": query} if query else {})})
     elif record.study_instance_uid:

@@ -18,44 +18,64 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 
 from fhir_imaging.errors import ConfigurationError, UpstreamError
 from fhir_imaging.settings import StateSettings
+from fhir_imaging.store.backlog import Backlog, OutboxRules
 from fhir_imaging.store.keys import Sealer, private_directory
 
 SQLITE_FILE = "imaging-cds.sqlite3"
 _MIGRATION_LOCK = 0x1CD5  # any number, the same in every process
-_CONNECT_TIMEOUT_S = 5
+_POSTGRESQL_PATIENCE = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 15_000,  # ms
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+_STATEMENT_TIMEOUT_S = 15
+"""A request must not wait longer for a database that is busy or locked; SQLite's busy handler has the same patience."""
+_NO_SINKS = OutboxRules()
 
 
 class Store:
     """The engine and the sealer that belong together. One per process: make it after the fork, close it at the end."""
 
-    def __init__(self, engine: Engine, sealer: Sealer) -> None:
+    def __init__(self, engine: Engine, sealer: Sealer, outbox: OutboxRules = _NO_SINKS) -> None:
         self.engine = engine
         self.sealer = sealer
+        self.backlog = Backlog(outbox)
 
     @classmethod
-    def open(cls, settings: StateSettings) -> Store:
-        """Connects lazily; tables are made by ``migrate``. ConfigurationError for an address that names no database."""
+    def open(cls, settings: StateSettings, outbox: OutboxRules = _NO_SINKS) -> Store:
+        """Connects lazily; tables are made by ``migrate``. ConfigurationError for an address that names no database.
+
+        ``outbox`` says where audit records go beside the database.
+        """
         private_directory(settings.state_dir)
         engine = _engine_of(settings.database_url or f"sqlite:///{settings.state_dir / SQLITE_FILE}")
         if engine.dialect.name == "sqlite":
             _prepare_sqlite(engine)
             _own_file(engine)
-        return cls(engine, Sealer.of(settings.state_dir))
+        if engine.dialect.name == "postgresql":
+            _prepare_postgresql(engine)
+        return cls(engine, Sealer.of(settings.state_dir), outbox)
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """One transaction that may write; on SQLite it takes the write lock at once, so it never fails half-way."""
-        with self.engine.begin() as connection:
+    def write(self, *, durable: bool = False) -> Iterator[Connection]:
+        """One transaction that may write; on SQLite it takes the write lock at once, so it never fails half-way.
+
+        ``durable`` waits for the disk, for what must outlive a power cut; other transactions outlive a crash of ours only.
+        PostgreSQL always waits unless its administrator says otherwise.
+        """
+        with self.engine.connect().execution_options(durable=durable) as connection, connection.begin():
             yield connection
 
     @contextmanager
-    def write_once(self) -> Iterator[Connection]:
-        """For one writing statement, which is a transaction by itself.
+    def write_once(self, *, durable: bool = False) -> Iterator[Connection]:
+        """For one writing statement, which is a transaction by itself; ``durable`` as in ``write``.
 
         SQLite then holds its write lock within that statement only. Between the statements of ``write`` a busy interpreter may
         run other threads for many milliseconds, and every other worker waits for the lock meanwhile.
         """
-        with self.engine.connect().execution_options(begin=None) as connection:
+        with self.engine.connect().execution_options(begin=None, durable=durable) as connection:
             yield connection
             connection.commit()
 
@@ -74,6 +94,8 @@ class Store:
         """Brings the tables to this version; safe when several processes do it at once. UpstreamError without a database."""
         with _answering(), self.engine.begin() as connection:
             if connection.dialect.name == "postgresql":
+                # Other processes' migrations are waited for, and a migration may take its time.
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             config = alembic_config()
             config.attributes["connection"] = connection
@@ -108,9 +130,10 @@ def _engine_of(address: str) -> Engine:
 
 
 def _connect_arguments(url: URL) -> dict[str, Any]:
-    """A server that swallows packets must not hold a worker for minutes, which is libpq's default."""
-    waits = url.get_backend_name() == "postgresql" and "connect_timeout" not in url.query
-    return {"connect_timeout": _CONNECT_TIMEOUT_S} if waits else {}
+    """A server that swallows packets must not hold a worker for minutes or hours, which is libpq's default."""
+    if url.get_backend_name() != "postgresql":
+        return {}
+    return {name: value for name, value in _POSTGRESQL_PATIENCE.items() if name not in url.query}
 
 
 @contextmanager
@@ -146,6 +169,16 @@ def _own_file(engine: Engine) -> None:
         path.touch(mode=0o600)
 
 
+def _prepare_postgresql(engine: Engine) -> None:
+    """By a statement of its own: poolers between us and the server refuse it among the options of a connection."""
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET statement_timeout = '{_STATEMENT_TIMEOUT_S}s'")
+        connection.commit()
+
+
 def _prepare_sqlite(engine: Engine) -> None:
     """WAL and a patient busy handler for several workers; explicit BEGIN IMMEDIATE, since pysqlite would begin too late.
 
@@ -162,6 +195,11 @@ def _prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
-        statement = connection.get_execution_options().get("begin", "BEGIN IMMEDIATE")
+        options = connection.get_execution_options()
+        level = "FULL" if options.get("durable") else "NORMAL"
+        if connection.info.get("synchronous", "NORMAL") != level:
+            connection.exec_driver_sql(f"PRAGMA synchronous={level}")
+            connection.info["synchronous"] = level
+        statement = options.get("begin", "BEGIN IMMEDIATE")
         if statement is not None:
             connection.exec_driver_sql(statement)

@@ -47,7 +47,53 @@ audit_event = Table(
     Column("user_digest", String(64), nullable=False),
     Column("study_digest", String(64), nullable=False),
     Column("body", LargeBinary, nullable=False),
+    Column("event_key", String(36), nullable=True),
     Index("ix_audit_event_recorded_at", "recorded_at"),
     Index("ix_audit_event_patient_digest", "patient_digest"),
 )
-"""Who opened what. The event itself is sealed; the keyed digests let it be found by patient, user or study."""
+"""Who opened what. The event itself is sealed; the keyed digests let it be found by patient, user or study.
+
+``event_key`` is a UUID, the AuditEvent's id wherever it goes; records of early versions have none.
+"""
+
+study_state = Table(
+    "study_state",
+    metadata,
+    Column("ehr", String(64), primary_key=True),
+    Column("pacs", String(64), primary_key=True),
+    Column("study_digest", String(64), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("seen_at_ms", BigInteger, nullable=False),
+)
+"""When this server first saw a study's present state in an archive: ``meta.lastUpdated`` of the imaging FHIR endpoint.
+
+Milliseconds, unlike all other times: an app that asks for what is newer than its last answer must not lose what came in the
+same second. Study and state are keyed digests.
+"""
+
+audit_delivery = Table(
+    "audit_delivery",
+    metadata,
+    Column("sink", String(40), primary_key=True),
+    Column("event_id", Integer, primary_key=True, autoincrement=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("last_error", String(200), nullable=True),
+    Index("ix_audit_delivery_sink_due_at", "sink", "due_at"),
+    Index("ix_audit_delivery_event_id", "event_id"),
+)
+"""What has still to reach a sink: a row is written with its record, in one transaction, and goes when the sink has it.
+
+``due_at`` also leases: whoever takes a row moves it into the future, so a worker that dies gives it back by dying.
+"""
+
+audit_sink = Table(
+    "audit_sink",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("resume_at", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("last_error", String(200), nullable=True),
+    Column("delivered_at", BigInteger, nullable=True),
+)
+"""How a sink fares, for all workers: nobody asks a failing one before ``resume_at``. ``failures`` are those in a row."""

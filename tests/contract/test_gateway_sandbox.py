@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from ehr_sandbox.oauth_context import LaunchContext
 from ehr_sandbox.oauth_keys import client_secret
 from ehr_sandbox.patients import build_demo
 from ehr_sandbox.settings import SandboxSettings, demo_settings
-from fhir_imaging.settings import EhrSettings, PacsSettings, StateSettings
+from fhir_imaging.settings import EhrSettings, Ownership, PacsSettings, StateSettings
 from fhir_imaging.store.engine import Store
+from fhir_imaging.store.launched_tokens import LaunchedToken, LaunchedTokens
 from fhir_imaging.web import install
 from imaging_server.services import build_services
 from imaging_server.settings import ImagingServerSettings, PatientIdentifierRule
@@ -39,6 +41,7 @@ class Demo:
     app_url: str
     sandbox: SandboxSettings
     authorization: Authorization
+    store: Store
     studies: dict[str, list[str]]
 
     def token(self, patient: str | None, scope: str = SCOPE, **options: object) -> str:
@@ -46,6 +49,21 @@ class Demo:
         made = TokenOptions(**options) if options else None  # type: ignore[arg-type]
         issued = self.authorization.issue_token("imaging-cds", scope, context, made)
         return (issued.id_token or "") if options.get("with_id_token") else issued.access_token
+
+    def launched(self, patient: str) -> str:
+        """A token as a launch of the app would bring and note it."""
+        token = self.token(patient)
+        noted = LaunchedToken(
+            ehr="launched",
+            issuer=self.sandbox.fhir_base,
+            patient_id=patient,
+            scopes=SCOPE,
+            user=None,
+            client_id="imaging-cds",
+            expires_at=int(time.time()) + 300,
+        )
+        LaunchedTokens(self.store).note(token, noted)
+        return token
 
     def get(self, path: str, token: str, ehr: str = "sandbox") -> requests.Response:
         with requests.Session() as session:
@@ -94,9 +112,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
             introspection_client_secret=client_secret(sandbox.state_dir, "imaging-server"),
         )
         discovered = EhrSettings(name="discovered", fhir_base=sandbox.fhir_base)
+        numbered = replace(signed, name="numbered", ownership=Ownership.IDENTIFIER)
+        launched = EhrSettings(name="launched", fhir_base=sandbox.fhir_base, opaque_tokens=True)
         services = build_services(
-            ImagingServerSettings(public_base_url=app_url, patient_identifiers={"sandbox": MRN}),
-            (signed, introspected, discovered),
+            ImagingServerSettings(public_base_url=app_url, patient_identifiers={"sandbox": MRN, "numbered": MRN}),
+            (signed, introspected, discovered, numbered, launched),
             (PacsSettings(name="demo", dicomweb_root=pacs.url, user="gateway", password="archive-password"),),
             store=store,
         )
@@ -112,13 +132,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
                 if resource["resourceType"] == "ImagingStudy" and "endpoint" in resource:
                     uid = resource["identifier"][0]["value"].removeprefix("urn:oid:")
                     studies.setdefault(resource["subject"]["reference"].removeprefix("Patient/"), []).append(uid)
-        yield Demo(app_url, sandbox, Authorization(sandbox), studies)
+        yield Demo(app_url, sandbox, Authorization(sandbox), store, studies)
 
 
-@pytest.mark.parametrize("ehr", ["sandbox", "introspected", "discovered"])
+@pytest.mark.parametrize("ehr", ["sandbox", "introspected", "discovered", "numbered", "launched"])
 def test_demo_patient_a_opens_own_studies_and_nothing_of_b(demo: Demo, ehr: str) -> None:
-    """By signature, by introspection, and by what the EHR's SMART configuration offers."""
-    token = demo.token("demo-a")
+    """By signature, by introspection, by what the EHR's SMART configuration offers; by PatientID; by the app's own launch."""
+    token = demo.launched("demo-a") if ehr == "launched" else demo.token("demo-a")
     (study_b, *_), own = demo.studies["demo-b"], sorted(demo.studies["demo-a"])
 
     found = demo.get("/studies", token, ehr)
@@ -156,6 +176,25 @@ def test_tokens_that_the_command_line_makes_for_refusals_are_refused(
     answer = demo.get(f"/studies/{demo.studies['demo-a'][0]}/metadata", token, ehr)
 
     assert (answer.status_code, answer.json()["type"]) == (status, f"urn:imaging-cds:problem:{problem}")
+
+
+def test_launched_token_that_the_ehr_revokes_opens_nothing(demo: Demo) -> None:
+    """DESIGN §8, third way: the sandbox no longer gives the Patient to it."""
+    token = demo.launched("demo-a")
+    endpoint = f"{demo.sandbox.issuer}/revoke"
+    with requests.Session() as session:
+        revoked = session.post(endpoint, data={"token": token, "client_id": "imaging-cds"}, timeout=20)
+
+    answer = demo.get(f"/studies/{demo.studies['demo-a'][0]}/metadata", token, "launched")
+
+    assert revoked.status_code == 200
+    assert (answer.status_code, answer.json()["type"]) == (401, "urn:imaging-cds:problem:token-invalid")
+
+
+def test_token_that_was_not_launched_opens_nothing_where_only_launched_ones_count(demo: Demo) -> None:
+    answer = demo.get(f"/studies/{demo.studies['demo-a'][0]}/metadata", demo.token("demo-a"), "launched")
+
+    assert (answer.status_code, answer.json()["type"]) == (401, "urn:imaging-cds:problem:token-invalid")
 
 
 @pytest.mark.parametrize(

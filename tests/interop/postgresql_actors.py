@@ -22,6 +22,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
 from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome, AuditRecord
+from fhir_imaging.audit_outbox import Outbox
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.store.replay import ReplayMemory
@@ -227,6 +228,17 @@ def open_studies(work: Work, studies: Sequence[str]) -> list[str]:
     with work.store() as store:
         log = AuditLog(store)
         return [one for one in studies if log.append_once(an_opening(one), key=one, until=300, now=200)]
+
+
+def take_audit_events(work: Work, at_a_time: int) -> list[int]:
+    """The ids of those audit events that this process brought to their sink."""
+    brought: list[int] = []
+    with work.store() as store:
+        outbox = Outbox(store, "file")
+        while taken := outbox.take(now=300, limit=at_a_time):
+            outbox.delivered(taken, now=300)
+            brought += [one.event_id for one in taken]
+    return brought
 
 
 def an_opening(study: str, **changes: Any) -> AuditRecord:

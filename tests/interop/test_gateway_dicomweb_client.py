@@ -210,3 +210,17 @@ def test_frames_of_a_series_are_quick_once_the_study_is_open(gateway: Gateway) -
 
     assert time.perf_counter() - started < 10
     assert len(gateway.ehr.asked) <= 2
+
+
+def test_one_object_comes_by_wado_uri_too(gateway: Gateway) -> None:
+    """PS3.18 §9: the sandbox PACS has WADO-RS only."""
+    uids = f"requestType=WADO&studyUID={STUDY_A}&seriesUID={STUDY_A}.1&objectUID={STUDY_A}.1.2"
+
+    file = gateway.get("a", f"/wado?{uids}&contentType=application/dicom&transferSyntax=*")
+    picture = gateway.get("a", f"/wado?{uids}&contentType=image/png&rows=32&columns=32")
+    other = gateway.get("b", f"/wado?{uids}&contentType=application/dicom")
+
+    assert (file.status_code, file.headers["Content-Type"].split(";")[0]) == (200, "application/dicom")
+    assert file.content[128:132] == b"DICM"
+    assert (picture.status_code, picture.content[:4]) == (200, b"\x89PNG")
+    assert other.status_code == 403

@@ -22,8 +22,10 @@ from cds_service.card_parts import IssuedCard
 from cds_service.feedback import FeedbackEntry, Outcome, OverrideReason
 from cds_service.feedback_store import FeedbackStore
 from fhir_imaging.audit import AuditFilter, AuditLog, AuditOutcome
+from fhir_imaging.audit_outbox import Outbox, purge, reports
 from fhir_imaging.errors import ConfigurationError, UpstreamError
 from fhir_imaging.settings import StateSettings
+from fhir_imaging.store.backlog import OutboxRules
 from fhir_imaging.store.engine import Store, alembic_config
 from fhir_imaging.store.replay import ReplayMemory
 from fhir_imaging.store.sealed import SealedRecords
@@ -37,6 +39,7 @@ from tests.interop.postgresql_actors import (
     lease_records,
     migrate,
     open_studies,
+    take_audit_events,
     take_records,
     use_tokens,
 )
@@ -296,3 +299,38 @@ def test_feedback_may_hold_any_character(store: Store) -> None:
 
     entry = an_entry("card-0", Outcome.OVERRIDDEN, reason=reason)
     assert FeedbackStore(store).record([entry], service_id="imaging-findings", client="ehr", now=200) == 1
+
+
+# Delivery of audit events
+
+
+def test_several_processes_deliver_every_audit_event_once(processes: WorkerProcesses, settings: StateSettings) -> None:
+    """Group 34: rows locked with SKIP LOCKED; each event is taken by one process only."""
+    filling = Store.open(settings, OutboxRules(sinks=("file",)))
+    filling.migrate()
+    for number in range(200):
+        AuditLog(filling).append(an_opening(f"2.25.{number}"))
+
+    taken = processes.all_at_once(take_audit_events, settings, 7)
+
+    waiting = reports(filling, ("file",))
+    filling.close()
+    assert sorted(one for part in taken for one in part) == sorted({one for part in taken for one in part})
+    assert sum(map(len, taken)) == 200
+    assert sum(1 for part in taken if part) > 1
+    assert waiting[0].pending == 0
+
+
+def test_audit_events_are_purged_and_those_that_wait_are_kept(settings: StateSettings) -> None:
+    filling = Store.open(settings, OutboxRules(sinks=("file",)))
+    filling.migrate()
+    for number in range(4):
+        AuditLog(filling).append(an_opening(f"2.25.{number}"))
+    outbox = Outbox(filling, "file")
+    outbox.delivered(outbox.take(now=300, limit=3), now=300)
+
+    removed = purge(filling, before=1000)
+
+    kept = [one.study_instance_uid for one in AuditLog(filling).find(AuditFilter())]
+    filling.close()
+    assert (removed, kept) == (3, ["2.25.3"])

@@ -17,6 +17,8 @@ from fhir_imaging.audit import AuditFilter, AuditLog, AuditRecord
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.web import install
+from imaging_server.backend_client import SignAssertion
+from imaging_server.fhir_views import error_surfaces
 from imaging_server.services import ImagingServerServices, build_services
 from imaging_server.settings import ImagingServerSettings
 from imaging_server.views import create_blueprint, error_surface
@@ -113,10 +115,21 @@ class World:
 
 
 @contextmanager
-def a_world(state_dir: Path, *, server: dict[str, Any] | None = None, north: dict[str, Any] | None = None) -> Iterator[World]:
-    """A running gateway; ``server`` and ``north`` change its settings."""
+def a_world(
+    state_dir: Path,
+    *,
+    server: dict[str, Any] | None = None,
+    north: dict[str, Any] | None = None,
+    pacs: StubPacs | None = None,
+    archive: dict[str, Any] | None = None,
+    sign: SignAssertion | None = None,
+) -> Iterator[World]:
+    """A running gateway; ``server``, ``north`` and ``archive`` change its settings, ``pacs`` replaces the usual archive.
+
+    ``sign`` signs for the gateway's own client at the EHRs.
+    """
     with ExitStack() as stack:
-        north_ehr, south_ehr, pacs = StubEhr("north"), StubEhr("south"), StubPacs()
+        north_ehr, south_ehr, pacs = StubEhr("north"), StubEhr("south"), pacs or StubPacs()
         for counterpart in (north_ehr, south_ehr, pacs):
             counterpart.base = stack.enter_context(serving(counterpart.app(), free_port_number()))
         introspection = {
@@ -133,10 +146,10 @@ def a_world(state_dir: Path, *, server: dict[str, Any] | None = None, north: dic
         stack.callback(store.close)
         store.migrate()
         ehrs = (north_ehr.settings(**(north or {})), south_ehr.settings(**introspection))
-        services = build_services(settings, ehrs, (pacs.settings(),), store=store)
+        services = build_services(settings, ehrs, (pacs.settings(**(archive or {})),), store=store, sign_assertion=sign)
         stack.callback(services.close)
         app = Flask("gateway", static_folder=None)
-        install(app, [error_surface(services)])
+        install(app, [error_surface(services), *error_surfaces(services)])
         app.register_blueprint(create_blueprint(services))
         url = stack.enter_context(serving(app, port))
         world = World(url, north_ehr, south_ehr, pacs, services, store)

@@ -238,7 +238,7 @@ class StubPacs:
 
     def usual(self, asked: Asked) -> Response:
         """The truth, for the study that the path or the query names."""
-        segments = asked.path.removeprefix("/archive/dicom-web/").split("/")
+        segments = asked.path.removeprefix(f"{urlsplit(self.root).path}/").split("/")
         named = dict(zip(segments[::2], segments[1::2], strict=False))
         study = named.get("studies", "")
         if segments[-1] == "studies":
@@ -254,7 +254,10 @@ class StubPacs:
             return dicom_json([self.instance(study, number) for number in (1, 2) if self._is_named(named, study, number)])
         if segments[-1] in ("rendered", "thumbnail"):
             return Response(b"\xff\xd8 a picture", content_type="image/jpeg")
-        return multipart([(b"pixels of " + study.encode(), {"Content-Location": self.root + f"/studies/{study}"})])
+        wants_files = "application/dicom" in asked.headers.get("Accept", "")
+        part_type = "application/dicom" if wants_files else "application/octet-stream"
+        part = (b"pixels of " + study.encode(), {"Content-Location": self.root + f"/studies/{study}"})
+        return multipart([part], part_type=part_type)
 
     def study(self, uid: str) -> dict[str, Any]:
         person, issuer = self.persons[uid]

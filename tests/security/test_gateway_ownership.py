@@ -8,8 +8,10 @@ import pytest
 from flask import Flask, jsonify
 from werkzeug.routing import Rule
 
+from imaging_server.resource import Kind, Level
 from imaging_server.routes import GATEWAY_PREFIX, ROUTES, Route
 from imaging_server.views import create_blueprint
+from imaging_server.wado_uri import WADO_URI_PATH
 from tests.security.gateway_actors import World, a_world
 from tests.security.gateway_stubs import PRIOR_A, STUDY_A, STUDY_B, dicom_json, instance_of, series_of
 
@@ -36,6 +38,9 @@ def path_of(route: Route, study: str, *, series: str | None = None, instance: st
         "<any(bulkdata,bulk,pixeldata):store>": "bulkdata",
         "<dicom_bulk:bulk>": "7FE00010/0/00091001",
     }
+    if route in WADO_URI:
+        uids = f"studyUID={study}&seriesUID={series or series_of(study)}&objectUID={instance or instance_of(study)}"
+        return f"{route.rule}?requestType=WADO&{uids}&contentType={_CONTENT_TYPES[route.kind]}"
     path = route.rule
     for name, value in values.items():
         path = path.replace(name, value)
@@ -43,15 +48,20 @@ def path_of(route: Route, study: str, *, series: str | None = None, instance: st
     return path if route.bound else f"{path}?StudyInstanceUID={study}"
 
 
-every_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.rule)
+# WADO-URI is one address for files and pictures; the query says what and of whom (PS3.18 §9).
+_CONTENT_TYPES = {Kind.RETRIEVE: "application/dicom", Kind.RENDERED: "image/jpeg"}
+WADO_URI = [Route(WADO_URI_PATH, kind, Level.INSTANCE, bound=False) for kind in _CONTENT_TYPES]
+EVERY_ROUTE = (*ROUTES, *WADO_URI)
+every_route = pytest.mark.parametrize("route", EVERY_ROUTE, ids=lambda route: f"{route.rule} {route.kind}")
 
 
 def test_routes_under_test_are_all_routes_of_the_application(world: World) -> None:
     app = Flask("gateway", static_folder=None)
     app.register_blueprint(create_blueprint(world.services))
 
-    gateway_rules: list[Rule] = list(app.url_map.iter_rules())
-    assert sorted(rule.rule for rule in gateway_rules) == sorted(GATEWAY_PREFIX + route.rule for route in ROUTES)
+    gateway_rules: list[Rule] = [rule for rule in app.url_map.iter_rules() if rule.rule.startswith(GATEWAY_PREFIX)]
+    assert {rule.rule for rule in gateway_rules} == {GATEWAY_PREFIX + route.rule for route in EVERY_ROUTE}
+    assert len(gateway_rules) == len(ROUTES) + 1
     assert {method for rule in gateway_rules for method in rule.methods or ()} == {"GET", "HEAD", "OPTIONS"}
 
 
@@ -103,11 +113,42 @@ def test_without_a_token_nothing_is_opened(world: World, route: Route) -> None:
     assert world.pacs.asked == world.north.asked == []
 
 
+@every_route
+@pytest.mark.parametrize("study", [STUDY_A, STUDY_B, "2.25.99"], ids=["own", "other", "unknown"])
+@pytest.mark.parametrize("signed_in", [True, False], ids=["token", "no token"])
+def test_head_decides_as_get_does(world: World, route: Route, study: str, signed_in: bool) -> None:
+    """Group 9: HEAD tells nothing that GET would not tell, and has no body."""
+    headers = {"Authorization": f"Bearer {world.north.token('pat-a')}"} if signed_in else {}
+    target = world.root + path_of(route, study)
+
+    get, head = world.send("GET", target, headers), world.send("HEAD", target, headers)
+
+    assert (head.status, head.body) == (get.status, b"")
+    assert get.status == (200 if study == STUDY_A else 403) if signed_in else 401
+    for name in ("WWW-Authenticate", "Cache-Control", "Content-Location"):
+        assert head.headers[name] == get.headers[name]
+
+
+@every_route
+@pytest.mark.parametrize("study", [STUDY_A, STUDY_B, "2.25.99"], ids=["own", "other", "unknown"])
+def test_options_says_the_same_of_everything_and_asks_nobody(world: World, route: Route, study: str) -> None:
+    """Groups 9 and 22: a preflight has no token, so it may depend on nothing."""
+    answer = world.send("OPTIONS", world.root + path_of(route, study), {"Origin": "https://stranger.example"})
+
+    assert (answer.status, answer.headers["Allow"], answer.body) == (204, "GET, HEAD, OPTIONS", b"")
+    assert answer.headers["Access-Control-Allow-Origin"] is None
+    assert world.pacs.asked == world.north.asked == []
+
+
 def _below_series(route: Route) -> bool:
-    return "<dicom_uid:series>" in route.rule
+    return "<dicom_uid:series>" in route.rule or route in WADO_URI
 
 
-@pytest.mark.parametrize("route", [one for one in ROUTES if _below_series(one)], ids=lambda route: route.rule)
+def _names_an_instance(route: Route) -> bool:
+    return "<dicom_uid:instance>" in route.rule or route in WADO_URI
+
+
+@pytest.mark.parametrize("route", [one for one in EVERY_ROUTE if _below_series(one)], ids=lambda route: route.rule)
 def test_series_of_b_under_a_study_of_a_is_refused(world: World, route: Route) -> None:
     """Group 10: the relation is verified, not presumed; the stub archive would serve anything."""
     answer = world.get(path_of(route, STUDY_A, series=series_of(STUDY_B)), world.north.token("pat-a"))
@@ -116,7 +157,7 @@ def test_series_of_b_under_a_study_of_a_is_refused(world: World, route: Route) -
     assert world.pacs.retrievals() == []
 
 
-@pytest.mark.parametrize("route", [one for one in ROUTES if "<dicom_uid:instance>" in one.rule], ids=lambda route: route.rule)
+@pytest.mark.parametrize("route", [one for one in EVERY_ROUTE if _names_an_instance(one)], ids=lambda route: route.rule)
 def test_instance_of_b_under_a_series_of_a_is_refused(world: World, route: Route) -> None:
     answer = world.get(path_of(route, STUDY_A, instance=instance_of(STUDY_B)), world.north.token("pat-a"))
 

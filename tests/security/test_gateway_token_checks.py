@@ -255,7 +255,11 @@ def test_ehr_that_refuses_or_fails_opens_nothing(world: World, status: int, expe
     assert {one.outcome for one in world.audit()[:2]} == {"denied"}
 
 
-@pytest.mark.parametrize("body", ["<html>", "[]", '"x"', "{", '{"resourceType":"Bundle","entry":[1,{"resource":7}]}'])
+@pytest.mark.parametrize(
+    "body",
+    ["<html>", "[]", '"x"', "{", "[" * 100_000, '{"resourceType":"Bundle","entry":[1,{"resource":7}]}'],
+    ids=lambda body: body[:9],
+)
 def test_ehr_that_answers_rubbish_opens_nothing(world: World, body: str) -> None:
     world.north.answers["/fhir/ImagingStudy"] = lambda: Response(body, 200, content_type="application/fhir+json")
 

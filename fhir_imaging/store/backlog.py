@@ -1,0 +1,63 @@
+"""How much of the audit trail may wait for its sinks, and whether more does.
+
+It belongs to the store, so that no component can record anything that the sinks would not get.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from fhir_imaging.store.tables import audit_delivery
+
+if TYPE_CHECKING:
+    from fhir_imaging.store.engine import Store
+
+LOOK_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRules:
+    """Which sinks get every record, and how many may wait for one before new accesses are refused (or only lamented)."""
+
+    sinks: tuple[str, ...] = ()
+    max_pending: int = 10_000
+    refuses_when_full: bool = True
+    waits_for_disk: bool = True
+    """Whether a record is on the disk, and not only in the operating system's memory, before the answer goes out."""
+
+
+class Backlog:
+    """Whether too much waits, looked up at most once a second in each worker. Thread-safe."""
+
+    def __init__(self, rules: OutboxRules, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.rules = rules
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._looked_at: float | None = None
+        self._is_full = False
+        self.arrived = threading.Event()
+        """Set when this worker has recorded something, so that its delivery need not wait for its next look."""
+
+    def is_full(self, store: Store) -> bool:
+        """Whether more than ``max_pending`` records wait for any sink."""
+        if not self.rules.sinks:
+            return False
+        with self._lock:
+            now = self._monotonic()
+            if self._looked_at is None or now - self._looked_at >= LOOK_EVERY_S:
+                self._is_full = any(self._overflows(store, sink) for sink in self.rules.sinks)
+                self._looked_at = now
+            return self._is_full
+
+    def _overflows(self, store: Store, sink: str) -> bool:
+        # Counted no further than it matters: the table may hold a night's records.
+        waiting = select(audit_delivery.c.event_id).where(audit_delivery.c.sink == sink).limit(self.rules.max_pending + 1)
+        with store.read() as connection:
+            count = connection.execute(select(func.count()).select_from(waiting.subquery())).scalar_one()
+        return int(count) > self.rules.max_pending

@@ -1,0 +1,202 @@
+"""An imaging server while it is examined: questions that many checks share are asked once and remembered.
+
+Spec: SMART Imaging Access C4-C6 (three forms of Endpoint, the study's address), F1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlencode
+
+from fhir_imaging.endpoints import BundleResources, EndpointState, ResolvedEndpoint, resolve_endpoint, with_local_endpoints
+from fhir_imaging.settings import origin_of
+from fhir_imaging.study import ImagingStudy, UnreadableStudy, read_study
+from fhir_imaging.tolerant import as_dict, dicts, text
+from imaging_cds.check_gateway_places import Images, images_of
+from imaging_cds.check_gateway_probe import Probe, Question, Reply
+from imaging_cds.check_gateway_report import NotTried
+from imaging_cds.check_gateway_subject import Subject, TokenKind
+
+FHIR_JSON = "application/fhir+json"
+INCLUDE = ("_include", "ImagingStudy:endpoint")
+MAX_PAGES = 50
+_STUDIES_LOOKED_INTO = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a search answer; ``mode`` as it says (match, include)."""
+
+    full_url: str | None
+    resource: Mapping[str, Any]
+    mode: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a search answer; no entries where it is no Bundle."""
+
+    reply: Reply
+    bundle: Mapping[str, Any]
+
+    @property
+    def entries(self) -> list[Entry]:
+        """In the order of the Bundle."""
+        return [
+            Entry(text(one.get("fullUrl")), as_dict(one.get("resource")), text(as_dict(one.get("search")).get("mode")))
+            for one in dicts(self.bundle.get("entry"))
+        ]
+
+    @property
+    def studies(self) -> list[Mapping[str, Any]]:
+        """The ImagingStudy resources of this page."""
+        return [one.resource for one in self.entries if one.resource.get("resourceType") == "ImagingStudy"]
+
+    @property
+    def next_url(self) -> str | None:
+        """Where the list goes on."""
+        links = (text(one.get("url")) for one in dicts(self.bundle.get("link")) if one.get("relation") == "next")
+        return next(links, None)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedStudy:
+    """A study that was listed, and what became of its Endpoints."""
+
+    study: ImagingStudy
+    place: ResolvedEndpoint
+
+
+def page_of(reply: Reply) -> Page:
+    """The Bundle of an answer; an empty page where there is none."""
+    bundle = as_dict(reply.json()) if reply.is_served else {}
+    return Page(reply, bundle if bundle.get("resourceType") == "Bundle" else {})
+
+
+def uids_of(pages: Sequence[Page]) -> set[str]:
+    """The Study Instance UIDs that were listed."""
+    studies = [read_study(one) for page in pages for one in page.studies]
+    return {str(one.study_instance_uid) for one in studies if isinstance(one, ImagingStudy)}
+
+
+class Examination:
+    """One check under way. What a requirement needs and cannot be had raises NotTried with the reason."""
+
+    def __init__(self, subject: Subject, probe: Probe) -> None:
+        self.subject = subject
+        self.probe = probe
+
+    def ask(self, question: Question) -> Reply:
+        """One question to the server."""
+        return self.probe.ask(question)
+
+    def search(self, *params: tuple[str, str], token: str | None, method: str = "GET") -> Reply:
+        """A search for ImagingStudy, as GET or as POST _search."""
+        url, query = f"{self.subject.base}/ImagingStudy", urlencode(params)
+        if method == "GET":
+            return self.ask(Question(url=f"{url}?{query}" if query else url, token=token, accept=FHIR_JSON))
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self.ask(
+            Question(
+                url=f"{url}/_search", method=method, token=token, accept=FHIR_JSON, headers=form, body=query.encode("ascii")
+            )
+        )
+
+    def search_own(self, *params: tuple[str, str], token: str | None = None, method: str = "GET") -> Reply:
+        """A search for the token's patient; with the good token unless another is given."""
+        token = token if token is not None else self.good
+        return self.search(("patient", self.subject.its_patient()), *params, token=token, method=method)
+
+    def pages_from(self, reply: Reply) -> list[Page]:
+        """The answer and the pages that follow; links to origins that may not see the token are not followed."""
+        pages = [page_of(reply)]
+        while (url := pages[-1].next_url) is not None and self.probe.may_ask(url) and len(pages) < MAX_PAGES:
+            pages.append(page_of(self.ask(Question(url=url, token=self.good, accept=FHIR_JSON))))
+        return pages
+
+    @property
+    def good(self) -> str:
+        """The good token."""
+        return self.subject.token(TokenKind.GOOD)
+
+    @cached_property
+    def first(self) -> Reply:
+        """The answer to the plain search with Endpoints included."""
+        return self.search_own(INCLUDE)
+
+    @cached_property
+    def pages(self) -> list[Page]:
+        """All pages of it."""
+        return self.pages_from(self.first)
+
+    def listed(self) -> list[Page]:
+        """The pages; NotTried where they name no study, since nothing can be compared then."""
+        if not uids_of(self.pages):
+            raise NotTried(f"The search by patient brought no study that can be read ({self.first.said}).")
+        return self.pages
+
+    @property
+    def uids(self) -> set[str]:
+        """The patient's studies; NotTried where there are none."""
+        return uids_of(self.listed())
+
+    @cached_property
+    def placed(self) -> list[PlacedStudy]:
+        """The studies that can be read, with their Endpoints."""
+        return [one for page in self.pages for one in self._placed_on(page)]
+
+    @cached_property
+    def endpoints(self) -> list[Mapping[str, Any]]:
+        """Every Endpoint that the list holds, contained ones too."""
+        included = [one.resource for page in self.pages for one in page.entries]
+        contained = [inside for page in self.pages for study in page.studies for inside in dicts(study.get("contained"))]
+        return [one for one in (*included, *contained) if one.get("resourceType") == "Endpoint"]
+
+    @cached_property
+    def _images(self) -> Images | NotTried:
+        self.listed()
+        usable = [one for one in self.placed if one.place.endpoint and one.place.endpoint.send_token]
+        if not usable:
+            return NotTried(self._why_no_images())
+        looked_into = [images_of(self.probe, self.good, one.study, one.place) for one in usable[:_STUDIES_LOOKED_INTO]]
+        return next((one for one in looked_into if one.has_pixels), looked_into[0])
+
+    @property
+    def images(self) -> Images:
+        """One study of the patient and where its images are; NotTried where there is none."""
+        found = self._images
+        if isinstance(found, NotTried):
+            raise found
+        return found
+
+    def _placed_on(self, page: Page) -> list[PlacedStudy]:
+        by_url = {one.full_url: one.resource for one in page.entries if one.full_url}
+        by_id = {f"{one.resource.get('resourceType')}/{one.resource.get('id')}": one.resource for one in page.entries}
+        resources = BundleResources(by_url, by_id)
+        studies = [read_study(with_local_endpoints(dict(one), by_url)) for one in page.studies]
+        allowed = self.probe.allowed_origins
+        return [
+            PlacedStudy(one, resolve_endpoint(one, resources, allowed))
+            for one in studies
+            if not isinstance(one, UnreadableStudy)
+        ]
+
+    def _why_no_images(self) -> str:
+        refused = [one.place.address for one in self.placed if one.place.state is EndpointState.ORIGIN_REFUSED]
+        origins = sorted({_origin(address) for address in refused if address})
+        if origins:
+            return f"The images are at {', '.join(origins)}: allow the token to go there with --allow-origin."
+        if any(one.place.endpoint for one in self.placed):
+            return "Every Endpoint forbids the token (requires-access-token is false), so it was not sent."
+        states = ", ".join(sorted({one.place.state.value for one in self.placed}))
+        return f"No study has a WADO-RS Endpoint that can be used ({states})."
+
+
+def _origin(address: str) -> str:
+    try:
+        return origin_of(address)
+    except ValueError:
+        return "an address that is not http(s)"

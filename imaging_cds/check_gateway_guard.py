@@ -1,0 +1,266 @@
+"""Whether every request for images is guarded as the search is: each kind, each time, for each fault of a token.
+
+Spec: SMART Imaging Access W3-W6, M8, M9, P4 (group 15); smart-imaging.md §13 groups 1, 9, 10 and 16.
+"""
+
+from __future__ import annotations
+
+from fhir_imaging.tolerant import dicts
+from imaging_cds.check_gateway_examination import Examination
+from imaging_cds.check_gateway_images import parts_of
+from imaging_cds.check_gateway_places import ANY_DICOM, DICOM_JSON, Images, Kind, asked, kinds_of
+from imaging_cds.check_gateway_probe import Question, Reply
+from imaging_cds.check_gateway_report import NotOffered, NotTried, Outcome
+from imaging_cds.check_gateway_requirement import Requirement, judged, refused
+from imaging_cds.check_gateway_subject import UNKNOWN_TOKEN, UNKNOWN_UID, TokenKind, altered, unsigned
+
+_IMAGES = ("multipart/related", "image/", "video/", "application/dicom", "application/octet-stream")
+METHOD_OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
+
+
+def _everything(exam: Examination, images: Images, token: str | None) -> list[tuple[str, Reply]]:
+    return [(kind.name, exam.ask(asked(images, kind, token))) for kind in kinds_of(images)]
+
+
+def _without_token(exam: Examination) -> Outcome:
+    images = exam.images
+    # Asked with the token right before: a cache that forgets whose answer it keeps would hand it out now.
+    exam.ask(asked(images, Kind("metadata", f"{images.study_path}/metadata", DICOM_JSON), exam.good))
+    heads = [(f"HEAD {kind.name}", exam.ask(asked(images, kind, None, method="HEAD"))) for kind in kinds_of(images)[:2]]
+    return refused([*_everything(exam, images, None), *heads])
+
+
+def _unknown_token(exam: Examination) -> Outcome:
+    return refused(_everything(exam, exam.images, UNKNOWN_TOKEN))
+
+
+def _forged(exam: Examination) -> Outcome:
+    images, forged = exam.images, [altered(exam.good)]
+    if exam.good.count(".") == 2:
+        forged.append(unsigned(exam.good))
+    return refused([one for token in forged for one in _everything(exam, images, token)[:2]])
+
+
+def _lent(kind: TokenKind) -> Requirement:
+    ids, name, asks, remedy = _LENT[kind]
+
+    def check(exam: Examination) -> Outcome:
+        token = exam.subject.token(kind)
+        return refused(_everything(exam, exam.images, token))
+
+    return Requirement(ids=ids, name=name, asks=asks, remedy=remedy, check=check)
+
+
+def _other_study(exam: Examination) -> Outcome:
+    study = exam.subject.foreign_study()
+    images = exam.images
+    of_other = Images(address=images.address, study=study, series=images.series, instance=images.instance)
+    heads = [("HEAD study", exam.ask(asked(of_other, kinds_of(of_other)[0], exam.good, method="HEAD")))]
+    return refused([*_everything(exam, of_other, exam.good), *heads])
+
+
+def _unknown_study(exam: Examination) -> Outcome:
+    nowhere = Images(address=exam.images.address, study=UNKNOWN_UID)
+    return _empty_at_most(_everything(exam, nowhere, exam.good))
+
+
+def _hierarchy(exam: Examination) -> Outcome:
+    images = exam.images
+    inside = images.instance_path.removeprefix(images.study_path)
+    astray = f"{images.study_path}/series/{UNKNOWN_UID}/instances/{images.instance}"
+    wrong = {
+        "own instance below a study that is not there": f"/studies/{UNKNOWN_UID}{inside}",
+        "own instance below a series that is not there": astray,
+    }
+    if exam.subject.other_study is not None:
+        wrong["own instance below the other patient's study"] = f"/studies/{exam.subject.other_study}{inside}"
+    return _empty_at_most(
+        [
+            (f"{words} ({tail or 'file'})", exam.ask(asked(images, Kind(words, f"{path}{tail}", accept), exam.good)))
+            for words, path in wrong.items()
+            for tail, accept in (("/metadata", DICOM_JSON), ("", ANY_DICOM))
+        ]
+    )
+
+
+def _methods(exam: Examination) -> Outcome:
+    images = exam.images
+    nowhere, stored = images.url(f"/studies/{UNKNOWN_UID}"), images.url("/studies")
+    form = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=empty'}
+    questions = [
+        Question(url=stored, method="POST", token=exam.good, headers=form, body=b"--empty--\r\n"),
+        *(Question(url=nowhere, method=method, token=exam.good, body=b"") for method in ("PUT", "PATCH", "DELETE")),
+        *(
+            Question(url=nowhere, method="POST", token=exam.good, headers={name: "DELETE"}, body=b"")
+            for name in METHOD_OVERRIDES
+        ),
+    ]
+    replies = [(question.method, exam.ask(question)) for question in questions]
+    passed = [
+        f"{name}: {reply.said}" for name, reply in replies if reply.status not in (400, 401, 403, 404, 405, 415, 429, 501)
+    ]
+    return judged(passed, ", ".join(f"{name}: {reply.said}" for name, reply in replies))
+
+
+def _same_answer(exam: Examination) -> Outcome:
+    exam.subject.foreign_study()
+    images = exam.images
+    told = {}
+    for name, study in (("another's", str(exam.subject.other_study)), ("an unknown", UNKNOWN_UID)):
+        path = f"/studies/{study}/metadata"
+        reply = exam.ask(asked(images, Kind("metadata", path, DICOM_JSON), exam.good))
+        told[name] = f"{reply.said} {reply.content_type}".strip()
+    words = ", ".join(f"{name} study: {said}" for name, said in told.items())
+    return judged([words] if len(set(told.values())) > 1 else [], words)
+
+
+def _restricted(exam: Examination) -> Outcome:
+    study = exam.subject.restricted_study
+    if study is None:
+        raise NotOffered("No study is named that is restricted in part (--restricted-study).")
+    there = Images(address=exam.images.address, study=study)
+    return refused([("the whole study", exam.ask(asked(there, Kind("study", there.study_path, ANY_DICOM), exam.good)))])
+
+
+def _all_parts(exam: Examination) -> Outcome:
+    images, listed = exam.images, len(exam.images.metadata)
+    reply = exam.ask(asked(images, Kind("study", images.study_path, ANY_DICOM), exam.good))
+    parts = parts_of(reply)
+    if not listed or parts is None:
+        raise NotTried("The study is larger than what is read of it, or there is no metadata to compare it with.")
+    words = f"{parts} parts for {listed} instances in the metadata"
+    return judged([words] if parts < listed else [], f"{words}.")
+
+
+def _no_images_in_refusals(exam: Examination) -> Outcome:
+    refusals = [reply for reply in exam.probe.replies if reply.is_refused]
+    if not refusals:
+        raise NotTried("Nothing was refused in this check.")
+    bad = [f"a {reply.said} carries {what}" for reply in refusals if (what := _dicom_in(reply))]
+    bad += [
+        "a whole study is answered with 206, a part of it"
+        for reply in exam.probe.replies
+        if reply.status == 206 and "range" not in {name.lower() for name in reply.question.headers}
+    ]
+    return judged(bad, f"{len(refusals)} refusals, none with DICOM data.")
+
+
+def _dicom_in(reply: Reply) -> str | None:
+    if reply.content_type.startswith(
+        ("multipart/related", "image/", "video/", "application/dicom", "application/octet-stream")
+    ):
+        # A refusal without a body may keep the type of what was asked for (HEAD).
+        return reply.content_type if reply.body else None
+    return "DICOM JSON" if any("0020000D" in one or "00100020" in one for one in dicts(reply.json())) else None
+
+
+def _empty_at_most(told: list[tuple[str, Reply]]) -> Outcome:
+    """Refused, or searched without a hit: both tell nothing."""
+    return refused([(name, reply) for name, reply in told if not (reply.status == 204 or reply.json() == [])])
+
+
+_LENT = {
+    TokenKind.ENDED: (
+        "W3",
+        "ended",
+        "Every kind of image request with an ended token is refused.",
+        "Check the token on every request; a remembered decision ends with it.",
+    ),
+    TokenKind.FOREIGN: ("W3 M9", "foreign", "A foreign token opens no images.", "Compare iss and aud here too."),
+    TokenKind.UNSCOPED: (
+        "W3",
+        "scope",
+        "A token without an ImagingStudy scope opens no images, in no form.",
+        "Check the scope for r on every image route.",
+    ),
+    TokenKind.PATIENTLESS: (
+        "W3 F8",
+        "no-patient",
+        "A token without patient context opens no images.",
+        "No patient in the token means no access.",
+    ),
+}
+
+GUARD_REQUIREMENTS = (
+    Requirement(
+        ids="W3",
+        name="no-token",
+        asks="Every kind of image request without a token is refused, right after one with a token too.",
+        remedy="Guard each route; keep no shared cache in front of the check (Cache-Control: private, no-store).",
+        check=_without_token,
+    ),
+    Requirement(
+        ids="W3",
+        name="unknown-token",
+        asks="Every kind of image request with a made-up token is refused.",
+        remedy="Guard each route by the same token check.",
+        check=_unknown_token,
+    ),
+    Requirement(
+        ids="W3 M9",
+        name="forged",
+        asks="An altered token and one with alg none open no images.",
+        remedy="Verify signatures on image routes too.",
+        check=_forged,
+    ),
+    *(_lent(kind) for kind in _LENT),
+    Requirement(
+        ids="W3 P5",
+        name="methods",
+        asks="Writing is refused. Tried harmlessly: empty bodies, and a study UID that no archive has.",
+        remedy="Answer 405 to everything but GET, HEAD and OPTIONS; never hand it on.",
+        check=_methods,
+    ),
+    Requirement(
+        ids="W4",
+        name="other-study",
+        asks="Another patient's study is refused in every kind of request, HEAD too.",
+        remedy="Find out whose study it is before the archive is asked, on every route.",
+        check=_other_study,
+    ),
+    Requirement(
+        ids="W4",
+        name="unknown-study",
+        asks="A study that nobody has is refused or not found, and breaks nothing.",
+        remedy="Deny when it cannot be told whose a study is.",
+        check=_unknown_study,
+    ),
+    Requirement(
+        ids="W4",
+        name="hierarchy",
+        asks="An instance is served only below its own study and series.",
+        remedy="Prove that series and instance belong to the study; archives often do not look.",
+        check=_hierarchy,
+    ),
+    Requirement(
+        ids="P4",
+        name="same-answer",
+        asks="Another patient's study and an unknown study are refused alike.",
+        remedy="Choose one status for both (403 by default), so that nobody learns what exists.",
+        check=_same_answer,
+    ),
+    Requirement(
+        ids="W5",
+        name="partial",
+        asks="A whole study has a part for every instance that its metadata lists.",
+        remedy="Serve a study whole or refuse it; what is left out in silence is taken for not there.",
+        check=_all_parts,
+    ),
+    Requirement(
+        ids="W5",
+        name="restricted",
+        asks="A study that is restricted in part is refused whole.",
+        remedy="Never leave out parts of a study in silence: radiologists would take it for the whole.",
+        check=_restricted,
+    ),
+)
+
+REVIEW_REQUIREMENTS = (
+    Requirement(
+        ids="W5",
+        name="refusals",
+        asks="No refusal of this check carried DICOM data, and no study came in part (206).",
+        remedy="Answer refusals with a problem document only.",
+        check=_no_images_in_refusals,
+    ),
+)

@@ -1,0 +1,176 @@
+"""Whether a search is held to the token's patient, in whatever way another patient or study is named.
+
+Spec: SMART Imaging Access F6, F7, M6, M10; smart-imaging.md §13 groups 8, 11 and 14.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fhir_imaging.study import patient_id_of
+from fhir_imaging.tolerant import as_dict, text
+from imaging_cds.check_gateway_examination import INCLUDE, Examination, page_of, uids_of
+from imaging_cds.check_gateway_probe import Reply
+from imaging_cds.check_gateway_report import NotOffered, NotTried, Outcome
+from imaging_cds.check_gateway_requirement import Requirement, judged, refused
+from imaging_cds.check_gateway_search import LONG_AGO
+from imaging_cds.check_gateway_subject import UNKNOWN_UID, TokenKind
+
+
+def _backend(exam: Examination) -> Outcome:
+    if not exam.subject.backend_mode:
+        raise NotOffered("No Backend Services mode (say --backend-mode if the server has it).")
+    if exam.subject.other_patient is None:
+        raise NotTried("Needs --other-patient: a patient whom the backend client may not see.")
+    token = exam.subject.token(TokenKind.SYSTEM)
+    return _exactly_403([("another patient", exam.search(("patient", exam.subject.foreign_patient), token=token))])
+
+
+def _other_patient(exam: Examination) -> Outcome:
+    other = ("patient", exam.subject.foreign_patient)
+    asked = [
+        ("patient", exam.search(other, token=exam.good)),
+        ("patient with _include", exam.search(other, INCLUDE, token=exam.good)),
+        ("patient with _lastUpdated", exam.search(other, ("_lastUpdated", LONG_AGO), token=exam.good)),
+        ("patient with identifier", exam.search(other, ("identifier", f"urn:oid:{_a_study(exam)}"), token=exam.good)),
+        ("patient as a reference", exam.search(("patient", f"Patient/{other[1]}"), token=exam.good)),
+    ]
+    return _exactly_403(asked)
+
+
+def _by_post(exam: Examination) -> Outcome:
+    reply = exam.search(("patient", exam.subject.foreign_patient), token=exam.good, method="POST")
+    if reply.status in (404, 405, 501):
+        raise NotOffered(f"POST ImagingStudy/_search: {reply.said}.")
+    return _exactly_403([("POST _search", reply)])
+
+
+def _repeated(exam: Examination) -> Outcome:
+    own, other = exam.subject.its_patient(), exam.subject.foreign_patient
+    return refused(
+        [
+            ("own patient and then another", exam.search(("patient", own), ("patient", other), token=exam.good)),
+            ("another patient and then the own", exam.search(("patient", other), ("patient", own), token=exam.good)),
+            ("both in one value", exam.search(("patient", f"{own},{other}"), token=exam.good)),
+        ]
+    )
+
+
+def _nobody_named(exam: Examination) -> Outcome:
+    patient, other = exam.subject.its_patient(), exam.subject.foreign_patient
+    asked = {
+        "no parameter": exam.search(token=exam.good),
+        "subject of another": exam.search(("subject", f"Patient/{other}"), token=exam.good),
+        "identifier alone": exam.search(("identifier", f"urn:oid:{exam.subject.other_study or UNKNOWN_UID}"), token=exam.good),
+        "_lastUpdated alone": exam.search(("_lastUpdated", LONG_AGO), token=exam.good),
+    }
+    problems = [f"{name}: {words}" for name, reply in asked.items() for words in _of_others(reply, patient)]
+    return judged(problems, "Nothing but the patient's own, in whatever way it is asked.")
+
+
+def _other_study(exam: Examination) -> Outcome:
+    study = exam.subject.foreign_study()
+    page = page_of(exam.search_own(("identifier", f"urn:oid:{study}")))
+    is_served = study in uids_of([page])
+    problems = ["the other patient's study is served under the own patient's id"] if is_served else []
+    return judged([*problems, *_broken("own patient, other's study", page.reply)], f"Not served ({page.reply.said}).")
+
+
+def _wildcards(exam: Examination) -> Outcome:
+    own = exam.subject.its_patient()
+    forms = ("*", f"{own}*", f"{own[:-1]}?", "%", f"{own}\\")
+    told = [(f"patient={form}", exam.search(("patient", form), token=exam.good)) for form in forms]
+    problems = [f"{name} brings {len(page_of(reply).studies)} studies" for name, reply in told if page_of(reply).studies]
+    problems += [words for name, reply in told for words in _broken(name, reply)]
+    return judged(problems, f"{len(told)} forms: {', '.join(sorted({reply.said for _, reply in told}))}, no study.")
+
+
+def _mapped(exam: Examination) -> Outcome:
+    study = exam.subject.foreign_study()
+    listed = study in exam.uids
+    return judged(["the other patient's study is in the patient's list"] if listed else [], "The other study is not listed.")
+
+
+def _a_study(exam: Examination) -> str:
+    return exam.subject.other_study or UNKNOWN_UID
+
+
+def _of_others(reply: Reply, patient: str) -> list[str]:
+    page = page_of(reply)
+    owners = {patient_id_of(text(as_dict(one.get("subject")).get("reference"))) for one in page.studies}
+    strangers = owners - {patient}
+    return [f"studies of {len(strangers)} other patients"] if strangers else _broken("", reply)
+
+
+def _broken(name: str, reply: Reply) -> list[str]:
+    is_broken = reply.status is None or (reply.status >= 500 and reply.status != 501)
+    return [f"{name} {reply.said}".strip()] if is_broken else []
+
+
+def _exactly_403(asked: Iterable[tuple[str, Reply]]) -> Outcome:
+    told = list(asked)
+    return judged([f"{name}: {_told(reply)}" for name, reply in told if reply.status != 403], f"{len(told)} searches, all 403.")
+
+
+def _told(reply: Reply) -> str:
+    return f"{reply.said} with {len(uids_of([page_of(reply)]))} studies" if reply.is_served else reply.said
+
+
+PATIENT_REQUIREMENTS = (
+    Requirement(
+        ids="F6",
+        name="other-patient",
+        asks="A search for another patient is 403, with every other parameter too; an empty Bundle is wrong.",
+        remedy="Compare patient with the token's patient before searching.",
+        check=_other_patient,
+    ),
+    Requirement(
+        ids="F6",
+        name="post",
+        asks="A search for another patient by POST _search is 403.",
+        remedy="Read the form's parameters through the same checks as the query's.",
+        check=_by_post,
+    ),
+    Requirement(
+        ids="F6 M6",
+        name="repeated",
+        asks="patient given twice, or two patients in one value, is refused.",
+        remedy="Refuse repeated parameters; do not use the first or the last.",
+        check=_repeated,
+    ),
+    Requirement(
+        ids="F6",
+        name="nobody-named",
+        asks="Searches that name no patient bring the token's patient's studies or nothing.",
+        remedy="Force the token's patient into every search.",
+        check=_nobody_named,
+    ),
+    Requirement(
+        ids="F6",
+        name="other-study",
+        asks="Another patient's study is not served under the own patient's id.",
+        remedy="Filter by patient and identifier together.",
+        check=_other_study,
+    ),
+    Requirement(
+        ids="F7",
+        name="backend",
+        asks="A Backend Services client gets 403 for a patient whom it may not see.",
+        remedy="Check the client's rights for the named patient.",
+        check=_backend,
+    ),
+    Requirement(
+        ids="M10",
+        name="wildcard",
+        asks="Patient ids with wildcards or escapes bring nothing.",
+        remedy="Take ids of FHIR's grammar only, and never pass a number with * or ? to QIDO.",
+        check=_wildcards,
+    ),
+    Requirement(
+        ids="M10 F2",
+        name="mapping",
+        asks="The patient's list does not hold the other patient's study.",
+        remedy="Map by identifier system and Issuer of Patient ID, never by the first identifier.",
+        check=_mapped,
+    ),
+)

@@ -1,0 +1,128 @@
+"""What the check of an imaging server found: one row for each requirement, for people and for programs."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+WIDTH = 120
+MAX_SEEN = 600
+_LEAST_SECRET = 8
+
+
+class Verdict(StrEnum):
+    """How a requirement fared."""
+
+    OK = "ok"
+    FAULT = "FAULT"
+    NOT_TRIED = "not tried"
+    """It could not be tried; what was seen says why."""
+    NOT_OFFERED = "not offered"
+    """The server does not have what the requirement is about, and need not have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A verdict and what was seen: statuses, counts and ids, never a token and never what a patient is called."""
+
+    verdict: Verdict
+    seen: str
+
+
+class NotTried(Exception):
+    """Why a requirement could not be tried."""
+
+
+class NotOffered(Exception):
+    """What the server does not have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One requirement as it fared. ``ids`` are those of the requirement reference, the main one first."""
+
+    ids: tuple[str, ...]
+    name: str
+    asked: str
+    outcome: Outcome
+    remedy: str
+
+    @property
+    def key(self) -> str:
+        """What tells rows of one requirement apart."""
+        return f"{self.ids[0]}:{self.name}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The remedy only where something is to be mended."""
+        row = {"id": self.ids[0], "ids": list(self.ids), "check": self.key, "asked": self.asked}
+        found = {"verdict": self.outcome.verdict.value, "seen": self.outcome.seen}
+        return {**row, **found, **({"remedy": self.remedy} if self.outcome.verdict is Verdict.FAULT else {})}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagingReport:
+    """Every requirement at one imaging server. ``requests`` counts what was sent; ``warnings`` are about the check itself."""
+
+    base: str
+    rows: tuple[Row, ...]
+    requests: int
+    warnings: tuple[str, ...] = ()
+
+    def of(self, verdict: Verdict) -> tuple[Row, ...]:
+        """The rows of one verdict."""
+        return tuple(row for row in self.rows if row.outcome.verdict is verdict)
+
+    @property
+    def exit_code(self) -> int:
+        """0 only where no fault was found and something was found to work."""
+        return 0 if self.of(Verdict.OK) and not self.of(Verdict.FAULT) else 1
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        counts = {verdict.value: len(self.of(verdict)) for verdict in Verdict}
+        rows = [row.as_json() for row in self.rows]
+        return {
+            "imaging": self.base,
+            "requests": self.requests,
+            "verdicts": counts,
+            "warnings": list(self.warnings),
+            "rows": rows,
+        }
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        yield f"Imaging server {self.base}"
+        yield from (f"WARNING: {one}" for one in self.warnings)
+        yield ""
+        yield f"{'id':<12} {'verdict':<11} what was asked, what was seen, what to do"
+        for row in self.rows:
+            yield from _row_lines(row)
+        yield ""
+        yield self._summary()
+
+    def _summary(self) -> str:
+        counts = ", ".join(f"{len(self.of(verdict))} {verdict.value}" for verdict in Verdict)
+        return f"{len(self.rows)} checks with {self.requests} requests: {counts}."
+
+
+def hidden(words: str, secrets: Iterable[str]) -> str:
+    """Words of an outside server as they may be shown: without the secrets, without control characters, not endless."""
+    for secret in secrets:
+        if len(secret) >= _LEAST_SECRET:
+            # Host names come back in small letters.
+            words = re.sub(re.escape(secret), "(token)", words, flags=re.IGNORECASE)
+    shown = "".join(mark if mark.isprintable() else "?" for mark in words)
+    return shown if len(shown) <= MAX_SEEN else f"{shown[:MAX_SEEN]} …"
+
+
+def _row_lines(row: Row) -> Iterator[str]:
+    indent = " " * 25
+    first = f"{' '.join(row.ids):<12} {row.outcome.verdict.value:<11} "
+    yield from textwrap.wrap(row.asked, WIDTH, initial_indent=first, subsequent_indent=indent)
+    yield from textwrap.wrap(row.outcome.seen, WIDTH, initial_indent=f"{indent}seen: ", subsequent_indent=indent + "  ")
+    if row.outcome.verdict is Verdict.FAULT:
+        yield from textwrap.wrap(row.remedy, WIDTH, initial_indent=f"{indent}-> ", subsequent_indent=indent + "   ")

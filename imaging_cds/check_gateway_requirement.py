@@ -1,0 +1,77 @@
+"""A requirement as data: its ids, its words, its check and what to do where it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from fhir_imaging.tolerant import as_dict, as_list
+from imaging_cds.check_gateway_examination import Examination
+from imaging_cds.check_gateway_probe import Reply
+from imaging_cds.check_gateway_report import NotOffered, NotTried, Outcome, Row, Verdict, hidden
+
+_SHOWN = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """One requirement. ``ids`` is a list of ids separated by spaces, the main one first (smart-imaging.md)."""
+
+    ids: str
+    name: str
+    asks: str
+    remedy: str
+    check: Callable[[Examination], Outcome]
+
+    @property
+    def key(self) -> str:
+        """What tells requirements of one id apart."""
+        return f"{self.ids.split()[0]}:{self.name}"
+
+    def row(self, exam: Examination) -> Row:
+        """How the requirement fares. Nothing that a server says ends the whole check."""
+        try:
+            outcome = self.check(exam)
+        except NotTried as why:
+            outcome = Outcome(Verdict.NOT_TRIED, str(why))
+        except NotOffered as what:
+            outcome = Outcome(Verdict.NOT_OFFERED, str(what))
+        seen = hidden(outcome.seen, exam.subject.tokens.values())
+        outcome = Outcome(outcome.verdict, seen)
+        return Row(ids=tuple(self.ids.split()), name=self.name, asked=self.asks, outcome=outcome, remedy=self.remedy)
+
+
+def ok(seen: str) -> Outcome:
+    """As it should be."""
+    return Outcome(Verdict.OK, seen)
+
+
+def fault(seen: str) -> Outcome:
+    """Not as it should be."""
+    return Outcome(Verdict.FAULT, seen)
+
+
+def judged(problems: Sequence[str], seen: str) -> Outcome:
+    """A fault with the problems where there are any; else what was seen."""
+    unique = list(dict.fromkeys(problems))
+    more = f" (and {len(unique) - _SHOWN} more)" if len(unique) > _SHOWN else ""
+    return fault("; ".join(unique[:_SHOWN]) + more) if unique else ok(seen)
+
+
+def refused(replies: Iterable[tuple[str, Reply]]) -> Outcome:
+    """Whether everything was refused: nothing served, and nothing broken by the question either."""
+    told = list(replies)
+    served = [f"{name} is served ({reply.said}{_how_much(reply)})" for name, reply in told if reply.is_served]
+    broken = [f"{name}: {reply.said}" for name, reply in told if _is_broken(reply)]
+    statuses = ", ".join(sorted({reply.said for _, reply in told}))
+    return judged([*served, *broken], f"{len(told)} requests refused ({statuses}).")
+
+
+def _how_much(reply: Reply) -> str:
+    """How many entries a served search holds: none at all is a milder fault than somebody's studies."""
+    bundle = as_dict(reply.json()) if reply.content_type.endswith("json") else {}
+    return f", {len(as_list(bundle.get('entry')))} entries" if bundle.get("resourceType") == "Bundle" else ""
+
+
+def _is_broken(reply: Reply) -> bool:
+    return reply.status is None or (reply.status >= 500 and reply.status != 501)

@@ -1,0 +1,92 @@
+"""Under which person an archive holds a study: asked once for all that want to know, kept while it is the caller's patient.
+
+Who compares decides anew each time, out of this and the patient's numbers: neither lends its age to the other.
+
+Spec: SMART Imaging Access groups 10, 11, 15 and 23.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fhir_imaging.dicom_json import (
+    ISSUER_OF_PATIENT_ID,
+    MODALITIES_IN_STUDY,
+    PATIENT_ID,
+    STUDY_INSTANCE_UID,
+    first_text,
+    values,
+)
+from fhir_imaging.errors import InvalidRequest, UpstreamError
+from fhir_imaging.uids import StudyInstanceUID
+from imaging_server.decision_cache import DecisionCache
+from imaging_server.ownership import Caller
+from imaging_server.patient_numbers import PatientNumbers
+from imaging_server.search import STUDY_SEARCH
+from imaging_server.settings import PatientIdentifierRule
+from imaging_server.upstream import Archive, Matches
+
+_ASKED = tuple(("includefield", tag) for tag in (STUDY_INSTANCE_UID, PATIENT_ID, ISSUER_OF_PATIENT_ID, MODALITIES_IN_STUDY))
+
+
+class ArchivedPersons:
+    """Asks the archives' indexes in our own interest. Thread-safe; an answer is kept at most min(token's end, ``keep_s``)."""
+
+    def __init__(
+        self, numbers: PatientNumbers, *, keep_s: float, max_json_bytes: int, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._numbers = numbers
+        self._keep_s = keep_s
+        self._max_json_bytes = max_json_bytes
+        self._clock = clock
+        self._known: DecisionCache[tuple[Mapping[str, Any], ...]] = DecisionCache()
+
+    def of_study(self, caller: Caller, archive: Archive, study: StudyInstanceUID) -> tuple[Mapping[str, Any], ...]:
+        """The archive's data sets of one study, several where it holds the UID more than once; none where it has none.
+
+        UpstreamError when the archive or the EHR cannot be asked.
+        """
+
+        def ask() -> tuple[Mapping[str, Any], ...]:
+            found = self.search(archive, [("StudyInstanceUID", study)])
+            return tuple(one for one in found.datasets if first_text(one, STUDY_INSTANCE_UID) == study)
+
+        # What is not the patient's is never kept: a second question must not be faster for a study that exists (group 15).
+        return self._known.get(
+            caller.key(archive.name, study),
+            ask,
+            seconds=lambda found: caller.keep_for(self._keep_s, now=self._clock()) if self._fits(caller, found) else 0,
+        )
+
+    def search(self, archive: Archive, query: Sequence[tuple[str, str]]) -> Matches:
+        """Studies searched for a decision. The question is ours: an archive that finds fault with it is an outage (503)."""
+        try:
+            return archive.search(STUDY_SEARCH, [*query, *_ASKED], limit=self._max_json_bytes)
+        except InvalidRequest as refusal:
+            raise UpstreamError(
+                "The archive could not say whose study it is.", server=archive.server, cause=refusal.code
+            ) from refusal
+
+    def _fits(self, caller: Caller, found: Sequence[Mapping[str, Any]]) -> bool:
+        rule, numbers = self._numbers.rule(caller), self._numbers.of(caller)
+        return bool(found) and rule is not None and all(contradicts_nothing(one, numbers, rule) for one in found)
+
+
+def contradicts_nothing(dataset: Mapping[str, Any], numbers: frozenset[str], rule: PatientIdentifierRule) -> bool:
+    """Whether a data set's PatientID is one of ``numbers`` and its issuer, where it names one, the site's."""
+    if any(len(values(dataset, tag)) > 1 for tag in (PATIENT_ID, ISSUER_OF_PATIENT_ID)):
+        return False  # two numbers in one data set name nobody
+    issuer = first_text(dataset, ISSUER_OF_PATIENT_ID)
+    return first_text(dataset, PATIENT_ID) in numbers and (
+        rule.issuer_of_patient_id is None or issuer in (None, rule.issuer_of_patient_id)
+    )
+
+
+def proves(dataset: Mapping[str, Any], numbers: frozenset[str], rule: PatientIdentifierRule) -> bool:
+    """Whether PatientID and issuer alone say that a data set is of the patient: without an issuer a number is anybody's."""
+    issuer = first_text(dataset, ISSUER_OF_PATIENT_ID)
+    return contradicts_nothing(dataset, numbers, rule) and (
+        rule.is_only_issuer or (issuer is not None and issuer == rule.issuer_of_patient_id)
+    )

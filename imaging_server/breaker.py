@@ -1,0 +1,151 @@
+"""A server that is down is left alone: after several outages in a row it is not asked for a while, and callers wait with 503.
+
+Own code, since pybreaker holds one lock while it calls: a slow archive would serialize all of a worker's threads.
+
+Spec: SMART Imaging Access F8, F10, W7 (fail closed, Retry-After), group 23.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+from fhir_imaging.errors import UpstreamError
+
+T = TypeVar("T")
+
+
+class Outcome(StrEnum):
+    """How a question to another server went."""
+
+    ANSWERED = "answered"
+    OUTAGE = "outage"
+    """No answer, or one that says that the server is not there (502, 504, of an EHR also 503)."""
+    NOT_ASKED = "not-asked"
+    """The breaker is open."""
+    UNKNOWN = "unknown"
+    """It failed on our side: no connection was free, or the request was ended."""
+
+
+class State(StrEnum):
+    """Whether a server is asked."""
+
+    CLOSED = "closed"
+    HALF_OPEN = "half-open"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerSettings:
+    """When a server that does not answer is left alone."""
+
+    outages: int = 5
+    """Outages in a row after which an EHR or archive is not asked for ``cool_down_s``; 0 = always ask."""
+    window_s: float = 60.0
+    """Outages in a row count only when they lie within this time."""
+    cool_down_s: float = 5.0
+    """How long a server is left alone; then one request tries it again, and all others wait for its outcome."""
+
+    def problems(self) -> Iterator[str]:
+        """What cannot work."""
+        if self.outages < 0:
+            yield "breaker.outages must be 0 (always ask) or above."
+        if self.window_s <= 0 or not 0 < self.cool_down_s <= 600:
+            yield "breaker: window_s must be above 0, cool_down_s above 0 and at most 600."
+
+
+Watch = Callable[[str, Outcome, float, State], None]
+"""Told of each question: server, outcome, seconds, the breaker's state after it."""
+
+
+def no_watch(_server: str, _outcome: Outcome, _seconds: float, _state: State) -> None:
+    """Nobody measures."""
+
+
+class Breaker:
+    """The breaker before one server; ``server`` is its name in the configuration. Thread-safe, one for each worker."""
+
+    def __init__(
+        self,
+        server: str,
+        settings: BreakerSettings,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.server = server
+        self._settings = settings
+        self.watch: Watch = no_watch
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._outages: list[float] = []
+        self._opened_at: float | None = None
+        self._is_probing = False
+
+    @property
+    def state(self) -> State:
+        """Closed, open, or half open once the next request may try."""
+        with self._lock:
+            return self._state()
+
+    def call(self, ask: Callable[[], T], judge: Callable[[T | Exception], Outcome]) -> T:
+        """What ``ask`` says or raises, judged by ``judge``; UpstreamError (503) at once while the server is left alone."""
+        started = self._monotonic()
+        is_probe = self._enter(started)
+        outcome = Outcome.UNKNOWN
+        try:
+            answer = ask()
+            outcome = judge(answer)
+        except Exception as exc:
+            outcome = judge(exc)
+            raise
+        finally:
+            self._leave(outcome, started, is_probe)
+        return answer
+
+    def _enter(self, now: float) -> bool:
+        """Whether this is the one request that tries the server again."""
+        with self._lock:
+            state = self._state()
+            if state is State.CLOSED:
+                return False
+            if state is State.HALF_OPEN and not self._is_probing:
+                self._is_probing = True
+                return True
+            left = 1.0 if self._opened_at is None else self._opened_at + self._settings.cool_down_s - now
+        self.watch(self.server, Outcome.NOT_ASKED, 0.0, state)
+        raise UpstreamError(
+            "A server that is needed for this does not answer. Please try again shortly.",
+            server=self.server,
+            retryable=True,
+            retry_after_s=max(1, math.ceil(left)),
+            cause="left alone after outages",
+        )
+
+    def _leave(self, outcome: Outcome, started: float, is_probe: bool) -> None:
+        now = self._monotonic()
+        with self._lock:
+            self._note(outcome, now, is_probe)
+            state = self._state()
+        self.watch(self.server, outcome, now - started, state)
+
+    def _note(self, outcome: Outcome, now: float, is_probe: bool) -> None:
+        if is_probe:
+            self._is_probing = False
+        if outcome is Outcome.ANSWERED:
+            self._outages.clear()
+            self._opened_at = None
+        elif outcome is Outcome.OUTAGE and self._settings.outages:
+            self._outages = [at for at in self._outages if now - at < self._settings.window_s] + [now]
+            # Requests that were under way when it opened fail late: they must not keep it open without a probe.
+            if is_probe or (self._opened_at is None and len(self._outages) >= self._settings.outages):
+                self._opened_at = now
+
+    def _state(self) -> State:
+        if self._opened_at is None:
+            return State.CLOSED
+        return State.OPEN if self._monotonic() - self._opened_at < self._settings.cool_down_s else State.HALF_OPEN

@@ -1,0 +1,79 @@
+"""Before the gate: a token as presented, when its turn has come, and what it opens if it holds. Every refusal is recorded.
+
+Spec: SMART Imaging Access F5, P4, groups 1, 6, 16 and 23.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from fhir_imaging.errors import NotAuthenticated, TooManyRequests, UpstreamError
+from fhir_imaging.settings import EhrSettings
+from imaging_server.access import AccessGrant, BearerToken
+from imaging_server.auditing import AUTHORIZATION_UNAVAILABLE, METHOD_NOT_ALLOWED, AccessAudit, Attempt
+from imaging_server.rate_limit import HeldBack, RequestLimits
+from imaging_server.tokens import TokenVerifier, read_bearer, unavailable
+
+
+class Door:
+    """Reads and checks tokens, none of them more often than it may be used. Thread-safe."""
+
+    def __init__(self, tokens: TokenVerifier, limits: RequestLimits, audit: AccessAudit) -> None:
+        self._tokens = tokens
+        self._limits = limits
+        self._audit = audit
+
+    def enter(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt) -> tuple[BearerToken, AccessGrant]:
+        """The token and what it opens; NotAuthenticated, TooManyRequests, or UpstreamError (503) when it cannot be checked."""
+        token = self._token(authorization, attempt)
+        try:
+            grant = self._tokens.verify(ehr, token)
+        except NotAuthenticated as refusal:
+            self._limits.found_bad(ehr.name, token, attempt.client_address)
+            self._audit.denied(attempt, None, refusal.code)
+            raise
+        except UpstreamError as outage:
+            self._audit.denied(attempt, None, AUTHORIZATION_UNAVAILABLE)
+            raise unavailable(outage) from outage
+        self._limits.found_good(ehr.name, token)
+        return token, grant
+
+    def refuse_method(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt) -> None:
+        """Records a method that is refused to everybody, and who tried it where the token tells; TooManyRequests in a flood."""
+        grant = None
+        try:
+            token = read_bearer(authorization)
+        except NotAuthenticated:
+            self._hold_back(attempt, self._limits.admit_without_token(attempt.client_address))
+        else:
+            self._hold_back(attempt, self._limits.admit(ehr.name, token, attempt.client_address))
+            with suppress(UpstreamError):
+                grant = self._known(ehr, token, attempt)
+        self._audit.denied(attempt, grant, METHOD_NOT_ALLOWED)
+
+    def _token(self, authorization: str | None, attempt: Attempt) -> BearerToken:
+        """The token as presented: nothing was asked of anybody for it."""
+        try:
+            token = read_bearer(authorization)
+        except NotAuthenticated as refusal:
+            self._hold_back(attempt, self._limits.admit_without_token(attempt.client_address))
+            self._audit.denied(attempt, None, refusal.code)
+            raise
+        self._hold_back(attempt, self._limits.admit(attempt.ehr, token, attempt.client_address))
+        return token
+
+    def _known(self, ehr: EhrSettings, token: BearerToken, attempt: Attempt) -> AccessGrant | None:
+        """Who calls, where nothing depends on it."""
+        try:
+            return self._tokens.verify(ehr, token)
+        except NotAuthenticated:
+            self._limits.found_bad(ehr.name, token, attempt.client_address)
+            return None
+
+    def _hold_back(self, attempt: Attempt, held: HeldBack | None) -> None:
+        """Raises TooManyRequests for a caller who asks too often; recorded once in a while, since a flood fills any log."""
+        if held is None:
+            return
+        if held.is_first:
+            self._audit.denied(attempt, None, TooManyRequests.code)
+        raise TooManyRequests("These are too many requests; please slow down.", retry_after_s=held.retry_after_s)

@@ -1,0 +1,118 @@
+"""Whose study it is, by the EHR's own word: ImagingStudy asked with the caller's token.
+
+The EHR answers as far as this caller may see, so restrictions that it keeps for a user hold here too. For the same reason an
+answer counts for the token that got it, and not for another token of the same patient.
+
+Spec: SMART Imaging Access F1, F5-F8, W4, groups 9 to 11 and 15; DESIGN §8 (strategy ``fhir``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from fhir_imaging.clients.fhir import FhirClient, SearchPage
+from fhir_imaging.clients.http import OutboundSession
+from fhir_imaging.errors import NotAuthenticated, NotFound, UpstreamRefused
+from fhir_imaging.study import ImagingStudy, read_study
+from fhir_imaging.uids import DICOM_UID_SYSTEM, StudyInstanceUID, to_urn
+from imaging_server.decision_cache import DecisionCache
+from imaging_server.ownership import Caller, PatientStudies
+from imaging_server.policy import StudyFacts
+from imaging_server.upstream import Archive
+
+# Entered in error means that the EHR takes back its word that the study is this patient's.
+WITHDRAWN = frozenset({"entered-in-error"})
+PAGE_SIZE = "200"
+
+T = TypeVar("T")
+
+
+class FhirOwnership:
+    """Asks each EHR's FHIR server. Thread-safe; an answer is kept at most min(token's end, ``keep_s``)."""
+
+    def __init__(self, session: OutboundSession, *, keep_s: float, clock: Callable[[], float] = time.time) -> None:
+        self._session = session
+        self._keep_s = keep_s
+        self._clock = clock
+        self._one: DecisionCache[StudyFacts] = DecisionCache()
+        self._all: DecisionCache[PatientStudies] = DecisionCache(max_entries=1000)
+
+    def study(self, caller: Caller, _archive: Archive, study: StudyInstanceUID) -> StudyFacts | None:
+        """The study when the EHR says that it is the caller's patient's; None when it does not.
+
+        NotAuthenticated when the EHR does not accept the token; UpstreamError when it cannot be asked. Only a yes is kept.
+        """
+        try:
+            return self._one.get(
+                caller.key(study), lambda: self._ask_for(caller, study), seconds=lambda _: self._seconds(caller)
+            )
+        except _NotOwned:
+            return None
+
+    def studies(self, caller: Caller, _archive: Archive) -> PatientStudies:
+        """All studies of the caller's patient, for narrowing a search."""
+        return self._all.get(caller.key(), lambda: self._ask_for_all(caller), seconds=lambda _: self._seconds(caller))
+
+    def _ask_for(self, caller: Caller, study: StudyInstanceUID) -> StudyFacts:
+        params = [("patient", caller.patient_id), ("identifier", f"{DICOM_UID_SYSTEM}|{to_urn(study)}")]
+        try:
+            page = _asked(lambda: self._client(caller).search("ImagingStudy", params))
+        except NotFound as exc:
+            raise _NotOwned from exc
+        found = [facts for facts in _facts(page.matches, caller) if facts is None or facts.study == study]
+        if not found or None in found:
+            raise _NotOwned
+        modalities = [facts.modalities for facts in found if facts]
+        return StudyFacts(study=study, modalities=frozenset().union(*modalities))
+
+    def _ask_for_all(self, caller: Caller) -> PatientStudies:
+        params = [("patient", caller.patient_id), ("_count", PAGE_SIZE)]
+        pages: list[SearchPage] = _asked(lambda: list(self._client(caller).pages("ImagingStudy", params)))
+        owned = [facts for page in pages for facts in _facts(page.matches, caller) if facts is not None]
+        return PatientStudies(tuple(owned), complete=pages[-1].next_url is None)
+
+    def _client(self, caller: Caller) -> FhirClient:
+        base = caller.ehr.imaging_base or caller.ehr.fhir_base
+        return FhirClient(base, self._session, access_token=caller.token.value)
+
+    def _seconds(self, caller: Caller) -> float:
+        return caller.keep_for(self._keep_s, now=self._clock())
+
+
+class _NotOwned(Exception):
+    """The EHR does not say that the study is the patient's: a no on its way past the cache, which keeps no failures."""
+
+
+def _asked(ask: Callable[[], T]) -> T:
+    """What the FHIR server says, its refusals sorted: 401 is about the token, 403 and 404 are a no, the rest an outage."""
+    try:
+        return ask()
+    except UpstreamRefused as refusal:
+        if refusal.status == 401:
+            raise NotAuthenticated(
+                "The EHR does not accept this token any more.", challenge="invalid_token", code="token-refused-by-ehr"
+            ) from refusal
+        if refusal.status == 403:
+            raise NotFound("The EHR does not show this patient's studies to this caller.") from refusal
+        raise
+
+
+def _facts(resources: Iterable[Mapping[str, Any]], caller: Caller) -> Iterable[StudyFacts | None]:
+    """One entry for each ImagingStudy: None when it is somebody else's, withdrawn or cannot be read, which is never a yes."""
+    for resource in resources:
+        if resource.get("resourceType") != "ImagingStudy":
+            continue
+        study = read_study(resource)
+        if isinstance(study, ImagingStudy) and _is_of(study, caller) and study.status not in WITHDRAWN:
+            yield StudyFacts(study=study.study_instance_uid, modalities=frozenset(study.modalities))
+        else:
+            yield None
+
+
+def _is_of(study: ImagingStudy, caller: Caller) -> bool:
+    """Whether the subject is the caller's patient: relative, or absolute into this EHR's own FHIR server (group 11)."""
+    base = caller.ehr.fhir_base.rstrip("/")
+    subject = (study.subject or "").split("/_history/", 1)[0]
+    return subject in (f"Patient/{caller.patient_id}", f"{base}/Patient/{caller.patient_id}")

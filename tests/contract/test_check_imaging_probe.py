@@ -1,0 +1,175 @@
+"""What ``imaging-cds check --imaging`` makes of servers that are slow, packed, behind TLS, or answer rubbish."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from flask import Flask, Response, request
+
+from imaging_cds.check_gateway import REQUIREMENTS, check_server
+from imaging_cds.check_gateway_probe import Probe, Question, Reply
+from imaging_cds.check_gateway_report import NotTried, Verdict, hidden
+from imaging_cds.check_gateway_subject import Subject, TokenKind, altered, claims_of, unsigned
+from tests.conftest import free_port_number, serving
+from tests.contract.test_smart_certificates import an_authority, served
+from tests.faulty_tokens import KEY, a_token, jwt
+
+
+@contextmanager
+def answering(answer: Callable[[], Response]) -> Iterator[str]:
+    app = Flask("answering", static_folder=None)
+    app.before_request(answer)
+    with serving(app, free_port_number()) as base:
+        yield base
+
+
+def ask(base: str, **more: object) -> Reply:
+    probe = Probe([base])
+    try:
+        return probe.ask(Question(url=f"{base}/x", **more))  # type: ignore[arg-type]
+    finally:
+        probe.close()
+
+
+def test_a_certificate_authority_of_the_site_counts_where_it_is_named(tmp_path: Path) -> None:
+    hospital = an_authority(tmp_path)
+
+    with served(hospital) as base:
+        trusting, strange = Probe([base], authority=hospital.authority), Probe([base])
+        reached = trusting.ask(Question(url=f"{base}/fhir/metadata"))
+        refused = strange.ask(Question(url=f"{base}/fhir/metadata", token="t"))
+        trusting.close()
+        strange.close()
+
+    assert reached.status == 200
+    assert refused.said == "its TLS certificate or protocol is not accepted"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_says_when_is_asked_again_unchanged_until_patience_ends(status: int) -> None:
+    """C7."""
+    waited: list[float] = []
+    with answering(lambda: Response(status=status, headers={"Retry-After": "25"})) as base:
+        probe = Probe([base], sleep=waited.append)
+        first = probe.ask(Question(url=f"{base}/x"))
+        probe.close()
+
+    assert (first.status, waited) == (status, [25, 25])
+    assert len(probe.replies) == 3
+
+
+@pytest.mark.parametrize("wait", ["0.5", "Wed, 21 Oct 2026 07:28:00 GMT", "-1", "³", "9999"])
+def test_an_odd_or_endless_wait_is_not_waited_for(wait: str) -> None:
+    with answering(lambda: Response(status=503, headers={"Retry-After": wait})) as base:
+        assert ask(base).status == 503
+
+
+def test_packed_answers_are_unpacked_and_cut_ones_are_none() -> None:
+    packed = gzip.compress(b"[1]")
+    with answering(lambda: Response(packed, headers={"Content-Encoding": "gzip"})) as base:
+        assert ask(base).json() == [1]
+    with answering(lambda: Response(packed[:-9], headers={"Content-Encoding": "gzip"})) as base:
+        assert ask(base).json() is None
+    with answering(lambda: Response(b"[1]", headers={"Content-Encoding": "gzip"})) as base:
+        assert ask(base).json() is None
+    with answering(lambda: Response(b"[1]", headers={"Content-Encoding": "br"})) as base:
+        assert ask(base).json() is None
+
+
+def test_a_body_is_read_to_its_limit_only() -> None:
+    with answering(lambda: Response(b"x" * 200_000)) as base:
+        assert len(ask(base, limit=1000).body) == 1000
+        assert not ask(base, limit=1000).is_whole
+        assert ask(base).is_whole
+
+
+def test_a_body_that_is_shorter_than_it_says_is_not_whole() -> None:
+    """M4."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(10)
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[1]")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        reply = ask(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        thread.join()
+
+    assert (reply.status, reply.is_whole, reply.json()) == (200, False, None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'[[], 1, null, {"0020000D": 7, "0020000E": {"Value": [null]}, "00080018": {"Value": {}}}]',
+        b'{"resourceType": "Bundle"}',
+        b'{"resourceType": "Bundle", "entry": {}, "link": [1], "total": "many"}',
+        b'{"resourceType": "Bundle", "entry": [1, null, {"resource": [], "search": "x", "fullUrl": 3}], "link": {}}',
+        b'{"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "ImagingStudy", "identifier": [{"system": '
+        b'"urn:dicom:uid", "value": "urn:oid:1.2"}], "subject": 1, "modality": {}, "endpoint": [{"reference": "#a"}], '
+        b'"series": [[]], "contained": [{"resourceType": "Endpoint", "id": "a", "status": [], "connectionType": {"code": '
+        b'"dicom-wado-rs"}, "address": "HERE/d"}]}}], "link": [{"relation": "next", "url": "http://[::1"}]}',
+        b'{"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Endpoint", "connectionType": {"code": '
+        b'"dicom-wado-rs"}, "address": "http://[/"}}, {"resource": {"resourceType": "ImagingStudy", "identifier": [{"system": '
+        b'"urn:dicom:uid", "value": "urn:oid:1.2"}]}}]}',
+        b"[" * 5000,
+        b"\xff\xfe",
+        b"--\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize(
+    "kind", ["application/fhir+json", "application/dicom+json", "multipart/related", "multipart/related; boundary=\u00e9"]
+)
+def test_rubbish_is_told_of_row_by_row(body: bytes, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("ERROR", "werkzeug")
+
+    def answer() -> Response:
+        here = request.url_root.rstrip("/").encode()
+        return Response(body.replace(b"HERE", here), content_type=kind)
+
+    with answering(answer) as base:
+        probe = Probe([base])
+        report = check_server(Subject(base=base, tokens={TokenKind.GOOD: a_token()}, patient="pat-a"), probe)
+        probe.close()
+
+    assert len(report.rows) == len(REQUIREMENTS)
+    assert report.of(Verdict.FAULT)
+    assert json.dumps(report.as_json())
+
+
+def test_an_altered_token_differs_in_one_claim_and_keeps_its_signature() -> None:
+    token = a_token()
+
+    bent = altered(token)
+
+    assert {**(claims_of(token) or {}), "jti": "imaging-cds-check"} == claims_of(bent)
+    assert bent.rpartition(".")[2] == token.rpartition(".")[2]
+    with pytest.raises(jwt.InvalidSignatureError):
+        jwt.decode(bent, KEY, algorithms=["HS256"], options={"verify_aud": False})
+
+
+@pytest.mark.parametrize("token", ["opaque-token-A", "opaque-token-B", "a.b.c"])
+def test_an_opaque_token_is_altered_in_its_last_character_and_has_no_signature_to_leave_out(token: str) -> None:
+    assert altered(token) != token
+    assert altered(token)[:-1] == token[:-1]
+    with pytest.raises(NotTried):
+        unsigned(token)
+
+
+def test_what_a_server_says_is_shown_without_secrets_and_control_characters() -> None:
+    assert hidden("a\x1b[31m Bearer SECRET-token-1 b", ["secret-token-1"]) == "a?[31m Bearer (token) b"
+    assert len(hidden("x" * 5000, [])) < 700

@@ -1,0 +1,199 @@
+"""``imaging-cds audit``: who opened what, in every form; what waits for the sinks; and what is kept no longer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+from fhir.resources.R4B.auditevent import AuditEvent
+from sqlalchemy import update
+
+from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome
+from fhir_imaging.audit_outbox import Outbox
+from fhir_imaging.settings import StateSettings
+from fhir_imaging.store.backlog import OutboxRules
+from fhir_imaging.store.engine import Store
+from fhir_imaging.store.tables import audit_event
+from imaging_cds.cli import main
+from imaging_cds.demo_plan import DemoOptions, app_table
+from tests.audit_actors import an_access
+
+NOW = int(time.time())
+DAY = 86_400
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> dict[str, Any]:
+    made = app_table(DemoOptions(directory=tmp_path, viewer_dir=tmp_path / "viewer"))
+    made["state"] = {"state_dir": str(tmp_path / "state")}
+    made["audit"] = {"file": str(tmp_path / "audit.jsonl"), "keep_days": 30}
+    return made
+
+
+@pytest.fixture
+def store(table: dict[str, Any], tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(StateSettings(state_dir=tmp_path / "state"), OutboxRules(sinks=("file", "old")))
+    opened.migrate()
+    log = AuditLog(opened)
+    log.append(an_access("2.25.1", recorded_at=NOW - 40 * DAY, ehr="sandbox"))
+    log.append(an_access("2.25.2", recorded_at=NOW - 50, ehr="sandbox", user="=cmd|' /C calc'!A1"))
+    log.append(
+        an_access("2.25.3", recorded_at=NOW - 40, ehr="gone", outcome=AuditOutcome.DENIED, reason="study-not-of-patient")
+    )
+    searched = {"action": AuditAction.SEARCHED, "study_instance_uid": None, "query": "studies?PatientID=1"}
+    log.append(an_access(recorded_at=NOW - 30, ehr="sandbox", user="[red]\x1b[2Jp9", **searched))
+    yield opened
+    opened.close()
+
+
+Audit = Callable[..., str]
+
+
+@pytest.fixture
+def audit(
+    store: Store, table: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Audit:
+    config = tmp_path / "app.toml"
+    config.write_text(tomli_w.dumps(table))
+    monkeypatch.setenv("COLUMNS", "220")
+
+    def run(*arguments: str, code: int = 0) -> str:
+        assert main(["audit", "--config", str(config), *arguments]) == code
+        printed = capsys.readouterr()
+        return printed.err if code else printed.out
+
+    return run
+
+
+def as_json(printed: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+def test_table_shows_what_people_look_for_and_obeys_nothing_in_it(audit: Audit) -> None:
+    """Group 34."""
+    printed = audit()
+
+    assert "denied: study-not-of-patient" in printed
+    assert "2.25.2" in printed
+    assert "[red]" in printed
+    assert "\x1b[2J" not in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "studies"),
+    [
+        (("--outcome", "denied"), ["2.25.3"]),
+        (("--outcome", "allowed"), [None, "2.25.2", "2.25.1"]),
+        (("--action", "searched"), [None]),
+        (("--action", "study-opened", "--limit", "1"), ["2.25.3"]),
+        (("--action", "method-refused"), []),
+        (("--ehr", "gone"), ["2.25.3"]),
+        (("--study", "2.25.1", "--patient", "pat-a", "--user", "Practitioner/p1"), ["2.25.1"]),
+    ],
+)
+def test_filters_find_what_they_name(audit: Audit, arguments: tuple[str, ...], studies: list[str | None]) -> None:
+    assert [one["study_instance_uid"] for one in as_json(audit("--json", *arguments))] == studies
+
+
+def test_fhir_form_is_one_valid_event_a_line_with_the_id_that_the_sinks_get(audit: Audit) -> None:
+    events, records = as_json(audit("--fhir")), as_json(audit("--json"))
+
+    assert [one["id"] for one in events] == [one["event_id"] for one in records]
+    for event in events:
+        AuditEvent.model_validate(event)
+
+
+def test_csv_has_a_row_for_each_record_and_no_formula(audit: Audit) -> None:
+    rows = list(csv.DictReader(io.StringIO(audit("--csv"))))
+
+    assert [row["study_instance_uid"] for row in rows] == ["", "2.25.3", "2.25.2", "2.25.1"]
+    assert rows[2]["user"].startswith("'=cmd")
+    assert rows[0]["recorded_at"].endswith("Z")
+    assert all(cell.isprintable() for row in rows for cell in row.values())
+
+
+def test_deliveries_show_what_waits_and_why_also_for_a_sink_that_is_no_more(audit: Audit, store: Store) -> None:
+    outbox = Outbox(store, "file")
+    outbox.failed("the file cannot be written: No space left on device", now=NOW, wait_s=None)
+
+    printed, (file, old) = audit("--deliveries"), as_json(audit("--deliveries", "--json"))
+
+    assert "No space left on device" in printed
+    assert "old (not configured)" in printed
+    assert (file["pending"], file["resume_at"], old["pending"]) == (4, NOW + 1, 4)
+
+
+def test_retry_makes_everything_due(audit: Audit, store: Store) -> None:
+    outbox = Outbox(store, "file")
+    taken = outbox.take(now=NOW, limit=9)
+    outbox.rejected({one.event_id: "the server answered 422" for one in taken}, now=NOW)
+    outbox.failed("down", now=NOW, wait_s=5000)
+
+    audit("--retry")
+
+    assert len(outbox.take(now=int(time.time()), limit=9)) == 4
+
+
+def test_purge_keeps_what_waits_until_somebody_gives_it_up(audit: Audit, store: Store) -> None:
+    kept = audit("--purge")
+    file, old = audit("--give-up", "file"), audit("--give-up", "old")
+    removed = audit("--purge")
+
+    assert kept == "0 records removed.\n"
+    assert (file, old) == ("4 records no longer wait for file.\n", "4 records no longer wait for old.\n")
+    assert removed == "1 records removed.\n"
+    assert [one["study_instance_uid"] for one in as_json(audit("--json"))] == [None, "2.25.3", "2.25.2"]
+
+
+def test_purge_without_a_limit_in_the_settings_removes_nothing(audit: Audit, table: dict[str, Any], tmp_path: Path) -> None:
+    del table["audit"]["keep_days"]
+    (tmp_path / "app.toml").write_text(tomli_w.dumps(table))
+
+    assert "audit.keep_days is not set" in audit("--purge", code=2)
+
+
+def test_limit_must_be_a_number_that_finds_something(audit: Audit) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        audit("--limit", "0")
+
+    assert stopped.value.code == 2
+
+
+CONTRADICTIONS = [
+    ({"fhir_base": "https://a.example", "fhir_user": "u"}, "belong together"),
+    ({"fhir_base": "https://a.example", "fhir_user": "u", "fhir_password": "p", "fhir_bearer_token": "t"}, "give one of"),
+    ({"fhir_base": "https://a.example", "fhir_token_url": "https://a.example/token"}, "belong together"),
+    ({"fhir_bearer_token": "t"}, "a credential without fhir_base"),
+    ({"max_pending": 0}, "max_pending must be at least 1"),
+    ({"keep_days": 0}, "keep_days must be at least 1"),
+    ({"fhir_base": "http://audit.example/fhir"}, "plain http"),
+    ({"on_failure": "shrug"}, "must be one of refuse, continue"),
+]
+
+
+@pytest.mark.parametrize(("section", "words"), CONTRADICTIONS)
+def test_settings_that_contradict_each_other_are_explained(
+    audit: Audit, table: dict[str, Any], tmp_path: Path, section: dict[str, Any], words: str
+) -> None:
+    (tmp_path / "app.toml").write_text(tomli_w.dumps({**table, "audit": section}))
+
+    assert words in audit(code=2)
+
+
+def test_record_of_an_early_version_has_no_id_and_is_listed_all_the_same(audit: Audit, store: Store) -> None:
+    with store.write() as connection:
+        connection.execute(update(audit_event).values(event_key=None))
+
+    events = as_json(audit("--fhir"))
+
+    assert len(events) == 4
+    for event in events:
+        AuditEvent.model_validate(event)
+        assert "id" not in event

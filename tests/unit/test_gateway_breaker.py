@@ -1,0 +1,152 @@
+"""When a server is left alone, when it is tried again, and by how many."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from fhir_imaging.errors import UpstreamError
+from imaging_server.breaker import Breaker, BreakerSettings, Outcome, State
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Server:
+    """A server behind a breaker; ``outcome`` is how it does now."""
+
+    def __init__(self, **settings: float) -> None:
+        self.clock = Clock()
+        self.asked = 0
+        self.watched: list[tuple[str, Outcome, State]] = []
+        values = {"outages": 3, "window_s": 60.0, "cool_down_s": 5.0, **settings}
+        self.breaker = Breaker("north-fhir", BreakerSettings(**values), monotonic=self.clock)  # type: ignore[arg-type]
+        self.breaker.watch = lambda server, outcome, _seconds, state: self.watched.append((server, outcome, state))
+
+    def call(self, outcome: Outcome, ask: Callable[[], object] = lambda: None) -> str:
+        def asked() -> object:
+            self.asked += 1
+            return ask()
+
+        try:
+            self.breaker.call(asked, lambda _: outcome)
+        except UpstreamError as left_alone:
+            return f"wait {left_alone.retry_after_s}" if left_alone.retryable else "failed"
+        return "asked"
+
+
+def down() -> Server:
+    server = Server()
+    for _ in range(3):
+        server.call(Outcome.OUTAGE)
+    return server
+
+
+def test_outages_in_a_row_open_it_and_nobody_is_asked_meanwhile() -> None:
+    server = down()
+    said = [server.call(Outcome.ANSWERED)]
+    server.clock.now += 3.5
+    said.append(server.call(Outcome.ANSWERED))
+
+    assert said == ["wait 5", "wait 2"]
+    assert server.asked == 3
+    assert server.breaker.state is State.OPEN
+    assert server.watched[-1] == ("north-fhir", Outcome.NOT_ASKED, State.OPEN)
+
+
+def test_an_answer_between_outages_keeps_it_closed() -> None:
+    server = Server()
+    for outcome in (Outcome.OUTAGE, Outcome.OUTAGE, Outcome.ANSWERED, Outcome.OUTAGE, Outcome.OUTAGE):
+        server.call(outcome)
+
+    assert server.breaker.state is State.CLOSED
+
+
+def test_outages_far_apart_do_not_open_it() -> None:
+    server = Server()
+    for _ in range(5):
+        server.call(Outcome.OUTAGE)
+        server.clock.now += 31
+
+    assert server.breaker.state is State.CLOSED
+
+
+def test_what_failed_on_our_side_counts_neither_way() -> None:
+    server = Server()
+    for outcome in (Outcome.OUTAGE, Outcome.OUTAGE, Outcome.UNKNOWN, Outcome.OUTAGE):
+        server.call(outcome)
+
+    assert server.breaker.state is State.OPEN
+
+
+def test_one_request_tries_again_and_success_closes_it() -> None:
+    server = down()
+    server.clock.now += 5
+    others: list[str] = []
+    tried = server.call(Outcome.ANSWERED, lambda: others.append(server.call(Outcome.ANSWERED)))
+
+    assert tried == "asked"
+    assert others == ["wait 1"]
+    assert server.breaker.state is State.CLOSED
+    assert [server.call(Outcome.OUTAGE) for _ in range(2)] == ["asked", "asked"], "it counts anew"
+
+
+def test_a_try_that_fails_opens_it_again() -> None:
+    server = down()
+    server.clock.now += 5
+
+    assert server.call(Outcome.OUTAGE) == "asked"
+    assert server.call(Outcome.ANSWERED) == "wait 5"
+
+
+def test_a_try_that_ends_on_our_side_leaves_room_for_the_next() -> None:
+    server = down()
+    server.clock.now += 5
+
+    def end() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        server.call(Outcome.ANSWERED, end)
+    assert server.call(Outcome.ANSWERED) == "asked"
+    assert server.breaker.state is State.CLOSED
+
+
+def test_requests_that_were_under_way_do_not_keep_it_open() -> None:
+    server = Server()
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        began.set()
+        go_on.wait(5)
+
+    late = threading.Thread(target=server.call, args=(Outcome.OUTAGE, slow))
+    late.start()
+    assert began.wait(5)
+    for _ in range(3):
+        server.call(Outcome.OUTAGE)
+    server.clock.now += 5
+    go_on.set()
+    late.join()
+
+    assert server.breaker.state is State.HALF_OPEN
+    assert server.call(Outcome.ANSWERED) == "asked"
+
+
+def test_zero_outages_means_always_ask() -> None:
+    server = Server(outages=0)
+
+    assert [server.call(Outcome.OUTAGE) for _ in range(20)] == ["asked"] * 20
+
+
+@pytest.mark.parametrize("changes", [{"outages": -1}, {"window_s": 0}, {"cool_down_s": 0}, {"cool_down_s": 601}])
+def test_settings_that_cannot_work_are_named(changes: dict[str, float]) -> None:
+    assert list(BreakerSettings(**changes).problems())  # type: ignore[arg-type]
+    assert not list(BreakerSettings().problems())

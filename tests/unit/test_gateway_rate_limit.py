@@ -1,0 +1,150 @@
+"""How many requests a token and an address may make: bursts, refills, who is told, who is not punished for others."""
+
+from __future__ import annotations
+
+import pytest
+
+from imaging_server.access import BearerToken
+from imaging_server.rate_limit import HeldBack, RateLimitSettings, RequestLimits, TokenBuckets
+
+GOOD, OTHER = BearerToken("good"), BearerToken("other")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def limits(clock: Clock, **settings: float) -> RequestLimits:
+    values = {"requests_per_second": 2.0, "request_burst": 3, "refusals_per_minute": 6.0, **settings}
+    return RequestLimits(RateLimitSettings(**values), monotonic=clock)  # type: ignore[arg-type]
+
+
+def test_a_burst_passes_and_then_the_rate_counts(clock: Clock) -> None:
+    limit = limits(clock)
+    at_once = [limit.admit("north", GOOD, "10.0.0.1") for _ in range(4)]
+    clock.now += 0.5
+    later = [limit.admit("north", GOOD, "10.0.0.1") for _ in range(2)]
+
+    assert at_once == [None, None, None, HeldBack(1, is_first=True)]
+    assert later == [None, HeldBack(1, is_first=False)]
+
+
+def test_a_caller_is_named_once_a_minute(clock: Clock) -> None:
+    limit = limits(clock, requests_per_second=0.001, request_burst=1)
+    limit.admit("north", GOOD, None)
+    told = []
+    for seconds in (0, 30, 31):
+        clock.now += seconds
+        held = limit.admit("north", GOOD, None)
+        told.append(held is not None and held.is_first)
+
+    assert told == [True, False, True]
+
+
+def test_tokens_and_ehrs_have_buckets_of_their_own(clock: Clock) -> None:
+    limit = limits(clock, request_burst=1)
+
+    assert limit.admit("north", GOOD, None) is None
+    assert limit.admit("north", OTHER, None) is None
+    assert limit.admit("south", GOOD, None) is None
+    assert limit.admit("north", GOOD, None) is not None
+
+
+def test_zero_means_no_limit(clock: Clock) -> None:
+    limit = limits(clock, requests_per_second=0, refusals_per_minute=0)
+    for number in range(50):
+        limit.found_bad("north", BearerToken(str(number)), "10.0.0.1")
+
+    assert [limit.admit("north", GOOD, "10.0.0.1") for _ in range(50)] == [None] * 50
+    assert [limit.admit_without_token("10.0.0.1") for _ in range(50)] == [None] * 50
+
+
+def flood(limit: RequestLimits, address: str, count: int = 6) -> None:
+    for number in range(count):
+        token = BearerToken(f"forged-{address}-{number}")
+        if limit.admit("north", token, address) is None:
+            limit.found_bad("north", token, address)
+
+
+def test_an_address_that_tries_tokens_waits_and_a_token_found_good_there_does_not(clock: Clock) -> None:
+    limit = limits(clock, request_burst=100)
+    limit.admit("north", GOOD, "10.0.0.1")
+    limit.found_good("north", GOOD)
+    flood(limit, "10.0.0.1")
+
+    held = limit.admit("north", OTHER, "10.0.0.1")
+    assert held == HeldBack(10, is_first=True)
+    assert limit.admit("north", GOOD, "10.0.0.1") is None
+    assert limit.admit("north", OTHER, "10.0.0.2") is None
+
+    clock.now += 10
+    assert limit.admit("north", BearerToken("new"), "10.0.0.1") is None
+
+
+def test_one_token_that_has_ended_counts_once_however_often_it_is_sent(clock: Clock) -> None:
+    limit = limits(clock, request_burst=100)
+    for _ in range(30):
+        assert limit.admit("north", OTHER, "10.0.0.1") is None
+        limit.found_bad("north", OTHER, "10.0.0.1")
+
+    assert limit.admit("north", GOOD, "10.0.0.1") is None
+
+
+def test_a_token_that_was_good_and_ended_is_a_stranger_again(clock: Clock) -> None:
+    limit = limits(clock, request_burst=100)
+    limit.admit("north", GOOD, "10.0.0.1")
+    limit.found_good("north", GOOD)
+    limit.found_bad("north", GOOD, "10.0.0.1")
+    flood(limit, "10.0.0.1")
+
+    assert limit.admit("north", GOOD, "10.0.0.1") is not None
+
+
+def test_requests_without_a_token_do_not_lock_tokens_out(clock: Clock) -> None:
+    limit = limits(clock)
+    told = [limit.admit_without_token("10.0.0.1") for _ in range(7)]
+
+    assert told[:6] == [None] * 6
+    assert told[6] is not None
+    assert limit.admit("north", GOOD, "10.0.0.1") is None
+
+
+@pytest.mark.parametrize(
+    ("one", "another", "is_same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("10.0.0.1", "10.0.0.2", False),
+        (None, "no address", True),
+    ],
+)
+def test_an_address_stands_for_a_subscriber(clock: Clock, one: str | None, another: str, is_same: bool) -> None:
+    limit = limits(clock, request_burst=100)
+    flood(limit, one or "", 6)
+
+    assert (limit.admit("north", GOOD, another) is not None) == is_same
+
+
+def test_memory_is_bounded_and_the_oldest_go() -> None:
+    buckets = TokenBuckets(1, 1, max_buckets=3)
+    for name in ("a", "b", "a", "c", "d"):
+        buckets.bucket((name,), 0.0)
+
+    assert [name for name in "abcd" if buckets.known((name,))] == ["a", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"requests_per_second": -1}, {"refusals_per_minute": -1}, {"request_burst": 0}, {"requests_per_second": 1e9}]
+)
+def test_settings_that_cannot_work_are_named(changes: dict[str, float]) -> None:
+    assert list(RateLimitSettings(**changes).problems())  # type: ignore[arg-type]
+    assert not list(RateLimitSettings().problems())
