@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,6 +116,25 @@ def test_group_19_numbers_that_json_does_not_know_are_not_passed_on(world: World
     world.pacs.answer = only_for("/metadata", lambda: Response(body, content_type="application/dicom+json"))
 
     assert world.get(METADATA, world.north.token()).status == 502
+
+
+def test_group_19_a_small_answer_that_unpacks_to_a_huge_one_is_given_up(tmp_path: Path) -> None:
+    """Decompressed piece by piece, up to the limit of any JSON answer and no further."""
+    packed = gzip.compress(b" " * 60_000_000)
+    with a_world(tmp_path, server={"small_body_bytes": SMALL_BODY, "max_json_bytes": 1024 * 1024}) as world:
+        token = world.north.token()
+        world.get(METADATA, token)
+        headers = {"Content-Encoding": "gzip"}
+        world.pacs.answer = only_for("/metadata", lambda: Response(packed, 200, headers, content_type="application/dicom+json"))
+        tracemalloc.start()
+        try:
+            answer = world.get(METADATA, token)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert answer.status == 502
+    assert peak < 12_000_000
 
 
 # What goes up
