@@ -34,7 +34,16 @@ GOOD: dict[str, Any] = {
     "scope": "patient/ImagingStudy.rs",
     "patient": "pat-a",
 }
-ABSENT = object()
+
+
+class _Absent:
+    """A claim that is not there; its words are fixed, so that every worker collects the same tests."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT = _Absent()
 
 
 def with_claims(**changes: Any) -> dict[str, Any]:
