@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imaging_findings.asked_words import asks_for_none, has_condition, is_about_another
-from imaging_findings.clauses import clauses_of
+from imaging_findings.clauses import DENIES, NO_LONGER_SEEN, clauses_of
 from imaging_findings.facts import Facts
 from imaging_findings.findings import LUNG_KINDS, Author, Finding
 from imaging_findings.history import ReportFacts, StudyFacts
 from imaging_findings.mentions import mentions_of
 from imaging_findings.quotes import Quote, intervals_ahead, sentences_of
 from imaging_findings.sides import are_opposite, side_of
+from imaging_findings.statements import joined, statements_of
 
 _NODULE = re.compile(r"nodul|opacit|lesion|ground[- ]glass|\bggns?\b|\bmass(?:es)?\b|\bcysts?\b", re.IGNORECASE)
 _WHOLE = re.compile(r"\bexamination\b|\bexam\b|\bct\b|\bappearance\b", re.IGNORECASE)
@@ -44,7 +45,6 @@ _DENIED = re.compile(r"\b(?:no|not|cannot|without|never|unresolved|incomplete\w*
 _NOT_EXCLUDED = re.compile(
     r"(?:\bnot|\bcannot|n['’]t)\s+(?:be\s+)?(?:entirely\s+|completely\s+)?(?:excluded?|ruled? out)\b", re.IGNORECASE
 )
-_NO_LONGER = re.compile(r"\bno longer\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,15 +110,22 @@ def _why_it_ends(report: ReportFacts, said: Sequence[str], finding: Finding) -> 
         return "its report asks for no follow-up"
     if any(_says_what_follows(one, finding) for one in said):
         return "its report says what follows"
-    if any(_says_resolved(one) for one in said):
+    statements = _statements_about(report, finding)
+    if any(_says_resolved(one) for one in statements):
         return "its report says that it has resolved"
-    if any(_says_grown(one) for one in said):
+    if any(_says_grown(one) for one in statements):
         return "its report tells of growth or of something new, and decides"
     return None
 
 
 def _about(report: ReportFacts, finding: Finding) -> list[str]:
     return [one for one in sentences_of(report) if not is_about_another(one, finding.kind)]
+
+
+def _statements_about(report: ReportFacts, finding: Finding) -> list[str]:
+    """The report's statements; where a part is about another organ, nobody knows of what the rest is said."""
+    statements = statements_of(sentences_of(report))
+    return [joined(one) for one in statements if not any(is_about_another(part, finding.kind) for part in one)]
 
 
 def _says_what_follows(sentence: str, finding: Finding) -> bool:
@@ -136,13 +143,17 @@ def _says_what_follows(sentence: str, finding: Finding) -> bool:
 def _says_resolved(sentence: str) -> bool:
     if _RESOLVED.search(sentence) is None or has_condition(sentence):
         return False
-    return any(_RESOLVED.search(one) and _DENIED.search(_NO_LONGER.sub("", one)) is None for one in _of_nodule(sentence))
+    return any(_RESOLVED.search(one) and not _is_denied(NO_LONGER_SEEN.sub("", one)) for one in _of_nodule(sentence))
 
 
 def _says_grown(sentence: str) -> bool:
     if _GROWN.search(sentence) is None:
         return False
-    return any(_GROWN.search(one) and _DENIED.search(one) is None for one in _of_nodule(sentence))
+    return any(_GROWN.search(one) and not _is_denied(one) for one in _of_nodule(sentence))
+
+
+def _is_denied(clause: str) -> bool:
+    return _DENIED.search(clause) is not None or DENIES.search(clause) is not None
 
 
 def _of_nodule(sentence: str) -> list[str]:

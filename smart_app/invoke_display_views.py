@@ -16,15 +16,12 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from fhir_imaging.clients.fhir import FhirClient
-from fhir_imaging.errors import ImagingError, UpstreamRefused
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.texts import gettext, ngettext
 from smart_app.active_session import ActiveSession
 from smart_app.browser_binding import binding_of
 from smart_app.browser_sessions import BrowserSessions
 from smart_app.explanations import ExplainedRefusal, Reason
-from smart_app.imaging_notes import CONTEXTS
 from smart_app.invoke_display import (
     NOT_OFFERED,
     DisplayFault,
@@ -37,12 +34,12 @@ from smart_app.invoke_display import (
 from smart_app.invoke_display_match import PatientVerdict, find_studies, in_words, judge_patient, narrow
 from smart_app.list_views import list_page
 from smart_app.pages import page
-from smart_app.patient_imaging import PatientImaging, look_up, own_patient
+from smart_app.patient_imaging import Inquiry, PatientImaging, look_up
 from smart_app.services import SmartAppServices
-from smart_app.session_tokens import LiveSession, SessionTokens
+from smart_app.session_patient import read_session_patient
+from smart_app.session_tokens import LiveSession
 from smart_app.session_views import live_session, viewer_address
 from smart_app.study_list import StudyRow
-from smart_app.study_search import PAGE_SECONDS, PATIENT
 
 NARROWED = (
     "Another application asked for {asked}: {shown} of {all} study is shown here. “All studies” shows the rest.",
@@ -112,11 +109,12 @@ def _studies(services: SmartAppServices, live: LiveSession, wanted: StudiesWante
 
 
 def _patient(services: SmartAppServices, live: LiveSession, wanted: PatientWanted) -> AnyResponse:
-    imaging = look_up(services, live) if wanted.narrows else None
-    record = imaging.patient if imaging else None
-    _require_same_patient(record or _patient_record(services, live), wanted)
-    if imaging is None:
+    if not wanted.narrows:
+        _require_same_patient(read_session_patient(services, live), wanted)
         return redirect(url_for(".studies", session_id=live.session_id), 303)
+    with Inquiry(services, live) as inquiry:
+        _require_same_patient(inquiry.patient() or read_session_patient(services, live), wanted)
+        imaging = inquiry.to_the_end()
     rows = narrow(imaging.studies.rows, wanted, services.clock().tzinfo or UTC)
     number = len(imaging.studies.rows)
     words = ngettext(*NARROWED, number) if rows else gettext(NO_MATCH)
@@ -144,33 +142,6 @@ def _viewer_of(session_id: str, rows: Sequence[StudyRow]) -> str:
     address = viewer_address(session_id, rows[0].study_instance_uid, {})
     beside = [("with", row.study_instance_uid) for row in rows[1:]]
     return f"{address}?{urlencode(beside)}" if beside else address
-
-
-def _patient_record(services: SmartAppServices, live: LiveSession) -> dict[str, Any] | None:
-    """The session's Patient; None where the token does not reach it, so that nothing can be compared.
-
-    A refused token is renewed once and the question asked once more (A39).
-    """
-    if not live.session.scopes.granting("Patient", "r", contexts=CONTEXTS):
-        return None
-    try:
-        return _read_patient(services, live)
-    except UpstreamRefused as refused:
-        if refused.status != 401:
-            return None
-    except ImagingError:
-        return None
-    renewed = SessionTokens(services).live(live.session_id, was_refused=True)
-    try:
-        return _read_patient(services, renewed)
-    except ImagingError:
-        return None
-
-
-def _read_patient(services: SmartAppServices, live: LiveSession) -> dict[str, Any] | None:
-    client = FhirClient(live.session.iss, services.outbound, access_token=live.access_token)
-    record = client.read(PATIENT, live.session.patient, timeout_s=PAGE_SECONDS)
-    return own_patient(record, live.session.patient)
 
 
 def _refused(services: SmartAppServices, refused: RequestRefused) -> Response:
@@ -204,13 +175,9 @@ def _own_sessions(services: SmartAppServices) -> list[OpenSession]:
         return []
     ids = BrowserSessions(services.store).of(binding, now=now)
     found = [(one, services.sessions.find(one, now=now)) for one in ids]
-    opened = [_named(services, one, session) for one, session in found if session and _lives(session, binding, now)]
+    living = ((one, session) for one, session in found if session and session.belongs_to(binding) and session.is_living(now))
+    opened = [_named(services, one, session) for one, session in living]
     return [one for one in opened if one]
-
-
-def _lives(session: ActiveSession, binding: str, now: int) -> bool:
-    renewable = session.refresh_token is not None and session.ended is None
-    return session.belongs_to(binding) and (renewable or session.has_live_token(now))
 
 
 def _named(services: SmartAppServices, session_id: str, session: ActiveSession) -> OpenSession | None:

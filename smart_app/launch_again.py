@@ -17,18 +17,16 @@ from urllib.parse import urlencode
 from flask import Response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.errors import ImagingError
 from smart_app.active_session import ActiveSession
 from smart_app.callback import first_study_path
 from smart_app.explanations import ExplainedRefusal, Reason
-from smart_app.imaging_notes import CONTEXTS
 from smart_app.launch import LaunchRequest
 from smart_app.pages import page
 from smart_app.patient_banner import read_banner
 from smart_app.services import SmartAppServices
+from smart_app.session_patient import read_session_patient
 from smart_app.session_tokens import SessionTokens
-from smart_app.study_search import PAGE_SECONDS
 from smart_app.used_launches import UsedLaunch
 
 log = logging.getLogger("imaging_cds.launch")
@@ -96,12 +94,8 @@ def _question(services: SmartAppServices, launch: LaunchRequest, earlier: _Earli
 
 def _patient_record(services: SmartAppServices, launch: LaunchRequest, earlier: _Earlier) -> dict[str, Any] | None:
     """The Patient of the session, None where the EHR does not say; ExplainedRefusal when it no longer renews the session."""
-    if not earlier.session.scopes.granting("Patient", "r", contexts=CONTEXTS):
-        return None
     try:
-        live = SessionTokens(services).live(earlier.used.session_id)
-        client = FhirClient(live.session.iss, services.outbound, access_token=live.access_token)
-        return client.read("Patient", live.session.patient, timeout_s=PAGE_SECONDS)
+        return read_session_patient(services, SessionTokens(services).live(earlier.used.session_id))
     except ExplainedRefusal as refusal:
         raise _ended(launch, earlier.used) from refusal
     except ImagingError:

@@ -7,6 +7,7 @@ has been sent may come again when more is known of it.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -31,6 +32,8 @@ PATIENCE_S = 4.0
 """How long the first page waits for answers besides the studies, so that a list comes whole where the servers are quick."""
 LONGEST_S = 180.0
 """How long a list may go on coming in."""
+LOOK_AROUND_S = 2.0
+"""How often a stream looks whether its session still lives: a sign-out may come to another worker."""
 BUSY_RETRIES = 4
 BUSY_WAIT_S = 60.0
 """How often and how long a busy server is waited for while the page shows how long that is."""
@@ -83,13 +86,12 @@ class ListStream:
         finally:
             self._inquiry.close()
 
-    def _objects(self) -> Iterator[dict[str, Any]]:
+    def _objects(self) -> Iterator[dict[str, Any] | None]:
         if self._is_resumed:
             yield from self._since_the_page()
         self._gathering.wait_longer(replace(self._inquiry.busy, retries=BUSY_RETRIES, longest_wait_s=BUSY_WAIT_S))
         self._gathering.follow()
-        for event in self._gathering.events(within_s=LONGEST_S):
-            yield from self._after(event)
+        yield from self._came()
         self._gathering.stop()
         imaging = self._inquiry.answer()
         yield from self._corrected(imaging)
@@ -98,6 +100,18 @@ class ListStream:
         yield {"kind": "findings", "rows": {uid: self._writer.findings(rows[uid], found) for uid, found in lines.items()}}
         yield {"kind": "notes", "html": self._notes(imaging)}
         yield {"kind": "done", "found": len(imaging.studies.rows)}
+
+    def _came(self) -> Iterator[dict[str, Any] | None]:
+        """What comes in, and None after each while without anything. ExplainedRefusal when the session is over."""
+        until = time.monotonic() + LONGEST_S
+        while not self._gathering.is_done and (left := until - time.monotonic()) > 0:
+            is_quiet = True
+            for event in self._gathering.events(within_s=min(LOOK_AROUND_S, left)):
+                is_quiet = False
+                yield from self._after(event)
+            self._inquiry.require_living()
+            if is_quiet:
+                yield None
 
     def _since_the_page(self) -> Iterator[dict[str, Any]]:
         """What came between the page and its stream; a row that the page shows as it is now does not come again."""
@@ -170,5 +184,8 @@ def failure_line(refusal: ExplainedRefusal) -> str:
     return _line({"kind": "failed", "html": html.strip(), "reason": refusal.reason.value})
 
 
-def _line(value: dict[str, Any]) -> str:
+def _line(value: dict[str, Any] | None) -> str:
+    """One line; None is an empty one, which readers pass over and which tells the server whether anybody still reads."""
+    if value is None:
+        return "\n"
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from fhir_imaging.clients.fhir import MAX_PAGES, FhirClient, SearchPage
+from fhir_imaging.clients.fhir import FhirClient, SearchPage
 from fhir_imaging.errors import ImagingError, UpstreamRefused
 from fhir_imaging.settings import EhrSettings, origin_of
 from fhir_imaging.study import UnreadableStudy, points_to_patient, read_study_uid
@@ -176,18 +176,15 @@ class NamedLookup:
 
     def _pages(self) -> Iterator[SearchPage]:
         of_patient = [("patient", self.patient_id)]
+        is_begun = False
         try:
-            page = self.imaging.search(STUDY, [*of_patient, *PAGE], timeout_s=PAGE_SECONDS)
+            for page in self.imaging.pages(STUDY, [*of_patient, *PAGE], timeout_s=PAGE_SECONDS):
+                is_begun = True
+                yield page
         except UpstreamRefused as refused:
-            if refused.status != 400:
+            if is_begun or refused.status != 400:
                 raise
-            page = self.imaging.search(STUDY, of_patient, timeout_s=PAGE_SECONDS)
-        yield page
-        for _ in range(MAX_PAGES - 1):
-            if page.next_url is None:
-                return
-            page = self.imaging.follow(page.next_url, timeout_s=PAGE_SECONDS)
-            yield page
+            yield from self.imaging.pages(STUDY, of_patient, timeout_s=PAGE_SECONDS)
 
     def _is_patients(self, resource: Mapping[str, Any]) -> bool:
         return points_to_patient(text(as_dict(resource.get("subject")).get("reference")), self.patient_id, self.bases)

@@ -44,9 +44,14 @@ class PatientBanner:
         return ", ".join(part for part in parts if part)
 
 
+def is_patient(resource: Mapping[str, Any], patient_id: str) -> bool:
+    """Whether a resource is the Patient of this very id: servers answer 200 with an OperationOutcome, or a merged record."""
+    return (resource.get("resourceType"), resource.get("id")) == ("Patient", patient_id)
+
+
 def read_banner(patient: Mapping[str, Any] | None, patient_id: str, today: date) -> PatientBanner:
     """The banner of the token's patient; without a readable Patient it says what the launch said."""
-    if patient is None or (patient.get("resourceType"), patient.get("id")) != ("Patient", patient_id):
+    if patient is None or not is_patient(patient, patient_id):
         return PatientBanner(
             name=gettext("Patient {id}").format(id=patient_id),
             born=None,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fhir_imaging.clients.fhir import FhirClient
@@ -35,7 +36,7 @@ from smart_app.study_findings import (
 from smart_app.study_list import ListContext, StudyList, build_study_list
 from smart_app.study_regions import StudyKinds
 from smart_app.study_reports import ReportsByStudy, is_by_device
-from smart_app.study_search import REPORTS, STUDIES, GatheredRecords, Servers, Wanted, matches_of
+from smart_app.study_search import PATIENT, REPORTS, STUDIES, GatheredRecords, Servers, Wanted, matches_of
 from smart_app.token_origins import token_receivers
 
 NOT_LOOKED_AT = N_("For the findings beside the studies, {what} could not be looked at.")
@@ -105,6 +106,28 @@ class Inquiry:
         self.gathering.stop()
         self._open.close()
 
+    def require_living(self) -> None:
+        """ExplainedRefusal, with nothing more asked, when the session has ended or was signed out since, in any worker."""
+        services = self._services
+        session = services.sessions.find(self._live.session_id, now=services.now())
+        ended = Reason.SESSION_UNKNOWN.value if session is None else session.ended
+        if ended is not None:
+            self.gathering.stop()
+            raise ExplainedRefusal(Reason(ended))
+
+    def patient(self) -> dict[str, Any] | None:
+        """The Patient, waited for alone; None where it could not be had, or is not the session's."""
+        for _ in self.gathering.events(partial(self.gathering.has_answered, PATIENT), within_s=LOOK_UP_S):
+            pass
+        return self.gathering.records().patient
+
+    def to_the_end(self) -> PatientImaging:
+        """Everything, waited for; ExplainedRefusal where the studies cannot be had."""
+        self.gathering.follow()
+        for _ in self.gathering.events(within_s=LOOK_UP_S):
+            pass
+        return self.answer()
+
     def answer(self, *, is_whole: bool = True) -> PatientImaging:
         """What is known now. ``is_whole``: everything came, so that findings and notes can be told.
 
@@ -125,7 +148,7 @@ class Inquiry:
         return PatientImaging(
             ehr=self.ehr,
             session=self.session,
-            patient=own_patient(records.patient, self.session.patient),
+            patient=records.patient,
             banner=read_banner(records.patient, self.session.patient, self._services.clock().date()),
             studies=studies,
             highlights=lines,
@@ -197,15 +220,7 @@ def look_up(services: SmartAppServices, live: LiveSession, study: StudyInstanceU
     A refused token is renewed once and the question asked once more (A39). ExplainedRefusal where the list cannot be had.
     """
     with Inquiry(services, live, study) as inquiry:
-        inquiry.gathering.follow()
-        for _ in inquiry.gathering.events(within_s=LOOK_UP_S):
-            pass
-        return inquiry.answer()
-
-
-def own_patient(record: dict[str, Any] | None, patient_id: str) -> dict[str, Any] | None:
-    """A Patient that was read, where it is the one that was asked for."""
-    return record if record is not None and record.get("id") == patient_id else None
+        return inquiry.to_the_end()
 
 
 def _ehr_of(services: SmartAppServices, session: ActiveSession) -> EhrSettings:

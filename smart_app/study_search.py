@@ -16,6 +16,7 @@ from fhir_imaging.clients.fhir import FhirClient, SearchPage
 from fhir_imaging.endpoints import BundleResources, with_local_endpoints
 from fhir_imaging.errors import ImagingError, UpstreamError, UpstreamRefused
 from fhir_imaging.uids import StudyInstanceUID, to_urn
+from smart_app.patient_banner import is_patient
 
 Parameters = Sequence[tuple[str, str]]
 INCLUDE = ("_include", "ImagingStudy:endpoint")
@@ -200,9 +201,13 @@ def _first_matches(wanted: SearchWanted, servers: Servers) -> FirstPage:
         return FirstPage(servers.ehr.search(wanted.resource_type, plain, timeout_s=PAGE_SECONDS))
 
 
+def read_patient(ehr: FhirClient, patient_id: str) -> dict[str, Any]:
+    """The Patient of this very id; UpstreamError where the EHR answers with something else."""
+    patient = ehr.read(PATIENT, patient_id, timeout_s=PAGE_SECONDS)
+    if not is_patient(patient, patient_id):
+        raise UpstreamError("The EHR answered with something else than the Patient.", server=ehr.base_url)
+    return patient
+
+
 def _patient(patient_id: str, servers: Servers) -> FirstPage:
-    """The Patient of this very id; some servers answer 200 with an OperationOutcome alone, or with a merged record."""
-    patient = servers.ehr.read(PATIENT, patient_id, timeout_s=PAGE_SECONDS)
-    if (patient.get("resourceType"), patient.get("id")) != (PATIENT, patient_id):
-        raise UpstreamError("The EHR answered with something else than the Patient.", server=servers.ehr.base_url)
-    return FirstPage(SearchPage((patient,)))
+    return FirstPage(SearchPage((read_patient(servers.ehr, patient_id),)))

@@ -87,7 +87,13 @@ SENT_BY_TESTS: Mapping[str, Mapping[str, str]] = {
 # What has the shape of a code and is none.
 NO_CODE = {
     "0010002": "an accession number",
+    "101112": "a time of day",
+    "101160": "no time of day",
     "101500": "a time of day",
+    "235959": "a time of day",
+    "235960": "no time of day",
+    "999999999": "more than anybody may ask for",
+    "1964030219640302": "a number that a log must not keep",
     "4194304": "a limit in bytes",
     "16777216": "a limit in bytes",
     "134217728": "a limit in bytes",

@@ -66,17 +66,19 @@ class FhirClient:
             raise UpstreamRefused("The server's paging link leads to another server.", server=origin_of(self.base_url))
         return _page(self._get(next_url, None, timeout_s), self.base_url)
 
-    def pages(self, resource_type: str, params: Sequence[tuple[str, str]]) -> Iterator[SearchPage]:
+    def pages(
+        self, resource_type: str, params: Sequence[tuple[str, str]], *, timeout_s: float | None = None
+    ) -> Iterator[SearchPage]:
         """All pages, at most ``MAX_PAGES`` of them; the last one yielded still has ``next_url`` if there were more.
 
-        A link that is no address ends them: what came before it is worth having.
+        ``timeout_s`` is for each page. A link that is no address ends them: what came before it is worth having.
         """
-        page = self.search(resource_type, params)
+        page = self.search(resource_type, params, timeout_s=timeout_s)
         yield page
         for _ in range(MAX_PAGES - 1):
             if page.next_url is None or not is_web_address(page.next_url):
                 return
-            page = self.follow(page.next_url)
+            page = self.follow(page.next_url, timeout_s=timeout_s)
             yield page
 
     def _get(self, url: str, params: Sequence[tuple[str, str]] | None, timeout_s: float | None) -> dict[str, Any]:

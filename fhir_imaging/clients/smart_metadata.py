@@ -33,7 +33,11 @@ class AssociatedEndpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmartMetadata:
-    """The SMART configuration of one FHIR base; every URL is an absolute http(s) address, absent and odd ones are None."""
+    """The SMART configuration of one FHIR base.
+
+    The addresses of endpoints and keys are absolute http(s) addresses, absent and odd ones None; ``issuer`` and the URLs of
+    ``associated_endpoints`` stand as stated, since they are compared (the latter without a final slash).
+    """
 
     authorization_endpoint: str
     token_endpoint: str

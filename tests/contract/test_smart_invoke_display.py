@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from flask import request
 
+from smart_app.explanations import Reason
+from tests.contract.hospital_actors import assert_explained
 from tests.contract.smart_actors import STUDY_A, STUDY_B, FakeEhr, World, a_world, demo_record, imaging_study, query_of
 
 MRN = "https://imaging-cds.example/demo/mrn"
@@ -174,6 +176,28 @@ def test_iid_a39_a_refused_token_is_renewed_once_before_the_comparison_is_given_
 
         assert [one["grant_type"] for one in world.ehr.token_requests] == ["authorization_code", "refresh_token"]
     assert answer.status_code == (403 if for_ever else 200 if narrowing else 303)
+
+
+@dataclass
+class NoStudies(FakeEhr):
+    """An EHR whose imaging server is down."""
+
+    def _search(self, resource_type: str) -> Any:
+        return ("", 500) if resource_type == "ImagingStudy" else super()._search(resource_type)
+
+
+@pytest.mark.parametrize("narrowing", ["", "&modalitiesInStudy=CT"])
+def test_iid_another_patient_is_refused_as_such_while_the_images_cannot_be_had(tmp_path: Path, narrowing: str) -> None:
+    with a_world(tmp_path, ehr=NoStudies(fhir=demo_record())) as world:
+        world.clinician.launches(world.ehr)
+        address = f"/s/{world.clinician.session}/IHEInvokeImageDisplay?requestType=PATIENT"
+        other, own = (
+            world.clinician.get(f"{address}&patientID={mrn}^^^{MRN}{narrowing}") for mrn in ("DEMO-1002", "DEMO-1001")
+        )
+
+    assert_explained(other, Reason.DISPLAY_OTHER_PATIENT)
+    if narrowing:
+        assert_explained(own, Reason.IMAGING_UNAVAILABLE)
 
 
 @pytest.mark.parametrize("patient", ["DEMO-1001", "DEMO-1001^^^https://elsewhere.example/mrn", "demo-a"])

@@ -14,7 +14,8 @@ from werkzeug.test import TestResponse
 
 from smart_app.explanations import Reason
 from tests.contract.hospital_actors import PUBLIC, Hospital, a_hospital, assert_explained
-from tests.contract.smart_actors import World, a_world, query_of
+from tests.contract.smart_actors import World, a_world, demo_record, query_of
+from tests.contract.test_smart_invoke_display import PatientRefused
 
 HANDLE = "always-the-same"
 BRUNO = {
@@ -241,6 +242,33 @@ def test_a40_a_patient_who_cannot_be_read_is_still_named_by_what_the_session_kno
     assert "cannot be read just now" in question.text
     assert "Continue with Patient demo-a" in question.text
     assert "Alma" not in question.text
+
+
+def test_a39_a40_a_revoked_token_is_renewed_once_to_name_the_patient(tmp_path: Path) -> None:
+    with a_world(tmp_path, ehr=PatientRefused(fhir=demo_record())) as world:
+        launches(world)
+        world.clock.passes(seconds=30)
+        question = comes(world, "navigate")
+
+    assert "Continue with SYNTHETIC, Alma" in question.text
+    assert [one["grant_type"] for one in world.ehr.token_requests] == ["authorization_code", "refresh_token"]
+
+
+def test_a39_a40_a_session_that_was_revoked_at_the_ehr_counts_as_ended(tmp_path: Path) -> None:
+    with a_world(tmp_path, ehr=PatientRefused(fhir=demo_record())) as world:
+        launches(world)
+        world.ehr.live_refresh_tokens.clear()
+        world.clock.passes(seconds=30)
+
+        assert_explained(comes(world, "navigate"), Reason.LAUNCH_USED)
+
+
+def test_a40_what_is_not_the_patient_asked_for_names_nobody(world: World) -> None:
+    launches(world)
+    world.ehr.fhir["Patient"][0]["resourceType"] = "OperationOutcome"
+    question = comes(world, "navigate")
+
+    assert "Continue with Patient demo-a" in question.text
 
 
 def test_a40_without_the_right_to_read_the_patient_it_is_not_asked_for(world: World) -> None:

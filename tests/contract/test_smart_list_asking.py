@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,11 @@ from flask import jsonify, request
 
 from imaging_findings.release import PatientResults, ReleaseRule
 from imaging_findings.site_policy import product_policy
+from smart_app import list_stream
+from smart_app.explanations import Reason
 from smart_app.patient_imaging import Inquiry
 from smart_app.session_tokens import SessionTokens
-from tests.contract.smart_actors import STUDY_A, World, a_world, busy, demo_record, imaging_study
+from tests.contract.smart_actors import STUDY_A, World, a_world, busy, demo_record, imaging_study, make_app
 from tests.contract.test_smart_list_stream import PagingEhr, of_kind, stream_of, studies
 
 
@@ -81,13 +85,15 @@ def test_each_report_is_read_once_however_often_the_list_is_built(world: World) 
 
 @dataclass
 class BusyReports(PagingEhr):
-    """An EHR that answers every question for reports by asking to come back in a second."""
+    """An EHR that answers every question for reports by asking to come back in a second, or some."""
+
+    seconds: int = 1
 
     def _search(self, resource_type: str) -> Any:
         if resource_type != "DiagnosticReport":
             return super()._search(resource_type)
         self.fhir_requests.append(request.full_path)
-        return busy(1)
+        return busy(self.seconds)
 
 
 def test_group_29_signing_out_ends_the_asking_for_a_list_that_nobody_fetched_yet(tmp_path: Path) -> None:
@@ -107,6 +113,43 @@ def test_group_29_signing_out_ends_the_asking_for_a_list_that_nobody_fetched_yet
         assert before < still, "a stranger's sign-out ends nothing"
         assert signed_out.status_code == 200
         assert len(reports_asked(world)) == at_the_end
+
+
+@pytest.mark.parametrize("ends", ["signed out", "ended by the EHR"])
+def test_group_29_a_running_stream_ends_with_its_session_wherever_that_ends(tmp_path: Path, ends: str) -> None:
+    """The stream waits for a busy server in one worker; another worker over the same store takes the sign-out."""
+    with a_world(tmp_path, ehr=BusyReports(fhir={**demo_record(), "ImagingStudy": studies(4)}, seconds=4)) as world:
+        world.clinician.launches(world.ehr)
+        session_id = world.clinician.session
+        lines = world.clinician.get(f"/s/{session_id}/studies/stream", buffered=False).iter_encoded()
+        told = next(line for line in lines if b'"busy"' in line)
+        other_worker = make_app(tmp_path, (world.ehr.settings(),), world.clock).services
+        with closing(other_worker.store), closing(other_worker.outbound):
+            if ends == "signed out":
+                SessionTokens(other_worker).end(session_id)
+            else:
+                SessionTokens(other_worker).change(session_id, lambda one: one.stopped(Reason.SESSION_ENDED))
+        at_the_end, begun = len(reports_asked(world)), time.monotonic()
+        rest = [line for line in lines if line.strip()]
+        waited = time.monotonic() - begun
+        time.sleep(4)
+
+        assert json.loads(told)["seconds"] == 4
+        assert json.loads(rest[-1])["kind"] == "failed"
+        assert waited < 3.5
+        assert len(reports_asked(world)) == at_the_end
+
+
+def test_a_quiet_stream_says_now_and_then_that_it_lives(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty line: the server learns by it whether anybody still reads, and readers pass it over."""
+    monkeypatch.setattr(list_stream, "LOOK_AROUND_S", 0.1)
+    world.clinician.launches(world.ehr)
+    assert isinstance(world.ehr, PagingEhr)
+    world.ehr.delays["ImagingStudy"] = 0.5
+    lines = world.clinician.get(f"/s/{world.clinician.session}/studies/stream").text.splitlines()
+
+    assert "" in lines
+    assert json.loads(lines[-1]) == {"kind": "done", "found": 5}
 
 
 def reports_asked(world: World) -> list[str]:

@@ -76,6 +76,15 @@ def test_group_25_a_refused_endpoint_is_on_the_page_and_once_in_the_audit_trail(
     assert CAPABILITY not in json.dumps(record)
 
 
+def test_group_25_several_refused_servers_beside_an_allowed_one_are_counted(world: World) -> None:
+    world.ehr.fhir["Endpoint"] += [wado_endpoint(f"{EVIL}/{one}", one) for one in ("first", "second")]
+    names = ("demo-wado", "first", "second")
+    world.ehr.fhir["ImagingStudy"][0]["endpoint"] = [{"reference": f"Endpoint/{one}"} for one in names]
+    page = world.clinician.launches(world.ehr)
+
+    assert "2 further image addresses were left out: their servers are not allowed here" in page.text
+
+
 @pytest.mark.parametrize("order", [("demo-wado", "evil"), ("evil", "demo-wado")])
 @pytest.mark.parametrize("reader", ["Practitioner/demo-gp", "Patient/demo-a"])
 def test_group_25_beside_an_allowed_server_a_refused_one_is_said_and_recorded(

@@ -205,6 +205,7 @@ def test_l3_a_ct_two_days_later_does_not_end_a_lung_rads_3() -> None:
         ("The nodule, previously 7 mm, has grown to 10 mm.", "its report tells of growth or of something new, and decides"),
         ("7 mm nodule with interval growth.", "its report tells of growth or of something new, and decides"),
         ("No effusion; the nodule has grown.", "its report tells of growth or of something new, and decides"),
+        ("No effusion, the nodule has grown.", "its report tells of growth or of something new, and decides"),
         ("The nodule has resolved with no scar.", "its report says that it has resolved"),
         ("Lung-RADS 2.", "its report states a category of its own"),
     ],
@@ -242,6 +243,9 @@ def test_ga_the_newer_report_rules(finding: Resource, conclusion: str, why: str)
         "No consolidation and new nodules.",
         "The nodule has grown, not significantly.",
         "The nodule has resolved, only partially.",
+        "No evidence of a pleural effusion, a new nodule, or lymphadenopathy.",
+        "No evidence of an effusion, a pneumothorax, or a new nodule.",
+        "There is no evidence that the effusion and the nodule have resolved.",
     ],
 )
 def test_ga_a_report_that_says_nothing_of_what_follows_does_not_rule(conclusion: str) -> None:
