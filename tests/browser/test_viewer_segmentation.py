@@ -21,7 +21,8 @@ def test_the_segmentation_of_the_demo_is_drawn_over_the_nodule(demo: Demo, brows
     place = (mark.column / MATRIX, mark.row / MATRIX)
     with clinician(browser, demo) as (context, wire):
         page = opened_app(context, demo)
-        page.get_by_role("link", name="Open images").first.click()
+        # By its address: a click may bring the viewer that the list has prepared, which stands in a frame of the list.
+        page.goto(page.url.replace("/studies", f"/viewer/{mark.study_instance_uid}"))
         frame = viewer_frame(page)
         wait_for_picture(frame, until=lambda one: not one.is_empty)
         measured = page.locator("#key-objects a[data-jump]").first
