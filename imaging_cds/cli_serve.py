@@ -111,7 +111,7 @@ def printable(value: Any) -> Any:
         shown = {}
         for one in fields(value):
             content = getattr(value, one.name)
-            if content is not None:
+            if content is not None and (one.repr or content):
                 shown[one.name] = printable(content) if one.repr else "(set, hidden)"
         return shown
     if isinstance(value, tuple | frozenset):

@@ -104,7 +104,7 @@ def attribute_docstrings(kind: type) -> dict[str, str]:
 def _first_sentence(text: str) -> str:
     paragraph = " ".join(text.split("\n\n")[0].split())
     sentence = re.split(r"(?<=\.)\s", paragraph, maxsplit=1)[0].replace("``", "`")
-    return re.sub(r"\bNone\b", NOT_SET, sentence)  # None cannot be written in TOML
+    return re.sub(r"(?<![\w-])None(?![\w-])", NOT_SET, sentence)  # None cannot be written in TOML
 
 
 def _without_none(hint: Any) -> Any:

@@ -129,6 +129,12 @@ def _action_of(attempt: Attempt) -> AuditAction:
         return AuditAction.METHOD_REFUSED
     if attempt.resource.kind is Kind.RENDERED and _is_preview(attempt.query or ""):
         return AuditAction.STUDY_PREVIEWED
+    if (
+        attempt.resource.kind is Kind.THUMBNAIL
+        and "viewport=" in (attempt.query or "")
+        and not _is_preview(attempt.query or "")
+    ):
+        return AuditAction.STUDY_OPENED
     return _ACTIONS.get(attempt.resource.kind, AuditAction.STUDY_OPENED)
 
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from http.client import HTTPResponse
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -196,6 +197,8 @@ class OutboundSession(requests.Session):
         self.allowed_origins = frozenset(origin_of(origin) for origin in allowed_origins)
         self.timeout_s = timeout_s
         self.trust_env = False
+        # A server's session belongs to the caller whose token began it; the next caller must not go on with it.
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self.headers["User-Agent"] = USER_AGENT
         retry = _ButNotIfToldToWait(
             total=retries,

@@ -37,7 +37,7 @@ def token(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def check(server: FaultyImaging, *more: str) -> int:
-    return main(["check", "--imaging", server.imaging, "--token", "env:GOOD", *more])
+    return main(["check", "--imaging", server.imaging, "--frame-budget-ms", "5000", "--token", "env:GOOD", *more])
 
 
 def test_a_right_server_is_exit_0_and_a_table(server: FaultyImaging, token: str, capsys: pytest.CaptureFixture[str]) -> None:

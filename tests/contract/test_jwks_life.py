@@ -309,7 +309,7 @@ def test_key_of_another_kind_does_not_serve(server: KeyServer, entries: list[Any
         (ec_jwk("k1", EC384), "ES384"),
         (ec_jwk("k1", EC384, alg="ES384"), "ES384"),
     ],
-    ids=str,
+    ids=lambda one: one if isinstance(one, str) else "-".join(str(one.get(name)) for name in ("kty", "crv", "alg", "use")),
 )
 def test_key_of_the_right_kind_serves(server: KeyServer, entry: dict[str, Any], algorithm: str) -> None:
     server.published[:] = [entry]

@@ -49,6 +49,25 @@ def test_redirects_are_neither_followed_nor_looked_at(free_port: int, serve: Ser
             assert response.status_code == 302
 
 
+def test_a_server_s_cookies_are_neither_kept_nor_sent(free_port: int, serve: Serve) -> None:
+    """Group 20: one session serves many callers; what a server began for one token is not shown with the next."""
+    seen: list[str | None] = []
+    app = Flask("with sessions")
+
+    @app.route("/fhir", methods=["GET", "POST"])
+    def answer() -> Response:
+        seen.append(request.headers.get("Cookie"))
+        return Response("{}", headers={"Set-Cookie": "JSESSIONID=of-the-first; Path=/"})
+
+    base = serve(app, free_port)
+    with OutboundSession([base]) as session:
+        for ask in (session.get, session.post, session.get):
+            ask(base + "/fhir").close()
+        session.ask(base + "/fhir", headers={}).close()
+
+    assert seen == [None] * 4
+
+
 def test_silence_is_a_timeout_and_a_closed_port_an_upstream_error(free_port: int, serve: Serve) -> None:
     app = Flask("slow")
     app.add_url_rule("/", view_func=lambda: __import__("time").sleep(1) or "late")

@@ -54,7 +54,7 @@ def world(tmp_path: Path, keys: ClientKeys) -> Iterator[World]:
 
 @pytest.fixture
 def authority(world: World, keys: ClientKeys) -> BackendAuthority:
-    return BackendAuthority(world.north, keys.jwks)
+    return BackendAuthority(world.north, lambda: keys.jwks(int(time.time())))
 
 
 @pytest.fixture
@@ -258,11 +258,11 @@ def test_sign_in_that_fails_is_an_outage(
 def test_sign_in_that_hangs_is_an_outage_in_bounded_time(
     world: World, authority: BackendAuthority, record: PatientRecord
 ) -> None:
-    authority.slow_s = 1.6
+    authority.slow_s = 6
     began = time.monotonic()
 
     assert world.get(METADATA, world.north.token()).status == 503
-    assert time.monotonic() - began < 1.6
+    assert time.monotonic() - began < 5
 
 
 def test_sign_in_that_works_again_is_used_at_once(world: World, authority: BackendAuthority, record: PatientRecord) -> None:
@@ -278,7 +278,7 @@ def test_strict_authority_refuses_a_key_that_was_not_registered(
     world: World, authority: BackendAuthority, record: PatientRecord, tmp_path: Path
 ) -> None:
     """Were the signature not checked by the fake, the tests above would show nothing."""
-    authority.published = ClientKeys.of(tmp_path / "others").jwks
+    authority.published = lambda: ClientKeys.of(tmp_path / "others").jwks(int(time.time()))
 
     assert world.get(METADATA, world.north.token()).status == 503
     assert authority.faults[0].startswith("signature")
@@ -291,7 +291,7 @@ def test_site_without_a_client_of_its_own_asks_nobody(tmp_path: Path, keys: Clie
         site["north"].pop("backend_client_id")
     with a_world(tmp_path / "state", **site, sign=None if without == "signer" else signer(keys)) as world:
         Index(world.pacs).holds(a_study(STUDY_A, "MRN-A"))
-        authority = BackendAuthority(world.north, keys.jwks)
+        authority = BackendAuthority(world.north, lambda: keys.jwks(int(time.time())))
         PatientRecord(world.north, [identifier("MRN-A")], readers=lambda token: False)
 
         assert world.get(METADATA, world.north.token()).status == 403

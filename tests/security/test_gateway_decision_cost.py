@@ -113,7 +113,7 @@ def test_number_read_in_our_own_name(tmp_path: Path) -> None:
         return keys.assertion("ES384", client_id=ehr.backend_client_id or "", audience=token_url, now=int(time.time()))
 
     with a_series(tmp_path, {**BY_NUMBER, "backend_client_id": CLIENT}, COMPARED, sign) as world:
-        authority = BackendAuthority(world.north, keys.jwks)
+        authority = BackendAuthority(world.north, lambda: keys.jwks(int(time.time())))
         PatientRecord(world.north, [identifier("MRN-A")], readers=lambda token: token in authority.issued)
         questions = open_series(world, world.north.token())
 

@@ -63,7 +63,7 @@ def test_discovered_endpoint_is_asked_with_our_own_credential(world: World) -> N
 
 def test_server_that_hangs_is_503_in_bounded_time(world: World) -> None:
     def hang() -> Response:
-        time.sleep(1.6)
+        time.sleep(6)
         return jsonify({"active": True})
 
     world.north.answers["/auth/introspect"] = hang
@@ -71,7 +71,7 @@ def test_server_that_hangs_is_503_in_bounded_time(world: World) -> None:
     answer = world.get(METADATA, fresh_token())
 
     assert (answer.status, world.pacs.asked) == (503, [])
-    assert time.monotonic() - began < 1.6
+    assert time.monotonic() - began < 5
     assert world.audit()[0].reason == "authorization-unavailable"
 
 
@@ -92,7 +92,7 @@ def test_hanging_server_is_waited_for_once_by_all_requests_of_a_token(world: Wor
         thread.join()
 
     assert statuses == [503] * 6
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 6
     assert introspections(world) == 1
 
 

@@ -38,12 +38,13 @@ def running(served: Installation) -> Installation:
 
 def heard(running: Installation, request: str) -> bytes:
     """All that the server says to these bytes on one connection, until it hangs up or has said nothing for a while."""
-    with socket.create_connection(("127.0.0.1", urlsplit(running.url).port or 0), timeout=1.5) as connection:
+    with socket.create_connection(("127.0.0.1", urlsplit(running.url).port or 0), timeout=10) as connection:
         said = b""
         with suppress(OSError):
             connection.sendall(request.encode("latin-1"))
             while piece := connection.recv(65536):
                 said += piece
+                connection.settimeout(1.5)
         return said
 
 
