@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 
 class OnFailure(StrEnum):
@@ -73,6 +74,12 @@ class AuditSettings:
             raise ValueError("fhir_token_url and fhir_client_id belong together")
         if self.fhir_base is None and any(one is not None for one in given):
             raise ValueError("a credential without fhir_base")
+        for address in (self.fhir_base, self.fhir_token_url):
+            parts = urlsplit(address or "")
+            if "@" in parts.netloc or parts.query or parts.fragment:
+                raise ValueError("fhir_base and fhir_token_url are addresses without user, query or fragment")
+        if self.fhir_client_secret is not None and self.fhir_token_url is None:
+            raise ValueError("fhir_client_secret says nothing without fhir_token_url")
         if self.max_pending < 1:
             raise ValueError("max_pending must be at least 1")
         if self.keep_days is not None and self.keep_days < 1:

@@ -125,8 +125,9 @@ def check_introspected_claims(unverified_claims: Mapping[str, Any], expected: Ex
     return _checked(unverified_claims, expected, _INTROSPECTED_REQUIRED, _INTROSPECTED_OPTIONAL)
 
 
-def grant_of(claims: VerifiedClaims, ehr: EhrSettings, *, issuer: str, digest: str) -> AccessGrant:
-    """What the verified claims open. ``digest`` refers to a token that has no ``jti``.
+def grant_of(claims: VerifiedClaims, ehr: EhrSettings, *, issuer: str, digest: str, token: str = "") -> AccessGrant:
+    """What the verified claims open. ``digest`` refers to a token that has no ``jti``, or whose ``jti`` is part of its text:
+    some servers name an opaque token by itself, and no record may hold one (P7).
 
     A user of this EHR is named relative to its FHIR base (``Practitioner/1``), as people ask the audit log.
     """
@@ -135,6 +136,7 @@ def grant_of(claims: VerifiedClaims, ehr: EhrSettings, *, issuer: str, digest: s
         value = claims.get(name)
         return value if isinstance(value, str) and value else None
 
+    jti = words("jti")
     return AccessGrant(
         ehr=ehr.name,
         issuer=words("iss") or issuer,
@@ -143,7 +145,7 @@ def grant_of(claims: VerifiedClaims, ehr: EhrSettings, *, issuer: str, digest: s
         user=(words("fhirUser") or words("sub") or "").removeprefix(ehr.fhir_base.rstrip("/") + "/") or None,
         client_id=words("client_id") or words("azp"),
         expires_at=int(claims["exp"]),
-        token_reference=words("jti") or digest,
+        token_reference=jti if jti and jti not in token else digest,
         iua=read_iua(claims),
     )
 

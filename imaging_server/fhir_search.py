@@ -90,10 +90,12 @@ def named_patients(pairs: Iterable[tuple[str, str]], fhir_base: str) -> tuple[st
 
     Which of them the token is for, is for the gate to say: two different ones never are (M6).
     """
-    values = [part for name, value in pairs if name.split(":", 1)[0] in _PATIENT_NAMES for part in split(value, ",")]
+    said = (value for name, value in pairs if value and name.split(":", 1)[0] in _PATIENT_NAMES)
+    values = [part for value in said for part in split(value, ",")]
     prefixes = (f"{fhir_base.rstrip('/')}/Patient/", "Patient/")
     bare = (next((one.removeprefix(p) for p in prefixes if one.startswith(p)), one) for one in values)
-    return tuple(dict.fromkeys(one for one in bare if one))
+    # An empty one stays: it names nobody, and so nobody's patient.
+    return tuple(dict.fromkeys(bare))
 
 
 def offered_pairs(pairs: Sequence[tuple[str, str]], *, lenient: bool) -> tuple[tuple[str, str], ...]:

@@ -117,7 +117,9 @@ class TokenVerifier:
     def _by_introspection(self, ehr: EhrSettings, token: BearerToken, client: IntrospectionClient, issuer: str) -> AccessGrant:
         def ask() -> AccessGrant | None:
             claims = check_introspected_claims(client.unverified_claims(token), self._expected(ehr, issuer))
-            return None if claims is None else grant_of(claims, ehr, issuer=issuer, digest=self._digest(token.value))
+            if claims is None:
+                return None
+            return grant_of(claims, ehr, issuer=issuer, digest=self._digest(token.value), token=token.value)
 
         return self._by_asking(ehr, token, ask)
 

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from fhir_imaging.store.tables import audit_delivery
+from fhir_imaging.store.tables import audit_delivery, audit_event
 
 if TYPE_CHECKING:
     from fhir_imaging.store.engine import Store
 
 LOOK_EVERY_S = 1.0
+ALLOWED = "allowed"
+"""As ``fhir_imaging.audit.AuditOutcome`` writes it; that module stands above this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +47,7 @@ class Backlog:
         """Set when this worker has recorded something, so that its delivery need not wait for its next look."""
 
     def is_full(self, store: Store) -> bool:
-        """Whether more than ``max_pending`` records wait for any sink."""
+        """Whether more than ``max_pending`` accesses wait for any sink."""
         if not self.rules.sinks:
             return False
         with self._lock:
@@ -56,8 +58,14 @@ class Backlog:
             return self._is_full
 
     def _overflows(self, store: Store, sink: str) -> bool:
-        # Counted no further than it matters: the table may hold a night's records.
-        waiting = select(audit_delivery.c.event_id).where(audit_delivery.c.sink == sink).limit(self.rules.max_pending + 1)
+        # Accesses that the sink could have: neither what it rejects for itself nor refusals, which anybody can cause without
+        # a token, may close the images. Counted no further than it matters: the table may hold a night's records.
+        waiting = (
+            select(audit_delivery.c.event_id)
+            .join(audit_event, audit_event.c.id == audit_delivery.c.event_id)
+            .where(audit_delivery.c.sink == sink, audit_delivery.c.last_error.is_(None), audit_event.c.outcome == ALLOWED)
+            .limit(self.rules.max_pending + 1)
+        )
         with store.read() as connection:
             count = connection.execute(select(func.count()).select_from(waiting.subquery())).scalar_one()
         return int(count) > self.rules.max_pending

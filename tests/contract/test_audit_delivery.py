@@ -370,8 +370,8 @@ def test_running_delivery_takes_what_arrives_and_ends_when_told(store: Store, lo
 
 
 def test_access_is_refused_while_too_many_records_wait_and_the_refusal_is_recorded(store: Store, log: AuditLog) -> None:
-    for _ in range(21):
-        log.append(an_access(outcome=AuditOutcome.DENIED))
+    for number in range(21):
+        log.append(an_access(f"2.25.1{number}"))
     store.backlog._looked_at = None  # the next look is due
 
     with pytest.raises(UpstreamError) as refused:
@@ -393,12 +393,24 @@ def test_access_is_refused_while_too_many_records_wait_and_the_refusal_is_record
     assert log.append_once(an_access("2.25.8"), key="k", until=1_900_000_000, now=1_800_000_000)
 
 
+def test_refusals_without_number_close_no_images(store: Store, log: AuditLog) -> None:
+    """Group 23: a caller without a token causes records too; they wait for the sinks and count for nobody's access."""
+    for _ in range(60):
+        log.append(an_access(outcome=AuditOutcome.DENIED))
+    store.backlog._looked_at = None
+
+    log.append(an_access("2.25.7"))
+
+    assert next(log.find(AuditFilter(limit=1))).outcome is AuditOutcome.ALLOWED
+
+
 def test_site_may_let_access_go_on_and_reads_it_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rules = OutboxRules(sinks=("file",), max_pending=1, refuses_when_full=False)
     store = Store.open(StateSettings(state_dir=tmp_path / "state"), rules)
     store.migrate()
-    for _ in range(2):
-        AuditLog(store).append(an_access(outcome=AuditOutcome.DENIED))
+    for number in range(2):
+        AuditLog(store).append(an_access(f"2.25.1{number}"))
+    store.backlog._looked_at = None  # the next look is due
 
     AuditLog(store).append(an_access("2.25.7"))
 

@@ -12,6 +12,7 @@ import jwt
 import pytest
 
 from fhir_imaging.audit import AuditLog
+from fhir_imaging.audit_settings import AuditSettings
 from imaging_cds.audit_trail import delivery_of, open_store
 from imaging_cds.demo_plan import DemoOptions, app_table
 from imaging_cds.settings import ApplicationSettings, from_table
@@ -100,3 +101,20 @@ def test_secrets_are_hidden_where_settings_are_shown(tmp_path: Path) -> None:
     settings = settings_with(tmp_path, {"fhir_base": "https://a.example", "fhir_bearer_token": "do-not-show"})
 
     assert "do-not-show" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"fhir_base": "https://user:secret@audit.example/fhir"},
+        {"fhir_base": "https://audit.example/fhir?key=secret"},
+        {"fhir_base": "https://audit.example/fhir", "fhir_client_secret": "secret"},
+    ],
+    ids=["password in the address", "query", "secret without token endpoint"],
+)
+def test_settings_that_could_never_deliver_are_refused_and_not_repeated(settings: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="fhir_") as refused:
+        AuditSettings(**settings)  # type: ignore[arg-type]
+
+    assert "secret@" not in str(refused.value)
+    assert "key=" not in str(refused.value)

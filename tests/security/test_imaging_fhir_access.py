@@ -118,6 +118,9 @@ def test_group_1_a_token_in_the_address_is_no_token_and_is_kept_nowhere(
         "patient=pat-A",
         "patient=%20pat-a",
         "patient=*",
+        "patient=,",
+        "patient=pat-a,",
+        "patient=Patient/",
     ],
 )
 def test_F6_a_search_for_anybody_else_is_403_and_no_empty_bundle(world: ImagingFhir, params: str) -> None:

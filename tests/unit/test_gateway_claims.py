@@ -317,3 +317,20 @@ def test_claims_of_any_shape_never_raise_and_never_name_an_odd_patient(changes: 
             grant = grant_of(checked, EhrSettings(name="n", fhir_base=BASE), issuer="i", digest="d")
 
             assert grant.patient_id is None or grant.patient_id == claims["patient"]
+
+
+@pytest.mark.parametrize("jti", ["opaque-1", "opaque", "1"])
+def test_p7_a_jti_that_is_the_token_itself_stands_in_no_record(jti: str) -> None:
+    """Some servers name an opaque token by its own text; group 34."""
+    claims = check_introspected_claims(
+        {"active": True, "exp": NOW + 60, "scope": "patient/ImagingStudy.rs", "jti": jti}, EXPECTED
+    )
+    assert claims is not None
+
+    kept = grant_of(claims, EhrSettings(name="n", fhir_base=BASE), issuer="i", digest="digest:x", token="opaque-1")
+
+    assert kept.token_reference == "digest:x"
+    assert (
+        grant_of(claims, EhrSettings(name="n", fhir_base=BASE), issuer="i", digest="digest:x", token="other").token_reference
+        == jti
+    )
