@@ -269,7 +269,6 @@ class OutboundSession(requests.Session):
         prepared.prepare_method("GET")
         prepared.url = f"{url}?{urlencode(params)}" if params else url
         prepared.prepare_headers({**self.headers, **headers})
-        prepared.prepare_cookies(self.cookies)
         with _failures_of(url):
             return self.send(prepared, timeout=timeout_s, stream=True, proxies=self.proxies, allow_redirects=False)
 

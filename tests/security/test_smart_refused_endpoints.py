@@ -139,7 +139,18 @@ def test_group_25_the_record_names_no_study_and_nothing_of_the_patient_but_the_i
 
     [record] = audit.refusals()
     told = {name for name, value in record.items() if value is not None}
-    assert told <= {"recorded_at", "ehr", "action", "outcome", "reason", "patient_id", "user", "issuer", "request_id"}
+    assert told <= {
+        "recorded_at",
+        "ehr",
+        "action",
+        "outcome",
+        "reason",
+        "patient_id",
+        "user",
+        "issuer",
+        "request_id",
+        "event_id",
+    }
 
 
 def test_group_25_each_session_and_each_server_has_its_own_record(world: World, audit: Audit) -> None:

@@ -52,7 +52,6 @@ def _sent(session: CatchingSession, call: Callable[[], object]) -> tuple[request
 @pytest.fixture(scope="module")
 def session() -> Iterator[CatchingSession]:
     with CatchingSession([BASE]) as opened:
-        opened.cookies.set("sticky", "node-1", domain="ehr.example")
         yield opened
 
 
