@@ -128,7 +128,7 @@ def test_M6_every_way_to_name_a_patient_is_seen() -> None:
         ("x", "6"),
     ]
 
-    assert named_patients(pairs, base) == ("1", "2", "3", "4", "5")
+    assert named_patients(pairs, base) == ("1", "2", "3", "4", "5", ""), "an empty one names nobody, and is refused as such"
     assert named_patients([("patient", "https://other.example/fhir/Patient/1")], base) == (
         "https://other.example/fhir/Patient/1",
     )
