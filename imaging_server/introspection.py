@@ -5,18 +5,14 @@ Spec: RFC 7662; SMART App Launch 2.2 "Token introspection"; SMART Imaging Access
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote_plus
 
-import requests
-
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import UpstreamError
 from imaging_server.access import BearerToken
-
-MAX_ANSWER_BYTES = 64 * 1024
+from imaging_server.token_answers import json_object
 
 
 class IntrospectionClient:
@@ -40,19 +36,8 @@ class IntrospectionClient:
         with response:
             if response.status_code != 200:
                 raise self._failure(f"answered {response.status_code}")
-            return self._object(response)
-
-    def _object(self, response: requests.Response) -> Mapping[str, Any]:
-        body = bytearray()
-        try:
-            for chunk in response.iter_content(16 * 1024):
-                body += chunk
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise self._failure("sent too much")
-            answer = json.loads(bytes(body))
-        except (requests.RequestException, ValueError, RecursionError) as exc:
-            raise self._failure("sent no JSON") from exc
-        if not isinstance(answer, dict) or "active" not in answer:
+            answer = json_object(response, self._failure)
+        if "active" not in answer:
             raise self._failure("sent no introspection answer")
         return answer
 

@@ -6,7 +6,7 @@ Spec: RFC 6749 §5.1 (answer), §4.4 (client credentials); SMART App Launch 2.2 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +41,7 @@ def read_own_token(response: requests.Response, token_url: str, refusal: str) ->
     with response:
         if response.status_code != 200:
             raise _failure(refusal, token_url, f"answered {response.status_code}")
-        answer = _object(response, token_url, refusal)
+        answer = json_object(response, lambda what: _failure(refusal, token_url, what))
     value, kind, lifetime = answer.get("access_token"), answer.get("token_type"), answer.get("expires_in", UNSTATED_LIFETIME_S)
     if not isinstance(value, str) or not _is_sendable(value) or not isinstance(kind, str) or kind.lower() != "bearer":
         raise _failure(refusal, token_url, "sent no bearer token")
@@ -55,18 +55,19 @@ def _is_sendable(value: str) -> bool:
     return bool(value) and value.isascii() and value.isprintable() and " " not in value
 
 
-def _object(response: requests.Response, token_url: str, refusal: str) -> Mapping[str, Any]:
+def json_object(response: requests.Response, failure: Callable[[str], UpstreamError]) -> Mapping[str, Any]:
+    """The JSON object in an answer that was asked for with ``stream=True``; ``failure`` makes the error for what is none."""
     body = bytearray()
     try:
         for chunk in response.iter_content(16 * 1024):
             body += chunk
             if len(body) > MAX_ANSWER_BYTES:
-                raise _failure(refusal, token_url, "sent too much")
+                raise failure("sent too much")
         answer = json.loads(bytes(body))
     except (requests.RequestException, ValueError, RecursionError) as exc:
-        raise _failure(refusal, token_url, "sent no JSON") from exc
+        raise failure("sent no JSON") from exc
     if not isinstance(answer, dict):
-        raise _failure(refusal, token_url, "sent no token answer")
+        raise failure("sent no JSON object")
     return answer
 
 
