@@ -25,7 +25,9 @@ class Outcome(StrEnum):
 
     ANSWERED = "answered"
     OUTAGE = "outage"
-    """No answer, or one that says that the server is not there (502, 504, of an EHR also 503)."""
+    """No answer, or one that says that the server is not there (of an EHR 502, 503, 504)."""
+    UNANSWERED = "unanswered"
+    """No answer to this one question (too late, broken off, of an archive 502 or 504): it may lie in what was asked about."""
     NOT_ASKED = "not-asked"
     """The breaker is open."""
     UNKNOWN = "unknown"
@@ -59,6 +61,21 @@ class BreakerSettings:
             yield "breaker: window_s must be above 0, cool_down_s above 0 and at most 600."
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """When a question failed, and what it was about, where that may be why."""
+
+    at: float
+    about: frozenset[str] | None
+
+
+def _blamed(failures: list[_Failure]) -> int:
+    """How many of these speak against the server: one study that cannot be read says nothing of the others."""
+    doubtful = [one.about for one in failures if one.about is not None]
+    has_one_cause = bool(doubtful) and bool(frozenset.intersection(*doubtful))
+    return len(failures) - len(doubtful) if has_one_cause else len(failures)
+
+
 Watch = Callable[[str, Outcome, float, State], None]
 """Told of each question: server, outcome, seconds, the breaker's state after it."""
 
@@ -82,7 +99,7 @@ class Breaker:
         self.watch: Watch = no_watch
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._outages: list[float] = []
+        self._failures: list[_Failure] = []
         self._opened_at: float | None = None
         self._is_probing = False
 
@@ -92,8 +109,13 @@ class Breaker:
         with self._lock:
             return self._state()
 
-    def call(self, ask: Callable[[], T], judge: Callable[[T | Exception], Outcome]) -> T:
-        """What ``ask`` says or raises, judged by ``judge``; UpstreamError (503) at once while the server is left alone."""
+    def call(
+        self, ask: Callable[[], T], judge: Callable[[T | Exception], Outcome], *, about: frozenset[str] = frozenset()
+    ) -> T:
+        """What ``ask`` says or raises, judged by ``judge``; UpstreamError (503) at once while the server is left alone.
+
+        ``about`` names what the question is about. Questions that went unanswered count while no one thing is common to all.
+        """
         started = self._monotonic()
         is_probe = self._enter(started)
         outcome = Outcome.UNKNOWN
@@ -104,7 +126,7 @@ class Breaker:
             outcome = judge(exc)
             raise
         finally:
-            self._leave(outcome, started, is_probe)
+            self._leave(outcome, started, is_probe, about if outcome is Outcome.UNANSWERED else None)
         return answer
 
     def _enter(self, now: float) -> bool:
@@ -126,24 +148,25 @@ class Breaker:
             cause="left alone after outages",
         )
 
-    def _leave(self, outcome: Outcome, started: float, is_probe: bool) -> None:
+    def _leave(self, outcome: Outcome, started: float, is_probe: bool, about: frozenset[str] | None) -> None:
         now = self._monotonic()
         with self._lock:
-            self._note(outcome, now, is_probe)
+            self._note(outcome, _Failure(now, about), is_probe)
             state = self._state()
         self.watch(self.server, outcome, now - started, state)
 
-    def _note(self, outcome: Outcome, now: float, is_probe: bool) -> None:
+    def _note(self, outcome: Outcome, failure: _Failure, is_probe: bool) -> None:
         if is_probe:
             self._is_probing = False
         if outcome is Outcome.ANSWERED:
-            self._outages.clear()
+            self._failures.clear()
             self._opened_at = None
-        elif outcome is Outcome.OUTAGE and self._settings.outages:
-            self._outages = [at for at in self._outages if now - at < self._settings.window_s] + [now]
+        elif outcome in (Outcome.OUTAGE, Outcome.UNANSWERED) and self._settings.outages:
+            recent = [one for one in self._failures if failure.at - one.at < self._settings.window_s]
+            self._failures = [*recent, failure][-self._settings.outages :]
             # Requests that were under way when it opened fail late: they must not keep it open without a probe.
-            if is_probe or (self._opened_at is None and len(self._outages) >= self._settings.outages):
-                self._opened_at = now
+            if is_probe or (self._opened_at is None and _blamed(self._failures) >= self._settings.outages):
+                self._opened_at = failure.at
 
     def _state(self) -> State:
         if self._opened_at is None:

@@ -22,7 +22,8 @@ from fhir_imaging.errors import InvalidRequest, TooLarge, UpstreamError, Upstrea
 from fhir_imaging.retry_after import seconds_to_wait
 from fhir_imaging.settings import PacsSettings, origin_of
 from imaging_server.archive_credentials import ArchiveCredential, credential_of, trust_of
-from imaging_server.breaker import Breaker, BreakerSettings, Outcome
+from imaging_server.archive_outcomes import BrokenOff, TooLate, asked_about, outcome_of
+from imaging_server.breaker import Breaker, BreakerSettings
 from imaging_server.resource import DicomResource
 
 DICOM_JSON = "application/dicom+json"
@@ -167,15 +168,14 @@ class Archive:
             headers["Range"] = request.byte_range
         if request.if_range:
             headers["If-Range"] = request.if_range
+        about = asked_about(request.resource, request.query)
         credential = self._credential.headers()
-        answer = UpstreamAnswer(self._send(request.method, target, {**headers, **credential}), self.server)
+        answer = self._send(request.method, target, {**headers, **credential}, about)
         if answer.status != 401:
             return answer
         answer.close()  # first, since there may be no other credential to be had
         fresh = self._credential.renewed(credential)
-        return (
-            answer if fresh is None else UpstreamAnswer(self._send(request.method, target, {**headers, **fresh}), self.server)
-        )
+        return answer if fresh is None else self._send(request.method, target, {**headers, **fresh}, about)
 
     def search(self, resource: DicomResource, query: Sequence[tuple[str, str]], *, limit: int) -> Matches:
         """What a QIDO search finds; nothing for 204 and 404.
@@ -204,8 +204,9 @@ class Archive:
         self._pool.close()
         self._credential.close()
 
-    def _send(self, method: str, target: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
-        return self._breaker.call(lambda: self._sent(method, target, headers), _outcome)
+    def _send(self, method: str, target: str, headers: Mapping[str, str], about: frozenset[str]) -> UpstreamAnswer:
+        response = self._breaker.call(lambda: self._sent(method, target, headers), outcome_of, about=about)
+        return UpstreamAnswer(response, self.server)
 
     def _sent(self, method: str, target: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         for attempt in (1, 2):
@@ -225,23 +226,17 @@ class Archive:
                 raise UpstreamError("All connections to the archive are in use.", server=self.server, retryable=True) from exc
             except urllib3.exceptions.NewConnectionError as exc:  # before timeouts: urllib3 counts it among them
                 raise _unreachable(self.server, exc) from exc
-            except urllib3.exceptions.TimeoutError as exc:
+            except urllib3.exceptions.ConnectTimeoutError as exc:
                 raise UpstreamTimeout("The archive did not answer in time.", server=self.server) from exc
+            except urllib3.exceptions.TimeoutError as exc:
+                raise TooLate("The archive did not answer in time.", server=self.server) from exc
             except urllib3.exceptions.ProtocolError as exc:
                 # A kept connection that the archive has closed meanwhile fails like this; nothing was sent twice that matters.
                 if attempt == 2:
-                    raise UpstreamError("The archive broke off.", server=self.server, cause=type(exc).__name__) from exc
+                    raise BrokenOff("The archive broke off.", server=self.server, cause=type(exc).__name__) from exc
             except urllib3.exceptions.HTTPError as exc:
                 raise _unreachable(self.server, exc) from exc
         raise AssertionError("unreachable")
-
-
-def _outcome(answer: BaseHTTPResponse | Exception) -> Outcome:
-    """500 and 503 may be about one study (a picture that cannot be made, a file on tape), so they count as answers."""
-    if isinstance(answer, BaseHTTPResponse):
-        return Outcome.OUTAGE if answer.status in (502, 504) else Outcome.ANSWERED
-    # What says "try again" is a pool without a free connection, which says nothing of the archive.
-    return Outcome.OUTAGE if isinstance(answer, UpstreamError) and not answer.retryable else Outcome.UNKNOWN
 
 
 def read_datasets(answer: UpstreamAnswer, *, limit: int, server: str) -> list[Mapping[str, Any]]:

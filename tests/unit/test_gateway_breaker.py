@@ -30,13 +30,13 @@ class Server:
         self.breaker = Breaker("north-fhir", BreakerSettings(**values), monotonic=self.clock)  # type: ignore[arg-type]
         self.breaker.watch = lambda server, outcome, _seconds, state: self.watched.append((server, outcome, state))
 
-    def call(self, outcome: Outcome, ask: Callable[[], object] = lambda: None) -> str:
+    def call(self, outcome: Outcome, ask: Callable[[], object] = lambda: None, about: str = "") -> str:
         def asked() -> object:
             self.asked += 1
             return ask()
 
         try:
-            self.breaker.call(asked, lambda _: outcome)
+            self.breaker.call(asked, lambda _: outcome, about=frozenset(about.split()))
         except UpstreamError as left_alone:
             return f"wait {left_alone.retry_after_s}" if left_alone.retryable else "failed"
         return "asked"
@@ -138,6 +138,46 @@ def test_requests_that_were_under_way_do_not_keep_it_open() -> None:
 
     assert server.breaker.state is State.HALF_OPEN
     assert server.call(Outcome.ANSWERED) == "asked"
+
+
+@pytest.mark.parametrize(
+    ("questions", "state"),
+    [
+        (["one"] * 30, State.CLOSED),
+        (["one two", "one three", "one"], State.CLOSED),
+        (["one", "one", "two"], State.OPEN),
+        (["one two", "two three", "one three"], State.OPEN),
+        (["one", "one", "one", "two"], State.OPEN),
+        (["", "", ""], State.OPEN),
+    ],
+    ids=["one study", "searches that name it", "two studies", "nothing common to all", "late second study", "about nothing"],
+)
+def test_unanswered_questions_count_once_nothing_is_common_to_all(questions: list[str], state: State) -> None:
+    """One object that an archive cannot read takes no other study with it."""
+    server = Server()
+    for about in questions:
+        server.call(Outcome.UNANSWERED, about=about)
+
+    assert server.breaker.state is state
+
+
+def test_outages_count_beside_what_one_study_left_unanswered() -> None:
+    server = Server()
+    server.call(Outcome.UNANSWERED, about="one")
+    said = []
+    for _ in range(3):
+        server.call(Outcome.OUTAGE, about="one")
+        said.append(server.breaker.state)
+
+    assert said == [State.CLOSED, State.CLOSED, State.OPEN], "three without the study's own"
+
+
+def test_a_try_that_goes_unanswered_opens_it_again_whatever_it_is_about() -> None:
+    server = down()
+    server.clock.now += 5
+    server.call(Outcome.UNANSWERED, about="one")
+
+    assert server.call(Outcome.ANSWERED) == "wait 5"
 
 
 def test_zero_outages_means_always_ask() -> None:
