@@ -7,10 +7,9 @@ operator's word that it may be asked.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 import jwt
 
 from fhir_imaging.errors import ConfigurationError
-from fhir_imaging.settings import EhrSettings, certificate_authorities, find_ehr_by_iss, origin_of
+from fhir_imaging.settings import EhrSettings, certificate_authorities, find_ehr_by_iss
 from fhir_imaging.tolerant import text
 from imaging_cds import cli_check_imaging
 from imaging_cds.check_context import CheckContext
@@ -26,6 +25,7 @@ from imaging_cds.check_discovery import check_answer, check_clock, check_documen
 from imaging_cds.check_frames import check_frames
 from imaging_cds.check_identity import check_identity
 from imaging_cds.check_imaging import check_imaging
+from imaging_cds.check_print import add_format, print_report
 from imaging_cds.check_probe import Prober
 from imaging_cds.check_report import Area, Finding, Report
 from imaging_cds.check_settings import check_settings
@@ -44,26 +44,43 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     server = check.add_mutually_exclusive_group(required=True)
     server.add_argument("--issuer", metavar="URL", help="the EHR's FHIR base, as it sends it in iss")
     server.add_argument("--imaging", metavar="URL", help="the FHIR base of any SMART Imaging server, checked from outside")
-    add_config_argument(check)
+    of_ehr = (add_config_argument(check),)
     check.add_argument(
         "--token-file", type=Path, help="a file with an access token of this EHR, to try a search as a launch would"
     )
     check.add_argument("--patient", help="the patient to search for (default: the token's own, where it says so)")
     check.add_argument(
         "--certificate-authority",
+        "--ca",
         type=Path,
         metavar="FILE",
-        help="PEM file of the authority that signs this EHR's certificates (default: what the settings name)",
+        help="PEM file of an authority that signs the server's certificates (default for an EHR: what the settings name)",
     )
-    check.add_argument("--json", action="store_true", help="one JSON object instead of words")
-    cli_check_imaging.add_options(check)
-    check.set_defaults(run=lambda arguments: (cli_check_imaging.run if arguments.imaging else _run)(arguments))
+    add_format(check)
+    of_imaging = cli_check_imaging.add_options(check)
+
+    def run(arguments: argparse.Namespace) -> int:
+        """One of the two checks; an option of the other is refused, since it would count for nothing."""
+        if arguments.imaging is not None:
+            refuse_given(arguments, of_ehr, "counts with --issuer only; this check knows no settings of an installation")
+            return cli_check_imaging.run(arguments)
+        refuse_given(arguments, of_imaging, "counts with --imaging only; with --issuer a token is lent by --token-file")
+        return _run(arguments)
+
+    check.set_defaults(run=run)
+
+
+def refuse_given(arguments: argparse.Namespace, actions: Iterable[argparse.Action], why: str) -> None:
+    """ConfigurationError for each option among ``actions`` that the command line gives."""
+    given = [one.option_strings[0] for one in actions if getattr(arguments, one.dest) != one.default]
+    if given:
+        raise ConfigurationError([f"{option} {why}." for option in given])
 
 
 def _run(arguments: argparse.Namespace) -> int:
     context = _context(arguments)
     report = Report(issuer=context.issuer, findings=tuple(examine(context)))
-    print(json.dumps(report.as_json(), indent=2) if arguments.json else "\n".join(report.lines()))
+    print_report(report, arguments.form)
     return report.exit_code
 
 
@@ -98,10 +115,9 @@ def _check_issuer(context: CheckContext) -> Iterator[Finding]:
 
 
 def _context(arguments: argparse.Namespace) -> CheckContext:
-    try:
-        origin_of(arguments.issuer)
-    except ValueError as exc:
-        raise ConfigurationError([f"--issuer: {arguments.issuer!r} is no http(s) address."]) from exc
+    problem = cli_check_imaging.address_problem("--issuer", arguments.issuer)
+    if problem is not None:
+        raise ConfigurationError([problem])
     settings = _settings(arguments)
     configured = find_ehr_by_iss(settings.ehr, arguments.issuer) if settings else None
     ehr = configured or EhrSettings(name="unconfigured", fhir_base=arguments.issuer)
