@@ -196,6 +196,7 @@ def test_without_a_token_the_archive_is_not_asked(cloud: Cloud, failure: Callabl
         with pytest.raises(UpstreamError) as refusal:
             archive.ask(ANYTHING)
         cloud.tokens.answer = lambda: None
+        cloud.clock.now += 6
         again = status_of(archive)
 
     assert refusal.value.retryable
@@ -204,7 +205,7 @@ def test_without_a_token_the_archive_is_not_asked(cloud: Cloud, failure: Callabl
 
 
 def test_endpoint_that_is_down_is_left_alone_for_a_while(cloud: Cloud) -> None:
-    """Group 23: who waits for it holds a thread of the worker. A refusal of the client is no outage."""
+    """Group 23: who waits for it holds a thread of the worker."""
     with cloud.opened() as archive:
 
         def refused() -> int:
@@ -213,13 +214,25 @@ def test_endpoint_that_is_down_is_left_alone_for_a_while(cloud: Cloud) -> None:
             assert refusal.value.retryable
             return len(cloud.tokens.asked)
 
-        cloud.tokens.answer = FAILURES["invalid client"]
-        assert [refused() for _ in range(7)] == [1, 2, 3, 4, 5, 6, 7]
         cloud.tokens.answer = FAILURES["down"]
-        assert [refused() for _ in range(8)] == [8, 9, 10, 11, 12, 12, 12, 12]
+        assert [refused() for _ in range(8)] == [1, 2, 3, 4, 5, 5, 5, 5]
         cloud.tokens.answer = lambda: None
         cloud.clock.now += 6
         assert status_of(archive) == 200
+
+
+@pytest.mark.parametrize("failure", ["invalid client", "bad request", "redirect", "HTML"])
+def test_client_that_is_refused_a_token_for_good_does_not_storm_the_endpoint(cloud: Cloud, failure: str) -> None:
+    """RFC 6749 §5.2, group 23: one question in five seconds, however many images are asked for."""
+    cloud.tokens.answer = FAILURES[failure]
+    with cloud.opened() as archive:
+        for _ in range(20):
+            with pytest.raises(UpstreamError, match="could not sign in"):
+                archive.ask(ANYTHING)
+            cloud.clock.now += 0.5
+
+    assert len(cloud.tokens.asked) == 2
+    assert cloud.sent() == []
 
 
 @pytest.mark.parametrize("fault", ["refuses", "down", "slow"])

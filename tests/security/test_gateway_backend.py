@@ -278,7 +278,8 @@ def test_strict_authority_refuses_a_key_that_was_not_registered(
     world: World, authority: BackendAuthority, record: PatientRecord, tmp_path: Path
 ) -> None:
     """Were the signature not checked by the fake, the tests above would show nothing."""
-    authority.published = lambda: ClientKeys.of(tmp_path / "others").jwks(int(time.time()))
+    others = ClientKeys.of(tmp_path / "others")  # making them takes longer than the gateway waits for an answer
+    authority.published = lambda: others.jwks(int(time.time()))
 
     assert world.get(METADATA, world.north.token()).status == 503
     assert authority.faults[0].startswith("signature")
