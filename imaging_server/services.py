@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from fhir_imaging.audit import TOKEN_DIGEST_PREFIX, AuditLog
+from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadataClient
 from fhir_imaging.settings import EhrSettings, PacsSettings
 from fhir_imaging.settings import Ownership as Strategy
 from fhir_imaging.store.engine import Store
 from fhir_imaging.store.launched_tokens import LaunchedTokens
 from imaging_server.answers import AnswerLimits
+from imaging_server.archive_credentials import credential_of
 from imaging_server.archived_persons import ArchivedPersons
 from imaging_server.auditing import AccessAudit
 from imaging_server.backend_client import BackendServices, SignAssertion
@@ -43,6 +46,8 @@ class ImagingServerServices:
     archives: Mapping[str, Archive]
     gate: Gate
     fhir: FhirServices
+    session: OutboundSession
+    """The way to the EHRs."""
     breakers: tuple[Breaker, ...] = ()
     """One before each server that this one asks."""
 
@@ -61,8 +66,9 @@ class ImagingServerServices:
             breaker.watch = watch
 
     def close(self) -> None:
-        """Closes the connections to all archives, and lets the threads go that ask them."""
+        """Closes the connections to all archives and EHRs, and lets the threads go that ask them."""
         self.fhir.close()
+        self.session.close()
         for archive in self.archives.values():
             archive.close()
 
@@ -135,11 +141,15 @@ def build_services(
         clock=clock,
     )
     guards = {archive.name: breaker(f"{archive.name}-archive") for archive in archives}
+    credentials = {archive.name: credential_of(archive, breaker) for archive in archives}
     return ImagingServerServices(
         settings=settings,
         ehrs={ehr.name: ehr for ehr in ehrs},
-        archives={archive.name: Archive(archive, breaker=guards[archive.name]) for archive in archives},
+        archives={
+            archive.name: Archive(archive, credentials[archive.name], breaker=guards[archive.name]) for archive in archives
+        },
         gate=gate,
         fhir=build_fhir_services(settings, store, gate, metadata, clock=clock),
-        breakers=(*session.breakers, *guards.values()),
+        session=session,
+        breakers=(*session.breakers, *guards.values(), *chain.from_iterable(one.breakers for one in credentials.values())),
     )

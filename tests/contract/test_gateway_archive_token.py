@@ -17,6 +17,7 @@ from flask import Response
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import PacsSettings
 from imaging_server.archive_credentials import ClientCredentials, FixedCredential, credential_of
+from imaging_server.breaker import BreakerSettings, Outcome, State
 from imaging_server.search import STUDY_SEARCH
 from imaging_server.upstream import Archive, UpstreamRequest
 from tests.conftest import free_port_number, serving
@@ -256,6 +257,32 @@ def test_caller_is_told_to_wait_when_the_gateway_cannot_sign_in(tmp_path: Path, 
             assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
             assert answer.json()["type"].startswith("urn:imaging-cds:problem:")
             assert archive.asked == []
+
+
+def test_token_endpoint_stands_among_the_servers_that_are_watched_with_the_sites_own_limits(tmp_path: Path) -> None:
+    """What readiness and metrics show is ``services.breakers``."""
+    tokens, archive = TokenEndpoint(answer=FAILURES["down"]), GoogleStore()
+    breaker = BreakerSettings(outages=2, window_s=30, cool_down_s=60)
+    with (
+        serving(tokens.app(), free_port_number()) as tokens.base,
+        a_world(tmp_path, pacs=archive, archive=tokens.settings(), server={"breaker": breaker}) as world,
+    ):
+        told: list[tuple[str, Outcome]] = []
+        world.services.watched_by(lambda server, outcome, _seconds, _state: told.append((server, outcome)))
+        statuses = [world.get(METADATA, world.north.token()).status for _ in range(4)]
+        states = {one.server: one.state for one in world.services.breakers}
+
+    assert statuses == [503] * 4
+    assert states == {
+        "north-fhir": State.CLOSED,
+        "north-authorization": State.CLOSED,
+        "south-fhir": State.CLOSED,
+        "south-authorization": State.CLOSED,
+        "main-archive": State.CLOSED,
+        "main-token": State.OPEN,
+    }
+    assert [outcome for server, outcome in told if server == "main-token"] == [Outcome.OUTAGE] * 2 + [Outcome.NOT_ASKED] * 2
+    assert archive.asked == []
 
 
 def test_tokens_stand_in_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
