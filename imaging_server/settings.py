@@ -37,6 +37,8 @@ class ImagingServerSettings:
     """Browser origins of viewers that may call the gateway, beside the application's own."""
     decision_cache_s: float = 30.0
     """How long a decision may be reused, at most 60 s; also the longest time until a revocation is noticed."""
+    shared_decisions: bool = False
+    """Keeps decisions in the database, sealed, so that all workers together ask an EHR once about a token and a study."""
     audit_window_s: int = 3600
     """A study opened by one token is recorded once in this time, and each denial always."""
     token_leeway_s: int = 30
