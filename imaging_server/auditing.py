@@ -15,10 +15,12 @@ from urllib.parse import parse_qs
 from sqlalchemy.exc import SQLAlchemyError
 
 from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome, AuditRecord
-from fhir_imaging.errors import UpstreamError
+from fhir_imaging.errors import TooManyRequests, UpstreamError
 from imaging_server.access import AccessGrant
 from imaging_server.decision_cache import DecisionCache
+from imaging_server.held_back import HeldBackRecords
 from imaging_server.iua import Coding
+from imaging_server.rate_limit import HeldBack, RequestLimits
 from imaging_server.resource import DicomResource, Kind
 
 AUTHORIZATION_UNAVAILABLE = "authorization-unavailable"
@@ -70,9 +72,20 @@ class AccessAudit:
         self._clock = clock
         # Spares the database a question for each frame; the shared memory of the log itself decides.
         self._recorded: DecisionCache[bool] = DecisionCache()
+        self._held_back = HeldBackRecords(self._append)
+        self._limits: RequestLimits | None = None
+
+    def limited_by(self, limits: RequestLimits) -> None:
+        """From now on ``limits`` is told of each token that is refused what it asks for."""
+        self._limits = limits
+
+    def close(self) -> None:
+        """Writes what was counted only."""
+        self._held_back.settle(all_of_them=True)
 
     def allowed(self, attempt: Attempt, grant: AccessGrant) -> None:
         """Records an access: searches for studies each time; what else was done to a study, once in the window."""
+        self._held_back.settle()
         study = attempt.resource.study
         record = self._record(attempt, grant, AuditOutcome.ALLOWED, None)
         if study is None:
@@ -90,7 +103,15 @@ class AccessAudit:
 
     def denied(self, attempt: Attempt, grant: AccessGrant | None, reason: str) -> None:
         """Records a refusal with its reason; ``grant`` is None when the token did not hold."""
+        self._held_back.settle()
+        if grant is not None and self._limits is not None:
+            self._limits.refused(grant)
         self._append(self._record(attempt, grant, AuditOutcome.DENIED, reason))
+
+    def held_back(self, attempt: Attempt, grant: AccessGrant | None, held: HeldBack) -> None:
+        """Records a request that came too early: a caller's first at once, then one record a minute with their number."""
+        self._held_back.settle()
+        self._held_back.note(held.caller, self._record(attempt, grant, AuditOutcome.DENIED, TooManyRequests.code))
 
     def _append(self, record: AuditRecord) -> None:
         with _recording():
