@@ -165,15 +165,6 @@ def test_an_unknown_parameter_is_named_and_falls_away_only_for_the_lenient(world
     assert "colour" not in str(lenient.json()["link"])
 
 
-def test_what_is_not_json_is_not_acceptable(world: ImagingFhir) -> None:
-    token = world.north.token()
-
-    assert world.ask("/ImagingStudy?patient=pat-a", token, Accept="application/fhir+xml").status == 406
-    assert world.ask("/ImagingStudy?patient=pat-a", token, Accept="application/fhir+xml, */*;q=0.1").status == 200
-    assert world.ask("/ImagingStudy?patient=pat-a&_format=json", token, Accept="application/fhir+xml").status == 200
-    assert world.ask("/ImagingStudy?patient=pat-a&_format=xml", token).status == 400
-
-
 def test_a_statement_is_given_also_while_the_ehr_is_down(tmp_path: Any) -> None:
     with an_imaging_fhir(tmp_path / "state") as world:
         world.north.answers["/fhir/"] = lambda: Response(status=500)
