@@ -9,8 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,12 +49,16 @@ class Sent:
     wait_s: int | None = None
 
 
+MayGoOn = Callable[[], bool]
+"""Whether another event may be begun: another worker may have them soon, or this one is to end."""
+
+
 class Sink(Protocol):
-    """Takes events. ``until`` (``time.monotonic``) is when it must not begin another one."""
+    """Takes events."""
 
     name: str
 
-    def send(self, events: Sequence[OutgoingEvent], *, until: float) -> Sent:
+    def send(self, events: Sequence[OutgoingEvent], *, may_go_on: MayGoOn) -> Sent:
         """Sends what it can; raises nothing that another attempt could cure."""
 
     def close(self) -> None:
@@ -84,12 +87,12 @@ class FileSink:
         self._path = path
         self._fsync = fsync
 
-    def send(self, events: Sequence[OutgoingEvent], *, until: float) -> Sent:
+    def send(self, events: Sequence[OutgoingEvent], *, may_go_on: MayGoOn) -> Sent:
         """All or nothing: a disk that is full half-way is left as it was."""
         try:
             with self._locked() as file:
-                if time.monotonic() >= until:
-                    return Sent()  # the wait for the lock took so long that another worker may have them
+                if not may_go_on():
+                    return Sent()  # the wait for the lock took too long
                 self._append(file, events)
         except OSError as exc:
             return Sent(failure=f"the file cannot be written: {exc.strerror}")
@@ -168,11 +171,11 @@ class FhirSink:
         self._create = create
         self._credential = credential
 
-    def send(self, events: Sequence[OutgoingEvent], *, until: float) -> Sent:
+    def send(self, events: Sequence[OutgoingEvent], *, may_go_on: MayGoOn) -> Sent:
         """Goes on past an event that the server rejects, and stops where the server itself fails."""
         sent = Sent()
         for event in events:
-            if time.monotonic() >= until:
+            if not may_go_on():
                 break
             self._send_one(event, sent)
             if sent.failure is not None:

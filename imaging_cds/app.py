@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from fhir_imaging.web import ErrorSurface
 from imaging_cds import health
 from imaging_cds.audit_trail import delivery_of, open_store
 from imaging_cds.metrics_workers import waiting_records
+from imaging_cds.server import ENDING
 from imaging_cds.settings import ApplicationSettings, Component
 from imaging_cds.site_rules import site_policy
 from imaging_cds.static_files import StaticFiles
@@ -35,8 +37,6 @@ from smart_app.client_keys import ClientKeys
 from smart_app.patient_match import IdentifierSystem
 from smart_app.services import SmartAppServices
 
-AUDIT_DELIVERY = "audit_delivery"
-"""Where ``app.extensions`` has the worker's ``AuditDelivery``, for whoever ends an application before its process."""
 IMAGING_SERVER = "imaging_server"
 """Where ``app.extensions`` has the imaging server's services, where it runs here."""
 _HERE = Path(__file__).parent
@@ -63,7 +63,9 @@ def create_app(settings: ApplicationSettings, policy: SitePolicy | None = None) 
     if settings.server.trusted_proxies:
         count = settings.server.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+    ending = app.extensions[ENDING] = ExitStack()  # the last that is begun ends first
     store = open_store(settings)
+    ending.callback(store.close)
     store.check_migrated()
     breakers: list[Breaker] = []
     app.register_blueprint(health.create_blueprint(store, lambda: breakers))
@@ -74,9 +76,15 @@ def create_app(settings: ApplicationSettings, policy: SitePolicy | None = None) 
     if settings.metrics.is_on:
         surfaces.append(_measure(app, settings, store, imaging))
     web.install(app, surfaces)
-    delivery = app.extensions[AUDIT_DELIVERY] = delivery_of(settings, store)
+    delivery = delivery_of(settings, store)
     delivery.start()
+    ending.callback(delivery.stop)
     return app
+
+
+def close_app(app: Flask) -> None:
+    """Ends what ``create_app`` began: deliveries first, then all connections. A worker of the server does it by itself."""
+    app.extensions[ENDING].close()
 
 
 def _register(app: Flask, component: Component, parts: _Parts) -> list[ErrorSurface]:
@@ -84,6 +92,7 @@ def _register(app: Flask, component: Component, parts: _Parts) -> list[ErrorSurf
     settings, store, policy = parts.settings, parts.store, parts.policy
     if component is Component.CDS_SERVICE:
         cds = CdsServices.assemble(settings.cds, settings.ehr, store, policy=policy)
+        app.extensions[ENDING].callback(cds.outbound.close)
         app.register_blueprint(cds_service.views.create_blueprint(cds))
         return [cds_service.views.error_surface(cds)]
     if component is Component.SMART_APP:
@@ -99,12 +108,14 @@ def _register(app: Flask, component: Component, parts: _Parts) -> list[ErrorSurf
             settings.smart_app, settings.ehr, store, state_dir=state_dir, clock=clock, policy=policy
         )
         smart = replace(smart, identifier_systems=systems)
+        app.extensions[ENDING].callback(smart.outbound.close)
         app.register_blueprint(smart_app.views.create_blueprint(smart))
         return []  # people: HTML pages, the default
     imaging = build_services(
         settings.imaging_server, settings.ehr, settings.pacs, store=store, sign_assertion=_signer(settings)
     )
     app.extensions[IMAGING_SERVER] = imaging
+    app.extensions[ENDING].callback(imaging.close)
     app.register_blueprint(imaging_server.views.create_blueprint(imaging))
     return [imaging_server.views.error_surface(imaging), *imaging_server.fhir_views.error_surfaces(imaging)]
 

@@ -159,7 +159,7 @@ def test_event_written_by_a_worker_that_died_before_it_said_so_is_not_written_tw
     (first, *_) = Outbox(store, "file").take(now=int(clock()), limit=1)
     record = next(one.record for one in log.stored(AuditFilter()) if one.event_key == first.event_key)
     outgoing = OutgoingEvent(key=first.event_key, resource=as_event(record, first.event_key), is_repeated=False)
-    assert FileSink(path, fsync=True).send([outgoing], until=time.monotonic() + 5).delivered  # and then it died
+    assert FileSink(path, fsync=True).send([outgoing], may_go_on=lambda: True).delivered  # and then it died
     worker = delivery(store, clock, FileSink(path, fsync=True))
 
     worker.deliver_due()
@@ -221,7 +221,7 @@ def test_event_whose_answer_was_lost_is_sent_again_and_is_there_once(
     log.append(an_access())
     (taken,) = Outbox(store, "fhir").take(now=int(clock()), limit=5)
     outgoing = OutgoingEvent(key=taken.event_key, resource=as_event(an_access(), taken.event_key), is_repeated=False)
-    to_fhir(server, create).send([outgoing], until=time.monotonic() + 5)  # the worker died with the answer
+    to_fhir(server, create).send([outgoing], may_go_on=lambda: True)  # the worker died with the answer
     clock.now += LEASE_S + 1
 
     delivery(store, clock, to_fhir(server, create)).deliver_due()
@@ -452,13 +452,13 @@ def test_a_disk_that_fills_up_half_way_leaves_whole_lines_only(tmp_path: Path) -
     sink = FileSink(path, fsync=True)
     one = OutgoingEvent(key="k1", resource=as_event(an_access(), "k1"), is_repeated=False)
     many = [OutgoingEvent(key=f"m{n}", resource=as_event(an_access(), f"m{n}"), is_repeated=False) for n in range(9)]
-    assert sink.send([one], until=time.monotonic() + 5).delivered == {"k1"}
+    assert sink.send([one], may_go_on=lambda: True).delivered == {"k1"}
     size = path.stat().st_size
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 700, before[1]))
-        sent = sink.send(many, until=time.monotonic() + 5)
+        sent = sink.send(many, may_go_on=lambda: True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)

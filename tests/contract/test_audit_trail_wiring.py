@@ -22,8 +22,6 @@ from imaging_cds.settings import ApplicationSettings, from_table
 from tests.audit_actors import StubAuditServer, an_access, as_event
 from tests.conftest import free_port_number, serving
 
-FAR = time.monotonic() + 3600
-
 
 @pytest.fixture
 def server() -> Iterator[StubAuditServer]:
@@ -116,6 +114,10 @@ def sink_of(settings: ApplicationSettings, monotonic: Callable[[], float]) -> It
         sink.close()
 
 
+def always() -> bool:
+    return True
+
+
 def an_event(key: str) -> OutgoingEvent:
     return OutgoingEvent(key=key, resource=as_event(an_access(), key), is_repeated=False)
 
@@ -128,10 +130,10 @@ def test_revoked_token_of_the_sinks_client_is_replaced_within_the_next_event(
     server.token = numbered_tokens(server)
     now = [1000.0]
     with sink_of(settings_with(tmp_path, a_client(server, kind)), lambda: now[0]) as sink:
-        first = sink.send([an_event("1")], until=FAR)
+        first = sink.send([an_event("1")], may_go_on=always)
         now[0] += 60
         server.is_open_to = lambda authorization: authorization == "Bearer token-2"
-        second = sink.send([an_event("2"), an_event("3")], until=FAR)
+        second = sink.send([an_event("2"), an_event("3")], may_go_on=always)
 
     assert (first.delivered, second.delivered, second.failure) == ({"1"}, {"2", "3"}, None)
     assert server.authorizations == ["Bearer token-1", "Bearer token-1", "Bearer token-2", "Bearer token-2"]
@@ -146,7 +148,7 @@ def test_client_that_the_audit_server_refuses_for_good_does_not_storm(
     now = [1000.0]
     with sink_of(settings_with(tmp_path, a_client(server, kind)), lambda: now[0]) as sink:
         for _ in range(20):
-            sent = sink.send([an_event("1"), an_event("2")], until=FAR)
+            sent = sink.send([an_event("1"), an_event("2")], may_go_on=always)
             assert (sent.delivered, sent.rejected, sent.failure) == (set(), {}, "the server answered 401")
             now[0] += 0.9
 
@@ -163,7 +165,7 @@ def test_sink_without_a_token_says_so_and_leaves_the_token_endpoint_alone(
     now = [1000.0]
     with sink_of(settings_with(tmp_path, a_client(server, "keys")), lambda: now[0]) as sink:
         for _ in range(12):
-            sent = sink.send([an_event("1")], until=FAR)
+            sent = sink.send([an_event("1")], may_go_on=always)
             assert sent.failure == "no token could be had for the server"
             now[0] += 0.5 if status == 400 else 0.1
 
