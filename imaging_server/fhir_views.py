@@ -20,6 +20,7 @@ from fhir_imaging.errors import NotFound, NotPermitted, TooManyRequests, Upstrea
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.uids import study_uid
 from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, note_for_log
+from imaging_server.archive_workers import asking_for
 from imaging_server.fhir_bundles import FhirAddresses, page_of, place_of, searchset
 from imaging_server.fhir_capability import capability_statement
 from imaging_server.fhir_paging import PAGE_PARAMETER, NextPage
@@ -169,9 +170,10 @@ class FhirViews:
         search = parse_study_search(pairs)
         archives = self._archives(ehr)
         opened = self._gate.open_patient(caller, archives, search_attempt(ehr, pairs))
-        found = self._found(opened, archives, search)
-        page = page_of(found.studies, search, after)
-        listed = self._fhir.source.with_series(page.studies, archives)
+        with asking_for(caller.token.fingerprint):
+            found = self._found(opened, archives, search)
+            page = page_of(found.studies, search, after)
+            listed = self._fhir.source.with_series(page.studies, archives)
         addresses = self._addresses(caller)
         links = {"self": addresses.search(asked.sent or pairs)}
         if page.goes_on:
@@ -189,7 +191,8 @@ class FhirViews:
         offered_pairs([pair for pair in asked.pairs if pair[0] != "_format"], lenient=False)
         attempt = read_attempt(ehr, study)
         opened = self._gate.open_description(ehr, self._archives(ehr), asked.authorization, attempt)
-        found = self._described(opened.caller, opened.archives, study)
+        with asking_for(opened.caller.token.fingerprint):
+            found = self._described(opened.caller, opened.archives, study)
         return fhir_json(self._addresses(opened.caller).study(found))
 
     def endpoint(self, ehr: EhrSettings, endpoint: str) -> Response:

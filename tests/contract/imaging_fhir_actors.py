@@ -161,9 +161,16 @@ def only_at(archive: IndexedPacs, ending: str, answer: Callable[[], Response]) -
 
 @contextmanager
 def an_imaging_fhir(
-    state_dir: Path, ownership: Ownership = Ownership.IDENTIFIER, *, server: dict[str, Any] | None = None
+    state_dir: Path,
+    ownership: Ownership = Ownership.IDENTIFIER,
+    *,
+    server: dict[str, Any] | None = None,
+    archive: dict[str, Any] | None = None,
 ) -> Iterator[ImagingFhir]:
-    """The running endpoint, whose EHR ``north`` has ImagingStudy (``fhir``) or not (``identifier``)."""
+    """The running endpoint, whose EHR ``north`` has ImagingStudy (``fhir``) or not (``identifier``).
+
+    ``server`` and ``archive`` change the settings of the endpoint and of its first archive.
+    """
     with ExitStack() as stack:
         north, south, main, second = StubEhr("north"), StubEhr("south"), IndexedPacs(), IndexedPacs()
         for counterpart in (north, south, main, second):
@@ -182,7 +189,7 @@ def an_imaging_fhir(
         store = Store.open(StateSettings(state_dir=state_dir))
         stack.callback(store.close)
         store.migrate()
-        archives = (main.settings(), second.settings(name="second"))
+        archives = (main.settings(**(archive or {})), second.settings(name="second"))
         ehrs = (north.settings(ownership=ownership), south.settings())
         services = build_services(settings, ehrs, archives, store=store)
         stack.callback(services.close)
