@@ -42,6 +42,14 @@ class Ownership(StrEnum):
     IDENTIFIER = "identifier"
 
 
+class HandOver(StrEnum):
+    """Which answers of an archive nginx may fetch itself, once this server has let the request through."""
+
+    OFF = "off"
+    FRAMES = "frames"
+    RETRIEVALS = "retrievals"
+
+
 DEFAULT_SCOPES = (
     "openid fhirUser online_access patient/Patient.r patient/ImagingStudy.rs patient/Endpoint.rs "
     "patient/DiagnosticReport.rs patient/Observation.rs patient/ServiceRequest.rs patient/Condition.rs "
@@ -183,6 +191,12 @@ class PacsSettings:
     """Studies that one search may name; 1 for archives that do not match lists of UIDs, such as Azure's."""
     certificate_authority: Path | None = None
     """PEM file of the authority that signs the certificates of this archive and its ``token_url``, where no public one does."""
+    hand_over: HandOver = HandOver.OFF
+    """What nginx in front may fetch from this archive itself once a request was let through (``imaging-cds nginx``):
+    ``frames``, or ``retrievals`` for whole instances, series and studies as well; the bytes are the archive's own."""
+    keeps_hierarchy: bool = False
+    """This archive itself answers 404 for an instance that is not in the study and series of the address, as Orthanc does;
+    nginx keeps decisions by series (``--mode auth-request``) only for archives of which this is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,18 @@ import sys
 from collections.abc import Callable, Sequence
 
 from fhir_imaging.errors import ConfigurationError, ImagingError
-from imaging_cds import cli_audit, cli_check, cli_demo, cli_explain, cli_feedback, cli_keys, cli_serve, cli_token, cli_viewer
+from imaging_cds import (
+    cli_audit,
+    cli_check,
+    cli_demo,
+    cli_explain,
+    cli_feedback,
+    cli_keys,
+    cli_nginx,
+    cli_serve,
+    cli_token,
+    cli_viewer,
+)
 from imaging_cds.processes import ProcessFailed
 from imaging_cds.viewer_progress import ViewerInstallError
 
@@ -42,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="imaging-cds", description="A patient's imaging in the clinician's workflow.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (cli_demo, cli_serve, cli_token, cli_audit, cli_feedback, cli_explain, cli_check, cli_keys, cli_viewer):
+    first = (cli_demo, cli_serve, cli_token, cli_audit, cli_feedback)
+    for module in (*first, cli_explain, cli_check, cli_keys, cli_nginx, cli_viewer):
         module.add_commands(commands)
     return parser
 
