@@ -22,6 +22,7 @@ from imaging_server.door import Door
 from imaging_server.fhir_services import FhirServices, build_fhir_services
 from imaging_server.gate import Gate
 from imaging_server.guarded_session import GuardedSession
+from imaging_server.handover import AccessesOnly, Handover
 from imaging_server.payloads import GatewayAddresses
 from imaging_server.rate_limit import RequestLimits
 from imaging_server.settings import ImagingServerSettings, check_settings
@@ -36,6 +37,9 @@ class ImagingServerServices:
     ehrs: Mapping[str, EhrSettings]
     archives: Mapping[str, Archive]
     gate: Gate
+    handed_gate: Gate
+    """The same gate for the decisions that nginx keeps: it leaves the record of a refusal to the ordinary route."""
+    handover: Handover
     fhir: FhirServices
     session: OutboundSession
     """The way to the EHRs."""
@@ -94,6 +98,7 @@ def build_services(
     ``sign_assertion`` signs for the imaging server's own client at EHRs that registered one (Backend Services).
     """
     check_settings(settings, ehrs, archives)
+    public, settings = settings, settings.kept_here()
 
     def breaker(server: str) -> Breaker:
         return Breaker(server, settings.breaker)
@@ -103,23 +108,29 @@ def build_services(
     backend = BackendServices(session, metadata, sign_assertion) if sign_assertion else None
     asked = Counterparts(session=session, metadata=metadata, backend=backend)
     decisions = build_decisions(settings, store, asked, clock=clock)
-    audit = AccessAudit(AuditLog(store), window_s=settings.audit_window_s, clock=clock)
-    gate = Gate(
-        door=Door(decisions.tokens, RequestLimits(settings.rate_limit), audit),
-        sources=decisions.sources,
-        audit=audit,
-        leeway_s=settings.token_leeway_s,
-        clock=clock,
-    )
+    log, limits = AuditLog(store), RequestLimits(settings.rate_limit)
+
+    def gate_with(audit: AccessAudit) -> Gate:
+        return Gate(
+            door=Door(decisions.tokens, limits, audit),
+            sources=decisions.sources,
+            audit=audit,
+            leeway_s=settings.token_leeway_s,
+            clock=clock,
+        )
+
+    gate = gate_with(AccessAudit(log, window_s=settings.audit_window_s, clock=clock))
     guards = {archive.name: breaker(f"{archive.name}-archive") for archive in archives}
     credentials = {archive.name: credential_of(archive, breaker) for archive in archives}
     return ImagingServerServices(
-        settings=settings,
+        settings=public,
         ehrs={ehr.name: ehr for ehr in ehrs},
         archives={
             archive.name: Archive(archive, credentials[archive.name], breaker=guards[archive.name]) for archive in archives
         },
         gate=gate,
+        handed_gate=gate_with(AccessesOnly(log, window_s=settings.audit_window_s, clock=clock)),
+        handover=Handover.of(archives, credentials, store.sealer),
         fhir=build_fhir_services(settings, store, gate, metadata, clock=clock),
         session=session,
         breakers=(*session.breakers, *guards.values(), *chain.from_iterable(one.breakers for one in credentials.values())),
