@@ -47,6 +47,10 @@ class UpstreamRequest:
     if_range: str | None = None
 
 
+class AnswerTooLarge(UpstreamError):
+    """An archive's answer is more than may be held in memory."""
+
+
 class UpstreamAnswer:
     """An archive's answer with its body not yet read. Whoever has it must read it to the end or ``close`` it."""
 
@@ -87,7 +91,7 @@ class UpstreamAnswer:
             for piece in self._response.stream(PIECE_BYTES, decode_content=True):
                 body += piece
                 if len(body) > limit:
-                    raise UpstreamError("The archive's answer is too large.", server=self._server, status=self.status)
+                    raise AnswerTooLarge("The archive's answer is too large.", server=self._server, status=self.status)
         except _BROKEN_OFF as exc:
             raise UpstreamError("The archive broke off its answer.", server=self._server, status=self.status) from exc
         finally:

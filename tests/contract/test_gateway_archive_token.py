@@ -295,7 +295,7 @@ def test_tokens_stand_in_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture
     ):
         answer = world.get(METADATA, world.north.token())
 
-    assert answer.status == 502
+    assert answer.status == 503
     assert answer.headers["WWW-Authenticate"] is None
     assert "archive-token-" not in caplog.text
     assert CLIENT_SECRET not in caplog.text
