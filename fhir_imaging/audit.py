@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 
 from fhir_imaging.audit_outbox import enqueue
 from fhir_imaging.errors import UpstreamError
+from fhir_imaging.store.backlog import ALLOWED
 from fhir_imaging.store.engine import Store
 from fhir_imaging.store.keys import Sealer
 from fhir_imaging.store.tables import audit_event, replayed_token
@@ -54,7 +55,7 @@ class AuditAction(StrEnum):
 class AuditOutcome(StrEnum):
     """Whether it was allowed. A denial carries its reason."""
 
-    ALLOWED = "allowed"
+    ALLOWED = ALLOWED
     DENIED = "denied"
 
 

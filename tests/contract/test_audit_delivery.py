@@ -24,7 +24,7 @@ from fhir_imaging.audit_sinks import FhirSink, FileSink, OutgoingEvent, Sink
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import StateSettings
-from fhir_imaging.store.backlog import OutboxRules
+from fhir_imaging.store.backlog import Backlog, OutboxRules
 from fhir_imaging.store.engine import Store
 from tests.audit_actors import StubAuditServer, an_access, as_event, study_of
 from tests.conftest import free_port_number, serving
@@ -372,7 +372,7 @@ def test_running_delivery_takes_what_arrives_and_ends_when_told(store: Store, lo
 def test_access_is_refused_while_too_many_records_wait_and_the_refusal_is_recorded(store: Store, log: AuditLog) -> None:
     for number in range(21):
         log.append(an_access(f"2.25.1{number}"))
-    store.backlog._looked_at = None  # the next look is due
+    store.backlog = Backlog(store.backlog.rules)  # the next look is due
 
     with pytest.raises(UpstreamError) as refused:
         log.append(an_access("2.25.7"))
@@ -389,7 +389,7 @@ def test_access_is_refused_while_too_many_records_wait_and_the_refusal_is_record
     ]
     give_up(store, "file")
     give_up(store, "fhir")
-    store.backlog._looked_at = None
+    store.backlog = Backlog(store.backlog.rules)
     assert log.append_once(an_access("2.25.8"), key="k", until=1_900_000_000, now=1_800_000_000)
 
 
@@ -397,7 +397,7 @@ def test_refusals_without_number_close_no_images(store: Store, log: AuditLog) ->
     """Group 23: a caller without a token causes records too; they wait for the sinks and count for nobody's access."""
     for _ in range(60):
         log.append(an_access(outcome=AuditOutcome.DENIED))
-    store.backlog._looked_at = None
+    store.backlog = Backlog(store.backlog.rules)
 
     log.append(an_access("2.25.7"))
 
@@ -410,7 +410,7 @@ def test_site_may_let_access_go_on_and_reads_it_in_the_log(tmp_path: Path, caplo
     store.migrate()
     for number in range(2):
         AuditLog(store).append(an_access(f"2.25.1{number}"))
-    store.backlog._looked_at = None  # the next look is due
+    store.backlog = Backlog(store.backlog.rules)  # the next look is due
 
     AuditLog(store).append(an_access("2.25.7"))
 
