@@ -10,20 +10,21 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from fhir_imaging.settings import HandOver
 from imaging_cds.nginx_files import files_of, write
 from imaging_cds.nginx_plan import Mode, NginxOptions, plan_of
 from imaging_cds.settings import ApplicationSettings, from_table
 from imaging_server.handover import handover_key
 from tests.conftest import free_port_number
 from tests.security.gateway_actors import VIEWER_ORIGIN, World, a_world
-from tests.security.gateway_stubs import StubPacs
+from tests.security.gateway_stubs import PACS_PASSWORD
 
 NGINX_HINT = "nginx is not installed. On Debian: apt-get install nginx-light libnginx-mod-http-set-misc"
 OCTETS = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
@@ -89,51 +90,36 @@ def running_nginx(settings: ApplicationSettings, options: NginxOptions, key: str
 
 
 @contextmanager
-def a_front(
-    directory: Path,
-    mode: Mode,
-    *,
-    hand_over: str = "retrievals",
-    server: dict[str, Any] | None = None,
-    north: dict[str, Any] | None = None,
-    archive: dict[str, Any] | None = None,
-    pacs: StubPacs | None = None,
-) -> Iterator[Front]:
-    """The gateway of ``a_world`` behind nginx; the further arguments as there."""
+def a_front(directory: Path, mode: Mode, *, hand_over: str = "retrievals", **world: Any) -> Iterator[Front]:
+    """The gateway of ``a_world`` behind nginx; ``server``, ``north``, ``archive`` and ``pacs`` as there."""
     listen = f"127.0.0.1:{free_port_number()}"
     kept = {"decision_cache_s": 2 * KEPT_S, "handed_decision_s": KEPT_S} if mode is Mode.AUTH_REQUEST else {}
-    told = {"public_base_url": f"http://{listen}", **kept, **(server or {})}
-    handed = {"hand_over": hand_over, "keeps_hierarchy": mode is Mode.AUTH_REQUEST, **(archive or {})}
-    with a_world(directory / "state", server=told, north=north, archive=typed(handed), pacs=pacs) as world:
-        settings = as_application(world, directory / "state", told, handed)
-        options = NginxOptions(mode=mode, listen=listen, app=urlsplit(world.url).netloc, user=me())
-        with running_nginx(settings, options, handover_key(world.store.sealer), directory / "nginx") as nginx:
-            yield Front(replace(world, url=nginx.url), nginx, world.url)
-
-
-def typed(archive: dict[str, Any]) -> dict[str, Any]:
-    """An archive's settings as the dataclass has them."""
-    from fhir_imaging.settings import HandOver
-
-    return {**archive, "hand_over": HandOver(archive["hand_over"])}
+    told = {"public_base_url": f"http://{listen}", **kept, **world.pop("server", {})}
+    handed = {"hand_over": HandOver(hand_over), "keeps_hierarchy": mode is Mode.AUTH_REQUEST, **world.pop("archive", {})}
+    with a_world(directory / "state", server=told, archive=handed, **world) as behind:
+        settings = as_application(behind, directory / "state", told, handed)
+        options = NginxOptions(mode=mode, listen=listen, app=urlsplit(behind.url).netloc, user=me())
+        with running_nginx(settings, options, handover_key(behind.store.sealer), directory / "nginx") as nginx:
+            yield Front(replace(behind, url=nginx.url), nginx, behind.url)
 
 
 def as_application(world: World, state_dir: Path, server: dict[str, Any], archive: dict[str, Any]) -> ApplicationSettings:
     """The installation's settings for a world."""
-    pacs = {"name": "main", "dicomweb_root": world.pacs.root, "user": "gateway", "password": world.pacs.settings().password}
-    if "bearer_token" in archive or "token_url" in archive:
-        pacs = {"name": "main", "dicomweb_root": world.pacs.root}
-    timeouts = {"connect_timeout_s": 2.0, "read_timeout_s": 2.0}
+    pacs: dict[str, Any] = {"name": "main", "dicomweb_root": world.pacs.root, "connect_timeout_s": 2.0, "read_timeout_s": 2.0}
+    if not {"bearer_token", "token_url"} & archive.keys():
+        pacs |= {"user": "gateway", "password": PACS_PASSWORD}
     ehrs = [{"name": one.name, "fhir_base": one.fhir_base} for one in (world.north, world.south)]
     gateway = {"allowed_origins": [VIEWER_ORIGIN], **server}
     public = gateway.pop("public_base_url")
+    if "rate_limit" in gateway:
+        gateway["rate_limit"] = asdict(gateway["rate_limit"])
     return from_table(
         {
             "public_base_url": public,
             "state": {"state_dir": str(state_dir)},
             "imaging_server": gateway,
             "ehr": ehrs,
-            "pacs": [{**pacs, **timeouts, **archive}],
+            "pacs": [{**pacs, **archive, "hand_over": archive["hand_over"].value}],
         }
     )
 
