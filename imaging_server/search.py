@@ -17,6 +17,7 @@ from imaging_server.policy import StudyFacts
 from imaging_server.queries import SearchQuery
 from imaging_server.resource import DicomResource, Kind, Level
 from imaging_server.upstream import Archive, Matches
+from imaging_server.whole_answers import read_whole
 
 STUDY_SEARCH = DicomResource(kind=Kind.SEARCH, level=Level.STUDY)
 _INCLUDE_PERSON = (("includefield", STUDY_INSTANCE_UID), ("includefield", ISSUER_OF_PATIENT_ID))
@@ -39,8 +40,11 @@ def find_studies(archive: Archive, query: SearchQuery, studies: Sequence[StudyIn
     PatientID comes with every study; its issuer and the UID are asked for, so that each match can be checked.
     """
     found = [
-        archive.search(
-            STUDY_SEARCH, [("StudyInstanceUID", ",".join(chunk)), *query.upstream(paged=False), *_INCLUDE_PERSON], limit=limit
+        read_whole(
+            archive,
+            STUDY_SEARCH,
+            [("StudyInstanceUID", ",".join(chunk)), *query.upstream(paged=False), *_INCLUDE_PERSON],
+            limit=limit,
         )
         for chunk in chunks_of(studies, archive.studies_per_search)
     ]
@@ -55,7 +59,7 @@ def _alone(archive: Archive, datasets: Sequence[Mapping[str, Any]], *, limit: in
     named = {first_text(one, STUDY_INSTANCE_UID) for one in datasets}
     uids = sorted(StudyInstanceUID(uid) for uid in named if uid and is_uid(uid))
     found = [
-        archive.search(STUDY_SEARCH, [("StudyInstanceUID", ",".join(chunk)), *_INCLUDE_PERSON], limit=limit)
+        read_whole(archive, STUDY_SEARCH, [("StudyInstanceUID", ",".join(chunk)), *_INCLUDE_PERSON], limit=limit)
         for chunk in chunks_of(uids, archive.studies_per_search)
     ]
     times = Counter(first_text(one, STUDY_INSTANCE_UID) for answer in found for one in answer.datasets)
