@@ -17,6 +17,8 @@ import imaging_server.views
 import smart_app.views
 from cds_service.runtime import CdsServices, clock_in
 from fhir_imaging import web
+from fhir_imaging.client_assertions import assertion_algorithm
+from fhir_imaging.client_keys import ClientKeys
 from fhir_imaging.clients.smart_metadata import SmartMetadata
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.store.engine import Store
@@ -32,8 +34,6 @@ from imaging_findings.site_policy import SitePolicy
 from imaging_server.backend_client import SignAssertion
 from imaging_server.breaker import Breaker
 from imaging_server.services import ImagingServerServices, build_services
-from smart_app.client_auth import assertion_algorithm
-from smart_app.client_keys import ClientKeys
 from smart_app.patient_match import IdentifierSystem
 from smart_app.services import SmartAppServices
 

@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from urllib3 import make_headers
 
+from fhir_imaging.client_assertions import ASSERTION_TYPE
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import PacsSettings
 
-ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ASSERTION_LIFETIME_S = 300
 LEAST_RSA_BITS = 2048

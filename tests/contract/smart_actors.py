@@ -26,10 +26,10 @@ from flask import Flask, Response, jsonify, redirect, request
 from jwt.algorithms import RSAAlgorithm
 from werkzeug.test import Client, TestResponse
 
+from fhir_imaging.client_keys import ClientKeys
 from fhir_imaging.settings import EhrSettings, StateSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.store.keys import private_directory, read_or_make
-from smart_app.client_keys import ClientKeys
 from smart_app.imaging_base import APP_LAUNCH_MODE
 from smart_app.services import SmartAppServices
 from smart_app.settings import SmartAppSettings

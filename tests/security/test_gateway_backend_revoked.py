@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from flask import Response
 
+from fhir_imaging.client_keys import ClientKeys
 from fhir_imaging.clients.smart_metadata import SmartMetadata, SmartMetadataClient
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.scopes import parse_scopes
@@ -23,7 +24,6 @@ from imaging_server.guarded_session import GuardedSession
 from imaging_server.ownership import Caller
 from imaging_server.patient_numbers import PatientNumbers
 from imaging_server.settings import PatientIdentifierRule
-from smart_app.client_keys import ClientKeys
 from tests.conftest import free_port_number, serving
 from tests.security.archive_index import MRN, PatientRecord, identifier
 from tests.security.backend_authority import CLIENT, BackendAuthority

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
+from fhir_imaging.client_keys import ClientKeys
 from fhir_imaging.settings import EhrSettings, Ownership
 from fhir_imaging.store.launched_tokens import LaunchedToken, LaunchedTokens
 from imaging_server.settings import PatientIdentifierRule
-from smart_app.client_keys import ClientKeys
 from tests.security.archive_index import MRN, Index, PatientRecord, a_study, identifier
 from tests.security.backend_authority import CLIENT, BackendAuthority
 from tests.security.gateway_actors import World, a_world
