@@ -87,16 +87,20 @@ class AccessAudit:
         """Records an access: searches for studies each time; what else was done to a study, once in the window."""
         self._held_back.settle()
         study = attempt.resource.study
-        record = self._record(attempt, grant, AuditOutcome.ALLOWED, None)
         if study is None:
-            self._append(record)
+            self._append(self._record(attempt, grant, AuditOutcome.ALLOWED, None))
             return
-        key = (record.ehr, record.action.value, grant.issuer, grant.token_reference, study)
-        now = int(self._clock())
+        key = (attempt.ehr, _action_of(attempt).value, grant.issuer, grant.token_reference, study)
 
         def append() -> bool:
+            now = int(self._clock())
             with _recording():
-                self._log.append_once(record, key="\n".join(key), until=now + self._window_s, now=now)
+                self._log.append_once(
+                    self._record(attempt, grant, AuditOutcome.ALLOWED, None),
+                    key="\n".join(key),
+                    until=now + self._window_s,
+                    now=now,
+                )
             return True
 
         self._recorded.get(key, append, seconds=lambda _: float(self._window_s))
