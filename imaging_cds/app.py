@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,21 +16,17 @@ import imaging_server.views
 import smart_app.views
 from cds_service.runtime import CdsServices, clock_in
 from fhir_imaging import web
-from fhir_imaging.client_assertions import assertion_algorithm
-from fhir_imaging.client_keys import ClientKeys
-from fhir_imaging.clients.smart_metadata import SmartMetadata
-from fhir_imaging.settings import EhrSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.web import ErrorSurface
 from imaging_cds import health
 from imaging_cds.audit_trail import delivery_of, open_store
+from imaging_cds.backend_signer import signer_of
 from imaging_cds.metrics_workers import waiting_records
 from imaging_cds.server import ENDING
 from imaging_cds.settings import ApplicationSettings, Component
 from imaging_cds.site_rules import site_policy
 from imaging_cds.static_files import StaticFiles
 from imaging_findings.site_policy import SitePolicy
-from imaging_server.backend_client import SignAssertion
 from imaging_server.breaker import Breaker
 from imaging_server.services import ImagingServerServices, build_services
 from smart_app.patient_match import IdentifierSystem
@@ -112,7 +107,7 @@ def _register(app: Flask, component: Component, parts: _Parts) -> list[ErrorSurf
         app.register_blueprint(smart_app.views.create_blueprint(smart))
         return []  # people: HTML pages, the default
     imaging = build_services(
-        settings.imaging_server, settings.ehr, settings.pacs, store=store, sign_assertion=_signer(settings)
+        settings.imaging_server, settings.ehr, settings.pacs, store=store, sign_assertion=signer_of(settings)
     )
     app.extensions[IMAGING_SERVER] = imaging
     app.extensions[ENDING].callback(imaging.close)
@@ -132,18 +127,6 @@ def _measure(app: Flask, settings: ApplicationSettings, store: Store, imaging: I
     proxies = settings.server.trusted_proxies
     app.register_blueprint(metrics_view.create_blueprint(settings.metrics, measured, behind_proxies=proxies))
     return metrics_view.ERRORS
-
-
-def _signer(settings: ApplicationSettings) -> SignAssertion:
-    """Signs for the imaging server's own client at an EHR, with the keys that the SMART app publishes."""
-    keys = ClientKeys.of(settings.state.state_dir)
-    usual = settings.smart_app.assertion_algorithm
-
-    def sign(ehr: EhrSettings, metadata: SmartMetadata, token_url: str) -> str:
-        algorithm = assertion_algorithm(ehr, metadata, usual)
-        return keys.assertion(algorithm, client_id=ehr.backend_client_id or "", audience=token_url, now=int(time.time()))
-
-    return sign
 
 
 def _folder(name: str) -> Path:
