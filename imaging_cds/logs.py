@@ -48,6 +48,9 @@ def configure_logging(level: int = logging.INFO, *, log_format: LogFormat = LogF
     formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if log_format is LogFormat.JSON else formatter)
+    # No line says which thread, process or line of code it comes from, so nobody needs to find that out (Logging HOWTO).
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     own = logging.getLogger("imaging_cds")
     own.handlers = [handler]
     own.setLevel(level)

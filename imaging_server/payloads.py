@@ -22,7 +22,9 @@ class GatewayAddresses:
     def __init__(self, *, archive_root: str, gateway_root: str) -> None:
         self._archive_root = archive_root.rstrip("/")
         self._archive_origin = origin_of(archive_root)
-        self._archive_path = urlsplit(self._archive_root).path
+        parts = urlsplit(self._archive_root)
+        self._archive_path = parts.path
+        self._is_plain = not (parts.username or parts.query or parts.fragment)
         self._gateway_root = gateway_root.rstrip("/")
 
     def rewriter(self, asked: DicomResource, study: StudyInstanceUID) -> Callable[[str], str | None]:
@@ -33,6 +35,8 @@ class GatewayAddresses:
         base = self._archive_root + asked.path
 
         def rewrite(address: str) -> str | None:
+            if address == base and asked.study == study and self._is_plain:
+                return self._gateway_root + asked.path  # what a frame says of itself, and all of its archive's words
             resource = self._resource(base, address)
             if resource is None or resource.study != study:
                 return None
