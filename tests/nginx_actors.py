@@ -53,6 +53,17 @@ class Nginx:
     def access_lines(self) -> list[str]:
         return (self.directory / "access.log").read_text().splitlines()
 
+    def upstream_statuses(self, reference: str) -> list[str]:
+        """Which statuses nginx was given for the request with this X-Request-Id, in turn; the log has it a moment later."""
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            for line in self.access_lines():
+                if f" {reference} " in line:
+                    words = line.split()[7:]
+                    return words[: (len(words) + 1) // 2 : 2]
+            time.sleep(0.01)
+        raise AssertionError(f"no line of {reference}")
+
     def resident_kb(self) -> int:
         """Memory of its largest worker."""
         return max(_resident_kb(pid) for pid in _children(self.pid))
