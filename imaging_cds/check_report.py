@@ -112,6 +112,34 @@ class Report:
         return "Nothing is known that would fail."
 
 
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Every EHR of an installation, one after another."""
+
+    reports: tuple[Report, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """1 as soon as one EHR has a fault."""
+        return max((one.exit_code for one in self.reports), default=0)
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {"ehrs": [one.as_json() for one in self.reports]}
+
+    def lines(self, paint: Callable[[str], str] = plain) -> Iterator[str]:
+        """For people."""
+        for number, one in enumerate(self.reports):
+            yield from ("", "") if number else ()
+            yield from one.lines(paint)
+
+    def markdown(self) -> Iterator[str]:
+        """For a ticket."""
+        for number, one in enumerate(self.reports):
+            yield from ("",) if number else ()
+            yield from one.markdown()
+
+
 _MARKS = {Verdict.OK: "ok", Verdict.NOTE: "note", Verdict.WARNING: "WARNING", Verdict.FAULT: "FAULT"}
 
 

@@ -1,7 +1,8 @@
 """``imaging-cds check``: what an EHR offers to a launch and to its images, what would fail, and what to do about it.
 
-Nothing is changed anywhere and nobody signs in: the sign-in page is only looked at. The issuer on the command line is the
-operator's word that it may be asked.
+Nothing is changed anywhere and no person signs in: the sign-in page is only looked at. The imaging server's own client, where
+there is one, gets a token and lets it go. The issuer on the command line is the operator's word that it may be asked; without
+one every EHR of the settings is checked.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from imaging_cds.check_discovery import check_answer, check_clock, check_documen
 from imaging_cds.check_frames import check_frames
 from imaging_cds.check_identity import check_identity
 from imaging_cds.check_imaging import check_imaging
+from imaging_cds.check_ownership import check_ownership
 from imaging_cds.check_print import add_format, print_report
 from imaging_cds.check_probe import Prober
-from imaging_cds.check_report import Area, Finding, Report
+from imaging_cds.check_report import Area, Finding, Report, Reports
 from imaging_cds.check_settings import check_settings
+from imaging_cds.check_site import site_of
 from imaging_cds.cli_serve import DEMO_CONFIG, add_config_argument
 from imaging_cds.settings import CONFIG_VARIABLE, ApplicationSettings, load
 
@@ -41,8 +44,10 @@ UNCONFIGURED_APP = "http://localhost:8000"
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Registers ``check``."""
     check = commands.add_parser("check", help="say what an EHR offers to a launch, what would fail, and the remedy")
-    server = check.add_mutually_exclusive_group(required=True)
-    server.add_argument("--issuer", metavar="URL", help="the EHR's FHIR base, as it sends it in iss")
+    server = check.add_mutually_exclusive_group()
+    server.add_argument(
+        "--issuer", metavar="URL", help="the EHR's FHIR base, as it sends it in iss (default: each in the settings)"
+    )
     server.add_argument("--imaging", metavar="URL", help="the FHIR base of any SMART Imaging server, checked from outside")
     of_ehr = (add_config_argument(check),)
     check.add_argument(
@@ -78,10 +83,22 @@ def refuse_given(arguments: argparse.Namespace, actions: Iterable[argparse.Actio
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    context = _context(arguments)
-    report = Report(issuer=context.issuer, findings=tuple(examine(context)))
-    print_report(report, arguments.form)
-    return report.exit_code
+    settings = _settings(arguments)
+    if arguments.issuer is not None:
+        report = _report(_context(arguments, arguments.issuer, settings))
+        print_report(report, arguments.form)
+        return report.exit_code
+    if settings is None or not settings.ehr:
+        raise ConfigurationError(["check needs --issuer, --imaging, or settings that name an EHR (--config)."])
+    if arguments.token_file is not None:
+        raise ConfigurationError(["--token-file needs --issuer: a token is one EHR's and is sent to no other."])
+    reports = Reports(tuple(_report(_context(arguments, ehr.fhir_base, settings)) for ehr in settings.ehr))
+    print_report(reports, arguments.form)
+    return reports.exit_code
+
+
+def _report(context: CheckContext) -> Report:
+    return Report(issuer=context.issuer, findings=tuple(examine(context)))
 
 
 def examine(context: CheckContext) -> Iterator[Finding]:
@@ -92,14 +109,14 @@ def examine(context: CheckContext) -> Iterator[Finding]:
     yield from check_document(context, document) if document is not None else ()
     if answer.status is not None:
         yield from check_clock(context, answer)
-    if document is None:
-        return
-    metadata = metadata_of(context, document)
-    if metadata is not None:
+    metadata = metadata_of(context, document) if document is not None else None
+    if document is not None and metadata is not None:
         yield from check_settings(context, document, metadata)
         yield from check_frames(context, metadata)
         yield from check_identity(context, document, metadata)
         yield from check_imaging(context, metadata)
+    if context.is_configured and answer.failure is None:
+        yield from check_ownership(context)
 
 
 def _check_issuer(context: CheckContext) -> Iterator[Finding]:
@@ -114,20 +131,19 @@ def _check_issuer(context: CheckContext) -> Iterator[Finding]:
         )
 
 
-def _context(arguments: argparse.Namespace) -> CheckContext:
-    problem = cli_check_imaging.address_problem("--issuer", arguments.issuer)
+def _context(arguments: argparse.Namespace, issuer: str, settings: ApplicationSettings | None) -> CheckContext:
+    problem = cli_check_imaging.address_problem("--issuer", issuer)
     if problem is not None:
         raise ConfigurationError([problem])
-    settings = _settings(arguments)
-    configured = find_ehr_by_iss(settings.ehr, arguments.issuer) if settings else None
-    ehr = configured or EhrSettings(name="unconfigured", fhir_base=arguments.issuer)
+    configured = find_ehr_by_iss(settings.ehr, issuer) if settings else None
+    ehr = configured or EhrSettings(name="unconfigured", fhir_base=issuer)
     if arguments.certificate_authority is not None:
         ehr = replace(ehr, certificate_authority=arguments.certificate_authority)
     token = _token(arguments.token_file)
     app = settings.smart_app if settings else None
     app_origin = app.origin if app else UNCONFIGURED_APP
     return CheckContext(
-        issuer=arguments.issuer,
+        issuer=issuer,
         ehr=ehr,
         is_configured=configured is not None,
         app_origin=app_origin,
@@ -137,6 +153,7 @@ def _context(arguments: argparse.Namespace) -> CheckContext:
         allow_http=settings.allow_http if settings else False,
         token=token,
         patient=arguments.patient or _patient_of(token),
+        site=site_of(settings, configured) if settings and configured else None,
     )
 
 
