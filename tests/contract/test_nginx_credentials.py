@@ -70,9 +70,7 @@ def test_oauth_token_of_the_archive_is_told_with_each_answer(server: tuple[Token
     assert b"client-secret" not in everything
 
 
-def test_refusal_of_the_archives_token_is_the_archives_fault_and_no_callers_challenge(
-    server: tuple[TokenServer, str], tmp_path: Path
-) -> None:
+def test_refusal_of_the_archives_token_is_no_challenge_to_a_caller(server: tuple[TokenServer, str], tmp_path: Path) -> None:
     """The archive's 401 goes to nobody: the application asks again, and says in its own words what is wrong."""
     tokens, url = server
 
