@@ -32,12 +32,13 @@ def check_ownership(context: CheckContext) -> Iterator[Finding]:
     site = context.site
     if site is None:
         return  # no imaging server runs here, so nobody has to learn whose study it is
-    yield from _check_strategy(context, site)
     if not site.archives:
-        yield AREA.fault(
-            "No archive is configured for this EHR, so the gateway has no images for it.",
+        yield AREA.note(
+            "No archive is configured for this EHR, so the gateway has no images for it; other servers that its Endpoints name may.",
             f"Write the archive as [[pacs]], and let pacs_by_ehr.{context.ehr.name} name it where that is set.",
         )
+        return
+    yield from _check_strategy(context, site)
     yield from _check_rule(context, site)
     if context.ehr.ownership is Ownership.FHIR:
         yield from _check_searches(context, site)
@@ -133,7 +134,7 @@ def _check_statement(base: str, statement: Mapping[str, Any]) -> Iterator[Findin
 def _check_one_study(context: CheckContext, site: ImagingSite, base: str) -> Iterator[Finding]:
     """Asks for one of the patient's studies as the gateway does before it serves it."""
     caller = caller_of(context.ehr, context.patient or "", context.token or "")
-    if caller is None or not site.archives:
+    if caller is None:
         return
     with site.session(context.ehr) as session:
         ownership = FhirOwnership(session, keep_s=1)

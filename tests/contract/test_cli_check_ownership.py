@@ -171,7 +171,7 @@ FAULTS: list[tuple[str, Callable[[Site], None], str, str, str]] = [
     ("searches refused", ehr_says("/fhir/ImagingStudy", 401), "fault", "could not be asked", "refuses while"),
     ("no study of the patient", lambda s: s.ehr.studies.clear(), "warning", "names no study for this patient", "subjects"),
     ("identifier search finds nothing", unlisted_by_identifier, "fault", "not found when it is asked for by", "system (F1)"),
-    ("no archive", setting(archives=False), "fault", "No archive is configured", "[[pacs]]"),
+    ("no archive", setting(archives=False), "note", "No archive is configured", "[[pacs]]"),
     ("no rule beside ImagingStudy", setting(rule=None), "note", "is not compared", "patient_identifiers.north"),
     (
         "no issuer beside ImagingStudy",
