@@ -34,7 +34,7 @@ def check_ownership(context: CheckContext) -> Iterator[Finding]:
         return  # no imaging server runs here, so nobody has to learn whose study it is
     if not site.archives:
         yield AREA.note(
-            "No archive is configured for this EHR, so the gateway has no images for it; other servers that its Endpoints name may.",
+            "No archive is configured for this EHR, so the gateway has no images for it; only other servers may.",
             f"Write the archive as [[pacs]], and let pacs_by_ehr.{context.ehr.name} name it where that is set.",
         )
         return
