@@ -12,13 +12,13 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fhir_imaging.errors import TooManyRequests
 from fhir_imaging.settings import HandOver, PacsSettings
 from fhir_imaging.store.keys import Sealer
 from imaging_server.access import AccessGrant
 from imaging_server.archive_credentials import ArchiveCredential
 from imaging_server.asking import Way
 from imaging_server.auditing import AccessAudit, Attempt
+from imaging_server.rate_limit import HeldBack
 from imaging_server.resource import DicomResource, Kind
 
 KEY_HEADER = "X-Imaging-Handover"
@@ -107,12 +107,10 @@ class Handover:
 
 
 class AccessesOnly(AccessAudit):
-    """For decisions that nginx asks for: what they refuse, nginx asks the ordinary route again, which records the refusal.
-
-    But whoever asks too often is recorded here, since only the first of such refusals is.
-    """
+    """For decisions that nginx asks for: what they refuse goes to the ordinary route at once, which refuses and records it."""
 
     def denied(self, attempt: Attempt, grant: AccessGrant | None, reason: str) -> None:
         """Leaves the record to the ordinary route."""
-        if reason == TooManyRequests.code:
-            super().denied(attempt, grant, reason)
+
+    def held_back(self, attempt: Attempt, grant: AccessGrant | None, held: HeldBack) -> None:
+        """Leaves the record to the ordinary route."""

@@ -274,6 +274,22 @@ def test_outage_opens_nothing_once_the_kept_decision_has_ended(tmp_path_factory:
         assert front.world.pacs.asked == []
 
 
+def test_removed_decision_ends_at_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """For whoever ends somebody's access: nginx reads the file for each request."""
+    with a_front(tmp_path_factory.mktemp("removed"), Mode.AUTH_REQUEST, server={"decision_cache_s": KEPT_S + 0.1}) as front:
+        token = front.world.north.token("pat-a")
+        assert front.world.get(FRAME, token, Accept=OCTETS).status == 200
+        time.sleep(0.2)  # the application keeps its own decisions for a tenth of a second here
+        front.world.north.studies[STUDY_A] = "pat-b"
+        assert front.world.get(FRAME, token, Accept=OCTETS).status == 200, "nothing is kept"
+        for path in front.nginx.decisions():
+            path.unlink()
+
+        answer = front.world.get(FRAME, token, Accept=OCTETS)
+
+        assert answer.status == 403
+
+
 def _past_nginx(front: Front) -> World:
     return replace(front.world, url=front.behind)
 
