@@ -47,6 +47,8 @@ class Attempt:
     request_id: str
     refused_method: str | None = None
     """The HTTP method, where it is what is refused."""
+    token: str | None = None
+    """Fingerprint of a token as presented: refusals are counted by it, and it stands in no record."""
 
 
 @contextmanager
@@ -76,7 +78,7 @@ class AccessAudit:
         self._limits: RequestLimits | None = None
 
     def limited_by(self, limits: RequestLimits) -> None:
-        """From now on ``limits`` is told of each token that is refused what it asks for."""
+        """From now on ``limits`` is told of each refusal that is recorded."""
         self._limits = limits
 
     def close(self) -> None:
@@ -108,14 +110,22 @@ class AccessAudit:
     def denied(self, attempt: Attempt, grant: AccessGrant | None, reason: str) -> None:
         """Records a refusal with its reason; ``grant`` is None when the token did not hold."""
         self._held_back.settle()
-        if grant is not None and self._limits is not None:
-            self._limits.refused(grant)
+        self._count(attempt, grant)
         self._append(self._record(attempt, grant, AuditOutcome.DENIED, reason))
 
     def held_back(self, attempt: Attempt, grant: AccessGrant | None, held: HeldBack) -> None:
         """Records a request that came too early: a caller's first at once, then one record a minute with their number."""
         self._held_back.settle()
         self._held_back.note(held.caller, self._record(attempt, grant, AuditOutcome.DENIED, TooManyRequests.code))
+
+    def _count(self, attempt: Attempt, grant: AccessGrant | None) -> None:
+        """A refusal costs a record, so nobody has more of them than the limits allow."""
+        if self._limits is None:
+            return
+        if grant is not None:
+            self._limits.refused(grant)
+        elif attempt.token is not None:
+            self._limits.refused_token(attempt.ehr, attempt.token, attempt.client_address)
 
     def _append(self, record: AuditRecord) -> None:
         with _recording():

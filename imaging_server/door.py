@@ -5,6 +5,8 @@ Spec: SMART Imaging Access F5, P4, groups 1, 6, 16 and 23.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fhir_imaging.errors import NotAuthenticated, TooManyRequests, UpstreamError
 from fhir_imaging.settings import EhrSettings
 from imaging_server.access import AccessGrant, BearerToken
@@ -29,11 +31,10 @@ class Door:
             grant = self._tokens.verify(ehr, token)
         except NotAuthenticated as refusal:
             self._limits.found_bad(ehr.name, token, attempt.client_address)
-            self._audit.denied(attempt, None, refusal.code)
+            self._audit.denied(replace(attempt, token=token.fingerprint), None, refusal.code)
             raise
         except UpstreamError as outage:
-            self._limits.not_checked(ehr.name, token, attempt.client_address)
-            self._audit.denied(attempt, None, AUTHORIZATION_UNAVAILABLE)
+            self._audit.denied(replace(attempt, token=token.fingerprint), None, AUTHORIZATION_UNAVAILABLE)
             raise unavailable(outage) from outage
         self._limits.found_good(ehr.name, token)
         self._hold_back(attempt, self._limits.admit_granted(grant), grant)
@@ -49,6 +50,7 @@ class Door:
         else:
             self._hold_back(attempt, self._limits.admit(ehr.name, token, attempt.client_address))
             grant = self._known(ehr, token, attempt)
+            attempt = replace(attempt, token=token.fingerprint)
         if grant is not None:
             self._hold_back(attempt, self._limits.admit_granted(grant), grant)
         self._audit.denied(attempt, grant, METHOD_NOT_ALLOWED)
@@ -71,7 +73,7 @@ class Door:
         except NotAuthenticated:
             self._limits.found_bad(ehr.name, token, attempt.client_address)
         except UpstreamError:
-            self._limits.not_checked(ehr.name, token, attempt.client_address)
+            return None  # what is asked is refused in any case
         return None
 
     def _hold_back(self, attempt: Attempt, held: HeldBack | None, grant: AccessGrant | None = None) -> None:

@@ -163,8 +163,8 @@ class RequestLimits:
             bucket.holds, bucket.refused = True, False
 
     def found_bad(self, ehr: str, token: BearerToken, address: str | None) -> None:
-        """The token does not hold. A viewer whose token has ended sends it again for many frames: each is one of the token's
-        refusals, and the token counts once at its address."""
+        """The token does not hold. A viewer whose token has ended sends it again for many frames: at its address it counts
+        once."""
         now = self._monotonic()
         with self._lock:
             bucket = self._tokens.known((ehr, token.fingerprint))
@@ -172,21 +172,18 @@ class RequestLimits:
                 self._addresses.spend(_place(address), now)
             if bucket is not None:
                 bucket.holds, bucket.refused = False, True
-            self._count(ehr, token, address, now)
 
-    def not_checked(self, ehr: str, token: BearerToken, address: str | None) -> None:
-        """Whether the token holds could not be found out, which was recorded as a refusal is."""
+    def refused_token(self, ehr: str, fingerprint: str, address: str | None) -> None:
+        """A refusal was recorded of a token that does not hold, or of which that could not be found out."""
+        now = self._monotonic()
         with self._lock:
-            self._count(ehr, token, address, self._monotonic())
+            self._refused.spend((ehr, fingerprint), now)
+            self._refused_at.spend(_place(address), now)
 
     def refused(self, grant: AccessGrant) -> None:
-        """A token that holds was refused what it asked for."""
+        """A refusal was recorded of a token that holds."""
         with self._lock:
             self._refused.spend(_granted(grant), self._monotonic())
-
-    def _count(self, ehr: str, token: BearerToken, address: str | None, now: float) -> None:
-        self._refused.spend((ehr, token.fingerprint), now)
-        self._refused_at.spend(_place(address), now)
 
 
 def _granted(grant: AccessGrant) -> CallerKey:

@@ -8,11 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from flask import Response
 
+from fhir_imaging.errors import NotAuthenticated
+from fhir_imaging.uids import study_uid
+from imaging_server.auditing import Attempt
 from imaging_server.rate_limit import RateLimitSettings
+from imaging_server.resource import DicomResource, Kind, Level
 from tests.security.gateway_actors import World, a_world
-from tests.security.gateway_stubs import FRAME, STUDY_B
+from tests.security.gateway_stubs import FRAME, STUDY_A, STUDY_B
 
 
 @contextmanager
@@ -41,6 +46,21 @@ def test_group_23_a_token_that_has_ended_has_its_answers_and_is_then_held_back(t
         assert denials(world) == ["too-many-requests", *["token-invalid"] * 4]
         world.services.gate._audit.close()
         assert denials(world)[0] == "too-many-requests (and 3 more like it)"
+
+
+def test_group_23_decisions_that_nginx_asks_for_do_not_count_twice(tmp_path: Path) -> None:
+    """What they refuse, the ordinary route refuses again, which is the one that records it."""
+    with a_world_that_refuses(tmp_path, refusals=4) as world:
+        ended = world.north.token(exp=int(time.time()) - 600)
+        gate, ehr = world.services.handed_gate, world.services.ehrs["north"]
+        whole = DicomResource(kind=Kind.RETRIEVE, level=Level.STUDY, study=study_uid(STUDY_A))
+        attempt = Attempt(ehr="north", resource=whole, query=None, client_address="127.0.0.1", request_id="handed-1")
+        for _ in range(10):
+            with pytest.raises(NotAuthenticated):
+                gate.open_study(ehr, world.services.archives["main"], f"Bearer {ended}", attempt)
+
+        assert [world.get(FRAME, ended).status for _ in range(5)] == [401] * 4 + [429]
+        assert denials(world) == ["too-many-requests", *["token-invalid"] * 4]
 
 
 def test_group_23_a_viewers_prefetch_with_an_ended_token_is_answered_401_throughout(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_zero_means_no_limit(clock: Clock) -> None:
     limit = limits(clock, requests_per_second=0, refusals_per_minute=0)
     for number in range(50):
         limit.found_bad("north", BearerToken(str(number)), "10.0.0.1")
-        limit.found_bad("north", GOOD, "10.0.0.1")
+        limit.refused_token("north", GOOD.fingerprint, "10.0.0.1")
         limit.refused(grant())
 
     assert [limit.admit("north", GOOD, "10.0.0.1") for _ in range(50)] == [None] * 50
@@ -97,6 +97,7 @@ def refusals(limit: RequestLimits, token: BearerToken, count: int, address: str 
         if limit.admit("north", token, address) is not None:
             return number
         limit.found_bad("north", token, address)
+        limit.refused_token("north", token.fingerprint, address)
     return count
 
 
@@ -137,7 +138,7 @@ def test_what_could_not_be_checked_counts_as_refused_and_is_over_with_the_outage
     limit.found_good("north", GOOD)
     told = 0
     while limit.admit("north", GOOD, None) is None and told < 30:
-        limit.not_checked("north", GOOD, None)
+        limit.refused_token("north", GOOD.fingerprint, None)
         told += 1
     clock.now += 10
 
