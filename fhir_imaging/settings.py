@@ -50,6 +50,40 @@ class HandOver(StrEnum):
     RETRIEVALS = "retrievals"
 
 
+class SubjectBy(StrEnum):
+    """How a FHIR server other than the EHR's names the EHR's patient in ``ImagingStudy.subject``."""
+
+    REFERENCE = "reference"
+    """``{fhir_base of the EHR}/Patient/{id}``."""
+    LOCAL_REFERENCE = "local-reference"
+    """``Patient/{id}``: its Patients have the EHR's own ids."""
+    IDENTIFIER = "identifier"
+    """``subject.identifier`` with system and number of ``imaging_server.patient_identifiers``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudiesServerSettings:
+    """A FHIR server, fed by ``pacs_sync``, that describes an EHR's studies in place of the archives' indexes.
+
+    Whose a study is and who may see it stays what the EHR's ``ownership`` finds out.
+    """
+
+    fhir_base: str
+    """FHIR base that serves ImagingStudy and Endpoint, reached by this server alone."""
+    subjects: tuple[SubjectBy, ...] = (SubjectBy.REFERENCE, SubjectBy.IDENTIFIER)
+    """How ImagingStudy.subject names the EHR's patient there; each way that is listed is asked for."""
+    bearer_token: str | None = field(default=None, repr=False)
+    """A fixed token for it, where it wants one; best given by the environment."""
+    backend_client_id: str | None = None
+    """The imaging server's SMART Backend Services client there, in place of a fixed token."""
+    backend_scopes: str = "system/ImagingStudy.rs system/Endpoint.rs"
+    """What that client asks for."""
+    backend_token_url: str | None = None
+    """Token endpoint of that client; None = what the server's discovery names on its own origin."""
+    certificate_authority: Path | None = None
+    """PEM file of the authority that signs its certificate, where no public one does."""
+
+
 DEFAULT_SCOPES = (
     "openid fhirUser online_access patient/Patient.r patient/ImagingStudy.rs patient/Endpoint.rs "
     "patient/DiagnosticReport.rs patient/Observation.rs patient/ServiceRequest.rs patient/Condition.rs "
@@ -94,6 +128,7 @@ class EhrSettings:
     """What that client asks for; it never widens what a caller may see."""
     backend_token_url: str | None = None
     """Token endpoint of that client; None = what the EHR's discovery names."""
+    studies_server: StudiesServerSettings | None = None
     client_id: str = "imaging-cds"
     """Under which the EHR registered the SMART app."""
     client_auth: ClientAuth = ClientAuth.PUBLIC

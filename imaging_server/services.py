@@ -19,7 +19,7 @@ from imaging_server.backend_client import BackendServices, SignAssertion
 from imaging_server.breaker import Breaker, Watch
 from imaging_server.decisions import Counterparts, build_decisions
 from imaging_server.door import Door
-from imaging_server.fhir_services import FhirServices, build_fhir_services
+from imaging_server.fhir_services import FhirParts, FhirServices, build_fhir_services, fed_servers
 from imaging_server.gate import Gate
 from imaging_server.guarded_session import GuardedSession
 from imaging_server.handover import AccessesOnly, Handover
@@ -122,6 +122,8 @@ def build_services(
     gate = gate_with(AccessAudit(log, window_s=settings.audit_window_s, clock=clock))
     guards = {archive.name: breaker(f"{archive.name}-archive") for archive in archives}
     credentials = {archive.name: credential_of(archive, breaker) for archive in archives}
+    fed = fed_servers(settings, ehrs, sign_assertion, breaker)
+    parts = FhirParts(store=store, gate=gate, smart=metadata, numbers=decisions.numbers, servers=fed, clock=clock)
     return ImagingServerServices(
         settings=public,
         ehrs={ehr.name: ehr for ehr in ehrs},
@@ -131,7 +133,10 @@ def build_services(
         gate=gate,
         handed_gate=gate_with(AccessesOnly(log, window_s=settings.audit_window_s, clock=clock)),
         handover=Handover.of(archives, credentials, store.sealer),
-        fhir=build_fhir_services(settings, store, gate, metadata, clock=clock),
+        fhir=build_fhir_services(settings, parts),
         session=session,
-        breakers=(*session.breakers, *guards.values(), *chain.from_iterable(one.breakers for one in credentials.values())),
+        breakers=(
+            *(*session.breakers, *fed.breakers, *guards.values()),
+            *chain.from_iterable(one.breakers for one in credentials.values()),
+        ),
     )
