@@ -78,6 +78,7 @@ class Front:
     nginx: Nginx
     behind: str
     """The application's own address."""
+    mode: Mode
 
 
 @contextmanager
@@ -111,7 +112,7 @@ def a_front(directory: Path, mode: Mode, *, hand_over: str = "retrievals", **wor
         settings = as_application(behind, directory / "state", told, handed)
         options = NginxOptions(mode=mode, listen=listen, app=urlsplit(behind.url).netloc, user=me())
         with running_nginx(settings, options, handover_key(behind.store.sealer), directory / "nginx") as nginx:
-            yield Front(replace(behind, url=nginx.url), nginx, behind.url)
+            yield Front(replace(behind, url=nginx.url), nginx, behind.url, mode)
 
 
 def as_application(world: World, state_dir: Path, server: dict[str, Any], archive: dict[str, Any]) -> ApplicationSettings:
