@@ -1,10 +1,11 @@
 """An audit record as a FHIR R4 AuditEvent by IHE BALP.
 
-A successful access claims the BALP profile (PatientRead or PatientQuery), whose definition fixes success; a refusal is an event
-of its own without a profile, outcome 4 (refused) or 8 (could not be decided), with the reason. A refused server is a security
-alert: an EHR pointed to a node that this site does not trust.
+A successful access claims the BALP profile (PatientRead or PatientQuery), whose definition fixes success, and that of the token
+where this has a ``jti``; a refusal is an event of its own without a profile, outcome 4 (refused) or 8 (could not be decided),
+with the reason. A refused server is a security alert: an EHR pointed to a node that this site does not trust.
 
-Spec: IHE ITI BALP (``IHE.BasicAudit.PatientRead``, ``IHE.BasicAudit.PatientQuery``, ``IHE.BasicAudit.OAUTHaccessTokenUse``);
+Spec: IHE ITI BALP (``IHE.BasicAudit.PatientRead``, ``.PatientQuery``, ``.OAUTHaccessTokenUse.Minimal``; not ``.Opaque``, which
+asks for the last 32 characters of the token: P7);
 FHIR R4 AuditEvent; DICOM PS3.16 CID 400, 403; SMART Imaging Access P7, P8, group 35.
 """
 
@@ -43,6 +44,7 @@ _LESS_THAN_IMAGES = {
     AuditAction.STUDY_PREVIEWED: "preview picture",
 }
 """What of a study was disclosed that nobody had opened."""
+_READS = frozenset({AuditAction.STUDY_OPENED, *_LESS_THAN_IMAGES})
 _REST = ("http://terminology.hl7.org/CodeSystem/audit-event-type", "rest", "Restful Operation")
 _SECURITY_ALERT = (DCM, "110113", "Security Alert")
 _NODE_AUTHENTICATION = (DCM, "110126", "Node Authentication")
@@ -68,7 +70,7 @@ def audit_event(record: AuditRecord, server: AuditedServer, *, event_id: str | N
     resource: dict[str, Any] = {
         "resourceType": "AuditEvent",
         **({"id": event_id} if event_id else {}),
-        **({"meta": {"profile": [_profile(record)]}} if record.outcome is AuditOutcome.ALLOWED else {}),
+        **({"meta": {"profile": profiles}} if (profiles := _profiles(record)) else {}),
         "type": _coding(*kind),
         "subtype": [_coding(*subtype)],
         "action": action,
@@ -116,9 +118,18 @@ def _plain(text: str) -> str:
     return _CONTROLS.sub("\ufffd", text.encode("utf-8", "replace").decode())
 
 
-def _profile(record: AuditRecord) -> str:
-    name = "PatientQuery" if record.action is AuditAction.SEARCHED else "PatientRead"
-    return f"{BALP}/IHE.BasicAudit.{name}"
+def _profiles(record: AuditRecord) -> list[str]:
+    """Those whose every element the event has; they are for successes only, and about one patient."""
+    if record.outcome is not AuditOutcome.ALLOWED or not record.patient_id:
+        return []
+    if record.action is AuditAction.SEARCHED:
+        names = ["PatientQuery"] if record.query else []
+    else:
+        names = ["PatientRead"] if record.action in _READS and record.study_instance_uid else []
+    reference = record.token_reference
+    if names and record.user and reference and not reference.startswith(TOKEN_DIGEST_PREFIX):
+        names.append("OAUTHaccessTokenUse.Minimal")
+    return [f"{BALP}/IHE.BasicAudit.{name}" for name in names]
 
 
 def _outcome(record: AuditRecord) -> str:
