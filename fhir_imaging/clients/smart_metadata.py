@@ -5,6 +5,7 @@ Spec: SMART App Launch 2.2 "Conformance" (``.well-known/smart-configuration``), 
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urljoin
 
+from fhir_imaging.clients.documents import read_document
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.retry_after import seconds_to_wait
@@ -173,19 +175,17 @@ class SmartMetadataClient:
 
     def _document(self, url: str) -> Mapping[str, Any] | None:
         """The document; None when there is none there. UpstreamError (``retryable``) when that cannot be told just now."""
-        response = self._session.get(url, headers={"Accept": "application/json"})
-        if response.status_code in _IN_TROUBLE or response.status_code > 501:
+        answer = read_document(self._session, url, accept="application/json", max_bytes=MAX_METADATA_BYTES)
+        if answer.status in _IN_TROUBLE or answer.status > 501:
             raise UpstreamError(
                 "The EHR could not give its SMART configuration just now.",
                 server=origin_of(url),
-                status=response.status_code,
+                status=answer.status,
                 retryable=True,
-                retry_after_s=seconds_to_wait(response.headers),
+                retry_after_s=seconds_to_wait(answer.headers),
             )
-        if response.status_code != 200 or len(response.content) > MAX_METADATA_BYTES:
-            return None
         try:
-            document = response.json()
+            document = json.loads(answer.body or b"")
         except (ValueError, RecursionError):
             return None
         return document if isinstance(document, dict) else None
