@@ -33,7 +33,7 @@ from imaging_server.policy import (
 from imaging_server.queries import SearchQuery
 from imaging_server.resource import DicomResource
 from imaging_server.search import narrowed
-from imaging_server.study_contents import StudyContents
+from imaging_server.study_contents import SeriesIndex, StudyContents
 from imaging_server.tokens import unavailable
 from imaging_server.upstream import Archive
 
@@ -230,18 +230,26 @@ class Gate:
     def _evidence(self, caller: Caller, archive: Archive, resource: DicomResource, study: StudyInstanceUID) -> Evidence:
         """The archive is asked only about studies that are the patient's: its timing tells nothing about others."""
         owned = self._ownership.study(caller, archive, study)
-        same = None if owned is None else self._is_same(caller, archive, resource, study)
-        if owned is None or same is False:
-            return Evidence(owned=owned, contains=False, same_person=same)
-        contains = self._contents.holds(archive, resource, self._contents.series(archive, resource))
+        if owned is None:
+            return Evidence(owned=None, contains=False)
+        same, index = self._compared(caller, archive, resource, study)
+        contains = same is not False and self._contents.holds(archive, resource, index)
         return Evidence(owned=owned, contains=contains, same_person=same)
 
-    def _is_same(self, caller: Caller, archive: Archive, resource: DicomResource, study: StudyInstanceUID) -> bool | None:
-        """Whether the study and each of its series are the caller's patient's; None where nothing is compared (W5)."""
-        same = self._identity.is_same(caller, archive, study)
+    def _compared(
+        self, caller: Caller, archive: Archive, resource: DicomResource, study: StudyInstanceUID
+    ) -> tuple[bool | None, SeriesIndex]:
+        """Whether the study and each of its series are the caller's patient's, None where nothing is compared; and the series
+        (W5)."""
+        person = self._identity.person(caller)
+        same = self._identity.is_same(caller, archive, study, person)
         if same is False:
-            return False
-        return same if self._identity.person(caller).has_all_of(self._contents.series(archive, resource)) else False
+            return False, SeriesIndex()
+        index = self._contents.series(archive, resource)
+        return same if person.has_all_of(index) else False, index
+
+    def _is_same(self, caller: Caller, archive: Archive, resource: DicomResource, study: StudyInstanceUID) -> bool | None:
+        return self._compared(caller, archive, resource, study)[0]
 
     def _asked(self, attempt: Attempt, caller: Caller, ask: Callable[[], T]) -> T:
         """Evidence from another server. A server that cannot be asked means no, for now (503)."""

@@ -62,12 +62,11 @@ class PatientIdentity:
         """The caller's patient. NotAuthenticated or UpstreamError when the EHR cannot be asked."""
         return Person(self._numbers.rule(caller), self._numbers.of(caller))
 
-    def is_same(self, caller: Caller, archive: Archive, study: StudyInstanceUID) -> bool | None:
-        """Whether the archive's study is of the caller's patient; None where the site does not compare.
+    def is_same(self, caller: Caller, archive: Archive, study: StudyInstanceUID, person: Person) -> bool | None:
+        """Whether the archive's study is of ``person``, the caller's patient; None where the site does not compare.
 
         UpstreamError when the archive or the EHR cannot be asked.
         """
-        person = self.person(caller)
         if person.rule is None:
             return None
         of_study = self._persons.of_study(caller, archive, study)

@@ -64,7 +64,7 @@ class StudyContents:
         if named is None:
             return listed
         if named in listed.uids:
-            return replace(listed, is_cut=False)
+            return replace(listed, is_cut=False) if listed.is_cut else listed
         # The list may be a page of it, or older than the series; the exact question settles it.
         exactly = self._series_of(archive, study, named)
         return SeriesIndex(exactly.uids & {named}, (*listed.persons, *exactly.persons), exactly.is_cut)

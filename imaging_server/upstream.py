@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -32,6 +33,8 @@ PIECE_BYTES = 256 * 1024
 _NOT_READY = frozenset({202, 429, 503})
 # urllib3 lets a chunk of negative size through to a ValueError.
 _BROKEN_OFF = (urllib3.exceptions.HTTPError, OSError, ValueError)
+# Made once: urllib3 would make it of "False" for each request.
+_NO_RETRIES = urllib3.Retry(False, redirect=False)
 _DECODABLE = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 
@@ -65,7 +68,7 @@ class UpstreamAnswer:
         """Media type without parameters, lower case."""
         return self.headers.get("Content-Type", "").split(";", 1)[0].strip().lower()
 
-    @property
+    @cached_property
     def length(self) -> int | None:
         """Bytes of the body as it will be read; None when unknown, as it is for an encoded or chunked body (RFC 9112 §6.3)."""
         stated = "" if "Transfer-Encoding" in self.headers else self.headers.get("Content-Length", "")
@@ -155,7 +158,7 @@ class Archive:
         }
         # The pool waits for a free connection instead of opening more: the archive's limit is the site's decision.
         self._pool = urllib3.connection_from_url(
-            self.root, maxsize=settings.max_connections, block=True, retries=False, **trust_of(settings)
+            self.root, maxsize=settings.max_connections, block=True, retries=_NO_RETRIES, **trust_of(settings)
         )
 
     def url_of(self, resource: DicomResource) -> str:
@@ -218,9 +221,9 @@ class Archive:
                 return self._pool.urlopen(
                     method,
                     target,
-                    headers=dict(headers),
+                    headers=headers,
                     redirect=False,
-                    retries=False,
+                    retries=_NO_RETRIES,
                     timeout=self._timeout,
                     pool_timeout=self._wait_s,
                     preload_content=False,
