@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from tests.benchmarks.load import MAX_SECONDS, MAX_THREADS, TIMEOUT_S, Sample
 
 _BUFFER = 1024 * 1024
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
 def got(path: str, headers: Mapping[str, str]) -> bytes:
@@ -28,7 +29,7 @@ def got(path: str, headers: Mapping[str, str]) -> bytes:
 class FrameLoad:
     """Requests to one server of this machine, in turn, over so many connections at once.
 
-    Each answer has to be a 200 that states a length of at least ``least`` bytes. ``cpu_s`` as in ``load.Load``.
+    Each answer has to be a 200 of at least ``least`` bytes. ``cpu_s`` as in ``load.Load``.
     """
 
     base_url: str
@@ -61,27 +62,42 @@ class _Connection:
         self.socket = self._connected()
         self._began = 0.0
         self._head = b""
-        self._left: int | None = None
+        self._length: int | None = None
+        self._is_chunked = False
+        self._came = 0
+        self._end = b""
         self.is_kept = True
 
     def begin(self, request: bytes) -> None:
         """Sends the next request."""
-        self._head, self._left = b"", None
+        self._head, self._length, self._is_chunked, self._came, self._end = b"", None, False, 0, b""
         self._began = time.perf_counter()
         self.socket.sendall(request)
 
-    def take(self, buffer: bytearray) -> float | None:
+    def take(self, buffer: memoryview) -> float | None:
         """Reads what came; the request's duration when its answer is complete."""
         number = self.socket.recv_into(buffer)
         if not number:
             raise ConnectionError(f"the server closed the connection: {self._head[:300]!r}")
-        if self._left is None:
-            number -= self._read_head(bytes(memoryview(buffer)[: min(number, 64 * 1024)]))
-        if self._left is not None:
-            self._left -= number
-            if self._left < 0:
-                raise ValueError("the answer is longer than it says")
-        return time.perf_counter() - self._began if self._left == 0 else None
+        start = 0
+        if self._length is None and not self._is_chunked:
+            start = self._read_head(bytes(buffer[: min(number, 64 * 1024)]))
+        self._came += number - start
+        if self._is_chunked:
+            self._end = (self._end + bytes(buffer[max(start, number - len(_LAST_CHUNK)) : number]))[-len(_LAST_CHUNK) :]
+        if not self._is_complete:
+            return None
+        assert self._came >= self._least, f"the answer is too short: {self._head!r}"
+        return time.perf_counter() - self._began
+
+    @property
+    def _is_complete(self) -> bool:
+        if self._is_chunked:
+            # Nothing is sent before the answer is complete, so what ends like this is its end; the images have no such bytes.
+            return self._end == _LAST_CHUNK
+        if self._length is not None and self._came > self._length:
+            raise ValueError("the answer is longer than it says")
+        return self._came == self._length
 
     def again(self) -> None:
         """A new connection instead of one that the server gave up."""
@@ -98,9 +114,9 @@ class _Connection:
         self._head = self._head[:end].lower()
         assert self._head.startswith(b"http/1.1 200"), self._head[:600]
         _, name, rest = self._head.partition(b"\r\ncontent-length:")
-        assert name, f"the answer states no length: {self._head!r}"
-        self._left = int(rest.partition(b"\r\n")[0])
-        assert self._left >= self._least, f"the answer is too short: {self._head!r}"
+        self._length = int(rest.partition(b"\r\n")[0]) if name else None
+        self._is_chunked = b"\r\ntransfer-encoding: chunked" in self._head
+        assert name or self._is_chunked, f"nobody can tell where the answer ends: {self._head!r}"
         self.is_kept = b"\r\nconnection: close" not in self._head
         return end + 4 - before
 
@@ -130,7 +146,7 @@ class _Run:
 
     def work(self, concurrency: int) -> None:
         """All connections until the end."""
-        buffer = bytearray(_BUFFER)
+        buffer = memoryview(bytearray(_BUFFER))
         for _ in range(concurrency):
             connection = _Connection(self.port, self.least)
             self._open.append(connection)
@@ -146,7 +162,7 @@ class _Run:
         connection.begin(next(self.requests))
         self._ready.register(connection.socket, selectors.EVENT_READ, connection)
 
-    def _go_on(self, connection: _Connection, buffer: bytearray) -> None:
+    def _go_on(self, connection: _Connection, buffer: memoryview) -> None:
         took = connection.take(buffer)
         if took is None:
             return

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from getpass import getuser
 from pathlib import Path
@@ -11,7 +14,7 @@ from string import Template
 
 import pytest
 
-from imaging_cds.processes import ProcessSpec
+from imaging_cds.processes import ProcessSpec, python_command
 from tests.interop.orthanc_process import USER, Orthanc
 
 HINT = "nginx is not installed. On Debian: apt-get install nginx-light libnginx-mod-http-set-misc"
@@ -72,14 +75,26 @@ http {
 """)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class NginxPorts:
-    """Where it listens (``plain``, ``asking``) and what it asks."""
+    """What nginx asks (``archive``, ``trivial``), and where each listens."""
 
     archive: int
     trivial: int
     plain: int
     asking: int
+    accel: int
+    kept: int
+
+
+def generated_nginx(title: str, mode: str, port: int, home: Path, environment: Mapping[str, str]) -> ProcessSpec:
+    """nginx as ``imaging-cds nginx`` sets it up for the application whose settings ``environment`` names."""
+    if not Path("/usr/lib/nginx/modules/ngx_http_set_misc_module.so").exists():
+        pytest.skip(HINT)
+    user = ("--user", getuser()) if os.geteuid() == 0 else ()
+    told = ("--mode", mode, "--listen", f"127.0.0.1:{port}", "--out", str(home), *user)
+    subprocess.run(python_command("nginx", *told), env={**os.environ, **environment}, check=True, capture_output=True)
+    return nginx_spec(title, home / "nginx.conf", f"http://127.0.0.1:{port}/readyz", "-g", "daemon off;")
 
 
 def nginx_program() -> str:
@@ -110,12 +125,12 @@ def plain_nginx(home: Path, orthanc: Orthanc, ports: NginxPorts) -> ProcessSpec:
     return nginx_spec("plain nginx", configuration, f"http://127.0.0.1:{ports.plain}/")
 
 
-def nginx_spec(title: str, configuration: Path, ready_url: str) -> ProcessSpec:
+def nginx_spec(title: str, configuration: Path, ready_url: str, *further: str) -> ProcessSpec:
     """An nginx of its own with one configuration."""
     home = configuration.parent
     return ProcessSpec(
         title=title,
-        command=[nginx_program(), "-p", str(home), "-c", str(configuration), "-e", str(home / "error.log")],
+        command=[nginx_program(), "-p", f"{home}/", "-c", str(configuration), "-e", str(home / "error.log"), *further],
         ready_url=ready_url,
         log_file=home / "out.log",
     )

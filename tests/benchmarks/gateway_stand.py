@@ -18,7 +18,7 @@ from imaging_cds.demo_plan import EHR_NAME, PACS_NAME, DemoOptions, app_table
 from imaging_cds.processes import ProcessGroup, ProcessSpec
 from imaging_cds.sandbox_servers import ehr_settings
 from tests.benchmarks.gateway_images import FRAME_ACCEPT, STUDIES, store
-from tests.benchmarks.gateway_nginx import NginxPorts, credential, plain_nginx
+from tests.benchmarks.gateway_nginx import NginxPorts, credential, generated_nginx, plain_nginx
 from tests.benchmarks.processor_time import cpu_reader
 from tests.benchmarks.stack import PATIENT, READY_TIMEOUT_S
 from tests.conftest import free_port_number
@@ -26,7 +26,7 @@ from tests.interop.orthanc_process import USER, Orthanc, running_orthanc
 
 SCOPE = "patient/ImagingStudy.rs patient/Patient.r"
 APPLICATION = "The application"
-PLAIN, TRIVIAL = "plain nginx", "trivial endpoint"
+PLAIN, TRIVIAL, ACCEL, KEPT = "plain nginx", "trivial endpoint", "nginx that is told", "nginx that keeps decisions"
 DIRECT = "Orthanc itself"
 PLAIN_PROXY = "nginx, plain proxy"
 ASKING = "nginx, auth_request to a trivial endpoint"
@@ -80,13 +80,14 @@ def a_stand(home: Path) -> Iterator[Stand]:
         for images in STUDIES:
             store(images, orthanc)
         options = options_of(home / "demo", orthanc)
-        ports = NginxPorts(
-            archive=port_of(orthanc.url), trivial=free_port_number(), plain=free_port_number(), asking=free_port_number()
-        )
+        ports = NginxPorts(port_of(orthanc.url), *(free_port_number() for _ in range(5)))
+        servers = process_specs(options)
         specs = [
-            *process_specs(options),
+            *servers,
             trivial_endpoint(home, ports.trivial),
             plain_nginx(home / "nginx", orthanc, ports),
+            generated_nginx(ACCEL, "accel", ports.accel, home / "accel", servers[-1].environment),
+            generated_nginx(KEPT, "auth-request", ports.kept, home / "kept", servers[-1].environment),
         ]
         group = ProcessGroup()
         try:
@@ -120,7 +121,9 @@ def options_of(directory: Path, orthanc: Orthanc) -> DemoOptions:
     directory.mkdir()
     table = app_table(options)
     table["components"] = ["imaging_server"]
-    table["imaging_server"] = {"rate_limit": {"requests_per_second": RATE}}
+    table["server"]["trusted_proxies"] = 1
+    table["imaging_server"] = {"rate_limit": {"requests_per_second": RATE}, "handed_decision_s": 10}
+    table["pacs"][0] |= {"hand_over": "retrievals", "keeps_hierarchy": True}
     options.app_config.write_text(tomli_w.dumps(table))
     records = make_services(ehr_settings(options)).store
     records.put({"resourceType": "Patient", "id": PATIENT})
@@ -133,29 +136,18 @@ def ways_of(orthanc: Orthanc, options: DemoOptions, ports: NginxPorts, token: st
     """Every way to the images, the archive itself first."""
     basic, bearer = f"Basic {credential(orthanc)}", f"Bearer {token}"
     gateway = f"/imaging/{EHR_NAME}/dicom-web/{PACS_NAME}"
+
+    def way(name: str, port: int, prefix: str, *servers: str) -> Way:
+        authorization = basic if name == DIRECT else bearer
+        return Way(name=name, base_url=f"http://127.0.0.1:{port}", prefix=prefix, authorization=authorization, servers=servers)
+
     return (
-        Way(name=DIRECT, base_url=orthanc.url, prefix="/dicom-web", authorization=basic),
-        Way(
-            name=PLAIN_PROXY,
-            base_url=f"http://127.0.0.1:{ports.plain}",
-            prefix="/dicom-web",
-            authorization=bearer,
-            servers=(PLAIN,),
-        ),
-        Way(
-            name=ASKING,
-            base_url=f"http://127.0.0.1:{ports.asking}",
-            prefix="/dicom-web",
-            authorization=bearer,
-            servers=(PLAIN, TRIVIAL),
-        ),
-        Way(
-            name=STREAMING,
-            base_url=f"http://127.0.0.1:{options.port}",
-            prefix=gateway,
-            authorization=bearer,
-            servers=(APPLICATION,),
-        ),
+        way(DIRECT, ports.archive, "/dicom-web"),
+        way(PLAIN_PROXY, ports.plain, "/dicom-web", PLAIN),
+        way(ASKING, ports.asking, "/dicom-web", PLAIN, TRIVIAL),
+        way(STREAMING, options.port, gateway, APPLICATION),
+        way(BEHIND_NGINX[0], ports.accel, gateway, ACCEL, APPLICATION),
+        way(BEHIND_NGINX[1], ports.kept, gateway, KEPT, APPLICATION),
     )
 
 
