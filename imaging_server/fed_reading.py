@@ -56,7 +56,7 @@ class Subject:
     def _by_identifier(self, identifier: Mapping[str, Any]) -> bool | None:
         if self.system is None or identifier.get("system") != self.system:
             return None
-        return identifier.get("value") in self.numbers
+        return text(identifier.get("value")) in self.numbers
 
 
 def told_study(resource: Mapping[str, Any]) -> tuple[ArchivedStudy, bool] | None:

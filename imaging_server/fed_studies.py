@@ -84,7 +84,8 @@ class FedStudies:
             return PatientList(())
         subject = self._subject(caller, server)
         (told,) = self._workers.together([(f"{caller.ehr.name}-studies", partial(self._told, caller, server, subject, wanted))])
-        own = [one for one in told.resources if subject.is_of(one) is True and one.get("status") not in NOT_TO_BE_SEEN]
+        of_patient = [one for one in told.resources if subject.is_of(one) is True]
+        own = [one for one in of_patient if text(one.get("status")) not in NOT_TO_BE_SEEN]
         times = Counter(study[0].uid for one in own if (study := told_study(one)) is not None)
         places = self._places(caller.ehr, archives)
         found = [
