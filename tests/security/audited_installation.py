@@ -30,7 +30,16 @@ JTI = "urn:ietf:params:oauth:jti:"
 class Installation:
     """A gateway of two workers as a site runs it, between stubs."""
 
-    def __init__(self, directory: Path, ehr: StubEhr, pacs: StubPacs, server: StubAuditServer, **audit: Any) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        ehr: StubEhr,
+        pacs: StubPacs,
+        server: StubAuditServer,
+        *,
+        database_url: str | None = None,
+        **audit: Any,
+    ) -> None:
         self.ehr = ehr
         self.port = free_port_number()
         self.file = directory / "audit.jsonl"
@@ -40,7 +49,7 @@ class Installation:
         table = {
             "public_base_url": base,
             "components": ["imaging_server"],
-            "state": {"state_dir": str(directory / "state")},
+            "state": {"state_dir": str(directory / "state"), **({"database_url": database_url} if database_url else {})},
             "cds": {"app_base_url": base},
             "server": {"host": "127.0.0.1", "port": self.port, "workers": 2, "threads": 8},
             "ehr": [
@@ -68,7 +77,7 @@ class Installation:
                 start_new_session=True,
             )
         try:
-            self.wait_until(lambda: self._status("/readyz", {}) == 200, START_TIMEOUT_S)
+            self.wait_until(lambda: self.status("/readyz", {}) == 200, START_TIMEOUT_S)
             yield process
         finally:
             with suppress(ProcessLookupError):
@@ -77,11 +86,14 @@ class Installation:
 
     def opens(self, jti: str) -> bool:
         """Whether the study was opened with a token of this id, as the caller saw it."""
-        token = self.ehr.token(jti=jti)
-        target = f"/imaging/north/dicom-web/main{INSTANCE}"
-        return self._status(target, {"Authorization": f"Bearer {token}"}) == 200
+        return self.asks(INSTANCE, jti) == 200
 
-    def _status(self, target: str, headers: dict[str, str]) -> int | None:
+    def asks(self, path: str, jti: str) -> int | None:
+        """The status of one request below the gateway's root with a token of this id; None without an answer."""
+        return self.status(f"/imaging/north/dicom-web/main{path}", {"Authorization": f"Bearer {self.ehr.token(jti=jti)}"})
+
+    def status(self, target: str, headers: dict[str, str]) -> int | None:
+        """Of one request on a connection of its own; None without an answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             connection.request("GET", target, headers=headers)
