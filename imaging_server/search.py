@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fhir_imaging.dicom_json import ISSUER_OF_PATIENT_ID, SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, first_text
-from fhir_imaging.uids import StudyInstanceUID, is_uid
+from fhir_imaging.uids import StudyInstanceUID
 from imaging_server.policy import StudyFacts
 from imaging_server.queries import SearchQuery
 from imaging_server.resource import DicomResource, Kind, Level
@@ -50,14 +50,18 @@ def find_studies(archive: Archive, query: SearchQuery, studies: Sequence[StudyIn
     ]
     datasets = tuple(dataset for one in found for dataset in one.datasets)
     if query.matches:
-        datasets = _alone(archive, datasets, limit=limit)
+        datasets = _alone(archive, datasets, frozenset(studies), limit=limit)
     return Matches(datasets, all(one.complete for one in found), any(one.is_literal for one in found))
 
 
-def _alone(archive: Archive, datasets: Sequence[Mapping[str, Any]], *, limit: int) -> tuple[Mapping[str, Any], ...]:
-    """Those whose UID the archive has once: a filter such as PatientID shows one half of a study that two patients share."""
-    named = {first_text(one, STUDY_INSTANCE_UID) for one in datasets}
-    uids = sorted(StudyInstanceUID(uid) for uid in named if uid and is_uid(uid))
+def _alone(
+    archive: Archive, datasets: Sequence[Mapping[str, Any]], studies: frozenset[StudyInstanceUID], *, limit: int
+) -> tuple[Mapping[str, Any], ...]:
+    """Those whose UID the archive has once: a filter such as PatientID shows one half of a study that two patients share.
+
+    Only ``studies`` are asked about: what an archive mixes in must not cost a question more.
+    """
+    uids = sorted(studies & {StudyInstanceUID(first_text(one, STUDY_INSTANCE_UID) or "") for one in datasets})
     found = [
         read_whole(archive, STUDY_SEARCH, [("StudyInstanceUID", ",".join(chunk)), *_INCLUDE_PERSON], limit=limit)
         for chunk in chunks_of(uids, archive.studies_per_search)

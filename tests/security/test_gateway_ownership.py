@@ -165,6 +165,54 @@ def test_instance_of_b_under_a_series_of_a_is_refused(world: World, route: Route
     assert world.pacs.retrievals() == []
 
 
+@pytest.mark.parametrize("store", ["bulkdata", "bulk", "pixeldata"])
+@pytest.mark.parametrize(
+    "level", ["", f"/series/{series_of(STUDY_B)}", f"/series/{series_of(STUDY_B)}/instances/{instance_of(STUDY_B)}"]
+)
+@pytest.mark.parametrize("bulk", ["", "/7FE00010"])
+def test_no_store_of_bulk_data_opens_anything_of_b(world: World, store: str, level: str, bulk: str) -> None:
+    """Group 9: pixel data have several addresses (PS3.18 §10.4.1.1.5), one for each kind of archive."""
+    answer = world.get(f"/studies/{STUDY_B}{level}/{store}{bulk}", world.north.token("pat-a"))
+
+    assert (answer.status, answer.problem) == (403, "study-not-of-patient")
+    assert world.pacs.asked == []
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"00100020": {"vr": "LO", "Value": ["MRN-B"]}},
+        {"00100020": {"vr": "LO", "Value": ["MRN-A"]}, "00100021": {"vr": "LO", "Value": ["SOUTH"]}},
+        {"00100020": {"vr": "LO", "Value": ["MRN-A", "MRN-B"]}},
+    ],
+    ids=["other number", "other issuer", "two numbers"],
+)
+@pytest.mark.parametrize(
+    "route",
+    [one for one in EVERY_ROUTE if one.level is not Level.STUDY or one.kind is not Kind.SEARCH],
+    ids=lambda route: f"{route.rule} {route.kind}",
+)
+def test_study_that_the_archive_holds_for_two_persons_is_denied_whole(
+    world: World, route: Route, others: dict[str, object]
+) -> None:
+    """W5, groups 11 and 15: also at a site that has not said how its archives number patients."""
+    study = f"2.25.8{EVERY_ROUTE.index(route):02}{len(str(others)):03}"  # what is in a study is kept for all tokens
+    world.north.studies[study] = "pat-a"
+    world.pacs.persons[study] = ("MRN-A", "NORTH")
+    own: dict[str, object] = {"00100020": {"vr": "LO", "Value": ["MRN-A"]}, "00100021": {"vr": "LO", "Value": ["NORTH"]}}
+    held = [
+        {**world.pacs.series(study), **own},
+        {**world.pacs.series(study), "0020000E": {"vr": "UI", "Value": [f"{study}.2"]}, **others},
+    ]
+    world.pacs.answer = lambda asked: dicom_json(held) if asked.path.endswith("/series") else None
+
+    answer = world.get(path_of(route, study), world.north.token("pat-a"))
+
+    assert (answer.status, answer.problem) == (403, "identity-conflict")
+    assert world.pacs.retrievals() == []
+    assert (world.audit()[0].outcome, world.audit()[0].reason) == ("denied", "identity-conflict")
+
+
 def test_archive_that_ignores_the_study_in_the_path_does_not_place_series_of_b_under_a(world: World) -> None:
     """Group 10: an index answer counts only when it says of itself that it is of the study."""
     world.pacs.answer = lambda asked: dicom_json([world.pacs.series(STUDY_B)]) if asked.path.endswith("/series") else None

@@ -8,7 +8,7 @@ import pytest
 from flask import Response, jsonify
 
 from tests.security.gateway_actors import Answer, World, a_world
-from tests.security.gateway_stubs import PRIOR_A, STUDY_A, STUDY_B, dicom_json, series_of
+from tests.security.gateway_stubs import PRIOR_A, STUDY_A, STUDY_B, Asked, dicom_json, series_of
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,35 @@ def test_search_by_another_patients_id_shows_nothing_of_that_patient(world: Worl
         answer = world.get(f"/studies?PatientID={value}", world.north.token())
 
         assert STUDY_B not in found(answer)
+
+
+@pytest.mark.parametrize(
+    ("others", "nobodys"),
+    [
+        ("PatientID=MRN-B", "PatientID=MRN-NOBODY"),
+        ("00100020=MRN-B", "00100020=MRN-NOBODY"),
+        ("PatientName=Synthetic%5EBruno", "PatientName=Nobody"),
+        ("PatientID=MRN-B&IssuerOfPatientID=NORTH", "PatientID=MRN-B&IssuerOfPatientID=NOWHERE"),
+        ("AccessionNumber=ACC-B", "AccessionNumber=ACC-0"),
+    ],
+)
+def test_a_search_for_somebody_else_tells_nothing_of_whether_there_is_one(world: World, others: str, nobodys: str) -> None:
+    """Group 15: the same answer, and the same questions to the archive, whoever is sought."""
+
+    def the_naive_archives(asked: Asked) -> Response | None:
+        number = asked.query.get("PatientID", [""])[0]
+        held = [uid for uid, (person, _) in world.pacs.persons.items() if person == number]
+        return dicom_json([world.pacs.study(uid) for uid in held]) if asked.path.endswith("/studies") else None
+
+    world.pacs.answer = the_naive_archives
+
+    def said(query: str) -> tuple[int, bytes, list[tuple[str, str]], int]:
+        world.pacs.asked.clear()
+        answer = world.get(f"/studies?{query}", world.north.token())
+        told = [(name, value) for name, value in answer.headers.items() if name not in ("Date", "X-Request-Id")]
+        return answer.status, answer.body, told, len(world.pacs.asked)
+
+    assert said(others) == said(nobodys)
 
 
 @pytest.mark.parametrize(
