@@ -5,6 +5,7 @@ Spec: SMART Imaging Access W3, groups 10, 12, 13, 18 to 21; DESIGN §9.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -159,6 +160,8 @@ def _mode_problems(settings: ApplicationSettings, options: NginxOptions) -> Iter
     for one in handed:
         if urlsplit(one.dicomweb_root).path.strip("/") and not _PLAIN.fullmatch(urlsplit(one.dicomweb_root).path):
             yield f"PACS {one.name}: nginx cannot be given the path of dicomweb_root; leave hand_over off."
+        if one.dicomweb_root.startswith("https:") and _is_ip_address(urlsplit(one.dicomweb_root).hostname or ""):
+            yield f"PACS {one.name}: nginx checks certificates by host names, not by IP addresses; use the archive's name."
     if options.mode is not Mode.AUTH_REQUEST:
         return
     if not settings.imaging_server.handed_decision_s:
@@ -171,6 +174,14 @@ def _mode_problems(settings: ApplicationSettings, options: NginxOptions) -> Iter
             )
         if one.token_url:
             yield f"PACS {one.name}: its credential changes (token_url), and nginx would keep an old one; use --mode accel."
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _handed(archive: PacsSettings, settings: ApplicationSettings, options: NginxOptions) -> HandedPacs:

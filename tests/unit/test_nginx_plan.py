@@ -58,6 +58,8 @@ def problems(mode: Mode = Mode.ACCEL, **more: Any) -> str:
         ({"decisions": Path("a b;")}, "cannot stand in nginx's configuration"),
         ({"user": "www data;"}, "--user"),
         ({"pacs": {"dicomweb_root": 'https://pacs.example/a"b;'}}, "path of dicomweb_root"),
+        ({"pacs": {"dicomweb_root": "https://192.0.2.7/dicom-web"}}, "not by IP addresses"),
+        ({"pacs": {"dicomweb_root": "https://[2001:db8::7]/dicom-web"}}, "not by IP addresses"),
     ],
 )
 def test_what_cannot_be_written_is_refused_in_words(more: dict[str, Any], said: str) -> None:
