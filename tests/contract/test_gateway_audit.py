@@ -19,7 +19,7 @@ from fhir_imaging.store.engine import Store
 from imaging_server.auditing import AccessAudit, Attempt
 from imaging_server.resource import parse_path
 from tests.balp_profiles import PATIENT_QUERY, PATIENT_READ, TOKEN_MINIMAL
-from tests.security.gateway_actors import World, a_world
+from tests.security.gateway_actors import World
 from tests.security.gateway_stubs import STUDY_A, STUDY_B, instance_of, series_of
 
 SERVER = AuditedServer(base_url="https://imaging.example/imaging/north", fhir_base="https://ehr.example/fhir")
@@ -113,18 +113,6 @@ def test_denial_is_its_own_event_without_the_profile(reason: str, outcome: str) 
 
 
 # The gateway's own records
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(tmp_path_factory.mktemp("gateway")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
 
 
 def test_study_opened_in_many_requests_is_recorded_once_for_each_token(world: World) -> None:

@@ -24,12 +24,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
-
-
 def asked(world: World, path: str, token: str | None, *, key: str | None = None, method: str = "GET") -> Answer:
     """As nginx asks."""
     sent = {KEY_HEADER: handover_key(world.store.sealer) if key is None else key}

@@ -17,12 +17,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
-
-
 # Group 1: a credential stands in the Authorization header and nowhere else
 
 

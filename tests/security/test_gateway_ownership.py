@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from flask import Flask, jsonify
 from werkzeug.routing import Rule
@@ -12,20 +10,8 @@ from imaging_server.resource import Kind, Level
 from imaging_server.routes import GATEWAY_PREFIX, ROUTES, Route
 from imaging_server.views import create_blueprint
 from imaging_server.wado_uri import WADO_URI_PATH
-from tests.security.gateway_actors import World, a_world
+from tests.security.gateway_actors import World
 from tests.security.gateway_stubs import PRIOR_A, STUDY_A, STUDY_B, dicom_json, instance_of, series_of
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(tmp_path_factory.mktemp("gateway")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
 
 
 def path_of(route: Route, study: str, *, series: str | None = None, instance: str | None = None) -> str:

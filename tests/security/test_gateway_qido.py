@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from flask import Response, jsonify
 
-from tests.security.gateway_actors import Answer, World, a_world
+from tests.security.gateway_actors import Answer, World
 from tests.security.gateway_stubs import PRIOR_A, STUDY_A, STUDY_B, Asked, dicom_json, series_of
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(tmp_path_factory.mktemp("gateway")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
 
 
 def found(answer: Answer) -> list[str]:
