@@ -105,9 +105,8 @@ class StudyContents:
     def _holds_instance(
         self, archive: Archive, study: StudyInstanceUID, series: SeriesInstanceUID, instance: SopInstanceUID
     ) -> bool:
-        search = DicomResource(kind=Kind.SEARCH, level=Level.INSTANCE, study=study, series=series)
-
         def ask(query: Sequence[tuple[str, str]]) -> frozenset[str]:
+            search = DicomResource(kind=Kind.SEARCH, level=Level.INSTANCE, study=study, series=series)
             found = archive.search(search, [*query, *_INCLUDE_PARENTS], limit=self._max_json_bytes)
             return _uids(_saying(found, {STUDY_INSTANCE_UID: study, SERIES_INSTANCE_UID: series}), SOP_INSTANCE_UID)
 
