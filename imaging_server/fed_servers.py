@@ -54,6 +54,8 @@ class FedServers:
             if refusal.status != 401 or own is None or self._backend is None:
                 raise
             fresh = self._backend.renewed(server, own)
+            if fresh is None:
+                raise
             return question(FhirClient(server.fhir_base, self._session, access_token=fresh))
 
     def close(self) -> None:

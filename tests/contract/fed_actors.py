@@ -36,6 +36,8 @@ class FedServer:
     change: Callable[[dict[str, Any]], list[dict[str, Any]]] = lambda study: [study]
     """What becomes of each study before it is stored."""
     instead: Callable[[], Response | None] = lambda: None
+    accepts: Callable[[str], bool] | None = None
+    """Which tokens are taken; None = none is wanted."""
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
     @property
@@ -54,6 +56,9 @@ class FedServer:
         def _record() -> Response | None:
             self.asked.append((request.full_path, dict(request.headers)))
             instead = self.instead()
+            if self.accepts is not None and request.path.startswith("/fhir/ImagingStudy"):
+                token = request.environ.pop("HTTP_AUTHORIZATION", "").removeprefix("Bearer ")
+                instead = instead or (None if self.accepts(token) else Response(status=401))
             if instead is None:
                 self.follow_archives()
             return instead

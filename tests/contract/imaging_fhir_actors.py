@@ -14,6 +14,7 @@ from flask import Flask, Response
 from fhir_imaging.settings import Ownership, StateSettings, StudiesServerSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.web import install
+from imaging_server.backend_client import SignAssertion
 from imaging_server.fhir_views import error_surfaces
 from imaging_server.services import build_services
 from imaging_server.settings import ImagingServerSettings, PatientIdentifierRule
@@ -195,22 +196,24 @@ def an_imaging_fhir(
     *,
     server: dict[str, Any] | None = None,
     archive: dict[str, Any] | None = None,
-    fed: dict[str, Any] | None = None,
+    fed: dict[str, Any] | Callable[[StubEhr], dict[str, Any]] | None = None,
+    sign: SignAssertion | None = None,
 ) -> Iterator[ImagingFhir]:
     """The running endpoint, whose EHR ``north`` has ImagingStudy (``fhir``) or not (``identifier``).
 
     ``archive`` changes the main archive's settings. With ``fed``, a FHIR server describes the studies
-    (``StudiesServerSettings`` with these changes).
+    (``StudiesServerSettings`` with these changes, or what is made of the EHR); ``sign`` signs for our client there.
     """
     worlds: list[ImagingFhir] = []
     with ExitStack() as stack:
         north, south, main, second = StubEhr("north"), StubEhr("south"), IndexedPacs(), IndexedPacs()
         studies = None if fed is None else _fed_server(stack, state_dir, worlds, north)
-        described_by = (
-            {} if studies is None else {"studies_server": StudiesServerSettings(fhir_base=studies.base, **(fed or {}))}
-        )
         for counterpart in (north, south, main, second):
             counterpart.base = stack.enter_context(serving(counterpart.app(), free_port_number()))
+        described_by: dict[str, Any] = {}
+        if studies is not None and fed is not None:
+            changes = fed(north) if callable(fed) else fed
+            described_by["studies_server"] = StudiesServerSettings(**{"fhir_base": studies.base, **changes})
         port = free_port_number()
         rules = {"north": RULE} if ownership is Ownership.IDENTIFIER else {}
         settings = ImagingServerSettings(
@@ -227,7 +230,7 @@ def an_imaging_fhir(
         store.migrate()
         archives = (main.settings(**(archive or {})), second.settings(name="second"))
         ehrs = (north.settings(ownership=ownership, **described_by), south.settings())
-        services = build_services(settings, ehrs, archives, store=store)
+        services = build_services(settings, ehrs, archives, store=store, sign_assertion=sign)
         stack.callback(services.close)
         app = Flask("imaging-fhir", static_folder=None)
         install(app, [error_surface(services), *error_surfaces(services)])

@@ -12,7 +12,9 @@ import pytest
 from fhir.resources.R4B.imagingstudy import ImagingStudy
 from flask import Response
 
-from fhir_imaging.settings import Ownership, SubjectBy
+from fhir_imaging.client_keys import ClientKeys
+from fhir_imaging.settings import EhrSettings, Ownership, SubjectBy
+from imaging_server import own_token
 from tests.contract.imaging_fhir_actors import (
     CT_A,
     CT_B,
@@ -24,7 +26,9 @@ from tests.contract.imaging_fhir_actors import (
     by_reference_and_number,
     uids_of,
 )
+from tests.security.backend_authority import CLIENT, BackendAuthority
 from tests.security.gateway_actors import Answer
+from tests.security.gateway_stubs import StubEhr
 
 FIXED = "fixed-token-of-the-studies-server"
 
@@ -246,3 +250,33 @@ def test_F13_what_it_says_is_kept_apart_from_tokens(tmp_path: Any) -> None:
             assert world.listed(token) == [CT_A, MR_A, DX_A]
 
         assert len([path for path, _ in world.fed.asked if path.startswith("/fhir/ImagingStudy")]) == 2  # by both names, once
+
+
+def test_our_own_client_signs_in_there_and_once_more_when_its_token_is_revoked(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SMART Backend Services; C3: neither token meets the other's server."""
+    monkeypatch.setattr(own_token, "LEAST_AGE_TO_RENEW_S", 0.0)
+    keys = ClientKeys.of(tmp_path / "keys")
+
+    def sign(ehr: EhrSettings, _metadata: object, token_url: str) -> str:
+        return keys.assertion("ES384", client_id=ehr.backend_client_id or "", audience=token_url, now=int(time.time()))
+
+    def site(north: StubEhr) -> dict[str, Any]:
+        return {"backend_client_id": CLIENT, "backend_token_url": f"{north.issuer}/token"}
+
+    with an_imaging_fhir(tmp_path / "state", Ownership.FHIR, fed=site, sign=sign) as world:
+        authority = BackendAuthority(world.north, lambda: keys.jwks(int(time.time())))
+        refused: set[str] = set()
+        world.fed.accepts = lambda token: token in authority.issued and token not in refused
+        first = world.listed()
+        refused.update(authority.issued)
+        second = world.listed()
+        world.fed.accepts = lambda token: False
+        third = world.search().status
+        own = {f"Bearer {token}" for token in authority.issued}
+
+        assert authority.faults == []
+        assert (first, second, third) == ([CT_A, MR_A, DX_A], [CT_A, MR_A, DX_A], 503)
+        assert {form["scope"] for form in authority.forms} == {"system/ImagingStudy.rs system/Endpoint.rs"}
+        assert not [one.target for one in world.north.asked if one.headers.get("Authorization") in own]
