@@ -67,8 +67,9 @@ def _run(arguments: argparse.Namespace) -> int:
     plan = plan_of(settings, options)
     files = files_of(plan, handover_key(Sealer.of(settings.state.state_dir)))
     if arguments.out is None:
-        sys.stdout.write(f"{files.main}\n# ---- imaging-cds.conf ----\n\n{files.http}")
-        sys.stdout.write(f"\n# ---- {SECRETS_FILE}: give --out DIR to have it written ----\n")
+        for name, content in files.public.items():
+            sys.stdout.write(f"# ---- {name} ----\n\n{content}\n")
+        sys.stdout.write(f"# ---- {SECRETS_FILE}: give --out DIR to have it written ----\n")
     else:
         write(files, arguments.out)
         print(f"written: {arguments.out}. Check it: nginx -t -p {arguments.out}/ -c nginx.conf")

@@ -7,6 +7,7 @@ import hmac
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,10 +59,9 @@ _TOLD = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NginxFiles:
-    """The files' contents. ``secrets`` is never printed."""
+    """The files' contents. ``public`` by name, in the order in which they are read best; ``secrets`` is never printed."""
 
-    main: str
-    http: str
+    public: Mapping[str, str]
     secrets: str = field(repr=False)
 
 
@@ -77,18 +77,22 @@ def files_of(plan: NginxPlan, key: str) -> NginxFiles:
     )
     templates.filters |= {"quoted": _quoted, "secret": _secret}
     said = {"plan": plan, "key": key, "digest_key": _digest_key(key), "secrets_file": SECRETS_FILE, **_words(plan)}
-    main, http, secrets = (templates.get_template(f"{name}.j2").render(said) for name in (MAIN_FILE, HTTP_FILE, "secrets.conf"))
-    return NginxFiles(main=main, http=http, secrets=secrets)
+
+    def rendered(template: str, **more: object) -> str:
+        return templates.get_template(f"{template}.j2").render(said | more)
+
+    public = {name: rendered(name) for name in (MAIN_FILE, HTTP_FILE)}
+    public |= {f"imaging-cds-{part}.conf": rendered(f"{part}.conf") for part in ("application", "answer")}
+    for archive in plan.archives:
+        public[f"imaging-cds-archive-{archive.name}.conf"] = rendered("archive.conf", archive=archive)
+    return NginxFiles(public=public, secrets=rendered("secrets.conf"))
 
 
 def write(files: NginxFiles, directory: Path) -> None:
     """Writes them below ``directory``, each at once: nginx never reads half a file. Its own places are made too."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, content, mode in (
-        (SECRETS_FILE, files.secrets, 0o600),
-        (HTTP_FILE, files.http, 0o644),
-        (MAIN_FILE, files.main, 0o644),
-    ):
+    for name, content in {SECRETS_FILE: files.secrets, **files.public}.items():
+        mode = 0o600 if name == SECRETS_FILE else 0o644
         written = directory / f".{name}.new"
         written.unlink(missing_ok=True)
         descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

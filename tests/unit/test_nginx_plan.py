@@ -42,6 +42,11 @@ def printed(mode: Mode = Mode.ACCEL, **more: Any) -> NginxFiles:
     return files_of(planned(mode, **more), KEY)
 
 
+def everything(mode: Mode = Mode.ACCEL, **more: Any) -> str:
+    """All that anybody may read."""
+    return "\n".join(printed(mode, **more).public.values())
+
+
 def problems(mode: Mode = Mode.ACCEL, **more: Any) -> str:
     with pytest.raises(ConfigurationError) as refused:
         planned(mode, **more)
@@ -94,18 +99,18 @@ def test_secrets_stand_in_their_own_file_alone() -> None:
     # The application tells each credential: none stands in a file.
     assert KEY in told.secrets
     assert "Basic " not in told.secrets
-    for text in (kept.main, kept.http, told.main, told.http, repr(kept), repr(planned(Mode.AUTH_REQUEST, pacs=pacs))):
+    for text in (*kept.public.values(), *told.public.values(), repr(kept), repr(planned(Mode.AUTH_REQUEST, pacs=pacs))):
         assert not re.search(r"k3y-of|Basic |t\$n|pa\$", text)
 
 
 def test_only_ehrs_that_may_reach_the_archive_stand_in_its_addresses() -> None:
-    http = printed().http
+    http = everything()
 
     assert "(?P<handed_ehr>north)/dicom-web/main-one" in http
 
 
 def test_archives_over_https_are_checked_by_their_name() -> None:
-    http = printed(pacs={"certificate_authority": "site-ca.pem"}).http
+    http = everything(pacs={"certificate_authority": "site-ca.pem"})
 
     for line in (
         "proxy_ssl_verify on;",
@@ -119,7 +124,7 @@ def test_archives_over_https_are_checked_by_their_name() -> None:
 
 
 def test_certificate_makes_it_a_tls_server() -> None:
-    http = printed(certificate=Path("/etc/ssl/a.pem"), key=Path("/etc/ssl/a.key"), listen="443").http
+    http = everything(certificate=Path("/etc/ssl/a.pem"), key=Path("/etc/ssl/a.key"), listen="443")
 
     assert "listen 443 ssl http2;" in http
     assert "ssl_certificate /etc/ssl/a.pem;" in http
@@ -132,7 +137,9 @@ def test_files_are_written_for_their_reader_alone(tmp_path: Path) -> None:
     write(printed(Mode.ACCEL), out)
 
     modes = {path.name: path.stat().st_mode & 0o777 for path in out.iterdir()}
-    assert modes == {"nginx.conf": 0o644, "imaging-cds.conf": 0o644, "imaging-cds-secrets.conf": 0o600}
+    assert modes.pop("imaging-cds-secrets.conf") == 0o600
+    assert set(modes.values()) == {0o644}
+    assert {"nginx.conf", "imaging-cds.conf", "imaging-cds-archive-main-one.conf"} <= modes.keys()
     assert out.stat().st_mode & 0o777 == 0o700
 
 
@@ -146,7 +153,7 @@ def test_files_are_written_for_their_reader_alone(tmp_path: Path) -> None:
 )
 def test_rate_of_kept_decisions_is_the_configured_one(limit: dict[str, Any], written: str | None) -> None:
     """In this mode the application does not see each frame, so nginx counts (group 23)."""
-    http = printed(Mode.AUTH_REQUEST, top={"imaging_server": {"handed_decision_s": 10, "rate_limit": limit}}).http
+    http = everything(Mode.AUTH_REQUEST, top={"imaging_server": {"handed_decision_s": 10, "rate_limit": limit}})
 
     assert ("limit_req " in http) is (written is not None)
     assert written is None or written in http
