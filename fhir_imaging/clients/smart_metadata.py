@@ -120,6 +120,11 @@ class SmartMetadataClient:
             return held.metadata  # somebody is asking already
         return flight.result()
 
+    def forget(self) -> None:
+        """Asks every EHR anew."""
+        with self._lock:
+            self._held.clear()
+
     def _fly(self, fhir_base: str, held: _Held | None, flight: Future[SmartMetadata]) -> SmartMetadata:
         """What this one question brings to all who wait for it."""
         try:
