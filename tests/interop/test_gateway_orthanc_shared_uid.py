@@ -15,6 +15,7 @@ from typing import Any
 import pydicom
 import pytest
 import requests
+from pydicom.uid import UID
 
 from fhir_imaging.settings import Ownership
 from imaging_server.settings import PatientIdentifierRule
@@ -38,8 +39,9 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
             upload(session, running, dataset)
             if dataset.StudyInstanceUID == STUDY_A:
                 dataset.PatientID = "SOMEBODY-ELSE"
-                dataset.SeriesInstanceUID = OTHERS_SERIES
-                dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{dataset.SOPInstanceUID}.77"
+                dataset.SeriesInstanceUID = UID(OTHERS_SERIES)
+                dataset.SOPInstanceUID = UID(f"{dataset.SOPInstanceUID}.77")
+                dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
                 upload(session, running, dataset)
         yield running
 
@@ -54,7 +56,7 @@ def number_of(orthanc: Orthanc, study: str) -> str:
     """The PatientID that Orthanc names first and which is not the stranger's."""
     with orthanc.session() as session:
         found = session.get(f"{orthanc.dicomweb}/studies?StudyInstanceUID={study}", timeout=20).json()
-    return next(number for one in found if (number := one["00100020"]["Value"][0]) != "SOMEBODY-ELSE")
+    return next(number for one in found if (number := str(one["00100020"]["Value"][0])) != "SOMEBODY-ELSE")
 
 
 @pytest.fixture(scope="module", params=["not compared", "fhir", "identifier"])

@@ -102,6 +102,8 @@ def test_deeply_nested_data_set_is_refused(world: World) -> None:
     "content_type",
     [
         "multipart/related; type=text/html; boundary=b0undary",
+        'multipart/related; type="application/dicom+xml"; boundary=b0undary',
+        "multipart/related; type=application/dicom+json; boundary=b0undary",
         "multipart/mixed; boundary=b0undary",
         "*/*",
         "image/*",
