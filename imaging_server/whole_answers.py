@@ -21,6 +21,8 @@ from imaging_server.upstream import Archive, Matches
 
 MAX_PAGES = 20
 """Pages that are read of one search in an archive which says that it has more."""
+MAX_MATCHES = 20_000
+"""Matches beyond which no further page is read: an answer that never ends must not fill the memory."""
 _NAMES = (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID, PATIENT_ID, ISSUER_OF_PATIENT_ID)
 
 
@@ -43,7 +45,7 @@ def read_whole(archive: Archive, resource: DicomResource, query: Sequence[tuple[
         known |= names
         if found.complete:
             return Matches(tuple(datasets), True, is_literal)
-        if not names:
+        if not names or len(datasets) > MAX_MATCHES:
             break
     return Matches(tuple(datasets), False, is_literal)
 
