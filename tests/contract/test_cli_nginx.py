@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import tomli_w
 from imaging_cds.cli import main
 from tests.nginx_actors import NGINX_HINT
 
+HANDED = {"hand_over": "retrievals", "keeps_hierarchy": True}
 PASSWORD = "archive-pa$$word"
 
 
@@ -72,3 +74,33 @@ def test_what_is_not_as_it_should_be_is_said_and_yet_done(tmp_path: Path, capsys
     remarks = capsys.readouterr().err
     assert "trusted_proxies = 1" in remarks
     assert "one machine" in remarks
+
+
+@pytest.mark.parametrize("mode", ["accel", "auth-request"])
+def test_several_archives_stand_side_by_side(mode: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if program is None:
+        pytest.skip(NGINX_HINT)
+    config, out = settings_file(tmp_path), tmp_path / "nginx"
+    further = [
+        {
+            "name": "ct-archive",
+            "dicomweb_root": "https://ct.hospital.invalid/",
+            "hand_over": "retrievals",
+            "keeps_hierarchy": True,
+        },
+        {"name": "old", "dicomweb_root": "https://old.hospital.example/dicom-web"},
+    ]
+    table = tomllib.loads(config.read_text())
+    config.write_text(tomli_w.dumps({**table, "pacs": [*table["pacs"], *further]}))
+
+    assert main(["nginx", "--config", str(config), "--mode", mode, "--out", str(out)]) == 0
+
+    written = {path.name: path.read_text() for path in out.iterdir() if path.is_file()}
+    assert {"imaging-cds-archive-main.conf", "imaging-cds-archive-ct-archive.conf"} <= written.keys()
+    assert "old.hospital" not in "".join(written.values())
+    assert "https://imaging_archive_ct_archive/studies/${handed_study}" in written["imaging-cds.conf"]
+    # ct.hospital.invalid is nobody: nginx looks names up when it starts, and says so.
+    command = [program, "-t", "-q", "-p", f"{out}/", "-c", "nginx.conf"]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert 'host not found in upstream "ct.hospital.invalid:443"' in checked.stderr

@@ -318,3 +318,17 @@ def test_too_many_requests_are_held_back_by_nginx_where_it_decides(tmp_path_fact
     assert held[0].headers["Retry-After"] == "1"
     assert held[0].headers["Access-Control-Allow-Origin"] == VIEWER_ORIGIN
     assert json.loads(held[0].body)["instance"].endswith(held[0].headers["X-Request-Id"] or "-")
+
+
+def test_storm_of_first_frames_asks_the_ehr_once(front: Front) -> None:
+    """Group 23: one decision for a series, however many of its frames come at once, before nginx keeps any."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    token = front.world.north.token()
+    front.world.north.asked.clear()
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: front.world.get(FRAME, token, Accept=OCTETS), range(64)))
+
+    assert {one.status for one in answers} == {200}
+    assert len([one for one in front.world.north.paths() if one == "/fhir/ImagingStudy"]) == 1
+    assert len(front.world.pacs.retrievals()) == 64
