@@ -27,6 +27,7 @@ from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.backlog import Backlog, OutboxRules
 from fhir_imaging.store.engine import Store
 from tests.audit_actors import StubAuditServer, an_access, as_event, study_of
+from tests.balp_profiles import PATIENT_READ, TOKEN_MINIMAL, faults
 from tests.conftest import free_port_number, serving
 
 
@@ -241,7 +242,8 @@ def test_what_is_sent_is_valid_r4(
 
     (event,) = server.events.values()
     AuditEvent.model_validate(event)
-    assert event["meta"]["profile"] == ["https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.PatientRead"]
+    assert event["meta"]["profile"] == [PATIENT_READ, TOKEN_MINIMAL]
+    assert faults(event) == []
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 408, 429, 500, 502, 503])
