@@ -85,4 +85,6 @@ def _remarks(plan: NginxPlan) -> list[str]:
         remarks.append("say server.trusted_proxies = 1, or every caller has nginx's address in limits and audit records.")
     if plan.app.partition(":")[0] not in ("127.0.0.1", "localhost", "[", "[::1]"):
         remarks.append("nginx and the application should be on one machine: archives' credentials pass between them.")
+    if plan.settings.cds.certificate_header:
+        remarks.append("cds.certificate_header: this nginx passes on nobody's; name it there once nginx verifies certificates.")
     return remarks

@@ -172,3 +172,11 @@ def test_part_that_is_no_part_is_refused(seconds: float) -> None:
 
     with pytest.raises(ConfigurationError, match="handed_decision_s"):
         check_settings(ImagingServerSettings(public_base_url="https://x.example", handed_decision_s=seconds), (), ())
+
+
+def test_no_caller_names_a_certificate_himself() -> None:
+    """The CDS service believes the proxy's header: a caller's own is emptied (group 20)."""
+    header = {"certificate_header": "X-Client-Cert", "certificate_proxies": ["127.0.0.1/32"]}
+
+    assert 'proxy_set_header X-Client-Cert "";' in everything(top={"cds": header})
+    assert "X-Client-Cert" not in everything()
