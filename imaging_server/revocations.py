@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,6 +30,7 @@ LOOK_EVERY_S = 1.0
 LONGEST_UNREAD_S = 5.0
 """How long access goes on by what was read last while the database does not answer."""
 DIGEST = "revocation"
+DIGESTS_KEPT = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ class Marks:
     """All marks as of one moment."""
 
     def __init__(self, marks: Iterable[Mark], digest: Callable[[str, str], str]) -> None:
-        self._digest = digest
+        self._digest = lru_cache(maxsize=DIGESTS_KEPT)(digest)  # the same few tokens and patients come with every frame
         self._tokens: set[tuple[str | None, str]] = set()
         self._latest: dict[tuple[str | None, str | None], int] = {}
         for one in marks:
