@@ -17,7 +17,7 @@ from fhir_imaging.uids import StudyInstanceUID
 from imaging_server.access import AccessGrant
 from imaging_server.auditing import AUTHORIZATION_UNAVAILABLE, AccessAudit, Attempt
 from imaging_server.door import Door
-from imaging_server.identity import PatientIdentity, Person
+from imaging_server.identity import KnownCaller, PatientIdentity
 from imaging_server.ownership import Caller, Ownership
 from imaging_server.policy import (
     REASON_IN_WORDS,
@@ -53,8 +53,7 @@ class OpenedSearch:
     ``complete`` is False when the EHR had more of the patient's studies than were read.
     """
 
-    caller: Caller
-    person: Person
+    caller: KnownCaller
     studies: tuple[StudyInstanceUID, ...]
     complete: bool
 
@@ -66,8 +65,7 @@ class OpenedPatient:
     ``complete`` is False when there were more than were read.
     """
 
-    caller: Caller
-    person: Person
+    caller: KnownCaller
     studies: Mapping[str, frozenset[StudyInstanceUID]]
     complete: bool
 
@@ -76,8 +74,7 @@ class OpenedPatient:
 class OpenedDescription:
     """One study that may be described, out of ``archives``."""
 
-    caller: Caller
-    person: Person
+    caller: KnownCaller
     archives: tuple[Archive, ...]
 
 
@@ -135,9 +132,9 @@ class Gate:
         studies = narrowed(query, visible_studies(caller.grant, attempt.resource, owned.studies))
         if studies is None:
             raise self._refusal(attempt, caller.grant, Reason.STUDY_NOT_OF_PATIENT)
-        person = self._asked(attempt, caller, lambda: self._identity.person(caller))
+        known = self._asked(attempt, caller, lambda: self._identity.known(caller))
         self._audit.allowed(attempt, caller.grant)
-        return OpenedSearch(caller=caller, person=person, studies=studies, complete=owned.complete)
+        return OpenedSearch(caller=known, studies=studies, complete=owned.complete)
 
     def identify(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt, patients: Sequence[str]) -> Caller:
         """Who searches, for nobody but the token's patient: any other among ``patients`` is refused (F6, M6)."""
@@ -156,10 +153,10 @@ class Gate:
             name: frozenset(one.study for one in visible_studies(caller.grant, attempt.resource, found.studies))
             for name, found in owned.items()
         }
-        person = self._asked(attempt, caller, lambda: self._identity.person(caller))
+        known = self._asked(attempt, caller, lambda: self._identity.known(caller))
         self._audit.allowed(attempt, caller.grant)
         complete = all(one.complete for one in owned.values())
-        return OpenedPatient(caller=caller, person=person, studies=visible, complete=complete)
+        return OpenedPatient(caller=known, studies=visible, complete=complete)
 
     def open_description(
         self, ehr: EhrSettings, archives: Sequence[Archive], authorization: str | None, attempt: Attempt
@@ -188,9 +185,9 @@ class Gate:
             reasons = {verdict.reason for verdict in verdicts if isinstance(verdict, Refused)}
             scope = Reason.INSUFFICIENT_SCOPE in reasons
             raise self._refusal(attempt, caller.grant, Reason.INSUFFICIENT_SCOPE if scope else Reason.STUDY_NOT_OF_PATIENT)
-        person = self._asked(attempt, caller, lambda: self._identity.person(caller))
+        known = self._asked(attempt, caller, lambda: self._identity.known(caller))
         self._audit.allowed(attempt, caller.grant)
-        return OpenedDescription(caller=caller, person=person, archives=opened)
+        return OpenedDescription(caller=known, archives=opened)
 
     def open_endpoint(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt) -> Caller:
         """Passes the reading of an Endpoint, which tells nothing of any patient, so that only refusals are recorded."""
@@ -205,15 +202,17 @@ class Gate:
         return self._refusal(attempt, caller.grant, Reason.OTHER_TOKENS_PAGE)
 
     def fitting(self, caller: Caller, datasets: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """The data sets whose PatientID is the caller's patient's, where the site compares them."""
-        try:
-            return self._identity.fitting(caller, datasets)
-        except UpstreamError as outage:
-            raise unavailable(outage) from outage
+        """The data sets whose PatientID is the caller's patient's, where the site compares them.
+
+        ``caller`` is one who was let through: nobody is asked, so nothing can be refused that is on record as allowed.
+        """
+        if not isinstance(caller, KnownCaller):
+            raise TypeError("persons are compared for callers who were let through")
+        return caller.person.fitting(datasets)
 
     def of_person(self, opened: OpenedSearch, matches: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """The matches of an opened search that are its caller's patient's; nobody is asked for it any more."""
-        return opened.person.fitting(matches)
+        """The matches of an opened search, as ``fitting``."""
+        return opened.caller.person.fitting(matches)
 
     def _caller(
         self, ehr: EhrSettings, authorization: str | None, attempt: Attempt, decide_grant: DecideGrant | None = None

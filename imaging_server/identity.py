@@ -46,6 +46,13 @@ class Person:
         return not index.is_cut and all(names_nobody_else(one, self.numbers, rule) for one in index.persons)
 
 
+@dataclass(frozen=True, slots=True)
+class KnownCaller(Caller):
+    """A caller who was let through, with the person that archives' answers are compared with: nobody is asked any more."""
+
+    person: Person
+
+
 def _is_one(said: Iterable[object]) -> bool:
     first, *others = *said, None
     return all(one in (first, None) for one in others)
@@ -73,6 +80,6 @@ class PatientIdentity:
         # A study that the archive does not hold is nobody's: it is left to the retrieval to say that it is not there.
         return of_study.complete and len(person.fitting(of_study.datasets)) == len(of_study.datasets)
 
-    def fitting(self, caller: Caller, datasets: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """As ``Person.fitting``, for the caller's patient."""
-        return self.person(caller).fitting(datasets)
+    def known(self, caller: Caller) -> KnownCaller:
+        """The caller with their person, as ``person``."""
+        return KnownCaller(caller.ehr, caller.grant, caller.patient_id, caller.token, self.person(caller))

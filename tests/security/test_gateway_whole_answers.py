@@ -287,6 +287,30 @@ def test_group_35_an_ehr_that_is_down_in_the_middle_of_a_search_is_a_denial(worl
     assert [(one.outcome, one.reason) for one in recorded] == [("denied", "authorization-unavailable")]
 
 
+@pytest.mark.parametrize("reads", range(1, 7))
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/dicom-web/main/studies",
+        f"/dicom-web/main{METADATA}",
+        "/fhir/ImagingStudy?patient=pat-a",
+        f"/fhir/ImagingStudy/{STUDY_A}",
+    ],
+)
+def test_group_35_what_is_on_record_is_what_was_answered_whenever_a_token_ends(
+    world: World, index: Index, target: str, reads: int
+) -> None:
+    """The EHR takes the token that often, and then no more: nothing is refused that was recorded as allowed."""
+    record = PatientRecord(world.north, [identifier("MRN-A")], refusal=401)
+    record.readers = lambda token: len(record.reads) <= reads
+    before = len(world.audit())
+
+    answer = world.send("GET", f"/imaging/north{target}", {"Authorization": f"Bearer {world.north.token()}"})
+
+    recorded = world.audit()[: len(world.audit()) - before]
+    assert [(answer.status, one.outcome) for one in recorded] in ([(200, "allowed")], [(401, "denied")])
+
+
 def test_instances_of_one_series_are_told_from_anothers(world: World, index: Index) -> None:
     answer = world.get(f"{SERIES}/instances/{instance_of(STUDY_A, series=2)}/frames/1", world.north.token())
 
