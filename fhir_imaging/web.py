@@ -29,6 +29,7 @@ LOG_FIELDS = "fields"
 """The attribute of a log record that holds what a structured line says."""
 _SOURCE = texts.catalogue(texts.SOURCE_LANGUAGE, Path())
 _IN_THE_LINE = frozenset(("request_id", "method", "route", "status", "duration_ms"))
+_OF_EVERY_ANSWER = (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 ERROR_PAGE_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 # Neither a number (a patient's, a UID) nor the beginning of a JWT: it stands in the log.
@@ -247,10 +248,16 @@ def _install_access_log(app: Flask) -> None:
             further = "".join(f" {name}={value}" for name, value in fields.items() if name not in _IN_THE_LINE)
             line = (one.reference, one.method, one.route, one.status, one.duration_s * 1000, further)
             log.info("%s %s %s %d %.1fms%s", *line, extra={LOG_FIELDS: fields})
-        response.headers.setdefault("X-Request-Id", one.reference)
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Referrer-Policy", "no-referrer")
+        _add_missing(response, ("X-Request-Id", one.reference), *_OF_EVERY_ANSWER)
         return response
+
+
+def _add_missing(response: Response, *headers: tuple[str, str]) -> None:
+    """Looked up in one go: Werkzeug raises and catches an error for each header that is not there."""
+    present = {name.lower() for name, _ in response.headers}
+    for name, value in headers:
+        if name.lower() not in present:
+            response.headers.add(name, value)
 
 
 def _plain(context: dict[str, object]) -> str:
