@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fhir_imaging.errors import TooManyRequests
-from fhir_imaging.problems import problem_json, problem_of
+from fhir_imaging.problems import Problem, operation_outcome, problem_json, problem_of
 from fhir_imaging.uids import UID_PATTERN
 from imaging_cds.nginx_plan import HandedRoute, NginxPlan
 from imaging_server.handover import ACCEPT_HEADER, AUTHORIZATION_HEADER, INTERNAL_PREFIX, KEY_HEADER, vendor_header
@@ -120,6 +120,7 @@ def _words(plan: NginxPlan) -> dict[str, object]:
         "rate": _rate(limits),
         "burst": limits.request_burst,
         "too_many": _too_many(),
+        "away": _away(),
     }
 
 
@@ -148,6 +149,17 @@ def _rate(limits: RateLimitSettings) -> str | None:
 def _too_many() -> str:
     error = TooManyRequests("These are too many requests; please slow down.", retry_after_s=1)
     return json.dumps(problem_json(problem_of(error), error.code, error.detail, "$imaging_reference"))
+
+
+def _away() -> list[tuple[str, str, str]]:
+    """What callers are told while the application is not there: the place in the configuration, the form, the words."""
+    words = "The server is not available at the moment. Please try again."
+    problem = problem_json(Problem(503, "Not available", "transient"), "not-available", words, "$imaging_reference")
+    outcome = operation_outcome("transient", f"{words} (reference $imaging_reference)")
+    return [
+        ("@away", "application/problem+json", json.dumps(problem)),
+        ("@away_fhir", "application/fhir+json", json.dumps(outcome)),
+    ]
 
 
 def _digest_key(key: str) -> str:

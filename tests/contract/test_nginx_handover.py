@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from flask import Response
 
-from imaging_cds.nginx_plan import Mode
+from fhir_imaging.settings import HandOver
+from imaging_cds.nginx_plan import Mode, NginxOptions
 from imaging_server.rate_limit import RateLimitSettings
-from tests.nginx_actors import FILES, OCTETS, Front, a_front
+from tests.conftest import free_port_number
+from tests.nginx_actors import FILES, OCTETS, Front, a_front, as_application, me, running_nginx
 from tests.security.gateway_actors import VIEWER_ORIGIN, Answer, World
 from tests.security.gateway_stubs import (
     FRAME,
@@ -28,6 +31,7 @@ from tests.security.gateway_stubs import (
 
 SERIES = f"/studies/{STUDY_A}/series/{series_of(STUDY_A)}"
 HANDED = [(FRAME, OCTETS), (INSTANCE, FILES), (SERIES, FILES), (f"/studies/{STUDY_A}", FILES)]
+HANDED_MAIN = {"hand_over": HandOver.FRAMES, "keeps_hierarchy": True}
 ALLOWED = {
     *("server", "date", "transfer-encoding", "content-length", "connection", "keep-alive", "content-type", "cache-control"),
     *("content-security-policy", "x-content-type-options", "referrer-policy", "vary", "x-request-id", "x-accel-buffering"),
@@ -332,3 +336,34 @@ def test_storm_of_first_frames_asks_the_ehr_once(front: Front) -> None:
     assert {one.status for one in answers} == {200}
     assert len([one for one in front.world.north.paths() if one == "/fhir/ImagingStudy"]) == 1
     assert len(front.world.pacs.retrievals()) == 64
+
+
+@pytest.mark.parametrize(
+    ("target", "form"),
+    [
+        (f"/imaging/north/dicom-web/main{FRAME}", "application/problem+json"),
+        (f"/imaging/north/dicom-web/main{FRAME}?accept=x", "application/problem+json"),
+        ("/imaging/north/dicom-web/main/studies", "application/problem+json"),
+        ("/imaging/north/fhir/ImagingStudy?patient=pat-a", "application/fhir+json"),
+        ("/imaging/north/fhir", "application/fhir+json"),
+        ("/cds-services", "application/fhir+json"),
+        ("/cds-services/imaging-patient-view", "application/fhir+json"),
+    ],
+)
+def test_application_that_is_not_there_is_told_in_the_callers_form(
+    running: Front, tmp_path: Path, target: str, form: str
+) -> None:
+    """503 with Retry-After, which viewers wait for (C7), and readable to them; never nginx's own page."""
+    settings = as_application(
+        running.world, tmp_path, {"public_base_url": "http://127.0.0.1", "handed_decision_s": 9}, HANDED_MAIN
+    )
+    listen = f"127.0.0.1:{free_port_number()}"
+    options = NginxOptions(mode=running.mode, listen=listen, app=f"127.0.0.1:{free_port_number()}", user=me())
+    with running_nginx(settings, options, "key", tmp_path / "nginx") as nginx:
+        sent = {"Authorization": "Bearer token", "Accept": OCTETS, "Origin": VIEWER_ORIGIN, "X-Request-Id": "number-of-mine"}
+        answer = replace(running.world, url=nginx.url).send("GET", target, sent)
+
+    assert (answer.status, answer.headers["Content-Type"]) == (503, form), answer.body
+    assert answer.headers["Retry-After"] == "5"
+    assert answer.headers["Access-Control-Allow-Origin"] == VIEWER_ORIGIN
+    assert "number-of-mine" in json.dumps(answer.json())
