@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from itertools import islice
@@ -21,11 +21,27 @@ from imaging_cds.audit_summary import Summary, busiest, commonest
 
 ROWS_AT_A_TIME = 100
 FILE_WIDTH = 240
+FILE_SHARE = 10
+TIME_WIDTH = 19
+HEADINGS = (
+    ("Outcome", 4),
+    ("What", 2),
+    ("Patient", 2),
+    ("User", 3),
+    ("App", 2),
+    ("From", 2),
+    ("Study, or what was searched for", 5),
+    ("EHR", 1),
+)
+"""Of the table, after the time; with each column's share of the width."""
 _FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def print_table(found: Iterable[StoredRecord]) -> None:
     """For people, newest first; written as it is read, so that the first lines come at once."""
+    if not _shows_columns():
+        _print_lines(found)
+        return
     console = _console()
     records, is_first = iter(found), True
     while rows := list(islice(records, ROWS_AT_A_TIME)):
@@ -38,20 +54,28 @@ def print_table(found: Iterable[StoredRecord]) -> None:
         console.print("Nothing recorded for this.")
 
 
+def _print_lines(found: Iterable[StoredRecord]) -> None:
+    """For files and other programs: a record is a line, whatever stands in it."""
+    is_first = True
+    for one in found:
+        if is_first:
+            print(_line(("Time (UTC)", *(heading for heading, _share in HEADINGS))))
+            is_first = False
+        print(_line(_cells(one.record)))
+    if is_first:
+        print("Nothing recorded for this.")
+
+
+def _line(cells: Sequence[str]) -> str:
+    widths = (TIME_WIDTH, *(share * FILE_SHARE for _heading, share in HEADINGS))
+    return " ".join(_printable(cell).ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
 def _wide_table(shows_header: bool) -> Table:
     """Columns of a width that no content changes: the parts of a long table stand under one header."""
     table = Table(box=None, header_style="bold", expand=True, show_header=shows_header, padding=(0, 1, 0, 0))
-    table.add_column("Time (UTC)", width=19, no_wrap=True)
-    for heading, share in (
-        ("Outcome", 3),
-        ("What", 2),
-        ("Patient", 2),
-        ("User", 3),
-        ("App", 2),
-        ("From", 2),
-        ("Study, or what was searched for", 5),
-        ("EHR", 1),
-    ):
+    table.add_column("Time (UTC)", width=TIME_WIDTH, no_wrap=True)
+    for heading, share in HEADINGS:
         table.add_column(heading, ratio=share, overflow="fold")
     return table
 
@@ -139,9 +163,12 @@ def print_deliveries(reports: Iterable[SinkReport], configured: Iterable[str]) -
 
 
 def _console() -> Console:
-    """A file or another program gets whole lines; a terminal, or who sets COLUMNS, gets its own width."""
-    console = Console()
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=FILE_WIDTH)
+    return Console() if _shows_columns() else Console(width=FILE_WIDTH)
+
+
+def _shows_columns() -> bool:
+    """A terminal, or who sets COLUMNS, has a width to keep to."""
+    return "COLUMNS" in os.environ or Console().is_terminal
 
 
 def _columns(*headings: str) -> Table:
@@ -153,12 +180,16 @@ def _columns(*headings: str) -> Table:
 
 def _add_row(table: Table, *cells: str) -> None:
     """What is recorded came from callers and EHRs: it is neither markup nor anything that steers a terminal."""
-    table.add_row(*(Text("".join(mark if mark.isprintable() else "\ufffd" for mark in cell)) for cell in cells))
+    table.add_row(*(Text(_printable(cell)) for cell in cells))
+
+
+def _printable(text: str) -> str:
+    return "".join(mark if mark.isprintable() else "\ufffd" for mark in text)
 
 
 def _cell(value: object) -> str:
     text = " ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
-    text = "".join(mark if mark.isprintable() else "\ufffd" for mark in text)
+    text = _printable(text)
     return f"'{text}" if text.startswith(_FORMULA_MARKS) else text
 
 

@@ -159,7 +159,13 @@ def test_table_shows_app_and_address_of_who_asked_and_what_was_searched_for(audi
 def test_output_that_is_no_terminal_has_whole_lines(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS")
 
-    assert len(audit().splitlines()) == 5
+    header, *lines = audit().splitlines()
+
+    assert len(lines) == 4
+    assert {line.index("pat-a") for line in lines} == {header.index("Patient")}
+    assert "denied: study-not-of-patient" in lines[1]
+    assert "\x1b" not in lines[0]
+    assert audit("--patient", "nobody") == "Nothing recorded for this.\n"
 
 
 def test_summary_adds_up_users_and_reasons(audit: Audit) -> None:
