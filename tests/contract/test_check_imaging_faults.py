@@ -231,6 +231,15 @@ def test_a_backend_client_that_sees_everybody_is_seen(server: FaultyImaging) -> 
     assert red(report_on(server)) == {"F7:backend"}
 
 
+def test_forgeries_are_tried_with_a_token_that_is_no_jwt(server: FaultyImaging) -> None:
+    """W3, F5, M9: a server that takes whatever looks like a PASETO is seen with such a token too."""
+    server.faults = frozenset({"F5:unknown-token", "W3:unknown-token"})
+
+    report = report_on(server, tokens={TokenKind.GOOD: "v4.public.eyJzdWIiOiJ1c2VyLTEifXNpZ25hdHVyZQ.Zm9vdGVy"})
+
+    assert {"F5:altered", "W3:forged"} <= red(report)
+
+
 def test_every_requirement_has_a_fault_that_shows_it_or_says_why_nobody_sees_it() -> None:
     """F1-F13, W1-W7 and M1-M16 are all in the registry, and nothing in it is unproven."""
     asked_for = {f"{letter}{number}" for letter, last in (("F", 13), ("W", 7), ("M", 16)) for number in range(1, last + 1)}
