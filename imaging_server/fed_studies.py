@@ -18,7 +18,7 @@ from typing import Any
 from fhir_imaging.archived_study import ArchivedStudy
 from fhir_imaging.clients.fhir import FhirClient, SearchPage
 from fhir_imaging.errors import NotFound, UpstreamError
-from fhir_imaging.settings import EhrSettings, StudiesServerSettings, SubjectBy
+from fhir_imaging.settings import EhrSettings, Ownership, StudiesServerSettings, SubjectBy
 from fhir_imaging.tolerant import text
 from fhir_imaging.uids import DICOM_UID_SYSTEM, StudyInstanceUID
 from imaging_server.archive_workers import ArchiveWorkers
@@ -87,13 +87,9 @@ class FedStudies:
         of_patient = [one for one in told.resources if subject.is_of(one) is True]
         own = [one for one in of_patient if text(one.get("status")) not in NOT_TO_BE_SEEN]
         times = Counter(study[0].uid for one in own if (study := told_study(one)) is not None)
-        places = self._places(caller.ehr, archives)
-        found = [
-            place
-            for one in own
-            if (place := _placed(one, endpoint_addresses(one, told.others), places, visible)) is not None
-            and times[place.study.uid] == 1
-        ]
+        places, is_proven = self._places(caller.ehr, archives), caller.ehr.ownership is Ownership.IDENTIFIER
+        placed = (_placed(one, _named(one, told, places), visible, is_proven=is_proven) for one in own)
+        found = [one for one in placed if one is not None and times[one.study.uid] == 1]
         complete = told.complete and wanted == {one.study.uid for one in found}
         return PatientList(tuple(self._timed(caller.ehr, found, own)), complete)
 
@@ -195,20 +191,28 @@ def _all_pages(searches: Sequence[Sequence[tuple[str, str]]], client: FhirClient
     return _Told(resources=tuple(resources.values()), others=others, complete=complete)
 
 
+def _named(resource: Mapping[str, Any], told: _Told, places: Mapping[str, str]) -> frozenset[str]:
+    """The archives that a study's Endpoints mean."""
+    return frozenset(places[one] for one in endpoint_addresses(resource, told.others) if one in places)
+
+
 def _placed(
     resource: Mapping[str, Any],
-    addresses: frozenset[str],
-    places: Mapping[str, str],
+    named: frozenset[str],
     visible: Mapping[str, frozenset[StudyInstanceUID]],
+    *,
+    is_proven: bool,
 ) -> FoundStudy | None:
-    """The study in those archives that may show it to the caller; None where none may, or nobody can say which it is in."""
+    """The study in those archives that may show it to the caller; None where none may, or nobody can say which it is in.
+
+    ``named`` are the archives that its Endpoints mean. ``is_proven``: it is the archives that said who may see what is in them.
+    """
     told = told_study(resource)
     if told is None:
         return None
     study, is_whole = told
     may_show = {name for name, studies in visible.items() if study.uid in studies}
-    named = {places[address] for address in addresses if address in places} & may_show
-    holders = tuple(sorted(named or (may_show if len(may_show) == 1 else ())))
+    holders = tuple(sorted(named & may_show or (may_show if is_proven or len(may_show) == 1 else ())))
     if not holders:
         return None
     series = tuple(replace(one, archives=holders) for one in study.series)

@@ -280,3 +280,55 @@ def test_our_own_client_signs_in_there_and_once_more_when_its_token_is_revoked(
         assert (first, second, third) == ([CT_A, MR_A, DX_A], [CT_A, MR_A, DX_A], 503)
         assert {form["scope"] for form in authority.forms} == {"system/ImagingStudy.rs system/Endpoint.rs"}
         assert not [one.target for one in world.north.asked if one.headers.get("Authorization") in own]
+
+
+def test_last_update_is_remembered_here_where_that_server_keeps_none(tmp_path: Any) -> None:
+    with an_imaging_fhir(tmp_path / "state", Ownership.FHIR, fed={}) as world:
+        world.listed()
+        stored = [one for one in world.fed.records.search("ImagingStudy", {}) if CT_A in json.dumps(one["identifier"])]
+
+        def without_times(description: str) -> Response:
+            entries = [
+                {"resource": {**one, "meta": {}, "description": description}, "search": {"mode": "match"}} for one in stored
+            ]
+            bundle = {"resourceType": "Bundle", "type": "searchset", "entry": entries}
+            return Response(json.dumps(bundle), content_type="application/fhir+json")
+
+        def updated() -> str:
+            return str(world.ask(f"/ImagingStudy/{CT_A}", world.north.token()).json()["meta"]["lastUpdated"])
+
+        # Without its Endpoint it can only be in the one archive that this EHR's tokens may reach; here there are two.
+        world.fed.instead = lambda: without_times("first")
+        assert world.ask(f"/ImagingStudy/{CT_A}", world.north.token()).status == 404
+        stored = [{**one, "contained": [_gateway(world)], "endpoint": [{"reference": "#e"}]} for one in stored]
+        before = updated()
+        time.sleep(0.01)
+
+        assert updated() == before
+        world.fed.instead = lambda: without_times("second")
+        assert updated() > before
+
+
+def _gateway(world: ImagingFhir) -> dict[str, Any]:
+    connection = {"system": "http://terminology.hl7.org/CodeSystem/endpoint-connection-type", "code": "dicom-wado-rs"}
+    address = f"{world.url}/imaging/north/dicom-web/main/studies/{CT_A}"
+    return {"resourceType": "Endpoint", "id": "e", "status": "active", "connectionType": connection, "address": address}
+
+
+@pytest.mark.parametrize(("ownership", "found"), [(Ownership.FHIR, []), (Ownership.IDENTIFIER, [CT_A, MR_A, DX_A])])
+def test_which_archive_a_study_is_in_is_never_guessed(tmp_path: Any, ownership: Ownership, found: list[str]) -> None:
+    """An Endpoint of nobody's: then only archives count that have said themselves that they hold the study."""
+    with an_imaging_fhir(tmp_path / "state", ownership, fed={}) as world:
+        world.fed.address_of = lambda archive: f"https://{archive}.elsewhere.example/dicom-web"
+        answer = world.search()
+
+        assert uids_of(answer) == found
+        assert lacks_something(answer) is (found == [])
+
+
+def test_a_subject_by_number_alone_is_enough_where_the_site_names_the_system(tmp_path: Any) -> None:
+    with an_imaging_fhir(tmp_path / "state", fed={"subjects": (SubjectBy.IDENTIFIER,)}) as world:
+        world.fed.subject = lambda number: {"identifier": {"system": MRN, "value": number}}
+
+        assert world.listed() == [CT_A, MR_A, DX_A]
+        assert {"patient"} & {key for path, _ in world.fed.asked for key in parse_qs(urlsplit(path).query)} == set()
