@@ -23,17 +23,18 @@ ROWS_AT_A_TIME = 100
 FILE_WIDTH = 240
 FILE_SHARE = 10
 TIME_WIDTH = 19
+WHAT_WIDTH = max(len(action) for action in AuditAction)
 HEADINGS = (
     ("Outcome", 4),
-    ("What", 2),
+    ("What", 0),
     ("Patient", 2),
     ("User", 3),
     ("App", 2),
     ("From", 2),
-    ("Study, or what was searched for", 5),
-    ("EHR", 1),
+    ("Study, or query", 5),
+    ("EHR", 2),
 )
-"""Of the table, after the time; with each column's share of the width."""
+"""Of the table, after the time; with each column's share of the width, 0 where it is that of the longest action."""
 _FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -67,7 +68,7 @@ def _print_lines(found: Iterable[StoredRecord]) -> None:
 
 
 def _line(cells: Sequence[str]) -> str:
-    widths = (TIME_WIDTH, *(share * FILE_SHARE for _heading, share in HEADINGS))
+    widths = (TIME_WIDTH, *(share * FILE_SHARE or WHAT_WIDTH for _heading, share in HEADINGS))
     return " ".join(_printable(cell).ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
@@ -76,7 +77,7 @@ def _wide_table(shows_header: bool) -> Table:
     table = Table(box=None, header_style="bold", expand=True, show_header=shows_header, padding=(0, 1, 0, 0))
     table.add_column("Time (UTC)", width=TIME_WIDTH, no_wrap=True)
     for heading, share in HEADINGS:
-        table.add_column(heading, ratio=share, overflow="fold")
+        table.add_column(heading, overflow="fold", width=None if share else WHAT_WIDTH, ratio=share or None)
     return table
 
 
