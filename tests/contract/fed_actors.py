@@ -16,6 +16,7 @@ from ehr_sandbox.settings import demo_settings
 DCM = "http://dicom.nema.org/resources/ontology/DCM"
 ENDPOINT_TYPES = "http://terminology.hl7.org/CodeSystem/endpoint-connection-type"
 PAYLOADS = "http://terminology.hl7.org/CodeSystem/endpoint-payload-type"
+Change = Callable[[dict[str, Any]], list[dict[str, Any]]]
 Index = Mapping[str, tuple[dict[str, Any], list[tuple[dict[str, Any], list[dict[str, Any]]]]]]
 
 
@@ -33,7 +34,7 @@ class FedServer:
     indexes: dict[str, Index] = field(default_factory=dict)
     subject: Callable[[str], dict[str, Any]] = lambda number: {}
     address_of: Callable[[str], str] = lambda archive: ""
-    change: Callable[[dict[str, Any]], list[dict[str, Any]]] = lambda study: [study]
+    change: Change = lambda study: [study]
     """What becomes of each study before it is stored."""
     instead: Callable[[], Response | None] = lambda: None
     accepts: Callable[[str], bool] | None = None
@@ -144,3 +145,16 @@ def _series(series: dict[str, Any], instances: list[dict[str, Any]]) -> dict[str
             for one in instances
         ],
     }
+
+
+def lacks_something(bundle: dict[str, Any]) -> bool:
+    """Whether a list says of itself that it is not whole."""
+    outcomes = [one["resource"] for one in bundle.get("entry", []) if one["search"]["mode"] == "outcome"]
+    return bool(outcomes) and "total" not in bundle and outcomes[0]["issue"][0]["severity"] == "warning"
+
+
+def only_for(
+    uid: str, change: Callable[[dict[str, Any]], list[dict[str, Any]]]
+) -> Callable[[dict[str, Any]], list[dict[str, Any]]]:
+    """Changes the resource of one study before it is stored."""
+    return lambda study: change(study) if uid in study["identifier"][0]["value"] else [study]
