@@ -22,6 +22,7 @@ from urllib3.response import BaseHTTPResponse
 from fhir_imaging.errors import InvalidRequest, TooLarge, UpstreamError, UpstreamTimeout
 from fhir_imaging.retry_after import seconds_to_wait
 from fhir_imaging.settings import PacsSettings, origin_of
+from imaging_server.archive_connections import with_lean_answers
 from imaging_server.archive_credentials import ArchiveCredential, credential_of, trust_of
 from imaging_server.archive_outcomes import BrokenOff, TooLate, asked_about, outcome_of
 from imaging_server.breaker import Breaker, BreakerSettings
@@ -157,9 +158,10 @@ class Archive:
             "Accept-Encoding": "identity",
         }
         # The pool waits for a free connection instead of opening more: the archive's limit is the site's decision.
-        self._pool = urllib3.connection_from_url(
+        pool = urllib3.connection_from_url(
             self.root, maxsize=settings.max_connections, block=True, retries=_NO_RETRIES, **trust_of(settings)
         )
+        self._pool = with_lean_answers(pool)
 
     def url_of(self, resource: DicomResource) -> str:
         """The archive's own address of a resource; for resolving what its answers say, never for callers."""
