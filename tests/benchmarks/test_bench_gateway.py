@@ -17,8 +17,8 @@ from tests.benchmarks.load import Client, Request, Sample, Timing, drive
 from tests.benchmarks.report import Report
 
 CONCURRENCIES = (1, 8, 16)
-SECONDS = 1.0
-ROUNDS = 3
+SECONDS = 0.4
+ROUNDS = 8
 COLD = 40
 CEILING = "a file from nginx: the load generator's own ceiling"
 
@@ -76,7 +76,7 @@ def test_gateway_first_frame_of_a_token(stand: Stand, report: Report) -> None:
 
     load = load_of(stand, way, SMALL)
     load.run(concurrency=1, seconds=0.3)
-    base = report.add("gateway cold", f"{STREAMING}, decision kept", load.run(concurrency=1, seconds=SECONDS).timing)
+    base = report.add("gateway cold", f"{STREAMING}, decision kept", load.run(concurrency=1, seconds=2.0).timing)
     report.compare(base, "first frame of a token", drive(way.base_url, cold, seconds=10.0, most=COLD))
 
 
