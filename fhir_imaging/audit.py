@@ -45,7 +45,8 @@ class AuditAction(StrEnum):
     A study is opened with its first pixel or file. Its description alone (a viewer made ready behind the study list) and its
     preview picture (the list's thumbnails) are disclosed without anybody having opened it, and recorded as what they are.
     An Endpoint is refused where an EHR names a server that this site does not allow; its reason names the origin. A method is
-    refused where somebody tries to store, change or delete what may only be read.
+    refused where somebody tries to store, change or delete what may only be read. Access is ended by an administrator, whose
+    account the record's user is.
     """
 
     STUDY_OPENED = "study-opened"
@@ -54,6 +55,7 @@ class AuditAction(StrEnum):
     SEARCHED = "searched"
     ENDPOINT_REFUSED = "endpoint-refused"
     METHOD_REFUSED = "method-refused"
+    ACCESS_ENDED = "access-ended"
 
 
 class AuditOutcome(StrEnum):

@@ -9,9 +9,10 @@ import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome, AuditRecord
 from fhir_imaging.errors import ConfigurationError
-from fhir_imaging.store.engine import Store
 from fhir_imaging.uids import is_uid
+from imaging_cds.audit_trail import open_store
 from imaging_cds.cli_serve import add_config_argument, settings_of
 from imaging_cds.settings import ApplicationSettings
 from imaging_server.revocations import Revocation, RevocationLog
@@ -38,13 +39,14 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     ended = None if arguments.list else _revocation(arguments, settings)
-    store = Store.open(settings.state)
+    store = open_store(settings)
     try:
         store.check_migrated()
         if ended is None:
             _print_all(RevocationLog(store))
         else:
-            RevocationLog(store).mark(ended)
+            RevocationLog(store).mark(ended)  # first of all: a full outbox must not keep access alive
+            AuditLog(store).append(_record(ended))
             print("Done. Every worker knows within about a second; what is being sent already is sent to its end.")
     finally:
         store.close()
@@ -70,6 +72,22 @@ def _revocation(arguments: argparse.Namespace, settings: ApplicationSettings) ->
     if problems:
         raise ConfigurationError(problems)
     return Revocation(marked_at=int(time.time()), by=getpass.getuser(), reason=arguments.reason, **named)
+
+
+def _record(ended: Revocation) -> AuditRecord:
+    """What the audit log keeps of it: an administrator's act at one EHR, or at ``*`` for all of them."""
+    return AuditRecord(
+        recorded_at=ended.marked_at,
+        ehr=ended.ehr or "*",
+        action=AuditAction.ACCESS_ENDED,
+        outcome=AuditOutcome.ALLOWED,
+        reason=ended.reason,
+        patient_id=ended.patient,
+        user=ended.by,
+        client_id="imaging-cds revoke",
+        study_instance_uid=ended.study,
+        token_reference=ended.token_reference,
+    )
 
 
 def _print_all(revocations: RevocationLog) -> None:

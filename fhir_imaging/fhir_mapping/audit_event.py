@@ -47,6 +47,7 @@ _LESS_THAN_IMAGES = {
 _READS = frozenset({AuditAction.STUDY_OPENED, *_LESS_THAN_IMAGES})
 _REST = ("http://terminology.hl7.org/CodeSystem/audit-event-type", "rest", "Restful Operation")
 _SECURITY_ALERT = (DCM, "110113", "Security Alert")
+_ATTRIBUTES_CHANGED = (DCM, "110137", "User Security Attributes Changed")
 _NODE_AUTHENTICATION = (DCM, "110126", "Node Authentication")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+", re.ASCII)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]|\A\s+|\s+\Z")
@@ -94,6 +95,8 @@ def _what_happened(record: AuditRecord) -> tuple[_Code, _Code, str]:
     interaction = "http://hl7.org/fhir/restful-interaction"
     if record.action is AuditAction.ENDPOINT_REFUSED:
         return _SECURITY_ALERT, _NODE_AUTHENTICATION, "E"
+    if record.action is AuditAction.ACCESS_ENDED:
+        return _SECURITY_ALERT, _ATTRIBUTES_CHANGED, "E"
     if record.action is AuditAction.METHOD_REFUSED:
         name, action = _INTERACTIONS.get(record.method or "", ("operation", "E"))
         return _REST, (interaction, name), action
@@ -162,7 +165,7 @@ def _agents(record: AuditRecord, server: AuditedServer) -> list[dict[str, Any]]:
 def _user(record: AuditRecord, user: str, server: AuditedServer) -> dict[str, Any]:
     """The person at the viewer, as whom the token spoke."""
     kinds = [_coding("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP", "information recipient")]
-    if record.token_reference:
+    if record.token_reference and record.action is not AuditAction.ACCESS_ENDED:
         kinds.append(_coding(OAUTH_AGENT, "UserOauthAgent", "User OAuth Agent participant"))
     is_reference = "/" in user
     absolute = user if "://" in user else f"{server.fhir_base.rstrip('/')}/{user}"
@@ -173,7 +176,7 @@ def _user(record: AuditRecord, user: str, server: AuditedServer) -> dict[str, An
 def _token_use(record: AuditRecord) -> dict[str, Any]:
     """The token by its id, never by its text (P7), and what it states of its user's role and purpose (IUA)."""
     use: dict[str, Any] = {}
-    if record.token_reference:
+    if record.token_reference and record.action is not AuditAction.ACCESS_ENDED:
         use["policy"] = [_token_policy(record.token_reference)]
     for name, codes in (("role", record.subject_role), ("purposeOfUse", record.purpose_of_use)):
         if codes:
@@ -213,6 +216,9 @@ def _entities(record: AuditRecord, server: AuditedServer) -> list[dict[str, Any]
         less = _LESS_THAN_IMAGES.get(record.action)
         detail = {"detail": [{"type": "disclosed", "valueString": less}]} if less else {}
         entities.append({"what": what_study, **_entity_kind("2", "System Object", "4", "Domain Resource"), **detail})
+    if record.action is AuditAction.ACCESS_ENDED and record.token_reference:
+        ended = {"identifier": {"value": _token_policy(record.token_reference)}, "display": "token whose access was ended"}
+        entities.append({"what": ended, **_entity_kind("2", "System Object", "13", "Security Resource")})
     if record.request_id:
         transaction = _coding("https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType", "XrequestId")
         entities.append({"what": {"identifier": {"value": record.request_id}}, "type": transaction})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from pathlib import Path
 
 import pytest
+from fhir.resources.R4B.auditevent import AuditEvent
 
 from fhir_imaging.scopes import GrantedScopes
 from fhir_imaging.settings import StateSettings
@@ -86,3 +88,18 @@ def test_what_cannot_be_meant_changes_nothing(
     assert said in capsys.readouterr().err
     assert run(config, "--list") == 0
     assert capsys.readouterr().out == ""
+
+
+def test_the_act_stands_in_the_audit_log_as_a_valid_event(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Group 35: who ended whose access, when and why."""
+    assert run(config, "--ehr", "north", "--patient", "pat-a", "--reason", "left") == 0
+    assert run(config, "--token-reference", "jti-9") == 0
+    capsys.readouterr()
+    assert main(["audit", "--config", str(config), "--fhir"]) == 0
+
+    newest, first = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    for event in (newest, first):
+        assert AuditEvent.model_validate(event).subtype[0].code == "110137"
+        assert event["agent"][2]["who"]["identifier"]["value"] == getpass.getuser()
+    assert (first["outcomeDesc"], first["entity"][0]["what"]["reference"]) == ("left", "https://ehr.example/fhir/Patient/pat-a")
+    assert newest["entity"][0]["what"]["identifier"]["value"] == "urn:ietf:params:oauth:jti:jti-9"
