@@ -40,6 +40,8 @@ class ImagingServerServices:
     handed_gate: Gate
     """The same gate for the decisions that nginx keeps: it leaves the record of a refusal to the ordinary route."""
     handover: Handover
+    audits: tuple[AccessAudit, ...]
+    """Where both gates write what was let through and what was not."""
     fhir: FhirServices
     session: OutboundSession
     """The way to the EHRs."""
@@ -61,7 +63,9 @@ class ImagingServerServices:
             breaker.watch = watch
 
     def close(self) -> None:
-        """Closes the connections to all archives and EHRs, and lets the threads go that ask them."""
+        """Writes what was counted only, closes the connections to archives and EHRs, and lets the threads go that ask them."""
+        for audit in self.audits:
+            audit.close()
         self.fhir.close()
         self.session.close()
         for archive in self.archives.values():
@@ -119,7 +123,9 @@ def build_services(
             clock=clock,
         )
 
-    gate = gate_with(AccessAudit(log, window_s=settings.audit_window_s, clock=clock))
+    audit = AccessAudit(log, window_s=settings.audit_window_s, clock=clock)
+    accesses = AccessesOnly(log, window_s=settings.audit_window_s, clock=clock)
+    gate = gate_with(audit)
     guards = {archive.name: breaker(f"{archive.name}-archive") for archive in archives}
     credentials = {archive.name: credential_of(archive, breaker) for archive in archives}
     fed = fed_servers(settings, ehrs, sign_assertion, breaker)
@@ -131,8 +137,9 @@ def build_services(
             archive.name: Archive(archive, credentials[archive.name], breaker=guards[archive.name]) for archive in archives
         },
         gate=gate,
-        handed_gate=gate_with(AccessesOnly(log, window_s=settings.audit_window_s, clock=clock)),
+        handed_gate=gate_with(accesses),
         handover=Handover.of(archives, credentials, store.sealer),
+        audits=(audit, accesses),
         fhir=build_fhir_services(settings, parts),
         session=session,
         breakers=(

@@ -44,7 +44,7 @@ def test_group_23_a_token_that_has_ended_has_its_answers_and_is_then_held_back(t
         assert answers[-1].headers["Retry-After"].isdigit()
         assert other == 200, "one ended token holds nobody else back"
         assert denials(world) == ["too-many-requests", *["token-invalid"] * 4]
-        world.services.gate._audit.close()
+        world.services.close()
         assert denials(world)[0] == "too-many-requests (and 3 more like it)"
 
 
