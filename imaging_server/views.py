@@ -96,6 +96,7 @@ class GatewayViews:
 
     def __init__(self, services: ImagingServerServices) -> None:
         self._services = services
+        self._origins = services.settings.browser_origins
 
     def view_of(self, route: Route) -> Callable[..., Response]:
         """The view function of one route."""
@@ -130,7 +131,7 @@ class GatewayViews:
             response.headers["WWW-Authenticate"] = g.bearer_challenge
         return allow_cors(
             response,
-            allowed_origins=self._services.settings.browser_origins,
+            allowed_origins=self._origins,
             methods=METHODS,
             headers=REQUEST_HEADERS,
             expose=EXPOSED_HEADERS,
