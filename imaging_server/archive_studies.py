@@ -25,8 +25,6 @@ from fhir_imaging.archived_study import (
 from fhir_imaging.dicom_json import (
     ISSUER_OF_PATIENT_ID,
     PATIENT_ID,
-    SERIES_INSTANCE_UID,
-    SOP_INSTANCE_UID,
     STUDY_INSTANCE_UID,
     first_text,
 )
@@ -41,13 +39,10 @@ from imaging_server.resource import DicomResource, Kind, Level
 from imaging_server.search import STUDY_SEARCH, chunks_of
 from imaging_server.study_states import StudyStates
 from imaging_server.upstream import Archive, Matches
-
-_NAMES = (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID, PATIENT_ID, ISSUER_OF_PATIENT_ID)
+from imaging_server.whole_answers import read_whole
 
 MAX_INSTANCES = 2000
 """From so many instances on, a study's list of them comes with reading it only."""
-MAX_PAGES = 20
-"""Pages that are read of one search in an archive which says that it has more."""
 
 
 class ArchiveStudies:
@@ -112,14 +107,14 @@ class ArchiveStudies:
         named = ",".join(studies)
         query = [("StudyInstanceUID", named), *_including(STUDY_FIELDS)]
         return self._listed.get(
-            (archive.name, "studies", named), lambda: self._all_pages(archive, STUDY_SEARCH, query), seconds=self._seconds
+            (archive.name, "studies", named), lambda: self._whole(archive, STUDY_SEARCH, query), seconds=self._seconds
         )
 
     def _series(self, found: FoundStudy, archive: Archive) -> Matches:
         resource = DicomResource(kind=Kind.SEARCH, level=Level.SERIES, study=found.study.uid)
         return self._listed.get(
             (archive.name, resource.path, found.states[archive.name]),
-            lambda: self._all_pages(archive, resource, _including(SERIES_FIELDS)),
+            lambda: self._whole(archive, resource, _including(SERIES_FIELDS)),
             seconds=self._seconds,
         )
 
@@ -127,7 +122,7 @@ class ArchiveStudies:
         resource = DicomResource(kind=Kind.SEARCH, level=Level.INSTANCE, study=found.study.uid)
         return self._held.get(
             (archive.name, resource.path, found.states[archive.name]),
-            lambda: self._all_pages(archive, resource, _including(INSTANCE_FIELDS)),
+            lambda: self._whole(archive, resource, _including(INSTANCE_FIELDS)),
             seconds=self._seconds,
         )
 
@@ -135,20 +130,9 @@ class ArchiveStudies:
         """Only what was found whole is kept: a study may still be arriving."""
         return self._keep_s if answer.datasets and answer.complete else 0
 
-    def _all_pages(self, archive: Archive, resource: DicomResource, query: Sequence[tuple[str, str]]) -> Matches:
+    def _whole(self, archive: Archive, resource: DicomResource, query: Sequence[tuple[str, str]]) -> Matches:
         """What an archive has, also where it gives it in several answers only."""
-        found = archive.search(resource, query, limit=self._max_json_bytes)
-        datasets, known = list(found.datasets), set(map(_named, found.datasets))
-        for _ in range(MAX_PAGES - 1):
-            if found.complete:
-                break
-            found = archive.search(resource, [*query, ("offset", str(len(datasets)))], limit=self._max_json_bytes)
-            fresh = [one for one in found.datasets if _named(one) not in known]
-            if not fresh:  # the archive does not know the way to its next page
-                break
-            datasets += fresh
-            known |= set(map(_named, fresh))
-        return Matches(tuple(datasets), found.complete)
+        return read_whole(archive, resource, query, limit=self._max_json_bytes)
 
     def _doubtful(self, caller: Caller, by_archive: Mapping[str, Sequence[Mapping[str, Any]]]) -> set[str]:
         """Studies that one archive has twice or under somebody else, or two archives under two numbers of one issuer."""
@@ -187,11 +171,6 @@ def with_series_of(found: FoundStudy, answers: Sequence[tuple[str, Matches]]) ->
 
 def _uid(dataset: Mapping[str, Any]) -> StudyInstanceUID:
     return StudyInstanceUID(first_text(dataset, STUDY_INSTANCE_UID) or "")
-
-
-def _named(dataset: Mapping[str, Any]) -> tuple[str | None, ...]:
-    """What tells one match from another; the same study under two patients is two."""
-    return tuple(first_text(dataset, tag) for tag in _NAMES)
 
 
 def _including(fields: Iterable[str]) -> list[tuple[str, str]]:

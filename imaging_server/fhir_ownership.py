@@ -68,10 +68,12 @@ class FhirOwnership:
     def _ask_for(self, caller: Caller, study: StudyInstanceUID) -> StudyFacts:
         params = [("patient", caller.patient_id), ("identifier", f"{DICOM_UID_SYSTEM}|{to_urn(study)}")]
         try:
-            page = _asked(lambda: self._client(caller).search("ImagingStudy", params))
+            # Whole, since a server that overlooks the identifier answers with all of the patient's studies.
+            pages: list[SearchPage] = _asked(lambda: list(self._client(caller).pages("ImagingStudy", params)))
         except NotFound as exc:
             raise _NotOwned from exc
-        found = [facts for facts in _facts(page.matches, caller) if facts is None or facts.study == study]
+        told = (facts for page in pages for facts in _facts(page.matches, caller))
+        found = [facts for facts in told if facts is None or facts.study == study]
         if not found or None in found:
             raise _NotOwned
         modalities = [facts.modalities for facts in found if facts]

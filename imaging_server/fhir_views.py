@@ -231,7 +231,7 @@ class FhirViews:
         visible = {archive.name: frozenset({study_uid(study)}) for archive in archives}
         found = self._fhir.source.studies(caller, archives, visible)
         if not found.studies:
-            raise NotFound("No archive holds this study.")
+            raise NotFound("There is no description of this study here.")
         (listed,) = self._fhir.source.with_series(found.studies, archives)
         return self._fhir.source.with_instances(listed, archives)
 
