@@ -82,8 +82,9 @@ class TokenBuckets:
         while len(self._buckets) >= self._max_buckets:
             self._buckets.pop(next(iter(self._buckets)))
         self._buckets[key] = found  # last in the order now
-        found.level = min(self._burst, found.level + (now - found.at) * self._rate)
-        found.at = now
+        # Threads come here with the time at which they asked, not in its order.
+        found.level = min(self._burst, found.level + max(0.0, now - found.at) * self._rate)
+        found.at = max(found.at, now)
         return found
 
     def take(self, key: CallerKey, now: float) -> HeldBack | None:

@@ -222,3 +222,8 @@ def test_memory_is_bounded_and_the_oldest_go() -> None:
 def test_settings_that_cannot_work_are_named(changes: dict[str, float]) -> None:
     assert list(RateLimitSettings(**changes).problems())  # type: ignore[arg-type]
     assert not list(RateLimitSettings().problems())
+
+
+def test_thread_that_asked_earlier_and_comes_later_takes_nothing_back() -> None:
+    buckets = TokenBuckets(100_000, 2500)
+    assert [buckets.take(("k",), at) for at in (10.0, 10.05, 10.01)] == [None, None, None]
