@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote_plus
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -31,6 +31,8 @@ _ACTIONS = {
     Kind.THUMBNAIL: AuditAction.STUDY_PREVIEWED,
 }
 """What a request of this kind discloses; any other opens the study."""
+SHORTEST_TOKEN = 8
+"""Characters below which a token cannot be told from a word of the query; no authorization server makes such."""
 LARGEST_PREVIEW = 256
 """Pixels of the longer side up to which a rendered picture is a preview: lists use it where archives have no thumbnails."""
 _WHOLE_VIEWPORT = re.compile(r"([0-9]{1,4}),([0-9]{1,4})", re.ASCII)
@@ -49,6 +51,14 @@ class Attempt:
     """The HTTP method, where it is what is refused."""
     token: str | None = None
     """Fingerprint of a token as presented: refusals are counted by it, and it stands in no record."""
+
+
+def without_token(query: str, authorization: str | None) -> str:
+    """A query as it may be recorded: the token that was presented is left out, should somebody search by it (group 34)."""
+    token = (authorization or "").rpartition(" ")[2]
+    if len(token) < SHORTEST_TOKEN:
+        return query
+    return query.replace(token, "(token)").replace(quote_plus(token), "(token)")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from fhir_imaging.errors import InvalidRequest, NotSupported
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.uids import study_uid
 from fhir_imaging.web import request_reference
-from imaging_server.auditing import Attempt
+from imaging_server.auditing import Attempt, without_token
 from imaging_server.fhir_formats import FHIR_JSON, check_formats
 from imaging_server.fhir_paging import PAGE_PARAMETER
 from imaging_server.fhir_search import OFFERED
@@ -74,7 +74,7 @@ def fhir_json(resource: dict[str, Any]) -> Response:
 def search_attempt(ehr: EhrSettings, pairs: Sequence[tuple[str, str]], *, what: str = "ImagingStudy") -> Attempt:
     """A search as the audit log keeps it: of the parameters only those that are known, since others may hold a token."""
     known = urlencode([(name, value) for name, value in pairs if name in OFFERED])
-    return _attempt(ehr, STUDY_SEARCH, f"{what}?{known}")
+    return _attempt(ehr, STUDY_SEARCH, without_token(f"{what}?{known}", request.headers.get("Authorization")))
 
 
 def read_attempt(ehr: EhrSettings, study: str) -> Attempt:

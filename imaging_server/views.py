@@ -25,7 +25,7 @@ from imaging_server.answers import (
     warning_of,
 )
 from imaging_server.asking import Way, ask_in_turn, ways_to_ask
-from imaging_server.auditing import Attempt
+from imaging_server.auditing import Attempt, without_token
 from imaging_server.fhir_views import create_blueprint as create_fhir_blueprint
 from imaging_server.handed_decisions import add_routes as add_handed_decisions
 from imaging_server.handover import KEY_HEADER
@@ -250,6 +250,7 @@ class GatewayViews:
     def _attempt(self, ehr: EhrSettings, resource: DicomResource, query: str | None = None) -> Attempt:
         """The request for the audit record; ``query`` where it is not the one that came."""
         asked = request.query_string.decode("ascii", "replace") if query is None else query
+        asked = asked and without_token(asked, request.headers.get("Authorization"))
         return Attempt(
             ehr=ehr.name,
             resource=resource,

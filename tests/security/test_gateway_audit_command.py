@@ -39,7 +39,9 @@ def a_day(world: World) -> list[str]:
     for query in (f"patient=pat-a&identifier={token}", f"patient={token}", f"patient=pat-a&_id={quote(token)}"):
         world.send("GET", f"{fhir}?{query}", {"Authorization": f"Bearer {token}"})
     world.send("DELETE", f"/imaging/north/dicom-web/main/studies/{STUDY_A}", {"Authorization": f"Bearer {token}"})
-    world.send("GET", f"/imaging/south/dicom-web/main{METADATA}", {"Authorization": f"Bearer {OPAQUE}"})
+    searched = f"/fhir/ImagingStudy?patient=pat-a&identifier={OPAQUE}"
+    for below in (f"/dicom-web/main{METADATA}", f"/dicom-web/main/studies?PatientID={OPAQUE}", searched):
+        world.send("GET", f"/imaging/south{below}", {"Authorization": f"Bearer {OPAQUE}"})
     world.get(METADATA, f"{token}x")
     return [token, other, OPAQUE]
 
