@@ -24,6 +24,7 @@ from imaging_cds import cli_check_imaging
 from imaging_cds.check_context import CheckContext
 from imaging_cds.check_discovery import check_answer, check_clock, check_document, metadata_of, read_discovery
 from imaging_cds.check_frames import check_frames
+from imaging_cds.check_hierarchy import check_hierarchy
 from imaging_cds.check_identity import check_identity
 from imaging_cds.check_imaging import check_imaging
 from imaging_cds.check_ownership import check_ownership
@@ -117,6 +118,7 @@ def examine(context: CheckContext) -> Iterator[Finding]:
         yield from check_imaging(context, metadata)
     if context.is_configured and answer.failure is None:
         yield from check_ownership(context)
+        yield from check_hierarchy(context)
 
 
 def _check_issuer(context: CheckContext) -> Iterator[Finding]:
