@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Row, Select, delete, insert, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from fhir_imaging.audit_outbox import enqueue
 from fhir_imaging.errors import UpstreamError
+from fhir_imaging.store.backlog import ALLOWED
 from fhir_imaging.store.engine import Store
 from fhir_imaging.store.keys import Sealer
 from fhir_imaging.store.tables import audit_event, replayed_token
@@ -29,8 +31,11 @@ AUDIT_BACKLOG = "audit-backlog"
 """Why an access is refused while too many records wait for a sink."""
 _CODES = ("subject_role", "purpose_of_use")
 _ONCE = "audit log: recorded once"
+PAGE = 500
+"""Records read at a time."""
 ORIGIN_NOT_ALLOWED = "origin-not-allowed"
 """Begins the reason of a refused Endpoint; the origin follows."""
+_JWT = re.compile(r"eyJ[\w-]+(?:\.[\w-]*){2,4}", re.ASCII)  # signed, or encrypted
 TOKEN_DIGEST_PREFIX = "digest:"  # noqa: S105 - marks a reference to a token, which is none
 
 
@@ -40,7 +45,8 @@ class AuditAction(StrEnum):
     A study is opened with its first pixel or file. Its description alone (a viewer made ready behind the study list) and its
     preview picture (the list's thumbnails) are disclosed without anybody having opened it, and recorded as what they are.
     An Endpoint is refused where an EHR names a server that this site does not allow; its reason names the origin. A method is
-    refused where somebody tries to store, change or delete what may only be read.
+    refused where somebody tries to store, change or delete what may only be read. Access is ended by an administrator, whose
+    account the record's user is.
     """
 
     STUDY_OPENED = "study-opened"
@@ -49,12 +55,13 @@ class AuditAction(StrEnum):
     SEARCHED = "searched"
     ENDPOINT_REFUSED = "endpoint-refused"
     METHOD_REFUSED = "method-refused"
+    ACCESS_ENDED = "access-ended"
 
 
 class AuditOutcome(StrEnum):
     """Whether it was allowed. A denial carries its reason."""
 
-    ALLOWED = "allowed"
+    ALLOWED = ALLOWED
     DENIED = "denied"
 
 
@@ -98,7 +105,14 @@ class AuditFilter:
     until: int | None = None
     outcome: AuditOutcome | None = None
     action: AuditAction | None = None
-    limit: int = 1000
+    reason: str | None = None
+    """The code that a denial's reason begins with."""
+    limit: int | None = 1000
+
+    def admits(self, record: AuditRecord) -> bool:
+        """What only an opened record can say; the rest is asked of the database."""
+        code = (record.reason or "").partition(":")[0]
+        return self.action in (None, record.action) and self.reason in (None, code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,21 +194,32 @@ class AuditLog:
         return (one.record for one in self.stored(wanted))
 
     def stored(self, wanted: AuditFilter) -> Iterator[StoredRecord]:
-        """As ``find``, each with its event's id."""
-        query = self._query(wanted)
-        with self._store.read() as connection, connection.execution_options(yield_per=500).execute(query) as rows:
-            # A reader that takes its time must not keep the database's connection meanwhile.
-            found = list(islice(self._matching(rows, wanted), wanted.limit))
-        yield from found
+        """As ``find``, each with its event's id.
 
-    def _matching(self, rows: Iterable[Any], wanted: AuditFilter) -> Iterator[StoredRecord]:
-        for row in rows:
-            record = opened_record(self._store.sealer, row.body)
-            # The action is in the sealed part only.
-            if record is not None and wanted.action in (None, record.action):
-                yield StoredRecord(record=record, event_key=row.event_key)
+        Read page by page, as far as somebody asks: any number of records takes the memory of one page, and between two pages
+        nobody holds a connection. What is recorded meanwhile is newer than the first page and left out.
+        """
+        return islice(self._matching(wanted), wanted.limit)
+
+    def _matching(self, wanted: AuditFilter) -> Iterator[StoredRecord]:
+        rows = self._page(wanted, None)
+        while rows:
+            for row in rows:
+                record = opened_record(self._store.sealer, row.body)
+                if record is not None and wanted.admits(record):
+                    yield StoredRecord(record=record, event_key=row.event_key)
+            rows = self._page(wanted, rows[-1]) if len(rows) == PAGE else ()
+
+    def _page(self, wanted: AuditFilter, after: Row[Any] | None) -> Sequence[Row[Any]]:
+        query = self._query(wanted)
+        if after is not None:
+            query = query.where(tuple_(audit_event.c.recorded_at, audit_event.c.id) < (after.recorded_at, after.id))
+        with self._store.read() as connection:
+            return connection.execute(query.limit(PAGE)).all()
 
     def _row(self, record: AuditRecord) -> dict[str, Any]:
+        # A caller may take a token for a value to search by.
+        record = replace(record, query=_JWT.sub("(token)", record.query)) if record.query else record
         return {
             "recorded_at": record.recorded_at,
             "ehr": record.ehr,
@@ -206,7 +231,7 @@ class AuditLog:
             "event_key": str(uuid.uuid4()),
         }
 
-    def _query(self, wanted: AuditFilter) -> Any:
+    def _query(self, wanted: AuditFilter) -> Select[Any]:
         table = audit_event.c
         conditions = [
             column == self._digest(kind, value)
@@ -225,8 +250,7 @@ class AuditLog:
             conditions.append(table.recorded_at < wanted.until)
         if wanted.outcome is not None:
             conditions.append(table.outcome == wanted.outcome.value)
-        query = select(audit_event).where(*conditions).order_by(table.recorded_at.desc(), table.id.desc())
-        return query if wanted.action is not None else query.limit(wanted.limit)
+        return select(audit_event).where(*conditions).order_by(table.recorded_at.desc(), table.id.desc())
 
     def _digest(self, kind: str, value: str | None) -> str:
         return self._store.sealer.digest("audit", kind, _encodable(value or ""))

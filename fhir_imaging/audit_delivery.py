@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from fhir_imaging.audit import AuditRecord, opened_record
 from fhir_imaging.audit_outbox import LEASE_S, Outbox, Taken, purge
-from fhir_imaging.audit_sinks import OutgoingEvent, Sent, Sink
+from fhir_imaging.audit_sinks import MayGoOn, OutgoingEvent, Sent, Sink
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.store.engine import Store
 
@@ -61,11 +61,16 @@ class AuditDelivery:
             self._thread.start()
 
     def stop(self, timeout_s: float = 10.0) -> None:
-        """Ends after the batch under way; the rest waits for another worker or the next start."""
+        """Ends after the event under way; the rest of the batch is given back, for another worker or the next start."""
         self._stopping.set()
         self._store.backlog.arrived.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
+            if self._thread.is_alive():
+                log.warning("audit: a sink does not answer; what it was being sent is sent again in %d s", LEASE_S)
+                return
+        for sink in self._sinks:
+            sink.close()
 
     def deliver_due(self) -> int:
         """Offers every sink what is due for it, until nothing is; says how many events arrived."""
@@ -100,18 +105,21 @@ class AuditDelivery:
     def _deliver_to(self, sink: Sink) -> int:
         outbox, arrived = Outbox(self._store, sink.name), 0
         while not self._stopping.is_set():
-            until = time.monotonic() + LEASE_S / 2
+            may_go_on = self._may_go_on(until=time.monotonic() + LEASE_S / 2)
             taken = outbox.take(now=self._now(), limit=BATCH)
             if not taken:
                 break
             events, unreadable = self._events(taken)
-            sent = sink.send(events, until=until)
+            sent = sink.send(events, may_go_on=may_go_on)
             sent.rejected |= unreadable
             self._settle(outbox, sink, taken, sent)
             arrived += len(sent.delivered)
             if sent.failure is not None:
                 break
         return arrived
+
+    def _may_go_on(self, *, until: float) -> MayGoOn:
+        return lambda: not self._stopping.is_set() and time.monotonic() < until
 
     def _events(self, taken: Sequence[Taken]) -> tuple[list[OutgoingEvent], dict[str, str]]:
         events, unreadable = [], {}

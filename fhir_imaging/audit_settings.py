@@ -27,8 +27,8 @@ class AuditSettings:
     """The audit trail. Every record is in the database before the answer goes out; copies go to a file and a FHIR server."""
 
     wait_for_disk: bool = True
-    """SQLite: the disk has a record before the answer goes out, which takes some milliseconds; without it a power cut (no crash
-    of ours) may lose the last records. PostgreSQL has its own setting for it, synchronous_commit."""
+    """With SQLite, a record is on the disk before the answer goes out (some milliseconds for each; without it a power cut, but
+    no crash of ours, may lose the last records); PostgreSQL goes by its own ``synchronous_commit`` instead."""
     file: Path | None = None
     """A file that gets every event as one line of JSON (BALP AuditEvent), appended to, mode 0600."""
     file_fsync: bool = True
@@ -59,7 +59,7 @@ class AuditSettings:
     """While more than ``max_pending`` records wait for a sink: ``refuse`` answers new accesses with 503, ``continue`` lets them
     go on, recorded in the database, with an error in the log."""
     max_pending: int = 10_000
-    """How many records may wait for one sink."""
+    """How many accesses may wait for one sink; refusals, and events that the sink rejects, do not count."""
     keep_days: int | None = None
     """Removes records from the database after so many days, once every sink has them; not set = they are kept for ever."""
 

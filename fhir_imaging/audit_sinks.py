@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -50,13 +49,33 @@ class Sent:
     wait_s: int | None = None
 
 
+MayGoOn = Callable[[], bool]
+"""Whether another event may be begun: another worker may have them soon, or this one is to end."""
+
+
 class Sink(Protocol):
-    """Takes events. ``until`` (``time.monotonic``) is when it must not begin another one."""
+    """Takes events."""
 
     name: str
 
-    def send(self, events: Sequence[OutgoingEvent], *, until: float) -> Sent:
+    def send(self, events: Sequence[OutgoingEvent], *, may_go_on: MayGoOn) -> Sent:
         """Sends what it can; raises nothing that another attempt could cure."""
+
+    def close(self) -> None:
+        """Closes what it holds open between two batches."""
+
+
+class SinkCredential(Protocol):
+    """The headers that open the FHIR server."""
+
+    def headers(self) -> Mapping[str, str]:
+        """For the next request; UpstreamError when there is no token to be had."""
+
+    def renewed(self, refused: Mapping[str, str]) -> Mapping[str, str] | None:
+        """Other headers, after the server answered 401 to ``refused``; None when there are none worth trying."""
+
+    def close(self) -> None:
+        """Closes what was opened to get a token."""
 
 
 class FileSink:
@@ -68,16 +87,19 @@ class FileSink:
         self._path = path
         self._fsync = fsync
 
-    def send(self, events: Sequence[OutgoingEvent], *, until: float) -> Sent:
+    def send(self, events: Sequence[OutgoingEvent], *, may_go_on: MayGoOn) -> Sent:
         """All or nothing: a disk that is full half-way is left as it was."""
         try:
             with self._locked() as file:
-                if time.monotonic() >= until:
-                    return Sent()  # the wait for the lock took so long that another worker may have them
+                if not may_go_on():
+                    return Sent()  # the wait for the lock took too long
                 self._append(file, events)
         except OSError as exc:
             return Sent(failure=f"the file cannot be written: {exc.strerror}")
         return Sent(delivered={event.key for event in events})
+
+    def close(self) -> None:
+        """Nothing is open between two batches."""
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
@@ -132,10 +154,7 @@ def _key_of(line: bytes) -> str:
 
 
 class FhirSink:
-    """Creates each event at a FHIR server, one after the other over kept connections.
-
-    ``headers`` gives the credential for the next request; it may raise UpstreamError when there is none to be had.
-    """
+    """Creates each event at a FHIR server, one after the other over kept connections."""
 
     name = "fhir"
 
@@ -145,37 +164,61 @@ class FhirSink:
         session: OutboundSession,
         *,
         create: FhirCreate = FhirCreate.PUT,
-        headers: Callable[[], Mapping[str, str]] = dict,
+        credential: SinkCredential | None = None,
     ) -> None:
         self._base = base.rstrip("/")
         self._session = session
         self._create = create
-        self._headers = headers
+        self._credential = credential
 
-    def send(self, events: Sequence[OutgoingEvent], *, until: float) -> Sent:
+    def send(self, events: Sequence[OutgoingEvent], *, may_go_on: MayGoOn) -> Sent:
         """Goes on past an event that the server rejects, and stops where the server itself fails."""
         sent = Sent()
         for event in events:
-            if time.monotonic() >= until:
+            if not may_go_on():
                 break
-            try:
-                self._send_one(event, sent)
-            except UpstreamError as outage:
-                sent.failure, sent.wait_s = _in_words(outage), outage.retry_after_s
+            self._send_one(event, sent)
             if sent.failure is not None:
                 break
         return sent
 
+    def close(self) -> None:
+        """Closes the connections to the server, and to where its tokens come from."""
+        self._session.close()
+        if self._credential is not None:
+            self._credential.close()
+
     def _send_one(self, event: OutgoingEvent, sent: Sent) -> None:
-        headers = {**self._headers(), "Content-Type": FHIR_JSON, "Accept": FHIR_JSON, "Prefer": "return=minimal"}
-        with self._request(event, headers) as response:
-            status, wait_s = response.status_code, seconds_to_wait(response.headers)
+        try:
+            status, wait_s = self._answer_to(event)
+        except _NoCredential as missing:
+            sent.failure, sent.wait_s = str(missing), missing.wait_s
+            return
+        except UpstreamError as outage:
+            sent.failure, sent.wait_s = _in_words(outage), outage.retry_after_s
+            return
         if 200 <= status < 300:
             sent.delivered.add(event.key)
         elif status in _EVENT_REFUSED:
             sent.rejected[event.key] = f"the server answered {status}"
         else:
             sent.failure, sent.wait_s = f"the server answered {status}", wait_s
+
+    def _answer_to(self, event: OutgoingEvent) -> tuple[int, int | None]:
+        """The status, and how long the server asks to be left alone. A token that it takes no more is replaced, once."""
+        with _getting_a_credential():
+            credential = self._credential.headers() if self._credential else {}
+        status, wait_s = self._asked(event, credential)
+        if status != 401 or self._credential is None:
+            return status, wait_s
+        with _getting_a_credential():
+            fresh = self._credential.renewed(credential)
+        return (status, wait_s) if fresh is None else self._asked(event, fresh)
+
+    def _asked(self, event: OutgoingEvent, credential: Mapping[str, str]) -> tuple[int, int | None]:
+        headers = {**credential, "Content-Type": FHIR_JSON, "Accept": FHIR_JSON, "Prefer": "return=minimal"}
+        with self._request(event, headers) as response:
+            return response.status_code, seconds_to_wait(response.headers)
 
     def _request(self, event: OutgoingEvent, headers: dict[str, str]) -> Any:
         if self._create is FhirCreate.PUT:
@@ -189,6 +232,22 @@ class FhirSink:
         return self._session.post(
             f"{self._base}/AuditEvent", data=json.dumps({**body, "meta": meta}), headers=headers, stream=True
         )
+
+
+class _NoCredential(Exception):
+    """There is no token to be had for the server; ``wait_s`` says how long its authorization server asks to be left alone."""
+
+    def __init__(self, wait_s: int | None) -> None:
+        super().__init__("no token could be had for the server")
+        self.wait_s = wait_s
+
+
+@contextmanager
+def _getting_a_credential() -> Iterator[None]:
+    try:
+        yield
+    except UpstreamError as outage:
+        raise _NoCredential(outage.retry_after_s) from outage
 
 
 def _in_words(outage: ImagingError) -> str:

@@ -42,6 +42,48 @@ class Ownership(StrEnum):
     IDENTIFIER = "identifier"
 
 
+class HandOver(StrEnum):
+    """Which answers of an archive nginx may fetch itself, once this server has let the request through."""
+
+    OFF = "off"
+    FRAMES = "frames"
+    RETRIEVALS = "retrievals"
+
+
+class SubjectBy(StrEnum):
+    """How a FHIR server other than the EHR's names the EHR's patient in ``ImagingStudy.subject``."""
+
+    REFERENCE = "reference"
+    """``{fhir_base of the EHR}/Patient/{id}``."""
+    LOCAL_REFERENCE = "local-reference"
+    """``Patient/{id}``: its Patients have the EHR's own ids."""
+    IDENTIFIER = "identifier"
+    """``subject.identifier`` with system and number of ``imaging_server.patient_identifiers``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudiesServerSettings:
+    """A FHIR server, fed by ``pacs_sync``, that describes an EHR's studies in place of the archives' indexes.
+
+    Whose a study is and who may see it stays what the EHR's ``ownership`` finds out.
+    """
+
+    fhir_base: str
+    """FHIR base that serves ImagingStudy and Endpoint, reached by this server alone."""
+    subjects: tuple[SubjectBy, ...] = (SubjectBy.REFERENCE, SubjectBy.IDENTIFIER)
+    """How ImagingStudy.subject names the EHR's patient there; each way that is listed is asked for."""
+    bearer_token: str | None = field(default=None, repr=False)
+    """A fixed token for it, where it wants one; best given by the environment."""
+    backend_client_id: str | None = None
+    """The imaging server's SMART Backend Services client there, in place of a fixed token."""
+    backend_scopes: str = "system/ImagingStudy.rs system/Endpoint.rs"
+    """What that client asks for."""
+    backend_token_url: str | None = None
+    """Token endpoint of that client; None = what the server's discovery names on its own origin."""
+    certificate_authority: Path | None = None
+    """PEM file of the authority that signs its certificate, where no public one does."""
+
+
 DEFAULT_SCOPES = (
     "openid fhirUser online_access patient/Patient.r patient/ImagingStudy.rs patient/Endpoint.rs "
     "patient/DiagnosticReport.rs patient/Observation.rs patient/ServiceRequest.rs patient/Condition.rs "
@@ -86,6 +128,7 @@ class EhrSettings:
     """What that client asks for; it never widens what a caller may see."""
     backend_token_url: str | None = None
     """Token endpoint of that client; None = what the EHR's discovery names."""
+    studies_server: StudiesServerSettings | None = None
     client_id: str = "imaging-cds"
     """Under which the EHR registered the SMART app."""
     client_auth: ClientAuth = ClientAuth.PUBLIC
@@ -183,6 +226,12 @@ class PacsSettings:
     """Studies that one search may name; 1 for archives that do not match lists of UIDs, such as Azure's."""
     certificate_authority: Path | None = None
     """PEM file of the authority that signs the certificates of this archive and its ``token_url``, where no public one does."""
+    hand_over: HandOver = HandOver.OFF
+    """What nginx in front may fetch from this archive itself once a request was let through (``imaging-cds nginx``):
+    ``frames``, or ``retrievals`` for whole instances, series and studies as well; the bytes are the archive's own."""
+    keeps_hierarchy: bool = False
+    """This archive itself answers 404 for an instance that is not in the study and series of the address, as Orthanc does;
+    nginx keeps decisions by series (``--mode auth-request``) only for archives of which this is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

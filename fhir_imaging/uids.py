@@ -17,7 +17,9 @@ MAX_UID_LENGTH = 64
 
 # Leading zeros in a component are forbidden by PS3.5 §9.1 but stored in real archives, so they pass: the archive's own
 # spelling must reach the archive. fullmatch + ASCII, since "$" lets a newline pass and "\d" other scripts' digits.
-_UID = re.compile(r"[0-9]+(?:\.[0-9]+)*", re.ASCII)
+UID_PATTERN = r"[0-9]+(?:\.[0-9]+)*"
+"""The grammar as a regular expression, without the limit of length; for whoever checks addresses elsewhere (nginx)."""
+_UID = re.compile(UID_PATTERN, re.ASCII)
 
 
 def is_uid(text: str) -> bool:

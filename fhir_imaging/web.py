@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from flask import Flask, Response, g, render_template, request
 from werkzeug.exceptions import HTTPException
@@ -26,7 +27,9 @@ log = logging.getLogger("imaging_cds.request")
 
 LOG_FIELDS = "fields"
 """The attribute of a log record that holds what a structured line says."""
+_SOURCE = texts.catalogue(texts.SOURCE_LANGUAGE, Path())
 _IN_THE_LINE = frozenset(("request_id", "method", "route", "status", "duration_ms"))
+_OF_EVERY_ANSWER = (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 ERROR_PAGE_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 # Neither a number (a patient's, a UID) nor the beginning of a JWT: it stands in the log.
@@ -52,10 +55,11 @@ class ErrorSurface:
 
 def request_reference() -> str:
     """The number under which this request stands in the log: the caller's X-Request-Id when it is plain, else a fresh one."""
-    if "request_reference" not in g:
+    known: str | None = g.get("request_reference")
+    if known is None:
         sent = request.headers.get("X-Request-Id", "")
-        g.request_reference = sent if _REFERENCE.fullmatch(sent) else secrets.token_hex(8)
-    return str(g.request_reference)
+        known = g.request_reference = sent if _REFERENCE.fullmatch(sent) else secrets.token_hex(8)
+    return known
 
 
 def note_for_log(**names: str) -> None:
@@ -95,13 +99,14 @@ class RequestSummary:
 
 def summary_of(response: Response) -> RequestSummary:
     """The present request with its answer."""
+    now, method, rule = time.perf_counter(), request.method, request.url_rule
     return RequestSummary(
         reference=request_reference(),
         # A method is the caller's text too; routes know these.
-        method=request.method if request.method in _METHODS else "other",
-        route=request.url_rule.rule if request.url_rule else "(no route)",
+        method=method if method in _METHODS else "other",
+        route=rule.rule if rule else "(no route)",
         status=response.status_code,
-        duration_s=time.perf_counter() - g.get("request_started", time.perf_counter()),
+        duration_s=now - g.get("request_started", now),
         reason=g.get("error_code"),
         names=g.get("log_names", {}),
     )
@@ -109,6 +114,7 @@ def summary_of(response: Response) -> RequestSummary:
 
 def install(app: Flask, surfaces: Collection[ErrorSurface]) -> None:
     """Registers the one error handler and the access log. The longest matching prefix decides the shape; HTML otherwise."""
+    app.ensure_sync = _as_it_is  # type: ignore[method-assign]
     texts.install(app.jinja_env)
     app.before_request(_in_the_source_language)
     ordered = sorted(surfaces, key=lambda surface: len(surface.prefix), reverse=True)
@@ -148,9 +154,14 @@ def install(app: Flask, surfaces: Collection[ErrorSurface]) -> None:
     _install_access_log(app)
 
 
+def _as_it_is(func: Callable[..., Any]) -> Callable[..., Any]:
+    """No view here is a coroutine; Flask asks each function that a request passes, each time, whether it is one."""
+    return func
+
+
 def _in_the_source_language() -> None:
     """A component that speaks another language says so in a handler of its own, which comes after this one."""
-    texts.speak(texts.SOURCE_LANGUAGE, texts.catalogue(texts.SOURCE_LANGUAGE, Path()))
+    texts.speak(texts.SOURCE_LANGUAGE, _SOURCE)
 
 
 def allow_cors(
@@ -232,13 +243,21 @@ def _install_access_log(app: Flask) -> None:
     def _finish(response: Response) -> Response:
         # The route's template, not the path: session ids and queries stay out of the log.
         one = summary_of(response)
-        further = "".join(f" {name}={value}" for name, value in one.fields.items() if name not in _IN_THE_LINE)
-        line = (one.reference, one.method, one.route, one.status, one.duration_s * 1000, further)
-        log.info("%s %s %s %d %.1fms%s", *line, extra={LOG_FIELDS: one.fields})
-        response.headers.setdefault("X-Request-Id", request_reference())
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Referrer-Policy", "no-referrer")
+        if log.isEnabledFor(logging.INFO):
+            fields = one.fields
+            further = "".join(f" {name}={value}" for name, value in fields.items() if name not in _IN_THE_LINE)
+            line = (one.reference, one.method, one.route, one.status, one.duration_s * 1000, further)
+            log.info("%s %s %s %d %.1fms%s", *line, extra={LOG_FIELDS: fields})
+        _add_missing(response, ("X-Request-Id", one.reference), *_OF_EVERY_ANSWER)
         return response
+
+
+def _add_missing(response: Response, *headers: tuple[str, str]) -> None:
+    """Looked up in one go: Werkzeug raises and catches an error for each header that is not there."""
+    present = {name.lower() for name, _ in response.headers}
+    for name, value in headers:
+        if name.lower() not in present:
+            response.headers.add(name, value)
 
 
 def _plain(context: dict[str, object]) -> str:

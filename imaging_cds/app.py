@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,27 +16,22 @@ import imaging_server.views
 import smart_app.views
 from cds_service.runtime import CdsServices, clock_in
 from fhir_imaging import web
-from fhir_imaging.clients.smart_metadata import SmartMetadata
-from fhir_imaging.settings import EhrSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.web import ErrorSurface
 from imaging_cds import health
 from imaging_cds.audit_trail import delivery_of, open_store
+from imaging_cds.backend_signer import signer_of
 from imaging_cds.metrics_workers import waiting_records
+from imaging_cds.server import ENDING
 from imaging_cds.settings import ApplicationSettings, Component
 from imaging_cds.site_rules import site_policy
 from imaging_cds.static_files import StaticFiles
 from imaging_findings.site_policy import SitePolicy
-from imaging_server.backend_client import SignAssertion
 from imaging_server.breaker import Breaker
 from imaging_server.services import ImagingServerServices, build_services
-from smart_app.client_auth import assertion_algorithm
-from smart_app.client_keys import ClientKeys
 from smart_app.patient_match import IdentifierSystem
 from smart_app.services import SmartAppServices
 
-AUDIT_DELIVERY = "audit_delivery"
-"""Where ``app.extensions`` has the worker's ``AuditDelivery``, for whoever ends an application before its process."""
 IMAGING_SERVER = "imaging_server"
 """Where ``app.extensions`` has the imaging server's services, where it runs here."""
 _HERE = Path(__file__).parent
@@ -63,7 +58,9 @@ def create_app(settings: ApplicationSettings, policy: SitePolicy | None = None) 
     if settings.server.trusted_proxies:
         count = settings.server.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+    ending = app.extensions[ENDING] = ExitStack()  # the last that is begun ends first
     store = open_store(settings)
+    ending.callback(store.close)
     store.check_migrated()
     breakers: list[Breaker] = []
     app.register_blueprint(health.create_blueprint(store, lambda: breakers))
@@ -74,9 +71,15 @@ def create_app(settings: ApplicationSettings, policy: SitePolicy | None = None) 
     if settings.metrics.is_on:
         surfaces.append(_measure(app, settings, store, imaging))
     web.install(app, surfaces)
-    delivery = app.extensions[AUDIT_DELIVERY] = delivery_of(settings, store)
+    delivery = delivery_of(settings, store)
     delivery.start()
+    ending.callback(delivery.stop)
     return app
+
+
+def close_app(app: Flask) -> None:
+    """Ends what ``create_app`` began: deliveries first, then all connections. A worker of the server does it by itself."""
+    app.extensions[ENDING].close()
 
 
 def _register(app: Flask, component: Component, parts: _Parts) -> list[ErrorSurface]:
@@ -84,6 +87,7 @@ def _register(app: Flask, component: Component, parts: _Parts) -> list[ErrorSurf
     settings, store, policy = parts.settings, parts.store, parts.policy
     if component is Component.CDS_SERVICE:
         cds = CdsServices.assemble(settings.cds, settings.ehr, store, policy=policy)
+        app.extensions[ENDING].callback(cds.outbound.close)
         app.register_blueprint(cds_service.views.create_blueprint(cds))
         return [cds_service.views.error_surface(cds)]
     if component is Component.SMART_APP:
@@ -99,12 +103,14 @@ def _register(app: Flask, component: Component, parts: _Parts) -> list[ErrorSurf
             settings.smart_app, settings.ehr, store, state_dir=state_dir, clock=clock, policy=policy
         )
         smart = replace(smart, identifier_systems=systems)
+        app.extensions[ENDING].callback(smart.outbound.close)
         app.register_blueprint(smart_app.views.create_blueprint(smart))
         return []  # people: HTML pages, the default
     imaging = build_services(
-        settings.imaging_server, settings.ehr, settings.pacs, store=store, sign_assertion=_signer(settings)
+        settings.imaging_server, settings.ehr, settings.pacs, store=store, sign_assertion=signer_of(settings)
     )
     app.extensions[IMAGING_SERVER] = imaging
+    app.extensions[ENDING].callback(imaging.close)
     app.register_blueprint(imaging_server.views.create_blueprint(imaging))
     return [imaging_server.views.error_surface(imaging), *imaging_server.fhir_views.error_surfaces(imaging)]
 
@@ -121,18 +127,6 @@ def _measure(app: Flask, settings: ApplicationSettings, store: Store, imaging: I
     proxies = settings.server.trusted_proxies
     app.register_blueprint(metrics_view.create_blueprint(settings.metrics, measured, behind_proxies=proxies))
     return metrics_view.ERRORS
-
-
-def _signer(settings: ApplicationSettings) -> SignAssertion:
-    """Signs for the imaging server's own client at an EHR, with the keys that the SMART app publishes."""
-    keys = ClientKeys.of(settings.state.state_dir)
-    usual = settings.smart_app.assertion_algorithm
-
-    def sign(ehr: EhrSettings, metadata: SmartMetadata, token_url: str) -> str:
-        algorithm = assertion_algorithm(ehr, metadata, usual)
-        return keys.assertion(algorithm, client_id=ehr.backend_client_id or "", audience=token_url, now=int(time.time()))
-
-    return sign
 
 
 def _folder(name: str) -> Path:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from fhir_imaging.audit import AuditRecord
 from fhir_imaging.audit_delivery import AuditDelivery
 from fhir_imaging.audit_settings import AuditSettings, OnFailure
 from fhir_imaging.audit_sinks import FhirSink, FileSink, Sink
+from fhir_imaging.client_keys import ClientKeys
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.fhir_mapping.audit_event import AuditedServer, audit_event
 from fhir_imaging.settings import PacsSettings, origin_of
 from fhir_imaging.store.backlog import OutboxRules
 from fhir_imaging.store.engine import Store
 from imaging_cds.settings import ApplicationSettings
-from imaging_server.archive_credentials import credential_of
-from imaging_server.backend_client import JWT_BEARER
-from imaging_server.decision_cache import DecisionCache
-from imaging_server.token_answers import OwnToken, read_own_token
-from smart_app.client_keys import ClientKeys
+from imaging_server.archive_credentials import ArchiveCredential, ClientCredentials, credential_of
+from imaging_server.archive_token_requests import TokenRequest, backend_services_request
 
 FHIR_TIMEOUT_S = 5.0
-_SIGN_IN_FAILED = "The imaging server could not sign in at the audit server."
 
 
 def open_store(settings: ApplicationSettings) -> Store:
@@ -58,7 +55,7 @@ def event_maker(settings: ApplicationSettings) -> Callable[[AuditRecord, str | N
     return as_event
 
 
-def sinks_of(settings: ApplicationSettings) -> list[Sink]:
+def sinks_of(settings: ApplicationSettings, *, monotonic: Callable[[], float] = time.monotonic) -> list[Sink]:
     """The sinks beside the database, the order in which each look offers them their events."""
     audit = settings.audit
     sinks: list[Sink] = []
@@ -66,7 +63,7 @@ def sinks_of(settings: ApplicationSettings) -> list[Sink]:
         sinks.append(FileSink(audit.file, fsync=audit.file_fsync))
     if audit.fhir_base is not None:
         session = _session(audit, audit.fhir_base)
-        sinks.append(FhirSink(audit.fhir_base, session, create=audit.fhir_create, headers=_credential(settings)))
+        sinks.append(FhirSink(audit.fhir_base, session, create=audit.fhir_create, credential=_credential(settings, monotonic)))
     return sinks
 
 
@@ -77,10 +74,8 @@ def _session(audit: AuditSettings, url: str) -> OutboundSession:
     )
 
 
-def _credential(settings: ApplicationSettings) -> Callable[[], Mapping[str, str]]:
+def _credential(settings: ApplicationSettings, monotonic: Callable[[], float]) -> ArchiveCredential:
     audit = settings.audit
-    if audit.fhir_token_url is not None and audit.fhir_client_secret is None:
-        return _SignedClient(settings, audit.fhir_token_url).headers
     # What archives in clouds want, a FHIR server there wants too.
     alike = PacsSettings(
         name="audit",
@@ -93,35 +88,22 @@ def _credential(settings: ApplicationSettings) -> Callable[[], Mapping[str, str]
         client_secret=audit.fhir_client_secret,
         token_scope=audit.fhir_scope,
         certificate_authority=audit.fhir_certificate_authority,
+        connect_timeout_s=FHIR_TIMEOUT_S,
     )
-    return credential_of(alike).headers
+    if audit.fhir_token_url is None:
+        return credential_of(alike)
+    signed = None if audit.fhir_client_secret is not None else _signed_requests(settings, audit.fhir_token_url)
+    return ClientCredentials(alike, audit.fhir_token_url, request=signed, monotonic=monotonic)
 
 
-class _SignedClient:
+def _signed_requests(settings: ApplicationSettings, token_url: str) -> Callable[[], TokenRequest]:
     """SMART Backend Services at the audit server, with the client keys that this installation publishes."""
+    keys = ClientKeys.of(settings.state.state_dir)
+    algorithm = settings.smart_app.assertion_algorithm
+    client_id, scope = settings.audit.fhir_client_id or "", settings.audit.fhir_scope
 
-    def __init__(self, settings: ApplicationSettings, token_url: str) -> None:
-        self._audit = settings.audit
-        self._algorithm = settings.smart_app.assertion_algorithm
-        self._keys = ClientKeys.of(settings.state.state_dir)
-        self._token_url = token_url
-        self._session = _session(settings.audit, token_url)
-        self._kept: DecisionCache[OwnToken] = DecisionCache(max_entries=2)
+    def request() -> TokenRequest:
+        assertion = keys.assertion(algorithm, client_id=client_id, audience=token_url, now=int(time.time()))
+        return backend_services_request(scope, assertion)
 
-    def headers(self) -> Mapping[str, str]:
-        """``Authorization`` with a token; UpstreamError when there is none to be had."""
-        token = self._kept.get((self._token_url,), self._ask, seconds=lambda one: one.kept_s)
-        return {"Authorization": f"Bearer {token.value}"}
-
-    def _ask(self) -> OwnToken:
-        client_id = self._audit.fhir_client_id or ""
-        form = {
-            "grant_type": "client_credentials",
-            "scope": self._audit.fhir_scope,
-            "client_assertion_type": JWT_BEARER,
-            "client_assertion": self._keys.assertion(
-                self._algorithm, client_id=client_id, audience=self._token_url, now=int(time.time())
-            ),
-        }
-        response = self._session.post(self._token_url, data=form, headers={"Accept": "application/json"}, stream=True)
-        return read_own_token(response, self._token_url, _SIGN_IN_FAILED)
+    return request

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from fhir_imaging.settings import EhrSettings, is_loopback, origin_of
 from imaging_cds.check_probe import Prober
+from imaging_cds.check_site import ImagingSite
 from smart_app.token_origins import configured_origins
 
 
@@ -25,6 +26,8 @@ class CheckContext:
     allow_http: bool = False
     token: str | None = field(default=None, repr=False)
     patient: str | None = None
+    site: ImagingSite | None = None
+    """The imaging server of this installation as far as it serves this EHR; None where it does not."""
 
     @property
     def redirect_uri(self) -> str:

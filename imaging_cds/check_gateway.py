@@ -1,8 +1,9 @@
-"""Every requirement for a SMART Imaging server that can be seen from outside, in the order in which they are tried.
+"""Every requirement for a SMART Imaging server, in the order in which they are tried.
 
-Works against any server of the SMART Imaging Access guide, not only ours. Nothing is changed there.
+Works against any server of the SMART Imaging Access guide, not only ours. Nothing is changed there. What cannot be seen from
+outside has a row as well, which says so and whom to ask.
 
-Spec: SMART Imaging Access F1-F10, W1-W7; smart-imaging.md P1, P3-P6 (policy) and M1-M16 (faults seen in servers).
+Spec: SMART Imaging Access F1-F13, W1-W7; smart-imaging.md P1, P3-P6 (policy) and M1-M16 (faults seen in servers).
 """
 
 from __future__ import annotations
@@ -21,25 +22,29 @@ from imaging_cds.check_gateway_report import ImagingReport
 from imaging_cds.check_gateway_requirement import Requirement
 from imaging_cds.check_gateway_search import SEARCH_REQUIREMENTS
 from imaging_cds.check_gateway_subject import Subject
+from imaging_cds.check_gateway_unseen import UNSEEN_REQUIREMENTS
 
-REQUIREMENTS: tuple[Requirement, ...] = (
-    *SEARCH_REQUIREMENTS,
-    *ENDPOINT_REQUIREMENTS,
-    *ACCESS_REQUIREMENTS,
-    *PATIENT_REQUIREMENTS,
-    *IMAGE_REQUIREMENTS,
-    *GUARD_REQUIREMENTS,
-    *CAPABILITY_REQUIREMENTS,
-    *PATH_REQUIREMENTS,
-    *MANNER_REQUIREMENTS,
+AREAS: tuple[tuple[str, tuple[Requirement, ...]], ...] = (
+    ("The list of studies", SEARCH_REQUIREMENTS),
+    ("Where the images are", ENDPOINT_REQUIREMENTS),
+    ("Whose token counts", ACCESS_REQUIREMENTS),
+    ("Whose studies are listed", PATIENT_REQUIREMENTS),
+    ("Images", IMAGE_REQUIREMENTS),
+    ("The guard before the images", GUARD_REQUIREMENTS),
+    ("Addresses that carry a permission", CAPABILITY_REQUIREMENTS),
+    ("Other ways to images", PATH_REQUIREMENTS),
+    ("Errors, browsers and caches", MANNER_REQUIREMENTS),
     # These look back at every answer, so they come last.
-    *REVIEW_REQUIREMENTS,
-    *DELAY_REQUIREMENTS,
+    ("All refusals of this check", REVIEW_REQUIREMENTS),
+    ("Waiting", DELAY_REQUIREMENTS),
+    ("What nobody can see from outside", UNSEEN_REQUIREMENTS),
 )
+"""In the order in which they are tried, under their headings."""
+REQUIREMENTS: tuple[Requirement, ...] = tuple(one for _, requirements in AREAS for one in requirements)
 
 
 def check_server(subject: Subject, probe: Probe, warnings: tuple[str, ...] = ()) -> ImagingReport:
     """Tries every requirement; the probe decides where anything may be sent."""
     exam = Examination(subject, probe)
-    rows = tuple(requirement.row(exam) for requirement in REQUIREMENTS)
+    rows = tuple(requirement.row(exam, area) for area, requirements in AREAS for requirement in requirements)
     return ImagingReport(base=subject.base, rows=rows, requests=len(probe.replies), warnings=warnings)

@@ -231,5 +231,5 @@ def _trusting(authority: Path | None) -> ssl.SSLContext:
         if authority is not None:
             context.load_verify_locations(cafile=authority)
     except (OSError, ssl.SSLError) as exc:
-        raise ConfigurationError([f"--ca: {authority} cannot be read as PEM certificates."]) from exc
+        raise ConfigurationError([f"--certificate-authority: {authority} cannot be read as PEM certificates."]) from exc
     return context

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
 from typing import Any
+
+from imaging_cds.check_print import markdown_table, markdown_text, plain
 
 WIDTH = 120
 MAX_SEEN = 600
@@ -23,6 +26,8 @@ class Verdict(StrEnum):
     """It could not be tried; what was seen says why."""
     NOT_OFFERED = "not offered"
     """The server does not have what the requirement is about, and need not have it."""
+    UNSEEN = "not visible"
+    """Nobody can see it from outside; what was seen says why, and whom to ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +46,17 @@ class NotOffered(Exception):
     """What the server does not have."""
 
 
+class Unseen(Exception):
+    """Why a requirement cannot be judged from outside, and what to look at instead."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One requirement as it fared. ``ids`` are those of the requirement reference, the main one first."""
 
     ids: tuple[str, ...]
     name: str
+    area: str
     asked: str
     outcome: Outcome
     remedy: str
@@ -58,7 +68,7 @@ class Row:
 
     def as_json(self) -> dict[str, Any]:
         """The remedy only where something is to be mended."""
-        row = {"id": self.ids[0], "ids": list(self.ids), "check": self.key, "asked": self.asked}
+        row = {"id": self.ids[0], "ids": list(self.ids), "check": self.key, "area": self.area, "asked": self.asked}
         found = {"verdict": self.outcome.verdict.value, "seen": self.outcome.seen}
         return {**row, **found, **({"remedy": self.remedy} if self.outcome.verdict is Verdict.FAULT else {})}
 
@@ -93,16 +103,33 @@ class ImagingReport:
             "rows": rows,
         }
 
-    def lines(self) -> Iterator[str]:
-        """For people."""
+    def lines(self, paint: Callable[[str], str] = plain) -> Iterator[str]:
+        """For people, area by area."""
         yield f"Imaging server {self.base}"
         yield from (f"WARNING: {one}" for one in self.warnings)
-        yield ""
-        yield f"{'id':<12} {'verdict':<11} what was asked, what was seen, what to do"
-        for row in self.rows:
-            yield from _row_lines(row)
+        for area, rows in groupby(self.rows, key=lambda row: row.area):
+            yield f"\n{area}"
+            for row in rows:
+                yield from _row_lines(row, paint)
         yield ""
         yield self._summary()
+        faults = ", ".join(row.key for row in self.of(Verdict.FAULT))
+        yield from textwrap.wrap(f"To mend: {faults}.", WIDTH, subsequent_indent="         ") if faults else ()
+
+    def markdown(self) -> Iterator[str]:
+        """For a ticket: what is to be mended first, then a table for each area."""
+        yield f"# Imaging server {markdown_text(self.base)}"
+        yield f"\n{self._summary()}"
+        yield from (f"\n**Warning:** {markdown_text(one)}" for one in self.warnings)
+        faults = self.of(Verdict.FAULT)
+        if faults:
+            yield "\n## To mend\n"
+            rows = [(row.key, row.asked, row.outcome.seen, row.remedy) for row in faults]
+            yield from markdown_table(("check", "asked", "seen", "what to do"), rows)
+        for area, group in groupby(self.rows, key=lambda row: row.area):
+            yield f"\n## {area}\n"
+            told = [(" ".join(row.ids), row.outcome.verdict.value, row.asked, row.outcome.seen) for row in group]
+            yield from markdown_table(("requirement", "verdict", "asked", "seen"), told)
 
     def _summary(self) -> str:
         counts = ", ".join(f"{len(self.of(verdict))} {verdict.value}" for verdict in Verdict)
@@ -119,10 +146,13 @@ def hidden(words: str, secrets: Iterable[str]) -> str:
     return shown if len(shown) <= MAX_SEEN else f"{shown[:MAX_SEEN]} …"
 
 
-def _row_lines(row: Row) -> Iterator[str]:
-    indent = " " * 25
-    first = f"{' '.join(row.ids):<12} {row.outcome.verdict.value:<11} "
-    yield from textwrap.wrap(row.asked, WIDTH, initial_indent=first, subsequent_indent=indent)
+def _row_lines(row: Row, paint: Callable[[str], str]) -> Iterator[str]:
+    indent, verdict = " " * 27, f"{row.outcome.verdict.value:<11}"
+    ids = f"  {' '.join(row.ids):<12} "
+    asked = textwrap.wrap(row.asked, WIDTH, initial_indent=f"{ids}{verdict} ", subsequent_indent=indent)
+    # Wrapped first: a colour has no width.
+    yield asked[0].replace(f"{ids}{verdict}", f"{ids}{paint(verdict)}", 1)
+    yield from asked[1:]
     yield from textwrap.wrap(row.outcome.seen, WIDTH, initial_indent=f"{indent}seen: ", subsequent_indent=indent + "  ")
     if row.outcome.verdict is Verdict.FAULT:
         yield from textwrap.wrap(row.remedy, WIDTH, initial_indent=f"{indent}-> ", subsequent_indent=indent + "   ")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fhir_imaging.tolerant import as_dict, as_list
 from imaging_cds.check_gateway_examination import Examination
 from imaging_cds.check_gateway_probe import Reply
-from imaging_cds.check_gateway_report import NotOffered, NotTried, Outcome, Row, Verdict, hidden
+from imaging_cds.check_gateway_report import NotOffered, NotTried, Outcome, Row, Unseen, Verdict, hidden
 
 _SHOWN = 6
 
@@ -28,7 +28,7 @@ class Requirement:
         """What tells requirements of one id apart."""
         return f"{self.ids.split()[0]}:{self.name}"
 
-    def row(self, exam: Examination) -> Row:
+    def row(self, exam: Examination, area: str) -> Row:
         """How the requirement fares. Nothing that a server says ends the whole check."""
         try:
             outcome = self.check(exam)
@@ -36,9 +36,12 @@ class Requirement:
             outcome = Outcome(Verdict.NOT_TRIED, str(why))
         except NotOffered as what:
             outcome = Outcome(Verdict.NOT_OFFERED, str(what))
+        except Unseen as why:
+            outcome = Outcome(Verdict.UNSEEN, str(why))
         seen = hidden(outcome.seen, exam.subject.tokens.values())
         outcome = Outcome(outcome.verdict, seen)
-        return Row(ids=tuple(self.ids.split()), name=self.name, asked=self.asks, outcome=outcome, remedy=self.remedy)
+        ids = tuple(self.ids.split())
+        return Row(ids=ids, name=self.name, area=area, asked=self.asks, outcome=outcome, remedy=self.remedy)
 
 
 def ok(seen: str) -> Outcome:

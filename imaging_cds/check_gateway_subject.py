@@ -92,11 +92,23 @@ class Subject:
 
 
 def altered(token: str) -> str:
-    """The token with one claim changed and its old signature; an opaque one with its last character changed."""
+    """The token with one claim changed and its old signature; one of another kind with a character in its middle changed."""
     parts, claims = token.split("."), claims_of(token)
     if claims is None:
-        return token[:-1] + ("A" if token[-1] != "A" else "B")
+        return _one_character_changed(token)
     return ".".join([parts[0], _packed({**claims, "jti": "imaging-cds-check"}), parts[2]])
+
+
+def forgeries(token: str) -> dict[str, str]:
+    """By name, what somebody could make of a token without its issuer, for every kind of token."""
+    if claims_of(token) is None:
+        return {"altered": altered(token), "cut short": token[: len(token) // 2] or "x"}
+    head, body, signature = token.split(".")
+    return {
+        "with a changed claim": altered(token),
+        "with a changed signature": f"{head}.{body}.{_one_character_changed(signature or 'x')}",
+        "under alg none": unsigned(token),
+    }
 
 
 def unsigned(token: str) -> str:
@@ -105,6 +117,16 @@ def unsigned(token: str) -> str:
     if claims is None:
         raise NotTried("The token is no JWT, so there is no signature to leave out.")
     return f"{_packed({'alg': 'none', 'typ': 'at+jwt'})}.{_packed(claims)}."
+
+
+def _one_character_changed(token: str) -> str:
+    """In the middle of the longest piece between dots: the last bits of base64 may count for nothing, and so may headers."""
+    parts = token.split(".")
+    longest = max(range(len(parts)), key=lambda place: len(parts[place]))
+    piece = parts[longest]
+    middle = len(piece) // 2
+    parts[longest] = f"{piece[:middle]}{'B' if piece[middle : middle + 1] in ('a', 'A') else 'A'}{piece[middle + 1 :]}"
+    return ".".join(parts)
 
 
 def claims_of(token: str) -> dict[str, Any] | None:

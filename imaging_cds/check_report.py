@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from imaging_cds.check_print import markdown_table, markdown_text, plain
 
 
 class Verdict(StrEnum):
@@ -81,18 +83,25 @@ class Report:
         found = [one.as_json() for one in self.findings]
         return {"issuer": self.issuer, "verdict": self.verdict.value, "findings": found}
 
-    def lines(self) -> Iterator[str]:
+    def lines(self, paint: Callable[[str], str] = plain) -> Iterator[str]:
         """For people, area by area."""
-        yield f"EHR {self.issuer}"
+        yield f"EHR {_printable(self.issuer)}"
         area = ""
         for one in self.findings:
             if one.area != area:
                 area = one.area
                 yield f"\n{area}"
-            yield f"  {_MARKS[one.verdict]:<8} {_printable(one.what)}"
+            yield f"  {paint(f'{_MARKS[one.verdict]:<8}')} {_printable(one.what)}"
             if one.remedy:
                 yield f"  {'':<8} -> {_printable(one.remedy)}"
         yield f"\n{self._summary()}"
+
+    def markdown(self) -> Iterator[str]:
+        """For a ticket: one table, the areas as its first column."""
+        yield f"# EHR {markdown_text(_printable(self.issuer))}"
+        yield f"\n{self._summary()}\n"
+        rows = [(one.area, _MARKS[one.verdict], _printable(one.what), _printable(one.remedy)) for one in self.findings]
+        yield from markdown_table(("area", "verdict", "what was found", "what to do"), rows)
 
     def _summary(self) -> str:
         count = {verdict: sum(one.verdict is verdict for one in self.findings) for verdict in Verdict}
@@ -101,6 +110,34 @@ class Report:
         if count[Verdict.WARNING]:
             return f"Nothing is known that would fail; {count[Verdict.WARNING]} may fail or work less well."
         return "Nothing is known that would fail."
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Every EHR of an installation, one after another."""
+
+    reports: tuple[Report, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """1 as soon as one EHR has a fault."""
+        return max((one.exit_code for one in self.reports), default=0)
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {"ehrs": [one.as_json() for one in self.reports]}
+
+    def lines(self, paint: Callable[[str], str] = plain) -> Iterator[str]:
+        """For people."""
+        for number, one in enumerate(self.reports):
+            yield from ("", "") if number else ()
+            yield from one.lines(paint)
+
+    def markdown(self) -> Iterator[str]:
+        """For a ticket."""
+        for number, one in enumerate(self.reports):
+            yield from ("",) if number else ()
+            yield from one.markdown()
 
 
 _MARKS = {Verdict.OK: "ok", Verdict.NOTE: "note", Verdict.WARNING: "WARNING", Verdict.FAULT: "FAULT"}

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fhir_imaging.client_assertions import assertion_algorithm
 from fhir_imaging.clients.smart_metadata import SmartMetadata
 from fhir_imaging.scopes import ScopeContext, parse_scopes
 from fhir_imaging.settings import ClientAuth
 from fhir_imaging.tolerant import texts
 from imaging_cds.check_context import CheckContext
 from imaging_cds.check_report import Area, Finding
-from smart_app.client_auth import assertion_algorithm
 from smart_app.launch import LaunchKind, LaunchRequest, scopes_for
 
 AREA = Area("This installation's settings")

@@ -11,11 +11,29 @@ import sys
 from collections.abc import Callable, Sequence
 
 from fhir_imaging.errors import ConfigurationError, ImagingError
-from imaging_cds import cli_audit, cli_check, cli_demo, cli_explain, cli_feedback, cli_keys, cli_serve, cli_token, cli_viewer
+from imaging_cds import (
+    cli_audit,
+    cli_check,
+    cli_demo,
+    cli_explain,
+    cli_feedback,
+    cli_keys,
+    cli_nginx,
+    cli_revoke,
+    cli_serve,
+    cli_token,
+    cli_viewer,
+)
 from imaging_cds.processes import ProcessFailed
 from imaging_cds.viewer_progress import ViewerInstallError
 
 Run = Callable[[argparse.Namespace], int]
+
+_MODULES = (
+    *(cli_demo, cli_serve, cli_token, cli_audit, cli_revoke),
+    *(cli_feedback, cli_explain, cli_check, cli_keys, cli_nginx, cli_viewer),
+)
+"""Each registers its commands, in the order in which ``--help`` lists them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="imaging-cds", description="A patient's imaging in the clinician's workflow.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (cli_demo, cli_serve, cli_token, cli_audit, cli_feedback, cli_explain, cli_check, cli_keys, cli_viewer):
+    for module in _MODULES:
         module.add_commands(commands)
     return parser
 

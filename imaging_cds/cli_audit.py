@@ -4,40 +4,49 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from itertools import islice
 
-from fhir_imaging.audit import AuditAction, AuditFilter, AuditLog, AuditOutcome
+from fhir_imaging.audit import AuditAction, AuditFilter, AuditLog, AuditOutcome, StoredRecord
 from fhir_imaging.audit_outbox import give_up, purge, reports, retry_now
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.store.engine import Store
-from imaging_cds.audit_printing import print_csv, print_deliveries, print_fhir, print_json, print_table
+from imaging_cds.audit_printing import print_csv, print_deliveries, print_fhir, print_json, print_summary, print_table
+from imaging_cds.audit_summary import as_json, summary_of
 from imaging_cds.cli_serve import add_config_argument, settings_of
 from imaging_cds.settings import ApplicationSettings
 
 _DAY_S = 86_400
+USUAL_LIMIT = 100
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Registers ``audit``."""
     audit = commands.add_parser("audit", help="list who opened what, newest first")
     add_config_argument(audit)
-    audit.add_argument("--patient", help="logical id of the patient in its EHR")
-    audit.add_argument("--user", help="fhirUser, such as Practitioner/demo-gp")
-    audit.add_argument("--study", help="Study Instance UID")
+    audit.add_argument("--patient", help="logical id of the patient in its EHR, or a reference to it")
+    audit.add_argument("--user", help="fhirUser, such as Practitioner/demo-gp or its address")
+    audit.add_argument("--study", help="Study Instance UID, with or without urn:oid:")
     audit.add_argument("--ehr", help="name of the EHR")
     audit.add_argument("--since", type=_moment, help="from this time on (ISO 8601; UTC where no zone is given)")
     audit.add_argument("--until", type=_moment, help="before this time")
     audit.add_argument("--outcome", choices=[one.value for one in AuditOutcome], help="only what was allowed, or denied")
     audit.add_argument("--action", choices=[one.value for one in AuditAction], help="only this")
-    audit.add_argument("--limit", type=_positive, default=100, help="at most so many (default: %(default)s)")
+    audit.add_argument("--reason", help="only what was denied for this reason, such as study-not-of-patient")
+    number = audit.add_mutually_exclusive_group()
+    number.add_argument("--limit", type=_positive, help=f"at most so many (default: {USUAL_LIMIT}; a summary has no limit)")
+    number.add_argument("--all", action="store_true", help="all of them")
     forms = audit.add_mutually_exclusive_group()
     forms.add_argument("--json", action="store_true", help="one JSON object a line")
     forms.add_argument("--fhir", action="store_true", help="one FHIR AuditEvent (IHE BALP) a line")
     forms.add_argument("--csv", action="store_true", help="comma-separated values")
     others = audit.add_mutually_exclusive_group()
+    others.add_argument("--summary", action="store_true", help="add up who opened what, and what was denied for which reasons")
     others.add_argument("--deliveries", action="store_true", help="show what waits for each sink, and why")
     others.add_argument("--retry", action="store_true", help="offer the sinks at once what they rejected or could not take")
     others.add_argument("--give-up", metavar="SINK", help="no longer keep for this sink what waits for it; the records stay")
@@ -46,11 +55,22 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    try:
+        _answer(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # ``| head`` has seen enough; Python would complain once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _answer(arguments: argparse.Namespace) -> None:
     settings = settings_of(arguments)
     store = Store.open(settings.state)
     try:
         store.check_migrated()
-        if arguments.deliveries:
+        if arguments.summary:
+            _summarize(store, settings, arguments)
+        elif arguments.deliveries:
             _deliveries(store, settings, as_json=arguments.json)
         elif arguments.retry:
             retry_now(store, now=int(time.time()))
@@ -62,35 +82,68 @@ def _run(arguments: argparse.Namespace) -> int:
             _list(store, settings, arguments)
     finally:
         store.close()
-    return 0
 
 
 def _list(store: Store, settings: ApplicationSettings, arguments: argparse.Namespace) -> None:
-    found = AuditLog(store).stored(_wanted(arguments))
+    wanted = _wanted(arguments, settings)
+    limit = None if arguments.all else (arguments.limit or USUAL_LIMIT)
+    listing = _Listing(AuditLog(store).stored(replace(wanted, limit=None)), limit)
     if arguments.fhir:
         from imaging_cds.audit_trail import event_maker  # the other forms answer at once without it
 
-        print_fhir(found, sys.stdout, event_maker(settings))
+        print_fhir(listing, sys.stdout, event_maker(settings))
     elif arguments.csv:
-        print_csv(found, sys.stdout)
+        print_csv(listing, sys.stdout)
     elif arguments.json:
-        print_json(found, sys.stdout)
+        print_json(listing, sys.stdout)
     else:
-        print_table(found)
+        print_table(listing)
+    if listing.has_more:
+        print(f"Only the newest {limit} are shown; --limit, --all, --since and --until show others.", file=sys.stderr)
 
 
-def _wanted(arguments: argparse.Namespace) -> AuditFilter:
+class _Listing:
+    """At most ``limit`` records, read as they are printed; ``has_more`` says afterwards whether there were others."""
+
+    def __init__(self, found: Iterator[StoredRecord], limit: int | None) -> None:
+        self._found = found
+        self._limit = limit
+        self.has_more = False
+
+    def __iter__(self) -> Iterator[StoredRecord]:
+        yield from islice(self._found, self._limit)
+        self.has_more = self._limit is not None and next(self._found, None) is not None
+
+
+def _summarize(store: Store, settings: ApplicationSettings, arguments: argparse.Namespace) -> None:
+    if arguments.csv or arguments.fhir:
+        raise ConfigurationError(["--summary is a table, or one JSON object with --json."])
+    wanted = replace(_wanted(arguments, settings), limit=arguments.limit)
+    summary = summary_of(AuditLog(store).find(wanted))
+    if arguments.json:
+        print(json.dumps(as_json(summary)))
+    else:
+        print_summary(summary)
+
+
+def _wanted(arguments: argparse.Namespace, settings: ApplicationSettings) -> AuditFilter:
+    bases = [f"{ehr.fhir_base.rstrip('/')}/" for ehr in settings.ehr]
     return AuditFilter(
-        patient_id=arguments.patient,
-        user=arguments.user,
-        study_instance_uid=arguments.study,
+        patient_id=_without(arguments.patient, [*(f"{base}Patient/" for base in bases), "Patient/"]),
+        user=_without(arguments.user, bases),
+        study_instance_uid=_without(arguments.study, ["urn:oid:"]),
         ehr=arguments.ehr,
         since=arguments.since,
         until=arguments.until,
         outcome=AuditOutcome(arguments.outcome) if arguments.outcome else None,
         action=AuditAction(arguments.action) if arguments.action else None,
-        limit=arguments.limit,
+        reason=arguments.reason,
     )
+
+
+def _without(text: str | None, beginnings: list[str]) -> str | None:
+    """People copy addresses and references; records hold what stands behind them."""
+    return text and next((text.removeprefix(one) for one in beginnings if text.startswith(one)), text)
 
 
 def _deliveries(store: Store, settings: ApplicationSettings, *, as_json: bool) -> None:
@@ -112,7 +165,10 @@ def _purge(store: Store, keep_days: int | None) -> int:
 
 
 def _moment(text: str) -> int:
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: write 2026-11-01, or 2026-11-01T08:00+01:00") from exc
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 

@@ -1,16 +1,16 @@
 """``imaging-cds check``: what an EHR offers to a launch and to its images, what would fail, and what to do about it.
 
-Nothing is changed anywhere and nobody signs in: the sign-in page is only looked at. The issuer on the command line is the
-operator's word that it may be asked.
+Nothing is changed anywhere and no person signs in: the sign-in page is only looked at. The imaging server's own client, where
+there is one, gets a token and lets it go. The issuer on the command line is the operator's word that it may be asked; without
+one every EHR of the settings is checked.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,17 +18,21 @@ from pathlib import Path
 import jwt
 
 from fhir_imaging.errors import ConfigurationError
-from fhir_imaging.settings import EhrSettings, certificate_authorities, find_ehr_by_iss, origin_of
+from fhir_imaging.settings import EhrSettings, certificate_authorities, find_ehr_by_iss
 from fhir_imaging.tolerant import text
 from imaging_cds import cli_check_imaging
 from imaging_cds.check_context import CheckContext
 from imaging_cds.check_discovery import check_answer, check_clock, check_document, metadata_of, read_discovery
 from imaging_cds.check_frames import check_frames
+from imaging_cds.check_hierarchy import check_hierarchy
 from imaging_cds.check_identity import check_identity
 from imaging_cds.check_imaging import check_imaging
+from imaging_cds.check_ownership import check_ownership
+from imaging_cds.check_print import add_format, print_report
 from imaging_cds.check_probe import Prober
-from imaging_cds.check_report import Area, Finding, Report
+from imaging_cds.check_report import Area, Finding, Report, Reports
 from imaging_cds.check_settings import check_settings
+from imaging_cds.check_site import site_of
 from imaging_cds.cli_serve import DEMO_CONFIG, add_config_argument
 from imaging_cds.settings import CONFIG_VARIABLE, ApplicationSettings, load
 
@@ -41,30 +45,61 @@ UNCONFIGURED_APP = "http://localhost:8000"
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Registers ``check``."""
     check = commands.add_parser("check", help="say what an EHR offers to a launch, what would fail, and the remedy")
-    server = check.add_mutually_exclusive_group(required=True)
-    server.add_argument("--issuer", metavar="URL", help="the EHR's FHIR base, as it sends it in iss")
+    server = check.add_mutually_exclusive_group()
+    server.add_argument(
+        "--issuer", metavar="URL", help="the EHR's FHIR base, as it sends it in iss (default: each in the settings)"
+    )
     server.add_argument("--imaging", metavar="URL", help="the FHIR base of any SMART Imaging server, checked from outside")
-    add_config_argument(check)
+    of_ehr = (add_config_argument(check),)
     check.add_argument(
         "--token-file", type=Path, help="a file with an access token of this EHR, to try a search as a launch would"
     )
     check.add_argument("--patient", help="the patient to search for (default: the token's own, where it says so)")
     check.add_argument(
         "--certificate-authority",
+        "--ca",
         type=Path,
         metavar="FILE",
-        help="PEM file of the authority that signs this EHR's certificates (default: what the settings name)",
+        help="PEM file of an authority that signs the server's certificates (default for an EHR: what the settings name)",
     )
-    check.add_argument("--json", action="store_true", help="one JSON object instead of words")
-    cli_check_imaging.add_options(check)
-    check.set_defaults(run=lambda arguments: (cli_check_imaging.run if arguments.imaging else _run)(arguments))
+    add_format(check)
+    of_imaging = cli_check_imaging.add_options(check)
+
+    def run(arguments: argparse.Namespace) -> int:
+        """One of the two checks; an option of the other is refused, since it would count for nothing."""
+        if arguments.imaging is not None:
+            refuse_given(arguments, of_ehr, "counts with --issuer only; this check knows no settings of an installation")
+            return cli_check_imaging.run(arguments)
+        refuse_given(arguments, of_imaging, "counts with --imaging only; with --issuer a token is lent by --token-file")
+        return _run(arguments)
+
+    check.set_defaults(run=run)
+
+
+def refuse_given(arguments: argparse.Namespace, actions: Iterable[argparse.Action], why: str) -> None:
+    """ConfigurationError for each option among ``actions`` that the command line gives."""
+    given = [one.option_strings[0] for one in actions if getattr(arguments, one.dest) != one.default]
+    if given:
+        raise ConfigurationError([f"{option} {why}." for option in given])
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    context = _context(arguments)
-    report = Report(issuer=context.issuer, findings=tuple(examine(context)))
-    print(json.dumps(report.as_json(), indent=2) if arguments.json else "\n".join(report.lines()))
-    return report.exit_code
+    settings = _settings(arguments)
+    if arguments.issuer is not None:
+        report = _report(_context(arguments, arguments.issuer, settings))
+        print_report(report, arguments.form)
+        return report.exit_code
+    if settings is None or not settings.ehr:
+        raise ConfigurationError(["check needs --issuer, --imaging, or settings that name an EHR (--config)."])
+    if arguments.token_file is not None:
+        raise ConfigurationError(["--token-file needs --issuer: a token is one EHR's and is sent to no other."])
+    reports = Reports(tuple(_report(_context(arguments, ehr.fhir_base, settings)) for ehr in settings.ehr))
+    print_report(reports, arguments.form)
+    return reports.exit_code
+
+
+def _report(context: CheckContext) -> Report:
+    return Report(issuer=context.issuer, findings=tuple(examine(context)))
 
 
 def examine(context: CheckContext) -> Iterator[Finding]:
@@ -75,14 +110,15 @@ def examine(context: CheckContext) -> Iterator[Finding]:
     yield from check_document(context, document) if document is not None else ()
     if answer.status is not None:
         yield from check_clock(context, answer)
-    if document is None:
-        return
-    metadata = metadata_of(context, document)
-    if metadata is not None:
+    metadata = metadata_of(context, document) if document is not None else None
+    if document is not None and metadata is not None:
         yield from check_settings(context, document, metadata)
         yield from check_frames(context, metadata)
         yield from check_identity(context, document, metadata)
         yield from check_imaging(context, metadata)
+    if context.is_configured and answer.failure is None:
+        yield from check_ownership(context)
+        yield from check_hierarchy(context)
 
 
 def _check_issuer(context: CheckContext) -> Iterator[Finding]:
@@ -97,21 +133,19 @@ def _check_issuer(context: CheckContext) -> Iterator[Finding]:
         )
 
 
-def _context(arguments: argparse.Namespace) -> CheckContext:
-    try:
-        origin_of(arguments.issuer)
-    except ValueError as exc:
-        raise ConfigurationError([f"--issuer: {arguments.issuer!r} is no http(s) address."]) from exc
-    settings = _settings(arguments)
-    configured = find_ehr_by_iss(settings.ehr, arguments.issuer) if settings else None
-    ehr = configured or EhrSettings(name="unconfigured", fhir_base=arguments.issuer)
+def _context(arguments: argparse.Namespace, issuer: str, settings: ApplicationSettings | None) -> CheckContext:
+    problem = cli_check_imaging.address_problem("--issuer", issuer)
+    if problem is not None:
+        raise ConfigurationError([problem])
+    configured = find_ehr_by_iss(settings.ehr, issuer) if settings else None
+    ehr = configured or EhrSettings(name="unconfigured", fhir_base=issuer)
     if arguments.certificate_authority is not None:
         ehr = replace(ehr, certificate_authority=arguments.certificate_authority)
     token = _token(arguments.token_file)
     app = settings.smart_app if settings else None
     app_origin = app.origin if app else UNCONFIGURED_APP
     return CheckContext(
-        issuer=arguments.issuer,
+        issuer=issuer,
         ehr=ehr,
         is_configured=configured is not None,
         app_origin=app_origin,
@@ -121,6 +155,7 @@ def _context(arguments: argparse.Namespace) -> CheckContext:
         allow_http=settings.allow_http if settings else False,
         token=token,
         patient=arguments.patient or _patient_of(token),
+        site=site_of(settings, configured) if settings and configured else None,
     )
 
 

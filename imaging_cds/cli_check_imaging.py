@@ -7,11 +7,11 @@ machine can read a command line; they go to the given server's origin and to tho
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import is_loopback, origin_of
@@ -20,41 +20,58 @@ from fhir_imaging.uids import is_uid
 from imaging_cds.check_gateway import check_server
 from imaging_cds.check_gateway_probe import Probe
 from imaging_cds.check_gateway_subject import TOKEN_MEANINGS, Subject, TokenKind, claims_of
+from imaging_cds.check_print import print_report
 
 STANDARD_INPUT = "-"
+FRAME_BUDGET_MS = 250.0
 PLACES = "env:NAME, file:PATH or - (standard input)"
 _SHOWN_PROCESSES = "is read from the command line, which others on this machine can see. Lend it by {places} instead."
 
 
-def add_options(check: argparse.ArgumentParser) -> None:
-    """The options of a check of an imaging server, beside those of an EHR."""
+def add_options(check: argparse.ArgumentParser) -> tuple[argparse.Action, ...]:
+    """The options of a check of an imaging server, beside those of an EHR; gives those that count with ``--imaging`` only."""
     group = check.add_argument_group("an imaging server (--imaging)")
-    for kind, meaning in TOKEN_MEANINGS.items():
+    tokens = [
         group.add_argument(f"--{kind.value}", metavar="PLACE", help=f"{meaning}; PLACE is {PLACES}")
-    group.add_argument("--other-patient", metavar="ID", help="the FHIR id of another patient who exists")
-    group.add_argument("--other-study", metavar="UID", help="a study of that patient, which must never be served")
-    group.add_argument("--restricted-study", metavar="UID", help="a study of the patient, partly closed to the token")
-    group.add_argument("--backend-mode", action="store_true", help="the server says that it serves Backend Services clients")
-    group.add_argument(
-        "--allow-origin", action="append", default=[], metavar="ORIGIN", help="where images are too; the token is sent there"
+        for kind, meaning in TOKEN_MEANINGS.items()
+    ]
+    patients = (
+        group.add_argument("--other-patient", metavar="ID", help="the FHIR id of another patient who exists"),
+        group.add_argument("--other-study", metavar="UID", help="a study of that patient, which must never be served"),
+        group.add_argument("--restricted-study", metavar="UID", help="a study of the patient, partly closed to the token"),
     )
-    group.add_argument("--ca", type=Path, metavar="FILE", help="PEM certificates of a certificate authority that counts too")
-    group.add_argument("--allow-http", action="store_true", help="send tokens over plain http beyond this machine")
-    group.add_argument(
-        "--frame-budget-ms", type=float, default=250.0, metavar="MS", help="how long a small image request may take (250)"
+    server = (
+        group.add_argument(
+            "--backend-mode", action="store_true", help="the server says that it serves Backend Services clients"
+        ),
+        group.add_argument(
+            "--allow-origin",
+            action="append",
+            default=[],
+            metavar="ORIGIN",
+            help="where images are too; the token is sent there",
+        ),
+        group.add_argument("--allow-http", action="store_true", help="send tokens over plain http beyond this machine"),
+        group.add_argument(
+            "--frame-budget-ms",
+            type=float,
+            metavar="MS",
+            help=f"how long a small image request may take ({FRAME_BUDGET_MS:.0f})",
+        ),
     )
+    return (*tokens, *patients, *server)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Checks, prints and gives the exit code: 0 only where no fault was found."""
     warnings: list[str] = []
     subject = _subject(arguments, warnings)
-    probe = Probe([subject.base, *arguments.allow_origin], authority=arguments.ca)
+    probe = Probe([subject.base, *arguments.allow_origin], authority=arguments.certificate_authority)
     try:
         report = check_server(subject, probe, tuple(warnings))
     finally:
         probe.close()
-    print(json.dumps(report.as_json(), indent=2) if arguments.json else "\n".join(report.lines()))
+    print_report(report, arguments.form)
     return report.exit_code
 
 
@@ -72,24 +89,31 @@ def _subject(arguments: argparse.Namespace, warnings: list[str]) -> Subject:
         other_study=arguments.other_study,
         restricted_study=arguments.restricted_study,
         backend_mode=arguments.backend_mode,
-        budget_ms=arguments.frame_budget_ms,
+        budget_ms=FRAME_BUDGET_MS if arguments.frame_budget_ms is None else arguments.frame_budget_ms,
     )
 
 
 def _problems(arguments: argparse.Namespace) -> Iterator[str]:
     for option, url in (("--imaging", arguments.imaging), *(("--allow-origin", one) for one in arguments.allow_origin)):
-        try:
-            origin_of(url)
-        except ValueError:
-            yield f"{option}: {url!r} is no http(s) address."
-            continue
-        if "@" in url.split("://", 1)[1].split("/", 1)[0]:
-            yield f"{option}: the address must not carry a user name."
-        if url.startswith("http://") and not is_loopback(url) and not arguments.allow_http:
+        problem = address_problem(option, url)
+        if problem is not None:
+            yield problem
+        elif url.startswith("http://") and not is_loopback(url) and not arguments.allow_http:
             yield f"{option}: {url!r} is plain http; tokens would be readable on the way. --allow-http insists."
     for option, uid in (("--other-study", arguments.other_study), ("--restricted-study", arguments.restricted_study)):
         if uid is not None and not is_uid(uid):
             yield f"{option}: {uid!r} is no DICOM UID."
+
+
+def address_problem(option: str, url: str) -> str | None:
+    """Why an option's address cannot be asked; an address that may hold a password is never repeated."""
+    try:
+        origin_of(url)
+    except ValueError:
+        return f"{option}: {'the address' if '@' in url else repr(url)} is no http(s) address."
+    if "@" in urlsplit(url).netloc:
+        return f"{option}: the address must not carry a user name or a password."
+    return None
 
 
 def _tokens(arguments: argparse.Namespace, warnings: list[str]) -> Mapping[TokenKind, str]:

@@ -9,8 +9,8 @@ import argparse
 import time
 from datetime import UTC, datetime
 
+from fhir_imaging.client_keys import ClientKey, ClientKeys
 from imaging_cds.cli_serve import add_config_argument, settings_of
-from smart_app.client_keys import ClientKey, ClientKeys
 
 HOUR_S = 3600
 

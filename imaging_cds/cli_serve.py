@@ -48,9 +48,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
             )
 
 
-def add_config_argument(command: argparse.ArgumentParser) -> None:
+def add_config_argument(command: argparse.ArgumentParser) -> argparse.Action:
     """``--config``, for every command that needs an installation's settings."""
-    command.add_argument(
+    return command.add_argument(
         "--config",
         type=Path,
         help=f"the settings file (default: ${CONFIG_VARIABLE}, else the running demo's {DEMO_CONFIG})",

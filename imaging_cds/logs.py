@@ -48,6 +48,10 @@ def configure_logging(level: int = logging.INFO, *, log_format: LogFormat = LogF
     formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if log_format is LogFormat.JSON else formatter)
+    # No line says which thread or line of code it comes from, so nobody needs to find that out (Logging HOWTO). gunicorn's say
+    # which process.
+    logging._srcfile = None
+    logging.logThreads = logging.logMultiprocessing = False
     own = logging.getLogger("imaging_cds")
     own.handlers = [handler]
     own.setLevel(level)

@@ -45,6 +45,10 @@ class ServerSettings:
     """How log lines are written to standard error: ``text`` for people, ``json`` for programs, one object a line."""
 
 
+ENDING = "ending"
+"""Where ``app.extensions`` has the ``ExitStack`` of what is to be done before a worker ends."""
+
+
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
     def __init__(self, make_app: Callable[[], Flask], options: dict[str, Any]) -> None:
         self._make_app = make_app
@@ -70,7 +74,15 @@ def _collect_less_often() -> None:
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
 
 
+def _before_worker_ends(_server: object, worker: Any) -> None:
+    """In the worker, after its last request; one that could not load the application has nothing to end."""
+    ending = getattr(getattr(worker, "wsgi", None), "extensions", {}).get(ENDING)
+    if ending is not None:
+        ending.close()
+
+
 def _on_worker_end(_server: object, worker: Any) -> None:
+    """In the process that started it."""
     worker_ended(worker.pid)
 
 
@@ -90,6 +102,7 @@ def serve(make_app: Callable[[], Flask], settings: ServerSettings) -> None:
         "loglevel": "warning",
         "proc_name": "imaging-cds",
         "control_socket_disable": True,
+        "worker_exit": _before_worker_ends,
         "child_exit": _on_worker_end,
     }
     _Gunicorn(make_app, options).run()

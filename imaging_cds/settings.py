@@ -118,6 +118,9 @@ def _addresses(settings: ApplicationSettings) -> list[tuple[str, str]]:
     addresses = [("public_base_url", settings.public_base_url)]
     for ehr in settings.ehr:
         named = {name: getattr(ehr, name) for name in ("fhir_base", "jwks_url", "introspection_url", "imaging_base")}
+        if ehr.studies_server is not None:
+            own = {name: getattr(ehr.studies_server, name) for name in ("fhir_base", "backend_token_url")}
+            named |= {f"studies_server.{name}": url for name, url in own.items()}
         addresses += [(f"ehr.{ehr.name}.{name}", url) for name, url in named.items() if url]
         origins = (*ehr.server_origins, *ehr.token_origins, *ehr.frame_ancestors)
         addresses += [(f"ehr.{ehr.name}", url) for url in origins]

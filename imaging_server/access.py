@@ -33,18 +33,20 @@ class AccessGrant:
     token_reference: str
     iua: IuaClaims = field(default_factory=IuaClaims)
     """Who the user is and why they look, where the token says so; for the audit record only."""
+    revision: int = 0
+    """Number of the newest revocation that concerns this patient: what was answered before it is not asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
 class BearerToken:
-    """A token as presented. ``fingerprint`` keys caches in memory; the value leaves only for the EHR that issued it."""
+    """A token as presented. The value leaves only for the EHR that issued it."""
 
     value: str = field(repr=False)
+    fingerprint: str = field(init=False, repr=False, compare=False)
+    """SHA-256 over the whole token: keys caches in memory, several for each frame."""
 
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 over the whole token."""
-        return hashlib.sha256(self.value.encode()).hexdigest()
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fingerprint", hashlib.sha256(self.value.encode()).hexdigest())
 
 
 def read_patient_id(unverified_claim: object) -> FhirPatientId | None:

@@ -8,7 +8,6 @@ Spec: RFC 6750 §2.1; SMART Imaging Access group 20.
 from __future__ import annotations
 
 import ssl
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,18 +20,20 @@ from urllib3.util.ssl_ import create_urllib3_context
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import ConfigurationError, UpstreamError
 from fhir_imaging.settings import PacsSettings, origin_of
-from imaging_server.archive_token_requests import token_requests
+from imaging_server.archive_token_requests import TokenRequest, token_requests
 from imaging_server.breaker import Breaker, BreakerSettings, Outcome
-from imaging_server.decision_cache import DecisionCache
+from imaging_server.own_token import OwnTokenKeeper
 from imaging_server.token_answers import OwnToken, read_own_token
 
-LEAST_AGE_TO_RENEW_S = 10.0
-"""An archive that refuses a token younger than this refuses the client, not the token: asking again would change nothing."""
 _REFUSAL = "The gateway could not sign in at the archive. Please try again."
 
 
 class ArchiveCredential(Protocol):
     """The headers that open one archive. Thread-safe."""
+
+    @property
+    def breakers(self) -> tuple[Breaker, ...]:
+        """Before each server that is asked for a token."""
 
     def headers(self) -> Mapping[str, str]:
         """For the next request; UpstreamError (503) when there is no token to be had."""
@@ -50,6 +51,11 @@ class FixedCredential:
 
     fixed: Mapping[str, str] = field(repr=False)
 
+    @property
+    def breakers(self) -> tuple[Breaker, ...]:
+        """Nobody is asked."""
+        return ()
+
     def headers(self) -> Mapping[str, str]:
         """Always the same."""
         return self.fixed
@@ -62,57 +68,52 @@ class FixedCredential:
         """Nothing is open."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Issued:
-    token: OwnToken
-    at: float
-
-
 class ClientCredentials:
-    """One token of the gateway's own client for one archive, kept until 60 s before its end; many that want it ask once."""
+    """One token of the gateway's own client for one archive, kept until 60 s before its end; many that want it ask once.
 
-    def __init__(self, settings: PacsSettings, token_url: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    ``request`` makes the requests for it, where they are not those that the settings describe; ``breaker`` guards the endpoint.
+    """
+
+    def __init__(
+        self,
+        settings: PacsSettings,
+        token_url: str,
+        *,
+        request: Callable[[], TokenRequest] | None = None,
+        breaker: Breaker | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._token_url = token_url
-        self._request = token_requests(settings, token_url)
+        self._request = request or token_requests(settings, token_url)
         self._session = OutboundSession(
             [token_url],
             timeout_s=settings.connect_timeout_s,
             pool=2,
             authorities={origin_of(token_url): settings.certificate_authority} if settings.certificate_authority else None,
         )
-        self._monotonic = monotonic
         # Who waits for an endpoint that is down holds one of the worker's threads.
-        self._breaker = Breaker(f"{settings.name}-token", BreakerSettings(), monotonic=monotonic)
-        self._kept: DecisionCache[_Issued] = DecisionCache(monotonic=monotonic, max_entries=2)
-        self._lock = threading.Lock()
-        self._refused: str | None = None
-        self._generation = 0
+        self._breaker = breaker or Breaker(token_server(settings), BreakerSettings(), monotonic=monotonic)
+        self._keeper = OwnTokenKeeper(self._ask, monotonic=monotonic)
+
+    @property
+    def breakers(self) -> tuple[Breaker, ...]:
+        """The one before the token endpoint."""
+        return (self._breaker,)
 
     def headers(self) -> Mapping[str, str]:
         """``Authorization`` with the token."""
-        return {"Authorization": f"Bearer {self._issued().token.value}"}
+        return _bearer(self._keeper.current())
 
     def renewed(self, refused: Mapping[str, str]) -> Mapping[str, str] | None:
         """``Authorization`` with a newer token than the refused one, asked for once however many requests were refused."""
-        issued = self._issued()
-        with self._lock:
-            is_current = refused.get("Authorization") == f"Bearer {issued.token.value}"
-            if is_current and self._monotonic() - issued.at < LEAST_AGE_TO_RENEW_S:
-                return None
-            if is_current and self._refused != issued.token.value:
-                self._refused = issued.token.value
-                self._generation += 1
-        return self.headers()
+        fresh = self._keeper.renewed(refused.get("Authorization", "").removeprefix("Bearer "))
+        return None if fresh is None else _bearer(fresh)
 
     def close(self) -> None:
         """Closes the connections to the token endpoint."""
         self._session.close()
 
-    def _issued(self) -> _Issued:
-        # A refused token belongs to a generation that nobody asks for any more.
-        return self._kept.get((str(self._generation),), self._ask, seconds=lambda issued: issued.token.kept_s)
-
-    def _ask(self) -> _Issued:
+    def _ask(self) -> OwnToken:
         try:
             response = self._breaker.call(self._post, _outcome)
         except UpstreamError as outage:
@@ -124,11 +125,20 @@ class ClientCredentials:
                 retry_after_s=outage.retry_after_s,
                 cause=outage.code,
             ) from outage
-        return _Issued(read_own_token(response, self._token_url, _REFUSAL), self._monotonic())
+        return read_own_token(response, self._token_url, _REFUSAL)
 
     def _post(self) -> requests.Response:
         asked = self._request()
         return self._session.post(self._token_url, data=asked.form, headers=asked.headers, stream=True)
+
+
+def token_server(settings: PacsSettings) -> str:
+    """Under which name the archive's token endpoint stands among the servers that are asked."""
+    return f"{settings.name}-token"
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
 
 
 def _outcome(answer: requests.Response | Exception) -> Outcome:
@@ -137,10 +147,11 @@ def _outcome(answer: requests.Response | Exception) -> Outcome:
     return Outcome.ANSWERED if is_there else Outcome.OUTAGE
 
 
-def credential_of(settings: PacsSettings) -> ArchiveCredential:
+def credential_of(settings: PacsSettings, make_breaker: Callable[[str], Breaker] | None = None) -> ArchiveCredential:
     """The credential that the settings of an archive name; the settings were checked before."""
     if settings.token_url:
-        return ClientCredentials(settings, settings.token_url)
+        breaker = make_breaker(token_server(settings)) if make_breaker else None
+        return ClientCredentials(settings, settings.token_url, breaker=breaker)
     if settings.bearer_token:
         return FixedCredential({"Authorization": f"Bearer {settings.bearer_token}"})
     if settings.user is not None:

@@ -1,7 +1,7 @@
-"""How the gateway asks for its own token at an archive's token endpoint: by a secret, or by an assertion that it signs.
+"""How the imaging server asks for a token of its own: by a secret, or by an assertion that it signs.
 
 Spec: RFC 6749 §2.3.1, §4.4 (client credentials); RFC 7523 §2.1, §3 (JWT as authorization grant: Google's service accounts);
-RFC 8707 §2 (``resource``).
+RFC 8707 §2 (``resource``); SMART App Launch 2.2 "Backend Services".
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from urllib3 import make_headers
 
+from fhir_imaging.client_assertions import ASSERTION_TYPE
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import PacsSettings
 
@@ -41,6 +42,17 @@ class _SigningKey:
     key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey = field(repr=False)
     algorithm: str
     kid: str | None
+
+
+def backend_services_request(scope: str, assertion: str) -> TokenRequest:
+    """Asks for a token by SMART Backend Services, with a client assertion made for this one request."""
+    form = {
+        "grant_type": "client_credentials",
+        "scope": scope,
+        "client_assertion_type": ASSERTION_TYPE,
+        "client_assertion": assertion,
+    }
+    return TokenRequest(form, dict(_ACCEPT))
 
 
 def token_requests(

@@ -1,12 +1,14 @@
 """Under which person an archive holds a study: asked once for all that want to know, kept while it is the caller's patient.
 
-Who compares decides anew each time, out of this and the patient's numbers: neither lends its age to the other.
+Who compares decides anew each time, out of this and the patient's numbers: neither lends its age to the other. An answer that
+is cut off says nothing: whoever else has the study may stand in the rest.
 
 Spec: SMART Imaging Access groups 10, 11, 15 and 23.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -27,7 +29,9 @@ from imaging_server.patient_numbers import PatientNumbers
 from imaging_server.search import STUDY_SEARCH
 from imaging_server.settings import PatientIdentifierRule
 from imaging_server.upstream import Archive, Matches
+from imaging_server.whole_answers import read_whole
 
+log = logging.getLogger("imaging_cds.imaging_server")
 _ASKED = tuple(("includefield", tag) for tag in (STUDY_INSTANCE_UID, PATIENT_ID, ISSUER_OF_PATIENT_ID, MODALITIES_IN_STUDY))
 
 
@@ -41,17 +45,18 @@ class ArchivedPersons:
         self._keep_s = keep_s
         self._max_json_bytes = max_json_bytes
         self._clock = clock
-        self._known: DecisionCache[tuple[Mapping[str, Any], ...]] = DecisionCache()
+        self._known: DecisionCache[Matches] = DecisionCache()
 
-    def of_study(self, caller: Caller, archive: Archive, study: StudyInstanceUID) -> tuple[Mapping[str, Any], ...]:
+    def of_study(self, caller: Caller, archive: Archive, study: StudyInstanceUID) -> Matches:
         """The archive's data sets of one study, several where it holds the UID more than once; none where it has none.
 
         UpstreamError when the archive or the EHR cannot be asked.
         """
 
-        def ask() -> tuple[Mapping[str, Any], ...]:
+        def ask() -> Matches:
             found = self.search(archive, [("StudyInstanceUID", study)])
-            return tuple(one for one in found.datasets if first_text(one, STUDY_INSTANCE_UID) == study)
+            of_it = tuple(one for one in found.datasets if first_text(one, STUDY_INSTANCE_UID) == study)
+            return Matches(of_it, found.complete)
 
         # What is not the patient's is never kept: a second question must not be faster for a study that exists (group 15).
         return self._known.get(
@@ -61,17 +66,22 @@ class ArchivedPersons:
         )
 
     def search(self, archive: Archive, query: Sequence[tuple[str, str]]) -> Matches:
-        """Studies searched for a decision. The question is ours: an archive that finds fault with it is an outage (503)."""
+        """Studies searched for a decision, to the end. The question is ours: an archive that refuses it is an outage (503)."""
         try:
-            return archive.search(STUDY_SEARCH, [*query, *_ASKED], limit=self._max_json_bytes)
+            found = read_whole(archive, STUDY_SEARCH, [*query, *_ASKED], limit=self._max_json_bytes)
         except InvalidRequest as refusal:
             raise UpstreamError(
                 "The archive could not say whose study it is.", server=archive.server, cause=refusal.code
             ) from refusal
+        if not found.complete:
+            log.warning("archive %s cuts its answers off: what they are about is not decided by them", archive.name)
+        return found
 
-    def _fits(self, caller: Caller, found: Sequence[Mapping[str, Any]]) -> bool:
+    def _fits(self, caller: Caller, found: Matches) -> bool:
         rule, numbers = self._numbers.rule(caller), self._numbers.of(caller)
-        return bool(found) and rule is not None and all(contradicts_nothing(one, numbers, rule) for one in found)
+        if rule is None or not found.datasets or not found.complete:
+            return False
+        return all(contradicts_nothing(one, numbers, rule) for one in found.datasets)
 
 
 def contradicts_nothing(dataset: Mapping[str, Any], numbers: frozenset[str], rule: PatientIdentifierRule) -> bool:
@@ -81,6 +91,13 @@ def contradicts_nothing(dataset: Mapping[str, Any], numbers: frozenset[str], rul
     issuer = first_text(dataset, ISSUER_OF_PATIENT_ID)
     return first_text(dataset, PATIENT_ID) in numbers and (
         rule.issuer_of_patient_id is None or issuer in (None, rule.issuer_of_patient_id)
+    )
+
+
+def names_nobody_else(dataset: Mapping[str, Any], numbers: frozenset[str], rule: PatientIdentifierRule) -> bool:
+    """As ``contradicts_nothing``, for what is below a study: archives need not repeat there whose it is."""
+    return not (values(dataset, PATIENT_ID) or values(dataset, ISSUER_OF_PATIENT_ID)) or contradicts_nothing(
+        dataset, numbers, rule
     )
 
 

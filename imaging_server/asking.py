@@ -9,8 +9,9 @@ Spec: DICOM PS3.18 §8.7, §10.4.4; RFC 9110 §9.3.2 (HEAD), §12.5.1.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
-from imaging_server.media_types import DICOM, MediaType, parse_media_types, upstream_accept
+from imaging_server.media_types import DICOM, MediaType, accept_for, parse_media_types
 from imaging_server.resource import DicomResource, Kind, Level
 from imaging_server.upstream import Archive, UpstreamAnswer, UpstreamRequest
 
@@ -45,14 +46,19 @@ class Way:
 
 def ways_to_ask(resource: DicomResource, accepted: str | None) -> tuple[Way, ...]:
     """What to ask an archive for, in turn. NotSupported (406) when nothing that is accepted is offered."""
-    whole = upstream_accept(resource, accepted)
-    is_instance = resource.kind is Kind.RETRIEVE and resource.level is Level.INSTANCE
+    return _ways(resource.kind, resource.level, accepted)
+
+
+@lru_cache(maxsize=256)  # a viewer asks for each of its frames in the same words
+def _ways(kind: Kind, level: Level, accepted: str | None) -> tuple[Way, ...]:
+    whole = accept_for(kind, level, accepted)
+    is_instance = kind is Kind.RETRIEVE and level is Level.INSTANCE
     if "," not in whole and "*/*" not in whole and not (is_instance and DICOM in whole):
         return (Way(whole),)  # by far the most
     ways = [Way(whole)]
     for one in sorted(parse_media_types(whole), key=lambda one: -float(one.parameters.get("q", "1"))):
-        if one.name == "*/*" and resource.kind in _DEFAULTS:
-            ways.append(Way(_DEFAULTS[resource.kind]))
+        if one.name == "*/*" and kind in _DEFAULTS:
+            ways.append(Way(_DEFAULTS[kind]))
         else:
             ways.append(Way(str(_without_quality(one))))
         if is_instance and one.name == DICOM:

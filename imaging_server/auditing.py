@@ -10,15 +10,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote_plus
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome, AuditRecord
-from fhir_imaging.errors import UpstreamError
+from fhir_imaging.errors import TooManyRequests, UpstreamError
 from imaging_server.access import AccessGrant
 from imaging_server.decision_cache import DecisionCache
+from imaging_server.held_back import HeldBackRecords
 from imaging_server.iua import Coding
+from imaging_server.rate_limit import HeldBack, RequestLimits
 from imaging_server.resource import DicomResource, Kind
 
 AUTHORIZATION_UNAVAILABLE = "authorization-unavailable"
@@ -29,6 +31,8 @@ _ACTIONS = {
     Kind.THUMBNAIL: AuditAction.STUDY_PREVIEWED,
 }
 """What a request of this kind discloses; any other opens the study."""
+SHORTEST_TOKEN = 8
+"""Characters below which a token cannot be told from a word of the query; no authorization server makes such."""
 LARGEST_PREVIEW = 256
 """Pixels of the longer side up to which a rendered picture is a preview: lists use it where archives have no thumbnails."""
 _WHOLE_VIEWPORT = re.compile(r"([0-9]{1,4}),([0-9]{1,4})", re.ASCII)
@@ -45,6 +49,16 @@ class Attempt:
     request_id: str
     refused_method: str | None = None
     """The HTTP method, where it is what is refused."""
+    token: str | None = None
+    """Fingerprint of a token as presented: refusals are counted by it, and it stands in no record."""
+
+
+def without_token(query: str, authorization: str | None) -> str:
+    """A query as it may be recorded: the token that was presented is left out, should somebody search by it (group 34)."""
+    token = (authorization or "").rpartition(" ")[2]
+    if len(token) < SHORTEST_TOKEN:
+        return query
+    return query.replace(token, "(token)").replace(quote_plus(token), "(token)")
 
 
 @contextmanager
@@ -70,27 +84,58 @@ class AccessAudit:
         self._clock = clock
         # Spares the database a question for each frame; the shared memory of the log itself decides.
         self._recorded: DecisionCache[bool] = DecisionCache()
+        self._held_back = HeldBackRecords(self._append)
+        self._limits: RequestLimits | None = None
+
+    def limited_by(self, limits: RequestLimits) -> None:
+        """From now on ``limits`` is told of each refusal that is recorded."""
+        self._limits = limits
+
+    def close(self) -> None:
+        """Writes what was counted only."""
+        self._held_back.settle(all_of_them=True)
 
     def allowed(self, attempt: Attempt, grant: AccessGrant) -> None:
         """Records an access: searches for studies each time; what else was done to a study, once in the window."""
+        self._held_back.settle()
         study = attempt.resource.study
-        record = self._record(attempt, grant, AuditOutcome.ALLOWED, None)
         if study is None:
-            self._append(record)
+            self._append(self._record(attempt, grant, AuditOutcome.ALLOWED, None))
             return
-        key = (record.ehr, record.action.value, grant.issuer, grant.token_reference, study)
-        now = int(self._clock())
+        key = (attempt.ehr, _action_of(attempt).value, grant.issuer, grant.token_reference, study)
 
         def append() -> bool:
+            now = int(self._clock())
             with _recording():
-                self._log.append_once(record, key="\n".join(key), until=now + self._window_s, now=now)
+                self._log.append_once(
+                    self._record(attempt, grant, AuditOutcome.ALLOWED, None),
+                    key="\n".join(key),
+                    until=now + self._window_s,
+                    now=now,
+                )
             return True
 
         self._recorded.get(key, append, seconds=lambda _: float(self._window_s))
 
     def denied(self, attempt: Attempt, grant: AccessGrant | None, reason: str) -> None:
         """Records a refusal with its reason; ``grant`` is None when the token did not hold."""
+        self._held_back.settle()
+        self._count(attempt, grant)
         self._append(self._record(attempt, grant, AuditOutcome.DENIED, reason))
+
+    def held_back(self, attempt: Attempt, grant: AccessGrant | None, held: HeldBack) -> None:
+        """Records a request that came too early: a caller's first at once, then one record a minute with their number."""
+        self._held_back.settle()
+        self._held_back.note(held.caller, self._record(attempt, grant, AuditOutcome.DENIED, TooManyRequests.code))
+
+    def _count(self, attempt: Attempt, grant: AccessGrant | None) -> None:
+        """A refusal costs a record, so nobody has more of them than the limits allow."""
+        if self._limits is None:
+            return
+        if grant is not None:
+            self._limits.refused(grant)
+        elif attempt.token is not None:
+            self._limits.refused_token(attempt.ehr, attempt.token, attempt.client_address)
 
     def _append(self, record: AuditRecord) -> None:
         with _recording():

@@ -5,6 +5,7 @@ Spec: SMART App Launch 2.2 "Backend Services" (client_credentials, private_key_j
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeAlias
@@ -12,17 +13,19 @@ from typing import TypeAlias
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadata, SmartMetadataClient
 from fhir_imaging.settings import EhrSettings
-from imaging_server.decision_cache import DecisionCache
+from imaging_server.archive_token_requests import backend_services_request
+from imaging_server.own_token import OwnTokenKeeper
 from imaging_server.token_answers import OwnToken, read_own_token
-
-JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 SignAssertion: TypeAlias = Callable[[EhrSettings, SmartMetadata, str], str]
 """A client assertion of ``ehr.backend_client_id`` for one token endpoint, signed with the installation's client keys."""
 
 
 class BackendServices:
-    """Gets and keeps one token for each EHR; many that want it ask once. Thread-safe."""
+    """Gets and keeps one token for each EHR; many that want it ask once. Thread-safe.
+
+    ``session`` leaves an authorization server alone that is down.
+    """
 
     def __init__(
         self,
@@ -35,27 +38,32 @@ class BackendServices:
         self._session = session
         self._metadata = metadata
         self._sign = sign
-        self._tokens: DecisionCache[OwnToken] = DecisionCache(monotonic=monotonic)
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._keepers: dict[str, OwnTokenKeeper] = {}
 
     def token_of(self, ehr: EhrSettings) -> str | None:
         """As ``BackendTokens.token_of``."""
+        keeper = self._keeper(ehr)
+        return None if keeper is None else keeper.current()
+
+    def renewed(self, ehr: EhrSettings, refused: str) -> str | None:
+        """As ``BackendTokens.renewed``."""
+        keeper = self._keeper(ehr)
+        return None if keeper is None else keeper.renewed(refused)
+
+    def _keeper(self, ehr: EhrSettings) -> OwnTokenKeeper | None:
         if ehr.backend_client_id is None:
             return None
-        kept = self._tokens.get(
-            (ehr.name,),
-            lambda: self._ask(ehr),
-            seconds=lambda token: token.kept_s,
-        )
-        return kept.value
+        with self._lock:
+            keeper = self._keepers.get(ehr.name)
+            if keeper is None:
+                keeper = self._keepers[ehr.name] = OwnTokenKeeper(lambda: self._ask(ehr), monotonic=self._monotonic)
+            return keeper
 
     def _ask(self, ehr: EhrSettings) -> OwnToken:
         metadata = self._metadata.of(ehr.fhir_base)
         token_url = ehr.backend_token_url or metadata.token_endpoint
-        form = {
-            "grant_type": "client_credentials",
-            "scope": ehr.backend_scopes,
-            "client_assertion_type": JWT_BEARER,
-            "client_assertion": self._sign(ehr, metadata, token_url),
-        }
-        response = self._session.post(token_url, data=form, headers={"Accept": "application/json"}, stream=True)
+        asked = backend_services_request(ehr.backend_scopes, self._sign(ehr, metadata, token_url))
+        response = self._session.post(token_url, data=asked.form, headers=asked.headers, stream=True)
         return read_own_token(response, token_url, "The imaging server could not sign in at the EHR.")

@@ -25,7 +25,9 @@ class Outcome(StrEnum):
 
     ANSWERED = "answered"
     OUTAGE = "outage"
-    """No answer, or one that says that the server is not there (502, 504, of an EHR also 503)."""
+    """No answer, or one that says that the server is not there (of an EHR 502, 503, 504)."""
+    UNANSWERED = "unanswered"
+    """No answer to this one question (too late, broken off, of an archive 502 or 504): it may lie in what was asked about."""
     NOT_ASKED = "not-asked"
     """The breaker is open."""
     UNKNOWN = "unknown"
@@ -59,6 +61,30 @@ class BreakerSettings:
             yield "breaker: window_s must be above 0, cool_down_s above 0 and at most 600."
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """When a question failed, and what it was about, where that may be why."""
+
+    at: float
+    about: frozenset[str] | None
+
+
+def _blamed(failures: list[_Failure]) -> int:
+    """How many of these speak against the server: one study that cannot be read says nothing of the others."""
+    doubtful = [one.about for one in failures if one.about is not None]
+    has_one_cause = bool(doubtful) and bool(frozenset.intersection(*doubtful))
+    return len(failures) - len(doubtful) if has_one_cause else len(failures)
+
+
+def _apart_from(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Whether two questions name something each, and nothing in common."""
+    return bool(one) and bool(other) and one.isdisjoint(other)
+
+
+def _apart(failure: _Failure, about: frozenset[str]) -> bool:
+    return _apart_from(failure.about or frozenset(), about)
+
+
 Watch = Callable[[str, Outcome, float, State], None]
 """Told of each question: server, outcome, seconds, the breaker's state after it."""
 
@@ -82,9 +108,12 @@ class Breaker:
         self.watch: Watch = no_watch
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._outages: list[float] = []
+        self._failures: list[_Failure] = []
         self._opened_at: float | None = None
-        self._is_probing = False
+        self._tries: list[frozenset[str]] = []
+        """What those are about that try the server again just now."""
+        self._doubt: _Failure | None = None
+        """The last try that went unanswered, which may lie in what it was about."""
 
     @property
     def state(self) -> State:
@@ -92,10 +121,15 @@ class Breaker:
         with self._lock:
             return self._state()
 
-    def call(self, ask: Callable[[], T], judge: Callable[[T | Exception], Outcome]) -> T:
-        """What ``ask`` says or raises, judged by ``judge``; UpstreamError (503) at once while the server is left alone."""
+    def call(
+        self, ask: Callable[[], T], judge: Callable[[T | Exception], Outcome], *, about: frozenset[str] = frozenset()
+    ) -> T:
+        """What ``ask`` says or raises, judged by ``judge``; UpstreamError (503) at once while the server is left alone.
+
+        ``about`` names what the question is about. Questions that went unanswered count while no one thing is common to all.
+        """
         started = self._monotonic()
-        is_probe = self._enter(started)
+        is_try = self._enter(started, about)
         outcome = Outcome.UNKNOWN
         try:
             answer = ask()
@@ -104,19 +138,23 @@ class Breaker:
             outcome = judge(exc)
             raise
         finally:
-            self._leave(outcome, started, is_probe)
+            self._leave(outcome, started, about, is_try)
         return answer
 
-    def _enter(self, now: float) -> bool:
-        """Whether this is the one request that tries the server again."""
+    def _enter(self, now: float, about: frozenset[str]) -> bool:
+        """Whether this is a request that tries the server again."""
         with self._lock:
             state = self._state()
             if state is State.CLOSED:
                 return False
-            if state is State.HALF_OPEN and not self._is_probing:
-                self._is_probing = True
+            doubt = self._doubt
+            since = self._opened_at if doubt is None or state is State.OPEN or _apart(doubt, about) else doubt.at
+            left = 0.0 if since is None else since + self._settings.cool_down_s - now
+            # A second try beside a slow one, since the slow one may lie in what it is about.
+            beside = not self._tries or (len(self._tries) == 1 and _apart_from(self._tries[0], about))
+            if state is State.HALF_OPEN and left <= 0 and beside:
+                self._tries.append(about)
                 return True
-            left = 1.0 if self._opened_at is None else self._opened_at + self._settings.cool_down_s - now
         self.watch(self.server, Outcome.NOT_ASKED, 0.0, state)
         raise UpstreamError(
             "A server that is needed for this does not answer. Please try again shortly.",
@@ -126,24 +164,36 @@ class Breaker:
             cause="left alone after outages",
         )
 
-    def _leave(self, outcome: Outcome, started: float, is_probe: bool) -> None:
+    def _leave(self, outcome: Outcome, started: float, about: frozenset[str], is_try: bool) -> None:
         now = self._monotonic()
         with self._lock:
-            self._note(outcome, now, is_probe)
+            if is_try:
+                self._tries.remove(about)
+            self._note(outcome, _Failure(now, about if outcome is Outcome.UNANSWERED else None), is_try)
             state = self._state()
         self.watch(self.server, outcome, now - started, state)
 
-    def _note(self, outcome: Outcome, now: float, is_probe: bool) -> None:
-        if is_probe:
-            self._is_probing = False
+    def _note(self, outcome: Outcome, failure: _Failure, is_try: bool) -> None:
         if outcome is Outcome.ANSWERED:
-            self._outages.clear()
-            self._opened_at = None
-        elif outcome is Outcome.OUTAGE and self._settings.outages:
-            self._outages = [at for at in self._outages if now - at < self._settings.window_s] + [now]
-            # Requests that were under way when it opened fail late: they must not keep it open without a probe.
-            if is_probe or (self._opened_at is None and len(self._outages) >= self._settings.outages):
-                self._opened_at = now
+            self._failures.clear()
+            self._opened_at = self._doubt = None
+        elif outcome in (Outcome.OUTAGE, Outcome.UNANSWERED) and self._settings.outages:
+            recent = [one for one in self._failures if failure.at - one.at < self._settings.window_s]
+            self._failures = [*recent, failure][-self._settings.outages :]
+            # Requests that were under way when it opened fail late: they must not keep it open without a try.
+            if self._opened_at is None:
+                self._opened_at = failure.at if _blamed(self._failures) >= self._settings.outages else None
+            elif is_try:
+                self._note_try(failure)
+
+    def _note_try(self, failure: _Failure) -> None:
+        """A try about one thing only keeps that thing waiting; two about different things, or a real outage, everything."""
+        earlier = self._doubt
+        is_old = earlier is not None and failure.at - earlier.at >= self._settings.window_s
+        if failure.about and (earlier is None or is_old or not _apart(earlier, failure.about)):
+            self._doubt = failure
+        else:
+            self._opened_at, self._doubt = failure.at, None
 
     def _state(self) -> State:
         if self._opened_at is None:

@@ -5,7 +5,7 @@ Spec: SMART Imaging Access F5, P4, groups 1, 6, 16 and 23.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from dataclasses import replace
 
 from fhir_imaging.errors import NotAuthenticated, TooManyRequests, UpstreamError
 from fhir_imaging.settings import EhrSettings
@@ -22,6 +22,7 @@ class Door:
         self._tokens = tokens
         self._limits = limits
         self._audit = audit
+        audit.limited_by(limits)
 
     def enter(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt) -> tuple[BearerToken, AccessGrant]:
         """The token and what it opens; NotAuthenticated, TooManyRequests, or UpstreamError (503) when it cannot be checked."""
@@ -30,12 +31,13 @@ class Door:
             grant = self._tokens.verify(ehr, token)
         except NotAuthenticated as refusal:
             self._limits.found_bad(ehr.name, token, attempt.client_address)
-            self._audit.denied(attempt, None, refusal.code)
+            self._audit.denied(replace(attempt, token=token.fingerprint), None, refusal.code)
             raise
         except UpstreamError as outage:
-            self._audit.denied(attempt, None, AUTHORIZATION_UNAVAILABLE)
+            self._audit.denied(replace(attempt, token=token.fingerprint), None, AUTHORIZATION_UNAVAILABLE)
             raise unavailable(outage) from outage
         self._limits.found_good(ehr.name, token)
+        self._hold_back(attempt, self._limits.admit_granted(grant), grant)
         return token, grant
 
     def refuse_method(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt) -> None:
@@ -47,8 +49,10 @@ class Door:
             self._hold_back(attempt, self._limits.admit_without_token(attempt.client_address))
         else:
             self._hold_back(attempt, self._limits.admit(ehr.name, token, attempt.client_address))
-            with suppress(UpstreamError):
-                grant = self._known(ehr, token, attempt)
+            grant = self._known(ehr, token, attempt)
+            attempt = replace(attempt, token=token.fingerprint)
+        if grant is not None:
+            self._hold_back(attempt, self._limits.admit_granted(grant), grant)
         self._audit.denied(attempt, grant, METHOD_NOT_ALLOWED)
 
     def _token(self, authorization: str | None, attempt: Attempt) -> BearerToken:
@@ -68,12 +72,13 @@ class Door:
             return self._tokens.verify(ehr, token)
         except NotAuthenticated:
             self._limits.found_bad(ehr.name, token, attempt.client_address)
-            return None
+        except UpstreamError:
+            return None  # what is asked is refused in any case
+        return None
 
-    def _hold_back(self, attempt: Attempt, held: HeldBack | None) -> None:
-        """Raises TooManyRequests for a caller who asks too often; recorded once in a while, since a flood fills any log."""
+    def _hold_back(self, attempt: Attempt, held: HeldBack | None, grant: AccessGrant | None = None) -> None:
+        """Raises TooManyRequests for a caller who asks, or is refused, too often."""
         if held is None:
             return
-        if held.is_first:
-            self._audit.denied(attempt, None, TooManyRequests.code)
+        self._audit.held_back(attempt, grant, held)
         raise TooManyRequests("These are too many requests; please slow down.", retry_after_s=held.retry_after_s)

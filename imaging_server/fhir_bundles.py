@@ -18,7 +18,10 @@ from imaging_server.fhir_dates import stated_datetime, stated_instant
 from imaging_server.fhir_search import SortKey, StudySearch
 from imaging_server.fhir_sources import FoundStudy
 
-MORE_IN_THE_ARCHIVE = "An archive holds more than it gives in one answer, so this list may lack studies or series."
+NOT_ALL = (
+    "This list may lack studies or series: there are more than fit into one answer of those who know them, or some are not "
+    "described in a way that can be read."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,8 @@ class FhirAddresses:
     def study(self, found: FoundStudy) -> dict[str, Any]:
         """The ImagingStudy resource."""
         subject = f"{self.clinical_base.rstrip('/')}/Patient/{self.patient_id}"
-        context = StudyContext(subject=subject, last_updated=instant(found.last_updated_ms))
+        is_subset = not (found.has_instances and found.complete)
+        context = StudyContext(subject=subject, last_updated=instant(found.last_updated_ms), is_subset=is_subset)
         return imaging_study(found.study, context)
 
     def endpoint(self, archive: str) -> dict[str, Any]:
@@ -86,7 +90,7 @@ def searchset(
     studies = [_entry(addresses, addresses.study(one), "match") for one in page.studies]
     archives = dict.fromkeys(name for one in page.studies for name in one.study.archives)
     included = [_entry(addresses, addresses.endpoint(name), "include") for name in archives if search.includes_endpoints]
-    remark = operation_outcome("incomplete", MORE_IN_THE_ARCHIVE, severity="warning")
+    remark = operation_outcome("incomplete", NOT_ALL, severity="warning")
     entries = [*studies, *included, *([] if complete else [{"resource": remark, "search": {"mode": "outcome"}}])]
     return {
         "resourceType": "Bundle",

@@ -17,9 +17,11 @@ from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import NotAuthenticated, NotFound, UpstreamRefused
 from fhir_imaging.study import ImagingStudy, read_study
 from fhir_imaging.uids import DICOM_UID_SYSTEM, StudyInstanceUID, to_urn
-from imaging_server.decision_cache import DecisionCache
+from imaging_server.answer_forms import STUDIES, STUDY
+from imaging_server.kept_answers import KeptAnswers
 from imaging_server.ownership import Caller, PatientStudies
 from imaging_server.policy import StudyFacts
+from imaging_server.shared_decisions import SharedDecisions
 from imaging_server.upstream import Archive
 
 # Entered in error means that the EHR takes back its word that the study is this patient's.
@@ -30,14 +32,22 @@ T = TypeVar("T")
 
 
 class FhirOwnership:
-    """Asks each EHR's FHIR server. Thread-safe; an answer is kept at most min(token's end, ``keep_s``)."""
+    """Asks each EHR's FHIR server. Thread-safe; an answer is kept at most min(token's end, ``keep_s``), by all workers that
+    share ``shared``."""
 
-    def __init__(self, session: OutboundSession, *, keep_s: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        session: OutboundSession,
+        shared: SharedDecisions | None = None,
+        *,
+        keep_s: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._session = session
         self._keep_s = keep_s
         self._clock = clock
-        self._one: DecisionCache[StudyFacts] = DecisionCache()
-        self._all: DecisionCache[PatientStudies] = DecisionCache(max_entries=1000)
+        self._one: KeptAnswers[StudyFacts] = KeptAnswers(STUDY, shared, clock=clock)
+        self._all: KeptAnswers[PatientStudies] = KeptAnswers(STUDIES, shared, max_entries=1000, clock=clock)
 
     def study(self, caller: Caller, _archive: Archive, study: StudyInstanceUID) -> StudyFacts | None:
         """The study when the EHR says that it is the caller's patient's; None when it does not.
@@ -58,10 +68,12 @@ class FhirOwnership:
     def _ask_for(self, caller: Caller, study: StudyInstanceUID) -> StudyFacts:
         params = [("patient", caller.patient_id), ("identifier", f"{DICOM_UID_SYSTEM}|{to_urn(study)}")]
         try:
-            page = _asked(lambda: self._client(caller).search("ImagingStudy", params))
+            # Whole, since a server that overlooks the identifier answers with all of the patient's studies.
+            pages: list[SearchPage] = _asked(lambda: list(self._client(caller).pages("ImagingStudy", params)))
         except NotFound as exc:
             raise _NotOwned from exc
-        found = [facts for facts in _facts(page.matches, caller) if facts is None or facts.study == study]
+        told = (facts for page in pages for facts in _facts(page.matches, caller))
+        found = [facts for facts in told if facts is None or facts.study == study]
         if not found or None in found:
             raise _NotOwned
         modalities = [facts.modalities for facts in found if facts]

@@ -14,16 +14,15 @@ from fhir_imaging.errors import InvalidRequest, NotSupported
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.uids import study_uid
 from fhir_imaging.web import request_reference
-from imaging_server.auditing import Attempt
+from imaging_server.auditing import Attempt, without_token
+from imaging_server.fhir_formats import FHIR_JSON, check_formats
 from imaging_server.fhir_paging import PAGE_PARAMETER
 from imaging_server.fhir_search import OFFERED
 from imaging_server.queries import MAX_QUERY_LENGTH, parse_query
 from imaging_server.resource import DicomResource, Kind, Level
 from imaging_server.search import STUDY_SEARCH
 
-FHIR_JSON = "application/fhir+json"
 FORM = "application/x-www-form-urlencoded"
-_ACCEPTED = (FHIR_JSON, "application/json", "text/json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +61,9 @@ def fhir_request() -> FhirRequest:
     )
 
 
-def check_accept() -> None:
-    """NotSupported (406) for a caller that takes no JSON; ``_format`` outranks the header (FHIR R4, "Content types")."""
-    if "_format" in request.args or "Accept" not in request.headers:
-        return
-    if request.accept_mimetypes.best_match(_ACCEPTED) is None:
-        raise NotSupported(f"Answers come as {FHIR_JSON} only.", status=406)
+def check_accept(pairs: Sequence[tuple[str, str]]) -> None:
+    """As ``check_formats``, for the request under way with its parameters."""
+    check_formats([value for name, value in pairs if name == "_format"], request.headers.get("Accept"))
 
 
 def fhir_json(resource: dict[str, Any]) -> Response:
@@ -78,7 +74,7 @@ def fhir_json(resource: dict[str, Any]) -> Response:
 def search_attempt(ehr: EhrSettings, pairs: Sequence[tuple[str, str]], *, what: str = "ImagingStudy") -> Attempt:
     """A search as the audit log keeps it: of the parameters only those that are known, since others may hold a token."""
     known = urlencode([(name, value) for name, value in pairs if name in OFFERED])
-    return _attempt(ehr, STUDY_SEARCH, f"{what}?{known}")
+    return _attempt(ehr, STUDY_SEARCH, without_token(f"{what}?{known}", request.headers.get("Authorization")))
 
 
 def read_attempt(ehr: EhrSettings, study: str) -> Attempt:

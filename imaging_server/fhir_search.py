@@ -24,7 +24,6 @@ MAX_COUNT = 100
 """Studies on one page: the archive is asked for the series of each."""
 MAX_ALTERNATIVES = 100
 STUDY_STATUSES = "http://hl7.org/fhir/imagingstudy-status"
-JSON_FORMATS = frozenset({"json", "application/json", "application/fhir+json"})
 
 _PATIENT_NAMES = ("patient", "subject")
 _FILTERS = ("_id", "_lastUpdated", "identifier", "modality", "started", "status")
@@ -115,7 +114,7 @@ def parse_study_search(pairs: Sequence[tuple[str, str]]) -> StudySearch:
         raise InvalidRequest(
             "Name the patient: ImagingStudy?patient={id of the token's patient}.", code="patient-parameter-missing"
         )
-    _check_format(by_name)
+    _check_total(by_name)
     sort, newest_first = _sort(by_name)
     return StudySearch(
         ids=tuple(frozenset(_alternatives(one, "_id")) for one in by_name.get("_id", ())),
@@ -233,11 +232,7 @@ def _count(by_name: dict[str, list[str]]) -> int:
     return min(int(asked), MAX_COUNT)
 
 
-def _check_format(by_name: dict[str, list[str]]) -> None:
-    asked = _once(by_name, "_format")
-    # A plus sign that nobody encoded arrives as a space.
-    if asked is not None and asked.replace(" ", "+") not in JSON_FORMATS:
-        raise InvalidRequest("_format is offered as json only.", code="format-not-offered")
+def _check_total(by_name: dict[str, list[str]]) -> None:
     if _once(by_name, "_total") not in (None, "accurate", "estimate", "none"):
         raise InvalidRequest("_total is accurate, estimate or none.", code="value-not-understood")
 

@@ -1,208 +1,90 @@
-"""A patient's studies out of all archives that an EHR reaches: what the archives' indexes say, gathered and joined.
+"""Where the FHIR endpoint has a patient's studies from: the archives' indexes, or a FHIR server that ``pacs_sync`` feeds.
 
-Nothing is left out in silence: an archive that cannot be asked makes the whole answer wait (503), and that there is more than
-an archive gives is said. Left out is what is in doubt: a UID under two patients, or twice in one archive.
+Either is asked only about studies that the gate has let through, and says of itself when it could not tell all.
 
-Spec: SMART Imaging Access F1-F3, F10, F13, W4, group 11; DICOM PS3.18 §10.6.
+Spec: SMART Imaging Access F1-F3, F10.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from fhir_imaging.archived_study import (
-    INSTANCE_FIELDS,
-    SERIES_FIELDS,
-    STUDY_FIELDS,
-    ArchivedStudy,
-    archived_study,
-    merged,
-    state_of,
-)
-from fhir_imaging.dicom_json import (
-    ISSUER_OF_PATIENT_ID,
-    PATIENT_ID,
-    SERIES_INSTANCE_UID,
-    SOP_INSTANCE_UID,
-    STUDY_INSTANCE_UID,
-    first_text,
-)
+from fhir_imaging.archived_study import ArchivedStudy
 from fhir_imaging.uids import StudyInstanceUID
-from imaging_server.archive_workers import ArchiveWorkers
-from imaging_server.decision_cache import DecisionCache
-from imaging_server.fhir_contents import with_instances, with_series
-from imaging_server.gate import Gate
 from imaging_server.ownership import Caller
-from imaging_server.resource import DicomResource, Kind, Level
-from imaging_server.search import STUDY_SEARCH, chunks_of
-from imaging_server.study_states import StudyStates
-from imaging_server.upstream import Archive, Matches
-
-_NAMES = (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID, PATIENT_ID, ISSUER_OF_PATIENT_ID)
-
-MAX_PAGES = 20
-"""Pages that are read of one search in an archive which says that it has more."""
+from imaging_server.upstream import Archive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundStudy:
-    """One study, joined from its copies; ``last_updated_ms`` is UTC, ``states`` by archive tell when to ask anew."""
+    """One study, joined from its copies; ``last_updated_ms`` is UTC, ``states`` by archive tell when to ask anew.
+
+    ``complete`` is False when it has series or instances that could not be told; ``has_instances`` says whether they were asked
+    for.
+    """
 
     study: ArchivedStudy
     last_updated_ms: int
     states: Mapping[str, str]
     complete: bool = True
+    has_instances: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PatientList:
-    """The studies of one patient; ``complete`` is False when an archive has more than could be read."""
+    """The studies of one patient; ``complete`` is False when there are more, or some that could not be read."""
 
     studies: tuple[FoundStudy, ...]
     complete: bool = True
 
 
-class StudySource:
-    """Asks the archives. Thread-safe; ``close`` it at the end."""
-
-    def __init__(self, gate: Gate, states: StudyStates, *, keep_s: float, max_json_bytes: int) -> None:
-        self._gate = gate
-        self._states = states
-        self._keep_s = keep_s
-        self._max_json_bytes = max_json_bytes
-        self._workers = ArchiveWorkers()
-        # What the archive says of a state is the same for every caller; who may see it was decided before (F13).
-        self._listed: DecisionCache[Matches] = DecisionCache(max_entries=2000)
-        # A study may have thousands of instances, so that only few such answers are kept.
-        self._held: DecisionCache[Matches] = DecisionCache(max_entries=20)
-
-    def close(self) -> None:
-        """Lets the threads go."""
-        self._workers.close()
+class StudyTeller(Protocol):
+    """Somebody who knows what is in studies."""
 
     def studies(
         self, caller: Caller, archives: Sequence[Archive], visible: Mapping[str, frozenset[StudyInstanceUID]]
     ) -> PatientList:
-        """The studies that ``visible`` allows by archive, without their series. UpstreamError (503) when one is not ready."""
-        wanted = sorted(frozenset().union(*visible.values()))
-        asked = [(archive, chunk) for archive in archives for chunk in chunks_of(wanted, archive.studies_per_search)]
-        answers = self._workers.together((one[0].name, partial(self._index, *one)) for one in asked)
-        by_archive: dict[str, list[Mapping[str, Any]]] = {archive.name: [] for archive in archives}
-        for (archive, chunk), found in zip(asked, answers, strict=True):
-            by_archive[archive.name] += [one for one in found.datasets if first_text(one, STUDY_INSTANCE_UID) in chunk]
-        doubtful = self._doubtful(caller, by_archive)
-        copies = {
-            name: {uid: one for one in datasets if (uid := _uid(one)) in visible[name] and uid not in doubtful}
-            for name, datasets in by_archive.items()
-        }
-        return PatientList(tuple(self._joined(caller, copies)), all(one.complete for one in answers))
+        """The studies that ``visible`` allows by archive. UpstreamError (503) when somebody cannot be asked."""
 
     def with_series(self, found: Sequence[FoundStudy], archives: Sequence[Archive]) -> list[FoundStudy]:
         """The same studies with their series."""
-        by_name = {archive.name: archive for archive in archives}
-        asked = [(one, by_name[name]) for one in found for name in one.study.archives]
-        answers = self._workers.together((one[1].name, partial(self._series, *one)) for one in asked)
-        listed: dict[str, list[tuple[str, Matches]]] = {}
-        for (one, archive), answer in zip(asked, answers, strict=True):
-            listed.setdefault(one.study.uid, []).append((archive.name, answer))
-        return [with_series_of(one, listed[one.study.uid]) for one in found]
 
     def with_instances(self, found: FoundStudy, archives: Sequence[Archive]) -> FoundStudy:
         """The same study, whose series are known, with their instances."""
-        held = [archive for archive in archives if archive.name in found.study.archives]
-        answers = self._workers.together((one.name, partial(self._instances, found, one)) for one in held)
-        datasets = [dataset for answer in answers for dataset in answer.datasets]
-        return replace(found, study=with_instances(found.study, datasets))
 
-    def _index(self, archive: Archive, studies: Sequence[StudyInstanceUID]) -> Matches:
-        named = ",".join(studies)
-        query = [("StudyInstanceUID", named), *_including(STUDY_FIELDS)]
-        return self._listed.get(
-            (archive.name, "studies", named), lambda: self._all_pages(archive, STUDY_SEARCH, query), seconds=self._seconds
-        )
-
-    def _series(self, found: FoundStudy, archive: Archive) -> Matches:
-        resource = DicomResource(kind=Kind.SEARCH, level=Level.SERIES, study=found.study.uid)
-        return self._listed.get(
-            (archive.name, resource.path, found.states[archive.name]),
-            lambda: self._all_pages(archive, resource, _including(SERIES_FIELDS)),
-            seconds=self._seconds,
-        )
-
-    def _instances(self, found: FoundStudy, archive: Archive) -> Matches:
-        resource = DicomResource(kind=Kind.SEARCH, level=Level.INSTANCE, study=found.study.uid)
-        return self._held.get(
-            (archive.name, resource.path, found.states[archive.name]),
-            lambda: self._all_pages(archive, resource, _including(INSTANCE_FIELDS)),
-            seconds=self._seconds,
-        )
-
-    def _seconds(self, answer: Matches) -> float:
-        """Only what was found whole is kept: a study may still be arriving."""
-        return self._keep_s if answer.datasets and answer.complete else 0
-
-    def _all_pages(self, archive: Archive, resource: DicomResource, query: Sequence[tuple[str, str]]) -> Matches:
-        """What an archive has, also where it gives it in several answers only."""
-        found = archive.search(resource, query, limit=self._max_json_bytes)
-        datasets, known = list(found.datasets), set(map(_named, found.datasets))
-        for _ in range(MAX_PAGES - 1):
-            if found.complete:
-                break
-            found = archive.search(resource, [*query, ("offset", str(len(datasets)))], limit=self._max_json_bytes)
-            fresh = [one for one in found.datasets if _named(one) not in known]
-            if not fresh:  # the archive does not know the way to its next page
-                break
-            datasets += fresh
-            known |= set(map(_named, fresh))
-        return Matches(tuple(datasets), found.complete)
-
-    def _doubtful(self, caller: Caller, by_archive: Mapping[str, Sequence[Mapping[str, Any]]]) -> set[str]:
-        """Studies that one archive has twice or under somebody else, or two archives under two numbers of one issuer."""
-        doubtful: set[str] = set()
-        persons: dict[tuple[str, str], str] = {}
-        for datasets in by_archive.values():
-            doubtful |= {uid for uid, times in Counter(map(_uid, datasets)).items() if times > 1}
-            fitting = {id(one) for one in self._gate.fitting(caller, datasets)}
-            doubtful |= {_uid(one) for one in datasets if id(one) not in fitting}
-            for one in datasets:
-                issuer, number = first_text(one, ISSUER_OF_PATIENT_ID), first_text(one, PATIENT_ID) or ""
-                if issuer and persons.setdefault((_uid(one), issuer), number) != number:
-                    doubtful.add(_uid(one))
-        return doubtful
-
-    def _joined(
-        self, caller: Caller, copies: Mapping[str, Mapping[StudyInstanceUID, Mapping[str, Any]]]
-    ) -> Iterator[FoundStudy]:
-        states = {name: {uid: state_of(one) for uid, one in by_uid.items()} for name, by_uid in copies.items()}
-        seen = {name: self._states.seen_at(caller.ehr.name, name, of_archive) for name, of_archive in states.items()}
-        for uid in dict.fromkeys(uid for by_uid in copies.values() for uid in by_uid):
-            holders = [name for name, by_uid in copies.items() if uid in by_uid]
-            described = [one for name in holders if (one := archived_study(copies[name][uid], name))]
-            yield FoundStudy(
-                study=merged(described),
-                last_updated_ms=max(seen[name][uid] for name in holders),
-                states={name: states[name][uid] for name in holders},
-            )
+    def close(self) -> None:
+        """Lets threads and connections go."""
 
 
-def with_series_of(found: FoundStudy, answers: Sequence[tuple[str, Matches]]) -> FoundStudy:
-    """A study with the series that its archives list."""
-    study = with_series(found.study, [(name, answer.datasets) for name, answer in answers])
-    return replace(found, study=study, complete=all(answer.complete for _, answer in answers))
+class StudySource:
+    """Asks for each EHR whom its settings name. Thread-safe; ``close`` it at the end."""
 
+    def __init__(self, archives: StudyTeller, servers: StudyTeller) -> None:
+        self._archives = archives
+        self._servers = servers
 
-def _uid(dataset: Mapping[str, Any]) -> StudyInstanceUID:
-    return StudyInstanceUID(first_text(dataset, STUDY_INSTANCE_UID) or "")
+    def studies(
+        self, caller: Caller, archives: Sequence[Archive], visible: Mapping[str, frozenset[StudyInstanceUID]]
+    ) -> PatientList:
+        """As ``StudyTeller.studies``."""
+        teller = self._archives if caller.ehr.studies_server is None else self._servers
+        return teller.studies(caller, archives, visible)
 
+    def with_series(self, found: Sequence[FoundStudy], archives: Sequence[Archive]) -> list[FoundStudy]:
+        """As ``StudyTeller.with_series``."""
+        return self._teller_of(found).with_series(found, archives)
 
-def _named(dataset: Mapping[str, Any]) -> tuple[str | None, ...]:
-    """What tells one match from another; the same study under two patients is two."""
-    return tuple(first_text(dataset, tag) for tag in _NAMES)
+    def with_instances(self, found: FoundStudy, archives: Sequence[Archive]) -> FoundStudy:
+        """As ``StudyTeller.with_instances``."""
+        return self._teller_of([found]).with_instances(found, archives)
 
+    def close(self) -> None:
+        """Lets threads and connections go."""
+        self._archives.close()
+        self._servers.close()
 
-def _including(fields: Iterable[str]) -> list[tuple[str, str]]:
-    return [("includefield", tag) for tag in fields]
+    def _teller_of(self, found: Sequence[FoundStudy]) -> StudyTeller:
+        """Only an archive's index has states; one list has one source."""
+        return self._servers if found and not found[0].states else self._archives

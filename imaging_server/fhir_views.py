@@ -8,16 +8,19 @@ Spec: SMART Imaging Access F1-F10, P3, P4; FHIR R4 RESTful API.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from flask import Blueprint, Response, g, request
 from flask.blueprints import BlueprintSetupState
 
-from fhir_imaging.errors import NotFound, NotPermitted, UpstreamError
+from fhir_imaging.clients.smart_metadata import SmartMetadata
+from fhir_imaging.errors import NotFound, NotPermitted, TooManyRequests, UpstreamError
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.uids import study_uid
 from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, note_for_log
+from imaging_server.archive_workers import asking_for
 from imaging_server.fhir_bundles import FhirAddresses, page_of, place_of, searchset
 from imaging_server.fhir_capability import capability_statement
 from imaging_server.fhir_paging import PAGE_PARAMETER, NextPage
@@ -34,6 +37,8 @@ from imaging_server.fhir_sources import FoundStudy, PatientList
 from imaging_server.gate import OpenedPatient
 from imaging_server.ownership import Caller
 from imaging_server.policy import Reason
+from imaging_server.queries import parse_query
+from imaging_server.rate_limit import RequestLimits
 from imaging_server.routes import add_converters
 from imaging_server.services import ImagingServerServices
 from imaging_server.upstream import Archive
@@ -41,6 +46,9 @@ from imaging_server.upstream import Archive
 PREFIX = "/imaging/<ehr>/fhir"
 METHODS = "GET, HEAD, POST, OPTIONS"
 REQUEST_HEADERS = "Authorization, Accept, Content-Type, Prefer, X-Request-Id"
+MAX_WAITING_STRANGERS = 4
+"""Requests without a token that may wait for EHRs' configurations at once; what is known already needs no waiting."""
+STRANGERS_PATIENCE_S = 0.5
 EXPOSED_HEADERS = "Content-Type, Retry-After, WWW-Authenticate, X-Request-Id"
 
 
@@ -86,6 +94,8 @@ class FhirViews:
         self._services = services
         self._gate = services.gate
         self._fhir = services.fhir
+        self._strangers = RequestLimits(services.settings.rate_limit)
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING_STRANGERS)
 
     def guarded(self, view: Callable[..., Response], method: str) -> Callable[..., Response]:
         """A view with what all have in common: preflights, the EHR's name, and the challenge of a scope that is too small."""
@@ -125,18 +135,34 @@ class FhirViews:
 
     def capability(self, ehr: EhrSettings) -> Response:
         """What is offered here, and where to get a token; no token is needed to read it."""
-        check_accept()
-        try:
-            smart = self._fhir.smart.of(ehr.fhir_base)
-        except UpstreamError:
-            smart = None  # what this server offers does not depend on the EHR being up
+        self._hold_back_strangers()
+        check_accept(parse_query(request.query_string))
+        smart = self._authorization_of(ehr)
         today = datetime.fromtimestamp(self._fhir.clock(), UTC).date().isoformat()
         return fhir_json(capability_statement(self._services.settings.fhir_base_of(ehr.name), date=today, smart=smart))
+
+    def _hold_back_strangers(self) -> None:
+        """What needs no token is for everybody, and no more of it than an address may ask without one (group 23)."""
+        held = self._strangers.admit_without_token(request.remote_addr)
+        if held is not None:
+            raise TooManyRequests("These are too many requests; please slow down.", retry_after_s=held.retry_after_s)
+
+    def _authorization_of(self, ehr: EhrSettings) -> SmartMetadata | None:
+        """Where the EHR's tokens are got. None where that cannot be read just now: what this server offers does not depend on
+        it, and only a few strangers may wait for an EHR that takes its time."""
+        if not self._waiting.acquire(timeout=STRANGERS_PATIENCE_S):
+            return None
+        try:
+            return self._fhir.smart.of(ehr.fhir_base)
+        except UpstreamError:
+            return None
+        finally:
+            self._waiting.release()
 
     def search(self, ehr: EhrSettings) -> Response:
         """The patient's studies, by GET, by form or by a link to a further page."""
         asked = fhir_request()
-        check_accept()
+        check_accept(asked.pairs)
         patients = named_patients(asked.pairs, ehr.fhir_base)
         caller = self._gate.identify(ehr, asked.authorization, search_attempt(ehr, asked.pairs), patients)
         asked, after = self._resumed(caller, asked)
@@ -144,9 +170,10 @@ class FhirViews:
         search = parse_study_search(pairs)
         archives = self._archives(ehr)
         opened = self._gate.open_patient(caller, archives, search_attempt(ehr, pairs))
-        found = self._found(opened, archives, search)
-        page = page_of(found.studies, search, after)
-        listed = self._fhir.source.with_series(page.studies, archives)
+        with asking_for(caller.token.fingerprint):
+            found = self._found(opened, archives, search)
+            page = page_of(found.studies, search, after)
+            listed = self._fhir.source.with_series(page.studies, archives)
         addresses = self._addresses(caller)
         links = {"self": addresses.search(asked.sent or pairs)}
         if page.goes_on:
@@ -160,17 +187,18 @@ class FhirViews:
     def study(self, ehr: EhrSettings, study: str) -> Response:
         """One study with its series and instances."""
         asked = fhir_request()
-        check_accept()
+        check_accept(asked.pairs)
         offered_pairs([pair for pair in asked.pairs if pair[0] != "_format"], lenient=False)
         attempt = read_attempt(ehr, study)
         opened = self._gate.open_description(ehr, self._archives(ehr), asked.authorization, attempt)
-        found = self._described(opened.caller, opened.archives, study)
+        with asking_for(opened.caller.token.fingerprint):
+            found = self._described(opened.caller, opened.archives, study)
         return fhir_json(self._addresses(opened.caller).study(found))
 
     def endpoint(self, ehr: EhrSettings, endpoint: str) -> Response:
         """Where the images of one archive are: the gateway."""
         asked = fhir_request()
-        check_accept()
+        check_accept(asked.pairs)
         caller = self._gate.open_endpoint(ehr, asked.authorization, search_attempt(ehr, (), what="Endpoint"))
         if endpoint not in {archive.name for archive in self._archives(ehr)}:
             raise NotFound("There is no such Endpoint.")
@@ -203,7 +231,7 @@ class FhirViews:
         visible = {archive.name: frozenset({study_uid(study)}) for archive in archives}
         found = self._fhir.source.studies(caller, archives, visible)
         if not found.studies:
-            raise NotFound("No archive holds this study.")
+            raise NotFound("There is no description of this study here.")
         (listed,) = self._fhir.source.with_series(found.studies, archives)
         return self._fhir.source.with_instances(listed, archives)
 

@@ -17,7 +17,7 @@ from fhir_imaging.uids import StudyInstanceUID
 from imaging_server.access import AccessGrant
 from imaging_server.auditing import AUTHORIZATION_UNAVAILABLE, AccessAudit, Attempt
 from imaging_server.door import Door
-from imaging_server.identity import PatientIdentity
+from imaging_server.identity import KnownCaller, PatientIdentity
 from imaging_server.ownership import Caller, Ownership
 from imaging_server.policy import (
     REASON_IN_WORDS,
@@ -31,8 +31,9 @@ from imaging_server.policy import (
     visible_studies,
 )
 from imaging_server.queries import SearchQuery
+from imaging_server.resource import DicomResource
 from imaging_server.search import narrowed
-from imaging_server.study_contents import StudyContents
+from imaging_server.study_contents import SeriesIndex, StudyContents
 from imaging_server.tokens import unavailable
 from imaging_server.upstream import Archive
 
@@ -52,7 +53,7 @@ class OpenedSearch:
     ``complete`` is False when the EHR had more of the patient's studies than were read.
     """
 
-    caller: Caller
+    caller: KnownCaller
     studies: tuple[StudyInstanceUID, ...]
     complete: bool
 
@@ -64,7 +65,7 @@ class OpenedPatient:
     ``complete`` is False when there were more than were read.
     """
 
-    caller: Caller
+    caller: KnownCaller
     studies: Mapping[str, frozenset[StudyInstanceUID]]
     complete: bool
 
@@ -73,7 +74,7 @@ class OpenedPatient:
 class OpenedDescription:
     """One study that may be described, out of ``archives``."""
 
-    caller: Caller
+    caller: KnownCaller
     archives: tuple[Archive, ...]
 
 
@@ -112,13 +113,7 @@ class Gate:
         study = attempt.resource.study
         if study is None:
             raise ValueError("a request without a study is a search")
-        owned = self._asked(attempt, caller, lambda: self._ownership.study(caller, archive, study))
-        # The archive is asked only about studies that are the patient's: its timing tells nothing about others.
-        same_person = contains = None
-        if owned is not None:
-            same_person = self._asked(attempt, caller, lambda: self._identity.is_same(caller, archive, study))
-            contains = same_person is not False and self._contents.holds(archive, attempt.resource)
-        evidence = Evidence(owned=owned, contains=bool(contains), same_person=same_person)
+        evidence = self._asked(attempt, caller, lambda: self._evidence(caller, archive, attempt.resource, study))
         verdict = decide(caller.grant, attempt.resource, evidence, now=self._now())
         if isinstance(verdict, Refused):
             raise self._refusal(attempt, caller.grant, verdict.reason)
@@ -137,8 +132,9 @@ class Gate:
         studies = narrowed(query, visible_studies(caller.grant, attempt.resource, owned.studies))
         if studies is None:
             raise self._refusal(attempt, caller.grant, Reason.STUDY_NOT_OF_PATIENT)
+        known = self._asked(attempt, caller, lambda: self._identity.known(caller))
         self._audit.allowed(attempt, caller.grant)
-        return OpenedSearch(caller=caller, studies=studies, complete=owned.complete)
+        return OpenedSearch(caller=known, studies=studies, complete=owned.complete)
 
     def identify(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt, patients: Sequence[str]) -> Caller:
         """Who searches, for nobody but the token's patient: any other among ``patients`` is refused (F6, M6)."""
@@ -157,8 +153,10 @@ class Gate:
             name: frozenset(one.study for one in visible_studies(caller.grant, attempt.resource, found.studies))
             for name, found in owned.items()
         }
+        known = self._asked(attempt, caller, lambda: self._identity.known(caller))
         self._audit.allowed(attempt, caller.grant)
-        return OpenedPatient(caller=caller, studies=visible, complete=all(one.complete for one in owned.values()))
+        complete = all(one.complete for one in owned.values())
+        return OpenedPatient(caller=known, studies=visible, complete=complete)
 
     def open_description(
         self, ehr: EhrSettings, archives: Sequence[Archive], authorization: str | None, attempt: Attempt
@@ -174,7 +172,9 @@ class Gate:
         owned = [self._asked(attempt, caller, partial(self._ownership.study, caller, one, study)) for one in archives]
         same: list[bool | None] = [None] * len(archives)
         if any(owned):
-            same = [self._asked(attempt, caller, partial(self._identity.is_same, caller, one, study)) for one in archives]
+            same = [
+                self._asked(attempt, caller, partial(self._is_same, caller, one, attempt.resource, study)) for one in archives
+            ]
         if False in same:
             raise self._refusal(attempt, caller.grant, Reason.IDENTITY_CONFLICT)
         verdicts = [
@@ -185,8 +185,9 @@ class Gate:
             reasons = {verdict.reason for verdict in verdicts if isinstance(verdict, Refused)}
             scope = Reason.INSUFFICIENT_SCOPE in reasons
             raise self._refusal(attempt, caller.grant, Reason.INSUFFICIENT_SCOPE if scope else Reason.STUDY_NOT_OF_PATIENT)
+        known = self._asked(attempt, caller, lambda: self._identity.known(caller))
         self._audit.allowed(attempt, caller.grant)
-        return OpenedDescription(caller=caller, archives=opened)
+        return OpenedDescription(caller=known, archives=opened)
 
     def open_endpoint(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt) -> Caller:
         """Passes the reading of an Endpoint, which tells nothing of any patient, so that only refusals are recorded."""
@@ -201,15 +202,17 @@ class Gate:
         return self._refusal(attempt, caller.grant, Reason.OTHER_TOKENS_PAGE)
 
     def fitting(self, caller: Caller, datasets: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """The data sets whose PatientID is the caller's patient's, where the site compares them."""
-        try:
-            return self._identity.fitting(caller, datasets)
-        except UpstreamError as outage:
-            raise unavailable(outage) from outage
+        """The data sets whose PatientID is the caller's patient's, where the site compares them.
+
+        ``caller`` is one who was let through: nobody is asked, so nothing can be refused that is on record as allowed.
+        """
+        if not isinstance(caller, KnownCaller):
+            raise TypeError("persons are compared for callers who were let through")
+        return caller.person.fitting(datasets)
 
     def of_person(self, opened: OpenedSearch, matches: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The matches of an opened search, as ``fitting``."""
-        return self.fitting(opened.caller, matches)
+        return opened.caller.person.fitting(matches)
 
     def _caller(
         self, ehr: EhrSettings, authorization: str | None, attempt: Attempt, decide_grant: DecideGrant | None = None
@@ -222,6 +225,30 @@ class Gate:
         if grant.patient_id is None:
             raise self._refusal(attempt, grant, Reason.NO_PATIENT)
         return Caller(ehr=ehr, grant=grant, patient_id=grant.patient_id, token=token)
+
+    def _evidence(self, caller: Caller, archive: Archive, resource: DicomResource, study: StudyInstanceUID) -> Evidence:
+        """The archive is asked only about studies that are the patient's: its timing tells nothing about others."""
+        owned = self._ownership.study(caller, archive, study)
+        if owned is None:
+            return Evidence(owned=None, contains=False)
+        same, index = self._compared(caller, archive, resource, study)
+        contains = same is not False and self._contents.holds(archive, resource, index)
+        return Evidence(owned=owned, contains=contains, same_person=same)
+
+    def _compared(
+        self, caller: Caller, archive: Archive, resource: DicomResource, study: StudyInstanceUID
+    ) -> tuple[bool | None, SeriesIndex]:
+        """Whether the study and each of its series are the caller's patient's, None where nothing is compared; and the series
+        (W5)."""
+        person = self._identity.person(caller)
+        same = self._identity.is_same(caller, archive, study, person)
+        if same is False:
+            return False, SeriesIndex()
+        index = self._contents.series(archive, resource)
+        return same if person.has_all_of(index) else False, index
+
+    def _is_same(self, caller: Caller, archive: Archive, resource: DicomResource, study: StudyInstanceUID) -> bool | None:
+        return self._compared(caller, archive, resource, study)[0]
 
     def _asked(self, attempt: Attempt, caller: Caller, ask: Callable[[], T]) -> T:
         """Evidence from another server. A server that cannot be asked means no, for now (503)."""

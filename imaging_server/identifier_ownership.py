@@ -21,7 +21,7 @@ from imaging_server.ownership import Caller, PatientStudies
 from imaging_server.patient_numbers import PatientNumbers
 from imaging_server.policy import StudyFacts
 from imaging_server.search import chunks_of
-from imaging_server.upstream import Archive
+from imaging_server.upstream import Archive, Matches
 
 
 class IdentifierOwnership:
@@ -40,7 +40,7 @@ class IdentifierOwnership:
         """The study when the archive's PatientID and issuer are the caller's patient's; None for every doubt."""
         if not self._numbers.of(caller):
             return None  # nothing could prove it, so the archive is not asked
-        found = self._proved(caller, self._persons.of_study(caller, archive, study))
+        found = self._proved(caller, [self._persons.of_study(caller, archive, study)])
         return next((one for one in found if one.study == study), None)
 
     def studies(self, caller: Caller, archive: Archive) -> PatientStudies:
@@ -48,23 +48,35 @@ class IdentifierOwnership:
 
         def ask() -> PatientStudies:
             found = [self._persons.search(archive, [("PatientID", number)]) for number in sorted(self._numbers.of(caller))]
-            named = self._proved(caller, [one for matches in found for one in matches.datasets])
-            return PatientStudies(self._unshared(caller, archive, named), complete=all(one.complete for one in found))
+            # Part of this list is as good as all of it, since each study is looked at again by its UID.
+            named = self._named(caller, [one for matches in found for one in matches.datasets])
+            unshared, is_whole = self._unshared(caller, archive, named)
+            return PatientStudies(unshared, complete=is_whole and all(one.complete for one in found))
 
         return self._all.get(caller.key(archive.name), ask, seconds=lambda found: self._seconds(caller, found))
 
-    def _unshared(self, caller: Caller, archive: Archive, named: Sequence[StudyFacts]) -> tuple[StudyFacts, ...]:
-        """Those that are nobody else's too: a search by number does not show who else has the same UID."""
-        uids = [one.study for one in named]
-        asked = (("StudyInstanceUID", ",".join(chunk)) for chunk in chunks_of(uids, archive.studies_per_search))
-        found = [one for query in asked for one in self._persons.search(archive, [query]).datasets]
-        return tuple(one for one in self._proved(caller, found) if one.study in uids)
+    def _unshared(
+        self, caller: Caller, archive: Archive, uids: frozenset[StudyInstanceUID]
+    ) -> tuple[tuple[StudyFacts, ...], bool]:
+        """Those that are nobody else's too, and whether all could be looked at: a search by number does not show who else
+        has the same UID."""
+        asked = (("StudyInstanceUID", ",".join(chunk)) for chunk in chunks_of(sorted(uids), archive.studies_per_search))
+        found = [self._persons.search(archive, [query]) for query in asked]
+        proved = self._proved(caller, found)
+        return tuple(one for one in proved if one.study in uids), all(one.complete for one in found)
 
-    def _proved(self, caller: Caller, datasets: Sequence[Mapping[str, Any]]) -> tuple[StudyFacts, ...]:
-        rule, numbers = self._numbers.rule(caller), self._numbers.of(caller)
+    def _proved(self, caller: Caller, answers: Sequence[Matches]) -> tuple[StudyFacts, ...]:
+        """What the answers show to be the patient's. One that was cut off shows nothing: the same UID may stand in the rest."""
+        datasets = [one for answer in answers if answer.complete for one in answer.datasets]
         times = Counter(first_text(one, STUDY_INSTANCE_UID) for one in datasets)
-        alone = (one for one in datasets if times[first_text(one, STUDY_INSTANCE_UID)] == 1)
-        return tuple(_facts(one for one in alone if rule is not None and proves(one, numbers, rule)))
+        return tuple(one for one in self._of_patient(caller, datasets) if times[one.study] == 1)
+
+    def _named(self, caller: Caller, datasets: Sequence[Mapping[str, Any]]) -> frozenset[StudyInstanceUID]:
+        return frozenset(one.study for one in self._of_patient(caller, datasets))
+
+    def _of_patient(self, caller: Caller, datasets: Sequence[Mapping[str, Any]]) -> Iterable[StudyFacts]:
+        rule, numbers = self._numbers.rule(caller), self._numbers.of(caller)
+        return _facts(one for one in datasets if rule is not None and proves(one, numbers, rule))
 
     def _seconds(self, caller: Caller, found: PatientStudies) -> float:
         """Only what was found is kept: a study may still be arriving."""

@@ -11,6 +11,7 @@ from urllib.parse import quote_plus
 
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import UpstreamError
+from fhir_imaging.retry_after import seconds_to_wait
 from imaging_server.access import BearerToken
 from imaging_server.token_answers import json_object
 
@@ -35,11 +36,17 @@ class IntrospectionClient:
         )
         with response:
             if response.status_code != 200:
-                raise self._failure(f"answered {response.status_code}")
+                raise self._failure(f"answered {response.status_code}", seconds_to_wait(response.headers))
             answer = json_object(response, self._failure)
         if "active" not in answer:
             raise self._failure("sent no introspection answer")
         return answer
 
-    def _failure(self, what: str) -> UpstreamError:
-        return UpstreamError("The authorization server could not check the token.", server=self.url, retryable=True, what=what)
+    def _failure(self, what: str, retry_after_s: int | None = None) -> UpstreamError:
+        return UpstreamError(
+            "The authorization server could not check the token.",
+            server=self.url,
+            retryable=True,
+            retry_after_s=retry_after_s,
+            what=what,
+        )

@@ -34,7 +34,7 @@ _IMAGES = frozenset(
     {"image/jpeg", "image/png", "image/gif", "image/jp2", "image/jpx", "image/jls", "image/jphc", "image/dicom-rle", "image/*"}
 )
 _VIDEOS = frozenset({"video/mpeg", "video/mp4", "video/h265", "video/*"})
-_BYTES = frozenset({"application/octet-stream"})
+_STORED = _IMAGES | _VIDEOS | {"application/octet-stream"}
 # A rendered report would be HTML from the archive on our own origin, so only pictures, films and PDF are let through.
 _RENDERED = _IMAGES | _VIDEOS | {"application/pdf"}
 
@@ -83,18 +83,23 @@ def upstream_accept(resource: DicomResource, accepted: str | None) -> str:
 
     Only what this gateway can check and rewrite is asked for: never XML, never HTML.
     """
+    return accept_for(resource.kind, resource.level, accepted)
+
+
+def accept_for(kind: Kind, level: Level, accepted: str | None) -> str:
+    """``upstream_accept`` for every resource of this kind and level."""
     ranges = _ranges(accepted)
     wanted = [one for one in ranges if not _is_unwanted(one)]
-    if resource.kind in (Kind.SEARCH, Kind.METADATA):
+    if kind in (Kind.SEARCH, Kind.METADATA):
         if any(one.name in _JSON_RANGES for one in wanted) and not any(
             one.name == DICOM_JSON and _is_unwanted(one) for one in ranges
         ):
             return DICOM_JSON
         raise not_acceptable(f"{DICOM_JSON}; XML would hold the archive's addresses")
-    offered = [one for one in wanted if _is_offered(resource, one)]
+    offered = [one for one in wanted if _is_offered(kind, level, one)]
     if not offered:
-        raise not_acceptable(_OFFERED.get(resource.kind, "images and byte streams, single or in multipart/related"))
-    return ", ".join(str(_asked(resource, one)) for one in offered)
+        raise not_acceptable(_OFFERED.get(kind, "images and byte streams, single or in multipart/related"))
+    return ", ".join(str(_asked(kind, one)) for one in offered)
 
 
 def preferred(accepted: str | None) -> tuple[MediaType, ...]:
@@ -111,11 +116,11 @@ def is_rendered(name: str) -> bool:
 def may_go_down(resource: DicomResource, content_type: MediaType) -> bool:
     """Whether an archive's answer of this type may reach the caller: what was asked for, and nothing a browser would run."""
     if content_type.name == "multipart/related":
-        kind = parse_media_type(content_type.parameters.get("type", "application/octet-stream"))
+        inner = parse_media_type(content_type.parameters.get("type", "application/octet-stream"))
         boundary = content_type.parameters.get("boundary", "")
-        concrete = kind is not None and "*" not in kind.name and _is_part_type(resource, kind.name)
+        concrete = inner is not None and "*" not in inner.name and _is_part_type(resource.kind, inner.name)
         return concrete and _BOUNDARY.fullmatch(boundary) is not None
-    return "*" not in content_type.name and _is_single(resource, content_type.name)
+    return "*" not in content_type.name and _is_single(resource.kind, resource.level, content_type.name)
 
 
 def as_told(content_type: MediaType) -> MediaType:
@@ -140,40 +145,40 @@ def _is_unwanted(one: MediaType) -> bool:
     return one.parameters.get("q", "1") in ("0", "0.", "0.0", "0.00", "0.000")
 
 
-def _is_offered(resource: DicomResource, asked: MediaType) -> bool:
+def _is_offered(kind: Kind, level: Level, asked: MediaType) -> bool:
     if not _parameters_fit(asked):
         return False
     if asked.name == "*/*":
         return True
     if asked.name in ("multipart/related", "multipart/*"):
-        kind = parse_media_type(asked.parameters.get("type", DICOM))
+        inner = parse_media_type(asked.parameters.get("type", DICOM))
         # dicomweb-client asks for parts of type "*/*" unless told otherwise.
-        return kind is not None and (kind.name == "*/*" or _is_part_type(resource, kind.name))
-    return _is_single(resource, asked.name)
+        return inner is not None and (inner.name == "*/*" or _is_part_type(kind, inner.name))
+    return _is_single(kind, level, asked.name)
 
 
-def _is_part_type(resource: DicomResource, name: str) -> bool:
+def _is_part_type(kind: Kind, name: str) -> bool:
     """Types of the parts in a multipart answer."""
-    if resource.kind is Kind.RETRIEVE:
-        return name in _BYTES | _IMAGES | _VIDEOS | {DICOM}
-    if resource.kind in (Kind.FRAMES, Kind.BULK_DATA):
-        return name in _BYTES | _IMAGES | _VIDEOS
-    return resource.kind in (Kind.RENDERED, Kind.THUMBNAIL) and name in _RENDERED
+    if kind is Kind.RETRIEVE:
+        return name == DICOM or name in _STORED
+    if kind in (Kind.FRAMES, Kind.BULK_DATA):
+        return name in _STORED
+    return kind in (Kind.RENDERED, Kind.THUMBNAIL) and name in _RENDERED
 
 
-def _is_single(resource: DicomResource, name: str) -> bool:
+def _is_single(kind: Kind, level: Level, name: str) -> bool:
     """Types of an answer that is one object. Plain application/dicom is one instance (PS3.18 §10.4.4)."""
-    if resource.kind is Kind.RETRIEVE:
-        return name in (DICOM, "application/*") and resource.level is Level.INSTANCE
-    if resource.kind in (Kind.RENDERED, Kind.THUMBNAIL):
+    if kind is Kind.RETRIEVE:
+        return name in (DICOM, "application/*") and level is Level.INSTANCE
+    if kind in (Kind.RENDERED, Kind.THUMBNAIL):
         return name in _RENDERED
-    return name in _BYTES | _IMAGES | _VIDEOS | {"application/*"}
+    return name == "application/*" or name in _STORED
 
 
-def _asked(resource: DicomResource, asked: MediaType) -> MediaType:
+def _asked(kind: Kind, asked: MediaType) -> MediaType:
     """The range as it goes to the archive: a study has no single-object form, so "anything" means its DICOM parts."""
     anything = asked.name in ("*/*", "multipart/*") or asked.parameters.get("type") == "*/*"
-    if anything and resource.kind is Kind.RETRIEVE:
+    if anything and kind is Kind.RETRIEVE:
         syntax = asked.parameters.get("transfer-syntax", "*")
         return MediaType("multipart/related", {"type": DICOM, "transfer-syntax": syntax})
     return asked

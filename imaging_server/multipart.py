@@ -54,8 +54,14 @@ class PartHeaders:
 
     def feed(self, piece: bytes) -> bytes:
         """The next piece as it may go down; a few bytes are held back until more comes."""
-        self._held, self._at = self._held[self._at :] + piece, 0
+        if self._skip >= len(piece) and not self._left:
+            self._skip -= len(piece)
+            return piece  # nothing but a part's body: as it is, without a copy
         out: list[bytes | memoryview] = []
+        if self._to_drop and piece.startswith(self._delimiter[2:]):
+            self._open_with(piece, out)
+        else:
+            self._held, self._at = self._held[self._at :] + piece, 0
         while self._step(out):
             pass
         return self._joined(out)
@@ -65,6 +71,12 @@ class PartHeaders:
         if self._place is not _Place.EPILOGUE:
             raise MultipartError("no closing delimiter")
         return b""
+
+    def _open_with(self, piece: bytes, out: list[bytes | memoryview]) -> None:
+        """The first delimiter at the very beginning, as nearly always: without a line break in front no image is copied."""
+        self._held, self._at, self._to_drop = piece, 0, 0
+        self._pass(out, len(self._delimiter) - 2)
+        self._place = _Place.AFTER_DELIMITER
 
     @property
     def _left(self) -> int:

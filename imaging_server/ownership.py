@@ -36,7 +36,8 @@ class Caller:
 
     def key(self, *rest: str) -> tuple[str, ...]:
         """What a decision about this caller may be kept under."""
-        return (self.ehr.name, self.grant.issuer, self.patient_id, self.token.fingerprint, *rest)
+        own = (self.ehr.name, self.grant.issuer, self.patient_id, self.token.fingerprint, str(self.grant.revision))
+        return (*own, *rest)
 
     def keep_for(self, keep_s: float, *, now: float) -> float:
         """Seconds for which such a decision may be kept: never beyond the token. ``now`` in UTC seconds."""

@@ -36,6 +36,9 @@ class BackendTokens(Protocol):
     def token_of(self, ehr: EhrSettings) -> str | None:
         """An access token of our own; None where the EHR registered no such client. UpstreamError when it cannot be had."""
 
+    def renewed(self, ehr: EhrSettings, refused: str) -> str | None:
+        """Another one, after the EHR answered 401 to ``refused``; None when there is none worth trying. As ``token_of``."""
+
 
 class PatientNumbers:
     """Looks the caller's patient up where ``rules`` (by EHR name) say under which system. Thread-safe."""
@@ -83,8 +86,20 @@ class PatientNumbers:
             raise NotAuthenticated(
                 "The EHR does not accept this token any more.", challenge="invalid_token", code="token-refused-by-ehr"
             ) from refusal
-        own = None if patient or self._backend is None else self._backend.token_of(caller.ehr)
-        return patient or (self._read(caller, own) if own else None) or {}
+        return patient or (self._read_in_our_name(caller, self._backend) if self._backend else None) or {}
+
+    def _read_in_our_name(self, caller: Caller, backend: BackendTokens) -> Mapping[str, Any] | None:
+        """A token of our own may have been revoked before its end: then another one is tried, once."""
+        own = backend.token_of(caller.ehr)
+        if own is None:
+            return None
+        try:
+            return self._read(caller, own)
+        except UpstreamRefused as refusal:
+            fresh = backend.renewed(caller.ehr, own) if refusal.status == 401 else None
+            if fresh is None:
+                raise
+        return self._read(caller, fresh)
 
     def _read(self, caller: Caller, access_token: str) -> Mapping[str, Any] | None:
         """The Patient; None where this token may not read it or there is none."""

@@ -6,6 +6,7 @@ Spec: DICOM PS3.18 §8.4, Annex F.2; SMART Imaging Access groups 10, 14 and 17.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -21,8 +22,7 @@ class GatewayAddresses:
 
     def __init__(self, *, archive_root: str, gateway_root: str) -> None:
         self._archive_root = archive_root.rstrip("/")
-        self._archive_origin = origin_of(archive_root)
-        self._archive_path = urlsplit(self._archive_root).path
+        self._archive_origin, self._archive_path, self._is_plain = _taken_apart(self._archive_root)
         self._gateway_root = gateway_root.rstrip("/")
 
     def rewriter(self, asked: DicomResource, study: StudyInstanceUID) -> Callable[[str], str | None]:
@@ -33,6 +33,8 @@ class GatewayAddresses:
         base = self._archive_root + asked.path
 
         def rewrite(address: str) -> str | None:
+            if address == base and asked.study == study and self._is_plain:
+                return self._gateway_root + asked.path  # what a frame says of itself, and all of its archive's words
             resource = self._resource(base, address)
             if resource is None or resource.study != study:
                 return None
@@ -54,6 +56,13 @@ class GatewayAddresses:
         if not parts.path.startswith(self._archive_path + "/"):
             return None
         return parse_path(parts.path.removeprefix(self._archive_path))
+
+
+@lru_cache(maxsize=64)  # there are as many as the site has archives
+def _taken_apart(archive_root: str) -> tuple[str, str, bool]:
+    """Origin and path, and whether there is nothing else."""
+    parts = urlsplit(archive_root)
+    return origin_of(archive_root), parts.path, not (parts.username or parts.query or parts.fragment)
 
 
 def metadata_for_caller(

@@ -5,11 +5,12 @@ Spec: DICOM PS3.18 §10.4.1, §10.6.1; SMART Imaging Access groups 9, 12, 13 and
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from werkzeug.routing import BaseConverter, Map, ValidationError
 
-from fhir_imaging.uids import is_uid
+from fhir_imaging.uids import MAX_UID_LENGTH, UID_PATTERN, is_uid
 from imaging_server.resource import BULK_STORES, Kind, Level, is_bulk_path, parse_frames
 
 GATEWAY_PREFIX = "/imaging/<ehr>/dicom-web/<pacs>"
@@ -87,6 +88,24 @@ ROUTES: tuple[Route, ...] = (
     Route(_FRAMES + "/rendered", Kind.RENDERED, Level.INSTANCE),
     Route(_FRAMES + "/thumbnail", Kind.THUMBNAIL, Level.INSTANCE),
 )
+
+
+_AT_END = "(?![^/])"
+"""Followed by a slash or by nothing at all; in Python and in PCRE, and never a line break."""
+_PIECES = {
+    "dicom_uid": rf"(?=[0-9.]{{1,{MAX_UID_LENGTH}}}{_AT_END}){UID_PATTERN}",
+    # Longer lists exist for the routes above; whoever cannot take this one leaves it to them.
+    "dicom_frames": r"[1-9][0-9]{0,6}(?:,[1-9][0-9]{0,6}){0,99}",
+}
+_PIECE = re.compile(r"<(\w+):(\w+)>")
+
+
+def address_pattern(route: Route, *, prefix: str) -> str:
+    """The addresses of a route as a regular expression for a proxy in front, to be anchored by whoever uses it.
+
+    Each piece is a named group, its name after ``prefix``. KeyError for a route whose pieces are not all offered so.
+    """
+    return _PIECE.sub(lambda piece: f"(?P<{prefix}{piece[2]}>{_PIECES[piece[1]]})", route.rule)
 
 
 def add_converters(url_map: Map) -> None:

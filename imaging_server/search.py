@@ -17,8 +17,10 @@ from imaging_server.policy import StudyFacts
 from imaging_server.queries import SearchQuery
 from imaging_server.resource import DicomResource, Kind, Level
 from imaging_server.upstream import Archive, Matches
+from imaging_server.whole_answers import read_whole
 
 STUDY_SEARCH = DicomResource(kind=Kind.SEARCH, level=Level.STUDY)
+_INCLUDE_PERSON = (("includefield", STUDY_INSTANCE_UID), ("includefield", ISSUER_OF_PATIENT_ID))
 
 
 def narrowed(query: SearchQuery, visible: Sequence[StudyFacts]) -> tuple[StudyInstanceUID, ...] | None:
@@ -37,15 +39,35 @@ def find_studies(archive: Archive, query: SearchQuery, studies: Sequence[StudyIn
 
     PatientID comes with every study; its issuer and the UID are asked for, so that each match can be checked.
     """
-    includes = [("includefield", STUDY_INSTANCE_UID), ("includefield", ISSUER_OF_PATIENT_ID)]
     found = [
-        archive.search(
-            STUDY_SEARCH, [("StudyInstanceUID", ",".join(chunk)), *query.upstream(paged=False), *includes], limit=limit
+        read_whole(
+            archive,
+            STUDY_SEARCH,
+            [("StudyInstanceUID", ",".join(chunk)), *query.upstream(paged=False), *_INCLUDE_PERSON],
+            limit=limit,
         )
         for chunk in chunks_of(studies, archive.studies_per_search)
     ]
     datasets = tuple(dataset for one in found for dataset in one.datasets)
+    if query.matches:
+        datasets = _alone(archive, datasets, frozenset(studies), limit=limit)
     return Matches(datasets, all(one.complete for one in found), any(one.is_literal for one in found))
+
+
+def _alone(
+    archive: Archive, datasets: Sequence[Mapping[str, Any]], studies: frozenset[StudyInstanceUID], *, limit: int
+) -> tuple[Mapping[str, Any], ...]:
+    """Those whose UID the archive has once: a filter such as PatientID shows one half of a study that two patients share.
+
+    Only ``studies`` are asked about: what an archive mixes in must not cost a question more.
+    """
+    uids = sorted(studies & {StudyInstanceUID(first_text(one, STUDY_INSTANCE_UID) or "") for one in datasets})
+    found = [
+        read_whole(archive, STUDY_SEARCH, [("StudyInstanceUID", ",".join(chunk)), *_INCLUDE_PERSON], limit=limit)
+        for chunk in chunks_of(uids, archive.studies_per_search)
+    ]
+    times = Counter(first_text(one, STUDY_INSTANCE_UID) for answer in found for one in answer.datasets)
+    return tuple(one for one in datasets if times[first_text(one, STUDY_INSTANCE_UID)] < 2)
 
 
 def find_below(archive: Archive, asked: DicomResource, query: SearchQuery, *, limit: int) -> Matches:

@@ -5,32 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
-from fhir_imaging.audit import TOKEN_DIGEST_PREFIX, AuditLog
+from fhir_imaging.audit import AuditLog
+from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadataClient
 from fhir_imaging.settings import EhrSettings, PacsSettings
-from fhir_imaging.settings import Ownership as Strategy
 from fhir_imaging.store.engine import Store
-from fhir_imaging.store.launched_tokens import LaunchedTokens
 from imaging_server.answers import AnswerLimits
-from imaging_server.archived_persons import ArchivedPersons
+from imaging_server.archive_credentials import credential_of
 from imaging_server.auditing import AccessAudit
 from imaging_server.backend_client import BackendServices, SignAssertion
 from imaging_server.breaker import Breaker, Watch
+from imaging_server.decisions import Counterparts, build_decisions
 from imaging_server.door import Door
-from imaging_server.fhir_ownership import FhirOwnership
-from imaging_server.fhir_services import FhirServices, build_fhir_services
-from imaging_server.gate import EvidenceSources, Gate
+from imaging_server.fhir_services import FhirParts, FhirServices, build_fhir_services, fed_servers
+from imaging_server.gate import Gate
 from imaging_server.guarded_session import GuardedSession
-from imaging_server.identifier_ownership import IdentifierOwnership
-from imaging_server.identity import PatientIdentity
-from imaging_server.ownership import OwnershipByEhr
-from imaging_server.patient_numbers import PatientNumbers
+from imaging_server.handover import AccessesOnly, Handover
 from imaging_server.payloads import GatewayAddresses
 from imaging_server.rate_limit import RequestLimits
 from imaging_server.settings import ImagingServerSettings, check_settings
-from imaging_server.study_contents import StudyContents
-from imaging_server.tokens import TokenVerifier
 from imaging_server.upstream import Archive
 
 
@@ -42,7 +37,14 @@ class ImagingServerServices:
     ehrs: Mapping[str, EhrSettings]
     archives: Mapping[str, Archive]
     gate: Gate
+    handed_gate: Gate
+    """The same gate for the decisions that nginx keeps: it leaves the record of a refusal to the ordinary route."""
+    handover: Handover
+    audits: tuple[AccessAudit, ...]
+    """Where both gates write what was let through and what was not."""
     fhir: FhirServices
+    session: OutboundSession
+    """The way to the EHRs."""
     breakers: tuple[Breaker, ...] = ()
     """One before each server that this one asks."""
 
@@ -61,8 +63,11 @@ class ImagingServerServices:
             breaker.watch = watch
 
     def close(self) -> None:
-        """Closes the connections to all archives, and lets the threads go that ask them."""
+        """Writes what was counted only, closes the connections to archives and EHRs, and lets the threads go that ask them."""
+        for audit in self.audits:
+            audit.close()
         self.fhir.close()
+        self.session.close()
         for archive in self.archives.values():
             archive.close()
 
@@ -97,6 +102,7 @@ def build_services(
     ``sign_assertion`` signs for the imaging server's own client at EHRs that registered one (Backend Services).
     """
     check_settings(settings, ehrs, archives)
+    public, settings = settings, settings.kept_here()
 
     def breaker(server: str) -> Breaker:
         return Breaker(server, settings.breaker)
@@ -104,42 +110,40 @@ def build_services(
     session = GuardedSession(ehrs, outbound_origins(ehrs), breaker, timeout_s=settings.ehr_timeout_s)
     metadata = SmartMetadataClient(session)
     backend = BackendServices(session, metadata, sign_assertion) if sign_assertion else None
-    keep_s = settings.decision_cache_s
-    numbers = PatientNumbers(settings.patient_identifiers, session, backend, keep_s=keep_s, clock=clock)
-    limit = settings.max_json_bytes
-    persons = ArchivedPersons(numbers, keep_s=keep_s, max_json_bytes=limit, clock=clock)
-    sources = EvidenceSources(
-        ownership=OwnershipByEhr(
-            {
-                Strategy.FHIR: FhirOwnership(session, keep_s=keep_s, clock=clock),
-                Strategy.IDENTIFIER: IdentifierOwnership(numbers, persons, keep_s=keep_s, clock=clock),
-            }
-        ),
-        identity=PatientIdentity(numbers, persons),
-        contents=StudyContents(keep_s=keep_s, max_json_bytes=limit),
-    )
-    tokens = TokenVerifier(
-        settings,
-        session,
-        metadata,
-        LaunchedTokens(store),
-        digest=lambda token: TOKEN_DIGEST_PREFIX + store.sealer.digest("token", token),
-        clock=clock,
-    )
-    audit = AccessAudit(AuditLog(store), window_s=settings.audit_window_s, clock=clock)
-    gate = Gate(
-        door=Door(tokens, RequestLimits(settings.rate_limit), audit),
-        sources=sources,
-        audit=audit,
-        leeway_s=settings.token_leeway_s,
-        clock=clock,
-    )
+    asked = Counterparts(session=session, metadata=metadata, backend=backend)
+    decisions = build_decisions(settings, store, asked, clock=clock)
+    log, limits = AuditLog(store), RequestLimits(settings.rate_limit)
+
+    def gate_with(audit: AccessAudit) -> Gate:
+        return Gate(
+            door=Door(decisions.tokens, limits, audit),
+            sources=decisions.sources,
+            audit=audit,
+            leeway_s=settings.token_leeway_s,
+            clock=clock,
+        )
+
+    audit = AccessAudit(log, window_s=settings.audit_window_s, clock=clock)
+    accesses = AccessesOnly(log, window_s=settings.audit_window_s, clock=clock)
+    gate = gate_with(audit)
     guards = {archive.name: breaker(f"{archive.name}-archive") for archive in archives}
+    credentials = {archive.name: credential_of(archive, breaker) for archive in archives}
+    fed = fed_servers(settings, ehrs, sign_assertion, breaker)
+    parts = FhirParts(store=store, gate=gate, smart=metadata, numbers=decisions.numbers, servers=fed, clock=clock)
     return ImagingServerServices(
-        settings=settings,
+        settings=public,
         ehrs={ehr.name: ehr for ehr in ehrs},
-        archives={archive.name: Archive(archive, breaker=guards[archive.name]) for archive in archives},
+        archives={
+            archive.name: Archive(archive, credentials[archive.name], breaker=guards[archive.name]) for archive in archives
+        },
         gate=gate,
-        fhir=build_fhir_services(settings, store, gate, metadata, clock=clock),
-        breakers=(*session.breakers, *guards.values()),
+        handed_gate=gate_with(accesses),
+        handover=Handover.of(archives, credentials, store.sealer),
+        audits=(audit, accesses),
+        fhir=build_fhir_services(settings, parts),
+        session=session,
+        breakers=(
+            *(*session.breakers, *fed.breakers, *guards.values()),
+            *chain.from_iterable(one.breakers for one in credentials.values()),
+        ),
     )

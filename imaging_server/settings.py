@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from fhir_imaging.errors import ConfigurationError
@@ -13,6 +13,8 @@ from imaging_server.breaker import BreakerSettings
 from imaging_server.rate_limit import RateLimitSettings
 
 MAX_DECISION_CACHE_S = 60
+LEAST_HANDED_S = 2
+"""nginx counts in whole seconds, and one of them is lost to its rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,10 @@ class ImagingServerSettings:
     """Browser origins of viewers that may call the gateway, beside the application's own."""
     decision_cache_s: float = 30.0
     """How long a decision may be reused, at most 60 s; also the longest time until a revocation is noticed."""
+    shared_decisions: bool = False
+    """Keeps decisions in the database, sealed, so that all workers together ask an EHR once about a token and a study."""
+    handed_decision_s: float = 0.0
+    """How much of ``decision_cache_s`` nginx may keep a decision (``imaging-cds nginx --mode auth-request``); 0 = never."""
     audit_window_s: int = 3600
     """A study opened by one token is recorded once in this time, and each denial always."""
     token_leeway_s: int = 30
@@ -75,6 +81,10 @@ class ImagingServerSettings:
         allowed = self.pacs_by_ehr.get(ehr)
         return allowed is None or pacs in allowed
 
+    def kept_here(self) -> ImagingServerSettings:
+        """The settings for what this process keeps: what nginx may keep is taken off, so that both together keep the bound."""
+        return replace(self, decision_cache_s=self.decision_cache_s - self.handed_decision_s, handed_decision_s=0.0)
+
     @property
     def browser_origins(self) -> frozenset[str]:
         """Every origin that CORS lets read answers."""
@@ -95,6 +105,8 @@ def _own_problems(settings: ImagingServerSettings) -> list[str]:
         problems.append("public_base_url must be an http(s) address without query or fragment.")
     if not 0 < settings.decision_cache_s <= MAX_DECISION_CACHE_S:
         problems.append(f"decision_cache_s must be above 0 and at most {MAX_DECISION_CACHE_S}.")
+    if settings.handed_decision_s and not LEAST_HANDED_S <= settings.handed_decision_s < settings.decision_cache_s:
+        problems.append(f"handed_decision_s must be 0, or from {LEAST_HANDED_S} to less than decision_cache_s.")
     if not 0 <= settings.token_leeway_s <= 120:
         problems.append("token_leeway_s must be between 0 and 120.")
     if settings.audit_window_s < 1:

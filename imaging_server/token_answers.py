@@ -13,6 +13,7 @@ from typing import Any
 import requests
 
 from fhir_imaging.errors import UpstreamError
+from fhir_imaging.retry_after import seconds_to_wait
 
 MAX_ANSWER_BYTES = 64 * 1024
 RENEW_BEFORE_S = 60
@@ -33,18 +34,39 @@ class OwnToken:
         return self.lifetime_s - min(RENEW_BEFORE_S, self.lifetime_s / 2)
 
 
+class TokenRefused(UpstreamError):
+    """The endpoint is there, and gave no token: asking again at once would change nothing."""
+
+    def again(self) -> TokenRefused:
+        """The same for another request."""
+        return TokenRefused(
+            self.detail,
+            server=self.server,
+            status=self.status,
+            retryable=True,
+            retry_after_s=self.retry_after_s,
+            **self.context,
+        )
+
+
 def read_own_token(response: requests.Response, token_url: str, refusal: str) -> OwnToken:
     """The token in an answer that was asked for with ``stream=True``.
 
-    UpstreamError (503, in the words of ``refusal``) for any other status, for what is no JSON, too much or no bearer token.
+    UpstreamError (503, in the words of ``refusal``) for any other status, for what is no JSON, too much or no bearer token;
+    TokenRefused unless the endpoint failed (5xx).
     """
+
+    def failure(what: str, retry_after_s: int | None = None) -> UpstreamError:
+        kind = UpstreamError if response.status_code >= 500 else TokenRefused
+        return kind(refusal, server=token_url, retryable=True, retry_after_s=retry_after_s, what=what)
+
     with response:
         if response.status_code != 200:
-            raise _failure(refusal, token_url, f"answered {response.status_code}")
-        answer = json_object(response, lambda what: _failure(refusal, token_url, what))
+            raise failure(f"answered {response.status_code}", seconds_to_wait(response.headers))
+        answer = json_object(response, failure)
     value, kind, lifetime = answer.get("access_token"), answer.get("token_type"), answer.get("expires_in", UNSTATED_LIFETIME_S)
     if not isinstance(value, str) or not _is_sendable(value) or not isinstance(kind, str) or kind.lower() != "bearer":
-        raise _failure(refusal, token_url, "sent no bearer token")
+        raise failure("sent no bearer token")
     if isinstance(lifetime, bool) or not isinstance(lifetime, int | float) or not 0 < lifetime < 86_400:
         lifetime = UNSTATED_LIFETIME_S
     return OwnToken(value, float(lifetime))
@@ -69,7 +91,3 @@ def json_object(response: requests.Response, failure: Callable[[str], UpstreamEr
     if not isinstance(answer, dict):
         raise failure("sent no JSON object")
     return answer
-
-
-def _failure(refusal: str, token_url: str, what: str) -> UpstreamError:
-    return UpstreamError(refusal, server=token_url, retryable=True, what=what)

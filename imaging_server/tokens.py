@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.jwks import JwksClient
-from fhir_imaging.clients.smart_metadata import SmartMetadata, SmartMetadataClient
+from fhir_imaging.clients.smart_metadata import SmartMetadataClient
 from fhir_imaging.errors import NotAuthenticated, UpstreamError
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.store.launched_tokens import LaunchedTokens
@@ -29,7 +29,8 @@ from imaging_server.jwt_tokens import MAX_TOKEN_LENGTH, signed_claims
 from imaging_server.launched_token_check import LaunchedTokenCheck
 from imaging_server.settings import ImagingServerSettings
 
-_BEARER = re.compile(r"bearer +(?P<token>[A-Za-z0-9\-._~+/]+=*)", re.ASCII | re.IGNORECASE)
+# Without regard to case for the scheme alone: for a whole token that takes seven times as long, and each frame brings one.
+_BEARER = re.compile(r"(?i:bearer) +(?P<token>[A-Za-z0-9\-._~+/]+=*)", re.ASCII)
 REFUSED_FOR_S = 5.0
 """How long an inactive token is remembered: none becomes active again, and a storm of them must not reach the EHR."""
 
@@ -84,7 +85,7 @@ class TokenVerifier:
         self._lock = threading.Lock()
         self._launched = LaunchedTokenCheck(launched, session, clock)
         self._jwks: dict[str, JwksClient] = {}
-        self._offered: DecisionCache[SmartMetadata] = DecisionCache()
+        self._introspecting: dict[tuple[str, ...], IntrospectionClient] = {}
         self._asked: DecisionCache[AccessGrant | _Inactive] = DecisionCache()
         self._signed: DecisionCache[AccessGrant] = DecisionCache()
 
@@ -152,8 +153,7 @@ class TokenVerifier:
             return _Means(issuer, introspection=self._introspection(ehr.introspection_url, credential))
         if ehr.jwks_url:
             return _Means(issuer, keys=self._keys(ehr.jwks_url))
-        # Kept by the client itself; asked here once for all requests that wait for it.
-        offered = self._offered.get((ehr.name,), lambda: self._metadata.of(ehr.fhir_base), seconds=lambda _: 0.0)
+        offered = self._metadata.of(ehr.fhir_base)
         issuer = ehr.token_issuer or offered.issuer or issuer
         if offered.introspection_endpoint and credential:
             return _Means(issuer, introspection=self._introspection(offered.introspection_endpoint, credential))
@@ -162,11 +162,18 @@ class TokenVerifier:
         return _Means(issuer)
 
     def _introspection(self, url: str, credential: tuple[str, str]) -> IntrospectionClient:
-        return IntrospectionClient(url, self._session, client_id=credential[0], client_secret=credential[1])
+        client = self._introspecting.get((url, *credential))
+        if client is None:
+            client = IntrospectionClient(url, self._session, client_id=credential[0], client_secret=credential[1])
+            self._introspecting[(url, *credential)] = client  # holds nothing, so that two of them do no harm
+        return client
 
     def _keys(self, url: str) -> JwksClient:
-        with self._lock:
-            return self._jwks.setdefault(url, JwksClient(url, self._session))
+        client = self._jwks.get(url)
+        if client is None:
+            with self._lock:
+                client = self._jwks.setdefault(url, JwksClient(url, self._session))
+        return client
 
     @staticmethod
     def _credential(ehr: EhrSettings) -> tuple[str, str] | None:

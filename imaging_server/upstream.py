@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -21,8 +22,10 @@ from urllib3.response import BaseHTTPResponse
 from fhir_imaging.errors import InvalidRequest, TooLarge, UpstreamError, UpstreamTimeout
 from fhir_imaging.retry_after import seconds_to_wait
 from fhir_imaging.settings import PacsSettings, origin_of
+from imaging_server.archive_connections import with_lean_answers
 from imaging_server.archive_credentials import ArchiveCredential, credential_of, trust_of
-from imaging_server.breaker import Breaker, BreakerSettings, Outcome
+from imaging_server.archive_outcomes import BrokenOff, TooLate, asked_about, outcome_of
+from imaging_server.breaker import Breaker, BreakerSettings
 from imaging_server.resource import DicomResource
 
 DICOM_JSON = "application/dicom+json"
@@ -31,6 +34,8 @@ PIECE_BYTES = 256 * 1024
 _NOT_READY = frozenset({202, 429, 503})
 # urllib3 lets a chunk of negative size through to a ValueError.
 _BROKEN_OFF = (urllib3.exceptions.HTTPError, OSError, ValueError)
+# Made once: urllib3 would make it of "False" for each request.
+_NO_RETRIES = urllib3.Retry(False, redirect=False)
 _DECODABLE = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 
@@ -44,6 +49,10 @@ class UpstreamRequest:
     method: str = "GET"
     byte_range: str | None = None
     if_range: str | None = None
+
+
+class AnswerTooLarge(UpstreamError):
+    """An archive's answer is more than may be held in memory."""
 
 
 class UpstreamAnswer:
@@ -60,7 +69,7 @@ class UpstreamAnswer:
         """Media type without parameters, lower case."""
         return self.headers.get("Content-Type", "").split(";", 1)[0].strip().lower()
 
-    @property
+    @cached_property
     def length(self) -> int | None:
         """Bytes of the body as it will be read; None when unknown, as it is for an encoded or chunked body (RFC 9112 §6.3)."""
         stated = "" if "Transfer-Encoding" in self.headers else self.headers.get("Content-Length", "")
@@ -86,7 +95,7 @@ class UpstreamAnswer:
             for piece in self._response.stream(PIECE_BYTES, decode_content=True):
                 body += piece
                 if len(body) > limit:
-                    raise UpstreamError("The archive's answer is too large.", server=self._server, status=self.status)
+                    raise AnswerTooLarge("The archive's answer is too large.", server=self._server, status=self.status)
         except _BROKEN_OFF as exc:
             raise UpstreamError("The archive broke off its answer.", server=self._server, status=self.status) from exc
         finally:
@@ -149,9 +158,10 @@ class Archive:
             "Accept-Encoding": "identity",
         }
         # The pool waits for a free connection instead of opening more: the archive's limit is the site's decision.
-        self._pool = urllib3.connection_from_url(
-            self.root, maxsize=settings.max_connections, block=True, retries=False, **trust_of(settings)
+        pool = urllib3.connection_from_url(
+            self.root, maxsize=settings.max_connections, block=True, retries=_NO_RETRIES, **trust_of(settings)
         )
+        self._pool = with_lean_answers(pool)
 
     def url_of(self, resource: DicomResource) -> str:
         """The archive's own address of a resource; for resolving what its answers say, never for callers."""
@@ -167,15 +177,14 @@ class Archive:
             headers["Range"] = request.byte_range
         if request.if_range:
             headers["If-Range"] = request.if_range
+        about = asked_about(request.resource, request.query)
         credential = self._credential.headers()
-        answer = UpstreamAnswer(self._send(request.method, target, {**headers, **credential}), self.server)
+        answer = self._send(request.method, target, {**headers, **credential}, about)
         if answer.status != 401:
             return answer
         answer.close()  # first, since there may be no other credential to be had
         fresh = self._credential.renewed(credential)
-        return (
-            answer if fresh is None else UpstreamAnswer(self._send(request.method, target, {**headers, **fresh}), self.server)
-        )
+        return answer if fresh is None else self._send(request.method, target, {**headers, **fresh}, about)
 
     def search(self, resource: DicomResource, query: Sequence[tuple[str, str]], *, limit: int) -> Matches:
         """What a QIDO search finds; nothing for 204 and 404.
@@ -204,8 +213,9 @@ class Archive:
         self._pool.close()
         self._credential.close()
 
-    def _send(self, method: str, target: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
-        return self._breaker.call(lambda: self._sent(method, target, headers), _outcome)
+    def _send(self, method: str, target: str, headers: Mapping[str, str], about: frozenset[str]) -> UpstreamAnswer:
+        response = self._breaker.call(lambda: self._sent(method, target, headers), outcome_of, about=about)
+        return UpstreamAnswer(response, self.server)
 
     def _sent(self, method: str, target: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         for attempt in (1, 2):
@@ -213,9 +223,9 @@ class Archive:
                 return self._pool.urlopen(
                     method,
                     target,
-                    headers=dict(headers),
+                    headers=headers,
                     redirect=False,
-                    retries=False,
+                    retries=_NO_RETRIES,
                     timeout=self._timeout,
                     pool_timeout=self._wait_s,
                     preload_content=False,
@@ -225,23 +235,17 @@ class Archive:
                 raise UpstreamError("All connections to the archive are in use.", server=self.server, retryable=True) from exc
             except urllib3.exceptions.NewConnectionError as exc:  # before timeouts: urllib3 counts it among them
                 raise _unreachable(self.server, exc) from exc
-            except urllib3.exceptions.TimeoutError as exc:
+            except urllib3.exceptions.ConnectTimeoutError as exc:
                 raise UpstreamTimeout("The archive did not answer in time.", server=self.server) from exc
+            except urllib3.exceptions.TimeoutError as exc:
+                raise TooLate("The archive did not answer in time.", server=self.server) from exc
             except urllib3.exceptions.ProtocolError as exc:
                 # A kept connection that the archive has closed meanwhile fails like this; nothing was sent twice that matters.
                 if attempt == 2:
-                    raise UpstreamError("The archive broke off.", server=self.server, cause=type(exc).__name__) from exc
+                    raise BrokenOff("The archive broke off.", server=self.server, cause=type(exc).__name__) from exc
             except urllib3.exceptions.HTTPError as exc:
                 raise _unreachable(self.server, exc) from exc
         raise AssertionError("unreachable")
-
-
-def _outcome(answer: BaseHTTPResponse | Exception) -> Outcome:
-    """500 and 503 may be about one study (a picture that cannot be made, a file on tape), so they count as answers."""
-    if isinstance(answer, BaseHTTPResponse):
-        return Outcome.OUTAGE if answer.status in (502, 504) else Outcome.ANSWERED
-    # What says "try again" is a pool without a free connection, which says nothing of the archive.
-    return Outcome.OUTAGE if isinstance(answer, UpstreamError) and not answer.retryable else Outcome.UNKNOWN
 
 
 def read_datasets(answer: UpstreamAnswer, *, limit: int, server: str) -> list[Mapping[str, Any]]:

@@ -25,8 +25,10 @@ from imaging_server.answers import (
     warning_of,
 )
 from imaging_server.asking import Way, ask_in_turn, ways_to_ask
-from imaging_server.auditing import Attempt
+from imaging_server.auditing import Attempt, without_token
 from imaging_server.fhir_views import create_blueprint as create_fhir_blueprint
+from imaging_server.handed_decisions import add_routes as add_handed_decisions
+from imaging_server.handover import KEY_HEADER
 from imaging_server.media_types import upstream_accept
 from imaging_server.payloads import matches_for_caller, metadata_for_caller
 from imaging_server.policy import Reason
@@ -78,6 +80,7 @@ def create_blueprint(services: ImagingServerServices) -> Blueprint:
         provide_automatic_options=False,
         merge_slashes=False,
     )
+    add_handed_decisions(blueprint, services)
     blueprint.before_app_request(RefusedMethods(services).record)
     blueprint.after_request(views.finish)
     return blueprint
@@ -93,6 +96,7 @@ class GatewayViews:
 
     def __init__(self, services: ImagingServerServices) -> None:
         self._services = services
+        self._origins = services.settings.browser_origins
 
     def view_of(self, route: Route) -> Callable[..., Response]:
         """The view function of one route."""
@@ -127,7 +131,7 @@ class GatewayViews:
             response.headers["WWW-Authenticate"] = g.bearer_challenge
         return allow_cors(
             response,
-            allowed_origins=self._services.settings.browser_origins,
+            allowed_origins=self._origins,
             methods=METHODS,
             headers=REQUEST_HEADERS,
             expose=EXPOSED_HEADERS,
@@ -192,11 +196,26 @@ class GatewayViews:
     def _retrieve(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, query: RetrieveQuery) -> Response:
         ways = ways_to_ask(resource, query.accept or request.headers.get("Accept"))
         self._open(ehr, archive, resource)
+        directions = self._handed_over(archive, resource, ways)
+        if directions is not None:
+            return directions
         byte_range, if_range = range_of(resource, ways[0].accept, request.headers)
         asked = UpstreamRequest(
             resource=resource, accept=ways[0].accept, query=query.options, byte_range=byte_range, if_range=if_range
         )
         return self._passed_on(ehr, archive, asked, ways)
+
+    def _handed_over(self, archive: Archive, resource: DicomResource, ways: tuple[Way, ...]) -> Response | None:
+        """Where nginx gets the bytes itself, now that the gate has let the request through; None for every other caller."""
+        handover = self._services.handover
+        if request.method != "GET" or request.query_string or not handover.knows(request.headers.get(KEY_HEADER)):
+            return None
+        directions = handover.directions(archive.name, resource, ways)
+        if directions is None:
+            return None
+        response = Response(headers=directions)
+        del response.headers["Content-Type"]  # nginx would tell it of the archive's answer
+        return response
 
     def _wado_uri(self, ehr: EhrSettings, archive: Archive) -> Response:
         """The same object by WADO-RS, with the same decision; a file comes without its multipart wrapping."""
@@ -231,6 +250,7 @@ class GatewayViews:
     def _attempt(self, ehr: EhrSettings, resource: DicomResource, query: str | None = None) -> Attempt:
         """The request for the audit record; ``query`` where it is not the one that came."""
         asked = request.query_string.decode("ascii", "replace") if query is None else query
+        asked = asked and without_token(asked, request.headers.get("Authorization"))
         return Attempt(
             ehr=ehr.name,
             resource=resource,

@@ -8,15 +8,7 @@ Spec: SMART App Launch 2.2 "Client authentication" (A23, A24, A26), RFC 8414.
 from __future__ import annotations
 
 from fhir_imaging.clients.smart_metadata import SmartMetadata
-from fhir_imaging.settings import AssertionAlgorithm, ClientAuth, EhrSettings
-
-
-def assertion_algorithm(ehr: EhrSettings, metadata: SmartMetadata, usual: str) -> str:
-    """What signs our assertions at this EHR: the site's word, else the usual one unless the EHR lists only the other."""
-    if ehr.assertion_algorithm is not None:
-        return ehr.assertion_algorithm.value
-    listed = set(metadata.token_signing_algorithms) & {one.value for one in AssertionAlgorithm}
-    return usual if not listed or usual in listed else min(listed)
+from fhir_imaging.settings import ClientAuth, EhrSettings
 
 
 def disagreement(ehr: EhrSettings, metadata: SmartMetadata, algorithm: str) -> str | None:

@@ -17,14 +17,15 @@ from authlib.common.urls import add_params_to_qs
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client import OAuth2Auth, OAuth2Session
 
+from fhir_imaging.client_assertions import ASSERTION_TYPE, assertion_algorithm
+from fhir_imaging.client_keys import ClientKeys
 from fhir_imaging.clients.fhir import retry_after_s
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadata
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import ClientAuth, EhrSettings, origin_of
 from fhir_imaging.tolerant import text
-from smart_app.client_auth import assertion_algorithm, disagreement
-from smart_app.client_keys import ASSERTION_TYPE, ClientKeys
+from smart_app.client_auth import disagreement
 from smart_app.launch import LONG_URL
 from smart_app.token_response import TokenResponse, lifetime_s, read_token_response
 

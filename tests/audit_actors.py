@@ -26,6 +26,10 @@ class StubAuditServer:
     authorizations: list[str | None] = field(default_factory=list)
     instead: Callable[[dict[str, Any]], Response | None] = lambda _: None
     forms: list[dict[str, str]] = field(default_factory=list)
+    is_open_to: Callable[[str | None], bool] = lambda _: True
+    """Which ``Authorization`` it takes; 401 for any other."""
+    token: Callable[[], Any] = lambda: {"access_token": "token-of-the-audit-client", "token_type": "Bearer", "expires_in": 300}
+    """What the token endpoint answers."""
 
     @property
     def fhir_base(self) -> str:
@@ -58,13 +62,15 @@ class StubAuditServer:
         @app.post("/token")
         def _token() -> Any:
             self.forms.append(dict(request.form))
-            return {"access_token": "token-of-the-audit-client", "token_type": "Bearer", "expires_in": 300}
+            return self.token()
 
         return app
 
     def _kept(self, event_id: str, *, created: bool) -> Response:
         event = json.loads(request.get_data())
         self.authorizations.append(request.headers.get("Authorization"))
+        if not self.is_open_to(self.authorizations[-1]):
+            return Response(status=401)
         refusal = self.instead(event)
         if refusal is not None:
             return refusal

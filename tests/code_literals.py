@@ -87,6 +87,7 @@ SENT_BY_TESTS: Mapping[str, Mapping[str, str]] = {
 # What has the shape of a code and is none.
 NO_CODE = {
     "0010002": "an accession number",
+    "00101000": "DICOM tag OtherPatientIDs",
     "101112": "a time of day",
     "101160": "no time of day",
     "101500": "a time of day",

@@ -1,4 +1,4 @@
-"""What every test may use: free ports, real servers on them, Debian's Chromium, and the rule that CI skips nothing."""
+"""What every test may use: free ports, real servers, Debian's Chromium; CI skips nothing, and no log tells who or with what."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from imaging_cds.viewer_install import is_installed
+from tests.log_watch import LogWatch, leaks_in_files
 
 CHECKOUT = Path(__file__).parent.parent
 VIEWER_DIR = CHECKOUT / ".viewer"
+LOG_WATCH = LogWatch()
+"""Reads every log line of this process (security group 34)."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,7 +41,24 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("IMAGING_CDS_NO_SKIP"):
         report.outcome = "failed"
         report.longrepr = f"skipped, but nothing may be skipped here: {report.longrepr}"
+    leaks = LOG_WATCH.take() if call.when != "setup" else []
+    if leaks and not report.failed:
+        report.outcome = "failed"
+        report.longrepr = "This must stand in no log:\n" + "\n".join(leaks)
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    LOG_WATCH.attach()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logs_of_all_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """At the end of the run no log file of a process that a test started holds a token or a patient's name."""
+    yield
+    leaks = leaks_in_files(tmp_path_factory.getbasetemp())
+    assert not leaks, "This must stand in no log:\n" + "\n".join(leaks)
 
 
 def free_port_number() -> int:

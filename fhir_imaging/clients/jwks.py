@@ -17,6 +17,7 @@ import jwt
 from werkzeug.datastructures import ResponseCacheControl
 from werkzeug.http import parse_cache_control_header
 
+from fhir_imaging.clients.documents import read_document
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import UpstreamError
 
@@ -125,11 +126,11 @@ class JwksClient:
             return self._held
 
     def _ask(self) -> _Held:
-        response = self._session.get(self.url, headers={"Accept": "application/json"})
-        if response.status_code != 200 or len(response.content) > MAX_JWKS_BYTES:
-            raise UpstreamError("The key server did not give its keys.", server=self.url, status=response.status_code)
-        keys = read_jwks(_json(response.content, self.url))
-        return _Held(keys, self._monotonic(), self._fresh_s(response.headers.get("Cache-Control")))
+        answer = read_document(self._session, self.url, accept="application/json", max_bytes=MAX_JWKS_BYTES)
+        if answer.body is None:
+            raise UpstreamError("The key server did not give its keys.", server=self.url, status=answer.status)
+        keys = read_jwks(_json(answer.body, self.url))
+        return _Held(keys, self._monotonic(), self._fresh_s(answer.headers.get("Cache-Control")))
 
     def _fresh_s(self, cache_control: str | None) -> float:
         """The policy's time, or the server's where that is shorter; never so short that each token costs a question."""

@@ -1,10 +1,11 @@
 """An audit record as a FHIR R4 AuditEvent by IHE BALP.
 
-A successful access claims the BALP profile (PatientRead or PatientQuery), whose definition fixes success; a refusal is an event
-of its own without a profile, outcome 4 (refused) or 8 (could not be decided), with the reason. A refused server is a security
-alert: an EHR pointed to a node that this site does not trust.
+A successful access claims the BALP profile (PatientRead or PatientQuery), whose definition fixes success, and that of the token
+where this has a ``jti``; a refusal is an event of its own without a profile, outcome 4 (refused) or 8 (could not be decided),
+with the reason. A refused server is a security alert: an EHR pointed to a node that this site does not trust.
 
-Spec: IHE ITI BALP (``IHE.BasicAudit.PatientRead``, ``IHE.BasicAudit.PatientQuery``, ``IHE.BasicAudit.OAUTHaccessTokenUse``);
+Spec: IHE ITI BALP (``IHE.BasicAudit.PatientRead``, ``.PatientQuery``, ``.OAUTHaccessTokenUse.Minimal``; not ``.Opaque``, which
+asks for the last 32 characters of the token: P7);
 FHIR R4 AuditEvent; DICOM PS3.16 CID 400, 403; SMART Imaging Access P7, P8, group 35.
 """
 
@@ -43,8 +44,10 @@ _LESS_THAN_IMAGES = {
     AuditAction.STUDY_PREVIEWED: "preview picture",
 }
 """What of a study was disclosed that nobody had opened."""
+_READS = frozenset({AuditAction.STUDY_OPENED, *_LESS_THAN_IMAGES})
 _REST = ("http://terminology.hl7.org/CodeSystem/audit-event-type", "rest", "Restful Operation")
 _SECURITY_ALERT = (DCM, "110113", "Security Alert")
+_ATTRIBUTES_CHANGED = (DCM, "110137", "User Security Attributes Changed")
 _NODE_AUTHENTICATION = (DCM, "110126", "Node Authentication")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+", re.ASCII)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]|\A\s+|\s+\Z")
@@ -68,7 +71,7 @@ def audit_event(record: AuditRecord, server: AuditedServer, *, event_id: str | N
     resource: dict[str, Any] = {
         "resourceType": "AuditEvent",
         **({"id": event_id} if event_id else {}),
-        **({"meta": {"profile": [_profile(record)]}} if record.outcome is AuditOutcome.ALLOWED else {}),
+        **({"meta": {"profile": profiles}} if (profiles := _profiles(record)) else {}),
         "type": _coding(*kind),
         "subtype": [_coding(*subtype)],
         "action": action,
@@ -92,6 +95,8 @@ def _what_happened(record: AuditRecord) -> tuple[_Code, _Code, str]:
     interaction = "http://hl7.org/fhir/restful-interaction"
     if record.action is AuditAction.ENDPOINT_REFUSED:
         return _SECURITY_ALERT, _NODE_AUTHENTICATION, "E"
+    if record.action is AuditAction.ACCESS_ENDED:
+        return _SECURITY_ALERT, _ATTRIBUTES_CHANGED, "E"
     if record.action is AuditAction.METHOD_REFUSED:
         name, action = _INTERACTIONS.get(record.method or "", ("operation", "E"))
         return _REST, (interaction, name), action
@@ -116,9 +121,18 @@ def _plain(text: str) -> str:
     return _CONTROLS.sub("\ufffd", text.encode("utf-8", "replace").decode())
 
 
-def _profile(record: AuditRecord) -> str:
-    name = "PatientQuery" if record.action is AuditAction.SEARCHED else "PatientRead"
-    return f"{BALP}/IHE.BasicAudit.{name}"
+def _profiles(record: AuditRecord) -> list[str]:
+    """Those whose every element the event has; they are for successes only, and about one patient."""
+    if record.outcome is not AuditOutcome.ALLOWED or not record.patient_id:
+        return []
+    if record.action is AuditAction.SEARCHED:
+        names = ["PatientQuery"] if record.query else []
+    else:
+        names = ["PatientRead"] if record.action in _READS and record.study_instance_uid else []
+    reference = record.token_reference
+    if names and record.user and reference and not reference.startswith(TOKEN_DIGEST_PREFIX):
+        names.append("OAUTHaccessTokenUse.Minimal")
+    return [f"{BALP}/IHE.BasicAudit.{name}" for name in names]
 
 
 def _outcome(record: AuditRecord) -> str:
@@ -151,7 +165,7 @@ def _agents(record: AuditRecord, server: AuditedServer) -> list[dict[str, Any]]:
 def _user(record: AuditRecord, user: str, server: AuditedServer) -> dict[str, Any]:
     """The person at the viewer, as whom the token spoke."""
     kinds = [_coding("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP", "information recipient")]
-    if record.token_reference:
+    if record.token_reference and record.action is not AuditAction.ACCESS_ENDED:
         kinds.append(_coding(OAUTH_AGENT, "UserOauthAgent", "User OAuth Agent participant"))
     is_reference = "/" in user
     absolute = user if "://" in user else f"{server.fhir_base.rstrip('/')}/{user}"
@@ -162,7 +176,7 @@ def _user(record: AuditRecord, user: str, server: AuditedServer) -> dict[str, An
 def _token_use(record: AuditRecord) -> dict[str, Any]:
     """The token by its id, never by its text (P7), and what it states of its user's role and purpose (IUA)."""
     use: dict[str, Any] = {}
-    if record.token_reference:
+    if record.token_reference and record.action is not AuditAction.ACCESS_ENDED:
         use["policy"] = [_token_policy(record.token_reference)]
     for name, codes in (("role", record.subject_role), ("purposeOfUse", record.purpose_of_use)):
         if codes:
@@ -202,6 +216,9 @@ def _entities(record: AuditRecord, server: AuditedServer) -> list[dict[str, Any]
         less = _LESS_THAN_IMAGES.get(record.action)
         detail = {"detail": [{"type": "disclosed", "valueString": less}]} if less else {}
         entities.append({"what": what_study, **_entity_kind("2", "System Object", "4", "Domain Resource"), **detail})
+    if record.action is AuditAction.ACCESS_ENDED and record.token_reference:
+        ended = {"identifier": {"value": _token_policy(record.token_reference)}, "display": "token whose access was ended"}
+        entities.append({"what": ended, **_entity_kind("2", "System Object", "13", "Security Resource")})
     if record.request_id:
         transaction = _coding("https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType", "XrequestId")
         entities.append({"what": {"identifier": {"value": record.request_id}}, "type": transaction})

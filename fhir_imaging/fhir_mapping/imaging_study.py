@@ -15,6 +15,7 @@ from fhir_imaging.uids import DICOM_UID_SYSTEM, to_urn
 
 DCM = "http://dicom.nema.org/resources/ontology/DCM"
 IDENTIFIER_TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
+OBSERVATION_VALUES = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue"
 URI_SYSTEM = "urn:ietf:rfc:3986"
 UNKNOWN_MODALITY = "OT"
 """DICOM's own "Other" (PS3.3 §C.7.3.1.1.1), where an archive does not say: FHIR wants one of each series."""
@@ -24,11 +25,12 @@ UNKNOWN_MODALITY = "OT"
 class StudyContext:
     """What no archive knows: whose the study is in FHIR (an absolute reference), and when this state was first seen.
 
-    ``last_updated`` is a FHIR instant.
+    ``last_updated`` is a FHIR instant. ``is_subset``: there is more of the study than is told here.
     """
 
     subject: str
     last_updated: str | None = None
+    is_subset: bool = False
 
 
 def imaging_study(study: ArchivedStudy, context: StudyContext) -> dict[str, Any]:
@@ -36,7 +38,7 @@ def imaging_study(study: ArchivedStudy, context: StudyContext) -> dict[str, Any]
     resource: dict[str, Any] = {
         "resourceType": "ImagingStudy",
         "id": study.uid,
-        **({"meta": {"lastUpdated": context.last_updated}} if context.last_updated else {}),
+        "meta": _meta(context),
         "identifier": identifiers(study),
         "status": "available",
         "modality": [_coding(code) for code in study.modalities or (UNKNOWN_MODALITY,)],
@@ -57,6 +59,11 @@ def identifiers(study: ArchivedStudy) -> list[dict[str, Any]]:
     if study.accession:
         made.append({"type": {"coding": [{"system": IDENTIFIER_TYPES, "code": "ACSN"}]}, "value": study.accession})
     return made
+
+
+def _meta(context: StudyContext) -> dict[str, Any] | None:
+    tags = [{"system": OBSERVATION_VALUES, "code": "SUBSETTED"}] if context.is_subset else []
+    return _stated({"lastUpdated": context.last_updated, "tag": tags}) or None
 
 
 def _series(series: ArchivedSeries, study: ArchivedStudy) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_S = 1.0
 ALLOWED = "allowed"
-"""As ``fhir_imaging.audit.AuditOutcome`` writes it; that module stands above this one."""
+"""What ``audit_event.outcome`` holds for an access; any other record is of a refusal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,12 @@ class OutboxRules:
     """Whether a record is on the disk, and not only in the operating system's memory, before the answer goes out."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    at: float
+    is_full: bool
+
+
 class Backlog:
     """Whether too much waits, looked up at most once a second in each worker. Thread-safe."""
 
@@ -41,21 +48,41 @@ class Backlog:
         self.rules = rules
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._looked_at: float | None = None
-        self._is_full = False
+        self._last: _Look | None = None
+        self._under_way: Future[bool] | None = None
         self.arrived = threading.Event()
         """Set when this worker has recorded something, so that its delivery need not wait for its next look."""
 
     def is_full(self, store: Store) -> bool:
-        """Whether more than ``max_pending`` accesses wait for any sink."""
+        """Whether more than ``max_pending`` accesses wait for any sink.
+
+        One thread asks the database; the others go by the last look meanwhile, and wait where there was none yet.
+        """
         if not self.rules.sinks:
             return False
         with self._lock:
-            now = self._monotonic()
-            if self._looked_at is None or now - self._looked_at >= LOOK_EVERY_S:
-                self._is_full = any(self._overflows(store, sink) for sink in self.rules.sinks)
-                self._looked_at = now
-            return self._is_full
+            last, other = self._last, self._under_way
+            if last is not None and (other is not None or self._monotonic() - last.at < LOOK_EVERY_S):
+                return last.is_full
+            if other is None:
+                mine = self._under_way = Future()
+        return other.result() if other is not None else self._look(store, mine)
+
+    def _look(self, store: Store, under_way: Future[bool]) -> bool:
+        """As a worker's other threads, raises what the database raises."""
+        last = None
+        try:
+            last = _Look(self._monotonic(), any(self._overflows(store, sink) for sink in self.rules.sinks))
+        except BaseException as exc:
+            under_way.set_exception(exc)
+            raise
+        finally:
+            with self._lock:
+                self._under_way = None
+                if last is not None:
+                    self._last = last
+        under_way.set_result(last.is_full)
+        return last.is_full
 
     def _overflows(self, store: Store, sink: str) -> bool:
         # Accesses that the sink could have: neither what it rejects for itself nor refusals, which anybody can cause without

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,6 @@ _POSTGRESQL_PATIENCE = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
-_STATEMENT_TIMEOUT_S = 15
-"""A request must not wait longer for a database that is busy or locked; SQLite's busy handler has the same patience."""
 _NO_SINKS = OutboxRules()
 
 
@@ -55,7 +53,9 @@ class Store:
             _prepare_sqlite(engine)
             _own_file(engine)
         if engine.dialect.name == "postgresql":
-            _prepare_postgresql(engine)
+            from fhir_imaging.store import postgresql_limits  # its driver is there where such a database is configured
+
+            postgresql_limits.prepare(engine)
         return cls(engine, Sealer.of(settings.state_dir), outbox)
 
     @contextmanager
@@ -92,10 +92,11 @@ class Store:
 
     def migrate(self) -> None:
         """Brings the tables to this version; safe when several processes do it at once. UpstreamError without a database."""
-        with _answering(), self.engine.begin() as connection:
+        with _answering(), self.engine.begin() as connection, ExitStack() as stack:
             if connection.dialect.name == "postgresql":
-                # Other processes' migrations are waited for, and a migration may take its time.
-                connection.execute(text("SET LOCAL statement_timeout = 0"))
+                from fhir_imaging.store.postgresql_limits import without_limits
+
+                stack.enter_context(without_limits(connection))  # other processes' migrations are waited for too
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             config = alembic_config()
             config.attributes["connection"] = connection
@@ -167,16 +168,6 @@ def _own_file(engine: Engine) -> None:
     path = Path(engine.url.database or "")
     if not path.exists():
         path.touch(mode=0o600)
-
-
-def _prepare_postgresql(engine: Engine) -> None:
-    """By a statement of its own: poolers between us and the server refuse it among the options of a connection."""
-
-    @event.listens_for(engine, "connect")
-    def _on_connect(connection: Any, _record: Any) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET statement_timeout = '{_STATEMENT_TIMEOUT_S}s'")
-        connection.commit()
 
 
 def _prepare_sqlite(engine: Engine) -> None:

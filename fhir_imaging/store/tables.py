@@ -97,3 +97,31 @@ audit_sink = Table(
     Column("delivered_at", BigInteger, nullable=True),
 )
 """How a sink fares, for all workers: nobody asks a failing one before ``resume_at``. ``failures`` are those in a row."""
+
+shared_decision = Table(
+    "shared_decision",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("claim", String(32), nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=True),
+    Index("ix_shared_decision_until_ms", "until_ms"),
+)
+"""What an EHR said of a token or a study, for all workers of the imaging server: sealed, under a keyed digest, for seconds.
+
+Without a body, a worker (``claim``) is asking until ``until_ms``; milliseconds, since a decision may live for less than one
+second.
+"""
+
+revocation = Table(
+    "revocation",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("marked_at", BigInteger, nullable=False),
+    Column("ehr", String(64), nullable=True),
+    Column("patient_digest", String(64), nullable=True),
+    Column("token_digest", String(64), nullable=True),
+    Column("body", LargeBinary, nullable=False),
+)
+"""Marks by which an administrator ends access: rows are added and never changed. NULL means any; the sealed body says in words
+who ended what, and why."""

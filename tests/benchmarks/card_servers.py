@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import tomli_w
 
@@ -17,11 +15,11 @@ from imaging_cds.processes import ProcessGroup, ProcessSpec, python_command
 from imaging_cds.settings import CONFIG_VARIABLE
 from tests.benchmarks.hooks import fetched, questions
 from tests.benchmarks.peer_servers import APPLICATIONS, Peer, healthchain, healthchain_spec
+from tests.benchmarks.processor_time import cpu_reader
 from tests.benchmarks.stack import READY_TIMEOUT_S, Stack
 from tests.conftest import free_port_number
 
 DELAY_MS = 50
-_SESSION_FIELD, _USER_FIELD, _SYSTEM_FIELD = 3, 11, 12  # of /proc/PID/stat, counted behind the command's name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,19 +88,3 @@ def slow_fhir(stack: Stack) -> ProcessSpec:
         ready_url=f"{stack.slow_fhir_base}/metadata",
         log_file=stack.options.logs / "slow-fhir.log",
     )
-
-
-def cpu_reader(group: ProcessGroup, title: str) -> Callable[[], float]:
-    """Reads the seconds that all processes of one server have spent; each server is a session of its own."""
-    session = group.process_id(title)
-    return lambda: sum(spent for one, spent in _spent_by_process() if one == session)
-
-
-def _spent_by_process() -> Iterator[tuple[int, float]]:
-    ticks = os.sysconf("SC_CLK_TCK")
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = file.read_text().rpartition(")")[2].split()
-        except OSError:  # it ended meanwhile
-            continue
-        yield int(fields[_SESSION_FIELD]), (int(fields[_USER_FIELD]) + int(fields[_SYSTEM_FIELD])) / ticks

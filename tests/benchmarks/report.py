@@ -22,6 +22,7 @@ CHECKOUT = Path(__file__).parent.parent.parent
 OUTPUT = CHECKOUT / "build" / "bench"
 PAGE = CHECKOUT / "docs" / "performance.md"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+_FRAMES = "Frames from Orthanc, directly, by nginx and by the gateway; CPU of all between; frames of"
 GROUPS = {
     "card": "Card with prefetch (62 kB), beside a static JSON answer from the same server and HealthChain's CDS endpoint",
     "card-parts": "Where a card's time goes (in one process, no HTTP)",
@@ -29,8 +30,10 @@ GROUPS = {
     "card-fetching": "Card without prefetch: the service asks the sandbox's FHIR server itself",
     "list": "Study list",
     "list-browser": "Study list in Chromium: from asking for the page to first paint and last row (goal: painted within 1 s)",
-    "frames": "Frames through the gateway, beside the archive itself and a proxy that checks nothing (8 connections)",
-    "frame-cost": "One frame at a time: what the gate costs (128 kB frames)",
+    "gateway 128 kB": f"{_FRAMES} 128 kB",
+    "gateway 512 kB": f"{_FRAMES} 512 kB",
+    "gateway cold": "One frame of 128 kB at a time through the gateway: what a decision costs",
+    "gateway study": "A study of 1 GB, eight files of 128 MB, one at a time (goal: below 80 MB more in a worker)",
     "first-image": "Click to first image in Chromium, software rendering (goal: warm at most 0.5 of plain OHIF, cold 1.1)",
     "launch": "Launch, from the EHR's launch URL to the drawn study list",
 }

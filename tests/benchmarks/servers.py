@@ -1,6 +1,6 @@
-"""What the product is measured against, on its own gunicorn: a static answer, a proxy that checks nothing, fake EHRs.
+"""What the product is measured against, on its own gunicorn: a static answer, an endpoint that allows everything, fake EHRs.
 
-``python -m tests.benchmarks.servers static|proxy|fake-ehr …`` serves until it is stopped.
+``python -m tests.benchmarks.servers static|decision|fake-ehr …`` serves until it is stopped.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-import urllib3
 from flask import Flask, Response, jsonify, request
 
 from imaging_cds.server import ServerSettings, serve
@@ -36,16 +35,13 @@ def static(length: int) -> Flask:
     return app
 
 
-def proxy(upstream: str) -> Flask:
-    """Hands the archive's answers on whole over a bare urllib3 pool: what forwarding alone costs."""
-    app = Flask("bench_proxy", static_folder=None)
-    pool = urllib3.connection_from_url(upstream, maxsize=16, block=True)
+def decision() -> Flask:
+    """Says yes to everything: what being asked costs a server, whatever it looks at."""
+    app = Flask("bench_decision", static_folder=None)
 
-    @app.get("/<path:path>")
-    def forward(path: str) -> Response:
-        headers = {"Accept": request.headers.get("Accept", "*/*"), "Accept-Encoding": "identity"}
-        got = pool.urlopen("GET", f"/{path}", headers=headers, decode_content=False)
-        return Response(got.data, got.status, content_type=got.headers["Content-Type"])
+    @app.get("/decision")
+    def allow() -> Response:
+        return Response(status=204)
 
     return app
 
@@ -97,16 +93,15 @@ def fake_ehr(port: int, app_url: str, studies: int) -> Flask:
 def main() -> None:
     """Serves one of them."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("static", "proxy", "fake-ehr"))
+    parser.add_argument("what", choices=("static", "decision", "fake-ehr"))
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--length", type=int, default=1000)
-    parser.add_argument("--upstream", default="")
     parser.add_argument("--app-url", default="")
     parser.add_argument("--studies", type=int, default=0)
     told = parser.parse_args()
     makers = {
         "static": lambda: static(told.length),
-        "proxy": lambda: proxy(told.upstream),
+        "decision": decision,
         "fake-ehr": lambda: fake_ehr(told.port, told.app_url, told.studies),
     }
     # The fake EHR keeps codes and tokens in memory, so it is one process.

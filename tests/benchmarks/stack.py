@@ -9,12 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
-import numpy as np
 import tomli_w
-from pydicom.uid import ExplicitVRLittleEndian
 from rich.console import Console
 
 from ehr_sandbox.authorization import Authorization, TokenOptions
@@ -30,14 +27,9 @@ from tests.benchmarks.servers import STUDIES
 from tests.cds_actors import SigningEhr
 from tests.conftest import VIEWER_DIR, free_port_number
 from tests.interop.outsiders import with_images
-from tests.pacs_actors import Slice
 
 CALLER = "https://bench.example.org"
 PATIENT = "demo-a"
-SMALL_STUDY = "2.25.77001"
-SMALL_SLICES = 32
-SMALL_SIDE = 256
-"""Pixels: 256 x 256 of 16 bits are 128 kB."""
 READY_TIMEOUT_S = 90.0
 
 
@@ -48,7 +40,6 @@ class Stack:
     options: DemoOptions
     caller: SigningEhr
     static_url: str
-    proxy_url: str
     fake_ehr_urls: dict[int, str]
     """EHRs of one patient each, by how many studies the patient has."""
     slow_fhir_port: int
@@ -92,7 +83,7 @@ class Stack:
 @contextmanager
 def a_stack(directory: Path, images: Path) -> Iterator[Stack]:
     """Everything running, until the block ends."""
-    ports = {name: free_port_number() for name in ("port", "ehr_port", "pacs_port", "static", "proxy", "slow")}
+    ports = {name: free_port_number() for name in ("port", "ehr_port", "pacs_port", "static", "slow")}
     fake_ports = {studies: free_port_number() for studies in STUDIES}
     options = DemoOptions(
         directory=with_images(directory, images),
@@ -102,15 +93,12 @@ def a_stack(directory: Path, images: Path) -> Iterator[Stack]:
         pacs_port=ports["pacs_port"],
     )
     demo_data.prepare(options, Console(quiet=True))
-    write_small_study(options)
     services = make_services(ehr_settings(options))
-    services.store.put(small_imaging_study())
     caller = SigningEhr(iss=CALLER)
     fake_urls = {studies: f"http://127.0.0.1:{port}" for studies, port in fake_ports.items()}
     write_configuration(options, caller, fake_urls, ports["slow"])
     beside = [
         beside_spec(options, "static", ports["static"], "--length", "4000"),
-        beside_spec(options, "proxy", ports["proxy"], "--upstream", f"http://127.0.0.1:{options.pacs_port}"),
         *(
             beside_spec(options, f"fake-ehr {studies}", port, "--app-url", options.app_url, "--studies", str(studies))
             for studies, port in fake_ports.items()
@@ -125,7 +113,6 @@ def a_stack(directory: Path, images: Path) -> Iterator[Stack]:
             options=options,
             caller=caller,
             static_url=f"http://127.0.0.1:{ports['static']}",
-            proxy_url=f"http://127.0.0.1:{ports['proxy']}",
             fake_ehr_urls=fake_urls,
             slow_fhir_port=ports["slow"],
             group=group,
@@ -166,31 +153,6 @@ def write_configuration(options: DemoOptions, caller: SigningEhr, fake_ehr_urls:
             }
         )
     options.app_config.write_text(tomli_w.dumps(table))
-
-
-def write_small_study(options: DemoOptions) -> None:
-    """A study of patient A with frames of 128 kB, where the archive looks for what was stored in it."""
-    folder = options.directory / "pacs" / "stored"
-    folder.mkdir(parents=True)
-    ramp = np.arange(SMALL_SIDE * SMALL_SIDE, dtype=np.uint16).reshape(SMALL_SIDE, SMALL_SIDE)
-    for number in range(1, SMALL_SLICES + 1):
-        made = Slice(study_uid=SMALL_STUDY, number=number, transfer_syntax=str(ExplicitVRLittleEndian)).dataset()
-        made.Rows = made.Columns = SMALL_SIDE
-        made.PixelData = (ramp + number).astype("<u2").tobytes()
-        made.save_as(folder / f"{number}.dcm", enforce_file_format=True)
-
-
-def small_imaging_study() -> dict[str, Any]:
-    """Its ImagingStudy."""
-    return {
-        "resourceType": "ImagingStudy",
-        "id": "bench-small-frames",
-        "status": "available",
-        "subject": {"reference": f"Patient/{PATIENT}"},
-        "identifier": [{"system": "urn:dicom:uid", "value": f"urn:oid:{SMALL_STUDY}"}],
-        "started": "2020-01-05T10:15:00Z",
-        "modality": [{"system": "http://dicom.nema.org/resources/ontology/DCM", "code": "CT"}],
-    }
 
 
 class Browser:

@@ -1,4 +1,4 @@
-"""The CDS service and the chart that most contract tests begin with; a module that needs others states its own."""
+"""The CDS service, the chart and the gateway that most contract tests begin with; a module that needs others states its own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import pytest
 from fhir_imaging.store.engine import Store
 from tests.cds_actors import CdsActor, a_cds_service, a_store
 from tests.chart_actors import ChartActor, a_chart
+from tests.gateway_worlds import running, world
+
+__all__ = ["running", "world"]
 
 
 @pytest.fixture

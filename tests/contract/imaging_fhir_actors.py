@@ -11,14 +11,16 @@ from urllib.parse import urlencode
 
 from flask import Flask, Response
 
-from fhir_imaging.settings import Ownership, StateSettings
+from fhir_imaging.settings import Ownership, StateSettings, StudiesServerSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.web import install
+from imaging_server.backend_client import SignAssertion
 from imaging_server.fhir_views import error_surfaces
 from imaging_server.services import build_services
 from imaging_server.settings import ImagingServerSettings, PatientIdentifierRule
 from imaging_server.views import create_blueprint, error_surface
 from tests.conftest import free_port_number, serving
+from tests.contract.fed_actors import FedServer
 from tests.security.gateway_actors import VIEWER_ORIGIN, Answer, World
 from tests.security.gateway_stubs import Asked, StubEhr, StubPacs, dicom_json
 
@@ -87,6 +89,13 @@ class ImagingFhir(World):
     """The world of the gateway with a second archive, and the EHR ``north`` asked by FHIR."""
 
     second: IndexedPacs = field(default_factory=IndexedPacs)
+    server: FedServer | None = None
+    """The FHIR server that describes the studies, where it is not the archives."""
+
+    @property
+    def fed(self) -> FedServer:
+        assert self.server is not None
+        return self.server
 
     @property
     def base(self) -> str:
@@ -127,6 +136,10 @@ class ImagingFhir(World):
         self.north.modalities.update({MR_A: ["MR"], DX_A: ["DX"]})
         self.second.asked.clear()
         self.second.answer = lambda asked: None
+        if self.server is not None:
+            self.server.change = lambda study: [study]
+            self.server.instead = lambda: None
+            self.server.asked.clear()
         for archive in (self.main, self.second):
             archive.index.clear()
         stated = {"x00080020": "20261001", "x00080030": "101112.5", "x00080201": "+0100", "x00080050": "ACC-1"}
@@ -159,15 +172,48 @@ def only_at(archive: IndexedPacs, ending: str, answer: Callable[[], Response]) -
     archive.answer = lambda asked: answer() if asked.path.endswith(ending) else None
 
 
+PATIENTS = {"MRN-A": "pat-a", "MRN-B": "pat-b"}
+
+
+def by_reference_and_number(north: StubEhr, number: str) -> dict[str, Any]:
+    """A subject as ``pacs_sync`` writes it where it knows the EHR's patient."""
+    reference = f"{north.fhir_base}/Patient/{PATIENTS[number]}"
+    return {"reference": reference, "identifier": {"system": MRN, "value": number}}
+
+
+def _fed_server(stack: ExitStack, state_dir: Path, worlds: list[ImagingFhir], north: StubEhr) -> FedServer:
+    server = FedServer(state_dir.with_name(f"{state_dir.name}-fed"), free_port_number())
+    server.subject = lambda number: by_reference_and_number(north, number)
+    server.address_of = lambda archive: f"{worlds[0].url}/imaging/north/dicom-web/{archive}"
+    stack.enter_context(serving(server.app(), server.port))
+    return server
+
+
 @contextmanager
 def an_imaging_fhir(
-    state_dir: Path, ownership: Ownership = Ownership.IDENTIFIER, *, server: dict[str, Any] | None = None
+    state_dir: Path,
+    ownership: Ownership = Ownership.IDENTIFIER,
+    *,
+    server: dict[str, Any] | None = None,
+    archive: dict[str, Any] | None = None,
+    fed: dict[str, Any] | Callable[[StubEhr], dict[str, Any]] | None = None,
+    sign: SignAssertion | None = None,
 ) -> Iterator[ImagingFhir]:
-    """The running endpoint, whose EHR ``north`` has ImagingStudy (``fhir``) or not (``identifier``)."""
+    """The running endpoint, whose EHR ``north`` has ImagingStudy (``fhir``) or not (``identifier``).
+
+    ``archive`` changes the main archive's settings. With ``fed``, a FHIR server describes the studies
+    (``StudiesServerSettings`` with these changes, or what is made of the EHR); ``sign`` signs for our client there.
+    """
+    worlds: list[ImagingFhir] = []
     with ExitStack() as stack:
         north, south, main, second = StubEhr("north"), StubEhr("south"), IndexedPacs(), IndexedPacs()
+        studies = None if fed is None else _fed_server(stack, state_dir, worlds, north)
         for counterpart in (north, south, main, second):
             counterpart.base = stack.enter_context(serving(counterpart.app(), free_port_number()))
+        described_by: dict[str, Any] = {}
+        if studies is not None and fed is not None:
+            changes = fed(north) if callable(fed) else fed
+            described_by["studies_server"] = StudiesServerSettings(**{"fhir_base": studies.base, **changes})
         port = free_port_number()
         rules = {"north": RULE} if ownership is Ownership.IDENTIFIER else {}
         settings = ImagingServerSettings(
@@ -182,14 +228,17 @@ def an_imaging_fhir(
         store = Store.open(StateSettings(state_dir=state_dir))
         stack.callback(store.close)
         store.migrate()
-        archives = (main.settings(), second.settings(name="second"))
-        ehrs = (north.settings(ownership=ownership), south.settings())
-        services = build_services(settings, ehrs, archives, store=store)
+        archives = (main.settings(**(archive or {})), second.settings(name="second"))
+        ehrs = (north.settings(ownership=ownership, **described_by), south.settings())
+        services = build_services(settings, ehrs, archives, store=store, sign_assertion=sign)
         stack.callback(services.close)
         app = Flask("imaging-fhir", static_folder=None)
         install(app, [error_surface(services), *error_surfaces(services)])
         app.register_blueprint(create_blueprint(services))
         url = stack.enter_context(serving(app, port))
-        world = ImagingFhir(url, north, south, main, services, store, second)
+        world = ImagingFhir(url, north, south, main, services, store, second, studies)
+        worlds.append(world)
+        if studies is not None:
+            studies.indexes = {"main": main.index, "second": second.index}
         world.start_anew()
         yield world

@@ -26,15 +26,16 @@ from flask import Flask, Response, jsonify, redirect, request
 from jwt.algorithms import RSAAlgorithm
 from werkzeug.test import Client, TestResponse
 
+from fhir_imaging.client_keys import ClientKeys
 from fhir_imaging.settings import EhrSettings, StateSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.store.keys import private_directory, read_or_make
-from smart_app.client_keys import ClientKeys
 from smart_app.imaging_base import APP_LAUNCH_MODE
 from smart_app.services import SmartAppServices
 from smart_app.settings import SmartAppSettings
 from smart_app.views import create_blueprint
 from tests.conftest import free_port_number, serving
+from tests.log_watch import is_secret
 
 CHECKOUT = Path(__file__).parent.parent.parent
 APP = "http://localhost:8000"
@@ -183,7 +184,7 @@ class FakeEhr:
         assert asked["redirect_uri"] == f"{APP}/callback"
         assert asked["aud"] == self.fhir_base
         assert asked["code_challenge_method"] == "S256"
-        code = secrets.token_urlsafe(16)
+        code = is_secret(secrets.token_urlsafe(16))
         self.codes[code] = asked
         answer = {"code": code, "state": asked["state"], **self.redirect_changes}
         answer = {name: value for name, value in answer.items() if value}
@@ -209,9 +210,9 @@ class FakeEhr:
         return jsonify(self._grant(asked, self.token_changes))
 
     def _grant(self, asked: dict[str, str], changes: dict[str, Any]) -> dict[str, Any]:
-        refresh_token = secrets.token_urlsafe(16)
+        refresh_token = is_secret(secrets.token_urlsafe(16))
         grant = {
-            "access_token": f"access-{secrets.token_urlsafe(16)}",
+            "access_token": is_secret(f"access-{secrets.token_urlsafe(16)}"),
             "token_type": "bearer",
             "expires_in": 300,
             "scope": asked.get("scope", "launch openid fhirUser patient/*.rs"),

@@ -24,9 +24,10 @@ from fhir_imaging.audit_sinks import FhirSink, FileSink, OutgoingEvent, Sink
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import StateSettings
-from fhir_imaging.store.backlog import OutboxRules
+from fhir_imaging.store.backlog import Backlog, OutboxRules
 from fhir_imaging.store.engine import Store
 from tests.audit_actors import StubAuditServer, an_access, as_event, study_of
+from tests.balp_profiles import PATIENT_READ, TOKEN_MINIMAL, faults
 from tests.conftest import free_port_number, serving
 
 
@@ -159,7 +160,7 @@ def test_event_written_by_a_worker_that_died_before_it_said_so_is_not_written_tw
     (first, *_) = Outbox(store, "file").take(now=int(clock()), limit=1)
     record = next(one.record for one in log.stored(AuditFilter()) if one.event_key == first.event_key)
     outgoing = OutgoingEvent(key=first.event_key, resource=as_event(record, first.event_key), is_repeated=False)
-    assert FileSink(path, fsync=True).send([outgoing], until=time.monotonic() + 5).delivered  # and then it died
+    assert FileSink(path, fsync=True).send([outgoing], may_go_on=lambda: True).delivered  # and then it died
     worker = delivery(store, clock, FileSink(path, fsync=True))
 
     worker.deliver_due()
@@ -221,7 +222,7 @@ def test_event_whose_answer_was_lost_is_sent_again_and_is_there_once(
     log.append(an_access())
     (taken,) = Outbox(store, "fhir").take(now=int(clock()), limit=5)
     outgoing = OutgoingEvent(key=taken.event_key, resource=as_event(an_access(), taken.event_key), is_repeated=False)
-    to_fhir(server, create).send([outgoing], until=time.monotonic() + 5)  # the worker died with the answer
+    to_fhir(server, create).send([outgoing], may_go_on=lambda: True)  # the worker died with the answer
     clock.now += LEASE_S + 1
 
     delivery(store, clock, to_fhir(server, create)).deliver_due()
@@ -241,7 +242,8 @@ def test_what_is_sent_is_valid_r4(
 
     (event,) = server.events.values()
     AuditEvent.model_validate(event)
-    assert event["meta"]["profile"] == ["https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.PatientRead"]
+    assert event["meta"]["profile"] == [PATIENT_READ, TOKEN_MINIMAL]
+    assert faults(event) == []
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 408, 429, 500, 502, 503])
@@ -372,7 +374,7 @@ def test_running_delivery_takes_what_arrives_and_ends_when_told(store: Store, lo
 def test_access_is_refused_while_too_many_records_wait_and_the_refusal_is_recorded(store: Store, log: AuditLog) -> None:
     for number in range(21):
         log.append(an_access(f"2.25.1{number}"))
-    store.backlog._looked_at = None  # the next look is due
+    store.backlog = Backlog(store.backlog.rules)  # the next look is due
 
     with pytest.raises(UpstreamError) as refused:
         log.append(an_access("2.25.7"))
@@ -389,7 +391,7 @@ def test_access_is_refused_while_too_many_records_wait_and_the_refusal_is_record
     ]
     give_up(store, "file")
     give_up(store, "fhir")
-    store.backlog._looked_at = None
+    store.backlog = Backlog(store.backlog.rules)
     assert log.append_once(an_access("2.25.8"), key="k", until=1_900_000_000, now=1_800_000_000)
 
 
@@ -397,7 +399,7 @@ def test_refusals_without_number_close_no_images(store: Store, log: AuditLog) ->
     """Group 23: a caller without a token causes records too; they wait for the sinks and count for nobody's access."""
     for _ in range(60):
         log.append(an_access(outcome=AuditOutcome.DENIED))
-    store.backlog._looked_at = None
+    store.backlog = Backlog(store.backlog.rules)
 
     log.append(an_access("2.25.7"))
 
@@ -410,7 +412,7 @@ def test_site_may_let_access_go_on_and_reads_it_in_the_log(tmp_path: Path, caplo
     store.migrate()
     for number in range(2):
         AuditLog(store).append(an_access(f"2.25.1{number}"))
-    store.backlog._looked_at = None  # the next look is due
+    store.backlog = Backlog(store.backlog.rules)  # the next look is due
 
     AuditLog(store).append(an_access("2.25.7"))
 
@@ -452,13 +454,13 @@ def test_a_disk_that_fills_up_half_way_leaves_whole_lines_only(tmp_path: Path) -
     sink = FileSink(path, fsync=True)
     one = OutgoingEvent(key="k1", resource=as_event(an_access(), "k1"), is_repeated=False)
     many = [OutgoingEvent(key=f"m{n}", resource=as_event(an_access(), f"m{n}"), is_repeated=False) for n in range(9)]
-    assert sink.send([one], until=time.monotonic() + 5).delivered == {"k1"}
+    assert sink.send([one], may_go_on=lambda: True).delivered == {"k1"}
     size = path.stat().st_size
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 700, before[1]))
-        sent = sink.send(many, until=time.monotonic() + 5)
+        sent = sink.send(many, may_go_on=lambda: True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import pytest
 from flask import Flask, Response, request
 
 from fhir_imaging.settings import origin_of
+from imaging_cds.check_gateway import check_server
 from imaging_cds.check_gateway_probe import Probe, Question
+from imaging_cds.check_gateway_subject import Subject, TokenKind
+from imaging_cds.check_print import is_coloured, markdown_text, painted
 from imaging_cds.cli import main
 from tests.conftest import free_port_number, serving
 from tests.faulty_archive import STUDY_A, STUDY_B
@@ -79,6 +83,41 @@ def test_json_has_every_row_and_the_patient_of_the_token(
     assert sum(told["verdicts"].values()) == len(told["rows"])
 
 
+def test_markdown_names_what_to_mend_first_and_has_a_table_for_each_area(
+    server: FaultyImaging, token: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.faults = frozenset({"M5"})
+
+    exit_code = check(server, "--markdown")
+
+    printed = capsys.readouterr().out
+    assert exit_code == 1
+    assert printed.startswith(f"# Imaging server {server.imaging}\n")
+    assert printed.index("## To mend") < printed.index("## The list of studies") < printed.index("## Images")
+    assert "| M5:addresses |" in printed
+    assert "| F11 | not visible |" in printed
+    assert token not in printed
+
+
+def test_a_terminal_shows_verdicts_in_colours_and_a_file_does_not(server: FaultyImaging, token: str) -> None:
+    server.faults = frozenset({"M5"})
+    probe = Probe([server.base_url], sleep=lambda _: None)
+    report = check_server(Subject(base=server.imaging, tokens={TokenKind.GOOD: token}, patient="pat-a"), probe)
+    probe.close()
+
+    shown, kept = list(report.lines(painted)), list(report.lines())
+
+    assert any("\x1b[1;31mFAULT      \x1b[0m" in line for line in shown)
+    assert [re.sub("\x1b[^m]*m", "", line) for line in shown] == kept
+    assert all(len(line) <= 120 for line in kept)
+    assert "To mend: M5:addresses." in kept
+    assert not is_coloured(io.StringIO(), {"TERM": "xterm"})
+
+
+def test_markdown_of_a_server_that_writes_markup_has_none_of_it() -> None:
+    assert markdown_text("<img src=x> [a](b) | `c`\n# d") == r"\<img src=x\> \[a\](b) \| \`c\` \# d"
+
+
 def test_tokens_are_lent_by_file_and_by_standard_input(
     server: FaultyImaging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,6 +156,13 @@ def test_a_token_on_the_command_line_is_taken_with_a_warning(server: FaultyImagi
         (["--imaging", "https://images.example", "--token", "file:no/such/file"], "cannot be read"),
         (["--imaging", "https://images.example", "--token", "-", "--second-token", "-"], "one token only"),
         (["--imaging", "https://images.example", "--ca", "no/such/file"], "cannot be read as PEM"),
+        (["--imaging", "https://images.example", "--config", "site.toml"], "--config counts with --issuer only"),
+        (["--issuer", "https://ehr.example/fhir", "--token", "env:GOOD"], "--token counts with --imaging only"),
+        (["--issuer", "https://ehr.example/fhir", "--other-study", "1.2"], "--other-study counts with --imaging only"),
+        (["--issuer", "https://ehr.example/fhir", "--backend-mode"], "--backend-mode counts with --imaging only"),
+        (["--issuer", "https://ehr.example/fhir", "--allow-http"], "--allow-http counts with --imaging only"),
+        (["--issuer", "https://ehr.example/fhir", "--allow-origin", "x"], "--allow-origin counts with --imaging only"),
+        (["--issuer", "https://ehr.example/fhir", "--frame-budget-ms", "250"], "--frame-budget-ms counts with --imaging only"),
     ],
 )
 def test_wrong_options_are_exit_2_before_anything_is_sent(
@@ -124,6 +170,28 @@ def test_wrong_options_are_exit_2_before_anything_is_sent(
 ) -> None:
     assert main(["check", *options]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--imaging", "--issuer", "--allow-origin"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://me:pass-word@host.example/fhir",
+        "https://me:pass-word@host.example",
+        "ftp://me:pass-word@host",
+        "me:pass-word@host",
+    ],
+)
+def test_a_password_in_an_address_is_refused_and_never_printed(
+    option: str, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = ["--imaging", "https://images.example"] if option == "--allow-origin" else []
+
+    assert main(["check", *before, option, address]) == 2
+
+    printed = capsys.readouterr()
+    assert "pass-word" not in printed.out + printed.err
+    assert option in printed.err
 
 
 def test_a_server_that_is_not_there_is_a_fault(token: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,8 @@ from imaging_cds.check_gateway import check_server
 from imaging_cds.check_gateway_probe import Probe
 from imaging_cds.check_gateway_report import ImagingReport, Verdict
 from imaging_cds.check_gateway_subject import Subject
-from tests.imaging_check_actors import OTHER_PATIENT, PATIENT, CheckedDemo, a_checked_demo
+from tests.demo_hospital import OTHER_PATIENT, PATIENT
+from tests.imaging_check_actors import CheckedDemo, a_checked_demo
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from flask import Flask, Response, request
 from imaging_cds.check_gateway import REQUIREMENTS, check_server
 from imaging_cds.check_gateway_probe import Probe, Question, Reply
 from imaging_cds.check_gateway_report import NotTried, Verdict, hidden
-from imaging_cds.check_gateway_subject import Subject, TokenKind, altered, claims_of, unsigned
+from imaging_cds.check_gateway_subject import Subject, TokenKind, altered, claims_of, forgeries, unsigned
 from tests.conftest import free_port_number, serving
 from tests.contract.test_smart_certificates import an_authority, served
 from tests.faulty_tokens import KEY, a_token, jwt
@@ -162,12 +162,35 @@ def test_an_altered_token_differs_in_one_claim_and_keeps_its_signature() -> None
         jwt.decode(bent, KEY, algorithms=["HS256"], options={"verify_aud": False})
 
 
-@pytest.mark.parametrize("token", ["opaque-token-A", "opaque-token-B", "a.b.c"])
-def test_an_opaque_token_is_altered_in_its_last_character_and_has_no_signature_to_leave_out(token: str) -> None:
-    assert altered(token) != token
-    assert altered(token)[:-1] == token[:-1]
+OTHER_KINDS = ["opaque-token-A", "opaque-token-B", "a.b.c", "v4.public.eyJzdWIiOiJ1c2VyLTEifQ.Zm9vdGVy", "e.e.e.ciphertext.t"]
+
+
+@pytest.mark.parametrize("token", OTHER_KINDS)
+def test_a_token_of_another_kind_is_altered_in_its_middle_and_has_no_signature_to_leave_out(token: str) -> None:
+    """The last character of base64url may hold bits that count for nothing: such a token would rightly be taken."""
+    bent = altered(token)
+    places = [place for place, (old, new) in enumerate(zip(token, bent, strict=True)) if old != new]
+
+    assert len(places) == 1
+    assert places[0] < len(token) - 1 or len(token) <= len("a.b.c")
     with pytest.raises(NotTried):
         unsigned(token)
+
+
+@pytest.mark.parametrize("token", [*OTHER_KINDS, a_token()])
+def test_every_kind_of_token_has_forgeries_and_none_is_the_token_itself(token: str) -> None:
+    """W3, M9: PASETO-like and other signed tokens that are no JWTs too."""
+    forged = forgeries(token)
+
+    assert len(forged) >= 2
+    assert token not in forged.values()
+
+
+def test_a_jwts_signature_is_changed_where_it_counts() -> None:
+    bent = forgeries(a_token())["with a changed signature"]
+
+    with pytest.raises(jwt.InvalidSignatureError):
+        jwt.decode(bent, KEY, algorithms=["HS256"], options={"verify_aud": False})
 
 
 def test_what_a_server_says_is_shown_without_secrets_and_control_characters() -> None:

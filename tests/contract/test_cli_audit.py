@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,11 +23,14 @@ from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.backlog import OutboxRules
 from fhir_imaging.store.engine import Store
 from fhir_imaging.store.tables import audit_event
+from imaging_cds import audit_printing
 from imaging_cds.cli import main
 from imaging_cds.demo_plan import DemoOptions, app_table
 from tests.audit_actors import an_access
+from tests.conftest import CHECKOUT
 
 NOW = int(time.time())
+EHR = "http://127.0.0.1:8001/fhir"
 DAY = 86_400
 
 
@@ -57,8 +62,19 @@ Audit = Callable[..., str]
 
 
 @pytest.fixture
+def said() -> list[str]:
+    """What each command wrote to standard error."""
+    return []
+
+
+@pytest.fixture
 def audit(
-    store: Store, table: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    said: list[str],
+    store: Store,
+    table: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Audit:
     config = tmp_path / "app.toml"
     config.write_text(tomli_w.dumps(table))
@@ -67,6 +83,7 @@ def audit(
     def run(*arguments: str, code: int = 0) -> str:
         assert main(["audit", "--config", str(config), *arguments]) == code
         printed = capsys.readouterr()
+        said.append(printed.err)
         return printed.err if code else printed.out
 
     return run
@@ -96,10 +113,97 @@ def test_table_shows_what_people_look_for_and_obeys_nothing_in_it(audit: Audit) 
         (("--action", "method-refused"), []),
         (("--ehr", "gone"), ["2.25.3"]),
         (("--study", "2.25.1", "--patient", "pat-a", "--user", "Practitioner/p1"), ["2.25.1"]),
+        (("--reason", "study-not-of-patient"), ["2.25.3"]),
+        (("--reason", "study"), []),
+        (("--since", "2000-01-01", "--until", "2000-01-02T00:00+01:00"), []),
     ],
 )
 def test_filters_find_what_they_name(audit: Audit, arguments: tuple[str, ...], studies: list[str | None]) -> None:
     assert [one["study_instance_uid"] for one in as_json(audit("--json", *arguments))] == studies
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--patient", "Patient/pat-a", "--study", "urn:oid:2.25.1"),
+        ("--patient", f"{EHR}/Patient/pat-a", "--user", f"{EHR}/Practitioner/p1", "--study", "2.25.1"),
+    ],
+)
+def test_references_as_events_and_charts_have_them_find_the_same(audit: Audit, arguments: tuple[str, ...]) -> None:
+    assert [one["study_instance_uid"] for one in as_json(audit("--json", *arguments))] == ["2.25.1"]
+
+
+def test_whoever_sees_only_a_part_is_told(audit: Audit, said: list[str]) -> None:
+    for arguments, is_told in ((("--limit", "2"), True), (("--limit", "4"), False), (("--all",), False), ((), False)):
+        audit("--json", *arguments)
+        assert ("Only the newest" in said[-1]) is is_told
+
+
+def test_table_in_parts_has_one_header_and_straight_columns(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_printing, "ROWS_AT_A_TIME", 1)
+
+    header, *lines = audit().splitlines()
+
+    assert header.startswith("Time (UTC)")
+    assert len(lines) == 4
+    assert {line.index("pat-a") for line in lines} == {header.index("Patient")}
+
+
+def test_table_shows_app_and_address_of_who_asked_and_what_was_searched_for(audit: Audit) -> None:
+    printed = audit()
+
+    for shown in ("Practitioner/p1", "viewer", "10.0.0.7", "studies?PatientID=1"):
+        assert shown in printed
+
+
+def test_output_that_is_no_terminal_has_whole_lines(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS")
+
+    header, *lines = audit().splitlines()
+
+    assert len(lines) == 4
+    assert {line.index("pat-a") for line in lines} == {header.index("Patient")}
+    assert "denied: study-not-of-patient" in lines[1]
+    assert "\x1b" not in lines[0]
+    assert audit("--patient", "nobody") == "Nothing recorded for this.\n"
+
+
+def test_summary_adds_up_users_and_reasons(audit: Audit) -> None:
+    summary, printed = json.loads(audit("--summary", "--json")), audit("--summary")
+
+    assert summary["records"] == 4
+    assert {"action": "study-opened", "outcome": "allowed", "records": 2} in summary["actions"]
+    users = {one["user"]: one for one in summary["users"] if one["ehr"] == "sandbox"}
+    assert (users["Practitioner/p1"]["patients"], users["Practitioner/p1"]["studies_opened"]) == (1, 1)
+    (reason,) = summary["reasons"]
+    assert (reason["reason"], reason["times"], reason["users"]) == ("study-not-of-patient", 1, 1)
+    assert "4 records" in printed
+    assert "study-not-of-patient" in printed
+    assert "\x1b[2J" not in printed
+
+
+def test_summary_goes_by_the_same_filters(audit: Audit) -> None:
+    assert json.loads(audit("--summary", "--json", "--outcome", "denied"))["records"] == 1
+    assert "Nothing recorded" in audit("--summary", "--patient", "nobody")
+    assert "--summary is a table" in audit("--summary", "--csv", code=2)
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv", "--fhir", "--limit=3", "--summary"])
+def test_reader_that_has_seen_enough_ends_it_quietly(audit: Audit, tmp_path: Path, form: str) -> None:
+    """``imaging-cds audit | head``: nobody reads any more when the first line comes."""
+    script = f"{sys.executable} -m imaging_cds audit {form} --config {tmp_path / 'app.toml'} | true"
+    ended = subprocess.run(["/bin/sh", "-c", script], capture_output=True, cwd=CHECKOUT, timeout=60, check=True)
+
+    assert ended.stderr in (b"", b"Only the newest 3 are shown; --limit, --all, --since and --until show others.\n")
+
+
+@pytest.mark.parametrize("wrong", [("--since", "yesterday"), ("--until", "2026-13-01"), ("--limit", "-1"), ("--limit", "x")])
+def test_what_is_no_time_or_number_is_said(audit: Audit, wrong: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        audit(*wrong)
+
+    assert stopped.value.code == 2
+    assert wrong[0] in capsys.readouterr().err
 
 
 def test_fhir_form_is_one_valid_event_a_line_with_the_id_that_the_sinks_get(audit: Audit) -> None:

@@ -17,6 +17,7 @@ from flask import Response
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import PacsSettings
 from imaging_server.archive_credentials import ClientCredentials, FixedCredential, credential_of
+from imaging_server.breaker import BreakerSettings, Outcome, State
 from imaging_server.search import STUDY_SEARCH
 from imaging_server.upstream import Archive, UpstreamRequest
 from tests.conftest import free_port_number, serving
@@ -196,6 +197,7 @@ def test_without_a_token_the_archive_is_not_asked(cloud: Cloud, failure: Callabl
         with pytest.raises(UpstreamError) as refusal:
             archive.ask(ANYTHING)
         cloud.tokens.answer = lambda: None
+        cloud.clock.now += 6
         again = status_of(archive)
 
     assert refusal.value.retryable
@@ -204,7 +206,7 @@ def test_without_a_token_the_archive_is_not_asked(cloud: Cloud, failure: Callabl
 
 
 def test_endpoint_that_is_down_is_left_alone_for_a_while(cloud: Cloud) -> None:
-    """Group 23: who waits for it holds a thread of the worker. A refusal of the client is no outage."""
+    """Group 23: who waits for it holds a thread of the worker."""
     with cloud.opened() as archive:
 
         def refused() -> int:
@@ -213,13 +215,25 @@ def test_endpoint_that_is_down_is_left_alone_for_a_while(cloud: Cloud) -> None:
             assert refusal.value.retryable
             return len(cloud.tokens.asked)
 
-        cloud.tokens.answer = FAILURES["invalid client"]
-        assert [refused() for _ in range(7)] == [1, 2, 3, 4, 5, 6, 7]
         cloud.tokens.answer = FAILURES["down"]
-        assert [refused() for _ in range(8)] == [8, 9, 10, 11, 12, 12, 12, 12]
+        assert [refused() for _ in range(8)] == [1, 2, 3, 4, 5, 5, 5, 5]
         cloud.tokens.answer = lambda: None
         cloud.clock.now += 6
         assert status_of(archive) == 200
+
+
+@pytest.mark.parametrize("failure", ["invalid client", "bad request", "redirect", "HTML"])
+def test_client_that_is_refused_a_token_for_good_does_not_storm_the_endpoint(cloud: Cloud, failure: str) -> None:
+    """RFC 6749 §5.2, group 23: one question in five seconds, however many images are asked for."""
+    cloud.tokens.answer = FAILURES[failure]
+    with cloud.opened() as archive:
+        for _ in range(20):
+            with pytest.raises(UpstreamError, match="could not sign in"):
+                archive.ask(ANYTHING)
+            cloud.clock.now += 0.5
+
+    assert len(cloud.tokens.asked) == 2
+    assert cloud.sent() == []
 
 
 @pytest.mark.parametrize("fault", ["refuses", "down", "slow"])
@@ -245,6 +259,32 @@ def test_caller_is_told_to_wait_when_the_gateway_cannot_sign_in(tmp_path: Path, 
             assert archive.asked == []
 
 
+def test_token_endpoint_stands_among_the_servers_that_are_watched_with_the_sites_own_limits(tmp_path: Path) -> None:
+    """What readiness and metrics show is ``services.breakers``."""
+    tokens, archive = TokenEndpoint(answer=FAILURES["down"]), GoogleStore()
+    breaker = BreakerSettings(outages=2, window_s=30, cool_down_s=60)
+    with (
+        serving(tokens.app(), free_port_number()) as tokens.base,
+        a_world(tmp_path, pacs=archive, archive=tokens.settings(), server={"breaker": breaker}) as world,
+    ):
+        told: list[tuple[str, Outcome]] = []
+        world.services.watched_by(lambda server, outcome, _seconds, _state: told.append((server, outcome)))
+        statuses = [world.get(METADATA, world.north.token()).status for _ in range(4)]
+        states = {one.server: one.state for one in world.services.breakers}
+
+    assert statuses == [503] * 4
+    assert states == {
+        "north-fhir": State.CLOSED,
+        "north-authorization": State.CLOSED,
+        "south-fhir": State.CLOSED,
+        "south-authorization": State.CLOSED,
+        "main-archive": State.CLOSED,
+        "main-token": State.OPEN,
+    }
+    assert [outcome for server, outcome in told if server == "main-token"] == [Outcome.OUTAGE] * 2 + [Outcome.NOT_ASKED] * 2
+    assert archive.asked == []
+
+
 def test_tokens_stand_in_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tokens, archive = TokenEndpoint(), GoogleStore()
     archive.accepts = lambda token: False
@@ -255,7 +295,7 @@ def test_tokens_stand_in_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture
     ):
         answer = world.get(METADATA, world.north.token())
 
-    assert answer.status == 502
+    assert answer.status == 503
     assert answer.headers["WWW-Authenticate"] is None
     assert "archive-token-" not in caplog.text
     assert CLIENT_SECRET not in caplog.text

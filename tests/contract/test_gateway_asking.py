@@ -5,31 +5,19 @@ Shaped by Orthanc 1.10 and AWS HealthImaging; ``interop/test_gateway_orthanc.py`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from flask import Response
 
 from imaging_server.asking import MAX_WAYS, Way, ways_to_ask
 from imaging_server.resource import DicomResource, parse_path
-from tests.security.gateway_actors import World, a_world
+from tests.security.gateway_actors import World
 from tests.security.gateway_stubs import FRAME, INSTANCE, METADATA, STUDY_A, Asked, multipart
 
 FILE = b"\x00" * 128 + b"DICM"
 WRAPPED = 'multipart/related; type="application/dicom"'
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(tmp_path_factory.mktemp("gateway")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
 
 
 def a_resource(path: str) -> DicomResource:

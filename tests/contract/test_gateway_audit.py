@@ -18,7 +18,8 @@ from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import Store
 from imaging_server.auditing import AccessAudit, Attempt
 from imaging_server.resource import parse_path
-from tests.security.gateway_actors import World, a_world
+from tests.balp_profiles import PATIENT_QUERY, PATIENT_READ, TOKEN_MINIMAL
+from tests.security.gateway_actors import World
 from tests.security.gateway_stubs import STUDY_A, STUDY_B, instance_of, series_of
 
 SERVER = AuditedServer(base_url="https://imaging.example/imaging/north", fhir_base="https://ehr.example/fhir")
@@ -72,7 +73,7 @@ def test_every_record_makes_a_valid_r4_audit_event(record: AuditRecord) -> None:
 def test_read_claims_the_balp_profile_and_holds_what_it_demands() -> None:
     event = audit_event(READ, SERVER)
 
-    assert event["meta"]["profile"] == ["https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.PatientRead"]
+    assert event["meta"]["profile"] == [PATIENT_READ, TOKEN_MINIMAL]
     assert (event["type"]["code"], event["subtype"][0]["code"]) == ("rest", "read")
     assert (event["action"], event["outcome"], event["recorded"]) == ("R", "0", "2027-01-15T08:00:00Z")
     assert agent(event, "110152")["network"] == {"address": "10.0.0.7", "type": "2"}
@@ -93,7 +94,7 @@ def test_read_claims_the_balp_profile_and_holds_what_it_demands() -> None:
 def test_query_reverses_the_roles_and_holds_the_raw_request() -> None:
     event = audit_event(QUERY, SERVER)
 
-    assert event["meta"]["profile"] == ["https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.PatientQuery"]
+    assert event["meta"]["profile"] == [PATIENT_QUERY, TOKEN_MINIMAL]
     assert (event["subtype"][0]["code"], event["action"]) == ("search", "E")
     assert agent(event, "110153")["who"]["identifier"]["value"] == "viewer"
     assert agent(event, "110152")["network"]["address"] == SERVER.base_url
@@ -112,18 +113,6 @@ def test_denial_is_its_own_event_without_the_profile(reason: str, outcome: str) 
 
 
 # The gateway's own records
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(tmp_path_factory.mktemp("gateway")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
 
 
 def test_study_opened_in_many_requests_is_recorded_once_for_each_token(world: World) -> None:

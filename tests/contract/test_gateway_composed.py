@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from fhir_imaging.store.engine import Store
-from imaging_cds.app import AUDIT_DELIVERY, IMAGING_SERVER, create_app
+from imaging_cds.app import close_app, create_app
 from imaging_cds.settings import from_table
 from tests.conftest import free_port_number, serving
 from tests.security.archive_index import MRN, Index, PatientRecord, a_study, identifier
@@ -57,8 +57,7 @@ def client(tmp_path: Path, counterparts: tuple[StubEhr, StubPacs]) -> Iterator[F
     store.close()
     app = create_app(settings)
     yield app.test_client()
-    app.extensions[IMAGING_SERVER].close()
-    app.extensions[AUDIT_DELIVERY].stop()
+    close_app(app)
 
 
 def test_assertion_of_the_composed_application_is_believed_by_who_knows_its_published_keys(

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
 from flask import Response
 
-from tests.security.gateway_actors import World, a_world
+from tests.security.gateway_actors import World
 from tests.security.gateway_stubs import FRAME, INSTANCE, METADATA, STUDY_A, multipart, only_for, series_of
 
 STUDY = f"/studies/{STUDY_A}"
 SERIES = f"{STUDY}/series/{series_of(STUDY_A)}"
 ALL_AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(tmp_path_factory.mktemp("gateway")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
 
 
 def passed_up(world: World) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +15,7 @@ from flask import Response
 from imaging_server.breaker import BreakerSettings, State
 from imaging_server.rate_limit import RateLimitSettings
 from tests.security.gateway_actors import Answer, World, a_world
-from tests.security.gateway_stubs import FRAME, STUDY_A
+from tests.security.gateway_stubs import FRAME, PRIOR_A, STUDY_A
 
 
 @contextmanager
@@ -149,9 +149,10 @@ def test_group_23_a_storm_at_a_dead_ehr_asks_it_a_handful_of_times(tmp_path: Pat
 def test_w7_an_archive_behind_a_dead_gateway_is_left_alone_and_taken_up_again(tmp_path: Path) -> None:
     with a_world_with_breakers(tmp_path) as world:
         token = world.north.token()
-        assert world.get(FRAME, token).status == 200
+        paths = (FRAME, f"/studies/{PRIOR_A}/metadata")
+        assert [world.get(path, token).status for path in paths] == [200, 200]
         world.pacs.answer = lambda asked: Response(status=504)
-        failed = [world.get(FRAME, token).status for _ in range(2)]
+        failed = [world.get(path, token).status for path in paths]
         left_alone = world.get(FRAME, token)
         asked = len(world.pacs.asked)
         again = world.get(f"/studies/{STUDY_A}/series", token)
@@ -163,6 +164,25 @@ def test_w7_an_archive_behind_a_dead_gateway_is_left_alone_and_taken_up_again(tm
         assert len(world.pacs.asked) == asked
         assert until(lambda: world.get(FRAME, token).status == 200)
         assert state_of(world, "main-archive") is State.CLOSED
+
+
+def _too_late() -> Response:
+    time.sleep(0.6)
+    return Response(b"late")
+
+
+@pytest.mark.parametrize("answer", [lambda: Response(status=502), lambda: Response(status=504), _too_late])
+def test_w7_one_object_that_cannot_be_had_takes_no_other_study_with_it(tmp_path: Path, answer: Callable[[], Response]) -> None:
+    """A corrupt or slow object: every viewer that has it open asks again and again."""
+    breaker = BreakerSettings(outages=2, window_s=30, cool_down_s=60)
+    with a_world(tmp_path, server={"breaker": breaker}, archive={"read_timeout_s": 0.3}) as world:
+        token = world.north.token()
+        world.pacs.answer = lambda asked: answer() if STUDY_A in asked.path and "frames" in asked.path else None
+        failed = {world.get(FRAME, token).status for _ in range(4)}
+
+        assert failed <= {502, 504}
+        assert state_of(world, "main-archive") is State.CLOSED
+        assert world.get(f"/studies/{PRIOR_A}/metadata", token).status == 200
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 406, 410, 413, 429, 500, 503])

@@ -4,45 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from datetime import date
-from pathlib import Path
 
 import pytest
 import requests
-from flask import Flask
 
-from ehr_sandbox.authorization import Authorization, TokenOptions
-from ehr_sandbox.ehr import create_ehr
-from ehr_sandbox.fhir_store import FhirStore
+from ehr_sandbox.authorization import TokenOptions
 from ehr_sandbox.oauth_context import LaunchContext
 from ehr_sandbox.oauth_keys import client_secret
-from ehr_sandbox.patients import build_demo
-from ehr_sandbox.settings import SandboxSettings, demo_settings
-from fhir_imaging.settings import EhrSettings, Ownership, PacsSettings, StateSettings
-from fhir_imaging.store.engine import Store
+from ehr_sandbox.settings import SandboxSettings
+from fhir_imaging.settings import EhrSettings, Ownership
 from fhir_imaging.store.launched_tokens import LaunchedToken, LaunchedTokens
-from fhir_imaging.web import install
-from imaging_server.services import build_services
-from imaging_server.settings import ImagingServerSettings, PatientIdentifierRule
-from imaging_server.views import create_blueprint, error_surface
-from tests.conftest import free_port_number, serving
-from tests.pacs_actors import a_running_pacs
+from tests.demo_hospital import DemoHospital, a_demo_hospital, signed_by
 
 SCOPE = "patient/ImagingStudy.rs patient/Patient.r"
-MRN = PatientIdentifierRule(system="https://imaging-cds.example/demo/mrn", issuer_of_patient_id="DEMO")
 
 
-@dataclass
-class Demo:
-    """The running pair of servers with the gateway between; ``studies`` are UIDs by patient, of the images that are there."""
-
-    app_url: str
-    sandbox: SandboxSettings
-    authorization: Authorization
-    store: Store
-    studies: dict[str, list[str]]
+class Demo(DemoHospital):
+    """The gateway between sandbox EHR and sandbox PACS, which it knows under several names."""
 
     def token(self, patient: str | None, scope: str = SCOPE, **options: object) -> str:
         context = LaunchContext(patient=patient)
@@ -71,68 +49,29 @@ class Demo:
             return session.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=20)
 
 
+def ways(sandbox: SandboxSettings) -> tuple[EhrSettings, ...]:
+    """Every way of checking its tokens, and both of knowing whose a study is."""
+    introspected = EhrSettings(
+        name="introspected",
+        fhir_base=sandbox.fhir_base,
+        token_issuer=sandbox.issuer,
+        introspection_url=f"{sandbox.issuer}/introspect",
+        introspection_client_id="imaging-server",
+        introspection_client_secret=client_secret(sandbox.state_dir, "imaging-server"),
+    )
+    return (
+        signed_by(sandbox, "sandbox"),
+        introspected,
+        EhrSettings(name="discovered", fhir_base=sandbox.fhir_base),
+        signed_by(sandbox, "numbered", ownership=Ownership.IDENTIFIER),
+        EhrSettings(name="launched", fhir_base=sandbox.fhir_base, opaque_tokens=True),
+    )
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    directory: Path = tmp_path_factory.mktemp("demo")
-    app_port, ehr_port = free_port_number(), free_port_number()
-    app_url = f"http://127.0.0.1:{app_port}"
-    sandbox = demo_settings(base_url=f"http://127.0.0.1:{ehr_port}", app_url=app_url, state_dir=directory / "ehr")
-    with ExitStack() as stack:
-        ehr = create_ehr(sandbox)
-        data = build_demo(
-            directory / "dicom",
-            demo_day=date(2026, 11, 21),
-            gateway_address=f"{app_url}/imaging/sandbox/dicom-web/demo",
-            fhir_base=sandbox.fhir_base,
-            only=frozenset({"demo-a", "demo-b"}),
-            slices=3,
-        )
-        records = FhirStore(sandbox.state_dir / "fhir.sqlite3", sandbox.fhir_base)
-        for bundle in data.bundles:
-            records.transaction(bundle)
-        stack.enter_context(serving(ehr, ehr_port))
-        pacs = stack.enter_context(
-            a_running_pacs(directory / "pacs", directory / "dicom", basic_credential=("gateway", "archive-password"))
-        )
-        store = Store.open(StateSettings(state_dir=directory / "app"))
-        stack.callback(store.close)
-        store.migrate()
-        signed = EhrSettings(
-            name="sandbox",
-            fhir_base=sandbox.fhir_base,
-            token_issuer=sandbox.issuer,
-            jwks_url=f"{sandbox.issuer}/jwks",
-        )
-        introspected = EhrSettings(
-            name="introspected",
-            fhir_base=sandbox.fhir_base,
-            token_issuer=sandbox.issuer,
-            introspection_url=f"{sandbox.issuer}/introspect",
-            introspection_client_id="imaging-server",
-            introspection_client_secret=client_secret(sandbox.state_dir, "imaging-server"),
-        )
-        discovered = EhrSettings(name="discovered", fhir_base=sandbox.fhir_base)
-        numbered = replace(signed, name="numbered", ownership=Ownership.IDENTIFIER)
-        launched = EhrSettings(name="launched", fhir_base=sandbox.fhir_base, opaque_tokens=True)
-        services = build_services(
-            ImagingServerSettings(public_base_url=app_url, patient_identifiers={"sandbox": MRN, "numbered": MRN}),
-            (signed, introspected, discovered, numbered, launched),
-            (PacsSettings(name="demo", dicomweb_root=pacs.url, user="gateway", password="archive-password"),),
-            store=store,
-        )
-        stack.callback(services.close)
-        app = Flask("gateway", static_folder=None)
-        install(app, [error_surface(services)])
-        app.register_blueprint(create_blueprint(services))
-        stack.enter_context(serving(app, app_port))
-        studies: dict[str, list[str]] = {}
-        for bundle in data.bundles:
-            for entry in bundle["entry"]:
-                resource = entry["resource"]
-                if resource["resourceType"] == "ImagingStudy" and "endpoint" in resource:
-                    uid = resource["identifier"][0]["value"].removeprefix("urn:oid:")
-                    studies.setdefault(resource["subject"]["reference"].removeprefix("Patient/"), []).append(uid)
-        yield Demo(app_url, sandbox, Authorization(sandbox), store, studies)
+    with a_demo_hospital(Demo, tmp_path_factory.mktemp("demo"), ways, rules=("sandbox", "numbered")) as running:
+        yield running
 
 
 @pytest.mark.parametrize("ehr", ["sandbox", "introspected", "discovered", "numbered", "launched"])

@@ -21,12 +21,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
-
-
 def wado(**more: str) -> str:
     uids = {"studyUID": STUDY_A, "seriesUID": series_of(STUDY_A), "objectUID": instance_of(STUDY_A)}
     query = {"requestType": "WADO", **uids, **more}

@@ -3,47 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 from fhir.resources.R4B.bundle import Bundle
-from flask import Flask
 
-from ehr_sandbox.authorization import Authorization
-from ehr_sandbox.ehr import create_ehr
-from ehr_sandbox.fhir_store import FhirStore
 from ehr_sandbox.oauth_context import LaunchContext
-from ehr_sandbox.patients import build_demo
-from ehr_sandbox.settings import SandboxSettings, demo_settings
+from ehr_sandbox.settings import SandboxSettings
 from fhir_imaging.endpoints import BundleResources, EndpointState, resolve_endpoint
-from fhir_imaging.settings import EhrSettings, Ownership, PacsSettings, StateSettings
-from fhir_imaging.store.engine import Store
+from fhir_imaging.settings import EhrSettings, Ownership
 from fhir_imaging.study import ImagingStudy, read_study
-from fhir_imaging.web import install
-from imaging_server.fhir_views import error_surfaces
-from imaging_server.services import build_services
-from imaging_server.settings import ImagingServerSettings, PatientIdentifierRule
-from imaging_server.views import create_blueprint, error_surface
-from tests.conftest import free_port_number, serving
-from tests.pacs_actors import a_running_pacs
+from tests.demo_hospital import DemoHospital, a_demo_hospital, signed_by
 
 SCOPE = "patient/ImagingStudy.rs patient/Patient.r"
-MRN = PatientIdentifierRule(system="https://imaging-cds.example/demo/mrn", issuer_of_patient_id="DEMO")
 
 
-@dataclass
-class Hospital:
-    """The running servers; ``studies`` are UIDs by patient, of the images that are there."""
-
-    app_url: str
-    sandbox: SandboxSettings
-    authorization: Authorization
-    studies: dict[str, list[str]]
+class Hospital(DemoHospital):
+    """The imaging FHIR endpoint between them, once for each way of ownership."""
 
     def get(self, ehr: str, path: str, patient: str) -> requests.Response:
         token = self.authorization.issue_token("imaging-cds", SCOPE, LaunchContext(patient=patient), None).access_token
@@ -52,65 +28,14 @@ class Hospital:
             return session.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=20)
 
 
+def ways(sandbox: SandboxSettings) -> list[EhrSettings]:
+    return [signed_by(sandbox, way.value, ownership=way) for way in Ownership]
+
+
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
-    directory: Path = tmp_path_factory.mktemp("hospital")
-    app_port, ehr_port = free_port_number(), free_port_number()
-    app_url = f"http://127.0.0.1:{app_port}"
-    sandbox = demo_settings(base_url=f"http://127.0.0.1:{ehr_port}", app_url=app_url, state_dir=directory / "ehr")
-    with ExitStack() as stack:
-        data = build_demo(
-            directory / "dicom",
-            demo_day=date(2026, 11, 21),
-            gateway_address=f"{app_url}/imaging/fhir/dicom-web/demo",
-            fhir_base=sandbox.fhir_base,
-            only=frozenset({"demo-a", "demo-b"}),
-            slices=3,
-        )
-        ehr = create_ehr(sandbox)
-        records = FhirStore(sandbox.state_dir / "fhir.sqlite3", sandbox.fhir_base)
-        for bundle in data.bundles:
-            records.transaction(bundle)
-        stack.enter_context(serving(ehr, ehr_port))
-        pacs = stack.enter_context(
-            a_running_pacs(directory / "pacs", directory / "dicom", basic_credential=("gateway", "archive-password"))
-        )
-        store = Store.open(StateSettings(state_dir=directory / "app"))
-        stack.callback(store.close)
-        store.migrate()
-        ehrs = tuple(
-            EhrSettings(
-                name=way.value,
-                fhir_base=sandbox.fhir_base,
-                token_issuer=sandbox.issuer,
-                jwks_url=f"{sandbox.issuer}/jwks",
-                ownership=way,
-            )
-            for way in Ownership
-        )
-        services = build_services(
-            ImagingServerSettings(public_base_url=app_url, patient_identifiers={way.value: MRN for way in Ownership}),
-            ehrs,
-            (PacsSettings(name="demo", dicomweb_root=pacs.url, user="gateway", password="archive-password"),),
-            store=store,
-        )
-        stack.callback(services.close)
-        app = Flask("hospital", static_folder=None)
-        install(app, [error_surface(services), *error_surfaces(services)])
-        app.register_blueprint(create_blueprint(services))
-        stack.enter_context(serving(app, app_port))
-        yield Hospital(app_url, sandbox, Authorization(sandbox), _with_images(data.bundles))
-
-
-def _with_images(bundles: Any) -> dict[str, list[str]]:
-    studies: dict[str, list[str]] = {}
-    for bundle in bundles:
-        for entry in bundle["entry"]:
-            resource = entry["resource"]
-            if resource["resourceType"] == "ImagingStudy" and "endpoint" in resource:
-                uid = resource["identifier"][0]["value"].removeprefix("urn:oid:")
-                studies.setdefault(resource["subject"]["reference"].removeprefix("Patient/"), []).append(uid)
-    return studies
+    with a_demo_hospital(Hospital, tmp_path_factory.mktemp("hospital"), ways, endpoints_of="fhir") as running:
+        yield running
 
 
 @pytest.mark.parametrize("way", [way.value for way in Ownership])

@@ -15,8 +15,10 @@ from fhir_imaging.settings import Ownership
 from tests.contract.imaging_fhir_actors import (
     CT_A,
     CT_B,
+    CT_IMAGE,
     DX_A,
     MR_A,
+    SR_DOCUMENT,
     ImagingFhir,
     an_imaging_fhir,
     link,
@@ -26,10 +28,24 @@ from tests.contract.imaging_fhir_actors import (
 )
 from tests.security.gateway_stubs import dicom_json
 
+SUBSET_SYSTEM = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue"
 
-@pytest.fixture(scope="module", params=list(Ownership))
+
+DESCRIBED_BY = [None, {}]
+"""Who describes the studies: the archives, or a FHIR server that is kept equal to them."""
+WAYS = [pytest.param((way, fed), id=f"{way}{'' if fed is None else ', fed'}") for way in Ownership for fed in DESCRIBED_BY]
+
+
+@pytest.fixture(scope="module", params=WAYS)
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImagingFhir]:
     """Both strategies of DESIGN §8: the EHR names the studies, or the archives do by the patient's number."""
+    ownership, fed = request.param
+    with an_imaging_fhir(tmp_path_factory.mktemp("fhir"), ownership, fed=fed) as world:
+        yield world
+
+
+@pytest.fixture(scope="module", params=list(Ownership))
+def running_by_archives(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImagingFhir]:
     with an_imaging_fhir(tmp_path_factory.mktemp("fhir"), request.param) as world:
         yield world
 
@@ -38,6 +54,13 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def world(running: ImagingFhir) -> ImagingFhir:
     running.start_anew()
     return running
+
+
+@pytest.fixture
+def archived(running_by_archives: ImagingFhir) -> ImagingFhir:
+    """Where it is the archives that describe."""
+    running_by_archives.start_anew()
+    return running_by_archives
 
 
 def entries(answer: Any, mode: str) -> list[dict[str, Any]]:
@@ -67,10 +90,10 @@ def test_F1_search_by_last_update_finds_what_is_new_since_then(world: ImagingFhi
 
 
 @pytest.mark.parametrize("value", [f"urn:oid:{MR_A}", f"urn:dicom:uid|urn:oid:{MR_A}", f"urn:dicom:uid|{MR_A}"])
-def test_F1_search_by_study_uid_asks_the_archives_about_that_study_only(world: ImagingFhir, value: str) -> None:
-    answer = world.search(identifier=value)
+def test_F1_search_by_study_uid_asks_the_archives_about_that_study_only(archived: ImagingFhir, value: str) -> None:
+    answer = archived.search(identifier=value)
 
-    described = [one for one in world.main.asked if "StudyInstanceUID" in one.query and "00081030" in one.target]
+    described = [one for one in archived.main.asked if "StudyInstanceUID" in one.query and "00081030" in one.target]
     assert uids_of(answer) == [MR_A]
     assert [one.query["StudyInstanceUID"] for one in described] == [[MR_A]]
 
@@ -98,6 +121,9 @@ def test_F3_a_study_says_what_the_profile_must_support(world: ImagingFhir) -> No
     (entry,) = entries(world.search(identifier=f"urn:oid:{CT_A}"), "match")
 
     study = entry["resource"]
+    instances = [
+        [(one["uid"], one["number"], one["sopClass"]["code"]) for one in series.pop("instance")] for series in study["series"]
+    ]
     updated = study.pop("meta")["lastUpdated"]
     assert updated.endswith("Z")
     dcm = "http://dicom.nema.org/resources/ontology/DCM"
@@ -124,6 +150,20 @@ def test_F3_a_study_says_what_the_profile_must_support(world: ImagingFhir) -> No
             {"uid": f"{CT_A}.2", "number": 2, "modality": {"system": dcm, "code": "SR"}, "numberOfInstances": 1},
         ],
     }
+    assert instances == [
+        [(f"{CT_A}.1.{number}", number, f"urn:oid:{CT_IMAGE}") for number in (1, 2, 3)],
+        [(f"{CT_A}.2.1", 1, f"urn:oid:{SR_DOCUMENT}")],
+    ]
+
+
+def test_F3_of_several_studies_the_list_leaves_instances_out_and_says_so(world: ImagingFhir) -> None:
+    """FHIR R4: a resource that is not told whole is tagged; one alone, and one that is read, are."""
+    listed = [one["resource"] for one in entries(world.search(), "match")]
+    (alone,) = [one["resource"] for one in entries(world.search(id=MR_A), "match")]
+
+    assert [study["meta"]["tag"] for study in listed] == [[{"system": SUBSET_SYSTEM, "code": "SUBSETTED"}]] * 3
+    assert not [series for study in listed for series in study["series"] if "instance" in series]
+    assert ("tag" in alone["meta"], len(alone["series"][0]["instance"])) == (False, 2)
 
 
 def test_F3_a_study_without_zone_has_its_date_and_no_guessed_time(world: ImagingFhir) -> None:
@@ -133,10 +173,10 @@ def test_F3_a_study_without_zone_has_its_date_and_no_guessed_time(world: Imaging
     assert entry["resource"]["started"] == "2026-09-15"
 
 
-def test_F3_a_study_in_two_archives_is_one_and_a_series_in_one_of_them_says_where(world: ImagingFhir) -> None:
-    world.second.adds_series(MR_A, 2, "PR", 1)
+def test_F3_a_study_in_two_archives_is_one_and_a_series_in_one_of_them_says_where(archived: ImagingFhir) -> None:
+    archived.second.adds_series(MR_A, 2, "PR", 1)
 
-    (entry,) = entries(world.search(id=MR_A), "match")
+    (entry,) = entries(archived.search(id=MR_A), "match")
 
     first, second = entry["resource"]["series"]
     assert entry["resource"]["numberOfSeries"] == 2
@@ -179,10 +219,10 @@ def test_F2_patient_may_be_written_as_a_reference_into_the_clinical_server(world
         assert world.listed(patient=value) == [CT_A, MR_A, DX_A]
 
 
-def test_search_by_modality_asks_for_series_where_the_archive_keeps_no_summary(world: ImagingFhir) -> None:
-    world.second.holds(DX_A, "DX", x00080061=None)
+def test_search_by_modality_asks_for_series_where_the_archive_keeps_no_summary(archived: ImagingFhir) -> None:
+    archived.second.holds(DX_A, "DX", x00080061=None)
 
-    assert world.listed(modality="DX") == [DX_A]
+    assert archived.listed(modality="DX") == [DX_A]
 
 
 def test_F1_sorted_by_last_update_what_changed_last_comes_first(world: ImagingFhir) -> None:
@@ -258,33 +298,33 @@ def test_head_says_what_get_would(world: ImagingFhir) -> None:
 
 @pytest.mark.parametrize("ending", ["/studies", "/series"])
 @pytest.mark.parametrize("status", [500, 503, 401, 400])
-def test_F10_one_archive_that_cannot_search_makes_the_answer_wait(world: ImagingFhir, ending: str, status: int) -> None:
+def test_F10_one_archive_that_cannot_search_makes_the_answer_wait(archived: ImagingFhir, ending: str, status: int) -> None:
     """No list that lacks an archive in silence."""
-    only_at(world.second, ending, lambda: Response("at pacs.internal.example", status))
+    only_at(archived.second, ending, lambda: Response("at pacs.internal.example", status))
 
-    answer = world.search()
+    answer = archived.search()
 
     assert (answer.status, answer.json()["resourceType"]) == (503, "OperationOutcome")
     assert int(answer.headers["Retry-After"]) > 0
     assert b"internal" not in answer.body
-    only_at(world.second, ending, lambda: Response("[]", content_type="application/dicom+json"))
-    assert world.search().status == 200
+    only_at(archived.second, ending, lambda: Response("[]", content_type="application/dicom+json"))
+    assert archived.search().status == 200
 
 
-def test_F10_a_slow_archive_makes_the_answer_wait(world: ImagingFhir) -> None:
+def test_F10_a_slow_archive_makes_the_answer_wait(archived: ImagingFhir) -> None:
     def late() -> Response:
         time.sleep(2.5)
         return dicom_json([])
 
-    only_at(world.second, "/series", late)
+    only_at(archived.second, "/series", late)
 
-    answer = world.search()
+    answer = archived.search()
 
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
 
 
-def test_an_archive_that_gives_its_index_in_pieces_is_read_to_its_end(world: ImagingFhir) -> None:
-    pages = [[(world.main.index[CT_A][0])], [world.main.index[MR_A][0]]]
+def test_an_archive_that_gives_its_index_in_pieces_is_read_to_its_end(archived: ImagingFhir) -> None:
+    pages = [[(archived.main.index[CT_A][0])], [archived.main.index[MR_A][0]]]
 
     def in_pieces(asked: Any) -> Response | None:
         if not asked.path.endswith("/studies") or "00081030" not in asked.target:
@@ -293,30 +333,32 @@ def test_an_archive_that_gives_its_index_in_pieces_is_read_to_its_end(world: Ima
         more = {"Warning": '299 pacs "There are more"'} if at == 0 else {}
         return dicom_json(pages[at] if at < len(pages) else [], **more)
 
-    world.main.answer = in_pieces
+    archived.main.answer = in_pieces
 
-    assert world.listed() == [CT_A, MR_A, DX_A]
+    assert archived.listed() == [CT_A, MR_A, DX_A]
 
 
-def test_a_list_that_an_archive_cuts_off_says_so(world: ImagingFhir) -> None:
+def test_a_list_that_an_archive_cuts_off_says_so(archived: ImagingFhir) -> None:
     only_at(
-        world.main, "/series", lambda: dicom_json([tagged(x0020000D=CT_A, x0020000E="2.25.5")], Warning='299 x "There is more"')
+        archived.main,
+        "/series",
+        lambda: dicom_json([tagged(x0020000D=CT_A, x0020000E="2.25.5")], Warning='299 x "There is more"'),
     )
 
-    bundle = world.search(id=CT_A).json()
+    bundle = archived.search(id=CT_A).json()
 
     (remark,) = [one["resource"] for one in bundle["entry"] if one["search"]["mode"] == "outcome"]
     assert (remark["issue"][0]["severity"], "total" in bundle) == ("warning", False)
 
 
-def test_group_11_a_study_under_two_patients_is_left_out(world: ImagingFhir) -> None:
+def test_group_11_a_study_under_two_patients_is_left_out(archived: ImagingFhir) -> None:
     """W4: within one archive, and between two."""
-    twice = [world.main.index[CT_A][0], world.main.index[CT_A][0] | tagged(x00100020="MRN-B")]
-    world.second.holds(MR_A, "MR", x00100020="MRN-B")
-    kept = world.main.answer
-    world.main.answer = lambda asked: (
-        dicom_json([*twice, world.main.index[MR_A][0]]) if asked.path.endswith("/studies") else kept(asked)
+    twice = [archived.main.index[CT_A][0], archived.main.index[CT_A][0] | tagged(x00100020="MRN-B")]
+    archived.second.holds(MR_A, "MR", x00100020="MRN-B")
+    kept = archived.main.answer
+    archived.main.answer = lambda asked: (
+        dicom_json([*twice, archived.main.index[MR_A][0]]) if asked.path.endswith("/studies") else kept(asked)
     )
 
-    assert world.listed() == [DX_A]
-    assert world.ask(f"/ImagingStudy/{CT_B}", world.north.token()).status == 403
+    assert archived.listed() == [DX_A]
+    assert archived.ask(f"/ImagingStudy/{CT_B}", archived.north.token()).status == 403

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +41,10 @@ class KeyServer:
     published: list[dict[str, Any]] = field(default_factory=lambda: [rsa_jwk("k1")])
     headers: dict[str, str] = field(default_factory=dict)
     instead: Callable[[], Response] | None = None
-    slow_s: float = 0.0
+    held: bool = False
+    """Answers wait until the test lets them go."""
+    let_go: threading.Event = field(default_factory=threading.Event)
+    arrived: threading.Event = field(default_factory=threading.Event)
     asked: int = 0
     now: float = 1000.0
 
@@ -51,7 +54,9 @@ class KeyServer:
         @app.get("/jwks")
         def _jwks() -> Response:
             self.asked += 1
-            time.sleep(self.slow_s)
+            if self.held:
+                self.arrived.set()
+                assert self.let_go.wait(20)
             if self.instead is not None:
                 return self.instead()
             answer = jsonify({"keys": self.published})
@@ -67,7 +72,7 @@ class KeyServer:
         self.instead = lambda: Response("down", status, headers={"Location": "/elsewhere"})
 
     def at_once(self, kid: str, number: int = 8) -> list[object]:
-        """What each of many threads finds that ask together."""
+        """What each of many threads finds that ask while an answer is held back."""
         found: list[object] = []
 
         def ask() -> None:
@@ -79,9 +84,21 @@ class KeyServer:
         threads = [threading.Thread(target=ask) for _ in range(number)]
         for thread in threads:
             thread.start()
+        assert self.arrived.wait(20)
+        self.let_go.set()
         for thread in threads:
             thread.join()
         return found
+
+    def answers_late(self, *, after_s: float = 0.0) -> None:
+        """From now on an answer waits until it is let go, and comes so much later by the client's clock."""
+        self.held = True
+
+        def late() -> Response:
+            self.now += after_s
+            return jsonify({"keys": self.published})
+
+        self.instead = late
 
 
 @pytest.fixture
@@ -90,6 +107,7 @@ def server() -> Iterator[KeyServer]:
     with serving(made.app(), free_port_number()) as base, OutboundSession([base], timeout_s=1.0, retries=0) as session:
         made.client = JwksClient(f"{base}/jwks", session, policy=POLICY, monotonic=lambda: made.now)
         yield made
+        made.let_go.set()
 
 
 def test_fresh_keys_cost_no_question(server: KeyServer) -> None:
@@ -114,19 +132,15 @@ def test_rotated_key_is_found_by_everybody_who_comes_while_it_is_fetched(server:
     """Single flight: nobody is refused because somebody else is asking."""
     assert server.has("k1")
     server.published[:] = [rsa_jwk("k2")]
-    server.now, server.slow_s = server.now + 11, 0.3
+    server.now += 11
+    server.answers_late()
 
     assert server.at_once("k2") == [True] * 8
     assert server.asked == 2
 
 
 def test_keys_that_were_long_on_their_way_are_not_fetched_again_by_those_who_waited(server: KeyServer) -> None:
-    def slowly() -> Response:
-        time.sleep(0.3)
-        server.now += 20  # longer than every pause
-        return jsonify({"keys": server.published})
-
-    server.instead = slowly
+    server.answers_late(after_s=20)  # longer than every pause
 
     assert server.at_once("k1") == [True] * 8
     assert server.asked == 1
@@ -217,17 +231,17 @@ def test_unknown_kid_in_an_outage_is_no_verdict_about_the_token(server: KeyServe
 
 def test_old_keys_serve_while_somebody_waits_for_a_slow_key_server(server: KeyServer) -> None:
     assert server.has("k1")
-    server.now, server.slow_s = server.now + 400, 0.6
+    server.now += 400
+    server.answers_late()
     waiting = threading.Thread(target=server.has, args=("k1",))
     waiting.start()
-    time.sleep(0.2)
-    began = time.monotonic()
-    found = server.has("k1")
-    took = time.monotonic() - began
+    assert server.arrived.wait(20)
+    found = server.has("k1")  # would wait for ever if it waited for the answer
+    still_asking = waiting.is_alive()
+    server.let_go.set()
     waiting.join()
 
-    assert found
-    assert took < 0.2
+    assert (found, still_asking) == (True, True)
 
 
 @pytest.mark.parametrize("status", [302, 401, 404, 500, 503])
@@ -247,11 +261,13 @@ def test_answer_that_is_no_key_set_fails_closed(server: KeyServer, body: str) ->
 
 
 def test_key_server_that_hangs_is_waited_for_once_by_all(server: KeyServer) -> None:
-    server.slow_s = 1.5
-    began = time.monotonic()
+    """Whoever comes during the pause after a failure has that failure: nobody waits for a timeout of its own."""
+    server.held = True
+    with ThreadPoolExecutor(8) as many:
+        found = [many.submit(server.has, "k1") for _ in range(8)]
+        failures = [type(one.exception()) for one in found]
 
-    assert server.at_once("k1") == [UpstreamTimeout] * 8
-    assert time.monotonic() - began < 2.5
+    assert failures == [UpstreamTimeout] * 8
     assert server.asked == 1
 
 

@@ -13,12 +13,12 @@ import tomli_w
 from flask import jsonify, request
 from jwt.types import Options
 
+from fhir_imaging.client_keys import ClientKeys
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import ClientAuth
 from imaging_cds.cli import main
 from imaging_cds.demo_plan import DemoOptions, app_table
 from imaging_cds.settings import load
-from smart_app.client_keys import ClientKeys
 from tests.contract.smart_actors import FakeEhr, World, a_world, demo_record
 
 DAY = 24 * 3600

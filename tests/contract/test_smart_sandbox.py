@@ -13,8 +13,8 @@ from flask import Flask, jsonify
 
 from ehr_sandbox.oauth_keys import client_secret
 from ehr_sandbox.settings import Faults, RegisteredClient
+from fhir_imaging.client_keys import ClientKeys
 from fhir_imaging.settings import ClientAuth
-from smart_app.client_keys import ClientKeys
 from smart_app.explanations import Reason
 from tests.conftest import free_port_number, serving
 from tests.contract.hospital_actors import PUBLIC, Hospital, a_hospital, assert_explained

@@ -108,6 +108,19 @@ class PostgresqlServer:
             self.process.wait(20)
             self.process = None
 
+    def crash(self) -> None:
+        """Ends it as a lost machine does, but for the disk: nothing is written any more, and the next start recovers."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(20)
+            self.process = None
+
+    def commits_before_it_answers(self, database_url: str) -> None:
+        """``synchronous_commit`` as PostgreSQL has it by default; the other tests go without."""
+        name = database_url.rpartition("/")[2]
+        with self._connected() as connection:
+            connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = on")  # type: ignore[arg-type]
+
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection[Any]]:
         with psycopg.connect(

@@ -5,85 +5,25 @@ Needs ``apt-get install orthanc orthanc-dicomweb``.
 
 from __future__ import annotations
 
-import json
-import secrets
-import shutil
-import subprocess
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import requests
 
 from tests.conftest import free_port_number
+from tests.interop.orthanc_process import USER, Orthanc, running_orthanc
 from tests.interop.outsiders import DemoProcess, a_demo, curl, demo_images, run_cli, studies_of, study_uid, with_images
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("outsiders")]
 
-USER = "orthanc"
-HINT = "Orthanc with its DICOMweb plugin is not installed. On Debian: apt-get install orthanc orthanc-dicomweb"
-PLUGINS = ("/usr/share/orthanc/plugins/libOrthancDicomWeb.so", "/usr/lib/orthanc/libOrthancDicomWeb.so")
-
-
-@dataclass(frozen=True, slots=True)
-class Orthanc:
-    """A running Orthanc that knows one user."""
-
-    url: str
-    password: str
-
-    @property
-    def dicomweb(self) -> str:
-        return f"{self.url}/dicom-web"
-
-    def get(self, path: str) -> requests.Response:
-        with requests.Session() as session:
-            session.trust_env = False
-            return session.get(f"{self.url}{path}", auth=(USER, self.password), timeout=10)
+__all__ = ["USER", "Orthanc", "orthanc"]
 
 
 @pytest.fixture(scope="module")
 def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    program = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin")
-    plugin = next((path for path in PLUGINS if Path(path).exists()), None)
-    if program is None or plugin is None:
-        pytest.skip(HINT)
-    home = tmp_path_factory.mktemp("orthanc")
-    running = Orthanc(f"http://127.0.0.1:{free_port_number()}", secrets.token_urlsafe(12))
-    settings = {
-        "StorageDirectory": str(home / "storage"),
-        "IndexDirectory": str(home / "storage"),
-        "HttpPort": int(running.url.rpartition(":")[2]),
-        "DicomServerEnabled": False,
-        "RemoteAccessAllowed": False,
-        "AuthenticationEnabled": True,
-        "RegisteredUsers": {USER: running.password},
-        "Plugins": [plugin],
-        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
-    }
-    (home / "orthanc.json").write_text(json.dumps(settings))
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen([program, str(home / "orthanc.json")], stdout=log, stderr=subprocess.STDOUT)
-        try:
-            _wait_until_up(running, process, home / "log")
-            yield running
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def _wait_until_up(running: Orthanc, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        try:
-            if running.get("/dicom-web/studies?limit=1").ok:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.05)
-    raise AssertionError(log.read_text())
+    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

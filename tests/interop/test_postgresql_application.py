@@ -12,11 +12,11 @@ import pytest
 
 from cds_service.feedback_store import FeedbackStore
 from fhir_imaging.audit import AuditFilter, AuditLog
+from fhir_imaging.client_keys import ClientKeys
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import Store
 from imaging_cds.app import create_app
 from imaging_cds.settings import ApplicationSettings, from_table
-from smart_app.client_keys import ClientKeys
 from tests.cds_actors import SigningEhr, a_hook, a_lung_rads, whole_prefetch
 from tests.contract.sandbox_client import SandboxClient, a_sandbox
 from tests.contract.smart_actors import APP

@@ -21,6 +21,7 @@ from sqlalchemy import inspect
 from cds_service.card_parts import IssuedCard
 from cds_service.feedback import FeedbackEntry, Outcome, OverrideReason
 from cds_service.feedback_store import FeedbackStore
+from fhir_imaging import audit
 from fhir_imaging.audit import AuditFilter, AuditLog, AuditOutcome
 from fhir_imaging.audit_outbox import Outbox, purge, reports
 from fhir_imaging.errors import ConfigurationError, UpstreamError
@@ -259,6 +260,17 @@ def test_audit_records_are_found_by_patient_user_study_and_time(store: Store) ->
     assert list(log.find(AuditFilter(study_instance_uid="2.25.1", until=15))) == [first]
     assert list(log.find(AuditFilter(ehr="other"))) == []
     assert list(log.find(AuditFilter(limit=1))) == [second]
+
+
+def test_audit_records_are_read_over_several_pages_each_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "PAGE", 3)
+    log = AuditLog(store)
+    for number in range(10):
+        log.append(an_opening(f"2.25.{number}", recorded_at=10 + number // 4))
+
+    found = [one.study_instance_uid for one in log.find(AuditFilter(limit=None))]
+
+    assert found == [f"2.25.{number}" for number in reversed(range(10))]
 
 
 # Feedback

@@ -8,10 +8,21 @@ from typing import Any
 
 from flask import Response, jsonify, request
 
+from fhir_imaging.settings import Ownership
+from imaging_server.settings import PatientIdentifierRule
 from tests.security.gateway_actors import Answer, World
 from tests.security.gateway_stubs import STUDY_A, Asked, StubEhr, StubPacs, dicom_json
 
 MRN = "https://mrn.example"
+RULE = PatientIdentifierRule(system=MRN, issuer_of_patient_id="NORTH")
+
+
+def by_number(rule: PatientIdentifierRule = RULE, *, kept_s: float) -> dict[str, Any]:
+    """What makes ``a_world`` one whose EHR north has no ImagingStudy: the archive's numbers decide."""
+    return {
+        "server": {"decision_cache_s": kept_s, "patient_identifiers": {"north": rule}},
+        "north": {"ownership": Ownership.IDENTIFIER},
+    }
 
 
 def a_study(uid: str, number: object, issuer: str | None = "NORTH", modality: str = "CT") -> dict[str, Any]:

@@ -22,6 +22,7 @@ from imaging_server.services import build_services
 from imaging_server.settings import ImagingServerSettings
 from imaging_server.views import create_blueprint, error_surface
 from tests.conftest import free_port_number, serving
+from tests.log_watch import is_secret
 from tests.security.gateway_actors import World
 from tests.security.gateway_stubs import StubEhr, StubPacs
 
@@ -155,7 +156,7 @@ class Troubled(World):
     def opaque(self, patient: str = "pat-a") -> str:
         """A token that only introspection can tell about."""
         claims = self.north.claims(patient)
-        token = f"opaque.{claims['jti']}"
+        token = is_secret(f"opaque.{claims['jti']}")
         self.north.introspected[token] = {**claims, "active": True}
         return token
 

@@ -18,11 +18,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from flask import Flask, Response, request
 
 from fhir_imaging.settings import EhrSettings, PacsSettings
+from tests.log_watch import is_secret
 
 STUDY_A, PRIOR_A, STUDY_B = "2.25.11", "2.25.12", "2.25.22"
 METADATA = f"/studies/{STUDY_A}/metadata"
 SCOPES = "openid fhirUser patient/Patient.r patient/ImagingStudy.rs"
-PACS_PASSWORD = "archive-password-of-the-gateway"
+PACS_PASSWORD = is_secret("archive-password-of-the-gateway")
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER_RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 EC_KEY = ec.generate_private_key(ec.SECP256R1())

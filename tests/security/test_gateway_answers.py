@@ -34,12 +34,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
-
-
 # Group 18: redirects and errors
 
 
@@ -108,6 +102,8 @@ def test_deeply_nested_data_set_is_refused(world: World) -> None:
     "content_type",
     [
         "multipart/related; type=text/html; boundary=b0undary",
+        'multipart/related; type="application/dicom+xml"; boundary=b0undary',
+        "multipart/related; type=application/dicom+json; boundary=b0undary",
         "multipart/mixed; boundary=b0undary",
         "*/*",
         "image/*",
@@ -164,12 +160,19 @@ def test_body_that_is_compressed_all_the_same_arrives_whole(
     assert {one.headers["Accept-Encoding"] for one in world.pacs.asked} == {"identity"}
 
 
-def test_unknown_encoding_is_refused(world: World) -> None:
+@pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, br", "gzip, gzip", "identity, gzip", "x"])
+@pytest.mark.parametrize("path", [METADATA, FRAME, BULK])
+def test_unknown_encoding_is_refused(world: World, path: str, encoding: str) -> None:
+    """Identity was asked for: what cannot be undone is not passed on as if it were the image."""
+    media_type = "application/dicom+json" if path == METADATA else "application/octet-stream"
     world.pacs.answer = only_for(
-        "/metadata", lambda: Response(b"\x00", 200, {"Content-Encoding": "zstd"}, content_type="application/dicom+json")
+        path.rpartition("/")[2], lambda: Response(b"\x00", 200, {"Content-Encoding": encoding}, content_type=media_type)
     )
 
-    assert world.get(METADATA, world.north.token()).status == 502
+    answer = world.get(path, world.north.token())
+
+    assert answer.status == 502
+    assert answer.headers["Content-Encoding"] is None
 
 
 @pytest.mark.parametrize(

@@ -41,12 +41,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
-
-
 def names_the_archive(world: World, answer: Answer) -> bool:
     said = (str(answer.headers) + answer.body.decode("latin-1")).lower()
     return HOST in said or world.pacs.base.removeprefix("http://") in said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -18,22 +17,10 @@ from hypothesis import strategies as st
 from fhir_imaging.audit import AuditAction, AuditOutcome, AuditRecord
 from fhir_imaging.fhir_mapping.audit_event import audit_event
 from tests.audit_actors import SERVER, an_access
-from tests.security.gateway_actors import World, a_world
+from tests.security.gateway_actors import World
 from tests.security.gateway_stubs import BULK, FRAME, INSTANCE, METADATA, STUDY_A, STUDY_B, series_of
 
 DCM = "http://dicom.nema.org/resources/ontology/DCM"
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(tmp_path_factory.mktemp("gateway")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
 
 
 def recorded(world: World, before: int) -> list[AuditRecord]:

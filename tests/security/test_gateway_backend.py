@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from flask import Response, jsonify
 
+from fhir_imaging.client_keys import ClientKeys
 from fhir_imaging.clients.smart_metadata import SmartMetadata
 from fhir_imaging.settings import EhrSettings, Ownership
 from imaging_server.backend_client import SignAssertion
 from imaging_server.settings import PatientIdentifierRule
-from smart_app.client_keys import ClientKeys
 from tests.security.archive_index import MRN, Index, PatientRecord, a_study, identifier
 from tests.security.backend_authority import CLIENT, BackendAuthority
 from tests.security.gateway_actors import World, a_world
@@ -278,7 +278,8 @@ def test_strict_authority_refuses_a_key_that_was_not_registered(
     world: World, authority: BackendAuthority, record: PatientRecord, tmp_path: Path
 ) -> None:
     """Were the signature not checked by the fake, the tests above would show nothing."""
-    authority.published = lambda: ClientKeys.of(tmp_path / "others").jwks(int(time.time()))
+    others = ClientKeys.of(tmp_path / "others")  # making them takes longer than the gateway waits for an answer
+    authority.published = lambda: others.jwks(int(time.time()))
 
     assert world.get(METADATA, world.north.token()).status == 503
     assert authority.faults[0].startswith("signature")

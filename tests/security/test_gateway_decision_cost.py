@@ -1,6 +1,6 @@
 """What a series costs the others (M15, group 23; issue 5 "Speed"): one decision for a token and a study, whatever the frames.
 
-One worker, 500 frames, five requests at a time: the authorization server, FHIR and each page of an archive's index are asked
+One worker, 500 frames, sixteen requests at a time: the authorization server, FHIR and each page of an archive's index are asked
 at most once, by every means of checking a token and by both ways of learning whose study it is.
 """
 
@@ -16,17 +16,17 @@ from typing import Any
 
 import pytest
 
+from fhir_imaging.client_keys import ClientKeys
 from fhir_imaging.settings import EhrSettings, Ownership
 from fhir_imaging.store.launched_tokens import LaunchedToken, LaunchedTokens
 from imaging_server.settings import PatientIdentifierRule
-from smart_app.client_keys import ClientKeys
 from tests.security.archive_index import MRN, Index, PatientRecord, a_study, identifier
 from tests.security.backend_authority import CLIENT, BackendAuthority
 from tests.security.gateway_actors import World, a_world
 from tests.security.gateway_stubs import SCOPES, STUDY_A, dicom_json, series_of
 
 FRAMES = 500
-AT_ONCE = 5
+AT_ONCE = 16
 SERIES = f"/studies/{STUDY_A}/series/{series_of(STUDY_A)}"
 INTROSPECTED = {"jwks_url": None, "introspection_client_id": "gateway", "introspection_client_secret": "introspection-secret"}
 COMPARED = {"patient_identifiers": {"north": PatientIdentifierRule(system=MRN, issuer_of_patient_id="NORTH")}}

@@ -14,7 +14,7 @@ import pytest
 from fhir_imaging.settings import StateSettings
 from tests.security.gateway_actors import Answer
 from tests.security.gateway_faults import LEAK, TIMEOUT_S, Fault, Troubled, a_troubled_world
-from tests.security.gateway_stubs import FRAME, METADATA, PACS_PASSWORD, STUDY_B
+from tests.security.gateway_stubs import FRAME, METADATA, PACS_PASSWORD, PRIOR_A, STUDY_B
 
 KEPT_S = 0.2
 """How long decisions are kept, where a session must ask again soon."""
@@ -131,8 +131,8 @@ def test_a_dead_archive_is_left_alone_until_it_answers(keeping: Troubled, fault:
     token = keeping.opaque()
     assert keeping.get(FRAME, token).status == 200
     keeping.lines["pacs"].break_(fault)
-    for _ in range(3):
-        keeping.get(FRAME, token)
+    for path in (FRAME, f"/studies/{PRIOR_A}/metadata", FRAME):
+        keeping.get(path, token)
     started = time.monotonic()
     left_alone = keeping.get(FRAME, token)
     took = time.monotonic() - started

@@ -11,10 +11,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
+from sqlalchemy.exc import OperationalError
 
 from fhir_imaging.settings import StateSettings
-from fhir_imaging.store.engine import SQLITE_FILE
+from fhir_imaging.store.engine import SQLITE_FILE, Store
+from fhir_imaging.store.postgresql_limits import PatientConnection, without_limits
 from tests.interop.postgresql_actors import PostgresqlServer, a_postgresql_server, connections_closed
 from tests.security.gateway_actors import Answer
 from tests.security.gateway_faults import Fault, Line, Troubled, a_troubled_world
@@ -83,6 +85,57 @@ def test_a_database_that_is_busy_holds_a_request_no_longer_than_its_limit(server
         assert is_refused(answer)
         assert took < 5
         assert world.get(PRIOR, token).status == 200
+
+
+def test_a_database_that_never_answers_again_holds_nobody_for_long(
+    server: PostgresqlServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It, or a pooler before it, keeps the connections open and is silent: on the server's side no limit helps."""
+    monkeypatch.setattr(PatientConnection, "patience_s", 0.5)
+    with on_postgresql(server, tmp_path) as (world, line, _):
+        token = world.opaque()
+        assert world.get(FRAME, token).status == 200
+        line.break_(Fault.SLOW)
+        started = time.monotonic()
+        answer = world.get(PRIOR, token)
+        took = time.monotonic() - started
+        line.mend()
+
+        assert is_refused(answer)
+        assert took < 19, "its own limit, and that for new connections twice"
+        assert until(lambda: world.get(PRIOR, token).status == 200), "without a restart"
+        assert world.audit()[0].study_instance_uid == PRIOR_A
+
+
+def test_a_late_answer_is_not_taken_for_that_of_the_next_question(server: PostgresqlServer, tmp_path: Path) -> None:
+    store = Store.open(StateSettings(state_dir=tmp_path, database_url=server.new_database()))
+    try:
+        with store.read() as connection:
+            driven: Any = connection.connection.driver_connection
+            driven.patience_s = 0.2
+            with pytest.raises(OperationalError):
+                connection.execute(text("SELECT 1, pg_sleep(1)"))
+        with store.read() as connection:
+            assert connection.execute(text("SELECT 2")).scalar_one() == 2
+            assert connection.connection.driver_connection is not driven
+    finally:
+        store.close()
+
+
+def test_a_migration_has_no_limit_and_the_connection_has_it_again_afterwards(
+    server: PostgresqlServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PatientConnection, "patience_s", 0.4)
+    store = Store.open(StateSettings(state_dir=tmp_path, database_url=server.new_database()))
+    try:
+        store.migrate()
+        with store.engine.begin() as connection, without_limits(connection):
+            connection.execute(text("SELECT pg_sleep(0.8)"))
+        with store.read() as connection:
+            driven: Any = connection.connection.driver_connection
+            assert driven.patience_s == 0.4
+    finally:
+        store.close()
 
 
 def test_a_database_statement_has_a_limit_of_its_own(server: PostgresqlServer, tmp_path: Path) -> None:

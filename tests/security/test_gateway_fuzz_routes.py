@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imaging_server.routes import ROUTES, Route
-from tests.security.gateway_actors import VIEWER_ORIGIN, Answer, World, a_world
+from tests.security.gateway_actors import VIEWER_ORIGIN, Answer, World
 from tests.security.gateway_stubs import PACS_PASSWORD, STUDY_A, STUDY_B, instance_of, series_of
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(tmp_path_factory.mktemp("gateway")) as world:
-        yield world
-
 
 fuzzed = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 _PLACE = re.compile(r"<(?:any\(([^)]*)\)|dicom_([a-z]+)):([a-z]+)>")

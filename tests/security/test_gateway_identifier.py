@@ -9,59 +9,31 @@ from typing import Any
 import pytest
 from flask import Response
 
-from fhir_imaging.settings import Ownership
 from imaging_server.settings import PatientIdentifierRule
-from tests.security.archive_index import MRN, Index, PatientRecord, a_study, identifier, is_denied, retrieve
+from tests.security.archive_index import MRN, Index, PatientRecord, a_study, by_number, identifier, is_denied, retrieve
 from tests.security.gateway_actors import World, a_world
 from tests.security.gateway_stubs import PRIOR_A, STUDY_A, STUDY_B, instance_of, series_of
 
 KEPT_S = 2.0
-RULE = PatientIdentifierRule(system=MRN, issuer_of_patient_id="NORTH")
 ONLY = PatientIdentifierRule(system=MRN, is_only_issuer=True)
-
-
-def a_site(rule: PatientIdentifierRule) -> dict[str, Any]:
-    return {
-        "server": {"decision_cache_s": KEPT_S, "patient_identifiers": {"north": rule}},
-        "north": {"ownership": Ownership.IDENTIFIER},
-    }
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(tmp_path_factory.mktemp("gateway"), **a_site(RULE)) as world:
+    with a_world(tmp_path_factory.mktemp("gateway"), **by_number(kept_s=KEPT_S)) as world:
         yield world
 
 
 @pytest.fixture(scope="module")
 def running_only_issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(tmp_path_factory.mktemp("gateway"), **a_site(ONLY)) as world:
+    with a_world(tmp_path_factory.mktemp("gateway"), **by_number(ONLY, kept_s=KEPT_S)) as world:
         yield world
-
-
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
 
 
 @pytest.fixture
 def only_issuer(running_only_issuer: World) -> World:
     running_only_issuer.start_anew()
     return running_only_issuer
-
-
-@pytest.fixture
-def index(world: World) -> Index:
-    """Two studies of A and one of B."""
-    made = Index(world.pacs)
-    made.holds(a_study(STUDY_A, "MRN-A"), a_study(PRIOR_A, "MRN-A", modality="MR"), a_study(STUDY_B, "MRN-B"))
-    return made
-
-
-@pytest.fixture
-def record(world: World) -> PatientRecord:
-    return PatientRecord(world.north, [identifier("MRN-A")])
 
 
 # What it opens

@@ -25,12 +25,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
-
-
 def fresh_token() -> str:
     return f"opaque-{time.perf_counter_ns()}"
 

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.security.gateway_actors import World, a_world
+from tests.security.gateway_actors import World
 from tests.security.gateway_stubs import METADATA, STUDY_B
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(tmp_path_factory.mktemp("gateway")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
 
 
 def iua(**claims: Any) -> dict[str, Any]:

@@ -27,12 +27,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
-
-
 def launched(world: World, **changes: Any) -> LaunchedToken:
     """What a launch of patient A noted."""
     noted = LaunchedToken(

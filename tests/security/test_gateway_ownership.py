@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from flask import Flask, jsonify
 from werkzeug.routing import Rule
@@ -12,20 +10,8 @@ from imaging_server.resource import Kind, Level
 from imaging_server.routes import GATEWAY_PREFIX, ROUTES, Route
 from imaging_server.views import create_blueprint
 from imaging_server.wado_uri import WADO_URI_PATH
-from tests.security.gateway_actors import World, a_world
+from tests.security.gateway_actors import World
 from tests.security.gateway_stubs import PRIOR_A, STUDY_A, STUDY_B, dicom_json, instance_of, series_of
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(tmp_path_factory.mktemp("gateway")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
 
 
 def path_of(route: Route, study: str, *, series: str | None = None, instance: str | None = None) -> str:
@@ -163,6 +149,54 @@ def test_instance_of_b_under_a_series_of_a_is_refused(world: World, route: Route
 
     assert (answer.status, answer.problem) == (403, "not-in-study")
     assert world.pacs.retrievals() == []
+
+
+@pytest.mark.parametrize("store", ["bulkdata", "bulk", "pixeldata"])
+@pytest.mark.parametrize(
+    "level", ["", f"/series/{series_of(STUDY_B)}", f"/series/{series_of(STUDY_B)}/instances/{instance_of(STUDY_B)}"]
+)
+@pytest.mark.parametrize("bulk", ["", "/7FE00010"])
+def test_no_store_of_bulk_data_opens_anything_of_b(world: World, store: str, level: str, bulk: str) -> None:
+    """Group 9: pixel data have several addresses (PS3.18 §10.4.1.1.5), one for each kind of archive."""
+    answer = world.get(f"/studies/{STUDY_B}{level}/{store}{bulk}", world.north.token("pat-a"))
+
+    assert (answer.status, answer.problem) == (403, "study-not-of-patient")
+    assert world.pacs.asked == []
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"00100020": {"vr": "LO", "Value": ["MRN-B"]}},
+        {"00100020": {"vr": "LO", "Value": ["MRN-A"]}, "00100021": {"vr": "LO", "Value": ["SOUTH"]}},
+        {"00100020": {"vr": "LO", "Value": ["MRN-A", "MRN-B"]}},
+    ],
+    ids=["other number", "other issuer", "two numbers"],
+)
+@pytest.mark.parametrize(
+    "route",
+    [one for one in EVERY_ROUTE if one.level is not Level.STUDY or one.kind is not Kind.SEARCH],
+    ids=lambda route: f"{route.rule} {route.kind}",
+)
+def test_study_that_the_archive_holds_for_two_persons_is_denied_whole(
+    world: World, route: Route, others: dict[str, object]
+) -> None:
+    """W5, groups 11 and 15: also at a site that has not said how its archives number patients."""
+    study = f"2.25.8{EVERY_ROUTE.index(route):02}{len(str(others)):03}"  # what is in a study is kept for all tokens
+    world.north.studies[study] = "pat-a"
+    world.pacs.persons[study] = ("MRN-A", "NORTH")
+    own: dict[str, object] = {"00100020": {"vr": "LO", "Value": ["MRN-A"]}, "00100021": {"vr": "LO", "Value": ["NORTH"]}}
+    held = [
+        {**world.pacs.series(study), **own},
+        {**world.pacs.series(study), "0020000E": {"vr": "UI", "Value": [f"{study}.2"]}, **others},
+    ]
+    world.pacs.answer = lambda asked: dicom_json(held) if asked.path.endswith("/series") else None
+
+    answer = world.get(path_of(route, study), world.north.token("pat-a"))
+
+    assert (answer.status, answer.problem) == (403, "identity-conflict")
+    assert world.pacs.retrievals() == []
+    assert (world.audit()[0].outcome, world.audit()[0].reason) == ("denied", "identity-conflict")
 
 
 def test_archive_that_ignores_the_study_in_the_path_does_not_place_series_of_b_under_a(world: World) -> None:

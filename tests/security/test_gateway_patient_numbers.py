@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from fhir_imaging.settings import Ownership
-from imaging_server.settings import PatientIdentifierRule
-from tests.security.archive_index import MRN, Index, PatientRecord, a_study, identifier, is_denied, retrieve
+from tests.security.archive_index import MRN, Index, PatientRecord, a_study, by_number, identifier, is_denied, retrieve
 from tests.security.gateway_actors import World, a_world
 from tests.security.gateway_stubs import PRIOR_A, STUDY_A, STUDY_B
 
@@ -20,29 +18,8 @@ KEPT_S = 2.0
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    rule = PatientIdentifierRule(system=MRN, issuer_of_patient_id="NORTH")
-    server = {"decision_cache_s": KEPT_S, "patient_identifiers": {"north": rule}}
-    with a_world(tmp_path_factory.mktemp("gateway"), server=server, north={"ownership": Ownership.IDENTIFIER}) as world:
+    with a_world(tmp_path_factory.mktemp("gateway"), **by_number(kept_s=KEPT_S)) as world:
         yield world
-
-
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
-
-
-@pytest.fixture
-def index(world: World) -> Index:
-    """Two studies of A and one of B."""
-    made = Index(world.pacs)
-    made.holds(a_study(STUDY_A, "MRN-A"), a_study(PRIOR_A, "MRN-A", modality="MR"), a_study(STUDY_B, "MRN-B"))
-    return made
-
-
-@pytest.fixture
-def record(world: World) -> PatientRecord:
-    return PatientRecord(world.north, [identifier("MRN-A")])
 
 
 @pytest.mark.parametrize(

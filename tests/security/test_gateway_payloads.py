@@ -29,12 +29,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
-
-
 def urls_in(value: Any) -> list[str]:
     if isinstance(value, dict):
         return [url for item in value.values() for url in urls_in(item)]

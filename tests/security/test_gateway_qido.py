@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from flask import Response, jsonify
 
-from tests.security.gateway_actors import Answer, World, a_world
-from tests.security.gateway_stubs import PRIOR_A, STUDY_A, STUDY_B, dicom_json, series_of
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(tmp_path_factory.mktemp("gateway")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
+from tests.security.gateway_actors import Answer, World
+from tests.security.gateway_stubs import PRIOR_A, STUDY_A, STUDY_B, Asked, dicom_json, series_of
 
 
 def found(answer: Answer) -> list[str]:
@@ -31,7 +17,7 @@ def found(answer: Answer) -> list[str]:
 def test_search_without_a_filter_shows_the_patients_studies_only(world: World) -> None:
     answer = world.get("/studies", world.north.token())
 
-    (asked,) = world.pacs.asked
+    asked, *_ = world.pacs.asked
     assert found(answer) == [STUDY_A, PRIOR_A]
     assert asked.query["StudyInstanceUID"] == [f"{STUDY_A},{PRIOR_A}"]
 
@@ -42,7 +28,7 @@ def test_search_for_priors_by_patient_id_as_ohif_does(world: World) -> None:
         "/studies?00100020=MRN-A&limit=101&offset=0&fuzzymatching=false&includefield=00081030%2C00080060", world.north.token()
     )
 
-    (asked,) = world.pacs.asked
+    asked, *_ = world.pacs.asked
     assert found(answer) == [STUDY_A, PRIOR_A]
     assert asked.query["PatientID"] == ["MRN-A"]
     assert "limit" not in asked.query
@@ -53,6 +39,35 @@ def test_search_by_another_patients_id_shows_nothing_of_that_patient(world: Worl
         answer = world.get(f"/studies?PatientID={value}", world.north.token())
 
         assert STUDY_B not in found(answer)
+
+
+@pytest.mark.parametrize(
+    ("others", "nobodys"),
+    [
+        ("PatientID=MRN-B", "PatientID=MRN-NOBODY"),
+        ("00100020=MRN-B", "00100020=MRN-NOBODY"),
+        ("PatientName=Synthetic%5EBruno", "PatientName=Nobody"),
+        ("PatientID=MRN-B&IssuerOfPatientID=NORTH", "PatientID=MRN-B&IssuerOfPatientID=NOWHERE"),
+        ("AccessionNumber=ACC-B", "AccessionNumber=ACC-0"),
+    ],
+)
+def test_a_search_for_somebody_else_tells_nothing_of_whether_there_is_one(world: World, others: str, nobodys: str) -> None:
+    """Group 15: the same answer, and the same questions to the archive, whoever is sought."""
+
+    def the_naive_archives(asked: Asked) -> Response | None:
+        number = asked.query.get("PatientID", [""])[0]
+        held = [uid for uid, (person, _) in world.pacs.persons.items() if person == number]
+        return dicom_json([world.pacs.study(uid) for uid in held]) if asked.path.endswith("/studies") else None
+
+    world.pacs.answer = the_naive_archives
+
+    def said(query: str) -> tuple[int, bytes, list[tuple[str, str]], int]:
+        world.pacs.asked.clear()
+        answer = world.get(f"/studies?{query}", world.north.token())
+        told = [(name, value) for name, value in answer.headers.items() if name not in ("Date", "X-Request-Id")]
+        return answer.status, answer.body, told, len(world.pacs.asked)
+
+    assert said(others) == said(nobodys)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +198,7 @@ def test_nested_search_that_names_another_study_than_its_path_is_refused(world: 
 def test_values_are_encoded_again_and_cannot_add_parameters(world: World) -> None:
     world.get("/studies?PatientName=A%26StudyInstanceUID%3D2.25.22%23x%2Fy", world.north.token())
 
-    (asked,) = world.pacs.asked
+    asked, *_ = world.pacs.asked
     assert asked.query["PatientName"] == [f"A&StudyInstanceUID={STUDY_B}#x/y"]
     assert asked.query["StudyInstanceUID"] == [f"{STUDY_A},{PRIOR_A}"]
 

@@ -22,12 +22,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
-
-
 class SharedCache:
     """Keeps whatever RFC 9111 §3 lets a shared cache keep, by address alone: the most eager one that is still allowed."""
 

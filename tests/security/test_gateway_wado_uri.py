@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.security.gateway_actors import World, a_world
+from tests.security.gateway_actors import World
 from tests.security.gateway_stubs import STUDY_A, STUDY_B, instance_of, series_of
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(tmp_path_factory.mktemp("gateway")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(running: World) -> World:
-    running.start_anew()
-    return running
 
 
 def query(study: str = STUDY_A, series: str | None = None, instance: str | None = None) -> str:

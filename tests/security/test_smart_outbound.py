@@ -141,7 +141,7 @@ def test_group_24_discovery_cannot_lead_to_strangers(
         f"http://user:pw@{own}/auth/token",
     ):
         world.ehr.smart_configuration = {name: address}
-        world.app.services.metadata._cache.clear()
+        world.app.services.metadata.forget()
         page = world.clinician.launches(world.ehr)
         if name == "revocation_endpoint":
             world.clinician.post(f"/s/{world.clinician.session}/logout")

@@ -140,6 +140,7 @@ def test_group_25_the_record_names_no_study_and_nothing_of_the_patient_but_the_i
     [record] = audit.refusals()
     told = {name for name, value in record.items() if value is not None}
     assert told <= {
+        "time",
         "recorded_at",
         "ehr",
         "action",

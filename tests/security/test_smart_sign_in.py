@@ -116,7 +116,7 @@ def test_group_26_a_used_callback_leads_nobody_else_anywhere(world: World) -> No
 def test_group_26_pkce_is_not_given_up_for_an_ehr_that_does_not_speak_of_it(world: World) -> None:
     for methods in (["plain"], [], None, "S256"):
         world.ehr.smart_configuration = {"code_challenge_methods_supported": methods}
-        world.app.services.metadata._cache.clear()
+        world.app.services.metadata.forget()
         world.clinician.launches(world.ehr)
         asked, sent = world.ehr.authorizations[-1], world.ehr.token_requests[-1]
         digest = urlsafe_b64encode(hashlib.sha256(sent["code_verifier"].encode()).digest()).rstrip(b"=").decode()

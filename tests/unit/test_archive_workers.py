@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 import pytest
 
-from fhir_imaging.errors import InvalidRequest, UpstreamError, UpstreamTimeout
-from imaging_server.archive_workers import WORKERS, ArchiveWorkers
+from fhir_imaging.errors import InvalidRequest, TooManyRequests, UpstreamError, UpstreamTimeout
+from imaging_server.archive_workers import KEPT_FREE, REQUESTS_AT_ONCE, WORKERS, ArchiveWorkers, asking_for
 
 
 @pytest.fixture
@@ -68,3 +70,108 @@ def test_an_archive_that_hangs_holds_up_no_other(workers: ArchiveWorkers) -> Non
 
     assert workers.together([("main", lambda: "fine")]) == ["fine"]
     over.set()
+
+
+@dataclass
+class SlowArchive:
+    """Counts whose questions are under way, and answers none before it is told to."""
+
+    let_go: threading.Event = field(default_factory=threading.Event)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    under_way: list[str] = field(default_factory=list)
+
+    def question(self, caller: str) -> Callable[[], str]:
+        def ask() -> str:
+            with self.changed:
+                self.under_way.append(caller)
+                self.changed.notify_all()
+            assert self.let_go.wait(20)
+            return caller
+
+        return ask
+
+    def has(self, number: int) -> bool:
+        """Whether so many questions come to be under way."""
+        with self.changed:
+            return self.changed.wait_for(lambda: len(self.under_way) >= number, 10)
+
+
+@pytest.fixture
+def patient_workers() -> Iterator[ArchiveWorkers]:
+    made = ArchiveWorkers(patience_s=20)
+    yield made
+    made.close()
+
+
+def asked_by(workers: ArchiveWorkers, archive: SlowArchive, caller: str, number: int) -> list[str]:
+    with asking_for(caller):
+        return workers.together([("main", archive.question(caller)) for _ in range(number)])
+
+
+def test_group_23_one_caller_does_not_take_all_threads_of_a_slow_archive(patient_workers: ArchiveWorkers) -> None:
+    archive = SlowArchive()
+    with ThreadPoolExecutor(3) as requests:
+        greedy = requests.submit(asked_by, patient_workers, archive, "greedy", 50)
+        assert archive.has(WORKERS - KEPT_FREE)
+        others = [requests.submit(asked_by, patient_workers, archive, f"other {number}", 1) for number in range(2)]
+        assert archive.has(WORKERS)
+        under_way = sorted(archive.under_way)
+        archive.let_go.set()
+
+        assert under_way == ["greedy"] * (WORKERS - KEPT_FREE) + ["other 0", "other 1"]
+        assert greedy.result() == ["greedy"] * 50
+        assert [one.result() for one in others] == [["other 0"], ["other 1"]]
+
+
+def test_group_23_callers_with_much_to_ask_have_their_turns(patient_workers: ArchiveWorkers) -> None:
+    """The second one need not wait until all is answered that the first one asked before."""
+    answered: list[str] = []
+
+    def question(caller: str) -> Callable[[], None]:
+        return lambda: answered.append(caller)
+
+    archive = SlowArchive()
+    with ThreadPoolExecutor(3) as requests:
+        held = requests.submit(asked_by, patient_workers, archive, "held", WORKERS)
+        assert archive.has(WORKERS - KEPT_FREE)
+
+        def ask(caller: str) -> None:
+            with asking_for(caller):
+                patient_workers.together([("main", question(caller)) for _ in range(40)])
+
+        first = requests.submit(ask, "first")
+        first.result()
+        second = requests.submit(ask, "second")
+        second.result()
+        archive.let_go.set()
+        held.result()
+
+    assert answered.count("first") == answered.count("second") == 40, (
+        "both were answered while the archive was slow for a third"
+    )
+
+
+def test_group_23_a_caller_has_so_many_requests_waiting_and_no_more(patient_workers: ArchiveWorkers) -> None:
+    archive = SlowArchive()
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE + 1) as requests:
+        waiting: list[Future[list[str]]] = []
+        for number in range(REQUESTS_AT_ONCE):
+            waiting.append(requests.submit(asked_by, patient_workers, archive, "greedy", 1))
+            assert archive.has(min(number + 1, WORKERS - KEPT_FREE))
+        with pytest.raises(TooManyRequests) as refused:
+            asked_by(patient_workers, archive, "greedy", 1)
+        archive.let_go.set()
+
+        assert refused.value.retry_after_s >= 1
+        assert [one.result() for one in waiting] == [["greedy"]] * REQUESTS_AT_ONCE
+        assert asked_by(patient_workers, archive, "greedy", 1) == ["greedy"], "and goes on when they are answered"
+
+
+def test_what_nobody_waits_for_any_more_is_not_asked(workers: ArchiveWorkers) -> None:
+    archive = SlowArchive()
+    with pytest.raises(UpstreamError):
+        asked_by(workers, archive, "impatient", 50)
+    archive.let_go.set()
+
+    assert asked_by(workers, archive, "another", 1) == ["another"]
+    assert archive.under_way.count("impatient") == WORKERS - KEPT_FREE

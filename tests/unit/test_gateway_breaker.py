@@ -30,13 +30,13 @@ class Server:
         self.breaker = Breaker("north-fhir", BreakerSettings(**values), monotonic=self.clock)  # type: ignore[arg-type]
         self.breaker.watch = lambda server, outcome, _seconds, state: self.watched.append((server, outcome, state))
 
-    def call(self, outcome: Outcome, ask: Callable[[], object] = lambda: None) -> str:
+    def call(self, outcome: Outcome, ask: Callable[[], object] = lambda: None, about: str = "") -> str:
         def asked() -> object:
             self.asked += 1
             return ask()
 
         try:
-            self.breaker.call(asked, lambda _: outcome)
+            self.breaker.call(asked, lambda _: outcome, about=frozenset(about.split()))
         except UpstreamError as left_alone:
             return f"wait {left_alone.retry_after_s}" if left_alone.retryable else "failed"
         return "asked"
@@ -138,6 +138,94 @@ def test_requests_that_were_under_way_do_not_keep_it_open() -> None:
 
     assert server.breaker.state is State.HALF_OPEN
     assert server.call(Outcome.ANSWERED) == "asked"
+
+
+@pytest.mark.parametrize(
+    ("questions", "state"),
+    [
+        (["one"] * 30, State.CLOSED),
+        (["one two", "one three", "one"], State.CLOSED),
+        (["one", "one", "two"], State.OPEN),
+        (["one two", "two three", "one three"], State.OPEN),
+        (["one", "one", "one", "two"], State.OPEN),
+        (["", "", ""], State.OPEN),
+    ],
+    ids=["one study", "searches that name it", "two studies", "nothing common to all", "late second study", "about nothing"],
+)
+def test_unanswered_questions_count_once_nothing_is_common_to_all(questions: list[str], state: State) -> None:
+    """One object that an archive cannot read takes no other study with it."""
+    server = Server()
+    for about in questions:
+        server.call(Outcome.UNANSWERED, about=about)
+
+    assert server.breaker.state is state
+
+
+def test_outages_count_beside_what_one_study_left_unanswered() -> None:
+    server = Server()
+    server.call(Outcome.UNANSWERED, about="one")
+    said = []
+    for _ in range(3):
+        server.call(Outcome.OUTAGE, about="one")
+        said.append(server.breaker.state)
+
+    assert said == [State.CLOSED, State.CLOSED, State.OPEN], "three without the study's own"
+
+
+def test_a_try_that_goes_unanswered_keeps_only_what_it_is_about_waiting() -> None:
+    """A viewer with the one bad object open asks again and again: it must not be the try that keeps all others out."""
+    server = down()
+    server.clock.now += 5
+    server.call(Outcome.UNANSWERED, about="one")
+
+    said = [(server.call(Outcome.ANSWERED, about=about), server.breaker.state) for about in ("one", "two", "one")]
+
+    assert said == [("wait 5", State.HALF_OPEN), ("asked", State.CLOSED), ("asked", State.CLOSED)]
+
+
+def test_two_tries_about_different_things_open_it_again() -> None:
+    server = down()
+    server.clock.now += 5
+    tried = [server.call(Outcome.UNANSWERED, about=about) for about in ("one", "two three")]
+
+    assert tried == ["asked", "asked"]
+    assert server.breaker.state is State.OPEN
+    assert server.call(Outcome.ANSWERED, about="four") == "wait 5"
+
+
+def test_one_thing_that_stays_unanswered_is_tried_once_in_each_cool_down() -> None:
+    server = down()
+    said = []
+    for _ in range(3):
+        server.clock.now += 5
+        said += [server.call(Outcome.UNANSWERED, about="one"), server.call(Outcome.UNANSWERED, about="one")]
+
+    assert said == ["asked", "wait 5"] * 3
+
+
+def test_an_outage_of_a_try_opens_it_again_whatever_it_is_about() -> None:
+    server = down()
+    server.clock.now += 5
+    server.call(Outcome.OUTAGE, about="one")
+
+    assert server.call(Outcome.ANSWERED, about="two") == "wait 5"
+
+
+def test_beside_a_slow_try_one_about_something_else_may_go() -> None:
+    server = down()
+    server.clock.now += 5
+    others: list[str] = []
+
+    def slow() -> None:
+        others.append(server.call(Outcome.ANSWERED, about="one"))
+        others.append(server.call(Outcome.UNKNOWN, slower, about="two"))
+
+    def slower() -> None:
+        others.append(server.call(Outcome.ANSWERED, about="three"))
+
+    server.call(Outcome.UNANSWERED, slow, about="one")
+
+    assert others == ["wait 1", "wait 1", "asked"], "never more than two at a time"
 
 
 def test_zero_outages_means_always_ask() -> None:

@@ -138,3 +138,19 @@ def test_message_that_was_cut_or_is_none_is_refused(message: bytes) -> None:
 def test_any_bytes_end_in_an_answer_or_a_refusal(message: bytes, cuts: list[int]) -> None:
     with suppress(MultipartError):
         through(message, cuts=cuts)
+
+
+def test_middle_of_an_image_is_passed_on_as_it_is_without_a_copy() -> None:
+    parts, image = PartHeaders(BOUNDARY, rewrite), bytes(1000)
+    parts.feed(b"--b0undary\r\nContent-Length: 2500\r\n\r\n" + bytes(500))
+
+    assert parts.feed(image) is image
+    assert parts.feed(image) is image
+    assert parts.feed(b"\r\n--b0undary--") + parts.finish() == b"\r\n--b0undary--"
+
+
+@given(st.lists(st.binary(max_size=60), min_size=1, max_size=3), st.lists(st.integers(0, 400), max_size=6))
+def test_message_reads_the_same_with_and_without_a_line_break_in_front(bodies: list[bytes], cuts: list[int]) -> None:
+    message = a_message(bodies, lengths=True)
+
+    assert through(b"\r\n" + message, cuts=cuts) == through(message, cuts=cuts) == message

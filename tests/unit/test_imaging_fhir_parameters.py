@@ -147,7 +147,6 @@ def test_M6_every_way_to_name_a_patient_is_seen() -> None:
         (("_count", "٣"), "_count"),
         (("_sort", "started,-started"), "_sort"),
         (("_include", "*"), "_include"),
-        (("_format", "xml"), "_format"),
         (("_total", "maybe"), "_total"),
     ],
 )
@@ -158,9 +157,9 @@ def test_values_that_cannot_be_are_refused_by_name(pair: tuple[str, str], word: 
     assert word in refused.value.detail
 
 
-@pytest.mark.parametrize("name", ["_sort", "_count", "_format", "_total"])
+@pytest.mark.parametrize("name", ["_sort", "_count", "_total"])
 def test_controls_are_given_once(name: str) -> None:
-    value = {"_sort": "started", "_count": "1", "_format": "json", "_total": "none"}[name]
+    value = {"_sort": "started", "_count": "1", "_total": "none"}[name]
     with pytest.raises(InvalidRequest, match="once only"):
         parse_study_search([PATIENT, (name, value), (name, value)])
 

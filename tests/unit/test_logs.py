@@ -26,6 +26,25 @@ def test_only_our_own_lines_are_written() -> None:
     assert logging.getLogger("imaging_cds").propagate, "this process's own logging is left alone"
 
 
+SERVER_SCRIPT = """
+import logging
+from gunicorn.glogging import Logger
+from imaging_cds.logs import configure_logging
+configure_logging()
+handler = logging.StreamHandler()
+handler.setFormatter(logging.Formatter(Logger.error_fmt))
+logging.getLogger("gunicorn.error").addHandler(handler)
+logging.getLogger("gunicorn.error").error("a worker ended")
+"""
+
+
+def test_the_servers_own_lines_can_still_say_which_process_wrote_them() -> None:
+    written = subprocess.run([sys.executable, "-c", SERVER_SCRIPT], capture_output=True, text=True, check=True, timeout=30)
+
+    assert "a worker ended" in written.stderr
+    assert "Logging error" not in written.stderr
+
+
 JSON_SCRIPT = """
 import logging
 from imaging_cds.logs import LogFormat, configure_logging

@@ -117,6 +117,11 @@ PLAIN_HTTP = [
         },
         "cds.trusted_clients.chart",
     ),
+    ({"ehr": [an_ehr(studies_server={"fhir_base": "http://fed.example"})]}, "ehr.hospital.studies_server.fhir_base"),
+    (
+        {"ehr": [an_ehr(studies_server={"fhir_base": "https://fed.example", "backend_token_url": "http://fed.example/t"})]},
+        "ehr.hospital.studies_server.backend_token_url",
+    ),
 ]
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from fhir_imaging.client_assertions import assertion_algorithm
 from fhir_imaging.clients.smart_metadata import SmartMetadata
 from fhir_imaging.scopes import in_v1, parse_scopes
 from fhir_imaging.settings import AssertionAlgorithm, ClientAuth, EhrSettings, ScopeStyle
 from fhir_imaging.uids import study_uid
-from smart_app.client_auth import assertion_algorithm, disagreement
+from smart_app.client_auth import disagreement
 from smart_app.launch import LaunchKind, LaunchRequest, scopes_for
 from smart_app.named_study import NamedStudy, means, named_by
 from smart_app.one_patient import record_bases

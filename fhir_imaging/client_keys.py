@@ -21,12 +21,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
+from fhir_imaging.client_assertions import ASSERTION_LIFETIME_S
+from fhir_imaging.client_key_schedule import KeySchedule, ScheduledKey
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.store.keys import private_directory, read_or_make
-from smart_app.key_schedule import KeySchedule, ScheduledKey
 
-ASSERTION_LIFETIME_S = 240
-ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 

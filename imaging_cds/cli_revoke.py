@@ -1,0 +1,96 @@
+"""``imaging-cds revoke``: ends access at the imaging server now, and lists what was ended before."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome, AuditRecord
+from fhir_imaging.errors import ConfigurationError
+from fhir_imaging.uids import is_uid
+from imaging_cds.audit_trail import open_store
+from imaging_cds.cli_serve import add_config_argument, settings_of
+from imaging_cds.settings import ApplicationSettings
+from imaging_server.revocations import Revocation, RevocationLog
+
+_WHAT = ("ehr", "patient", "study", "token_reference")
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Registers ``revoke``."""
+    revoke = commands.add_parser("revoke", help="end access to images now: ask the EHR anew, or refuse one token for good")
+    add_config_argument(revoke)
+    revoke.add_argument("--ehr", help="name of the EHR; without it, all of them")
+    revoke.add_argument("--patient", help="logical id of the patient in its EHR: who sees this patient is asked about anew")
+    revoke.add_argument("--study", help="Study Instance UID: who has it open is asked about anew")
+    revoke.add_argument(
+        "--token-reference", help="as in the audit log: this token is refused from now on, whatever the EHR says"
+    )
+    revoke.add_argument("--all", action="store_true", help="ask anew about everybody")
+    revoke.add_argument("--reason", help="why; kept with it")
+    revoke.add_argument("--list", action="store_true", help="show what was ended, newest first, one JSON object a line")
+    revoke.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    ended = None if arguments.list else _revocation(arguments, settings)
+    store = open_store(settings)
+    try:
+        store.check_migrated()
+        if ended is None:
+            _print_all(RevocationLog(store))
+        else:
+            RevocationLog(store).mark(ended)  # first of all: a full outbox must not keep access alive
+            AuditLog(store).append(_record(ended))
+            print("Done. Every worker knows within about a second; what is being sent already is sent to its end.")
+    finally:
+        store.close()
+    return 0
+
+
+def _revocation(arguments: argparse.Namespace, settings: ApplicationSettings) -> Revocation:
+    """What the command line names; ConfigurationError for nothing, for too much, and for what cannot be."""
+    named = {name: getattr(arguments, name) for name in _WHAT}
+    problems = [
+        f"--{name.replace('_', '-')} is empty." for name, value in named.items() if value is not None and not value.strip()
+    ]
+    if not arguments.all and not any(named.values()):
+        problems.append("Say what ends: --ehr, --patient, --study, --token-reference or --all.")
+    if arguments.all and any(named.values()):
+        problems.append("--all is everything: leave the others out.")
+    if named["token_reference"] and (named["patient"] or named["study"]):
+        problems.append("--token-reference names one token; leave --patient and --study out.")
+    if named["ehr"] and named["ehr"] not in {ehr.name for ehr in settings.ehr}:
+        problems.append(f"--ehr: {named['ehr']} is not configured.")
+    if named["study"] and not is_uid(named["study"]):
+        problems.append("--study: this is not a UID.")
+    if problems:
+        raise ConfigurationError(problems)
+    return Revocation(marked_at=int(time.time()), by=getpass.getuser(), reason=arguments.reason, **named)
+
+
+def _record(ended: Revocation) -> AuditRecord:
+    """What the audit log keeps of it: an administrator's act at one EHR, or at ``*`` for all of them."""
+    return AuditRecord(
+        recorded_at=ended.marked_at,
+        ehr=ended.ehr or "*",
+        action=AuditAction.ACCESS_ENDED,
+        outcome=AuditOutcome.ALLOWED,
+        reason=ended.reason,
+        patient_id=ended.patient,
+        user=ended.by,
+        client_id="imaging-cds revoke",
+        study_instance_uid=ended.study,
+        token_reference=ended.token_reference,
+    )
+
+
+def _print_all(revocations: RevocationLog) -> None:
+    for one in revocations.listed():
+        when = datetime.fromtimestamp(one.marked_at, UTC).isoformat().replace("+00:00", "Z")
+        print(json.dumps({"at": when, **{k: v for k, v in asdict(one).items() if k != "marked_at" and v is not None}}))

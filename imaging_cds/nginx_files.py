@@ -1,0 +1,177 @@
+"""The files of an nginx configuration, printed from templates: two that anybody may read, and one of secrets."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from fhir_imaging.errors import TooManyRequests
+from fhir_imaging.problems import Problem, operation_outcome, problem_json, problem_of
+from fhir_imaging.uids import UID_PATTERN
+from imaging_cds.nginx_plan import HandedRoute, NginxPlan
+from imaging_server.handover import ACCEPT_HEADER, AUTHORIZATION_HEADER, INTERNAL_PREFIX, KEY_HEADER, vendor_header
+from imaging_server.rate_limit import RateLimitSettings
+from imaging_server.views import EXPOSED_HEADERS
+
+MAIN_FILE, HTTP_FILE, SECRETS_FILE = "nginx.conf", "imaging-cds.conf", "imaging-cds-secrets.conf"
+_TOO_MANY_STATUS = 598
+"""How nginx names, to itself, a request that came too early."""
+
+# Whatever says something of the archive, of its keeping or of a browser's behaviour. What a gateway tells is added anew.
+_HIDDEN = (
+    *("Content-Type", "Content-Location", "Content-Disposition", "Location", "Link", "Refresh", "Alt-Svc", "Via", "Warning"),
+    *("Server", "Date", "Set-Cookie", "Set-Cookie2", "WWW-Authenticate", "Proxy-Authenticate", "Authorization"),
+    *("Authentication-Info", "Cache-Control", "Expires", "Pragma", "Age", "ETag", "Last-Modified", "Vary", "Clear-Site-Data"),
+    *("Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Expose-Headers"),
+    *("Access-Control-Allow-Methods", "Access-Control-Allow-Headers", "Access-Control-Max-Age"),
+    *("Content-Security-Policy", "Content-Security-Policy-Report-Only", "Strict-Transport-Security", "Permissions-Policy"),
+    *("Cross-Origin-Opener-Policy", "Cross-Origin-Embedder-Policy", "Cross-Origin-Resource-Policy", "Referrer-Policy"),
+    *("X-Content-Type-Options", "X-Frame-Options", "X-XSS-Protection", "X-Powered-By", "X-Request-Id", "X-Correlation-Id"),
+    *("X-AspNet-Version", "X-AspNetMvc-Version", "X-Runtime", "X-Backend-Server", "X-Served-By", "X-Cache", "X-Debug"),
+    *("Report-To", "NEL", "Reporting-Endpoints", "Server-Timing", "Timing-Allow-Origin", "SourceMap", "Service-Worker-Allowed"),
+    *("X-Ms-Request-Id", "X-Ms-Correlation-Id", "X-Amzn-RequestId", "X-Amz-Id-2", "X-Amz-Request-Id", "X-Goog-Trace"),
+    *("X-Cloud-Trace-Context", "Traceparent", "Tracestate", "Trailer", "Public-Key-Pins", "P3P"),
+)
+_PICTURES = r"image/(?:jpeg|jp2|jpx|jls|jphc|png|gif|dicom-rle)|video/(?:mpeg|mp4|h265)"
+_BYTES = rf"application/octet-stream|{_PICTURES}"
+_PARTS = rf"application/dicom|{_BYTES}"
+_BOUNDARY = r"[0-9A-Za-z'()+_,./:=?-]{1,200}"
+_SYNTAX = rf"(?:; ?transfer-syntax=\"?(?:{UID_PATTERN})\"?)?"
+_TYPE = rf"type=\"?(?P<imaging_part>{_PARTS})(?:;[^\"]{{0,200}})?\"?"
+_CONTENT_TYPES = (
+    (rf'~*^multipart/related; ?{_TYPE}; ?boundary="?(?P<imaging_boundary>{_BOUNDARY})"?{_SYNTAX}\z', "multipart"),
+    (rf'~*^multipart/related; ?boundary="?(?P<imaging_boundary>{_BOUNDARY})"?; ?{_TYPE}{_SYNTAX}\z', "multipart"),
+    (rf"~*^(?P<imaging_whole>(?:{_PARTS}){_SYNTAX})\z", "whole"),
+)
+_TOLD = {
+    "multipart": 'multipart/related; type="$imaging_part"; boundary="$imaging_boundary"',
+    "whole": "$imaging_whole",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NginxFiles:
+    """The files' contents. ``public`` by name, in the order in which they are read best; ``secrets`` is never printed."""
+
+    public: Mapping[str, str]
+    secrets: str = field(repr=False)
+
+
+def files_of(plan: NginxPlan, key: str) -> NginxFiles:
+    """The files for a plan. ``key`` is the one by which the application knows nginx."""
+    templates = Environment(
+        loader=PackageLoader("imaging_cds", "nginx_templates"),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - these are no pages
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates.filters |= {"quoted": _quoted, "secret": _secret}
+    said = {"plan": plan, "key": key, "digest_key": _digest_key(key), "secrets_file": SECRETS_FILE, **_words(plan)}
+
+    def rendered(template: str, **more: object) -> str:
+        return templates.get_template(f"{template}.j2").render(said | more)
+
+    public = {name: rendered(name) for name in (MAIN_FILE, HTTP_FILE)}
+    public |= {f"imaging-cds-{part}.conf": rendered(f"{part}.conf") for part in ("application", "answer")}
+    for archive in plan.archives:
+        public[f"imaging-cds-archive-{archive.name}.conf"] = rendered("archive.conf", archive=archive)
+    return NginxFiles(public=public, secrets=rendered("secrets.conf"))
+
+
+def write(files: NginxFiles, directory: Path) -> None:
+    """Writes them below ``directory``, each at once: nginx never reads half a file. Its own places are made too."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, content in {SECRETS_FILE: files.secrets, **files.public}.items():
+        mode = 0o600 if name == SECRETS_FILE else 0o644
+        written = directory / f".{name}.new"
+        written.unlink(missing_ok=True)
+        descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(content)
+        written.replace(directory / name)
+
+
+def _words(plan: NginxPlan) -> dict[str, object]:
+    """What the templates say beside the plan."""
+    private = [ACCEPT_HEADER, AUTHORIZATION_HEADER]
+    private += [vendor_header(number) for number in range(max((len(one.header_names) for one in plan.archives), default=0))]
+    limits = plan.settings.imaging_server.rate_limit
+    return {
+        "names": {"key": KEY_HEADER},
+        "internal": INTERNAL_PREFIX,
+        "private": private,
+        "hidden": _HIDDEN,
+        "statuses": [status for status in range(300, 600) if status not in (499, _TOO_MANY_STATUS)],
+        "origins": sorted(plan.settings.imaging_server.browser_origins),
+        "exposed": EXPOSED_HEADERS,
+        "content_types": [(pattern, _TOLD[kind]) for pattern, kind in _CONTENT_TYPES],
+        "accepted": {"frames": _accepted(_BYTES), "objects": _accepted("application/dicom")},
+        "routes": _all_routes(plan),
+        "rate": _rate(limits),
+        "burst": limits.request_burst,
+        "too_many": _too_many(),
+        "away": _away(),
+    }
+
+
+def _accepted(types: str) -> list[tuple[str, str]]:
+    """Accept values of one form, with and without a transfer syntax."""
+    multipart = rf'~*^multipart/related; ?type="?(?P<imaging_asked>{types})"?'
+    told = 'multipart/related; type="$imaging_asked"'
+    syntax = rf'; ?transfer-syntax="?(?P<imaging_syntax>\*|{UID_PATTERN})"?'
+    return [(rf"{multipart}\z", told), (rf"{multipart}{syntax}\z", f"{told}; transfer-syntax=$imaging_syntax")]
+
+
+def _all_routes(plan: NginxPlan) -> list[HandedRoute]:
+    """Each once; patterns name groups, which a map needs not."""
+    return list({route.pattern: route for archive in plan.archives for route in archive.routes}.values())
+
+
+def _rate(limits: RateLimitSettings) -> str | None:
+    """As nginx writes it: whole numbers, per second or, below ten, per minute."""
+    if not limits.requests_per_second:
+        return None
+    if limits.requests_per_second >= 10:
+        return f"{int(limits.requests_per_second)}r/s"
+    return f"{max(1, int(limits.requests_per_second * 60))}r/m"
+
+
+def _too_many() -> str:
+    error = TooManyRequests("These are too many requests; please slow down.", retry_after_s=1)
+    return json.dumps(problem_json(problem_of(error), error.code, error.detail, "$imaging_reference"))
+
+
+def _away() -> list[tuple[str, str, str]]:
+    """What callers are told while the application is not there: the place in the configuration, the form, the words."""
+    words = "The server is not available at the moment. Please try again."
+    problem = problem_json(Problem(503, "Not available", "transient"), "not-available", words, "$imaging_reference")
+    outcome = operation_outcome("transient", f"{words} (reference $imaging_reference)")
+    return [
+        ("@away", "application/problem+json", json.dumps(problem)),
+        ("@away_fhir", "application/fhir+json", json.dumps(outcome)),
+    ]
+
+
+def _digest_key(key: str) -> str:
+    """Of its own, so that what nginx writes to disk says nothing of the key that it shows."""
+    return hmac.new(key.encode(), b"imaging-cds nginx decisions v1", hashlib.sha256).hexdigest()
+
+
+def _quoted(text: str) -> str:
+    """A string of nginx's configuration in which variables still count."""
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+
+
+def _secret(text: str) -> str:
+    """A string in which nothing counts: nginx has no way to write a dollar but a variable that holds one."""
+    return _quoted(text).replace("$", "${imaging_dollar}")

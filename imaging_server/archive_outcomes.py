@@ -1,0 +1,42 @@
+"""What a question to an archive says about the archive itself: one object that cannot be read is no outage for all the others.
+
+Spec: SMART Imaging Access W7, group 23.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+from urllib3.response import BaseHTTPResponse
+
+from fhir_imaging.errors import UpstreamError, UpstreamTimeout
+from imaging_server.breaker import Outcome
+from imaging_server.resource import DicomResource
+
+
+class TooLate(UpstreamTimeout):
+    """The archive took the request and said nothing in time."""
+
+
+class BrokenOff(UpstreamError):
+    """The archive ended the connection instead of answering."""
+
+
+def asked_about(resource: DicomResource, query: Sequence[tuple[str, str]]) -> frozenset[str]:
+    """What a failure may lie in: the study that is asked about, or each of those that a search names, or the search itself."""
+    if resource.study is not None:
+        return frozenset({resource.study})
+    named = [value for name, value in query if name == "StudyInstanceUID"]
+    return frozenset(",".join(named).split(",")) if named else frozenset({urlencode(query)})
+
+
+def outcome_of(answer: BaseHTTPResponse | Exception) -> Outcome:
+    """500 and 503 may be about one study (a picture that cannot be made, a file on tape), so they count as answers."""
+    if isinstance(answer, BaseHTTPResponse):
+        # A proxy before the archive says so too when one object takes its archive too long, or takes it down.
+        return Outcome.UNANSWERED if answer.status in (502, 504) else Outcome.ANSWERED
+    if isinstance(answer, TooLate | BrokenOff):
+        return Outcome.UNANSWERED
+    # What says "try again" is a pool without a free connection, which says nothing of the archive.
+    return Outcome.OUTAGE if isinstance(answer, UpstreamError) and not answer.retryable else Outcome.UNKNOWN

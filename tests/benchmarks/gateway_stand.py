@@ -1,0 +1,170 @@
+"""Orthanc, the gateway before it and what it is measured against, each a process of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomli_w
+
+from ehr_sandbox.authorization import Authorization, TokenOptions
+from ehr_sandbox.oauth_context import LaunchContext
+from ehr_sandbox.services import make_services
+from imaging_cds.demo import process_specs
+from imaging_cds.demo_plan import EHR_NAME, PACS_NAME, DemoOptions, app_table
+from imaging_cds.processes import ProcessGroup, ProcessSpec
+from imaging_cds.sandbox_servers import ehr_settings
+from tests.benchmarks.gateway_images import FRAME_ACCEPT, STUDIES, store
+from tests.benchmarks.gateway_nginx import NginxPorts, credential, generated_nginx, plain_nginx
+from tests.benchmarks.processor_time import cpu_reader
+from tests.benchmarks.stack import PATIENT, READY_TIMEOUT_S
+from tests.conftest import free_port_number
+from tests.interop.orthanc_process import USER, Orthanc, running_orthanc
+
+SCOPE = "patient/ImagingStudy.rs patient/Patient.r"
+APPLICATION = "The application"
+PLAIN, TRIVIAL, ACCEL, KEPT = "plain nginx", "trivial endpoint", "nginx that is told", "nginx that keeps decisions"
+DIRECT = "Orthanc itself"
+PLAIN_PROXY = "nginx, plain proxy"
+ASKING = "nginx, auth_request to a trivial endpoint"
+STREAMING = "gateway, streaming"
+BEHIND_NGINX = ("gateway behind nginx, X-Accel-Redirect", "gateway behind nginx, cached auth_request")
+RATE = 100_000
+"""Requests a second that one token may ask: the limit works as ever, and is not what is measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way to the same images. ``servers`` are the processes between the load generator and Orthanc, by title."""
+
+    name: str
+    base_url: str
+    prefix: str
+    authorization: str
+    servers: tuple[str, ...] = ()
+
+    def headers(self, accept: str = FRAME_ACCEPT) -> Mapping[str, str]:
+        return {"Accept": accept, "Authorization": self.authorization}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stand:
+    """Everything that runs."""
+
+    orthanc: Orthanc
+    group: ProcessGroup
+    ways: tuple[Way, ...]
+    static_url: str
+    authorization: Authorization
+
+    def way(self, name: str) -> Way:
+        return next(way for way in self.ways if way.name == name)
+
+    def token(self) -> str:
+        """A fresh token of patient A's."""
+        return token_of(self.authorization)
+
+    def cpu_of(self, way: Way) -> Callable[[], float]:
+        """Reads the seconds that the processes of a way have spent, Orthanc not counted."""
+        return cpu_reader(self.group, *way.servers)
+
+
+@contextmanager
+def a_stand(home: Path) -> Iterator[Stand]:
+    """Everything running, until the block ends."""
+    (home / "orthanc").mkdir(parents=True)
+    with running_orthanc(home / "orthanc") as orthanc:
+        for images in STUDIES:
+            store(images, orthanc)
+        options = options_of(home / "demo", orthanc)
+        ports = NginxPorts(port_of(orthanc.url), *(free_port_number() for _ in range(5)))
+        servers = process_specs(options)
+        specs = [
+            *servers,
+            trivial_endpoint(home, ports.trivial),
+            plain_nginx(home / "nginx", orthanc, ports),
+            generated_nginx(ACCEL, "accel", ports.accel, home / "accel", servers[-1].environment),
+            generated_nginx(KEPT, "auth-request", ports.kept, home / "kept", servers[-1].environment),
+        ]
+        group = ProcessGroup()
+        try:
+            for spec in specs:
+                group.start(spec)
+            group.wait_ready(READY_TIMEOUT_S)
+            authorization = make_services(ehr_settings(options)).authorization
+            yield Stand(
+                orthanc=orthanc,
+                group=group,
+                ways=ways_of(orthanc, options, ports, token_of(authorization)),
+                static_url=f"http://127.0.0.1:{ports.plain}",
+                authorization=authorization,
+            )
+            group.check()
+        finally:
+            group.stop()
+
+
+def options_of(directory: Path, orthanc: Orthanc) -> DemoOptions:
+    """The sandbox EHR with patient A's studies, and the application with the imaging server alone, their settings written."""
+    options = DemoOptions(
+        directory=directory,
+        viewer_dir=directory / "no-viewer",
+        port=free_port_number(),
+        ehr_port=free_port_number(),
+        pacs_url=orthanc.dicomweb,
+        pacs_user=USER,
+        pacs_password=orthanc.password,
+    )
+    directory.mkdir()
+    table = app_table(options)
+    table["components"] = ["imaging_server"]
+    table["server"]["trusted_proxies"] = 1
+    table["imaging_server"] = {"rate_limit": {"requests_per_second": RATE}, "handed_decision_s": 10}
+    table["pacs"][0] |= {"hand_over": "retrievals", "keeps_hierarchy": True}
+    options.app_config.write_text(tomli_w.dumps(table))
+    records = make_services(ehr_settings(options)).store
+    records.put({"resourceType": "Patient", "id": PATIENT})
+    for images in STUDIES:
+        records.put(images.imaging_study())
+    return options
+
+
+def ways_of(orthanc: Orthanc, options: DemoOptions, ports: NginxPorts, token: str) -> tuple[Way, ...]:
+    """Every way to the images, the archive itself first."""
+    basic, bearer = f"Basic {credential(orthanc)}", f"Bearer {token}"
+    gateway = f"/imaging/{EHR_NAME}/dicom-web/{PACS_NAME}"
+
+    def way(name: str, port: int, prefix: str, *servers: str) -> Way:
+        authorization = basic if name == DIRECT else bearer
+        return Way(name=name, base_url=f"http://127.0.0.1:{port}", prefix=prefix, authorization=authorization, servers=servers)
+
+    return (
+        way(DIRECT, ports.archive, "/dicom-web"),
+        way(PLAIN_PROXY, ports.plain, "/dicom-web", PLAIN),
+        way(ASKING, ports.asking, "/dicom-web", PLAIN, TRIVIAL),
+        way(STREAMING, options.port, gateway, APPLICATION),
+        way(BEHIND_NGINX[0], ports.accel, gateway, ACCEL, APPLICATION),
+        way(BEHIND_NGINX[1], ports.kept, gateway, KEPT, APPLICATION),
+    )
+
+
+def token_of(authorization: Authorization) -> str:
+    options = TokenOptions(lifetime_s=3600)
+    return authorization.issue_token("imaging-cds", SCOPE, LaunchContext(patient=PATIENT), options).access_token
+
+
+def trivial_endpoint(home: Path, port: int) -> ProcessSpec:
+    """A Flask view on the application's own gunicorn."""
+    return ProcessSpec(
+        title=TRIVIAL,
+        command=[sys.executable, "-m", "tests.benchmarks.servers", "decision", "--port", str(port)],
+        ready_url=f"http://127.0.0.1:{port}/decision",
+        log_file=home / "decision.log",
+    )
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])

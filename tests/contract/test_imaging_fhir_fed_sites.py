@@ -1,0 +1,154 @@
+"""A FHIR server that describes the studies, as sites differ: access, ways to name a patient, Endpoints and times."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask import Response
+
+from fhir_imaging.client_keys import ClientKeys
+from fhir_imaging.settings import EhrSettings, Ownership, SubjectBy
+from imaging_server import own_token
+from tests.contract.fed_actors import lacks_something, only_for
+from tests.contract.imaging_fhir_actors import (
+    CT_A,
+    DX_A,
+    MR_A,
+    MRN,
+    ImagingFhir,
+    an_imaging_fhir,
+    uids_of,
+)
+from tests.security.backend_authority import CLIENT, BackendAuthority
+from tests.security.gateway_stubs import StubEhr
+
+FIXED = "fixed-token-of-the-studies-server"
+
+
+def test_a_number_of_somebody_else_speaks_louder_than_a_reference(tmp_path: Any) -> None:
+    with an_imaging_fhir(tmp_path / "state", Ownership.IDENTIFIER, fed={}) as world:
+        other = {"identifier": {"system": MRN, "value": "MRN-B"}}
+        world.fed.change = only_for(CT_A, lambda study: [{**study, "subject": {**study["subject"], **other}}])
+
+        assert world.listed() == [MR_A, DX_A]
+
+
+def test_F10_a_slow_server_makes_the_answer_wait(tmp_path: Any) -> None:
+    with an_imaging_fhir(tmp_path / "state", fed={}, server={"ehr_timeout_s": 0.5}) as world:
+        world.fed.instead = lambda: time.sleep(1.5)  # type: ignore[func-returns-value]
+
+        assert world.search().status == 503
+
+
+def test_a_fixed_token_is_the_one_that_it_gets(tmp_path: Any) -> None:
+    with an_imaging_fhir(tmp_path / "state", fed={"bearer_token": FIXED}) as world:
+        world.fed.instead = lambda: Response(status=500)
+        world.search()
+
+        assert {headers.get("Authorization") for _, headers in world.fed.asked} == {f"Bearer {FIXED}"}
+        assert FIXED not in repr(world.services.ehrs["north"])
+
+
+def test_local_references_count_only_where_the_site_says_so(tmp_path: Any) -> None:
+    """Its Patient/pat-a is the EHR's patient only if its Patients have the EHR's ids."""
+    local = {"subjects": (SubjectBy.LOCAL_REFERENCE,)}
+    with an_imaging_fhir(tmp_path / "state", fed=local) as world:
+        world.fed.subject = lambda number: {"reference": {"MRN-A": "Patient/pat-a", "MRN-B": "Patient/pat-b"}[number]}
+        for patient in ("pat-a", "pat-b"):
+            world.fed.records.put({"resourceType": "Patient", "id": patient})
+
+        assert world.listed() == [CT_A, MR_A, DX_A]
+
+
+def test_F13_what_it_says_is_kept_apart_from_tokens(tmp_path: Any) -> None:
+    with an_imaging_fhir(tmp_path / "state", fed={}, server={"decision_cache_s": 60.0}) as world:
+        for token in (world.north.token(), world.north.token(), world.north.token()):
+            assert world.listed(token) == [CT_A, MR_A, DX_A]
+
+        assert len([path for path, _ in world.fed.asked if path.startswith("/fhir/ImagingStudy")]) == 2  # by both names, once
+
+
+def test_our_own_client_signs_in_there_and_once_more_when_its_token_is_revoked(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SMART Backend Services; C3: neither token meets the other's server."""
+    monkeypatch.setattr(own_token, "LEAST_AGE_TO_RENEW_S", 0.0)
+    keys = ClientKeys.of(tmp_path / "keys")
+
+    def sign(ehr: EhrSettings, _metadata: object, token_url: str) -> str:
+        return keys.assertion("ES384", client_id=ehr.backend_client_id or "", audience=token_url, now=int(time.time()))
+
+    def site(north: StubEhr) -> dict[str, Any]:
+        return {"backend_client_id": CLIENT, "backend_token_url": f"{north.issuer}/token"}
+
+    with an_imaging_fhir(tmp_path / "state", Ownership.FHIR, fed=site, sign=sign) as world:
+        authority = BackendAuthority(world.north, lambda: keys.jwks(int(time.time())))
+        refused: set[str] = set()
+        world.fed.accepts = lambda token: token in authority.issued and token not in refused
+        first = world.listed()
+        refused.update(authority.issued)
+        second = world.listed()
+        world.fed.accepts = lambda token: False
+        third = world.search().status
+        own = {f"Bearer {token}" for token in authority.issued}
+
+        assert authority.faults == []
+        assert (first, second, third) == ([CT_A, MR_A, DX_A], [CT_A, MR_A, DX_A], 503)
+        assert {form["scope"] for form in authority.forms} == {"system/ImagingStudy.rs system/Endpoint.rs"}
+        assert not [one.target for one in world.north.asked if one.headers.get("Authorization") in own]
+
+
+def test_last_update_is_remembered_here_where_that_server_keeps_none(tmp_path: Any) -> None:
+    with an_imaging_fhir(tmp_path / "state", Ownership.FHIR, fed={}) as world:
+        world.listed()
+        stored = [one for one in world.fed.records.search("ImagingStudy", {}) if CT_A in json.dumps(one["identifier"])]
+
+        def without_times(description: str) -> Response:
+            entries = [
+                {"resource": {**one, "meta": {}, "description": description}, "search": {"mode": "match"}} for one in stored
+            ]
+            bundle = {"resourceType": "Bundle", "type": "searchset", "entry": entries}
+            return Response(json.dumps(bundle), content_type="application/fhir+json")
+
+        def updated() -> str:
+            return str(world.ask(f"/ImagingStudy/{CT_A}", world.north.token()).json()["meta"]["lastUpdated"])
+
+        # Without its Endpoint it can only be in the one archive that this EHR's tokens may reach; here there are two.
+        world.fed.instead = lambda: without_times("first")
+        assert world.ask(f"/ImagingStudy/{CT_A}", world.north.token()).status == 404
+        stored = [{**one, "contained": [_gateway(world)], "endpoint": [{"reference": "#e"}]} for one in stored]
+        before = updated()
+        time.sleep(0.01)
+
+        assert updated() == before
+        world.fed.instead = lambda: without_times("second")
+        assert updated() > before
+
+
+def _gateway(world: ImagingFhir) -> dict[str, Any]:
+    connection = {"system": "http://terminology.hl7.org/CodeSystem/endpoint-connection-type", "code": "dicom-wado-rs"}
+    address = f"{world.url}/imaging/north/dicom-web/main/studies/{CT_A}"
+    return {"resourceType": "Endpoint", "id": "e", "status": "active", "connectionType": connection, "address": address}
+
+
+@pytest.mark.parametrize(("ownership", "found"), [(Ownership.FHIR, []), (Ownership.IDENTIFIER, [CT_A, MR_A, DX_A])])
+def test_which_archive_a_study_is_in_is_never_guessed(tmp_path: Any, ownership: Ownership, found: list[str]) -> None:
+    """An Endpoint of nobody's: then only archives count that have said themselves that they hold the study."""
+    with an_imaging_fhir(tmp_path / "state", ownership, fed={}) as world:
+        world.fed.address_of = lambda archive: f"https://{archive}.elsewhere.example/dicom-web"
+        answer = world.search()
+
+        assert uids_of(answer) == found
+        assert lacks_something(answer.json()) is (found == [])
+
+
+def test_a_subject_by_number_alone_is_enough_where_the_site_names_the_system(tmp_path: Any) -> None:
+    with an_imaging_fhir(tmp_path / "state", fed={"subjects": (SubjectBy.IDENTIFIER,)}) as world:
+        world.fed.subject = lambda number: {"identifier": {"system": MRN, "value": number}}
+
+        assert world.listed() == [CT_A, MR_A, DX_A]
+        assert {"patient"} & {key for path, _ in world.fed.asked for key in parse_qs(urlsplit(path).query)} == set()

@@ -1,0 +1,149 @@
+"""What nginx makes of an archive's answers: its pages, headers and redirects stay behind (groups 17, 18, 20 and 21)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from flask import Response
+
+from imaging_cds.nginx_plan import Mode
+from tests.nginx_actors import OCTETS, Front, a_front
+from tests.security.gateway_actors import VIEWER_ORIGIN, World
+from tests.security.gateway_stubs import FRAME, STUDY_A, STUDY_B, multipart, only_for
+
+ALLOWED = {
+    *("server", "date", "transfer-encoding", "content-length", "connection", "keep-alive", "content-type", "cache-control"),
+    *("content-security-policy", "x-content-type-options", "referrer-policy", "vary", "x-request-id", "x-accel-buffering"),
+    *("access-control-allow-origin", "access-control-expose-headers"),
+}
+
+
+@pytest.fixture(scope="module", params=list(Mode), ids=lambda mode: mode.value)
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    with a_front(tmp_path_factory.mktemp("nginx"), request.param, archive={"headers": {"X-Tenant": 'a$b "c"\\d'}}) as front:
+        yield front
+
+
+@pytest.fixture
+def front(running: Front) -> Front:
+    running.world.start_anew()
+    return running
+
+
+def past_nginx(front: Front) -> World:
+    return replace(front.world, url=front.behind)
+
+
+@pytest.mark.parametrize("status", [204, 301, 302, 304, 307, 400, 401, 403, 404, 406, 410, 413, 429, 500, 502, 503, 504])
+def test_any_other_status_of_the_archive_is_worded_by_the_application(front: Front, status: int) -> None:
+    """Group 18: no page, header, redirect or challenge of the archive goes down, and its redirects lead nowhere."""
+
+    def refusal() -> Response:
+        bad = {"Location": "http://evil.example/", "WWW-Authenticate": 'Basic realm="pacs.internal"', "Retry-After": "7"}
+        return Response(b"" if status in (204, 304) else b"pacs.internal.example says no", status, bad)
+
+    front.world.pacs.answer = only_for("/frames/1", refusal)
+    token = front.world.north.token()
+
+    through = front.world.get(FRAME, token, Accept=OCTETS)
+    past = past_nginx(front).get(FRAME, token, Accept=OCTETS)
+
+    assert b"internal" not in through.body
+    assert through.headers["Location"] is None
+    assert through.headers["WWW-Authenticate"] is None, "nobody may be asked for the archive's password"
+    if status != 204:
+        assert through.status == past.status
+        assert through.problem == past.problem
+        assert through.headers["Retry-After"] == past.headers["Retry-After"]
+
+
+def test_archives_headers_stay_behind(front: Front) -> None:
+    """Groups 18, 20 and 21; neither can the archive tell nginx what to do."""
+    bad = {
+        "Server": "pacs.internal",
+        "Set-Cookie": "session=archive",
+        "X-Accel-Redirect": f"/_handed/main{FRAME.replace(STUDY_A, STUDY_B)}",
+        "X-Accel-Expires": "600",
+        "X-Accel-Charset": "koi8-r",
+        "X-Accel-Limit-Rate": "1",
+        "Cache-Control": "public, max-age=600",
+        "Expires": "Fri, 01 Jan 2038 00:00:00 GMT",
+        "ETag": '"1"',
+        "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT",
+        "Link": "<http://pacs.internal>; rel=x",
+        "Content-Location": "http://pacs.internal/",
+        "Content-Disposition": "attachment; filename=doe^john.dcm",
+        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Allow-Credentials": "true",
+        "Strict-Transport-Security": "max-age=0",
+        "X-Powered-By": "archive",
+        "X-Request-Id": "archives-own-number",
+        "Via": "1.1 pacs.internal",
+        "Warning": '299 pacs.internal "words"',
+    }
+
+    def with_headers() -> Response:
+        answer = multipart([(b"pixels", {})])
+        answer.headers.extend(bad)
+        return answer
+
+    front.world.pacs.answer = only_for("/frames/1", with_headers)
+
+    answer = front.world.get(FRAME, front.world.north.token(), Accept=OCTETS, Origin=VIEWER_ORIGIN)
+
+    assert (answer.status, b"pixels" in answer.body) == (200, True)
+    assert {name.lower() for name in answer.headers} <= ALLOWED
+    assert not [value for value in answer.headers.values() if "internal" in value or "archive" in value]
+    assert answer.headers["Access-Control-Allow-Origin"] == VIEWER_ORIGIN
+    assert answer.headers["Cache-Control"] == "private, no-store"
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/html", "application/xhtml+xml", 'multipart/related; type="text/html"; boundary=b']
+)
+def test_form_that_was_not_asked_for_is_but_bytes(front: Front, content_type: str) -> None:
+    """The application refuses it (502); nginx cannot, so no browser may take it for a page."""
+    front.world.pacs.answer = only_for("/frames/1", lambda: Response(b"<script>", content_type=content_type))
+
+    answer = front.world.get(FRAME, front.world.north.token(), Accept=OCTETS)
+
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (
+            'multipart/related; type="application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"; boundary=a-b',
+            'multipart/related; type="application/octet-stream"; boundary="a-b"',
+        ),
+        (
+            "multipart/related;boundary=a-b;type=application/octet-stream",
+            'multipart/related; type="application/octet-stream"; boundary="a-b"',
+        ),
+        ("image/jp2; transfer-syntax=1.2.840.10008.1.2.4.90", "image/jp2; transfer-syntax=1.2.840.10008.1.2.4.90"),
+    ],
+)
+def test_forms_of_real_archives_are_told_plainly(front: Front, written: str, told: str) -> None:
+    """Orthanc quotes the transfer syntax within the type."""
+    front.world.pacs.answer = only_for("/frames/1", lambda: Response(b"--a-b\r\n\r\nx\r\n--a-b--", content_type=written))
+
+    assert front.world.get(FRAME, front.world.north.token(), Accept=OCTETS).headers["Content-Type"] == told
+
+
+def test_slow_archive_is_given_up_in_the_applications_words(front: Front) -> None:
+
+    def late() -> Response:
+        time.sleep(2.6)
+        return multipart([(b"late", {})])
+
+    front.world.pacs.answer = only_for("/frames/1", late)
+
+    answer = front.world.get(FRAME, front.world.north.token(), Accept=OCTETS)
+
+    assert (answer.status, answer.problem) == (504, "upstream-timeout")

@@ -1,0 +1,83 @@
+"""What nginx writes down: no token, no credential, no query, no patient's number, no UID (groups 20 and 34)."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+
+import pytest
+from flask import Response
+
+from imaging_cds.nginx_plan import Mode
+from imaging_server.handover import handover_key
+from tests.nginx_actors import FILES, OCTETS, Front, a_front
+from tests.security.gateway_stubs import FRAME, PACS_PASSWORD, STUDY_A, STUDY_B, only_for
+
+ARCHIVES_CREDENTIAL = "Basic Z2F0ZXdheTphcmNoaXZlLXBhc3N3b3JkLW9mLXRoZS1nYXRld2F5"
+
+
+@pytest.fixture(scope="module", params=list(Mode), ids=lambda mode: mode.value)
+def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    with a_front(tmp_path_factory.mktemp("nginx"), request.param) as running:
+        yield running
+
+
+def used(front: Front) -> list[str]:
+    """Everything that was done with nginx, good and bad; returns the tokens."""
+    world = front.world
+    world.start_anew()
+    tokens = [world.north.token("pat-a"), world.north.token("pat-b"), "no+token/of-anybody"]
+    for token in tokens:
+        world.get(FRAME, token, Accept=OCTETS)
+        world.get(FRAME.replace(STUDY_A, STUDY_B), token, Accept=OCTETS)
+        world.get(f"/studies/{STUDY_A}", token, Accept=FILES, X_Request_Id=token)
+        world.get(f"/studies?PatientID=MRN-A&access_token={token}", token)
+        world.get(f"{FRAME}?PatientID=MRN-A", token, Accept=OCTETS)
+        world.send("GET", f"/callback?code={token}&state=MRN-A", {"Cookie": f"session={token}"})
+        world.send("MRN-A", world.root + FRAME, {"User-Agent": f"MRN-A {token}", "Referer": f"https://x.example/?{token}"})
+    world.pacs.answer = only_for("/frames/1", lambda: Response("MRN-A at pacs.internal", 500))
+    world.get(FRAME, tokens[0], Accept=OCTETS)
+    return tokens
+
+
+def test_nothing_that_nginx_writes_holds_a_secret(front: Front) -> None:
+    tokens = used(front)
+
+    written = front.nginx.written()
+    assert b"imaging_application" in written
+    assert front.nginx.access_lines()
+    secrets = [*tokens, PACS_PASSWORD, ARCHIVES_CREDENTIAL, "MRN-A", handover_key(front.world.store.sealer)]
+    assert not [secret for secret in secrets if secret.encode() in written]
+
+
+def test_logs_and_kept_decisions_name_no_study(front: Front) -> None:
+    used(front)
+
+    kept = b"".join(path.read_bytes() for path in front.nginx.decisions())
+    logs = b"".join((front.nginx.directory / name).read_bytes() for name in ("access.log", "error.log", "stderr"))
+    for uid in (STUDY_A, STUDY_B):
+        assert uid.encode() not in kept + logs
+    assert b"pat-a" not in kept + logs
+    assert b"/studies/<study>" in logs
+
+
+def test_archives_credential_stands_in_a_file_only_where_nginx_must_have_it(front: Front) -> None:
+    secrets = front.nginx.directory / "imaging-cds-secrets.conf"
+
+    assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
+    assert (ARCHIVES_CREDENTIAL in secrets.read_text()) is bool(front.nginx.decisions())
+
+
+def test_kept_decisions_are_their_owners_alone(front: Front) -> None:
+    used(front)
+
+    for path in (front.nginx.directory / "decisions").rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_only_yes_is_kept(front: Front) -> None:
+    """A refusal is decided again each time: a patient who is admitted a moment later is not locked out."""
+    used(front)
+
+    for path in front.nginx.decisions():
+        assert b"HTTP/1.1 204" in path.read_bytes()

@@ -1,0 +1,162 @@
+"""ImagingStudy of another FHIR server: whose it is in every shape of subject, and that nothing it says breaks ours (F3)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fhir.resources.R4B.imagingstudy import ImagingStudy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fhir_imaging.errors import ConfigurationError
+from fhir_imaging.fhir_mapping.imaging_study import StudyContext, imaging_study
+from fhir_imaging.settings import EhrSettings, StudiesServerSettings
+from imaging_server.fed_reading import Subject, endpoint_addresses, last_updated_ms, told_study
+from imaging_server.fed_servers import check_fed_servers
+from tests.imaging_profiles import SMART_IMAGING_STUDY, broken
+
+EHR, MRN = "https://ehr.example/fhir", "https://mrn.example"
+PATIENT_A = Subject(
+    references=frozenset({f"{EHR}/Patient/a"}), namespaces=(f"{EHR}/Patient/",), system=MRN, numbers=frozenset({"1"})
+)
+LOCAL = replace(PATIENT_A, references=frozenset({"Patient/a"}), namespaces=("Patient/", f"{EHR}/Patient/"))
+UID = {"identifier": [{"system": "urn:dicom:uid", "value": "urn:oid:2.25.1"}]}
+
+
+def number(value: Any, system: str = MRN) -> dict[str, Any]:
+    return {"identifier": {"system": system, "value": value}}
+
+
+@pytest.mark.parametrize(
+    ("who", "subject", "is_of"),
+    [
+        (PATIENT_A, {"reference": f"{EHR}/Patient/a"}, True),
+        (PATIENT_A, {"reference": f"{EHR}/Patient/a/_history/3"}, True),
+        (PATIENT_A, number("1"), True),
+        (PATIENT_A, {"reference": "Patient/77", **number("1")}, True),
+        (PATIENT_A, {"reference": f"{EHR}/Patient/b"}, False),
+        (PATIENT_A, {"reference": f"{EHR}/Patient/b", **number("1")}, False),
+        (PATIENT_A, {"reference": f"{EHR}/Patient/a", **number("2")}, False),
+        (PATIENT_A, {"reference": f"{EHR}/Patient/a", **number(["1"])}, False),
+        (PATIENT_A, {"reference": "Patient/a"}, None),
+        (PATIENT_A, {"reference": "https://other.example/fhir/Patient/a"}, None),
+        (PATIENT_A, number("1", "https://other.example"), None),
+        (PATIENT_A, {"display": "Alma"}, None),
+        (PATIENT_A, "Patient/a", None),
+        (PATIENT_A, None, None),
+        (LOCAL, {"reference": "Patient/a"}, True),
+        (LOCAL, {"reference": "Patient/b"}, False),
+        (LOCAL, {"reference": f"{EHR}/Patient/b"}, False),
+    ],
+)
+def test_F2_a_study_is_a_patients_only_where_something_says_so_and_nothing_denies_it(
+    who: Subject, subject: Any, is_of: bool | None
+) -> None:
+    assert who.is_of({"subject": subject}) is is_of
+
+
+def test_a_study_without_one_uid_is_nobodys() -> None:
+    assert told_study({"identifier": []}) is None
+    assert told_study({"identifier": [*UID["identifier"], {"system": "urn:dicom:uid", "value": "urn:oid:2.25.2"}]}) is None
+
+
+def test_parts_that_cannot_be_read_are_counted_as_missing() -> None:
+    series = [{"uid": "2.25.1.1", "instance": [{"uid": "2.25.1.1.1"}]}, {"uid": "none"}]
+    told = told_study({**UID, "series": series, "started": "2026-02-31", "modality": [{"code": "ct?"}, {"code": "MR"}]})
+    assert told is not None
+
+    study, whole = told
+    assert ([one.uid for one in study.series], whole) == (["2.25.1.1"], False)
+    assert (study.started, study.listed_modalities) == (None, ("MR",))
+
+
+@pytest.mark.parametrize(
+    ("stated", "ms"),
+    [
+        ("2026-11-21T17:00:00Z", 1795280400000),
+        ("2026-11-21T18:00:00.123456789+01:00", 1795280400123),
+        ("2026-11-21", None),
+        ("yesterday", None),
+        (7, None),
+        (None, None),
+    ],
+)
+def test_F1_last_update_is_an_instant_or_unknown(stated: Any, ms: int | None) -> None:
+    assert last_updated_ms({"meta": {"lastUpdated": stated}}) == ms
+
+
+@pytest.mark.parametrize("reference", ["#e", "Endpoint/e", "https://fed.example/r4/Endpoint/e", "urn:uuid:1"])
+def test_C4_an_endpoint_is_found_in_every_form(reference: str) -> None:
+    endpoint = {"resourceType": "Endpoint", "id": "e", "address": "https://gateway.example/studies/2.25.1"}
+    others = {name: endpoint for name in ("Endpoint/e", "urn:uuid:1")}
+    study = {**UID, "endpoint": [{"reference": reference}], "contained": [endpoint] if reference == "#e" else []}
+
+    assert endpoint_addresses(study, {} if reference == "#e" else others) == {"https://gateway.example"}
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.sampled_from(["2.25.7", "urn:oid:1.2"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["code", "uid", "number", "x"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+PARTS = (
+    "status",
+    "started",
+    "modality",
+    "series",
+    "description",
+    "numberOfSeries",
+    "numberOfInstances",
+    "endpoint",
+    "contained",
+)
+SERIES = st.lists(
+    st.dictionaries(
+        st.sampled_from(["uid", "number", "modality", "description", "started", "numberOfInstances", "instance", "bodySite"]),
+        JSON | st.just("2.25.9") | st.just([{"uid": "2.25.9.1", "sopClass": {"code": "urn:oid:1.2"}, "number": 1}]),
+    ),
+    max_size=3,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from(PARTS), JSON), SERIES)
+def test_F3_whatever_stands_in_a_resource_ours_stays_valid(stated: dict[str, Any], series: list[Any]) -> None:
+    resource = {**stated, **UID, "series": series}
+    told = told_study(resource)
+    endpoint_addresses(resource, {})
+    assert told is not None
+    study = replace(told[0], archives=("main",))
+
+    made = imaging_study(study, StudyContext(subject=f"{EHR}/Patient/a", last_updated="2026-01-01T00:00:00Z", is_subset=True))
+
+    assert ImagingStudy.model_validate(made)
+    assert broken(made, {k: v for k, v in SMART_IMAGING_STUDY.items() if k != "no fewer series than are listed"}) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"fhir_base": "fed.example"}, "must be an http(s) address"),
+        ({"fhir_base": "https://app.example/imaging/north/fhir"}, "this imaging server itself"),
+        ({"subjects": ()}, "at least one way"),
+        ({"bearer_token": "t", "backend_client_id": "c"}, "give one of them"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(changes: dict[str, Any], said: str) -> None:
+    server = StudiesServerSettings(**{"fhir_base": "https://fed.example/r4", **changes})
+    ehr = EhrSettings(name="north", fhir_base=EHR, studies_server=server)
+
+    with pytest.raises(ConfigurationError, match="studies_server") as refused:
+        check_fed_servers([ehr], "https://app.example")
+
+    assert said in str(refused.value)
