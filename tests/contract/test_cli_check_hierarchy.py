@@ -13,10 +13,13 @@ from flask import Response
 
 from imaging_cds.cli import main
 from tests.conftest import free_port_number, serving
-from tests.security.gateway_stubs import PACS_PASSWORD, STUDY_A, Asked, StubEhr, StubPacs, instance_of, series_of
+from tests.security.gateway_stubs import PACS_PASSWORD, STUDY_A, STUDY_B, Asked, StubEhr, StubPacs, instance_of, series_of
 
 AREA = "Archives: nginx in front"
-OWN = f"/studies/{STUDY_A}/series/{series_of(STUDY_A)}/instances/{instance_of(STUDY_A)}/frames/1"
+OWN = tuple(f"/studies/{one}/series/{series_of(one)}/instances/{instance_of(one)}/frames/1" for one in (STUDY_A, STUDY_B))
+STUDIES = (STUDY_A, STUDY_B)
+SERIES = tuple(map(series_of, STUDIES))
+INSTANCES = tuple(map(instance_of, STUDIES))
 Findings = Callable[[bool], list[dict[str, str]]]
 
 
@@ -24,7 +27,7 @@ Findings = Callable[[bool], list[dict[str, str]]]
 def pacs() -> Iterator[StubPacs]:
     archive = StubPacs()
     with serving(archive.app(), free_port_number()) as archive.base:
-        archive.persons[STUDY_A] = ("MRN-A", "NORTH")
+        archive.persons |= {STUDY_A: ("MRN-A", "NORTH"), STUDY_B: ("MRN-B", "NORTH")}
         yield archive
 
 
@@ -65,15 +68,49 @@ def test_archive_that_finds_nothing_elsewhere_keeps_its_hierarchy(findings: Find
     (told,) = findings(True)
 
     assert told["verdict"] == "ok"
-    assert sum("/frames/" in one.path for one in pacs.asked) == 3
+    assert sum("/frames/" in one.path for one in pacs.asked) == 7
 
 
-def test_archive_that_serves_an_image_below_another_series_is_a_fault(findings: Findings) -> None:
-    """The stub looks at the study only."""
+def looks_each_up_by_itself(asked: Asked) -> Response | None:
+    """Everything that is named exists, whosever it is."""
+    named = asked.path.partition("/studies/")[2]
+    study, _, series, _, instance, *_ = [*named.split("/"), *[""] * 5]
+    known = all(uid in of for uid, of in ((study, STUDIES), (series, SERIES), (instance, INSTANCES)))
+    return None if "/frames/" not in asked.path or known else Response("", 404)
+
+
+def looks_at_the_series_only(asked: Asked) -> Response | None:
+    fits = any(f"/series/{series_of(one)}/instances/{instance_of(one)}/" in asked.path for one in STUDIES)
+    return None if "/frames/" not in asked.path or fits else Response("", 404)
+
+
+@pytest.mark.parametrize(
+    ("answer", "level"),
+    [
+        (looks_each_up_by_itself, "study and series"),
+        (looks_at_the_series_only, "study"),
+        (lambda asked: None, "study and series"),
+    ],
+    ids=["each-by-itself", "series-only", "study-only"],
+)
+def test_archive_that_serves_an_image_elsewhere_is_a_fault(
+    findings: Findings, pacs: StubPacs, answer: Callable[[Asked], Response | None], level: str
+) -> None:
+    pacs.answer = answer
+
     (told,) = findings(True)
 
-    assert (told["verdict"], "below another series" in told["what"]) == ("fault", True)
+    assert (told["verdict"], told["what"].partition("below another ")[2]) == ("fault", f"{level}.")
     assert "keeps_hierarchy = false" in told["remedy"]
+
+
+def test_archive_of_one_study_has_nothing_to_be_tried_with(findings: Findings, pacs: StubPacs) -> None:
+    del pacs.persons[STUDY_B]
+    pacs.answer = only_its_own
+
+    (told,) = findings(True)
+
+    assert (told["verdict"], "one study only" in told["what"]) == ("warning", True)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +118,7 @@ def test_archive_that_serves_an_image_below_another_series_is_a_fault(findings: 
     [
         (lambda asked: Response("", 503), "not ready"),
         (lambda asked: Response("[]", content_type="application/dicom+json"), "lists no image"),
-        (lambda asked: Response("", 406) if "/frames/" in asked.path else None, "has no frame"),
+        (lambda asked: Response("", 406) if "/frames/" in asked.path else None, "has a frame"),
     ],
     ids=["busy", "empty", "no-frame"],
 )
