@@ -15,7 +15,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, insert, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, insert, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from fhir_imaging.audit_outbox import enqueue
@@ -95,10 +95,14 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
-    """What to look for; None means any. Times in UTC seconds, ``until`` not included."""
+    """What to look for; None means any. Times in UTC seconds, ``until`` not included.
+
+    ``also_users`` are further ways to write the ``user``.
+    """
 
     patient_id: str | None = None
     user: str | None = None
+    also_users: tuple[str, ...] = ()
     study_instance_uid: str | None = None
     ehr: str | None = None
     since: int | None = None
@@ -233,14 +237,14 @@ class AuditLog:
 
     def _query(self, wanted: AuditFilter) -> Select[Any]:
         table = audit_event.c
-        conditions = [
-            column == self._digest(kind, value)
-            for column, kind, value in (
-                (table.patient_digest, "patient", wanted.patient_id),
-                (table.user_digest, "user", wanted.user),
-                (table.study_digest, "study", wanted.study_instance_uid),
+        conditions: list[ColumnElement[bool]] = [
+            column.in_([self._digest(kind, value) for value in values])
+            for column, kind, values in (
+                (table.patient_digest, "patient", (wanted.patient_id,)),
+                (table.user_digest, "user", (wanted.user, *wanted.also_users)),
+                (table.study_digest, "study", (wanted.study_instance_uid,)),
             )
-            if value is not None
+            if values[0] is not None
         ]
         if wanted.ehr is not None:
             conditions.append(table.ehr == wanted.ehr)
@@ -254,6 +258,11 @@ class AuditLog:
 
     def _digest(self, kind: str, value: str | None) -> str:
         return self._store.sealer.digest("audit", kind, _encodable(value or ""))
+
+
+def user_at(user: str | None, fhir_base: str) -> str | None:
+    """A user as records name them: relative to the EHR's FHIR base (``Practitioner/1``) where it is one of its own."""
+    return (user or "").removeprefix(f"{fhir_base.rstrip('/')}/") or None
 
 
 def opened_record(sealer: Sealer, body: bytes) -> AuditRecord | None:

@@ -119,7 +119,9 @@ def _summarize(store: Store, settings: ApplicationSettings, arguments: argparse.
     if arguments.csv or arguments.fhir:
         raise ConfigurationError(["--summary is a table, or one JSON object with --json."])
     wanted = replace(_wanted(arguments, settings), limit=arguments.limit)
-    summary = summary_of(AuditLog(store).find(wanted))
+    bases = _bases(settings)
+    # Early versions of the SMART app wrote a user with the EHR's address: still the same person.
+    summary = summary_of(replace(one, user=_without(one.user, bases)) for one in AuditLog(store).find(wanted))
     if arguments.json:
         print(json.dumps(as_json(summary)))
     else:
@@ -127,10 +129,12 @@ def _summarize(store: Store, settings: ApplicationSettings, arguments: argparse.
 
 
 def _wanted(arguments: argparse.Namespace, settings: ApplicationSettings) -> AuditFilter:
-    bases = [f"{ehr.fhir_base.rstrip('/')}/" for ehr in settings.ehr]
+    bases = _bases(settings)
+    user = _without(arguments.user, bases)
     return AuditFilter(
         patient_id=_without(arguments.patient, [*(f"{base}Patient/" for base in bases), "Patient/"]),
-        user=_without(arguments.user, bases),
+        user=user,
+        also_users=tuple(f"{base}{user}" for base in bases),
         study_instance_uid=_without(arguments.study, ["urn:oid:"]),
         ehr=arguments.ehr,
         since=arguments.since,
@@ -139,6 +143,10 @@ def _wanted(arguments: argparse.Namespace, settings: ApplicationSettings) -> Aud
         action=AuditAction(arguments.action) if arguments.action else None,
         reason=arguments.reason,
     )
+
+
+def _bases(settings: ApplicationSettings) -> list[str]:
+    return [f"{ehr.fhir_base.rstrip('/')}/" for ehr in settings.ehr]
 
 
 def _without(text: str | None, beginnings: list[str]) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome, AuditRecord
+from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome, AuditRecord, user_at
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.dicom_json import ISSUER_OF_PATIENT_ID, PATIENT_ID
 from fhir_imaging.errors import UpstreamError
@@ -82,7 +82,7 @@ def _record(services: SmartAppServices, live: LiveSession, study_instance_uid: s
             outcome=AuditOutcome.DENIED,
             reason=f"patient-mismatch: {found.why.value}",
             patient_id=live.session.patient,
-            user=live.session.user,
+            user=user_at(live.session.user, live.session.iss),
             issuer=live.session.iss,
             study_instance_uid=study_instance_uid,
             request_id=request_reference(),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from fhir_imaging.audit import ORIGIN_NOT_ALLOWED, AuditAction, AuditLog, AuditOutcome, AuditRecord
+from fhir_imaging.audit import ORIGIN_NOT_ALLOWED, AuditAction, AuditLog, AuditOutcome, AuditRecord, user_at
 from fhir_imaging.settings import origin_of
 from fhir_imaging.web import request_reference
 from smart_app.services import SmartAppServices
@@ -46,7 +46,7 @@ class RefusedEndpoints:
             outcome=AuditOutcome.DENIED,
             reason=f"{ORIGIN_NOT_ALLOWED}: {origin}",
             patient_id=session.patient,
-            user=session.user,
+            user=user_at(session.user, session.iss),
             issuer=session.iss,
             request_id=request_reference(),
         )

@@ -133,6 +133,19 @@ def test_references_as_events_and_charts_have_them_find_the_same(audit: Audit, a
     assert [one["study_instance_uid"] for one in as_json(audit("--json", *arguments))] == ["2.25.1"]
 
 
+@pytest.mark.parametrize("user", ["Practitioner/p2", f"{EHR}/Practitioner/p2"])
+def test_a_user_is_one_person_also_in_records_that_an_early_version_wrote(audit: Audit, store: Store, user: str) -> None:
+    """The SMART app once kept the EHR's address before the user's name."""
+    for number, written in enumerate(("Practitioner/p2", f"{EHR}/Practitioner/p2")):
+        AuditLog(store).append(an_access(f"2.25.{80 + number}", ehr="sandbox", user=written))
+
+    found = as_json(audit("--json", "--user", user))
+    (person,) = json.loads(audit("--summary", "--json", "--user", user))["users"]
+
+    assert {one["study_instance_uid"] for one in found} == {"2.25.80", "2.25.81"}
+    assert (person["user"], person["studies_opened"]) == ("Practitioner/p2", 2)
+
+
 def test_whoever_sees_only_a_part_is_told(audit: Audit, said: list[str]) -> None:
     for arguments, is_told in ((("--limit", "2"), True), (("--limit", "4"), False), (("--all",), False), ((), False)):
         audit("--json", *arguments)

@@ -150,6 +150,7 @@ def test_group_29_a_prior_of_another_person_is_blocked_beside_the_study(tmp_path
     assert "<iframe" not in page.text
     assert [shell.status_code for shell in shells] == [403, 403]
     assert (record.outcome.value, record.reason) == ("denied", "patient-mismatch: other-number")
+    assert record.user == "Practitioner/demo-gp"
 
 
 @pytest.mark.parametrize(("first", "second"), [(STUDY_A, PRIOR), (PRIOR, STUDY_A)])

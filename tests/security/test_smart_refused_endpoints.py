@@ -74,6 +74,7 @@ def test_group_25_a_refused_endpoint_is_on_the_page_and_once_in_the_audit_trail(
     assert (record["ehr"], record["issuer"], record["patient_id"]) == ("sandbox", world.ehr.fhir_base, PATIENT)
     assert record["request_id"]
     assert CAPABILITY not in json.dumps(record)
+    assert record["user"] == "Practitioner/demo-gp", "as the gateway names the same person"
 
 
 def test_group_25_several_refused_servers_beside_an_allowed_one_are_counted(world: World) -> None:
