@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from fhir_imaging.audit import AuditAction, AuditOutcome, AuditRecord
+from imaging_server.held_back import requests_in
 
 UNKNOWN = "unknown"
 Who = tuple[str, str, str]
@@ -29,7 +30,8 @@ class Activity:
 
 @dataclass(slots=True, kw_only=True)
 class Denials:
-    """How often a reason was given. ``last_at`` in UTC seconds; ``users`` whom it concerned, as far as known."""
+    """How many requests had a reason, also where one record stands for many. ``last_at`` in UTC seconds; ``users`` whom it
+    concerned, as far as known."""
 
     times: int = 0
     last_at: int = 0
@@ -86,7 +88,7 @@ def _add_to_user(summary: Summary, record: AuditRecord) -> None:
 
 def _add_to_reason(summary: Summary, record: AuditRecord) -> None:
     denials = summary.reasons.setdefault((record.reason or UNKNOWN).partition(":")[0], Denials())
-    denials.times += 1
+    denials.times += requests_in(record.reason)
     denials.last_at = max(denials.last_at, record.recorded_at)
     denials.users.add(_who(record))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,13 @@ TOLD_EACH_S = 60.0
 """A caller that goes on is recorded once in this time."""
 MAX_CALLERS = 10_000
 CallerKey = tuple[str, ...]
+_COUNTED = re.compile(r"[a-z-]+: and ([0-9]+) more like it")
+
+
+def requests_in(reason: str | None) -> int:
+    """How many requests a denial with this reason stands for."""
+    counted = _COUNTED.fullmatch(reason or "")
+    return 1 + int(counted[1]) if counted else 1
 
 
 @dataclass(slots=True)
@@ -101,7 +109,7 @@ class HeldBackRecords:
                 log.error("audit: %d requests held back are not on record yet: %s", one.more, fault.code)
 
     def _write(self, caller: CallerKey, record: AuditRecord, more: int) -> None:
-        told = f"{record.reason} (and {more} more like it)" if more > 0 else record.reason
+        told = f"{record.reason}: and {more} more like it" if more > 0 else record.reason
         try:
             self._append(replace(record, reason=told))
         except UpstreamError:

@@ -45,7 +45,7 @@ def test_group_23_a_token_that_has_ended_has_its_answers_and_is_then_held_back(t
         assert other == 200, "one ended token holds nobody else back"
         assert denials(world) == ["too-many-requests", *["token-invalid"] * 4]
         world.services.close()
-        assert denials(world)[0] == "too-many-requests (and 3 more like it)"
+        assert denials(world)[0] == "too-many-requests: and 3 more like it"
 
 
 def test_group_23_decisions_that_nginx_asks_for_do_not_count_twice(tmp_path: Path) -> None:

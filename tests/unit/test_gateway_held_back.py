@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from fhir_imaging.audit import AuditAction, AuditOutcome, AuditRecord
+from fhir_imaging.audit import AuditAction, AuditFilter, AuditOutcome, AuditRecord
 from fhir_imaging.errors import UpstreamError
-from imaging_server.held_back import HeldBackRecords
+from imaging_cds.audit_summary import summary_of
+from imaging_server.held_back import HeldBackRecords, requests_in
 
 ONE, OTHER = ("north", "token-1"), ("10.0.0.1",)
 REASON = "too-many-requests"
@@ -55,8 +56,28 @@ def test_the_first_is_recorded_at_once_and_the_rest_once_a_minute_with_their_num
     held.settle()
 
     assert at_once == [REASON]
-    assert trail.reasons == [REASON, f"{REASON} (and 998 more like it)"]
+    assert trail.reasons == [REASON, f"{REASON}: and 998 more like it"]
     assert trail.written[1].recorded_at == 999, "the last of them"
+
+
+def test_whoever_asks_for_the_reason_finds_every_record_and_all_requests_are_added_up(trail: Trail) -> None:
+    held = records(trail)
+    for _ in range(1000):
+        held.note(ONE, a_request())
+    trail.now += 61
+    held.settle()
+
+    assert [one for one in trail.written if AuditFilter(reason=REASON).admits(one)] == trail.written
+    ((reason, denials),) = summary_of(trail.written).reasons.items()
+    assert (reason, denials.times, len(trail.written)) == (REASON, 1000, 2)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [None, "", REASON, "origin-not-allowed: https://and-5.example", f"{REASON}: and many more like it"],
+)
+def test_a_reason_without_a_number_is_one_request(reason: str | None) -> None:
+    assert requests_in(reason) == 1
 
 
 def test_a_flood_that_goes_on_is_recorded_again_with_what_was_before(trail: Trail) -> None:
@@ -66,7 +87,7 @@ def test_a_flood_that_goes_on_is_recorded_again_with_what_was_before(trail: Trai
     trail.now += 61
     held.note(ONE, a_request())
 
-    assert trail.reasons == [REASON, f"{REASON} (and 2 more like it)"]
+    assert trail.reasons == [REASON, f"{REASON}: and 2 more like it"]
 
 
 def test_nothing_is_written_before_its_time_or_twice(trail: Trail) -> None:
@@ -94,7 +115,7 @@ def test_callers_are_counted_apart(trail: Trail) -> None:
     trail.now += 61
     held.settle()
 
-    assert trail.reasons == [REASON, REASON, f"{REASON} (and 1 more like it)", f"{REASON} (and 3 more like it)"]
+    assert trail.reasons == [REASON, REASON, f"{REASON}: and 1 more like it", f"{REASON}: and 3 more like it"]
 
 
 def test_at_the_end_everything_is_written(trail: Trail) -> None:
@@ -104,7 +125,7 @@ def test_at_the_end_everything_is_written(trail: Trail) -> None:
     held.settle(all_of_them=True)
     held.settle(all_of_them=True)
 
-    assert trail.reasons == [REASON, f"{REASON} (and 2 more like it)"]
+    assert trail.reasons == [REASON, f"{REASON}: and 2 more like it"]
 
 
 def test_callers_without_number_take_no_memory_and_none_is_forgotten(trail: Trail) -> None:
@@ -132,4 +153,4 @@ def test_what_cannot_be_recorded_is_counted_on(trail: Trail, caplog: pytest.LogC
     held.settle()
 
     assert "2 requests held back are not on record yet" in caplog.text
-    assert trail.reasons == [f"{REASON} (and 1 more like it)"]
+    assert trail.reasons == [f"{REASON}: and 1 more like it"]
