@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 OWN_LOGGER = "imaging_cds"
 """Above every logger of the application."""
@@ -21,22 +22,31 @@ LOG_FILES = ("*.log", "log")
 NOT_OURS = ("orthanc", "postgres", "nginx", "hapi", "npm")
 """In the name, or the directory, of log files that other people's programs write."""
 NAMES = ("Alma", "Bruno", "Clara", "Dario", "Elsa", "Fiona", "SYNTHETIC")
-_KNOWN_BY_SIGHT = re.compile(rf"\b(?:eyJ[A-Za-z0-9_-]{{8,}}|(?:{'|'.join(NAMES)})\b)")
-_PIECE = re.compile(r"[A-Za-z0-9_-]{12,}")
-_secrets: set[str] = set()
+_KNOWN_BY_SIGHT = re.compile(rf"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{{8,}}|(?:{'|'.join(NAMES)})(?![A-Za-z])")
+_SHORTEST = 12
+_PIECE = re.compile(rf"[A-Za-z0-9_-]{{{_SHORTEST},}}")
+_secrets: dict[str, set[str]] = {}
+"""By their beginnings: however many there are, a line is looked through once."""
 
 
 def is_secret(token: str) -> str:
     """Says that this must stand in no log from now on, and gives it back."""
-    pieces = _PIECE.findall(token)
-    _secrets.update(pieces or (token,))
+    for piece in _PIECE.findall(token):
+        _secrets.setdefault(piece[:_SHORTEST], set()).add(piece)
     return token
 
 
 def leaks_in(line: str) -> list[str]:
     """What of a line must not be there, shown so that the report itself gives no token away."""
-    seen = {one.group() for one in _KNOWN_BY_SIGHT.finditer(line)} | _secrets.intersection(_PIECE.findall(line))
+    text = "\n".join({line, unquote(line), unquote(unquote(line))})
+    seen = {one.group() for one in _KNOWN_BY_SIGHT.finditer(text)} | _secrets_in(text)
     return sorted(one if one in NAMES else f"{one[:6]}… ({len(one)} characters)" for one in seen)
+
+
+def _secrets_in(text: str) -> set[str]:
+    """Whatever stands around them: ``Bearer%20`` and ``token_`` are of the characters that tokens are of."""
+    begun = _secrets.keys() & {text[at : at + _SHORTEST] for at in range(len(text))}
+    return {secret for start in begun for secret in _secrets[start] if secret in text}
 
 
 class LogWatch(logging.Handler):

@@ -51,6 +51,26 @@ def test_a_jwt_a_known_token_and_a_patients_name_are_leaks(watch: LogWatch) -> N
     assert watch.lines == 5
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("Bearer%20{opaque}", "token%3D{opaque}", "token_{opaque}", "x{opaque}y", "a=%2526token%253D{opaque}"),
+        *("Bearer%20{jwt}", "token%3D{jwt}", "token_{jwt}", "token%253D{jwt}"),
+        *("patient%3DAlma", "patient%253DAlma", "name_Alma", "SYNTHETIC%5EAlma", "Alma_2", "patientAlma", "%41lma"),
+    ],
+)
+def test_what_stands_around_it_or_how_it_is_encoded_hides_nothing(line: str) -> None:
+    opaque = is_secret(secrets.token_urlsafe(24))
+
+    assert leaks_in(line.format(opaque=opaque, jwt=StubEhr("north").token()))
+
+
+def test_words_that_only_begin_like_a_secret_or_a_name_are_none() -> None:
+    is_secret("opaque-token-of-nobody")
+
+    assert leaks_in("an opaque-token-of-others, Almanac 2026, keyJournal2026entries") == []
+
+
 def test_what_is_reported_is_not_the_token_itself() -> None:
     token = StubEhr("north").token()
 
