@@ -14,7 +14,7 @@ from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import Store
 from imaging_cds.cli import main
 from imaging_server.access import AccessGrant, FhirPatientId
-from imaging_server.revocations import Revocations
+from imaging_server.revocations import Marks, Revocations
 
 
 def a_grant(patient: str = "pat-a", reference: str = "jti-1") -> AccessGrant:
@@ -50,6 +50,14 @@ fhir_base = "https://ehr.example/fhir"
     return file
 
 
+def marks_of(config: Path) -> Marks:
+    store = Store.open(StateSettings(state_dir=config.parent / "state"))
+    try:
+        return Revocations(store).current()
+    finally:
+        store.close()
+
+
 def run(config: Path, *arguments: str) -> int:
     return main(["revoke", "--config", str(config), *arguments])
 
@@ -71,6 +79,45 @@ def test_a_mark_reaches_the_workers_and_is_listed(config: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize(
+    "written", ["Patient/pat-a", " pat-a ", "https://ehr.example/fhir/Patient/pat-a", "https://images.example/r4/Patient/pat-a"]
+)
+def test_a_patient_may_be_named_by_a_reference(config: Path, written: str) -> None:
+    """A mark that no token could match would say Done and end nothing."""
+    config.write_text(config.read_text() + 'imaging_base = "https://images.example/r4"\n')
+    assert run(config, "--patient", written) == 0
+
+    assert marks_of(config).concerning(a_grant()) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "reference"),
+    [
+        ("urn:ietf:params:oauth:jti:jti-1", "jti-1"),
+        ("urn:ietf:params:oauth:jti:a%2Fb%20c", "a/b c"),
+        ("urn:imaging-cds:token-digest:0123abc", "digest:0123abc"),
+        ("digest:0123abc\n", "digest:0123abc"),
+        ("a%2Fb", "a%2Fb"),
+    ],
+)
+def test_a_token_may_be_named_as_events_name_it(config: Path, written: str, reference: str) -> None:
+    assert run(config, "--token-reference", written) == 0
+
+    assert marks_of(config).refuses(a_grant(reference=reference))
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"), [("10.0", "nginx may go by what it was told before for up to 10 seconds"), ("0.0", "")]
+)
+def test_it_says_how_long_nginx_goes_on(config: Path, capsys: pytest.CaptureFixture[str], kept: str, said: str) -> None:
+    config.write_text(config.read_text() + f"[imaging_server]\nhanded_decision_s = {kept}\n")
+    assert run(config, "--all") == 0
+
+    told = capsys.readouterr().out
+    assert said in told
+    assert ("nginx" in told) is bool(said)
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ([], "Say what ends"),
@@ -79,6 +126,9 @@ def test_a_mark_reaches_the_workers_and_is_listed(config: Path, capsys: pytest.C
         (["--patient", " "], "--patient is empty"),
         (["--study", "not-a-uid"], "not a UID"),
         (["--token-reference", "jti", "--patient", "pat-a"], "leave --patient and --study out"),
+        (["--patient", "Practitioner/pat-a"], "neither a patient's logical id nor"),
+        (["--patient", "https://elsewhere.example/fhir/Patient/pat-a"], "neither a patient's logical id nor"),
+        (["--patient", "pat-a pat-b"], "neither a patient's logical id nor"),
     ],
 )
 def test_what_cannot_be_meant_changes_nothing(
