@@ -169,9 +169,10 @@ class AuditLog:
         return True
 
     def _is_refused(self, record: AuditRecord) -> bool:
-        """Denials are recorded always: they disclose nothing."""
+        """Denials, and what ends access, are recorded always: they disclose nothing."""
         backlog = self._store.backlog
-        if record.outcome is AuditOutcome.DENIED or not backlog.is_full(self._store):
+        discloses = record.outcome is AuditOutcome.ALLOWED and record.action is not AuditAction.ACCESS_ENDED
+        if not discloses or not backlog.is_full(self._store):
             return False
         if not backlog.rules.refuses_when_full:
             log.error("audit: more than %d records wait for a sink; access goes on", backlog.rules.max_pending)

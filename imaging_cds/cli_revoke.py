@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import os
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -83,7 +84,15 @@ def _revocation(arguments: argparse.Namespace, settings: ApplicationSettings) ->
         named["token_reference"] = _token_reference(named["token_reference"])
     if problems:
         raise ConfigurationError(problems)
-    return Revocation(marked_at=int(time.time()), by=getpass.getuser(), reason=arguments.reason, **named)
+    return Revocation(marked_at=int(time.time()), by=_account(), reason=arguments.reason, **named)
+
+
+def _account() -> str:
+    """Who runs this: a container's user may have a number and no name, which must not keep access alive."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return f"uid {os.getuid()}"
 
 
 def _patient(text: str, settings: ApplicationSettings, ehr: str | None) -> str | None:

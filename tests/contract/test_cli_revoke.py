@@ -153,3 +153,28 @@ def test_the_act_stands_in_the_audit_log_as_a_valid_event(config: Path, capsys: 
         assert event["agent"][2]["who"]["identifier"]["value"] == getpass.getuser()
     assert (first["outcomeDesc"], first["entity"][0]["what"]["reference"]) == ("left", "https://ehr.example/fhir/Patient/pat-a")
     assert newest["entity"][0]["what"]["identifier"]["value"] == "urn:ietf:params:oauth:jti:jti-9"
+
+
+def test_a_full_outbox_neither_stops_nor_belies_it(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Access was ended: a record of a denial would be untrue."""
+    config.write_text(config.read_text() + f'[audit]\nfile = "{config.parent}/events.jsonl"\nmax_pending = 1\n')
+
+    said = [run(config, "--patient", "pat-a", "--reason", f"number {number}") for number in range(4)]
+    assert main(["audit", "--config", str(config), "--json"]) == 0
+
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert said == [0] * 4
+    assert [(one["outcome"], one["reason"]) for one in records] == [("allowed", f"number {number}") for number in (3, 2, 1, 0)]
+
+
+def test_an_account_without_a_name_ends_access_by_its_number(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54321)  # in no passwd file
+    assert run(config, "--all") == 0
+    capsys.readouterr()
+    assert run(config, "--list") == 0
+
+    assert json.loads(capsys.readouterr().out)["by"] == "uid 54321"
