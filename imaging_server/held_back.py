@@ -75,8 +75,10 @@ class HeldBackRecords:
             crowded_out = self._taken(len(self._callers) - self._max_callers + 1)
             self._callers[caller] = _Caller(now, record)
             self._due_at = self._next_due()
-        self._write(caller, record, more)
-        self._write_counts(crowded_out)
+        try:
+            self._write(caller, record, more)
+        finally:
+            self._write_counts(crowded_out)
 
     def settle(self, *, all_of_them: bool = False) -> None:
         """Writes the counts of those whose time is over; costs nothing before. Never raises: what cannot be written now is

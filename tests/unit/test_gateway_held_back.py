@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -154,3 +154,22 @@ def test_what_cannot_be_recorded_is_counted_on(trail: Trail, caplog: pytest.LogC
 
     assert "2 requests held back are not on record yet" in caplog.text
     assert trail.reasons == [f"{REASON}: and 1 more like it"]
+
+
+def test_those_who_are_crowded_out_are_recorded_though_the_newcomer_could_not_be() -> None:
+    """A database that comes back between two writes: nothing that was counted is lost."""
+    trail = Trail()
+    failing = [True]
+
+    def append(record: AuditRecord) -> None:
+        if record.ehr == "south" and failing.pop():
+            raise UpstreamError("no database", server="audit log", retryable=True)
+        trail.append(record)
+
+    held = HeldBackRecords(append, monotonic=lambda: trail.now, max_callers=1)
+    for _ in range(3):
+        held.note(ONE, a_request())
+    with pytest.raises(UpstreamError):
+        held.note(OTHER, replace(a_request(), ehr="south"))
+
+    assert sum(requests_in(reason) for reason in trail.reasons) == 3
