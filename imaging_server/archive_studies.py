@@ -37,10 +37,12 @@ from imaging_server.gate import Gate
 from imaging_server.ownership import Caller
 from imaging_server.resource import DicomResource, Kind, Level
 from imaging_server.search import STUDY_SEARCH, chunks_of
+from imaging_server.study_contents import series_index
 from imaging_server.study_states import StudyStates
 from imaging_server.upstream import Archive, Matches
 from imaging_server.whole_answers import read_whole
 
+PERSON_FIELDS = (PATIENT_ID, ISSUER_OF_PATIENT_ID)
 MAX_INSTANCES = 2000
 """From so many instances on, a study's list of them comes with reading it only."""
 
@@ -78,20 +80,24 @@ class ArchiveStudies:
             name: {uid: one for one in datasets if (uid := _uid(one)) in visible[name] and uid not in doubtful}
             for name, datasets in by_archive.items()
         }
-        return PatientList(tuple(self._joined(caller, copies)), all(one.complete for one in answers))
+        return PatientList(tuple(self._joined(caller, copies, by_archive)), all(one.complete for one in answers))
 
-    def with_series(self, found: Sequence[FoundStudy], archives: Sequence[Archive]) -> list[FoundStudy]:
-        """The same studies with their series; one that stands alone comes with its instances too, unless it has very many."""
+    def with_series(self, caller: Caller, found: Sequence[FoundStudy], archives: Sequence[Archive]) -> PatientList:
+        """As ``StudyTeller.with_series``; one that stands alone comes with its instances too, unless it has very many.
+
+        Whose the series are, the same answers say of which they are made (W5).
+        """
         by_name = {archive.name: archive for archive in archives}
-        asked = [(one, by_name[name]) for one in found for name in one.study.archives]
+        asked = [(one, by_name[name]) for one in found for name in one.states]
         answers = self._workers.together((one[1].name, partial(self._series, *one)) for one in asked)
         listed: dict[str, list[tuple[str, Matches]]] = {}
         for (one, archive), answer in zip(asked, answers, strict=True):
             listed.setdefault(one.study.uid, []).append((archive.name, answer))
-        told = [with_series_of(one, listed[one.study.uid]) for one in found]
+        own = [one for one in found if self._has_all_of(caller, one, listed[one.study.uid])]
+        told = [with_series_of(one, listed[one.study.uid]) for one in own]
         if len(told) == 1 and (told[0].study.number_of_instances or MAX_INSTANCES) < MAX_INSTANCES:
-            return [self.with_instances(told[0], archives)]
-        return told
+            told = [self.with_instances(told[0], archives)]
+        return PatientList(tuple(told), len(own) == len(found))
 
     def with_instances(self, found: FoundStudy, archives: Sequence[Archive]) -> FoundStudy:
         """The same study, whose series are known, with their instances."""
@@ -102,6 +108,9 @@ class ArchiveStudies:
         datasets = [dataset for answer in answers for dataset in answer.datasets]
         complete = found.complete and all(answer.complete for answer in answers)
         return replace(found, study=with_instances(found.study, datasets), has_instances=True, complete=complete)
+
+    def _has_all_of(self, caller: Caller, found: FoundStudy, answers: Iterable[tuple[str, Matches]]) -> bool:
+        return all(self._gate.has_all_of(caller, series_index(answer, found.study.uid)) for _, answer in answers)
 
     def _index(self, archive: Archive, studies: Sequence[StudyInstanceUID]) -> Matches:
         named = ",".join(studies)
@@ -114,7 +123,7 @@ class ArchiveStudies:
         resource = DicomResource(kind=Kind.SEARCH, level=Level.SERIES, study=found.study.uid)
         return self._listed.get(
             (archive.name, resource.path, found.states[archive.name]),
-            lambda: self._whole(archive, resource, _including(SERIES_FIELDS)),
+            lambda: self._whole(archive, resource, _including(SERIES_FIELDS + PERSON_FIELDS)),
             seconds=self._seconds,
         )
 
@@ -149,24 +158,32 @@ class ArchiveStudies:
         return doubtful
 
     def _joined(
-        self, caller: Caller, copies: Mapping[str, Mapping[StudyInstanceUID, Mapping[str, Any]]]
+        self,
+        caller: Caller,
+        copies: Mapping[str, Mapping[StudyInstanceUID, Mapping[str, Any]]],
+        listed: Mapping[str, Iterable[Mapping[str, Any]]],
     ) -> Iterator[FoundStudy]:
-        states = {name: {uid: state_of(one) for uid, one in by_uid.items()} for name, by_uid in copies.items()}
-        seen = {name: self._states.seen_at(caller.ehr.name, name, of_archive) for name, of_archive in states.items()}
+        """The studies out of ``copies``; ``listed`` are all that the archives know, so also where they may not be shown."""
+        states = {name: {_uid(one): state_of(one) for one in datasets} for name, datasets in listed.items()}
+        seen = {
+            name: self._states.seen_at(caller.ehr.name, name, {uid: states[name][uid] for uid in by_uid})
+            for name, by_uid in copies.items()
+        }
         for uid in dict.fromkeys(uid for by_uid in copies.values() for uid in by_uid):
             holders = [name for name, by_uid in copies.items() if uid in by_uid]
             described = [one for name in holders if (one := archived_study(copies[name][uid], name))]
             yield FoundStudy(
                 study=merged(described),
                 last_updated_ms=max(seen[name][uid] for name in holders),
-                states={name: states[name][uid] for name in holders},
+                states={name: of_archive[uid] for name, of_archive in states.items() if uid in of_archive},
             )
 
 
 def with_series_of(found: FoundStudy, answers: Sequence[tuple[str, Matches]]) -> FoundStudy:
     """A study with the series that its archives list."""
-    study = with_series(found.study, [(name, answer.datasets) for name, answer in answers])
-    return replace(found, study=study, complete=all(answer.complete for _, answer in answers))
+    shown = [(name, answer) for name, answer in answers if name in found.study.archives]
+    study = with_series(found.study, [(name, answer.datasets) for name, answer in shown])
+    return replace(found, study=study, complete=all(answer.complete for _, answer in shown))
 
 
 def _uid(dataset: Mapping[str, Any]) -> StudyInstanceUID:

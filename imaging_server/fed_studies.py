@@ -26,6 +26,7 @@ from imaging_server.decision_cache import DecisionCache
 from imaging_server.fed_reading import NOT_TO_BE_SEEN, Subject, endpoint_addresses, last_updated_ms, told_study
 from imaging_server.fed_servers import FedServers
 from imaging_server.fhir_sources import FoundStudy, PatientList
+from imaging_server.gate import Gate
 from imaging_server.ownership import Caller
 from imaging_server.patient_numbers import PatientNumbers
 from imaging_server.study_states import StudyStates
@@ -54,6 +55,7 @@ class FedStudies:
 
     def __init__(
         self,
+        gate: Gate,
         servers: FedServers,
         numbers: PatientNumbers,
         states: StudyStates,
@@ -61,6 +63,7 @@ class FedStudies:
         *,
         keep_s: float,
     ) -> None:
+        self._gate = gate
         self._servers = servers
         self._numbers = numbers
         self._states = states
@@ -93,9 +96,20 @@ class FedStudies:
         complete = told.complete and wanted == {one.study.uid for one in found}
         return PatientList(tuple(self._timed(caller.ehr, found, own)), complete)
 
-    def with_series(self, found: Sequence[FoundStudy], _archives: Sequence[Archive]) -> list[FoundStudy]:
-        """The same studies; of several, without their instances, as archives' studies are listed."""
-        return list(found) if len(found) == 1 else [_without_instances(one) for one in found]
+    def with_series(self, caller: Caller, found: Sequence[FoundStudy], archives: Sequence[Archive]) -> PatientList:
+        """As ``StudyTeller.with_series``; of several, without their instances, as archives' studies are listed.
+
+        Whose the series are, only the archives know (W5).
+        """
+        asked = [(one, archive) for one in found for archive in archives]
+        answers = self._workers.together(
+            (archive.name, partial(self._gate.series, archive, one.study.uid)) for one, archive in asked
+        )
+        others = {
+            one.study.uid for (one, _), index in zip(asked, answers, strict=True) if not self._gate.has_all_of(caller, index)
+        }
+        own = [one for one in found if one.study.uid not in others]
+        return PatientList(tuple(own if len(found) == 1 else map(_without_instances, own)), len(own) == len(found))
 
     def with_instances(self, found: FoundStudy, _archives: Sequence[Archive]) -> FoundStudy:
         """The same study."""

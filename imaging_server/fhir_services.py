@@ -63,7 +63,7 @@ def build_fhir_services(settings: ImagingServerSettings, parts: FhirParts) -> Fh
     """The services of one worker."""
     keep_s, states = settings.decision_cache_s, StudyStates(parts.store, clock=parts.clock)
     archives = ArchiveStudies(parts.gate, states, keep_s=keep_s, max_json_bytes=settings.max_json_bytes)
-    fed = FedStudies(parts.servers, parts.numbers, states, settings.dicomweb_root, keep_s=keep_s)
+    fed = FedStudies(parts.gate, parts.servers, parts.numbers, states, settings.dicomweb_root, keep_s=keep_s)
     return FhirServices(
         source=StudySource(archives, fed),
         links=PageLinks(parts.store.sealer, clock=parts.clock),

@@ -19,7 +19,9 @@ from imaging_server.upstream import Archive
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundStudy:
-    """One study, joined from its copies; ``last_updated_ms`` is UTC, ``states`` by archive tell when to ask anew.
+    """One study, joined from its copies; ``last_updated_ms`` is UTC.
+
+    ``states`` tell when to ask anew, by archive: also those that hold it and may not show it to this caller.
 
     ``complete`` is False when it has series or instances that could not be told; ``has_instances`` says whether they were asked
     for.
@@ -48,8 +50,11 @@ class StudyTeller(Protocol):
     ) -> PatientList:
         """The studies that ``visible`` allows by archive. UpstreamError (503) when somebody cannot be asked."""
 
-    def with_series(self, found: Sequence[FoundStudy], archives: Sequence[Archive]) -> list[FoundStudy]:
-        """The same studies with their series."""
+    def with_series(self, caller: Caller, found: Sequence[FoundStudy], archives: Sequence[Archive]) -> PatientList:
+        """Those of the studies that are the caller's patient's in every series, with their series; ``complete`` when it is all.
+
+        UpstreamError (503) when somebody cannot be asked.
+        """
 
     def with_instances(self, found: FoundStudy, archives: Sequence[Archive]) -> FoundStudy:
         """The same study, whose series are known, with their instances."""
@@ -72,9 +77,9 @@ class StudySource:
         teller = self._archives if caller.ehr.studies_server is None else self._servers
         return teller.studies(caller, archives, visible)
 
-    def with_series(self, found: Sequence[FoundStudy], archives: Sequence[Archive]) -> list[FoundStudy]:
+    def with_series(self, caller: Caller, found: Sequence[FoundStudy], archives: Sequence[Archive]) -> PatientList:
         """As ``StudyTeller.with_series``."""
-        return self._teller_of(found).with_series(found, archives)
+        return self._teller_of(found).with_series(caller, found, archives)
 
     def with_instances(self, found: FoundStudy, archives: Sequence[Archive]) -> FoundStudy:
         """As ``StudyTeller.with_instances``."""

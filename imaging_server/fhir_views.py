@@ -173,15 +173,15 @@ class FhirViews:
         with asking_for(caller.token.fingerprint):
             found = self._found(opened, archives, search)
             page = page_of(found.studies, search, after)
-            listed = self._fhir.source.with_series(page.studies, archives)
+            listed = self._fhir.source.with_series(opened.caller, page.studies, archives)
         addresses = self._addresses(caller)
         links = {"self": addresses.search(asked.sent or pairs)}
         if page.goes_on:
             place = place_of(page.studies[-1], search.sort)
             sealed = NextPage(ehr=ehr.name, token=caller.token.fingerprint, pairs=pairs, after=place)
             links["next"] = addresses.search([(PAGE_PARAMETER, self._fhir.links.seal(sealed))])
-        complete = opened.complete and found.complete and all(one.complete for one in listed)
-        shown = page.showing(listed)
+        complete = opened.complete and found.complete and listed.complete and all(one.complete for one in listed.studies)
+        shown = page.showing(listed.studies)
         return fhir_json(searchset(shown, search, addresses, links=links, complete=complete))
 
     def study(self, ehr: EhrSettings, study: str) -> Response:
@@ -224,16 +224,17 @@ class FhirViews:
             return found
         # Some archives keep no list of a study's modalities; then only the series tell.
         unknown = [one for one in found.studies if not one.study.listed_modalities]
-        told = {one.study.uid: one for one in self._fhir.source.with_series(unknown, archives)}
-        return PatientList(tuple(told.get(one.study.uid, one) for one in found.studies), found.complete)
+        told = self._fhir.source.with_series(opened.caller, unknown, archives)
+        known = (one for one in found.studies if one.study.listed_modalities)
+        return PatientList((*known, *told.studies), found.complete and told.complete)
 
     def _described(self, caller: Caller, archives: tuple[Archive, ...], study: str) -> FoundStudy:
         visible = {archive.name: frozenset({study_uid(study)}) for archive in archives}
         found = self._fhir.source.studies(caller, archives, visible)
-        if not found.studies:
+        listed = self._fhir.source.with_series(caller, found.studies, archives)
+        if not listed.studies:
             raise NotFound("There is no description of this study here.")
-        (listed,) = self._fhir.source.with_series(found.studies, archives)
-        return self._fhir.source.with_instances(listed, archives)
+        return self._fhir.source.with_instances(listed.studies[0], archives)
 
     def _archives(self, ehr: EhrSettings) -> list[Archive]:
         may_reach = self._services.settings.may_reach

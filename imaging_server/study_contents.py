@@ -70,12 +70,12 @@ class StudyContents:
         return SeriesIndex(exactly.uids & {named}, (*listed.persons, *exactly.persons), exactly.is_cut)
 
     def holds(self, archive: Archive, resource: DicomResource, series: SeriesIndex) -> bool:
-        """Whether the series and instance that a resource names belong to its study; True when it names none.
+        """Whether the series and instance that a resource names belong to its study; of a whole study, whether it has any.
 
-        ``series`` is the index of that study.
+        ``series`` is the index of that study. One of no series says nothing of whose they are, so it opens none.
         """
         if resource.study is None or resource.series is None:
-            return True
+            return bool(series.uids)
         if resource.series not in series.uids:
             return False
         return resource.instance is None or self._holds_instance(archive, resource.study, resource.series, resource.instance)
@@ -99,8 +99,7 @@ class StudyContents:
             if named is not None:
                 raise
             return SeriesIndex(is_cut=True)
-        fitting = _saying(found, {STUDY_INSTANCE_UID: study, **({SERIES_INSTANCE_UID: named} if named else {})})
-        return SeriesIndex(_uids(fitting, SERIES_INSTANCE_UID), _persons(fitting), not found.complete)
+        return series_index(found, study, named)
 
     def _holds_instance(
         self, archive: Archive, study: StudyInstanceUID, series: SeriesInstanceUID, instance: SopInstanceUID
@@ -127,6 +126,12 @@ class StudyContents:
     def _seconds(self, found: frozenset[str]) -> float:
         """As for series."""
         return self._keep_s if found else 0.0
+
+
+def series_index(found: Matches, study: StudyInstanceUID, named: SeriesInstanceUID | None = None) -> SeriesIndex:
+    """What an answer says of a study's series, or of the one that was asked for; what it says of others is left out."""
+    fitting = _saying(found, {STUDY_INSTANCE_UID: study, **({SERIES_INSTANCE_UID: named} if named else {})})
+    return SeriesIndex(_uids(fitting, SERIES_INSTANCE_UID), _persons(fitting), not found.complete)
 
 
 _INCLUDE_PARENTS = tuple(("includefield", tag) for tag in (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID))
