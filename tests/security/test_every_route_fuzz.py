@@ -1,7 +1,8 @@
 """Every route of the application with every method and anything in it: never a 500, a stack trace or a token that comes back.
 
-Walks the application's own map of routes, so that a new route is tried, or fails the test until it is described. How many
-requests each gets is ``IMAGING_CDS_FUZZ_EXAMPLES`` (1); some hundred of them are for a night.
+Walks the application's own map of routes, so that a new route is tried, or fails the test until it is described. Each gets, by
+every method, the plainest request that there is and ``IMAGING_CDS_FUZZ_EXAMPLES`` (3) made by chance, others in every run;
+some hundred of them are for a night. A failure shows the request, and the seed that makes all of them again.
 
 Spec: STYLE 13, 14; smart-imaging.md §13 groups 1, 12, 13, 16, 20, 27.
 """
@@ -9,16 +10,18 @@ Spec: STYLE 13, 14; smart-imaging.md §13 groups 1, 12, 13, 16, 20, 27.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from werkzeug.routing import Rule
 
 from tests.security.route_requests import MARKUP, METHODS, SECRET, Asking, Callers, askings, callers_of, shapes_at
 from tests.security.whole_application import METRICS_TOKEN, Sent, WholeApplication, a_whole_application
 
-EXAMPLES = int(os.environ.get("IMAGING_CDS_FUZZ_EXAMPLES", "1"))
+EXAMPLES = int(os.environ.get("IMAGING_CDS_FUZZ_EXAMPLES", "3"))
+SEED = os.environ.get("IMAGING_CDS_FUZZ_SEED") or secrets.token_hex(4)
 BROKEN = (500, 502, 503, 504)
 VIEWER = frozenset(("smart_app.viewer_file", "smart_app.shell", "smart_app.app_config"))
 """Where the viewer is not installed these say so: 503."""
@@ -76,25 +79,46 @@ def test_a_viewers_file_that_is_not_there_is_said_in_plain_words(world: WholeApp
     assert sent.media_type in (Callers.FILES, Callers.PEOPLE)
 
 
-def try_route(world: WholeApplication, rule: Rule, method: str) -> None:
-    """Some requests of one method to one route."""
-    is_known = method in (rule.methods or ())
-    how_many = settings(
-        max_examples=EXAMPLES * (3 if is_known else 1), deadline=None, database=None, suppress_health_check=list(HealthCheck)
-    )
+def test_every_route_gets_requests_by_chance_by_methods_that_it_does_not_know_too(world: WholeApplication) -> None:
+    every, made = routes(world), set[str]()
+    for rule in every:
+        each_of(world, rule, "BREW", lambda asking: made.add(str(asking)))
 
-    @how_many
+    assert len(made) > len(every) * (1 + EXAMPLES) / 2, "two of one route are now and then alike"
+
+
+def each_of(world: WholeApplication, rule: Rule, method: str, tried: Callable[[Asking], None]) -> None:
+    """Some requests of one method to one route. Hypothesis begins with the plainest one, the same each time."""
+
+    @seed(f"{SEED} {method} {rule.rule} {rule.endpoint}")
+    @settings(
+        max_examples=1 + EXAMPLES,
+        derandomize=False,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(askings(world, rule, method))
+    def each(asking: Asking) -> None:
+        tried(asking)
+
+    each()
+
+
+def try_route(world: WholeApplication, rule: Rule, method: str) -> None:
+    """All of them are answered as they should be."""
+
     def answers(asking: Asking) -> None:
         sent = world.send(asking.method, asking.target, asking.headers, asking.body)
 
         assert faults(world, rule, asking.target, sent) == []
 
-    answers()
+    each_of(world, rule, method, answers)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_no_request_to_any_route_breaks_it_or_gives_anything_away(world: WholeApplication, method: str) -> None:
+    print(f"IMAGING_CDS_FUZZ_SEED={SEED} makes the same requests again.")
     for rule in routes(world):
         try_route(world, rule, method)
         if not world.is_open():
