@@ -26,7 +26,7 @@ class Document:
 
 def read_document(session: OutboundSession, url: str, *, accept: str, max_bytes: int) -> Document:
     """The answer to a GET, its last byte within the session's time limit. UpstreamError when there is none."""
-    with session.ask(url, headers={"Accept": accept}, timeout_s=session.timeout_s) as response:
+    with session.ask(url, headers={"Accept": accept}) as response:
         body = _bounded(response, max_bytes) if response.status_code == 200 else None
         return Document(response.status_code, response.headers, body)
 

@@ -42,7 +42,7 @@ class FhirClient:
     """One FHIR server, with one bearer token or none. The token is held in memory only, for the client's short life.
 
     ``timeout_s`` of a question bounds its whole answer, however slowly that drips in: UpstreamTimeout after it. None = the
-    session's limit, for each read of the socket.
+    session's limit.
     """
 
     def __init__(self, base_url: str, session: OutboundSession, *, access_token: str | None = None) -> None:
@@ -71,7 +71,8 @@ class FhirClient:
     ) -> Iterator[SearchPage]:
         """All pages, at most ``MAX_PAGES`` of them; the last one yielded still has ``next_url`` if there were more.
 
-        ``timeout_s`` is for each page. A link that is no address ends them: what came before it is worth having.
+        ``timeout_s`` is for each page; whoever wants one time for all asks ``within`` it. A link that is no address ends them:
+        what came before it is worth having.
         """
         page = self.search(resource_type, params, timeout_s=timeout_s)
         yield page

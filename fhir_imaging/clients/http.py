@@ -6,16 +6,13 @@ configured is refused before any lookup or connection (SMART Imaging Access grou
 
 from __future__ import annotations
 
-import io
 import re
 import socket
 import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import partial
-from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
@@ -30,6 +27,7 @@ from urllib3.util.connection import create_connection
 from urllib3.util.retry import Retry
 from urllib3.util.ssl_ import create_urllib3_context
 
+from fhir_imaging.clients.deadlines import AnswerInTime, seconds_left, within
 from fhir_imaging.clients.name_lookup import NameLookups, Resolver, is_address, system_addresses
 from fhir_imaging.errors import ConfigurationError, UpstreamError, UpstreamRefused, UpstreamTimeout
 from fhir_imaging.settings import origin_of
@@ -41,49 +39,12 @@ _SENT_AS_IT_STANDS = re.compile(
     r"https?://[a-z0-9][a-z0-9.-]*(?::[1-9][0-9]{0,4})?(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)+", re.ASCII
 )
 _LEAST_WAIT_S = 0.001
-_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
-"""By ``time.monotonic``: when the answer to the question being asked has to be there, to its last byte."""
-
-
-class _ReadsInTime(io.RawIOBase):
-    """A socket's bytes until a deadline. A socket's own timeout begins anew with every byte that a slow server drips."""
-
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
-        super().__init__()
-        self._sock = sock
-        self._bytes = sock.makefile("rb", buffering=0)
-        self._deadline = deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int | None:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the deadline has passed")
-        self._sock.settimeout(left)
-        return self._bytes.readinto(buffer)
-
-    def close(self) -> None:
-        self._bytes.close()
-        super().close()
-
-
-class _AnswerInTime(HTTPResponse):
-    """An answer whose status line, headers and body keep the deadline under which it was asked for, if there is one."""
-
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        deadline = _deadline.get()
-        if deadline is not None:
-            self.fp.close()
-            self.fp = io.BufferedReader(_ReadsInTime(sock, deadline))
 
 
 class _ConnectsInTime(HTTPConnection):
     """Finding the server's address and reaching it share one time. ``lookups`` says who is asked for addresses."""
 
-    response_class = _AnswerInTime
+    response_class = AnswerInTime
 
     def __init__(self, *args: Any, lookups: NameLookups, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -172,12 +133,15 @@ def _trusting(authority: Path) -> dict[str, ssl.SSLContext]:
 
 def _time_to_connect(timeout: float | None) -> float | None:
     """A second attempt has only what the first one left."""
-    deadline = _deadline.get()
-    return timeout if deadline is None else max(_LEAST_WAIT_S, deadline - time.monotonic())
+    left = seconds_left()
+    return timeout if left is None else max(_LEAST_WAIT_S, left)
 
 
 class OutboundSession(requests.Session):
     """A ``requests.Session`` that may only reach ``allowed_origins``, never follows redirects and always has a timeout.
+
+    ``timeout_s`` from the question on, an answer has to be there to the last byte of its body, or reading it fails
+    (``ran_out_of_time``), however slowly the server drips it.
 
     ``trust_env`` is off: a proxy variable or a .netrc must not see tokens. ``authorities`` are files with certificate
     authorities, each for one origin. Thread-safe for the plain calls made here.
@@ -235,33 +199,21 @@ class OutboundSession(requests.Session):
         """As in requests, with the allow-list first; UpstreamRefused for an origin that nobody configured."""
         address = url.decode() if isinstance(url, bytes) else url
         self.check_origin(address)
-        kwargs.setdefault("timeout", self.timeout_s)
+        timeout_s = self.timeout_s if kwargs.get("timeout") is None else kwargs["timeout"]
+        kwargs["timeout"] = timeout_s
         kwargs["allow_redirects"] = False
-        with _failures_of(address):
+        with _question(address, timeout_s):
             return super().request(method, url, *args, **kwargs)
 
     def ask(
         self, url: str, params: Sequence[tuple[str, str]] = (), *, headers: Mapping[str, str], timeout_s: float | None = None
     ) -> requests.Response:
-        """A streamed GET, as ``get`` sends it, at two thirds of its cost.
-
-        ``timeout_s`` from now the answer has to be there, to the last byte of its body, or reading it fails
-        (``ran_out_of_time``). None = the session's own limit, for the connection and for each read.
+        """A streamed GET, as ``get`` sends it, at two thirds of its cost. ``timeout_s``: None = the session's own.
 
         requests takes an address apart and quotes it anew; one that needs none of it is handed over ready. A card without
         prefetch asks eight questions.
         """
-        if timeout_s is None:
-            return self._asked(url, params, headers, self.timeout_s)
-        asked_under = _deadline.set(time.monotonic() + timeout_s)
-        try:
-            return self._asked(url, params, headers, timeout_s)
-        finally:
-            _deadline.reset(asked_under)
-
-    def _asked(
-        self, url: str, params: Sequence[tuple[str, str]], headers: Mapping[str, str], timeout_s: float
-    ) -> requests.Response:
+        timeout_s = self.timeout_s if timeout_s is None else timeout_s
         if not _SENT_AS_IT_STANDS.fullmatch(url):
             return self.get(url, params=params, headers=headers, timeout=timeout_s, stream=True)
         self.check_origin(url)
@@ -269,7 +221,7 @@ class OutboundSession(requests.Session):
         prepared.prepare_method("GET")
         prepared.url = f"{url}?{urlencode(params)}" if params else url
         prepared.prepare_headers({**self.headers, **headers})
-        with _failures_of(url):
+        with _question(url, timeout_s):
             return self.send(prepared, timeout=timeout_s, stream=True, proxies=self.proxies, allow_redirects=False)
 
     def check_origin(self, url: str) -> None:
@@ -288,13 +240,18 @@ def ran_out_of_time(failure: requests.RequestException) -> bool:
 
 
 @contextmanager
-def _failures_of(address: str) -> Iterator[None]:
-    """What requests raises, in our words."""
+def _question(address: str, timeout_s: float) -> Iterator[None]:
+    """A question under its deadline; what requests raises, in our words."""
+    server = origin_of(address)
+    left = seconds_left()
+    if left is not None and left <= 0:  # those before it took all the time: that is no failure of this server
+        raise UpstreamTimeout("There was no time left to ask the server.", server=server, retryable=True)
     try:
-        yield
-    except requests.Timeout as exc:
-        raise UpstreamTimeout("The server did not answer in time.", server=origin_of(address), retryable=True) from exc
+        with within(timeout_s):
+            yield
     except requests.RequestException as exc:
+        if isinstance(exc, requests.Timeout) or ran_out_of_time(exc):
+            raise UpstreamTimeout("The server did not answer in time.", server=server, retryable=True) from exc
         raise UpstreamError(
-            "The server could not be reached.", server=origin_of(address), retryable=True, cause=type(exc).__name__
+            "The server could not be reached.", server=server, retryable=True, cause=type(exc).__name__
         ) from exc

@@ -1,0 +1,72 @@
+"""Until when an answer has to be there, to the last byte of its body.
+
+A socket's own timeout begins anew with every byte that a slow server drips; a deadline does not, and questions may share one.
+
+Spec: SMART Imaging Access groups 6 and 23 (fail closed, and within a time).
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from http.client import HTTPResponse
+from typing import Any
+
+_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+"""By ``time.monotonic``; each thread has its own."""
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """All questions that are asked in the block share this time; what is left of an outer block holds if it is less."""
+    outer, mine = _deadline.get(), time.monotonic() + seconds
+    before = _deadline.set(mine if outer is None else min(outer, mine))
+    try:
+        yield
+    finally:
+        _deadline.reset(before)
+
+
+def seconds_left() -> float | None:
+    """Until the deadline, below 0 when it has passed; None where there is none."""
+    deadline = _deadline.get()
+    return None if deadline is None else deadline - time.monotonic()
+
+
+class _ReadsInTime(io.RawIOBase):
+    """A socket's bytes until a deadline."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        super().__init__()
+        self._sock = sock
+        self._bytes = sock.makefile("rb", buffering=0)
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        self._sock.settimeout(left)
+        return self._bytes.readinto(buffer)
+
+    def close(self) -> None:
+        self._bytes.close()
+        super().close()
+
+
+class AnswerInTime(HTTPResponse):
+    """An answer whose status line, headers and body keep the deadline under which it was asked for, if there is one."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        deadline = _deadline.get()
+        if deadline is not None:
+            self.fp.close()
+            self.fp = io.BufferedReader(_ReadsInTime(sock, deadline))
