@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fhir_imaging.archived_study import MAX_NUMBER, ArchivedInstance, ArchivedSeries, ArchivedStudy
@@ -20,12 +20,12 @@ from fhir_imaging.uids import SeriesInstanceUID, SopInstanceUID, from_urn
 NOT_TO_BE_SEEN = frozenset({"entered-in-error", "cancelled", "registered", "inactive"})
 """Taken back, never made, or without images yet (R4; R5's "inactive" is a study that counts no more)."""
 _CODE = re.compile(r"[A-Z0-9][A-Z0-9 _]{0,15}", re.ASCII)
-_DATE_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2}))?", re.ASCII
-)
-_INSTANT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
-)
+_DAY, _TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}", r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+_ZONE = r"(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
+_DATE_TIME = re.compile(rf"{_DAY}(?:{_TIME}(?:\.[0-9]{{1,6}})?{_ZONE})?", re.ASCII)
+_INSTANT = re.compile(rf"{_DAY}{_TIME}(?:\.[0-9]+)?{_ZONE}", re.ASCII)
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+_LATEST = datetime.max.replace(tzinfo=UTC) - _MILLISECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,14 +101,12 @@ def endpoint_addresses(resource: Mapping[str, Any], others: Mapping[str, Mapping
 
 
 def last_updated_ms(resource: Mapping[str, Any]) -> int | None:
-    """``meta.lastUpdated`` in milliseconds UTC since 1970; None where it is no instant."""
+    """``meta.lastUpdated`` in milliseconds UTC since 1970; None where it is no instant, or none that can be reckoned with."""
     stated = text(as_dict(resource.get("meta")).get("lastUpdated"))
     if stated is None or not _INSTANT.fullmatch(stated):
         return None
-    try:
-        return int(datetime.fromisoformat(_with_microseconds(stated)).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        return None
+    moment = _moment(stated)
+    return None if moment is None or moment > _LATEST else (moment - _EPOCH) // _MILLISECOND
 
 
 def _series(resource: Mapping[str, Any]) -> ArchivedSeries | None:
@@ -141,18 +139,17 @@ def _instances(stated: Iterable[Mapping[str, Any]]) -> tuple[ArchivedInstance, .
 
 def _started(stated: str | None) -> str | None:
     """A date or a time with its zone, as it stands; None for what no calendar has."""
-    if stated is None or not _DATE_TIME.fullmatch(stated):
-        return None
+    return stated if stated is not None and _DATE_TIME.fullmatch(stated) and _moment(stated) is not None else None
+
+
+def _moment(stated: str) -> datetime | None:
+    """The moment in UTC (of a date, its beginning there); None for what no calendar has, or where UTC ends before it."""
+    with_microseconds = re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", stated)  # what Python reads
     try:
-        datetime.fromisoformat(_with_microseconds(stated))
-    except ValueError:
+        moment = datetime.fromisoformat(with_microseconds)
+        return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return stated
-
-
-def _with_microseconds(stated: str) -> str:
-    """At most six digits of a second, which is what Python reads."""
-    return re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", stated)
 
 
 def _words(stated: str | None) -> str | None:

@@ -15,6 +15,9 @@ from fhir_imaging.fhir_mapping.imaging_study import StudyContext, imaging_study
 from fhir_imaging.settings import EhrSettings, StudiesServerSettings
 from imaging_server.fed_reading import Subject, endpoint_addresses, last_updated_ms, told_study
 from imaging_server.fed_servers import check_fed_servers
+from imaging_server.fhir_bundles import instant, page_of
+from imaging_server.fhir_search import parse_study_search
+from imaging_server.fhir_sources import FoundStudy
 from tests.imaging_profiles import SMART_IMAGING_STUDY, broken
 
 EHR, MRN = "https://ehr.example/fhir", "https://mrn.example"
@@ -77,6 +80,13 @@ def test_parts_that_cannot_be_read_are_counted_as_missing() -> None:
     [
         ("2026-11-21T17:00:00Z", 1795280400000),
         ("2026-11-21T18:00:00.123456789+01:00", 1795280400123),
+        ("0001-01-01T00:00:00Z", -62135596800000),
+        ("0001-01-01T00:00:00+14:00", None),
+        ("9999-12-31T23:59:59-14:00", None),
+        ("9999-12-31T23:59:59.999Z", None),
+        ("9999-12-31T23:59:59.998Z", 253402300799998),
+        ("2026-11-21T17:00:00+15:00", None),
+        ("2026-11-21T24:00:00Z", None),
         ("2026-11-21", None),
         ("yesterday", None),
         (7, None),
@@ -85,6 +95,31 @@ def test_parts_that_cannot_be_read_are_counted_as_missing() -> None:
 )
 def test_F1_last_update_is_an_instant_or_unknown(stated: Any, ms: int | None) -> None:
     assert last_updated_ms({"meta": {"lastUpdated": stated}}) == ms
+
+
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ("2026-11-21", True),
+        ("0001-01-01", True),
+        ("9999-12-31", True),
+        ("2026-11-21T17:00:00.5+14:00", True),
+        ("2026-11-21T17:00:00-13:59", True),
+        ("2026-11-21T17:00:00+14:01", False),
+        ("2026-11-21T17:00:00+15:00", False),
+        ("2026-11-21T17:00:00+23:59", False),
+        ("2026-11-21T24:00:00Z", False),
+        ("2026-11-21T17:00:60Z", False),
+        ("0001-01-01T00:00:00+14:00", False),
+        ("9999-12-31T23:59:59-14:00", False),
+        ("0000-01-01", False),
+    ],
+)
+def test_F3_a_study_and_a_series_start_when_a_calendar_has_it_and_else_at_no_time(stated: str, told: bool) -> None:
+    said = told_study({**UID, "started": stated, "series": [{"uid": "2.25.9", "started": stated}]})
+    assert said is not None
+
+    assert {said[0].started, said[0].series[0].started} == {stated if told else None}
 
 
 @pytest.mark.parametrize("reference", ["#e", "Endpoint/e", "https://fed.example/r4/Endpoint/e", "urn:uuid:1"])
@@ -108,9 +143,18 @@ JSON = st.recursive(
     ),
     max_leaves=8,
 )
+YEARS = st.sampled_from(["0000", "0001", "1969", "2026", "9999"])
+TIMES = st.builds(
+    "{}-{}{}{}{}".format,
+    YEARS,
+    st.sampled_from(["01-01", "02-29", "12-31"]),
+    st.sampled_from(["", "T00:00:00", "T23:59:59", "T23:59:60", "T24:00:00"]),
+    st.sampled_from(["", ".9", ".999", ".999999", ".9999999999"]),
+    st.sampled_from(["", "Z", "+14:00", "-14:00", "-00:00", "+14:01", "+15:00", "-23:59", "+24:00"]),
+)
+"""Moments in and beyond what FHIR, and what Python, can tell."""
 PARTS = (
     "status",
-    "started",
     "modality",
     "series",
     "description",
@@ -122,22 +166,35 @@ PARTS = (
 SERIES = st.lists(
     st.dictionaries(
         st.sampled_from(["uid", "number", "modality", "description", "started", "numberOfInstances", "instance", "bodySite"]),
-        JSON | st.just("2.25.9") | st.just([{"uid": "2.25.9.1", "sopClass": {"code": "urn:oid:1.2"}, "number": 1}]),
+        JSON | TIMES | st.just("2.25.9") | st.just([{"uid": "2.25.9.1", "sopClass": {"code": "urn:oid:1.2"}, "number": 1}]),
     ),
     max_size=3,
 )
 
 
+SEARCHES = [
+    parse_study_search([("patient", "a"), ("_sort", sort), (name, "ge2026"), (name, "lt2027-01-01T00:00:00Z")])
+    for sort, name in (("started", "started"), ("-started", "_lastUpdated"))
+]
+
+
 @settings(max_examples=300, deadline=None)
-@given(st.dictionaries(st.sampled_from(PARTS), JSON), SERIES)
-def test_F3_whatever_stands_in_a_resource_ours_stays_valid(stated: dict[str, Any], series: list[Any]) -> None:
-    resource = {**stated, **UID, "series": series}
+@given(st.dictionaries(st.sampled_from(PARTS), JSON), SERIES, TIMES | JSON, TIMES | JSON)
+def test_F3_whatever_stands_in_a_resource_ours_stays_valid(
+    stated: dict[str, Any], series: list[Any], started: Any, updated: Any
+) -> None:
+    """Also its place in a list: by its time and by when it was updated."""
+    resource = {**stated, **UID, "series": series, "started": started, "meta": {"lastUpdated": updated}}
     told = told_study(resource)
     endpoint_addresses(resource, {})
     assert told is not None
     study = replace(told[0], archives=("main",))
+    found = FoundStudy(study=study, last_updated_ms=last_updated_ms(resource) or 0, states={})
 
-    made = imaging_study(study, StudyContext(subject=f"{EHR}/Patient/a", last_updated="2026-01-01T00:00:00Z", is_subset=True))
+    for by in SEARCHES:
+        assert page_of([found], by, None).total <= 1
+    context = StudyContext(subject=f"{EHR}/Patient/a", last_updated=instant(found.last_updated_ms), is_subset=True)
+    made = imaging_study(study, context)
 
     assert ImagingStudy.model_validate(made)
     assert broken(made, {k: v for k, v in SMART_IMAGING_STUDY.items() if k != "no fewer series than are listed"}) == []
