@@ -23,7 +23,9 @@ from imaging_server.views import EXPOSED_HEADERS
 
 MAIN_FILE, HTTP_FILE, SECRETS_FILE = "nginx.conf", "imaging-cds.conf", "imaging-cds-secrets.conf"
 _TOO_MANY_STATUS = 598
-"""How nginx names, to itself, a request that came too early."""
+"""How nginx names, to itself, a request that came too early, or beside too many others."""
+_ADDRESS_REQUESTS = 512
+"""Requests of one address that are under way at once."""
 
 # Whatever says something of the archive, of its keeping or of a browser's behaviour. What a gateway tells is added anew.
 _HIDDEN = (
@@ -118,6 +120,8 @@ def _words(plan: NginxPlan) -> dict[str, object]:
         "accepted": {"frames": _accepted(_BYTES), "objects": _accepted("application/dicom")},
         "routes": _all_routes(plan),
         "rate": _rate(limits),
+        "too_many_status": _TOO_MANY_STATUS,
+        "address_requests": _ADDRESS_REQUESTS,
         "burst": limits.request_burst,
         "too_many": _too_many(),
         "away": _away(),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from tests.security.gateway_stubs import PACS_PASSWORD
 NGINX_HINT = "nginx is not installed. On Debian: apt-get install nginx-light libnginx-mod-http-set-misc"
 OCTETS = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
 FILES = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+Change = Callable[[str], str]
 KEPT_S = 3.0
 """How long nginx keeps a decision in tests; the application keeps its own as long."""
 
@@ -81,15 +83,32 @@ class Front:
     mode: Mode
 
 
+def as_written(text: str) -> str:
+    """No change."""
+    return text
+
+
+def without_room(text: str) -> str:
+    """An nginx whose connections are soon used up."""
+    return re.sub(r"worker_connections \d+;", "worker_connections 32;", text).replace("processes auto", "processes 1")
+
+
 @contextmanager
-def running_nginx(settings: ApplicationSettings, options: NginxOptions, key: str, directory: Path) -> Iterator[Nginx]:
-    """nginx with the configuration of these settings, without privileges and below ``directory``. Skips where there is none."""
+def running_nginx(
+    settings: ApplicationSettings, options: NginxOptions, key: str, directory: Path, changed: Change = as_written
+) -> Iterator[Nginx]:
+    """nginx with the configuration of these settings, below ``directory``. Skips where there is none.
+
+    ``changed`` makes the circumstances of a test out of each file.
+    """
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if program is None:
         pytest.skip(NGINX_HINT)
     if options.mode is Mode.AUTH_REQUEST and not (options.modules / "ngx_http_set_misc_module.so").exists():
         pytest.skip(NGINX_HINT)
     write(files_of(plan_of(settings, options), key), directory)
+    for path in directory.glob("*.conf"):
+        path.write_text(changed(path.read_text()))
     command = [program, "-p", f"{directory}/", "-c", "nginx.conf", "-g", "daemon off;"]
     with (directory / "stderr").open("wb") as errors:
         process = subprocess.Popen(command, stdout=errors, stderr=errors)
@@ -102,7 +121,9 @@ def running_nginx(settings: ApplicationSettings, options: NginxOptions, key: str
 
 
 @contextmanager
-def a_front(directory: Path, mode: Mode, *, hand_over: str = "retrievals", **world: Any) -> Iterator[Front]:
+def a_front(
+    directory: Path, mode: Mode, *, hand_over: str = "retrievals", changed: Change = as_written, **world: Any
+) -> Iterator[Front]:
     """The gateway of ``a_world`` behind nginx; ``server``, ``north``, ``archive`` and ``pacs`` as there."""
     listen = f"127.0.0.1:{free_port_number()}"
     kept = {"decision_cache_s": 2 * KEPT_S, "handed_decision_s": KEPT_S} if mode is Mode.AUTH_REQUEST else {}
@@ -111,7 +132,7 @@ def a_front(directory: Path, mode: Mode, *, hand_over: str = "retrievals", **wor
     with a_world(directory / "state", server=told, archive=handed, **world) as behind:
         settings = as_application(behind, directory / "state", told, handed)
         options = NginxOptions(mode=mode, listen=listen, app=urlsplit(behind.url).netloc, user=me())
-        with running_nginx(settings, options, handover_key(behind.store.sealer), directory / "nginx") as nginx:
+        with running_nginx(settings, options, handover_key(behind.store.sealer), directory / "nginx", changed) as nginx:
             yield Front(replace(behind, url=nginx.url), nginx, behind.url, mode)
 
 
