@@ -32,12 +32,14 @@ _LATEST = datetime.max.replace(tzinfo=UTC) - _MILLISECOND
 class Subject:
     """The caller's patient as that server may name them.
 
-    ``references`` are this patient, others that begin with one of ``namespaces`` are somebody else; identifiers of ``system``
-    are this patient's where they are among ``numbers``, else somebody else's. Anything else says nothing.
+    ``references`` are this patient, others that begin with one of ``namespaces`` are somebody else, but for ``unproven``: this
+    patient in a way by which the site does not go, which proves nothing and denies nothing. Identifiers of ``system`` are this
+    patient's where they are among ``numbers``, else somebody else's. Anything else says nothing.
     """
 
     references: frozenset[str]
     namespaces: tuple[str, ...]
+    unproven: frozenset[str] = frozenset()
     system: str | None = None
     numbers: frozenset[str] = frozenset()
 
@@ -51,7 +53,7 @@ class Subject:
         plain = (reference or "").split("/_history/", 1)[0]
         if plain in self.references:
             return True
-        return False if plain.startswith(self.namespaces) else None
+        return False if plain.startswith(self.namespaces) and plain not in self.unproven else None
 
     def _by_identifier(self, identifier: Mapping[str, Any]) -> bool | None:
         if self.system is None or identifier.get("system") != self.system:

@@ -143,6 +143,7 @@ class FedStudies:
             references=frozenset(f"{one}{caller.patient_id}" for one in namespaces),
             # Another patient of this EHR is somebody else however this site names its own.
             namespaces=tuple({own, *namespaces}),
+            unproven=frozenset({f"{own}{caller.patient_id}"}),
             system=None if rule is None else rule.system,
             numbers=numbers,
         )

@@ -146,6 +146,18 @@ def test_which_archive_a_study_is_in_is_never_guessed(tmp_path: Any, ownership: 
         assert lacks_something(answer.json()) is (found == [])
 
 
+@pytest.mark.parametrize("ways", [(SubjectBy.IDENTIFIER,), (SubjectBy.LOCAL_REFERENCE, SubjectBy.IDENTIFIER)])
+def test_a_reference_by_which_the_site_does_not_go_denies_nothing(tmp_path: Any, ways: tuple[SubjectBy, ...]) -> None:
+    """``pacs_sync`` writes the EHR's reference and the number; either alone names the patient."""
+    with an_imaging_fhir(tmp_path / "state", fed={"subjects": ways}) as world:
+        assert world.listed() == [CT_A, MR_A, DX_A]
+
+        world.fed.change = only_for(CT_A, lambda study: [{**study, "subject": {"reference": study["subject"]["reference"]}}])
+        answer = world.search()
+        assert uids_of(answer) == [MR_A, DX_A], "nor does it prove anything"
+        assert lacks_something(answer.json())
+
+
 def test_a_subject_by_number_alone_is_enough_where_the_site_names_the_system(tmp_path: Any) -> None:
     with an_imaging_fhir(tmp_path / "state", fed={"subjects": (SubjectBy.IDENTIFIER,)}) as world:
         world.fed.subject = lambda number: {"identifier": {"system": MRN, "value": number}}

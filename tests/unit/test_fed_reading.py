@@ -25,6 +25,7 @@ PATIENT_A = Subject(
     references=frozenset({f"{EHR}/Patient/a"}), namespaces=(f"{EHR}/Patient/",), system=MRN, numbers=frozenset({"1"})
 )
 LOCAL = replace(PATIENT_A, references=frozenset({"Patient/a"}), namespaces=("Patient/", f"{EHR}/Patient/"))
+NUMBER_ONLY = replace(PATIENT_A, references=frozenset(), unproven=PATIENT_A.references)
 UID = {"identifier": [{"system": "urn:dicom:uid", "value": "urn:oid:2.25.1"}]}
 
 
@@ -49,6 +50,12 @@ def number(value: Any, system: str = MRN) -> dict[str, Any]:
         (PATIENT_A, {"display": "Alma"}, None),
         (PATIENT_A, "Patient/a", None),
         (PATIENT_A, None, None),
+        (NUMBER_ONLY, {"reference": f"{EHR}/Patient/a", **number("1")}, True),
+        (NUMBER_ONLY, {"reference": f"{EHR}/Patient/a/_history/3", **number("1")}, True),
+        (NUMBER_ONLY, {"reference": f"{EHR}/Patient/a"}, None),
+        (NUMBER_ONLY, {"reference": f"{EHR}/Patient/a", **number("2")}, False),
+        (NUMBER_ONLY, {"reference": f"{EHR}/Patient/b", **number("1")}, False),
+        (NUMBER_ONLY, {"reference": f"{EHR}/Patient/ab", **number("1")}, False),
         (LOCAL, {"reference": "Patient/a"}, True),
         (LOCAL, {"reference": "Patient/b"}, False),
         (LOCAL, {"reference": f"{EHR}/Patient/b"}, False),
