@@ -123,8 +123,9 @@ def _check_statement(base: str, statement: Mapping[str, Any]) -> Iterator[Findin
             f"{_BY_NUMBER} {_ALL_REFUSED}",
         )
     elif "identifier" not in known:
-        yield AREA.warning(
-            "ImagingStudy cannot be searched by identifier: a study that is not on the first page of the patient's is refused.",
+        yield AREA.note(
+            "ImagingStudy cannot be searched by identifier: for every study that is opened the patient's whole list is read, "
+            "and one in it that is withdrawn or cannot be read refuses them all.",
             f"The EHR should offer it (F1); else: {_BY_NUMBER}",
         )
     else:

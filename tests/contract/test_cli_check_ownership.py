@@ -99,6 +99,35 @@ def test_a_sound_ehr_with_imaging_study_says_which_way_decides(site: Site, capsy
     assert any("Archive main has studies under the patient's number" in one["what"] for one in findings)
 
 
+def test_what_is_said_of_a_search_without_identifier_is_what_callers_meet(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An EHR that overlooks the identifier: what is on its second page is served; nothing is, beside what is withdrawn."""
+    of_patient = {"subject": {"reference": "Patient/pat-a"}}
+    here, there = (site.ehr.imaging_study(uid, **of_patient) for uid in ("2.25.77", STUDY_A))
+    overlooks(site, [here], [there])
+    served = site.findings(capsys)
+    overlooks(site, [here | {"status": "entered-in-error"}], [there])
+    refused = site.findings(capsys)
+
+    assert any("one asked for by itself is confirmed" in one["what"] for one in served), served
+    assert any("not found when it is asked for by" in one["what"] for one in refused), refused
+
+
+def overlooks(site: Site, *pages: list[dict[str, Any]]) -> None:
+    """One page after another, whatever is asked for."""
+
+    def answer() -> Response:
+        number = int(request.args.get("page", "0"))
+        bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset"}
+        bundle["entry"] = [{"resource": one} for one in pages[number]]
+        if number + 1 < len(pages):
+            bundle["link"] = [{"relation": "next", "url": f"{site.ehr.fhir_base}/ImagingStudy?page={number + 1}"}]
+        return jsonify(bundle)
+
+    site.ehr.answers["/fhir/ImagingStudy"] = answer
+
+
 def test_a_sound_ehr_by_numbers_says_which_system_decides(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.known_as = {"ownership": "identifier"}
     findings = site.findings(capsys)
@@ -166,7 +195,7 @@ def unlisted_by_identifier(site: Site) -> None:
 FAULTS: list[tuple[str, Callable[[Site], None], str, str, str]] = [
     ("no ImagingStudy", lambda s: s.states(resource="Patient"), "fault", "has no ImagingStudy", 'ownership = "identifier"'),
     ("no search by patient", lambda s: s.states("identifier"), "fault", "cannot be searched by patient", "every image"),
-    ("no search by identifier", lambda s: s.states("patient"), "warning", "not on the first page", "F1"),
+    ("no search by identifier", lambda s: s.states("patient"), "note", "patient's whole list is read", "F1"),
     ("no statement", ehr_says("/fhir/metadata", 404), "warning", "no CapabilityStatement (HTTP 404)", "Try a patient"),
     ("searches refused", ehr_says("/fhir/ImagingStudy", 401), "fault", "could not be asked", "refuses while"),
     ("no study of the patient", lambda s: s.ehr.studies.clear(), "warning", "names no study for this patient", "subjects"),
