@@ -1,7 +1,7 @@
 """The keeper of a token of our own at one server: an EHR, an archive or the audit server.
 
-However many requests want it, it is asked for once; however many are refused with it, it is replaced once; and a client that is
-refused for good asks no more often than every few seconds, neither for tokens nor with them.
+However many requests want it, it is asked for once; however many are refused with it, it is replaced once, and kept until another is
+there; and a client that is refused for good asks for one no more often than every few seconds.
 
 Spec: SMART App Launch 2.2 "Backend Services"; RFC 6749 §4.4, §5.2; RFC 6750 §3.1; SMART Imaging Access F8, group 23.
 """
@@ -49,20 +49,22 @@ class OwnTokenKeeper:
         return self._issued().token.value
 
     def renewed(self, refused: str) -> str | None:
-        """Another token than the refused one (401); None where there is none worth trying. UpstreamError as ``ask``."""
-        issued = self._issued()
-        with self._lock:
-            is_current = refused == issued.token.value
-            if is_current and self._monotonic() - issued.at < LEAST_AGE_TO_RENEW_S:
-                return None
-            if is_current and issued.generation == self._generation:
-                self._generation += 1  # a refused token belongs to a generation that nobody asks for any more
-        fresh = self.current()
-        return None if fresh == refused else fresh
+        """Another token than the refused one (401); None where there is none worth trying. UpstreamError as ``ask``.
 
-    def _issued(self) -> _Issued:
-        generation = self._generation
-        kept = self._kept.get((str(generation),), lambda: self._asked(generation), seconds=_kept_s)
+        The refused one stays in use until another is there: a server may have refused a single question with it.
+        """
+        issued = self._issued()
+        if refused == issued.token.value:
+            if self._monotonic() - issued.at < LEAST_AGE_TO_RENEW_S:
+                return None
+            issued = self._issued(issued.generation + 1)
+            with self._lock:
+                self._generation = max(self._generation, issued.generation)
+        return None if refused == issued.token.value else issued.token.value
+
+    def _issued(self, generation: int | None = None) -> _Issued:
+        wanted = self._generation if generation is None else generation
+        kept = self._kept.get((str(wanted),), lambda: self._asked(wanted), seconds=_kept_s)
         if isinstance(kept, TokenRefused):
             raise kept.again()
         return kept

@@ -135,12 +135,22 @@ def test_an_outage_is_not_remembered(endpoint: Endpoint) -> None:
     assert endpoint.keeper.current() == "token-3"
 
 
-def test_a_replacement_that_is_not_to_be_had_leaves_nothing_of_the_old_one(endpoint: Endpoint) -> None:
+@pytest.mark.parametrize(
+    ("failure", "asked"),
+    [(a_refusal(), 2), (UpstreamError("Down.", server="https://as.example/token", retryable=True), 3)],
+    ids=["refused", "down"],
+)
+def test_a_token_stays_in_use_while_no_other_is_to_be_had(endpoint: Endpoint, failure: UpstreamError, asked: int) -> None:
+    """One server's 401 takes nothing from questions that the token still answers; an endpoint's no is asked for once."""
     first = endpoint.keeper.current()
     endpoint.now += 60
-    endpoint.fails(a_refusal())
-    for ask in (lambda: endpoint.keeper.renewed(first), endpoint.keeper.current):
-        with pytest.raises(TokenRefused):
-            ask()
+    endpoint.fails(failure)
+    for _ in range(2):
+        with pytest.raises(type(failure)):
+            endpoint.keeper.renewed(first)
+        assert endpoint.keeper.current() == first
+    assert endpoint.asked == asked
+    endpoint.instead = lambda: None
+    endpoint.now += REFUSED_FOR_S
 
-    assert endpoint.asked == 2
+    assert endpoint.keeper.renewed(first) == f"token-{asked + 1}" == endpoint.keeper.current()
