@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fhir_imaging.errors import InvalidRequest, TooManyRequests, UpstreamError, UpstreamTimeout
@@ -29,17 +30,28 @@ REQUESTS_AT_ONCE = 6
 """Requests of one caller that may wait for archives at once: each holds a thread of the server."""
 PATIENCE_S = 15.0
 """How long all questions of one request may take together; the answers that come later are kept for whoever asks again."""
-_caller: ContextVar[str] = ContextVar("caller", default="")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Whose request it is that asks, and since when (``time.monotonic``); None: each question has its own time."""
+
+    caller: str = ""
+    since: float | None = None
+
+
+_NOBODY = _Asking()
+_asking: ContextVar[_Asking] = ContextVar("asking", default=_NOBODY)
 
 
 @contextmanager
 def asking_for(caller: str) -> Iterator[None]:
-    """Whatever is asked within is this caller's: its token's fingerprint."""
-    before = _caller.set(caller)
+    """Whatever is asked within is one request of this caller's (its token's fingerprint), whose time begins now."""
+    before = _asking.set(_Asking(caller, time.monotonic()))
     try:
         yield
     finally:
-        _caller.reset(before)
+        _asking.reset(before)
 
 
 _Question = tuple[Future[Any], Callable[[], None]]
@@ -127,7 +139,7 @@ class ArchiveWorkers:
 
         TooManyRequests for a caller with too many such requests under way.
         """
-        caller = _caller.get()
+        caller = _asking.get().caller
         with self._one_more(caller):
             asked = [(self._of(archive), job) for archive, job in jobs]
             futures = [turns.submit(caller, job) for turns, job in asked]
@@ -161,7 +173,8 @@ class ArchiveWorkers:
                     del self._requests[caller]
 
     def _answers(self, futures: Sequence[Future[T]]) -> list[T]:
-        end = time.monotonic() + self._patience_s
+        began = _asking.get().since
+        end = (time.monotonic() if began is None else began) + self._patience_s
         try:
             return [future.result(timeout=max(0.0, end - time.monotonic())) for future in futures]
         except TimeoutError as exc:
