@@ -1,4 +1,5 @@
-"""Under which person an archive holds a study: asked once for all that want to know, kept while it is the caller's patient.
+"""Under which person an archive holds a study: asked once for all that want to know, kept while it is the caller's patient, or
+one person's where the site does not compare.
 
 Who compares decides anew each time, out of this and the patient's numbers: neither lends its age to the other. An answer that
 is cut off says nothing: whoever else has the study may stand in the rest.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fhir_imaging.dicom_json import (
@@ -58,6 +59,9 @@ class ArchivedPersons:
             of_it = tuple(one for one in found.datasets if first_text(one, STUDY_INSTANCE_UID) == study)
             return Matches(of_it, found.complete)
 
+        if self._numbers.rule(caller) is None:
+            # About no patient, so it is one answer for all; it is asked only once the EHR has said whose study it is.
+            return self._known.get((archive.name, study), ask, seconds=self._seconds_uncompared)
         # What is not the patient's is never kept: a second question must not be faster for a study that exists (group 15).
         return self._known.get(
             caller.key(archive.name, study),
@@ -77,6 +81,9 @@ class ArchivedPersons:
             log.warning("archive %s cuts its answers off: what they are about is not decided by them", archive.name)
         return found
 
+    def _seconds_uncompared(self, found: Matches) -> float:
+        return self._keep_s if found.complete and is_of_one_person(found.datasets) else 0
+
     def _fits(self, caller: Caller, found: Matches) -> bool:
         rule, numbers = self._numbers.rule(caller), self._numbers.of(caller)
         if rule is None or not found.datasets or not found.complete:
@@ -92,6 +99,24 @@ def contradicts_nothing(dataset: Mapping[str, Any], numbers: frozenset[str], rul
     return first_text(dataset, PATIENT_ID) in numbers and (
         rule.issuer_of_patient_id is None or issuer in (None, rule.issuer_of_patient_id)
     )
+
+
+def is_of_one_person(listed: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether an archive lists a study under one person; each time by the same number, where it lists it more than once."""
+    said = {(first_text(one, PATIENT_ID), first_text(one, ISSUER_OF_PATIENT_ID)) for one in listed}
+    return len(said) == 1 and (len(listed) == 1 or all(number for number, _ in said)) and name_one_person(listed)
+
+
+def name_one_person(datasets: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether no two data sets name different persons, and none names two; those that name nobody say nothing."""
+    said: dict[str, set[str | None]] = {PATIENT_ID: set(), ISSUER_OF_PATIENT_ID: set()}
+    for one in datasets:
+        for tag, found in said.items():
+            held = values(one, tag)
+            if len(held) > 1:
+                return False
+            found |= {first_text(one, tag)} if held else set()
+    return all(len(found) < 2 for found in said.values())
 
 
 def names_nobody_else(dataset: Mapping[str, Any], numbers: frozenset[str], rule: PatientIdentifierRule) -> bool:

@@ -197,7 +197,7 @@ class Gate:
         """Records a method that is refused to everybody, and who tried it where the token tells; TooManyRequests in a flood."""
         self._door.refuse_method(ehr, authorization, attempt)
 
-    def refuse_page(self, caller: Caller, attempt: Attempt) -> NotPermitted | NotAuthenticated:
+    def refuse_page(self, caller: Caller, attempt: Attempt) -> NotPermitted | NotAuthenticated | NotFound:
         """The refusal of a link to a further page that was made for another token, recorded."""
         return self._refusal(attempt, caller.grant, Reason.OTHER_TOKENS_PAGE)
 
@@ -238,20 +238,21 @@ class Gate:
         if owned is None:
             return Evidence(owned=None, contains=False)
         same, index = self._compared(caller, archive, resource, study)
-        contains = same is not False and self._contents.holds(archive, resource, index)
+        contains = same is True and self._contents.holds(archive, resource, index)
         return Evidence(owned=owned, contains=contains, same_person=same)
 
     def _compared(
         self, caller: Caller, archive: Archive, resource: DicomResource, study: StudyInstanceUID
     ) -> tuple[bool | None, SeriesIndex]:
-        """Whether the study and each of its series are the caller's patient's, None where nothing is compared; and the series
-        (W5)."""
+        """Whether the study and each of its series are the caller's patient's, or one person's where the site does not
+        compare, None where the archive lists no such study; and the series (W5)."""
         person = self._identity.person(caller)
-        same = self._identity.is_same(caller, archive, study, person)
-        if same is False:
-            return False, SeriesIndex()
+        listed = self._identity.listed(caller, archive, study)
+        same = person.is_of(listed)
+        if not same:
+            return same, SeriesIndex()
         index = self._contents.series(archive, resource)
-        return same if person.has_all_of(index) else False, index
+        return person.has_all_of(index, listed.datasets), index
 
     def _is_same(self, caller: Caller, archive: Archive, resource: DicomResource, study: StudyInstanceUID) -> bool | None:
         return self._compared(caller, archive, resource, study)[0]
@@ -274,11 +275,13 @@ class Gate:
             fault = UpstreamError("The archive does not take our question.", server="archive", cause=not_understood.code)
             raise unavailable(fault) from not_understood
 
-    def _refusal(self, attempt: Attempt, grant: AccessGrant, reason: Reason) -> NotPermitted | NotAuthenticated:
+    def _refusal(self, attempt: Attempt, grant: AccessGrant, reason: Reason) -> NotPermitted | NotAuthenticated | NotFound:
         """The error to raise, once the refusal is recorded."""
         self._audit.denied(attempt, grant, reason.value)
         if reason is Reason.TOKEN_ENDED:
             return NotAuthenticated(REASON_IN_WORDS[reason], challenge="invalid_token", code=reason.value)
+        if reason is Reason.NOT_IN_ARCHIVE:
+            return NotFound(REASON_IN_WORDS[reason], code=reason.value)
         return NotPermitted(REASON_IN_WORDS[reason], code=reason.value)
 
     def _now(self) -> int:

@@ -7,18 +7,23 @@ Spec: SMART Imaging Access F2, W5, M10, groups 11, 15 and 29.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_imaging.dicom_json import ISSUER_OF_PATIENT_ID, PATIENT_ID
 from fhir_imaging.uids import StudyInstanceUID
-from imaging_server.archived_persons import ArchivedPersons, contradicts_nothing, names_nobody_else
+from imaging_server.archived_persons import (
+    ArchivedPersons,
+    contradicts_nothing,
+    is_of_one_person,
+    name_one_person,
+    names_nobody_else,
+)
 from imaging_server.ownership import Caller
 from imaging_server.patient_numbers import PatientNumbers
 from imaging_server.settings import PatientIdentifierRule
 from imaging_server.study_contents import SeriesIndex
-from imaging_server.upstream import Archive
+from imaging_server.upstream import Archive, Matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +38,31 @@ class Person:
         rule = self.rule
         return [one for one in datasets if rule is None or contradicts_nothing(one, self.numbers, rule)]
 
-    def has_all_of(self, index: SeriesIndex) -> bool:
-        """Whether no series of a study is said to be anybody else's.
+    def is_of(self, listed: Matches) -> bool | None:
+        """Whether a study that an archive lists like this is this person's, and nobody else's; None where it lists none.
 
-        Where the site does not compare, whether all are said to be one person's: a study of two is partly another's.
+        Where the site does not compare, whether it is one person's. Nothing listed proves nothing: the images may be there.
+        """
+        if not listed.complete:
+            return False
+        if not listed.datasets:
+            return None
+        if self.rule is None:
+            return is_of_one_person(listed.datasets)
+        return len(self.fitting(listed.datasets)) == len(listed.datasets)
+
+    def has_all_of(self, index: SeriesIndex, listed: Sequence[Mapping[str, Any]] = ()) -> bool:
+        """Whether no series of a study is said to be anybody else's. What is cut off says nothing, so it is a no.
+
+        Where the site does not compare, whether all, and the study itself as it is ``listed``, are said to be one person's: a
+        study of two is partly another's.
         """
         rule = self.rule
+        if index.is_cut:
+            return False
         if rule is None:
-            return all(
-                _is_one(one.get(tag) for one in index.persons if tag in one) for tag in (PATIENT_ID, ISSUER_OF_PATIENT_ID)
-            )
-        return not index.is_cut and all(names_nobody_else(one, self.numbers, rule) for one in index.persons)
+            return name_one_person((*listed, *index.persons))
+        return all(names_nobody_else(one, self.numbers, rule) for one in index.persons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +70,6 @@ class KnownCaller(Caller):
     """A caller who was let through, with the person that archives' answers are compared with: nobody is asked any more."""
 
     person: Person
-
-
-def _is_one(said: Iterable[object]) -> bool:
-    first, *others = *said, None
-    return all(one in (first, None) for one in others)
 
 
 class PatientIdentity:
@@ -69,16 +83,9 @@ class PatientIdentity:
         """The caller's patient. NotAuthenticated or UpstreamError when the EHR cannot be asked."""
         return Person(self._numbers.rule(caller), self._numbers.of(caller))
 
-    def is_same(self, caller: Caller, archive: Archive, study: StudyInstanceUID, person: Person) -> bool | None:
-        """Whether the archive's study is of ``person``, the caller's patient; None where the site does not compare.
-
-        UpstreamError when the archive or the EHR cannot be asked.
-        """
-        if person.rule is None:
-            return None
-        of_study = self._persons.of_study(caller, archive, study)
-        # A study that the archive does not hold is nobody's: it is left to the retrieval to say that it is not there.
-        return of_study.complete and len(person.fitting(of_study.datasets)) == len(of_study.datasets)
+    def listed(self, caller: Caller, archive: Archive, study: StudyInstanceUID) -> Matches:
+        """How the archive lists a study, as ``ArchivedPersons.of_study``: to be judged by a ``Person``, and never alone."""
+        return self._persons.of_study(caller, archive, study)
 
     def known(self, caller: Caller) -> KnownCaller:
         """The caller with their person, as ``person``."""

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     INSUFFICIENT_SCOPE = "insufficient-scope"
     STUDY_NOT_OF_PATIENT = "study-not-of-patient"
     REFUSED_BY_EHR = "refused-by-ehr"
+    NOT_IN_ARCHIVE = "not-in-archive"
     NOT_IN_STUDY = "not-in-study"
     IDENTITY_CONFLICT = "identity-conflict"
     OTHER_PATIENT = "other-patient"
@@ -40,6 +41,7 @@ REASON_IN_WORDS = {
     Reason.INSUFFICIENT_SCOPE: "The token's scopes do not cover this.",
     Reason.STUDY_NOT_OF_PATIENT: "This study is not among those of the token's patient.",
     Reason.REFUSED_BY_EHR: "The EHR does not show this patient's studies to this token.",
+    Reason.NOT_IN_ARCHIVE: "The archive does not list this study.",
     Reason.NOT_IN_STUDY: "The study does not hold what was asked for.",
     Reason.IDENTITY_CONFLICT: "The archive and the EHR do not agree whose study this is.",
     Reason.OTHER_PATIENT: "The token is for another patient than the one that is asked for.",
@@ -82,8 +84,9 @@ class Evidence:
     """What was found out about the study that a request names.
 
     ``owned`` is None when the EHR does not confirm, to this caller, that the study is the token's patient's.
-    ``contains`` is whether the archive places the named series and instance in that study (True when none is named).
-    ``same_person`` is whether the archive names the same patient as FHIR, None when that is not compared.
+    ``contains`` is whether the archive lists that study and places the named series and instance in it.
+    ``same_person`` is whether the archive names the same patient as FHIR, or one alone where the site does not compare; None
+    when there is nothing to compare.
     """
 
     owned: StudyFacts | None
@@ -114,7 +117,7 @@ def decide(grant: AccessGrant, resource: DicomResource, evidence: Evidence, *, n
     if not any(_matches(scope, evidence.owned) for scope in _scopes(grant, resource)):
         return Refused(Reason.INSUFFICIENT_SCOPE)
     if not evidence.contains:
-        return Refused(Reason.NOT_IN_STUDY)
+        return Refused(Reason.NOT_IN_ARCHIVE if resource.series is None else Reason.NOT_IN_STUDY)
     return Granted()
 
 

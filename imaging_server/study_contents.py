@@ -70,12 +70,12 @@ class StudyContents:
         return SeriesIndex(exactly.uids & {named}, (*listed.persons, *exactly.persons), exactly.is_cut)
 
     def holds(self, archive: Archive, resource: DicomResource, series: SeriesIndex) -> bool:
-        """Whether the series and instance that a resource names belong to its study; True when it names none.
+        """Whether the series and instance that a resource names belong to its study; of a whole study, whether it has any.
 
-        ``series`` is the index of that study.
+        ``series`` is the index of that study. One of no series says nothing of whose they are, so it opens none.
         """
         if resource.study is None or resource.series is None:
-            return True
+            return bool(series.uids)
         if resource.series not in series.uids:
             return False
         return resource.instance is None or self._holds_instance(archive, resource.study, resource.series, resource.instance)

@@ -191,7 +191,9 @@ def test_study_that_the_archive_does_not_hold_is_404(world: World) -> None:
 
     answer = world.get("/studies/2.25.77/metadata", world.north.token())
 
-    assert (answer.status, answer.problem) == (404, "archive-404")
+    assert (answer.status, answer.problem) == (404, "not-in-archive")
+    assert world.pacs.retrievals() == []
+    assert (world.audit()[0].outcome, world.audit()[0].reason) == ("denied", "not-in-archive")
 
 
 # HEAD and the archive's index

@@ -103,6 +103,11 @@ def test_evidence_decides_about_the_study(evidence: Evidence, reason: Reason | N
     assert reason_of(decide(a_grant(), SERIES, evidence, now=NOW)) == reason
 
 
+@pytest.mark.parametrize(("resource", "reason"), [(METADATA, Reason.NOT_IN_ARCHIVE), (SERIES, Reason.NOT_IN_STUDY)])
+def test_what_the_archive_does_not_list_is_refused_by_what_was_asked_for(resource: DicomResource, reason: Reason) -> None:
+    assert reason_of(decide(a_grant(), resource, Evidence(owned=CT, contains=False), now=NOW)) == reason
+
+
 @pytest.mark.parametrize(
     ("filters", "granted"),
     [
