@@ -12,9 +12,12 @@ ASSERTION_LIFETIME_S = 240
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
-def assertion_algorithm(ehr: EhrSettings, metadata: SmartMetadata, usual: str) -> str:
-    """What signs our assertions at this EHR: the site's word, else the usual one unless the EHR lists only the other."""
+def assertion_algorithm(ehr: EhrSettings, metadata: SmartMetadata | None, usual: str) -> str:
+    """What signs our assertions at this EHR: the site's word, else the usual one unless the EHR lists only the other.
+
+    ``metadata`` is None where the EHR says nothing.
+    """
     if ehr.assertion_algorithm is not None:
         return ehr.assertion_algorithm.value
-    listed = set(metadata.token_signing_algorithms) & {one.value for one in AssertionAlgorithm}
+    listed = set(metadata.token_signing_algorithms if metadata else ()) & {one.value for one in AssertionAlgorithm}
     return usual if not listed or usual in listed else min(listed)

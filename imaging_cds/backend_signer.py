@@ -20,7 +20,7 @@ def signer_of(settings: ApplicationSettings) -> SignAssertion:
     keys = ClientKeys.of(settings.state.state_dir)
     usual = settings.smart_app.assertion_algorithm
 
-    def sign(ehr: EhrSettings, metadata: SmartMetadata, token_url: str) -> str:
+    def sign(ehr: EhrSettings, metadata: SmartMetadata | None, token_url: str) -> str:
         algorithm = assertion_algorithm(ehr, metadata, usual)
         return keys.assertion(algorithm, client_id=ehr.backend_client_id or "", audience=token_url, now=int(time.time()))
 

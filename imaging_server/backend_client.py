@@ -12,13 +12,17 @@ from typing import TypeAlias
 
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadata, SmartMetadataClient
+from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import EhrSettings
 from imaging_server.archive_token_requests import backend_services_request
 from imaging_server.own_token import OwnTokenKeeper
 from imaging_server.token_answers import OwnToken, read_own_token
 
-SignAssertion: TypeAlias = Callable[[EhrSettings, SmartMetadata, str], str]
-"""A client assertion of ``ehr.backend_client_id`` for one token endpoint, signed with the installation's client keys."""
+SignAssertion: TypeAlias = Callable[[EhrSettings, SmartMetadata | None, str], str]
+"""A client assertion of ``ehr.backend_client_id`` for one token endpoint, signed with the installation's client keys.
+
+None: nothing is known of the EHR beyond its settings.
+"""
 
 
 class BackendServices:
@@ -62,8 +66,22 @@ class BackendServices:
             return keeper
 
     def _ask(self, ehr: EhrSettings) -> OwnToken:
-        metadata = self._metadata.of(ehr.fhir_base)
-        token_url = ehr.backend_token_url or metadata.token_endpoint
+        metadata = self._needed_metadata(ehr)
+        token_url = ehr.backend_token_url or (metadata.token_endpoint if metadata else "")
         asked = backend_services_request(ehr.backend_scopes, self._sign(ehr, metadata, token_url))
         response = self._session.post(token_url, data=asked.form, headers=asked.headers, stream=True)
         return read_own_token(response, token_url, "The imaging server could not sign in at the EHR.")
+
+    def _needed_metadata(self, ehr: EhrSettings) -> SmartMetadata | None:
+        """What the EHR says of its token endpoint and algorithms; None where the settings name the endpoint and it says none.
+
+        A system that serves Backend Services alone may have no configuration that names an authorization endpoint.
+        """
+        if ehr.backend_token_url and ehr.assertion_algorithm:
+            return None
+        try:
+            return self._metadata.of(ehr.fhir_base)
+        except UpstreamError:
+            if ehr.backend_token_url is None:
+                raise
+            return None

@@ -30,7 +30,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> ClientKeys:
 
 
 def signer(keys: ClientKeys) -> SignAssertion:
-    def sign(ehr: EhrSettings, _metadata: SmartMetadata, token_url: str) -> str:
+    def sign(ehr: EhrSettings, _metadata: SmartMetadata | None, token_url: str) -> str:
         return keys.assertion("ES384", client_id=ehr.backend_client_id or "", audience=token_url, now=int(time.time()))
 
     return sign

@@ -86,7 +86,7 @@ def site(tmp_path: Path, keys: ClientKeys) -> Iterator[Site]:
         session = GuardedSession([ehr], allowed, lambda name: Breaker(name, BreakerSettings()), timeout_s=2)
         stack.callback(session.close)
 
-        def sign(_ehr: EhrSettings, _metadata: SmartMetadata, token_url: str) -> str:
+        def sign(_ehr: EhrSettings, _metadata: SmartMetadata | None, token_url: str) -> str:
             return keys.assertion("ES384", client_id=CLIENT, audience=token_url, now=int(time.time()))
 
         backend = BackendServices(session, SmartMetadataClient(session), sign, monotonic=lambda: made.now)
