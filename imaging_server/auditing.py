@@ -118,8 +118,14 @@ class AccessAudit:
         self._recorded.get(key, append, seconds=lambda _: float(self._window_s))
 
     def denied(self, attempt: Attempt, grant: AccessGrant | None, reason: str) -> None:
-        """Records a refusal with its reason; ``grant`` is None when the token did not hold."""
+        """Records a refusal with its reason; ``grant`` is None when the token did not hold.
+
+        What could not be decided is no refusal: nobody is held back for it, and no flood of it is recorded one by one.
+        """
         self._held_back.settle()
+        if reason == AUTHORIZATION_UNAVAILABLE:
+            self._undecided(attempt, grant)
+            return
         self._count(attempt, grant)
         self._append(self._record(attempt, grant, AuditOutcome.DENIED, reason))
 
@@ -127,6 +133,15 @@ class AccessAudit:
         """Records a request that came too early: a caller's first at once, then one record a minute with their number."""
         self._held_back.settle()
         self._held_back.note(held.caller, self._record(attempt, grant, AuditOutcome.DENIED, TooManyRequests.code))
+
+    def _undecided(self, attempt: Attempt, grant: AccessGrant | None) -> None:
+        """A record of its own as long as the limits allow a refusal one, then one a minute with the number of requests."""
+        record = self._record(attempt, grant, AuditOutcome.DENIED, AUTHORIZATION_UNAVAILABLE)
+        above = self._limits.undecided(attempt.ehr, grant or attempt.token, attempt.client_address) if self._limits else None
+        if above is None:
+            self._append(record)
+        else:
+            self._held_back.note((AUTHORIZATION_UNAVAILABLE, *above.caller), record)
 
     def _count(self, attempt: Attempt, grant: AccessGrant | None) -> None:
         """A refusal costs a record, so nobody has more of them than the limits allow."""

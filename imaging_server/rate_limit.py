@@ -34,6 +34,9 @@ class RateLimitSettings:
     refusals_per_minute: float = 600.0
     """Refusals of one token, different tokens that do not hold from one client address, and requests without any from one;
     0 = no limit. Behind a proxy that ``server.trusted_proxies`` does not name, all clients share the proxy's address."""
+    open_downloads: int = 4
+    """Large answers that one token may have on their way at once; 0 = no limit. Each holds a thread and a connection of the
+    archive for as long as its caller takes; those below ``small_body_bytes`` are read whole and do not count."""
 
     def problems(self) -> Iterator[str]:
         """What cannot work."""
@@ -41,6 +44,8 @@ class RateLimitSettings:
             yield "rate_limit: rates must be 0 (no limit) or above, and at most 1000000."
         if self.request_burst < 1:
             yield "rate_limit.request_burst must be at least 1."
+        if not 0 <= self.open_downloads <= 10_000:
+            yield "rate_limit.open_downloads must be 0 (no limit) or above, and at most 10000."
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,8 @@ class RequestLimits:
         self._refused = TokenBuckets(refusals, at_once)
         self._addresses = TokenBuckets(refusals, at_once)
         self._refused_at = TokenBuckets(CALLERS_AT_ADDRESS * refusals, CALLERS_AT_ADDRESS * at_once)
+        self._undecided = TokenBuckets(refusals, at_once)
+        self._undecided_at = TokenBuckets(CALLERS_AT_ADDRESS * refusals, CALLERS_AT_ADDRESS * at_once)
 
     def admit(self, ehr: str, token: BearerToken, address: str | None) -> HeldBack | None:
         """None when the token may be looked at now."""
@@ -175,7 +182,7 @@ class RequestLimits:
                 bucket.holds, bucket.refused = False, True
 
     def refused_token(self, ehr: str, fingerprint: str, address: str | None) -> None:
-        """A refusal was recorded of a token that does not hold, or of which that could not be found out."""
+        """A refusal was recorded of a token that does not hold."""
         now = self._monotonic()
         with self._lock:
             self._refused.spend((ehr, fingerprint), now)
@@ -185,6 +192,18 @@ class RequestLimits:
         """A refusal was recorded of a token that holds."""
         with self._lock:
             self._refused.spend(_granted(grant), self._monotonic())
+
+    def undecided(self, ehr: str, who: AccessGrant | str | None, address: str | None) -> HeldBack | None:
+        """None when what could not be decided, for want of a server, may have a record of its own.
+
+        Nobody waits for it: a study that an archive cannot read must not cost the caller all others. ``who`` is a token that
+        holds, or the fingerprint of one that could not be checked; the latter count by their address too.
+        """
+        now = self._monotonic()
+        with self._lock:
+            if isinstance(who, AccessGrant):
+                return self._undecided.take(_granted(who), now)
+            return self._undecided.take((ehr, who or ""), now) or self._undecided_at.take(_place(address), now)
 
 
 def _granted(grant: AccessGrant) -> CallerKey:

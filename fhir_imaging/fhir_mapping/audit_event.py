@@ -138,7 +138,7 @@ def _profiles(record: AuditRecord) -> list[str]:
 def _outcome(record: AuditRecord) -> str:
     if record.outcome is AuditOutcome.ALLOWED:
         return "0"
-    return "8" if record.reason in UNDECIDED_REASONS else "4"
+    return "8" if (record.reason or "").partition(":")[0] in UNDECIDED_REASONS else "4"
 
 
 def _agents(record: AuditRecord, server: AuditedServer) -> list[dict[str, Any]]:

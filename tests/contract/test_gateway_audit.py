@@ -46,6 +46,7 @@ EDGES = [
     DENIED,
     replace(QUERY, outcome=AuditOutcome.DENIED, reason="insufficient-scope"),
     replace(DENIED, reason="authorization-unavailable"),
+    replace(DENIED, reason="authorization-unavailable: and 3 more like it"),
     replace(READ, user=None, client_address=None),
     replace(READ, user="https://other.example/fhir/Practitioner/9", token_reference="digest:abc"),
     replace(READ, user="user-17", client_address="gateway.internal"),
@@ -104,7 +105,14 @@ def test_query_reverses_the_roles_and_holds_the_raw_request() -> None:
     assert "what" not in query
 
 
-@pytest.mark.parametrize(("reason", "outcome"), [("study-not-of-patient", "4"), ("authorization-unavailable", "8")])
+@pytest.mark.parametrize(
+    ("reason", "outcome"),
+    [
+        ("study-not-of-patient", "4"),
+        ("authorization-unavailable", "8"),
+        ("authorization-unavailable: and 3 more like it", "8"),
+    ],
+)
 def test_denial_is_its_own_event_without_the_profile(reason: str, outcome: str) -> None:
     event = audit_event(replace(DENIED, reason=reason), SERVER)
 

@@ -16,8 +16,9 @@ from fhir_imaging.uids import study_uid
 from imaging_server.auditing import Attempt
 from imaging_server.rate_limit import RateLimitSettings
 from imaging_server.resource import DicomResource, Kind, Level
+from tests.security.archive_index import RULE, Index, PatientRecord, a_study, identifier
 from tests.security.gateway_actors import World, a_world
-from tests.security.gateway_stubs import FRAME, STUDY_A, STUDY_B
+from tests.security.gateway_stubs import FRAME, PRIOR_A, STUDY_A, STUDY_B
 
 
 @contextmanager
@@ -97,5 +98,44 @@ def test_group_23_what_cannot_be_checked_fills_no_audit_log_either(tmp_path: Pat
         token = world.north.token()
         during = [world.get(FRAME, token).status for _ in range(6)]
 
-        assert during == [503, 503, 503, 429, 429, 429]
-        assert denials(world) == ["too-many-requests", *["authorization-unavailable"] * 3]
+        assert during == [503] * 6
+        assert denials(world) == ["authorization-unavailable"] * 4, "three of their own and one for all others"
+        world.services.close()
+        assert denials(world)[0] == "authorization-unavailable: and 1 more like it"
+
+
+def test_group_23_a_study_that_cannot_be_decided_costs_the_caller_no_other(tmp_path: Path) -> None:
+    """A viewer loads the study that the archive cannot read beside one that it can."""
+    limits = RateLimitSettings(requests_per_second=0.0, refusals_per_minute=3)
+    with a_world(tmp_path, server={"rate_limit": limits, "patient_identifiers": {"north": RULE}}) as world:
+        PatientRecord(world.north, [identifier("MRN-A")])
+        index = Index(world.pacs)
+        index.holds(a_study(STUDY_A, "MRN-A"), a_study(PRIOR_A, "MRN-A"))
+        index.instead = lambda asked: Response(status=503) if PRIOR_A in str(asked) else None
+        token = world.north.token()
+        sick = [world.get(f"/studies/{PRIOR_A}/metadata", token).status for _ in range(8)]
+
+        assert sick == [503] * 8
+        assert world.get(FRAME, token).status == 200
+        assert denials(world) == ["authorization-unavailable"] * 4
+
+
+def test_group_23_a_token_that_walks_along_studies_during_an_outage_fills_no_audit_log(tmp_path: Path) -> None:
+    with a_world_that_refuses(tmp_path, refusals=3) as world:
+        world.north.answers["/fhir/ImagingStudy"] = lambda: Response(status=500)
+        token = world.north.token()
+        tried = {world.get(f"/studies/2.25.{number}/metadata", token).status for number in range(9)}
+
+        assert tried == {503}
+        assert denials(world) == ["authorization-unavailable"] * 4
+        world.services.close()
+        assert denials(world)[0] == "authorization-unavailable: and 4 more like it"
+
+
+def test_group_23_tokens_that_cannot_be_checked_fill_no_audit_log_together(tmp_path: Path) -> None:
+    with a_world_that_refuses(tmp_path, refusals=1) as world:
+        world.north.answers["/auth/jwks"] = lambda: Response(status=500)
+        tried = {world.get(FRAME, world.north.token(jti=f"jti-{number}")).status for number in range(14)}
+
+        assert tried == {503}
+        assert denials(world) == ["authorization-unavailable"] * 11, "ten at this address and one for all others"
