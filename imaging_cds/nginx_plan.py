@@ -6,6 +6,7 @@ Spec: SMART Imaging Access W3, groups 10, 12, 13, 18 to 21; DESIGN §9.
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,11 @@ GROUP_PREFIX = "handed_"
 _LISTEN = re.compile(r"(?:(?:[A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]|\*):)?[0-9]{1,5}", re.ASCII)
 _PIECE = re.compile(r"<\w+:(\w+)>", re.ASCII)
 _PLAIN = re.compile(r"[A-Za-z0-9@%_+=:,./\-]{1,500}", re.ASCII)
+
+_RESERVE_S = 30
+"""For what the application does before it asks an archive."""
+_LONGEST_WORD, _LONGEST_ORIGIN = 4000, 400
+"""Bytes of one word of nginx's configuration, which it reads in pieces of 4096, and of a key of its maps (512 with its value)."""
 
 
 class Mode(StrEnum):
@@ -110,6 +116,12 @@ class NginxPlan:
         return self.options.mode is Mode.AUTH_REQUEST
 
     @property
+    def application_s(self) -> int:
+        """How long the application may be silent: while an archive is, and an EHR was before."""
+        slowest = max(one.connect_timeout_s + one.read_timeout_s for one in self.settings.pacs)
+        return math.ceil(max(self.settings.server.timeout_s + 10, slowest + _RESERVE_S))
+
+    @property
     def public_host(self) -> str:
         """``Host`` as the application is to see it, whatever a caller says."""
         return urlsplit(self.settings.public_base_url).netloc
@@ -148,32 +160,56 @@ def _option_problems(options: NginxOptions) -> Iterator[str]:
         yield "--certificate and --key belong together."
     for path in (options.certificate, options.key, options.decisions, options.modules, options.authorities):
         if path is not None and not _PLAIN.fullmatch(str(path)):
-            yield f"{str(path)!r} cannot stand in nginx's configuration: only letters, digits and @%_+=:,./- can."
+            yield _unwritable(path)
     if options.user is not None and not re.fullmatch(r"[a-z_][a-z0-9_\-]{0,31}", options.user, re.ASCII):
         yield f"--user: {options.user!r} is no user's name."
+
+
+def _unwritable(path: Path) -> str:
+    return f"{str(path)!r} cannot stand in nginx's configuration: only letters, digits and @%_+=:,./- can."
 
 
 def _mode_problems(settings: ApplicationSettings, options: NginxOptions) -> Iterator[str]:
     handed = [one for one in settings.pacs if one.hand_over is not HandOver.OFF]
     if not handed:
         yield 'no archive is handed over: say hand_over = "frames" below [[pacs]] of those whose bytes nginx may fetch.'
+    for origin in settings.imaging_server.browser_origins:
+        if len(origin) > _LONGEST_ORIGIN:
+            yield f"the origin {origin[:60]}… is longer than nginx can look up."
     for one in handed:
-        if urlsplit(one.dicomweb_root).path.strip("/") and not _PLAIN.fullmatch(urlsplit(one.dicomweb_root).path):
-            yield f"PACS {one.name}: nginx cannot be given the path of dicomweb_root; leave hand_over off."
-        if one.dicomweb_root.startswith("https:") and _is_ip_address(urlsplit(one.dicomweb_root).hostname or ""):
-            yield f"PACS {one.name}: nginx checks certificates by host names, not by IP addresses; use the archive's name."
+        yield from _archive_problems(one)
     if options.mode is not Mode.AUTH_REQUEST:
         return
     if not settings.imaging_server.handed_decision_s:
         yield "imaging_server.handed_decision_s is 0: nginx may keep no decision. Say how many seconds, or use --mode accel."
     for one in handed:
-        if not one.keeps_hierarchy:
-            yield (
-                f"PACS {one.name}: a kept decision is about a series, so the archive itself must refuse instances that are not "
-                "in it. Where it does, say keeps_hierarchy = true; otherwise use --mode accel."
-            )
-        if one.token_url:
-            yield f"PACS {one.name}: its credential changes (token_url), and nginx would keep an old one; use --mode accel."
+        yield from _keeping_problems(one)
+
+
+def _archive_problems(one: PacsSettings) -> Iterator[str]:
+    if one.certificate_authority and not _PLAIN.fullmatch(str(one.certificate_authority)):
+        yield _unwritable(one.certificate_authority)
+    if urlsplit(one.dicomweb_root).path.strip("/") and not _PLAIN.fullmatch(urlsplit(one.dicomweb_root).path):
+        yield f"PACS {one.name}: nginx cannot be given the path of dicomweb_root; leave hand_over off."
+    if one.dicomweb_root.startswith("https:") and _is_ip_address(urlsplit(one.dicomweb_root).hostname or ""):
+        yield f"PACS {one.name}: nginx checks certificates by host names, not by IP addresses; use the archive's name."
+
+
+def _keeping_problems(one: PacsSettings) -> Iterator[str]:
+    if not one.keeps_hierarchy:
+        yield (
+            f"PACS {one.name}: a kept decision is about a series, so the archive itself must refuse instances that are not "
+            "in it. Where it does, say keeps_hierarchy = true; otherwise use --mode accel."
+        )
+    if one.token_url:
+        yield f"PACS {one.name}: its credential changes (token_url), and nginx would keep an old one; use --mode accel."
+    elif any(_written_length(secret) > _LONGEST_WORD for secret in (_fixed(one), *one.headers.values())):
+        yield f"PACS {one.name}: its credential or a header of it is longer than nginx can read; use --mode accel."
+
+
+def _written_length(secret: str) -> int:
+    """As ``imaging-cds-secrets.conf`` has it: quoted, and with a variable for each dollar."""
+    return len(secret.encode()) + secret.count('"') + secret.count("\\") + len("{imaging_dollar}") * secret.count("$")
 
 
 def _is_ip_address(host: str) -> bool:

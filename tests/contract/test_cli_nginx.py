@@ -60,6 +60,27 @@ def test_nginx_takes_what_is_written(mode: str, tmp_path: Path, capsys: pytest.C
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("mode", ["accel", "auth-request"])
+def test_nginx_takes_settings_of_ordinary_length(mode: str, tmp_path: Path) -> None:
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if program is None:
+        pytest.skip(NGINX_HINT)
+    long = {"name": "archive-of-the-radiology-department-of-the-university-hospital"[:60], "headers": {"X-Key": 3900 * "k"}}
+    config, out = settings_file(tmp_path, **long), tmp_path / "nginx"
+    table = tomllib.loads(config.read_text())
+    table["imaging_server"]["allowed_origins"] = [
+        "https://radiology-viewer.imaging.university-hospital-musterstadt.example",
+        "https://" + 80 * "abc." + "example",
+    ]
+    config.write_text(tomli_w.dumps(table))
+
+    assert main(["nginx", "--config", str(config), "--mode", mode, "--out", str(out)]) == 0
+
+    command = [program, "-t", "-q", "-p", f"{out}/", "-c", "nginx.conf"]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
 def test_what_cannot_work_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = str(settings_file(tmp_path, keeps_hierarchy=False))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import stat
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from flask import Response
@@ -81,3 +83,47 @@ def test_only_yes_is_kept(front: Front) -> None:
 
     for path in front.nginx.decisions():
         assert b"HTTP/1.1 204" in path.read_bytes()
+
+
+SITES_OWN = """
+worker_processes auto;
+pid nginx.pid;
+error_log site-error.log;
+events { worker_connections 768; }
+http {
+    sendfile on;
+    tcp_nopush on;
+    types_hash_max_size 2048;
+    default_type application/octet-stream;
+    ssl_prefer_server_ciphers on;
+    access_log site-access.log;
+    gzip on;
+    client_body_temp_path temp-body;
+    proxy_temp_path temp-proxy;
+    fastcgi_temp_path temp-fastcgi;
+    uwsgi_temp_path temp-uwsgi;
+    scgi_temp_path temp-scgi;
+    include imaging-cds.conf;
+}
+"""
+"""As Debian has it."""
+
+
+def in_a_sites_own(text: str) -> str:
+    """The user of nginx's workers stays as it is."""
+    user = next((line for line in text.splitlines() if line.startswith("user ")), "")
+    return user + SITES_OWN if "\n    include imaging-cds.conf;" in text else text
+
+
+def test_logs_of_a_sites_own_nginx_hold_nothing_either(tmp_path: Path) -> None:
+    """Its access log has whole addresses, its error log whole requests."""
+    with a_front(tmp_path, Mode.ACCEL, changed=in_a_sites_own) as front:
+        tokens = used(front)
+        assert front.world.get(FRAME, tokens[1], Accept=OCTETS).status == 403
+        time.sleep(0.3)
+
+        logs = b"".join(path.read_bytes() for path in front.nginx.directory.glob("*.log"))
+        assert {"site-access.log", "site-error.log"} <= {path.name for path in front.nginx.directory.glob("*.log")}
+        for secret in (*tokens, "MRN-A", STUDY_A, STUDY_B):
+            assert secret.encode() not in logs
+        assert b"/studies/<study>" in logs

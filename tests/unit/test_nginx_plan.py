@@ -62,6 +62,8 @@ def problems(mode: Mode = Mode.ACCEL, **more: Any) -> str:
         ({"certificate": Path("a.pem")}, "belong together"),
         ({"decisions": Path("a b;")}, "cannot stand in nginx's configuration"),
         ({"user": "www data;"}, "--user"),
+        ({"pacs": {"certificate_authority": "/etc/site keys/ca.pem"}}, "cannot stand in nginx's configuration"),
+        ({"top": {"imaging_server": {"allowed_origins": ["https://" + 130 * "abc." + "example"]}}}, "longer than nginx can"),
         ({"pacs": {"dicomweb_root": 'https://pacs.example/a"b;'}}, "path of dicomweb_root"),
         ({"pacs": {"dicomweb_root": "https://192.0.2.7/dicom-web"}}, "not by IP addresses"),
         ({"pacs": {"dicomweb_root": "https://[2001:db8::7]/dicom-web"}}, "not by IP addresses"),
@@ -75,6 +77,8 @@ def test_what_cannot_be_written_is_refused_in_words(more: dict[str, Any], said: 
     ("more", "said"),
     [
         ({"pacs": {"keeps_hierarchy": False}}, "keeps_hierarchy"),
+        ({"pacs": {"bearer_token": 4100 * "t"}}, "longer than nginx can"),
+        ({"pacs": {"headers": {"X-Key": 250 * "$"}}}, "longer than nginx can"),
         ({"top": {"imaging_server": {}}}, "handed_decision_s"),
         (
             {"pacs": {"token_url": "https://login.example/token", "client_id": "c", "client_secret": "s"}},
@@ -121,6 +125,26 @@ def test_archives_over_https_are_checked_by_their_name() -> None:
     ):
         assert line in http
     assert "proxy_ssl_verify off" not in http
+
+
+@pytest.mark.parametrize(
+    ("more", "seconds"),
+    [
+        ({}, 130),
+        ({"pacs": {"read_timeout_s": 300.0, "connect_timeout_s": 2.5}}, 333),
+        ({"top": {"server": {"timeout_s": 400}}}, 410),
+    ],
+)
+def test_nginx_waits_for_the_application_longer_than_it_for_archives(more: dict[str, Any], seconds: int) -> None:
+    """Else callers of a slow archive got nginx's own refusal, while the application went on."""
+    assert f"proxy_read_timeout {seconds}s;" in printed(**more).public["imaging-cds-application.conf"]
+
+
+def test_connections_to_the_application_end_at_nginx_first() -> None:
+    """The application keeps an idle one for 30 s (gunicorn's keepalive)."""
+    _, _, upstream = everything().partition("upstream imaging_application {")
+
+    assert "keepalive_timeout 20s;" in upstream.partition("}")[0]
 
 
 def test_certificate_makes_it_a_tls_server() -> None:
