@@ -47,7 +47,7 @@ PREFIX = "/imaging/<ehr>/fhir"
 METHODS = "GET, HEAD, POST, OPTIONS"
 REQUEST_HEADERS = "Authorization, Accept, Content-Type, Prefer, X-Request-Id"
 MAX_WAITING_STRANGERS = 4
-"""Requests without a token that may wait for EHRs' configurations at once; what is known already needs no waiting."""
+"""Requests without a token that may wait for one EHR's configuration at once; what is known already needs no waiting."""
 STRANGERS_PATIENCE_S = 0.5
 EXPOSED_HEADERS = "Content-Type, Retry-After, WWW-Authenticate, X-Request-Id"
 
@@ -95,7 +95,7 @@ class FhirViews:
         self._gate = services.gate
         self._fhir = services.fhir
         self._strangers = RequestLimits(services.settings.rate_limit)
-        self._waiting = threading.BoundedSemaphore(MAX_WAITING_STRANGERS)
+        self._waiting = {name: threading.BoundedSemaphore(MAX_WAITING_STRANGERS) for name in services.ehrs}
 
     def guarded(self, view: Callable[..., Response], method: str) -> Callable[..., Response]:
         """A view with what all have in common: preflights, the EHR's name, and the challenge of a scope that is too small."""
@@ -150,14 +150,15 @@ class FhirViews:
     def _authorization_of(self, ehr: EhrSettings) -> SmartMetadata | None:
         """Where the EHR's tokens are got. None where that cannot be read just now: what this server offers does not depend on
         it, and only a few strangers may wait for an EHR that takes its time."""
-        if not self._waiting.acquire(timeout=STRANGERS_PATIENCE_S):
-            return None
+        known, waiting = self._fhir.smart.known(ehr.fhir_base), self._waiting[ehr.name]
+        if known is not None or not waiting.acquire(timeout=STRANGERS_PATIENCE_S):
+            return known
         try:
             return self._fhir.smart.of(ehr.fhir_base)
         except UpstreamError:
             return None
         finally:
-            self._waiting.release()
+            waiting.release()
 
     def search(self, ehr: EhrSettings) -> Response:
         """The patient's studies, by GET, by form or by a link to a further page."""

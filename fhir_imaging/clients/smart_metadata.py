@@ -120,6 +120,16 @@ class SmartMetadataClient:
             return held.metadata  # somebody is asking already
         return flight.result()
 
+    def known(self, fhir_base: str) -> SmartMetadata | None:
+        """What ``of`` would say without asking or waiting for anybody; None where it would have to."""
+        with self._lock:
+            held = self._held.get(fhir_base)
+            is_asked = fhir_base in self._flights
+        if held is None:
+            return None
+        counts = self._monotonic() < held.until or (is_asked and self._still_counts(held))
+        return held.metadata if counts else None
+
     def forget(self) -> None:
         """Asks every EHR anew."""
         with self._lock:

@@ -94,6 +94,32 @@ def test_group_23_an_address_may_read_the_statement_so_often_and_tokens_go_on(tm
         assert world.search().status == 200
 
 
+def test_group_23_an_ehr_that_hangs_takes_no_other_ehrs_addresses_out_of_its_statement(tmp_path: Path) -> None:
+    let_go, asked = threading.Event(), threading.Event()
+
+    def slowly() -> Response:
+        asked.set()
+        assert let_go.wait(20)
+        return Response(status=503)
+
+    def north_names_its_ehr() -> bool:
+        answer = world.send("GET", "/imaging/north/fhir/metadata", {})
+        return "extension" in answer.json()["rest"][0]["security"]
+
+    with an_imaging_fhir(tmp_path / "state", server={"ehr_timeout_s": 30.0}) as world, ThreadPoolExecutor(8) as strangers:
+        world.south.answers["/fhir/.well-known"] = slowly
+        waiting = [
+            strangers.submit(world.send, "GET", "/imaging/south/fhir/metadata", {}) for _ in range(MAX_WAITING_STRANGERS + 2)
+        ]
+        assert asked.wait(20)
+        assert next(as_completed(waiting)).result().status == 200, "as many wait as may; this one gave up"
+        named = [north_names_its_ehr() for _ in range(3)]
+        let_go.set()
+
+        assert named == [True] * 3
+        assert {one.result().status for one in waiting} == {200}
+
+
 def test_group_23_strangers_do_not_queue_up_at_a_slow_ehr(tmp_path: Path) -> None:
     """A few wait; the rest are told at once what does not depend on the EHR."""
     let_go = threading.Event()

@@ -80,6 +80,33 @@ def ehr() -> Iterator[Ehr]:
         yield made
 
 
+def test_what_is_known_is_said_without_asking_also_while_somebody_asks_anew(ehr: Ehr) -> None:
+    base, let_go, asked = f"{ehr.base}/fhir", threading.Event(), threading.Event()
+
+    def slowly() -> Response:
+        asked.set()
+        assert let_go.wait(20)
+        return jsonify(ehr.document)
+
+    before = ehr.client.known(base)
+    first = ehr.says()
+    fresh = ehr.client.known(base)
+    ehr.now += 10 * MINUTE
+    old = ehr.client.known(base)
+    ehr.instead[WELL_KNOWN] = slowly
+    with ThreadPoolExecutor(1) as others:
+        renewed = others.submit(ehr.says)
+        assert asked.wait(20)
+        meanwhile = ehr.client.known(base)
+        ehr.now += 60 * MINUTE
+        too_old = ehr.client.known(base)
+        let_go.set()
+        assert renewed.result() == first
+
+    assert (before, fresh, old, meanwhile, too_old) == (None, first, None, first, None)
+    assert ehr.asked[WELL_KNOWN] == 2
+
+
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520])
 def test_trouble_at_discovery_is_no_statement_that_there_is_no_configuration(ehr: Ehr, status: int) -> None:
     ehr.answers(status, Retry_After="7")
