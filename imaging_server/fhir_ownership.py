@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fhir_imaging.clients.fhir import FhirClient, SearchPage
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import NotAuthenticated, NotFound, UpstreamRefused
 from fhir_imaging.study import ImagingStudy, read_study
-from fhir_imaging.uids import DICOM_UID_SYSTEM, StudyInstanceUID, to_urn
+from fhir_imaging.tolerant import dicts, text
+from fhir_imaging.uids import DICOM_UID_SYSTEM, StudyInstanceUID, from_urn, to_urn
 from imaging_server.answer_forms import STUDIES, STUDY
 from imaging_server.kept_answers import KeptAnswers
 from imaging_server.ownership import Caller, PatientStudies
@@ -72,18 +74,22 @@ class FhirOwnership:
             pages: list[SearchPage] = _asked(lambda: list(self._client(caller).pages("ImagingStudy", params)))
         except NotFound as exc:
             raise _NotOwned from exc
-        told = (facts for page in pages for facts in _facts(page.matches, caller))
-        found = [facts for facts in told if facts is None or facts.study == study]
-        if not found or None in found:
+        told = [one for page in pages for one in _told(page.matches, caller)]
+        about = [one for one in told if study in one.uids]
+        # One that names no study may be the one that was asked for, unless the answer shows that others come along.
+        is_doubtful = any(not one.uids for one in told) and all(study in one.uids for one in told if one.uids)
+        facts = [one.facts for one in about if one.facts]
+        if not facts or len(facts) < len(about) or is_doubtful:
             raise _NotOwned
-        modalities = [facts.modalities for facts in found if facts]
-        return StudyFacts(study=study, modalities=frozenset().union(*modalities))
+        return StudyFacts(study=study, modalities=frozenset().union(*(one.modalities for one in facts)))
 
     def _ask_for_all(self, caller: Caller) -> PatientStudies:
         params = [("patient", caller.patient_id), ("_count", PAGE_SIZE)]
         pages: list[SearchPage] = _asked(lambda: list(self._client(caller).pages("ImagingStudy", params)))
-        owned = [facts for page in pages for facts in _facts(page.matches, caller) if facts is not None]
-        return PatientStudies(tuple(owned), complete=pages[-1].next_url is None)
+        told = [one for page in pages for one in _told(page.matches, caller)]
+        denied = {uid for one in told if one.facts is None for uid in one.uids}
+        owned = tuple(one.facts for one in told if one.facts and one.facts.study not in denied)
+        return PatientStudies(owned, complete=pages[-1].next_url is None)
 
     def _client(self, caller: Caller) -> FhirClient:
         base = caller.ehr.imaging_base or caller.ehr.fhir_base
@@ -111,16 +117,31 @@ def _asked(ask: Callable[[], T]) -> T:
         raise
 
 
-def _facts(resources: Iterable[Mapping[str, Any]], caller: Caller) -> Iterable[StudyFacts | None]:
-    """One entry for each ImagingStudy: None when it is somebody else's, withdrawn or cannot be read, which is never a yes."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """One ImagingStudy: the studies that it names, and what it says where it is a yes.
+
+    ``facts`` is None when it is somebody else's, withdrawn or cannot be read, which is a no for every study that it names.
+    """
+
+    uids: frozenset[str]
+    facts: StudyFacts | None
+
+
+def _told(resources: Iterable[Mapping[str, Any]], caller: Caller) -> Iterable[_Told]:
     for resource in resources:
         if resource.get("resourceType") != "ImagingStudy":
             continue
-        study = read_study(resource)
+        study, facts = read_study(resource), None
         if isinstance(study, ImagingStudy) and _is_of(study, caller) and study.status not in WITHDRAWN:
-            yield StudyFacts(study=study.study_instance_uid, modalities=frozenset(study.modalities))
-        else:
-            yield None
+            facts = StudyFacts(study=study.study_instance_uid, modalities=frozenset(study.modalities))
+        yield _Told(_uids(resource), facts)
+
+
+def _uids(resource: Mapping[str, Any]) -> frozenset[str]:
+    """Every Study Instance UID that a resource names, also where it names more than it may."""
+    of_system = (one for one in dicts(resource.get("identifier")) if one.get("system") == DICOM_UID_SYSTEM)
+    return frozenset(uid for uid in (from_urn(text(one.get("value")) or "") for one in of_system) if uid)
 
 
 def _is_of(study: ImagingStudy, caller: Caller) -> bool:
