@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +20,11 @@ from fhir_imaging.uids import is_uid
 from fhir_imaging.web import request_reference
 from imaging_server.media_types import DICOM, DICOM_JSON, MediaType, as_told, may_go_down, parse_media_type
 from imaging_server.multipart import MultipartError, PartHeaders
+from imaging_server.open_downloads import TakePlace
 from imaging_server.payloads import GatewayAddresses
 from imaging_server.resource import DicomResource, Kind
 from imaging_server.single_part import SinglePart
-from imaging_server.streams import BodyFilter, StreamedBody, broken
+from imaging_server.streams import BodyFilter, StreamedBody, beginning, broken
 from imaging_server.upstream import JSON_TYPES, UpstreamAnswer, raise_if_not_ready
 
 # Headers that say something about the image and name no host. Warning texts may name anything, so only their code is kept.
@@ -83,26 +85,25 @@ def refused_by_archive(answer: UpstreamAnswer, server: str, *, names_transfer_sy
 
 
 def streamed(
-    answer: UpstreamAnswer, asked: DicomResource, addresses: GatewayAddresses, limits: AnswerLimits, *, server: str
+    answer: UpstreamAnswer,
+    asked: DicomResource,
+    addresses: GatewayAddresses,
+    small_body: int,
+    *,
+    server: str,
+    take_place: TakePlace,
 ) -> Response:
-    """Images and byte streams: small ones whole, larger ones in pieces, part headers rewritten on the way."""
+    """Images and byte streams: those below ``small_body`` whole, larger ones in pieces, part headers rewritten on the way."""
     answer.check_encoding()
     content_type = parse_media_type(answer.headers.get("Content-Type", ""))
     if content_type is None or not may_go_down(asked, content_type):
         raise _not_asked_for(answer, server)
     parts = _part_headers(content_type, asked, addresses)
-    length = answer.length
-    if length is not None and length < limits.small_body:
-        body = _whole(answer, parts, limits.small_body, server)
-        response = Response(body, answer.status, content_type=str(as_told(content_type)))
-    else:
-        response = Response(
-            StreamedBody(answer, parts, server), answer.status, content_type=str(as_told(content_type)), direct_passthrough=True
-        )
-        response.headers["X-Accel-Buffering"] = "no"
-        if length is not None and parts is None:
-            response.headers["Content-Length"] = str(length)
-    _carry(answer, response, asked, addresses)
+    body = _body(answer, parts, small_body, server, take_place)
+    with _closed_if_unused(body):
+        response = _with_body(body, answer, answer.length if parts is None else None)
+        response.headers["Content-Type"] = str(as_told(content_type))
+        _carry(answer, response, asked, addresses)
     return response
 
 
@@ -120,7 +121,13 @@ def head_answer(answer: UpstreamAnswer, asked: DicomResource, addresses: Gateway
 
 
 def file_answer(
-    answer: UpstreamAnswer, asked: DicomResource, addresses: GatewayAddresses, limits: AnswerLimits, *, server: str
+    answer: UpstreamAnswer,
+    asked: DicomResource,
+    addresses: GatewayAddresses,
+    small_body: int,
+    *,
+    server: str,
+    take_place: TakePlace,
 ) -> Response:
     """One object as a file: the only part of a multipart answer without its wrapping, or a single answer as it is."""
     answer.check_encoding()
@@ -128,21 +135,15 @@ def file_answer(
     if not _holds_files(content_type, asked):
         raise _not_asked_for(answer, server)
     if content_type is None or content_type.name == DICOM:
-        return streamed(answer, asked, addresses, limits, server=server)
+        return streamed(answer, asked, addresses, small_body, server=server, take_place=take_place)
     part = SinglePart(content_type.parameters["boundary"])
-    length = answer.length
-    response = Response(status=answer.status)
-    if length is not None and length < limits.small_body:
-        response.set_data(_whole(answer, part, limits.small_body, server))
-    else:
-        response = Response(StreamedBody(answer, part, server), answer.status, direct_passthrough=True)
-        response.headers["X-Accel-Buffering"] = "no"
-        if part.length is not None:
-            response.headers["Content-Length"] = str(part.length)
-    if part.content_type is None or part.content_type.name != DICOM:
-        raise _not_asked_for(answer, server)
-    response.headers["Content-Type"] = str(_file_type(part.content_type))
-    _carry(answer, response, asked, addresses)
+    body = _body(answer, part, small_body, server, take_place)
+    with _closed_if_unused(body):
+        if part.content_type is None or part.content_type.name != DICOM:
+            raise _not_asked_for(answer, server)
+        response = _with_body(body, answer, part.length)
+        response.headers["Content-Type"] = str(_file_type(part.content_type))
+        _carry(answer, response, asked, addresses)
     return response
 
 
@@ -175,14 +176,52 @@ def _part_headers(content_type: MediaType, asked: DicomResource, addresses: Gate
     return PartHeaders(content_type.parameters["boundary"], addresses.rewriter(asked, asked.study))
 
 
-def _whole(answer: UpstreamAnswer, body_filter: BodyFilter | None, limit: int, server: str) -> bytes:
-    body = answer.read(limit)
+def _body(
+    answer: UpstreamAnswer, body_filter: BodyFilter | None, small_body: int, server: str, take_place: TakePlace
+) -> bytes | StreamedBody:
+    """A small body whole, any other on its way in a place of its caller's.
+
+    Many archives send frames without saying how long they are; only those that prove to be large need a place.
+    """
+    if answer.length is not None and answer.length < small_body:
+        return _whole(answer, answer.read(small_body), body_filter, server)
+    begun: tuple[bytes, ...] = ()
+    if answer.length is None:
+        begun, is_all = beginning(answer, small_body)
+        if is_all:
+            return _whole(answer, b"".join(begun), body_filter, server)
+    return StreamedBody(answer, body_filter, server, take_place=take_place, begun=begun)
+
+
+def _whole(answer: UpstreamAnswer, body: bytes, body_filter: BodyFilter | None, server: str) -> bytes:
     if body_filter is None:
         return body
     try:
         return body_filter.feed(body) + body_filter.finish()
     except MultipartError as exc:
         raise broken(answer, server) from exc
+
+
+def _with_body(body: bytes | StreamedBody, answer: UpstreamAnswer, length: int | None) -> Response:
+    """``length``: bytes of what goes down, where they are known before."""
+    if isinstance(body, bytes):
+        return Response(body, answer.status)
+    response = Response(body, answer.status, direct_passthrough=True)
+    response.headers["X-Accel-Buffering"] = "no"
+    if length is not None:
+        response.headers["Content-Length"] = str(length)
+    return response
+
+
+@contextmanager
+def _closed_if_unused(body: bytes | StreamedBody) -> Iterator[None]:
+    """Gives up a body whose answer cannot be made."""
+    try:
+        yield
+    except BaseException:
+        if isinstance(body, StreamedBody):
+            body.close()
+        raise
 
 
 def _not_asked_for(answer: UpstreamAnswer, server: str) -> UpstreamError:

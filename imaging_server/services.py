@@ -23,6 +23,7 @@ from imaging_server.fhir_services import FhirParts, FhirServices, build_fhir_ser
 from imaging_server.gate import Gate
 from imaging_server.guarded_session import GuardedSession
 from imaging_server.handover import AccessesOnly, Handover
+from imaging_server.open_downloads import OpenDownloads
 from imaging_server.payloads import GatewayAddresses
 from imaging_server.rate_limit import RequestLimits
 from imaging_server.settings import ImagingServerSettings, check_settings
@@ -42,6 +43,7 @@ class ImagingServerServices:
     handover: Handover
     audits: tuple[AccessAudit, ...]
     """Where both gates write what was let through and what was not."""
+    downloads: OpenDownloads
     fhir: FhirServices
     session: OutboundSession
     """The way to the EHRs."""
@@ -140,6 +142,7 @@ def build_services(
         handed_gate=gate_with(accesses),
         handover=Handover.of(archives, credentials, store.sealer),
         audits=(audit, accesses),
+        downloads=OpenDownloads(settings.rate_limit.open_downloads, audit),
         fhir=build_fhir_services(settings, parts),
         session=session,
         breakers=(

@@ -50,7 +50,7 @@ class ImagingServerSettings:
     ehr_timeout_s: float = 5.0
     """How long an EHR may take to answer a question about a token or a study; after that the answer is 503."""
     small_body_bytes: int = 4 * 1024 * 1024
-    """Archive answers of a known length below this are read whole, which is faster; larger ones are streamed."""
+    """Archive answers below this are read whole, which is faster; larger ones are streamed."""
     max_json_bytes: int = 128 * 1024 * 1024
     """The largest metadata or search answer that is accepted from an archive: it is held in memory to be rewritten."""
     rate_limit: RateLimitSettings = field(default_factory=RateLimitSettings)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, g, request
@@ -30,6 +31,7 @@ from imaging_server.fhir_views import create_blueprint as create_fhir_blueprint
 from imaging_server.handed_decisions import add_routes as add_handed_decisions
 from imaging_server.handover import KEY_HEADER
 from imaging_server.media_types import upstream_accept
+from imaging_server.open_downloads import TakePlace
 from imaging_server.payloads import matches_for_caller, metadata_for_caller
 from imaging_server.policy import Reason
 from imaging_server.queries import RetrieveQuery, SearchQuery, parse_query, parse_retrieval, parse_search
@@ -195,7 +197,7 @@ class GatewayViews:
 
     def _retrieve(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, query: RetrieveQuery) -> Response:
         ways = ways_to_ask(resource, query.accept or request.headers.get("Accept"))
-        self._open(ehr, archive, resource)
+        take_place = self._open(ehr, archive, resource)
         directions = self._handed_over(archive, resource, ways)
         if directions is not None:
             return directions
@@ -203,7 +205,7 @@ class GatewayViews:
         asked = UpstreamRequest(
             resource=resource, accept=ways[0].accept, query=query.options, byte_range=byte_range, if_range=if_range
         )
-        return self._passed_on(ehr, archive, asked, ways)
+        return self._passed_on(ehr, archive, asked, ways, take_place)
 
     def _handed_over(self, archive: Archive, resource: DicomResource, ways: tuple[Way, ...]) -> Response | None:
         """Where nginx gets the bytes itself, now that the gate has let the request through; None for every other caller."""
@@ -220,11 +222,13 @@ class GatewayViews:
     def _wado_uri(self, ehr: EhrSettings, archive: Archive) -> Response:
         """The same object by WADO-RS, with the same decision; a file comes without its multipart wrapping."""
         asked = parse_wado_uri(parse_query(request.query_string), request.headers.get("Accept"))
-        self._open(ehr, archive, asked.resource, query=urlencode(asked.options, safe=","))
+        take_place = self._open(ehr, archive, asked.resource, query=urlencode(asked.options, safe=","))
         request_of_rs = UpstreamRequest(resource=asked.resource, accept=asked.ways[0].accept, query=asked.options)
-        return self._passed_on(ehr, archive, request_of_rs, asked.ways)
+        return self._passed_on(ehr, archive, request_of_rs, asked.ways, take_place)
 
-    def _passed_on(self, ehr: EhrSettings, archive: Archive, asked: UpstreamRequest, ways: tuple[Way, ...]) -> Response:
+    def _passed_on(
+        self, ehr: EhrSettings, archive: Archive, asked: UpstreamRequest, ways: tuple[Way, ...], take_place: TakePlace
+    ) -> Response:
         """The archive's answer to what the gate has let through."""
         only_head, resource = request.method == "HEAD", asked.resource
         answer, way = ask_in_turn(archive, asked, ways, only_head=only_head)
@@ -241,11 +245,14 @@ class GatewayViews:
             datasets = read_datasets(answer, limit=limits.json_body, server=archive.server)
             rewritten = metadata_for_caller(datasets, resource, addresses, server=archive.server)
             return json_answer(rewritten, status=answer.status, warning=warning_of(answer))
-        return (file_answer if way.unwraps else streamed)(answer, resource, addresses, limits, server=archive.server)
+        make = file_answer if way.unwraps else streamed
+        return make(answer, resource, addresses, limits.small_body, server=archive.server, take_place=take_place)
 
-    def _open(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, *, query: str | None = None) -> None:
+    def _open(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, *, query: str | None = None) -> TakePlace:
+        """Passes the gate; what is let through may need a place for its body."""
         attempt = self._attempt(ehr, resource, query)
-        self._services.gate.open_study(ehr, archive, request.headers.get("Authorization"), attempt)
+        caller = self._services.gate.open_study(ehr, archive, request.headers.get("Authorization"), attempt)
+        return partial(self._services.downloads.take, caller.grant, attempt)
 
     def _attempt(self, ehr: EhrSettings, resource: DicomResource, query: str | None = None) -> Attempt:
         """The request for the audit record; ``query`` where it is not the one that came."""
