@@ -7,6 +7,7 @@ import hmac
 import json
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from imaging_server.rate_limit import RateLimitSettings
 from imaging_server.views import EXPOSED_HEADERS
 
 MAIN_FILE, HTTP_FILE, SECRETS_FILE = "nginx.conf", "imaging-cds.conf", "imaging-cds-secrets.conf"
+_CLOSED, _PASSABLE = 0o700, 0o711
 _TOO_MANY_STATUS = 598
 """How nginx names, to itself, a request that came too early, or beside too many others."""
 _ADDRESS_REQUESTS = 512
@@ -46,17 +48,41 @@ _PICTURES = r"image/(?:jpeg|jp2|jpx|jls|jphc|png|gif|dicom-rle)|video/(?:mpeg|mp
 _BYTES = rf"application/octet-stream|{_PICTURES}"
 _PARTS = rf"application/dicom|{_BYTES}"
 _BOUNDARY = r"[0-9A-Za-z'()+_,./:=?-]{1,200}"
-_SYNTAX = rf"(?:; ?transfer-syntax=\"?(?:{UID_PATTERN})\"?)?"
-_TYPE = rf"type=\"?(?P<imaging_part>{_PARTS})(?:;[^\"]{{0,200}})?\"?"
-_CONTENT_TYPES = (
-    (rf'~*^multipart/related; ?{_TYPE}; ?boundary="?(?P<imaging_boundary>{_BOUNDARY})"?{_SYNTAX}\z', "multipart"),
-    (rf'~*^multipart/related; ?boundary="?(?P<imaging_boundary>{_BOUNDARY})"?; ?{_TYPE}{_SYNTAX}\z', "multipart"),
-    (rf"~*^(?P<imaging_whole>(?:{_PARTS}){_SYNTAX})\z", "whole"),
+_QUOTED_BOUNDARY = r"[0-9A-Za-z'()+_,./:=? -]{0,199}[0-9A-Za-z'()+_,./:=?-]"
+_MULTIPART = r"~*^multipart/related"
+
+
+def _without(name: str) -> str:
+    """Any parameters but this one, whatever stands within their quotes."""
+    return rf'(?:\s*;\s*(?!{name}\s*=)[^\s;="]+=(?:"[^"]*"|[^\s;"]*))*+'
+
+
+def _parameter(name: str, value: str, *, start: str = _MULTIPART) -> str:
+    """A Content-Type of ``start`` with this parameter, the first of its name, wherever it stands."""
+    return rf"{start}{_without(name)}\s*;\s*{name}=(?:{value})\s*(?:;|\z)"
+
+
+# Each parameter by itself, in any order and among any others, which stay behind. Without a type it is what PS3.18 takes it for.
+_MULTIPART_TYPES = (
+    (
+        _parameter("type", rf'(?P<imaging_bare>{_PARTS})|"\s*(?P<imaging_part>{_PARTS})\s*(?:;[^"]*)?"'),
+        'multipart/related; type="$imaging_bare$imaging_part"',
+    ),
+    (rf"{_MULTIPART}{_without('type')}\s*;?\s*\z", "multipart/related"),
 )
-_TOLD = {
-    "multipart": 'multipart/related; type="$imaging_part"; boundary="$imaging_boundary"',
-    "whole": "$imaging_whole",
-}
+_BOUNDARIES = (
+    (
+        _parameter("boundary", rf'(?P<imaging_bare_boundary>{_BOUNDARY})|"(?P<imaging_boundary>{_QUOTED_BOUNDARY})"'),
+        '; boundary="$imaging_bare_boundary$imaging_boundary"',
+    ),
+)
+_SYNTAXES = (
+    (
+        _parameter("transfer-syntax", rf'"?(?P<imaging_syntax_told>{UID_PATTERN})"?', start=r"~*^[a-z0-9./+-]+"),
+        "; transfer-syntax=$imaging_syntax_told",
+    ),
+)
+_WHOLE_TYPES = ((rf"~*^(?P<imaging_whole>{_PARTS})\s*(?:;|\z)", "$imaging_whole$imaging_told_syntax"),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +117,16 @@ def files_of(plan: NginxPlan, key: str) -> NginxFiles:
 
 
 def write(files: NginxFiles, directory: Path) -> None:
-    """Writes them below ``directory``, each at once: nginx never reads half a file. Its own places are made too."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Writes them below ``directory``, each at once: nginx never reads half a file.
+
+    The directory may be passed through by everybody, but not listed: nginx's workers have their own places below it, and are
+    another user where root starts nginx. What is secret is closed by itself.
+    """
+    if not directory.exists():
+        directory.mkdir(parents=True)
+        directory.chmod(_PASSABLE)
+    elif (directory / SECRETS_FILE).exists() and stat.S_IMODE(directory.stat().st_mode) == _CLOSED:
+        directory.chmod(_PASSABLE)
     for name, content in {SECRETS_FILE: files.secrets, **files.public}.items():
         mode = 0o600 if name == SECRETS_FILE else 0o644
         written = directory / f".{name}.new"
@@ -116,7 +150,7 @@ def _words(plan: NginxPlan) -> dict[str, object]:
         "statuses": [status for status in range(300, 600) if status not in (499, _TOO_MANY_STATUS)],
         "origins": sorted(plan.settings.imaging_server.browser_origins),
         "exposed": EXPOSED_HEADERS,
-        "content_types": [(pattern, _TOLD[kind]) for pattern, kind in _CONTENT_TYPES],
+        "told_types": {"multipart": _MULTIPART_TYPES, "boundary": _BOUNDARIES, "syntax": _SYNTAXES, "whole": _WHOLE_TYPES},
         "accepted": {"frames": _accepted(_BYTES), "objects": _accepted("application/dicom")},
         "routes": _all_routes(plan),
         "rate": _rate(limits),

@@ -30,7 +30,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9@%_+=:,./\-]{1,500}", re.ASCII)
 _RESERVE_S = 30
 """For what the application does before it asks an archive."""
 _LONGEST_WORD, _LONGEST_ORIGIN = 4000, 400
-"""Bytes of one word of nginx's configuration, which it reads in pieces of 4096, and of a key of its maps (512 with its value)."""
+"""Bytes of one word of nginx's configuration, which it reads in pieces of 4096; and of an origin in a map."""
 
 
 class Mode(StrEnum):

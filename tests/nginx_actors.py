@@ -122,16 +122,25 @@ def running_nginx(
 
 @contextmanager
 def a_front(
-    directory: Path, mode: Mode, *, hand_over: str = "retrievals", changed: Change = as_written, **world: Any
+    directory: Path,
+    mode: Mode,
+    *,
+    hand_over: str = "retrievals",
+    changed: Change = as_written,
+    user: str | None = None,
+    **world: Any,
 ) -> Iterator[Front]:
-    """The gateway of ``a_world`` behind nginx; ``server``, ``north``, ``archive`` and ``pacs`` as there."""
+    """The gateway of ``a_world`` behind nginx; ``server``, ``north``, ``archive`` and ``pacs`` as there.
+
+    ``user``: whose nginx's workers are, where it is not whoever runs the tests.
+    """
     listen = f"127.0.0.1:{free_port_number()}"
     kept = {"decision_cache_s": 2 * KEPT_S, "handed_decision_s": KEPT_S} if mode is Mode.AUTH_REQUEST else {}
     told = {"public_base_url": f"http://{listen}", **kept, **world.pop("server", {})}
     handed = {"hand_over": HandOver(hand_over), "keeps_hierarchy": mode is Mode.AUTH_REQUEST, **world.pop("archive", {})}
     with a_world(directory / "state", server=told, archive=handed, **world) as behind:
         settings = as_application(behind, directory / "state", told, handed)
-        options = NginxOptions(mode=mode, listen=listen, app=urlsplit(behind.url).netloc, user=me())
+        options = NginxOptions(mode=mode, listen=listen, app=urlsplit(behind.url).netloc, user=user or me())
         with running_nginx(settings, options, handover_key(behind.store.sealer), directory / "nginx", changed) as nginx:
             yield Front(replace(behind, url=nginx.url), nginx, behind.url, mode)
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from flask import Response
@@ -202,6 +203,19 @@ def test_too_many_requests_are_held_back_by_nginx_where_it_decides(tmp_path_fact
     assert held[0].headers["Retry-After"] == "1"
     assert held[0].headers["Access-Control-Allow-Origin"] == VIEWER_ORIGIN
     assert json.loads(held[0].body)["instance"].endswith(held[0].headers["X-Request-Id"] or "-")
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER", "bEaReR", "Bearer ", "Bearer\t"])
+def test_token_in_another_way_of_writing_has_no_rate_of_its_own(front: Front, scheme: str) -> None:
+    """Group 23: nginx counts a token, and keeps decisions of it, by one spelling alone; others are the application's affair."""
+    kept = len(front.nginx.decisions())
+    sent = {"Authorization": f"{scheme} {front.world.north.token()}", "Accept": OCTETS, "X-Request-Id": f"spelt-{uuid4().hex}"}
+
+    front.world.send("GET", front.world.root + FRAME, sent)
+
+    if front.mode is Mode.AUTH_REQUEST:
+        assert len(front.nginx.upstream_statuses(sent["X-Request-Id"])) == 1, "nginx asked for a decision of it"
+        assert len(front.nginx.decisions()) == kept
 
 
 def test_storm_of_first_frames_asks_the_ehr_once(front: Front) -> None:

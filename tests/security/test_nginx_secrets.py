@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from flask import Response
@@ -127,3 +129,24 @@ def test_logs_of_a_sites_own_nginx_hold_nothing_either(tmp_path: Path) -> None:
         for secret in (*tokens, "MRN-A", STUDY_A, STUDY_B):
             assert secret.encode() not in logs
         assert b"/studies/<study>" in logs
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts workers of another user")
+def test_workers_of_another_user_work_and_read_no_secret() -> None:
+    """As the manual says: root starts nginx, and its workers are nobody's who could read the archives' credentials."""
+    # Below a directory that others may pass through, which those of the tests' own are not.
+    with TemporaryDirectory() as place:
+        directory = Path(place)
+        directory.chmod(0o711)
+        with a_front(directory, Mode.AUTH_REQUEST, user="daemon") as front:
+            token = front.world.north.token()
+            for _ in range(2):
+                assert front.world.get(FRAME, token, Accept=OCTETS).status == 200
+            sent = {"Content-Type": "text/plain", "Authorization": f"Bearer {token}"}
+            large = front.world.send("POST", "/imaging/north/fhir/ImagingStudy/_search", sent, 900_000 * b"x")
+
+            assert front.nginx.decisions(), "its workers could not keep any"
+            assert large.status < 500, "its workers could not put the body down"
+            assert {path.owner() for path in front.nginx.decisions()} == {"daemon"}
+            assert stat.S_IMODE(front.nginx.directory.stat().st_mode) == 0o711
+            assert stat.S_IMODE((front.nginx.directory / "imaging-cds-secrets.conf").stat().st_mode) == 0o600

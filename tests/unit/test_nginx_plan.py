@@ -164,7 +164,7 @@ def test_files_are_written_for_their_reader_alone(tmp_path: Path) -> None:
     assert modes.pop("imaging-cds-secrets.conf") == 0o600
     assert set(modes.values()) == {0o644}
     assert {"nginx.conf", "imaging-cds.conf", "imaging-cds-archive-main-one.conf"} <= modes.keys()
-    assert out.stat().st_mode & 0o777 == 0o700
+    assert out.stat().st_mode & 0o777 == 0o711
 
 
 @pytest.mark.parametrize(
