@@ -14,6 +14,8 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 MAX_ENTRIES = 10_000
+SWEEP_S = 5.0
+"""How often at most all values are looked through for those whose time is over; only when a new one is kept."""
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class DecisionCache(Generic[T]):
         self._lock = threading.Lock()
         self._values: dict[tuple[str, ...], tuple[float, T]] = {}
         self._flights: dict[tuple[str, ...], _Flight[T]] = {}
+        self._swept_at = monotonic()
 
     def get(self, key: tuple[str, ...], ask: Callable[[], T], *, seconds: Callable[[T], float]) -> T:
         """The kept value, or what ``ask`` says, kept for ``seconds(value)`` (0 or less = not at all).
@@ -72,11 +75,15 @@ class DecisionCache(Generic[T]):
         return value
 
     def _keep(self, key: tuple[str, ...], value: T, seconds: float) -> None:
-        """The oldest go when there are too many."""
+        """Those go whose time is over, and the oldest when there are too many."""
         if seconds <= 0:
             return
         with self._lock:
+            now = self._monotonic()
+            if now - self._swept_at >= SWEEP_S:
+                self._swept_at = now
+                self._values = {one: kept for one, kept in self._values.items() if kept[0] > now}
             self._values.pop(key, None)
             while len(self._values) >= self._max_entries:
                 self._values.pop(next(iter(self._values)))
-            self._values[key] = (self._monotonic() + seconds, value)
+            self._values[key] = (now + seconds, value)

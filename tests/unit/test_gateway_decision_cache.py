@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -17,6 +19,10 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Large:
+    """Something that can be missed."""
 
 
 def counting(answers: list[str]) -> Callable[[], str]:
@@ -61,6 +67,21 @@ def test_oldest_goes_when_there_are_too_many() -> None:
 
     found = [cache.get((key,), lambda: "new", seconds=keep(10)) for key in ("c", "b", "a")]
     assert found == ["old", "old", "new"]
+
+
+def test_values_are_let_go_soon_after_their_end() -> None:
+    """Some are large, and nobody may ask for them again."""
+    clock, large = Clock(), [Large() for _ in range(20)]
+    held = [weakref.ref(one) for one in large]
+    cache: DecisionCache[Large] = DecisionCache(monotonic=clock)
+    for number in range(20):
+        cache.get((str(number),), large.pop, seconds=lambda _, lasts=number: 100 if lasts == 7 else 10)
+
+    clock.now = 60.0
+    cache.get(("new",), Large, seconds=lambda _: 10)
+
+    gc.collect()
+    assert len([one for one in held if one() is not None]) == 1, "the one whose time is not over"
 
 
 def test_failure_is_not_kept() -> None:
