@@ -11,8 +11,11 @@ import pytest
 from flask import Response
 
 from fhir_imaging.client_keys import ClientKeys
+from fhir_imaging.clients.fhir import FhirClient
+from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.settings import EhrSettings, Ownership, SubjectBy
 from imaging_server import own_token
+from imaging_server.fed_answers import all_pages
 from tests.contract.fed_actors import lacks_something, only_for
 from tests.contract.imaging_fhir_actors import (
     CT_A,
@@ -125,6 +128,8 @@ def test_last_update_is_remembered_here_where_that_server_keeps_none(tmp_path: A
         time.sleep(0.01)
 
         assert updated() == before
+        (listed, _) = world.search().json()["entry"]
+        assert listed["resource"]["meta"]["lastUpdated"] == updated() == before
         world.fed.instead = lambda: without_times("second")
         assert updated() > before
 
@@ -164,3 +169,37 @@ def test_a_subject_by_number_alone_is_enough_where_the_site_names_the_system(tmp
 
         assert world.listed() == [CT_A, MR_A, DX_A]
         assert {"patient"} & {key for path, _ in world.fed.asked for key in parse_qs(urlsplit(path).query)} == set()
+
+
+def test_group_23_what_is_kept_for_lists_has_no_instances(tmp_path: Any) -> None:
+    """There may be thousands of them in each study; whether one of them could not be read is known all the same."""
+    with an_imaging_fhir(tmp_path / "state", fed={}) as world, OutboundSession([world.fed.base]) as session:
+        world.fed.change = only_for(MR_A, lambda study: [with_an_odd_instance(study)])
+        client = FhirClient(world.fed.base, session)
+        asked = [[("patient", f"{world.north.fhir_base}/Patient/pat-a")]]
+        without, with_them = (all_pages(asked, client, has_instances=one) for one in (False, True))
+
+        assert ["instance" in json.dumps(one.resource) for one in without.studies] == [False] * 3
+        assert ["instance" in json.dumps(one.resource) for one in with_them.studies] == [True] * 3
+        assert [(one.is_whole, one.state) for one in without.studies] == [
+            (one.is_whole, one.state) for one in with_them.studies
+        ]
+        assert [one.is_whole for one in without.studies].count(False) == 1
+        assert lacks_something(world.search().json())
+
+
+def with_an_odd_instance(study: dict[str, Any]) -> dict[str, Any]:
+    odd = {"uid": "urn:oid:not-a-uid", "sopClass": {"code": "urn:oid:1.2"}}
+    return {**study, "series": [{**one, "instance": [*one["instance"], odd]} for one in study["series"]]}
+
+
+@pytest.mark.parametrize("params", [{"count": 1}, {"identifier": f"urn:oid:{CT_A}"}, {"id": CT_A}])
+def test_a_study_that_stands_alone_in_a_list_has_its_instances(tmp_path: Any, params: dict[str, Any]) -> None:
+    """As where the archives tell of it, and as it is read alone."""
+    with an_imaging_fhir(tmp_path / "state", fed={}, server={"decision_cache_s": 60.0}) as world:
+        assert world.listed() == [CT_A, MR_A, DX_A]
+
+        (listed,) = [one["resource"] for one in world.search(**params).json()["entry"] if one["search"]["mode"] == "match"]
+
+        assert [len(one["instance"]) for one in listed["series"]] == [3, 1]
+        assert listed == world.ask(f"/ImagingStudy/{CT_A}", world.north.token()).json()
