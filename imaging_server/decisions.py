@@ -30,7 +30,8 @@ from imaging_server.study_contents import StudyContents
 from imaging_server.tokens import TokenVerifier
 
 QUESTIONS_OF_A_DECISION = 2
-"""Questions in a row that one shared answer may need: a Patient may be read a second time in our own name."""
+"""How many times of one question a shared answer may take in all, however many questions it needs: a Patient may be read a
+second time in our own name, and the token for that asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,11 @@ Spec: SMART Imaging Access F1, F5-F8, W4, groups 9 to 11 and 15; DESIGN §8 (str
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fhir_imaging.clients.deadlines import within
 from fhir_imaging.clients.fhir import FhirClient, SearchPage
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import NotAuthenticated, NotFound, UpstreamRefused
@@ -71,7 +72,7 @@ class FhirOwnership:
         params = [("patient", caller.patient_id), ("identifier", f"{DICOM_UID_SYSTEM}|{to_urn(study)}")]
         try:
             # Whole, since a server that overlooks the identifier answers with all of the patient's studies.
-            pages: list[SearchPage] = _asked(lambda: list(self._client(caller).pages("ImagingStudy", params)))
+            pages = _asked(lambda: self._pages(caller, params))
         except NotFound as exc:
             raise _NotOwned from exc
         told = [one for page in pages for one in _told(page.matches, caller)]
@@ -85,15 +86,18 @@ class FhirOwnership:
 
     def _ask_for_all(self, caller: Caller) -> PatientStudies:
         params = [("patient", caller.patient_id), ("_count", PAGE_SIZE)]
-        pages: list[SearchPage] = _asked(lambda: list(self._client(caller).pages("ImagingStudy", params)))
+        pages = _asked(lambda: self._pages(caller, params))
         told = [one for page in pages for one in _told(page.matches, caller)]
         denied = {uid for one in told if one.facts is None for uid in one.uids}
         owned = tuple(one.facts for one in told if one.facts and one.facts.study not in denied)
         return PatientStudies(owned, complete=pages[-1].next_url is None)
 
-    def _client(self, caller: Caller) -> FhirClient:
+    def _pages(self, caller: Caller, params: Sequence[tuple[str, str]]) -> list[SearchPage]:
+        """All pages, which share the time of one question: each of them holds up the same caller."""
         base = caller.ehr.imaging_base or caller.ehr.fhir_base
-        return FhirClient(base, self._session, access_token=caller.token.value)
+        client = FhirClient(base, self._session, access_token=caller.token.value)
+        with within(self._session.timeout_s):
+            return list(client.pages("ImagingStudy", params))
 
     def _seconds(self, caller: Caller) -> float:
         return caller.keep_for(self._keep_s, now=self._clock())

@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from fhir_imaging.clients.deadlines import within
 from fhir_imaging.store.engine import Store, upsert
 from fhir_imaging.store.tables import shared_decision
 
@@ -59,7 +60,7 @@ class _Row(Generic[T]):
 
 
 class SharedDecisions:
-    """The decisions of one installation. Thread-safe; ``patience_s`` is how long a question may take whoever asks it."""
+    """The decisions of one installation. Thread-safe; ``patience_s``: how long whoever asks may take in all."""
 
     def __init__(self, store: Store, *, patience_s: float, clock: Callable[[], float] = time.time) -> None:
         self._store = store
@@ -74,7 +75,8 @@ class SharedDecisions:
         if found is not None:
             return found
         try:
-            value = ask()
+            with within(self._patience_s):
+                value = ask()
         except BaseException:
             self._finish(row_id, claim, None)
             raise

@@ -12,6 +12,7 @@ from typing import Any
 
 import requests
 
+from fhir_imaging.clients.http import ran_out_of_time
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.retry_after import seconds_to_wait
 
@@ -86,7 +87,9 @@ def json_object(response: requests.Response, failure: Callable[[str], UpstreamEr
             if len(body) > MAX_ANSWER_BYTES:
                 raise failure("sent too much")
         answer = json.loads(bytes(body))
-    except (requests.RequestException, ValueError, RecursionError) as exc:
+    except requests.RequestException as exc:
+        raise failure("did not end its answer in time" if ran_out_of_time(exc) else "broke off its answer") from exc
+    except (ValueError, RecursionError) as exc:
         raise failure("sent no JSON") from exc
     if not isinstance(answer, dict):
         raise failure("sent no JSON object")
