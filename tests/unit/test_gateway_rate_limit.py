@@ -227,3 +227,8 @@ def test_settings_that_cannot_work_are_named(changes: dict[str, float]) -> None:
 def test_thread_that_asked_earlier_and_comes_later_takes_nothing_back() -> None:
     buckets = TokenBuckets(100_000, 2500)
     assert [buckets.take(("k",), at) for at in (10.0, 10.05, 10.01)] == [None, None, None]
+
+
+@pytest.mark.parametrize(("most", "works"), [(-1, False), (0, True), (4, True), (10_000, True), (10_001, False)])
+def test_open_downloads_are_a_number_that_can_be_meant(most: int, works: bool) -> None:
+    assert (not list(RateLimitSettings(open_downloads=most).problems())) is works
