@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from fhir_imaging.errors import TooManyRequests
+from fhir_imaging.errors import ImagingError, TooManyRequests, UpstreamTimeout
 from fhir_imaging.problems import Problem, operation_outcome, problem_json, problem_of
 from fhir_imaging.uids import UID_PATTERN
 from imaging_cds.nginx_plan import HandedRoute, NginxPlan
@@ -157,7 +157,8 @@ def _words(plan: NginxPlan) -> dict[str, object]:
         "too_many_status": _TOO_MANY_STATUS,
         "address_requests": _ADDRESS_REQUESTS,
         "burst": limits.request_burst,
-        "too_many": _too_many(),
+        "too_many": _worded(TooManyRequests("These are too many requests; please slow down.", retry_after_s=1)),
+        "too_late": _worded(UpstreamTimeout("The archive did not answer in time.", server="archive")),
         "away": _away(),
     }
 
@@ -184,8 +185,8 @@ def _rate(limits: RateLimitSettings) -> str | None:
     return f"{max(1, int(limits.requests_per_second * 60))}r/m"
 
 
-def _too_many() -> str:
-    error = TooManyRequests("These are too many requests; please slow down.", retry_after_s=1)
+def _worded(error: ImagingError) -> str:
+    """As the application words it."""
     return json.dumps(problem_json(problem_of(error), error.code, error.detail, "$imaging_reference"))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response, request
 
-from fhir_imaging.errors import NotFound
+from fhir_imaging.errors import NotFound, UpstreamError
 from fhir_imaging.uids import SeriesInstanceUID, StudyInstanceUID
 from fhir_imaging.web import note_for_log, request_reference
 from imaging_server.auditing import Attempt
@@ -51,6 +51,8 @@ class HandedDecisions:
         if known is None or archive is None:
             raise NotFound("There is nothing at this address.")
         note_for_log(ehr=ehr, pacs=pacs)
+        if archive.is_left_alone:
+            raise UpstreamError("The archive is out of order just now.", server=archive.server, retryable=True)
         attempt = Attempt(
             ehr=ehr,
             resource=_whole(study, series),

@@ -25,7 +25,7 @@ from fhir_imaging.settings import PacsSettings, origin_of
 from imaging_server.archive_connections import with_lean_answers
 from imaging_server.archive_credentials import ArchiveCredential, credential_of, trust_of
 from imaging_server.archive_outcomes import BrokenOff, TooLate, asked_about, outcome_of
-from imaging_server.breaker import Breaker, BreakerSettings
+from imaging_server.breaker import Breaker, BreakerSettings, State
 from imaging_server.resource import DicomResource
 
 DICOM_JSON = "application/dicom+json"
@@ -162,6 +162,11 @@ class Archive:
             self.root, maxsize=settings.max_connections, block=True, retries=_NO_RETRIES, **trust_of(settings)
         )
         self._pool = with_lean_answers(pool)
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether it was out of order and no request has found it back since: nobody but this process asks it then."""
+        return self._breaker.state is not State.CLOSED
 
     def url_of(self, resource: DicomResource) -> str:
         """The archive's own address of a resource; for resolving what its answers say, never for callers."""

@@ -212,7 +212,7 @@ class GatewayViews:
         handover = self._services.handover
         if request.method != "GET" or request.query_string or not handover.knows(request.headers.get(KEY_HEADER)):
             return None
-        directions = handover.directions(archive.name, resource, ways)
+        directions = None if archive.is_left_alone else handover.directions(archive.name, resource, ways)
         if directions is None:
             return None
         response = Response(headers=directions)

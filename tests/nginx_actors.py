@@ -153,8 +153,7 @@ def as_application(world: World, state_dir: Path, server: dict[str, Any], archiv
     ehrs = [{"name": one.name, "fhir_base": one.fhir_base} for one in (world.north, world.south)]
     gateway = {"allowed_origins": [VIEWER_ORIGIN], **server}
     public = gateway.pop("public_base_url")
-    if "rate_limit" in gateway:
-        gateway["rate_limit"] = asdict(gateway["rate_limit"])
+    gateway |= {name: asdict(gateway[name]) for name in ("rate_limit", "breaker") if name in gateway}
     return from_table(
         {
             "public_base_url": public,

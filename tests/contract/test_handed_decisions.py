@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Response
 
 from fhir_imaging.settings import HandOver
+from imaging_server.breaker import BreakerSettings
 from imaging_server.handover import KEY_HEADER, handover_key
 from tests.security.gateway_actors import Answer, World, a_world
-from tests.security.gateway_stubs import STUDY_A, STUDY_B, series_of
+from tests.security.gateway_stubs import FRAME, PRIOR_A, STUDY_A, STUDY_B, series_of
 
 HANDED = {"hand_over": HandOver.FRAMES, "keeps_hierarchy": True}
 OWN = f"/studies/{STUDY_A}/series/{series_of(STUDY_A)}"
@@ -100,6 +102,19 @@ def test_nothing_but_get_is_offered(world: World, method: str) -> None:
 @pytest.mark.parametrize("token", [None, "not-a-token"])
 def test_no_token_no_decision(world: World, token: str | None) -> None:
     assert asked(world, OWN, token).status == 401
+
+
+def test_no_yes_while_the_archive_is_out_of_order(tmp_path: Path) -> None:
+    """Group 23: nginx would go on asking an archive that the application leaves alone."""
+    breaker = BreakerSettings(outages=2, cool_down_s=60)
+    with a_world(tmp_path, server={"handed_decision_s": 10.0, "breaker": breaker}, archive=HANDED) as world:
+        token = world.north.token()
+        assert asked(world, OWN, token).status == 204
+        world.pacs.answer = lambda _: Response("no", 502)
+        for study in (STUDY_A, PRIOR_A):
+            world.get(FRAME.replace(STUDY_A, study), token)
+
+        assert asked(world, OWN, token).status == 503
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from flask import Response
 
 from imaging_cds.nginx_plan import Mode
+from imaging_server.breaker import BreakerSettings
 from tests.nginx_actors import OCTETS, Front, a_front
 from tests.security.gateway_actors import VIEWER_ORIGIN, World
-from tests.security.gateway_stubs import FRAME, STUDY_A, STUDY_B, multipart, only_for
+from tests.security.gateway_stubs import FRAME, PRIOR_A, STUDY_A, STUDY_B, multipart, only_for
 
 ALLOWED = {
     *("server", "date", "transfer-encoding", "content-length", "connection", "keep-alive", "content-type", "cache-control"),
@@ -164,6 +166,28 @@ def test_slow_archive_is_given_up_in_the_applications_words(front: Front) -> Non
 
     front.world.pacs.answer = only_for("/frames/1", late)
 
+    before = len(front.world.pacs.retrievals())
     answer = front.world.get(FRAME, front.world.north.token(), Accept=OCTETS)
+    asked = len(front.world.pacs.retrievals()) - before
 
     assert (answer.status, answer.problem) == (504, "upstream-timeout")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert asked == 1, "the caller waits for the same object once more"
+    assert (answer.headers["X-Request-Id"] or "-") in answer.body.decode()
+
+
+def test_archive_that_is_out_of_order_is_left_alone_by_nginx_too(tmp_path: Path) -> None:
+    """Group 23: while the application's breaker is open, nobody is directed to the archive."""
+    with a_front(tmp_path, Mode.ACCEL, server={"breaker": BreakerSettings(outages=2, cool_down_s=60)}) as front:
+        token, pacs = front.world.north.token(), front.world.pacs
+        assert front.world.get(FRAME, token, Accept=OCTETS).status == 200
+        pacs.answer = lambda _: Response("no", 502)
+        for study in (STUDY_A, PRIOR_A):
+            past_nginx(front).get(FRAME.replace(STUDY_A, study), token, Accept=OCTETS)
+        pacs.answer = lambda _: None
+        pacs.asked.clear()
+
+        answer = front.world.get(FRAME, token, Accept=OCTETS)
+
+        assert (answer.status, bool(answer.headers["Retry-After"])) == (503, True)
+        assert pacs.asked == []
