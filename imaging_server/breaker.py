@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from fhir_imaging.errors import UpstreamError
+from imaging_server.doubtful_things import DoubtfulThings
 
 T = TypeVar("T")
 
@@ -59,6 +60,14 @@ class BreakerSettings:
             yield "breaker.outages must be 0 (always ask) or above."
         if self.window_s <= 0 or not 0 < self.cool_down_s <= 600:
             yield "breaker: window_s must be above 0, cool_down_s above 0 and at most 600."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tries:
+    """Whether a question tries the server again, and whether it tries what it is about."""
+
+    server: bool
+    thing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +121,8 @@ class Breaker:
         self._opened_at: float | None = None
         self._tries: list[frozenset[str]] = []
         """What those are about that try the server again just now."""
+        self._things = DoubtfulThings(settings.outages, settings.window_s, settings.cool_down_s)
+        """What is left alone by itself, whatever the server does about others."""
         self._doubt: _Failure | None = None
         """The last try that went unanswered, which may lie in what it was about."""
 
@@ -126,10 +137,11 @@ class Breaker:
     ) -> T:
         """What ``ask`` says or raises, judged by ``judge``; UpstreamError (503) at once while the server is left alone.
 
-        ``about`` names what the question is about. Questions that went unanswered count while no one thing is common to all.
+        ``about`` names what the question is about. Questions that went unanswered count while no one thing is common to all;
+        what goes unanswered again and again is left alone by itself.
         """
         started = self._monotonic()
-        is_try = self._enter(started, about)
+        tries = self._enter(started, about)
         outcome = Outcome.UNKNOWN
         try:
             answer = ask()
@@ -138,23 +150,20 @@ class Breaker:
             outcome = judge(exc)
             raise
         finally:
-            self._leave(outcome, started, about, is_try)
+            self._leave(outcome, started, about, tries)
         return answer
 
-    def _enter(self, now: float, about: frozenset[str]) -> bool:
-        """Whether this is a request that tries the server again."""
+    def _enter(self, now: float, about: frozenset[str]) -> _Tries:
+        """What this request tries again."""
         with self._lock:
             state = self._state()
-            if state is State.CLOSED:
-                return False
-            doubt = self._doubt
-            since = self._opened_at if doubt is None or state is State.OPEN or _apart(doubt, about) else doubt.at
-            left = 0.0 if since is None else since + self._settings.cool_down_s - now
-            # A second try beside a slow one, since the slow one may lie in what it is about.
-            beside = not self._tries or (len(self._tries) == 1 and _apart_from(self._tries[0], about))
-            if state is State.HALF_OPEN and left <= 0 and beside:
-                self._tries.append(about)
-                return True
+            left = self._things.left(about, now)
+            if left is None:
+                left = self._left(state, now, about)
+            if left is None:
+                if state is not State.CLOSED:
+                    self._tries.append(about)
+                return _Tries(server=state is not State.CLOSED, thing=self._things.begin(about))
         self.watch(self.server, Outcome.NOT_ASKED, 0.0, state)
         raise UpstreamError(
             "A server that is needed for this does not answer. Please try again shortly.",
@@ -164,14 +173,33 @@ class Breaker:
             cause="left alone after outages",
         )
 
-    def _leave(self, outcome: Outcome, started: float, about: frozenset[str], is_try: bool) -> None:
+    def _left(self, state: State, now: float, about: frozenset[str]) -> float | None:
+        """None when the server may be asked; else how many seconds it is left alone."""
+        if state is State.CLOSED:
+            return None
+        doubt = self._doubt
+        since = self._opened_at if doubt is None or state is State.OPEN or _apart(doubt, about) else doubt.at
+        left = 0.0 if since is None else since + self._settings.cool_down_s - now
+        # A second try beside a slow one, since the slow one may lie in what it is about.
+        beside = not self._tries or (len(self._tries) == 1 and _apart_from(self._tries[0], about))
+        return None if state is State.HALF_OPEN and left <= 0 and beside else left
+
+    def _leave(self, outcome: Outcome, started: float, about: frozenset[str], tries: _Tries) -> None:
         now = self._monotonic()
         with self._lock:
-            if is_try:
+            if tries.server:
                 self._tries.remove(about)
-            self._note(outcome, _Failure(now, about if outcome is Outcome.UNANSWERED else None), is_try)
+            self._note_thing(outcome, about, now, is_try=tries.thing)
+            self._note(outcome, _Failure(now, about if outcome is Outcome.UNANSWERED else None), tries.server)
             state = self._state()
         self.watch(self.server, outcome, now - started, state)
+
+    def _note_thing(self, outcome: Outcome, about: frozenset[str], now: float, *, is_try: bool) -> None:
+        self._things.end(about, is_try=is_try)
+        if outcome is Outcome.ANSWERED:
+            self._things.answered(about)
+        elif outcome is Outcome.UNANSWERED:
+            self._things.unanswered(about, now, is_try=is_try)
 
     def _note(self, outcome: Outcome, failure: _Failure, is_try: bool) -> None:
         if outcome is Outcome.ANSWERED:

@@ -178,9 +178,13 @@ def test_w7_one_object_that_cannot_be_had_takes_no_other_study_with_it(tmp_path:
     with a_world(tmp_path, server={"breaker": breaker}, archive={"read_timeout_s": 0.3}) as world:
         token = world.north.token()
         world.pacs.answer = lambda asked: answer() if STUDY_A in asked.path and "frames" in asked.path else None
-        failed = {world.get(FRAME, token).status for _ in range(4)}
+        failed = {world.get(FRAME, token).status for _ in range(2)}
+        asked = len(world.pacs.asked)
+        left_alone = [world.get(FRAME, token) for _ in range(3)]
 
         assert failed <= {502, 504}
+        assert [(one.status, one.headers["Retry-After"].isdigit()) for one in left_alone] == [(503, True)] * 3
+        assert len(world.pacs.asked) == asked, "no thread waits for it again"
         assert state_of(world, "main-archive") is State.CLOSED
         assert world.get(f"/studies/{PRIOR_A}/metadata", token).status == 200
 

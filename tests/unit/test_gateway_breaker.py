@@ -9,6 +9,7 @@ import pytest
 
 from fhir_imaging.errors import UpstreamError
 from imaging_server.breaker import Breaker, BreakerSettings, Outcome, State
+from imaging_server.doubtful_things import DoubtfulThings
 
 
 class Clock:
@@ -228,10 +229,71 @@ def test_beside_a_slow_try_one_about_something_else_may_go() -> None:
     assert others == ["wait 1", "wait 1", "asked"], "never more than two at a time"
 
 
+def test_what_goes_unanswered_again_and_again_is_left_alone_and_others_go_on() -> None:
+    """One study that an archive cannot read must not take all threads, each for the time that it waits."""
+    server = Server()
+    for _ in range(2):
+        server.call(Outcome.UNANSWERED, about="sick")
+        server.call(Outcome.ANSWERED, about="well")  # says nothing of the sick one
+    server.call(Outcome.UNANSWERED, about="sick")
+    said = [server.call(Outcome.ANSWERED, about=about) for about in ("sick", "well", "well sick", "")]
+
+    assert said == ["wait 5", "asked", "asked", "asked"]
+    assert server.breaker.state is State.CLOSED
+
+
+def test_one_request_tries_again_what_was_left_alone() -> None:
+    server = Server()
+    for _ in range(3):
+        server.call(Outcome.UNANSWERED, about="sick")
+    server.clock.now += 5
+    beside: list[str] = []
+
+    def slow() -> None:
+        beside.extend(server.call(Outcome.ANSWERED, about=about) for about in ("sick", "well"))
+
+    said = [server.call(Outcome.UNANSWERED, slow, about="sick"), server.call(Outcome.ANSWERED, about="sick")]
+    server.clock.now += 5
+    said += [server.call(Outcome.ANSWERED, about="sick") for _ in range(2)]
+
+    assert beside == ["wait 1", "asked"]
+    assert said == ["asked", "wait 5", "asked", "asked"]
+
+
+def test_a_try_of_one_thing_that_ends_on_our_side_leaves_room_for_the_next() -> None:
+    server = Server()
+    for _ in range(3):
+        server.call(Outcome.UNANSWERED, about="sick")
+    server.clock.now += 5
+
+    assert [server.call(outcome, about="sick") for outcome in (Outcome.UNKNOWN, Outcome.ANSWERED)] == ["asked", "asked"]
+
+
+@pytest.mark.parametrize("between", [31, 0])
+def test_one_thing_counts_within_the_window_and_in_a_row(between: float) -> None:
+    server = Server()
+    for _ in range(5):
+        server.call(Outcome.UNANSWERED, about="sick")
+        server.clock.now += between
+        if not between:
+            server.call(Outcome.ANSWERED, about="sick")
+
+    assert server.call(Outcome.ANSWERED, about="sick") == "asked"
+
+
+def test_things_without_number_take_no_memory() -> None:
+    things = DoubtfulThings(1, 60.0, 5.0, max_things=3)
+    for number in range(10):
+        things.unanswered(frozenset({str(number)}), 0.0, is_try=False)
+
+    assert [number for number in range(10) if things.left(frozenset({str(number)}), 1.0)] == [7, 8, 9]
+
+
 def test_zero_outages_means_always_ask() -> None:
     server = Server(outages=0)
 
     assert [server.call(Outcome.OUTAGE) for _ in range(20)] == ["asked"] * 20
+    assert [server.call(Outcome.UNANSWERED, about="one") for _ in range(20)] == ["asked"] * 20
 
 
 @pytest.mark.parametrize("changes", [{"outages": -1}, {"window_s": 0}, {"cool_down_s": 0}, {"cool_down_s": 601}])
