@@ -5,6 +5,7 @@ Spec: SMART Imaging Access F8 and group 6 (fail closed when the authorization se
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,16 +43,19 @@ class GuardedSession(OutboundSession):
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """As in requests; UpstreamError (503) at once while the server is left alone."""
-        breaker = self._breaker(request.url or "")
+        fhir, breaker = self._breakers(request.url or "")
         if breaker is None:
             return super().send(request, **kwargs)
         send = super().send
-        return breaker.call(lambda: send(request, **kwargs), _outcome)
+        return breaker.call(lambda: send(request, **kwargs), _outcome, about=_asked_about(request) if fhir else frozenset())
 
-    def _breaker(self, url: str) -> Breaker | None:
+    def _breakers(self, url: str) -> tuple[bool, Breaker | None]:
+        """Whether it is a FHIR server's, and the breaker."""
         plain = urlsplit(url)._replace(query="", fragment="").geturl() + "/"
         at_fhir = [base for base in self._fhir if plain.startswith(base)]
-        return self._fhir[max(at_fhir, key=len)] if at_fhir else self._authorization.get(origin_of(url))
+        if at_fhir:
+            return True, self._fhir[max(at_fhir, key=len)]
+        return False, self._authorization.get(origin_of(url))
 
 
 def _bases(ehr: EhrSettings) -> dict[str, str]:
@@ -65,7 +69,16 @@ def _authorization_servers(ehr: EhrSettings) -> list[str]:
     return [url for url in named if url]
 
 
+def _asked_about(request: requests.PreparedRequest) -> frozenset[str]:
+    """What a read may take too long for: one patient with a long record. A digest, since it names patients."""
+    if request.method != "GET":
+        return frozenset()  # the address does not say what is asked
+    return frozenset({hashlib.sha256(request.path_url.encode()).hexdigest()})
+
+
 def _outcome(answer: requests.Response | Exception) -> Outcome:
     if isinstance(answer, requests.Response):
         return Outcome.OUTAGE if answer.status_code in OUTAGES else Outcome.ANSWERED
+    if isinstance(answer, requests.ReadTimeout):
+        return Outcome.UNANSWERED
     return Outcome.OUTAGE if isinstance(answer, requests.RequestException) else Outcome.UNKNOWN
