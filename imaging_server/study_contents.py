@@ -28,6 +28,8 @@ from imaging_server.resource import DicomResource, Kind, Level
 from imaging_server.upstream import AnswerTooLarge, Archive, Matches
 from imaging_server.whole_answers import read_whole
 
+MAX_UIDS = 200_000
+"""Instances in all kept lists together, about 30 MB: a series may have thousands."""
 _PERSON = (PATIENT_ID, ISSUER_OF_PATIENT_ID)
 
 
@@ -43,6 +45,23 @@ class SeriesIndex:
     is_cut: bool = False
 
 
+class InstanceLists(DecisionCache[frozenset[str]]):
+    """Lists of UIDs, bounded by how many they hold; the newest stays, however long it is."""
+
+    def __init__(self, *, max_uids: int = MAX_UIDS) -> None:
+        super().__init__(max_entries=2000)
+        self._max_uids = max_uids
+
+    def _keep(self, key: tuple[str, ...], value: frozenset[str], seconds: float) -> None:
+        super()._keep(key, value, seconds)
+        with self._lock:
+            held = sum(len(uids) for _, uids in self._values.values())
+            for oldest in list(self._values)[:-1]:
+                if held <= self._max_uids:
+                    break
+                held -= len(self._values.pop(oldest)[1])
+
+
 class StudyContents:
     """Answers membership questions from the archives' indexes, each asked once in ``keep_s``. Thread-safe."""
 
@@ -50,7 +69,7 @@ class StudyContents:
         self._keep_s = keep_s
         self._max_json_bytes = max_json_bytes
         self._series: DecisionCache[SeriesIndex] = DecisionCache(max_entries=2000)
-        self._instances: DecisionCache[frozenset[str]] = DecisionCache(max_entries=2000)
+        self._instances = InstanceLists()
 
     def series(self, archive: Archive, resource: DicomResource) -> SeriesIndex:
         """The series of a resource's study; at least the one that it names, if the study holds it.
