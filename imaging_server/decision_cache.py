@@ -11,9 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from fhir_imaging.errors import UpstreamTimeout
+
 T = TypeVar("T")
 
 MAX_ENTRIES = 10_000
+PATIENCE_S = 90.0
+"""How long an answer that somebody else asked for is waited for: longer than servers are usually given for one."""
 SWEEP_S = 5.0
 """How often at most all values are looked through for those whose time is over; only when a new one is kept."""
 
@@ -30,9 +34,16 @@ class _Flight(Generic[T]):
 class DecisionCache(Generic[T]):
     """Values by key, each with its own end. Failures are never kept: the next request asks again. Values are never None."""
 
-    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic, max_entries: int = MAX_ENTRIES) -> None:
+    def __init__(
+        self,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        max_entries: int = MAX_ENTRIES,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._monotonic = monotonic
         self._max_entries = max_entries
+        self._patience_s = patience_s
         self._lock = threading.Lock()
         self._values: dict[tuple[str, ...], tuple[float, T]] = {}
         self._flights: dict[tuple[str, ...], _Flight[T]] = {}
@@ -42,7 +53,7 @@ class DecisionCache(Generic[T]):
         """The kept value, or what ``ask`` says, kept for ``seconds(value)`` (0 or less = not at all).
 
         Requests that want the same key meanwhile get the same answer or the same error: a server that is down must not be
-        waited for by one request after the other.
+        waited for by one request after the other. UpstreamTimeout for those that would wait too long.
         """
         with self._lock:
             kept = self._values.get(key)
@@ -53,9 +64,9 @@ class DecisionCache(Generic[T]):
                 mine = self._flights[key] = _Flight()
         return self._wait(flight) if flight is not None else self._fly(key, mine, ask, seconds)
 
-    @staticmethod
-    def _wait(flight: _Flight[T]) -> T:
-        flight.landed.wait()
+    def _wait(self, flight: _Flight[T]) -> T:
+        if not flight.landed.wait(self._patience_s):
+            raise UpstreamTimeout("An answer that another request asked for did not come in time.", server="", retryable=True)
         if flight.error is not None:
             raise flight.error
         assert flight.value is not None  # noqa: S101 - a flight lands with one or the other

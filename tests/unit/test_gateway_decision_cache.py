@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from fhir_imaging.errors import UpstreamTimeout
 from imaging_server.decision_cache import DecisionCache
 
 
@@ -30,7 +31,7 @@ def counting(answers: list[str]) -> Callable[[], str]:
     return lambda: next(remaining)
 
 
-def keep(seconds: float) -> Callable[[str], float]:
+def keep(seconds: float) -> Callable[[object], float]:
     return lambda _: seconds
 
 
@@ -75,7 +76,7 @@ def test_values_are_let_go_soon_after_their_end() -> None:
     held = [weakref.ref(one) for one in large]
     cache: DecisionCache[Large] = DecisionCache(monotonic=clock)
     for number in range(20):
-        cache.get((str(number),), large.pop, seconds=lambda _, lasts=number: 100 if lasts == 7 else 10)
+        cache.get((str(number),), large.pop, seconds=keep(100 if number == 7 else 10))
 
     clock.now = 60.0
     cache.get(("new",), Large, seconds=lambda _: 10)
@@ -122,3 +123,23 @@ def test_many_at_once_ask_once_and_share_the_answer_or_the_error(fails: bool) ->
 
     assert len(asked) == 1
     assert found == ["error" if fails else "answer"] * 10
+
+
+def test_nobody_waits_without_end_for_an_answer_that_another_asked_for() -> None:
+    cache: DecisionCache[str] = DecisionCache(patience_s=0.1)
+    asked, may_end = threading.Event(), threading.Event()
+
+    def hang() -> str:
+        asked.set()
+        may_end.wait(20)
+        return "late"
+
+    first = threading.Thread(target=lambda: cache.get(("k",), hang, seconds=keep(10)), daemon=True)
+    first.start()
+    asked.wait(20)
+    with pytest.raises(UpstreamTimeout):
+        cache.get(("k",), hang, seconds=keep(10))
+    may_end.set()
+    first.join(20)
+
+    assert cache.get(("k",), hang, seconds=keep(10)) == "late"
