@@ -110,7 +110,8 @@ class ArchiveStudies:
         return replace(found, study=with_instances(found.study, datasets), has_instances=True, complete=complete)
 
     def _has_all_of(self, caller: Caller, found: FoundStudy, answers: Iterable[tuple[str, Matches]]) -> bool:
-        return all(self._gate.has_all_of(caller, series_index(answer, found.study.uid)) for _, answer in answers)
+        indexes = ((name, series_index(answer, found.study.uid)) for name, answer in answers)
+        return all(self._gate.has_all_of(caller, index, found.listed[name]) for name, index in indexes)
 
     def _index(self, archive: Archive, studies: Sequence[StudyInstanceUID]) -> Matches:
         named = ",".join(studies)
@@ -164,18 +165,18 @@ class ArchiveStudies:
         listed: Mapping[str, Iterable[Mapping[str, Any]]],
     ) -> Iterator[FoundStudy]:
         """The studies out of ``copies``; ``listed`` are all that the archives know, so also where they may not be shown."""
-        states = {name: {_uid(one): state_of(one) for one in datasets} for name, datasets in listed.items()}
-        seen = {
-            name: self._states.seen_at(caller.ehr.name, name, {uid: states[name][uid] for uid in by_uid})
-            for name, by_uid in copies.items()
-        }
+        held = {name: {_uid(one): one for one in datasets} for name, datasets in listed.items()}
+        states = {name: {uid: state_of(one) for uid, one in by_uid.items()} for name, by_uid in copies.items()}
+        seen = {name: self._states.seen_at(caller.ehr.name, name, of_archive) for name, of_archive in states.items()}
         for uid in dict.fromkeys(uid for by_uid in copies.values() for uid in by_uid):
             holders = [name for name, by_uid in copies.items() if uid in by_uid]
             described = [one for name in holders if (one := archived_study(copies[name][uid], name))]
+            everywhere = {name: by_uid[uid] for name, by_uid in held.items() if uid in by_uid}
             yield FoundStudy(
                 study=merged(described),
                 last_updated_ms=max(seen[name][uid] for name in holders),
-                states={name: of_archive[uid] for name, of_archive in states.items() if uid in of_archive},
+                states={name: state_of(one) for name, one in everywhere.items()},
+                listed=everywhere,
             )
 
 

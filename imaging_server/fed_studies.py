@@ -95,11 +95,9 @@ class FedStudies:
         """
         asked = [(one, archive) for one in found for archive in archives]
         answers = self._workers.together(
-            (archive.name, partial(self._gate.series, archive, one.study.uid)) for one, archive in asked
+            (archive.name, partial(self._gate.is_refused, caller, archive, one.study.uid)) for one, archive in asked
         )
-        others = {
-            one.study.uid for (one, _), index in zip(asked, answers, strict=True) if not self._gate.has_all_of(caller, index)
-        }
+        others = {one.study.uid for (one, _), is_refused in zip(asked, answers, strict=True) if is_refused}
         own = [one for one in found if one.study.uid not in others]
         if len(own) == len(found) == 1 and not own[0].has_instances:
             own = [self._alone(caller, own[0], archives)]

@@ -8,8 +8,8 @@ Spec: SMART Imaging Access F1-F3, F10.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from fhir_imaging.archived_study import ArchivedStudy
 from fhir_imaging.uids import StudyInstanceUID
@@ -21,7 +21,8 @@ from imaging_server.upstream import Archive
 class FoundStudy:
     """One study, joined from its copies; ``last_updated_ms`` is UTC.
 
-    ``states`` tell when to ask anew, by archive: also those that hold it and may not show it to this caller.
+    ``states`` tell when to ask anew, and ``listed`` is how it is listed, by archive: also those that hold it and may not show
+    it to this caller.
 
     ``complete`` is False when it has series or instances that could not be told; ``has_instances`` says whether they were asked
     for.
@@ -30,6 +31,7 @@ class FoundStudy:
     study: ArchivedStudy
     last_updated_ms: int
     states: Mapping[str, str]
+    listed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     complete: bool = True
     has_instances: bool = False
 

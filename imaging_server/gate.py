@@ -208,13 +208,14 @@ class Gate:
         """
         return _person(caller).fitting(datasets)
 
-    def has_all_of(self, caller: Caller, index: SeriesIndex) -> bool:
-        """Whether no series of a study is anybody else's, as for a read of it; of ``caller`` as ``fitting``."""
-        return _person(caller).has_all_of(index)
+    def has_all_of(self, caller: Caller, index: SeriesIndex, listed: Mapping[str, Any]) -> bool:
+        """Whether no series of a study ``listed`` so is anybody else's, as for a read of it; ``caller`` as in ``fitting``."""
+        return _person(caller).has_all_of(index, (listed,))
 
-    def series(self, archive: Archive, study: StudyInstanceUID) -> SeriesIndex:
-        """The series of a study that was opened. UpstreamError or InvalidRequest when the archive cannot tell."""
-        return self._contents.series(archive, DicomResource(kind=Kind.SEARCH, level=Level.SERIES, study=study))
+    def is_refused(self, caller: Caller, archive: Archive, study: StudyInstanceUID) -> bool:
+        """Whether a read of a study would be for whose it is. UpstreamError or InvalidRequest when the archive cannot tell."""
+        series = DicomResource(kind=Kind.SEARCH, level=Level.SERIES, study=study)
+        return self._is_same(caller, archive, series, study) is False
 
     def of_person(self, opened: OpenedSearch, matches: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The matches of an opened search, as ``fitting``."""
