@@ -5,6 +5,7 @@ Callers are heard by the product's own server, raw bytes on a socket; archives a
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import threading
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.security.gateway_actors import World, a_world
-from tests.security.gateway_stubs import METADATA, SMALL_BODY, STUDY_A, STUDY_B
+from tests.security.gateway_stubs import METADATA, SMALL_BODY, STUDY_A, STUDY_B, series_of
 from tests.served_actors import Installation, a_served_installation
 
 ROOT = "/imaging/north/dicom-web/main"
@@ -204,7 +205,16 @@ def test_group_23_very_long_addresses_are_refused(running: Installation, target:
 # Archives that speak oddly
 
 
-NOTHING_FOUND = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
+INDEX = json.dumps(
+    [
+        {
+            "00100020": {"vr": "LO", "Value": ["MRN-A"]},
+            "0020000D": {"vr": "UI", "Value": [STUDY_A]},
+            "0020000E": {"vr": "UI", "Value": [series_of(STUDY_A)]},
+        }
+    ]
+).encode()
+LISTED = b"HTTP/1.1 200 OK\r\nContent-Type: application/dicom+json\r\nConnection: close\r\n\r\n" + INDEX
 
 
 @contextmanager
@@ -221,7 +231,7 @@ def an_odd_archive(answer: bytes) -> Iterator[str]:
                 with connection:
                     connection.settimeout(2)
                     asked = connection.recv(65536)
-                    connection.sendall(NOTHING_FOUND if b"/series?" in asked else answer)
+                    connection.sendall(LISTED if b"/series?" in asked or b"/studies?" in asked else answer)
 
     thread = threading.Thread(target=speak, daemon=True)
     thread.start()
