@@ -124,8 +124,7 @@ def _check_statement(base: str, statement: Mapping[str, Any]) -> Iterator[Findin
         )
     elif "identifier" not in known:
         yield AREA.note(
-            "ImagingStudy cannot be searched by identifier: for every study that is opened the patient's whole list is read, "
-            "and one in it that is withdrawn or cannot be read refuses them all.",
+            "ImagingStudy cannot be searched by identifier: for every study that is opened the patient's whole list is read.",
             f"The EHR should offer it (F1); else: {_BY_NUMBER}",
         )
     else:
