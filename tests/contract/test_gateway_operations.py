@@ -45,7 +45,7 @@ def test_group_23_a_token_over_its_rate_is_told_when_to_come_back_and_nobody_els
         assert 1 <= int(held[0].headers["Retry-After"]) <= 10
         assert held[0].problem == "too-many-requests"
         assert held[0].headers["Content-Type"] == "application/problem+json"
-        assert asked == (2, 4), "the EHR's keys and study, the archive's index and frames"
+        assert asked == (2, 5), "the EHR's keys and study, the archive's index of study, series and instances, and frames"
         assert other == 200
         assert (as_fhir.status, as_fhir.json()["issue"][0]["code"]) == (429, "throttled")
         assert as_fhir.headers["Retry-After"].isdigit()
