@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ log = logging.getLogger("imaging_cds.request")
 
 LOG_FIELDS = "fields"
 """The attribute of a log record that holds what a structured line says."""
-_SOURCE = texts.catalogue(texts.SOURCE_LANGUAGE, Path())
 _IN_THE_LINE = frozenset(("request_id", "method", "route", "status", "duration_ms"))
 _OF_EVERY_ANSWER = (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -116,7 +116,8 @@ def install(app: Flask, surfaces: Collection[ErrorSurface]) -> None:
     """Registers the one error handler and the access log. The longest matching prefix decides the shape; HTML otherwise."""
     app.ensure_sync = _as_it_is  # type: ignore[method-assign]
     texts.install(app.jinja_env)
-    app.before_request(_in_the_source_language)
+    # A component that speaks another language says so in a handler of its own, which comes after this one.
+    app.before_request(partial(texts.speak, texts.SOURCE_LANGUAGE, texts.catalogue(texts.SOURCE_LANGUAGE, Path())))
     ordered = sorted(surfaces, key=lambda surface: len(surface.prefix), reverse=True)
 
     def surface_of(path: str) -> ErrorSurface:
@@ -157,11 +158,6 @@ def install(app: Flask, surfaces: Collection[ErrorSurface]) -> None:
 def _as_it_is(func: Callable[..., Any]) -> Callable[..., Any]:
     """No view here is a coroutine; Flask asks each function that a request passes, each time, whether it is one."""
     return func
-
-
-def _in_the_source_language() -> None:
-    """A component that speaks another language says so in a handler of its own, which comes after this one."""
-    texts.speak(texts.SOURCE_LANGUAGE, _SOURCE)
 
 
 def allow_cors(
