@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -208,8 +208,9 @@ def run_cli(*arguments: str, code: int = 0, environment: Mapping[str, str] | Non
 def _living_processes() -> list[int]:
     living = []
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and entry.stat().st_uid == os.getuid():
-            living.append(int(entry.name))
+        with suppress(FileNotFoundError):  # it may end while this is read
+            if entry.name.isdigit() and entry.stat().st_uid == os.getuid():
+                living.append(int(entry.name))
     return living
 
 
