@@ -1,7 +1,7 @@
 """The keeper of a token of our own at one server: an EHR, an archive or the audit server.
 
-However many requests want it, it is asked for once; however many are refused with it, it is replaced once, and kept until another is
-there; and a client that is refused for good asks for one no more often than every few seconds.
+However many requests want it, it is asked for once; however many are refused with it, it is replaced once, and kept until
+another is there; and a client that is refused for good asks for one no more often than every few seconds.
 
 Spec: SMART App Launch 2.2 "Backend Services"; RFC 6749 §4.4, §5.2; RFC 6750 §3.1; SMART Imaging Access F8, group 23.
 """
