@@ -9,6 +9,7 @@ Spec: RFC 9112 §5 (field syntax); DICOM PS3.18 §8.6 (multipart answers).
 
 from __future__ import annotations
 
+import re
 from http.client import HTTPResponse
 from typing import IO, Any
 
@@ -17,12 +18,15 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 _NAME = b"content-type:"
 _LONGEST = 4096
+_FIELD = re.compile(rb"[\x21-\x39\x3b-\x7e]*:|[\t ]")
+"""How a line begins that Python's parser takes for a field or the continuation of one."""
 
 
 class _WithoutType:
     """The lines of an answer's head but for the one that says its type, which is kept in ``withheld``.
 
-    A type on several lines, a long one and a second one are left to the parser.
+    A type on several lines and a long one are left to the parser, with all further ones, and so is what comes after a line that
+    is no field: there the parser sees no more fields.
     """
 
     def __init__(self, lines: IO[bytes]) -> None:
@@ -30,28 +34,35 @@ class _WithoutType:
         self.withheld: bytes | None = None
         self._next: bytes | None = None
         self._is_in_fields = False
+        self._may_withhold = True
 
     def readline(self, limit: int) -> bytes:
         """The next line for the parser."""
         line, self._next = self._next or self.lines.readline(limit), None
         if not self._is_in_fields:
-            self.withheld = None  # what stood in the head of an interim answer (1xx) is not the answer's
-        elif self.withheld is None and _is_type(line):
-            following = self.lines.readline(limit)
-            if following[:1] in (b" ", b"\t"):
-                self._next = following
-            else:
-                self.withheld, line = line, following
+            # What stood in the head of an interim answer (1xx) is not the answer's.
+            self.withheld, self._may_withhold = None, True
+        elif self._may_withhold and line[: len(_NAME)].lower() == _NAME:
+            self._may_withhold = False
+            line = self._withheld(line, limit)
+        self._may_withhold &= not self._is_in_fields or _FIELD.match(line) is not None
         self._is_in_fields = line not in (b"\r\n", b"\n", b"")
         return line
+
+    def _withheld(self, line: bytes, limit: int) -> bytes:
+        """The line after a type that is kept back; the type itself where it is left to the parser."""
+        if not line.endswith(b"\n") or len(line) > _LONGEST:
+            return line
+        following = self.lines.readline(limit)
+        if following[:1] in (b" ", b"\t"):
+            self._next = following
+            return line
+        self.withheld = line
+        return following
 
     def close(self) -> None:
         """Of the connection, which the parser may give up."""
         self.lines.close()
-
-
-def _is_type(line: bytes) -> bool:
-    return line[: len(_NAME)].lower() == _NAME and line.endswith(b"\n") and len(line) <= _LONGEST
 
 
 class LeanAnswer(HTTPResponse):

@@ -78,6 +78,8 @@ LINES = st.sampled_from(
 @example([MULTIPART, b"HTTP/1.1 200 OK\r\n", b"\r\n"])
 @example([b"HTTP/1.1 200 OK\r\n", MULTIPART])
 @example([b"HTTP/1.1 200 OK\r\n", MULTIPART, b"Content-Type: text/plain\r\n", b"\r\n"])
+@example([b"HTTP/1.1 200 OK\r\n", b"no colon\r\n", MULTIPART])
+@example([b"HTTP/1.1 200 OK\r\n", MULTIPART, b" boundary=folded\r\n", MULTIPART])
 def test_lean_head_says_what_the_usual_one_says(lines: list[bytes]) -> None:
     said = b"".join(lines)
 
