@@ -34,9 +34,9 @@ class RateLimitSettings:
     refusals_per_minute: float = 600.0
     """Refusals of one token, different tokens that do not hold from one client address, and requests without any from one;
     0 = no limit. Behind a proxy that ``server.trusted_proxies`` does not name, all clients share the proxy's address."""
-    open_downloads: int = 4
-    """Large answers that one token may have on their way at once; 0 = no limit. Each holds a thread and a connection of the
-    archive for as long as its caller takes; those below ``small_body_bytes`` are read whole and do not count."""
+    open_downloads: int = 8
+    """Large answers that one token may have on their way at once; 0 = no limit. Each holds a thread (``server.threads``) and a
+    connection of the archive for as long as its caller takes; a browser fetches six at a time over HTTP/1.1; those below ``small_body_bytes`` are read whole and do not count."""
 
     def problems(self) -> Iterator[str]:
         """What cannot work."""

@@ -49,7 +49,7 @@ class LargeImages:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    limits = RateLimitSettings(requests_per_second=0.0, refusals_per_minute=0.0)
+    limits = RateLimitSettings(requests_per_second=0.0, refusals_per_minute=0.0, open_downloads=4)
     settings = {"small_body_bytes": SMALL_BODY, "rate_limit": limits}
     with a_world(tmp_path_factory.mktemp("gateway"), server=settings) as world:
         yield world
