@@ -36,7 +36,8 @@ class RateLimitSettings:
     0 = no limit. Behind a proxy that ``server.trusted_proxies`` does not name, all clients share the proxy's address."""
     open_downloads: int = 8
     """Large answers that one token may have on their way at once; 0 = no limit. Each holds a thread (``server.threads``) and a
-    connection of the archive for as long as its caller takes; a browser fetches six at a time over HTTP/1.1; those below ``small_body_bytes`` are read whole and do not count."""
+    connection of the archive for as long as its caller takes. A browser fetches six at a time over HTTP/1.1; answers below
+    ``small_body_bytes`` are read whole and do not count."""
 
     def problems(self) -> Iterator[str]:
         """What cannot work."""
