@@ -228,7 +228,8 @@ class PacsSettings:
     """PEM file of the authority that signs the certificates of this archive and its ``token_url``, where no public one does."""
     hand_over: HandOver = HandOver.OFF
     """What nginx in front may fetch from this archive itself once a request was let through (``imaging-cds nginx``):
-    ``frames``, or ``retrievals`` for whole instances, series and studies as well; the bytes are the archive's own."""
+    ``frames``, or ``retrievals`` for whole instances, series and studies as well; the bytes are the archive's own, and nginx
+    opens as many connections again as ``max_connections`` of all workers."""
     keeps_hierarchy: bool = False
     """This archive itself answers 404 for an instance that is not in the study and series of the address, as Orthanc does;
     nginx keeps decisions by series (``--mode auth-request``) only for archives of which this is said."""
