@@ -120,10 +120,11 @@ class AccessAudit:
     def denied(self, attempt: Attempt, grant: AccessGrant | None, reason: str) -> None:
         """Records a refusal with its reason; ``grant`` is None when the token did not hold.
 
-        What could not be decided is no refusal: nobody is held back for it, and no flood of it is recorded one by one.
+        What could not be decided about a token that holds is no refusal: nobody is held back for it, and no flood of it is
+        recorded one by one. A token that could not be checked may be any text, and each costs a question: it counts as refused.
         """
         self._held_back.settle()
-        if reason == AUTHORIZATION_UNAVAILABLE:
+        if reason == AUTHORIZATION_UNAVAILABLE and grant is not None:
             self._undecided(attempt, grant)
             return
         self._count(attempt, grant)
@@ -134,10 +135,10 @@ class AccessAudit:
         self._held_back.settle()
         self._held_back.note(held.caller, self._record(attempt, grant, AuditOutcome.DENIED, TooManyRequests.code))
 
-    def _undecided(self, attempt: Attempt, grant: AccessGrant | None) -> None:
+    def _undecided(self, attempt: Attempt, grant: AccessGrant) -> None:
         """A record of its own as long as the limits allow a refusal one, then one a minute with the number of requests."""
         record = self._record(attempt, grant, AuditOutcome.DENIED, AUTHORIZATION_UNAVAILABLE)
-        above = self._limits.undecided(attempt.ehr, grant or attempt.token, attempt.client_address) if self._limits else None
+        above = self._limits.undecided(grant) if self._limits else None
         if above is None:
             self._append(record)
         else:

@@ -137,7 +137,6 @@ class RequestLimits:
         self._addresses = TokenBuckets(refusals, at_once)
         self._refused_at = TokenBuckets(CALLERS_AT_ADDRESS * refusals, CALLERS_AT_ADDRESS * at_once)
         self._undecided = TokenBuckets(refusals, at_once)
-        self._undecided_at = TokenBuckets(CALLERS_AT_ADDRESS * refusals, CALLERS_AT_ADDRESS * at_once)
 
     def admit(self, ehr: str, token: BearerToken, address: str | None) -> HeldBack | None:
         """None when the token may be looked at now."""
@@ -183,7 +182,7 @@ class RequestLimits:
                 bucket.holds, bucket.refused = False, True
 
     def refused_token(self, ehr: str, fingerprint: str, address: str | None) -> None:
-        """A refusal was recorded of a token that does not hold."""
+        """A refusal was recorded of a token that does not hold, or of which that could not be found out."""
         now = self._monotonic()
         with self._lock:
             self._refused.spend((ehr, fingerprint), now)
@@ -194,17 +193,13 @@ class RequestLimits:
         with self._lock:
             self._refused.spend(_granted(grant), self._monotonic())
 
-    def undecided(self, ehr: str, who: AccessGrant | str | None, address: str | None) -> HeldBack | None:
-        """None when what could not be decided, for want of a server, may have a record of its own.
+    def undecided(self, grant: AccessGrant) -> HeldBack | None:
+        """None when what could not be decided about a token that holds, for want of a server, may have a record of its own.
 
-        Nobody waits for it: a study that an archive cannot read must not cost the caller all others. ``who`` is a token that
-        holds, or the fingerprint of one that could not be checked; the latter count by their address too.
+        Nobody waits for it: a study that an archive cannot read must not cost the caller all others.
         """
-        now = self._monotonic()
         with self._lock:
-            if isinstance(who, AccessGrant):
-                return self._undecided.take(_granted(who), now)
-            return self._undecided.take((ehr, who or ""), now) or self._undecided_at.take(_place(address), now)
+            return self._undecided.take(_granted(grant), self._monotonic())
 
 
 def _granted(grant: AccessGrant) -> CallerKey:

@@ -98,10 +98,30 @@ def test_group_23_what_cannot_be_checked_fills_no_audit_log_either(tmp_path: Pat
         token = world.north.token()
         during = [world.get(FRAME, token).status for _ in range(6)]
 
-        assert during == [503] * 6
-        assert denials(world) == ["authorization-unavailable"] * 4, "three of their own and one for all others"
-        world.services.close()
-        assert denials(world)[0] == "authorization-unavailable: and 1 more like it"
+        assert during == [503] * 3 + [429] * 3
+        assert denials(world) == ["too-many-requests", *["authorization-unavailable"] * 3]
+
+
+def test_group_23_a_text_that_cannot_be_checked_is_not_asked_about_without_end(tmp_path: Path) -> None:
+    """Anybody can send it, and an EHR that answers it with an error says neither yes nor no."""
+    client = {"introspection_client_id": "g", "introspection_client_secret": "s", "jwks_url": None}
+    limits = RateLimitSettings(requests_per_second=0.0, refusals_per_minute=3)
+    with a_world(tmp_path, server={"rate_limit": limits}, north=client) as world:
+        world.north.answers["/auth/introspect"] = lambda: Response("no token of mine", status=400)
+        one = [world.get(FRAME, "one-junk").status for _ in range(12)]
+        after_one = len(introspections(world))
+        many = [world.get(FRAME, f"junk-{number}").status for number in range(40)]
+
+        assert one == [503] * 3 + [429] * 9
+        assert after_one == 3
+        assert many == [503] * 27 + [429] * 13, "thirty at this address in all"
+        assert len(introspections(world)) == 30
+        assert denials(world)[0] == "too-many-requests"
+
+
+def introspections(world: World) -> list[str]:
+    """The questions about tokens that reached the EHR."""
+    return [path for path in world.north.paths() if path.endswith("/introspect")]
 
 
 def test_group_23_a_study_that_cannot_be_decided_costs_the_caller_no_other(tmp_path: Path) -> None:
@@ -135,7 +155,7 @@ def test_group_23_a_token_that_walks_along_studies_during_an_outage_fills_no_aud
 def test_group_23_tokens_that_cannot_be_checked_fill_no_audit_log_together(tmp_path: Path) -> None:
     with a_world_that_refuses(tmp_path, refusals=1) as world:
         world.north.answers["/auth/jwks"] = lambda: Response(status=500)
-        tried = {world.get(FRAME, world.north.token(jti=f"jti-{number}")).status for number in range(14)}
+        tried = [world.get(FRAME, world.north.token(jti=f"jti-{number}")).status for number in range(14)]
 
-        assert tried == {503}
-        assert denials(world) == ["authorization-unavailable"] * 11, "ten at this address and one for all others"
+        assert tried == [503] * 10 + [429] * 4
+        assert denials(world) == ["too-many-requests", *["authorization-unavailable"] * 10]
