@@ -108,14 +108,17 @@ def is_of_one_person(listed: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def name_one_person(datasets: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether no two data sets name different persons, and none names two; those that name nobody say nothing."""
-    said: dict[str, set[str | None]] = {PATIENT_ID: set(), ISSUER_OF_PATIENT_ID: set()}
+    """Whether no two data sets name different persons, and none names two; those that name nobody say nothing.
+
+    An empty text and null name nobody (PS3.18 §F.2.5 has null for an empty value); what is no text may be anybody.
+    """
+    said: dict[str, set[str]] = {PATIENT_ID: set(), ISSUER_OF_PATIENT_ID: set()}
     for one in datasets:
         for tag, found in said.items():
-            held = values(one, tag)
-            if len(held) > 1:
+            held, name = values(one, tag), first_text(one, tag)
+            if len(held) > 1 or any(value is not None and not isinstance(value, str) for value in held):
                 return False
-            found |= {first_text(one, tag)} if held else set()
+            found |= {name} if name else set()
     return all(len(found) < 2 for found in said.values())
 
 

@@ -173,6 +173,6 @@ def _persons(datasets: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], 
     return tuple({tag: {"Value": list(found)} for tag, found in one} for one in dict.fromkeys(said) if one)
 
 
-def _text(value: object) -> str | None:
-    """A value without its padding; None for what is no text."""
-    return value.strip(" \0") if isinstance(value, str) else None
+def _text(value: object) -> str | int | None:
+    """A value without its padding, null as it is; a number for what is no text, and so nobody's name."""
+    return value.strip(" \0") if isinstance(value, str) else None if value is None else 0

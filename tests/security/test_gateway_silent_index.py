@@ -145,6 +145,14 @@ def said_of_series(*numbers: str | None, cut: bool = False) -> Callable[[Asked],
     return answer
 
 
+def said_by_one_series(asked: Asked, tag: str, value: object) -> Response | None:
+    """The one series of STUDY_A with a value of PatientID or its issuer."""
+    if not asked.path.endswith("/series"):
+        return None
+    uids = {"0020000D": {"vr": "UI", "Value": [STUDY_A]}, "0020000E": {"vr": "UI", "Value": [series_of(STUDY_A)]}}
+    return dicom_json([{**uids, tag: {"vr": "LO", "Value": [value]}}])
+
+
 @pytest.mark.parametrize("path", WHOLE)
 @pytest.mark.parametrize(
     ("studies", "series"),
@@ -159,6 +167,8 @@ def said_of_series(*numbers: str | None, cut: bool = False) -> Callable[[Asked],
         ([a_study(STUDY_A, "MRN-A"), a_study(STUDY_A, "MRN-A", "SOUTH")], said_of_series(None)),
         ([a_study(STUDY_A, None), a_study(STUDY_A, None)], said_of_series(None)),
         ([a_study(STUDY_A, ["MRN-A", "MRN-B"])], said_of_series(None)),
+        ([a_study(STUDY_A, "MRN-A")], lambda asked: said_by_one_series(asked, "00100020", 5)),
+        ([a_study(STUDY_A, "MRN-A")], lambda asked: said_by_one_series(asked, "00100020", ["MRN-B"])),
     ],
     ids=[
         "series cut off",
@@ -171,6 +181,8 @@ def said_of_series(*numbers: str | None, cut: bool = False) -> Callable[[Asked],
         "two issuers",
         "listed twice, unnamed",
         "two numbers",
+        "number that is no text",
+        "list in place of a text",
     ],
 )
 def test_w5_a_study_that_may_be_of_two_persons_is_denied_whole(
@@ -205,3 +217,25 @@ def test_one_person_opens_where_nothing_is_compared(
     index.instead = series
 
     assert [world.get(path, world.north.token()).status for path in (METADATA, FRAME)] == [200, 200]
+
+
+@pytest.mark.parametrize("running", ["uncompared"], indirect=True)
+@pytest.mark.parametrize("tag", ["00100020", "00100021"])
+@pytest.mark.parametrize("value", ["", " ", "\0", None])
+def test_a_series_that_names_nobody_by_an_empty_value_is_no_other_persons(
+    world: World, index: Index, tag: str, value: str | None
+) -> None:
+    index.instead = lambda asked: said_by_one_series(asked, tag, value)
+
+    assert [world.get(path, world.north.token()).status for path in (METADATA, FRAME)] == [200, 200]
+
+
+@pytest.mark.parametrize("running", ["uncompared"], indirect=True)
+@pytest.mark.parametrize("value", ["", None])
+def test_a_study_that_names_nobody_by_an_empty_value_is_its_series_persons(
+    world: World, index: Index, value: str | None
+) -> None:
+    index.studies[:] = [a_study(STUDY_A, [value])]
+    index.instead = said_of_series("X", "X")
+
+    assert world.get(METADATA, world.north.token()).status == 200
