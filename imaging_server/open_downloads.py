@@ -1,7 +1,8 @@
 """How many large bodies one token may have on their way at once: a caller who never takes what it asked for holds a thread of
 this server and a connection of the archive, and has them for as long as it likes.
 
-Each worker counts for itself. Small bodies are read whole and hold nothing.
+Each worker counts for itself. Images below ``small_body_bytes`` are read whole and have no place: what is left of them, the
+network or a proxy in front takes at once. Long JSON has one.
 
 Spec: SMART Imaging Access groups 19 and 23; RFC 6585 §4 (429), RFC 9110 §10.2.3 (Retry-After).
 """
@@ -17,8 +18,10 @@ from imaging_server.access import AccessGrant
 from imaging_server.auditing import AccessAudit, Attempt
 from imaging_server.rate_limit import CallerKey, HeldBack
 
-RETRY_AFTER_S = 5
-"""Nobody knows when a download ends; one that is taken at a usual pace has ended by then."""
+RETRY_AFTER_S = 2
+"""Nobody knows when a download ends; our viewer comes back often enough for any that are taken at all."""
+LONG_JSON_BYTES = 1 << 20
+"""JSON from here on holds a thread for as long as its caller takes it."""
 GiveBack = Callable[[], None]
 TakePlace = Callable[[], GiveBack]
 """Takes a place for one body and says how it is given back, which may be done more than once. TooManyRequests when all are

@@ -31,7 +31,7 @@ from imaging_server.fhir_views import create_blueprint as create_fhir_blueprint
 from imaging_server.handed_decisions import add_routes as add_handed_decisions
 from imaging_server.handover import KEY_HEADER
 from imaging_server.media_types import upstream_accept
-from imaging_server.open_downloads import TakePlace
+from imaging_server.open_downloads import LONG_JSON_BYTES, TakePlace
 from imaging_server.payloads import matches_for_caller, metadata_for_caller
 from imaging_server.policy import Reason
 from imaging_server.queries import RetrieveQuery, SearchQuery, parse_query, parse_retrieval, parse_search
@@ -184,16 +184,17 @@ class GatewayViews:
             server=archive.server,
         )
         remark = _remark(found, complete=opened.complete and found.complete)
-        return json_answer(page_of(matches, query), warning=remark)
+        take_place = partial(self._services.downloads.take, opened.caller.grant, attempt)
+        return _placed(json_answer(page_of(matches, query), warning=remark), take_place)
 
     def _search_below(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, query: SearchQuery) -> Response:
         upstream_accept(resource, query.accept or request.headers.get("Accept"))
-        self._open(ehr, archive, resource)
+        take_place = self._open(ehr, archive, resource)
         found = find_below(archive, resource, query, limit=self._services.limits.json_body)
         visible = frozenset({resource.study} if resource.study else ())
         addresses = self._services.addresses(ehr.name, archive)
         matches = matches_for_caller(found.datasets, resource, visible, addresses, server=archive.server)
-        return json_answer(matches, warning=_remark(found, complete=found.complete))
+        return _placed(json_answer(matches, warning=_remark(found, complete=found.complete)), take_place)
 
     def _retrieve(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, query: RetrieveQuery) -> Response:
         ways = ways_to_ask(resource, query.accept or request.headers.get("Accept"))
@@ -244,7 +245,7 @@ class GatewayViews:
         if resource.kind is Kind.METADATA:
             datasets = read_datasets(answer, limit=limits.json_body, server=archive.server)
             rewritten = metadata_for_caller(datasets, resource, addresses, server=archive.server)
-            return json_answer(rewritten, status=answer.status, warning=warning_of(answer))
+            return _placed(json_answer(rewritten, status=answer.status, warning=warning_of(answer)), take_place)
         make = file_answer if way.unwraps else streamed
         return make(answer, resource, addresses, limits.small_body, server=archive.server, take_place=take_place)
 
@@ -265,6 +266,13 @@ class GatewayViews:
             client_address=request.remote_addr,
             request_id=request_reference(),
         )
+
+
+def _placed(answer: Response, take_place: TakePlace) -> Response:
+    """Long JSON with a place of its caller's until it is taken, as large images have; TooManyRequests when there is none."""
+    if len(answer.get_data()) >= LONG_JSON_BYTES:
+        answer.call_on_close(take_place())
+    return answer
 
 
 def _remark(found: Matches, *, complete: bool) -> str | None:

@@ -2,17 +2,18 @@
 // unchanged. A short wait passes unseen, a longer one is counted down beside the images, and a very long one is not waited for.
 import { partsOf, wordsOf } from "./words.js";
 
-const MOST_REPEATS = 4;
+// 429 says that other answers of ours are on their way, so that it ends when they do: large pictures over a slow line.
+const MOST_REPEATS = { 429: 60, 503: 4 };
 const LONGEST_WAIT_MS = 120_000;
 const UNSEEN_MS = 3_000;
 const TICK_MS = 250;
 
 // Milliseconds until the same request may be sent again; null where it is not to be repeated by itself.
 export function waitBeforeRepeating(method, status, retryAfter, repeats, now = Date.now()) {
-  if (method.toUpperCase() !== "GET" || (status !== 503 && status !== 429) || repeats >= MOST_REPEATS) return null;
+  if (method.toUpperCase() !== "GET" || !(repeats < (MOST_REPEATS[status] ?? 0))) return null;
   const wait = waitOf(retryAfter, now);
   // A server that says "now" may say so for ever: every repetition waits a little longer.
-  return wait === null || wait > LONGEST_WAIT_MS ? null : Math.max(wait, 250 * 2 ** repeats);
+  return wait === null || wait > LONGEST_WAIT_MS ? null : Math.max(wait, 250 * 2 ** Math.min(repeats, 4));
 }
 
 // Whole seconds or a date by the standard; fractions are seen in the field.

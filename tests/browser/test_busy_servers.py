@@ -177,6 +177,8 @@ def test_c7_a_countdown_is_not_contradicted_by_the_word_that_images_are_slow(pag
         ("GET", 503, "0", 0, 250),
         ("GET", 503, "0", 3, 2000),
         ("GET", 503, "0", 4, None),
+        ("GET", 429, "2", 59, 4000),
+        ("GET", 429, "2", 60, None),
         ("GET", 503, "121", 0, None),
         ("GET", 503, None, 0, None),
         ("GET", 503, "soon", 0, None),

@@ -14,7 +14,18 @@ from flask import Response
 
 from imaging_server.rate_limit import RateLimitSettings
 from tests.security.gateway_actors import Answer, World, a_world
-from tests.security.gateway_stubs import BULK, FRAME, INSTANCE, METADATA, SMALL_BODY, STUDY_A, Asked, instance_of, series_of
+from tests.security.gateway_stubs import (
+    BULK,
+    FRAME,
+    INSTANCE,
+    METADATA,
+    SMALL_BODY,
+    STUDY_A,
+    Asked,
+    dicom_json,
+    instance_of,
+    series_of,
+)
 
 PIECE = bytes(range(256)) * 4096
 PART_HEAD = b"--b0undary\r\nContent-Type: application/dicom\r\n\r\n"
@@ -111,6 +122,22 @@ def test_group_23_a_fifth_slow_download_of_a_token_waits_and_nobody_else_does(wo
     assert [one.status for one in frames] == [200] * 6, "small, though the archive does not say how long they are"
     assert b"a frame" in frames[0].body
     assert described == 200
+
+
+def test_group_23_long_json_has_a_place_too_and_gives_it_back(world: World) -> None:
+    comment = {"00204000": {"vr": "LT", "Value": ["x" * 6_000_000]}}
+    world.pacs.answer = lambda asked: (
+        dicom_json([{**world.pacs.instance(STUDY_A, 1), **comment}]) if asked.path.endswith("/metadata") else None
+    )
+    token = world.north.token()
+    taken = [len(world.get(METADATA, token).body) for _ in range(6)]
+    with all_places_taken(world, token, METADATA):
+        refused = world.get(METADATA, token)
+        searched = world.get("/studies", token).status
+
+    assert min(taken) > 6_000_000, "one after the other, as many as are wanted"
+    assert (refused.status, refused.problem, searched) == (429, "too-many-requests", 200)
+    assert soon(world, METADATA, token) == 200
 
 
 def test_group_23_who_has_too_many_downloads_is_on_record(tmp_path: Path) -> None:
