@@ -121,7 +121,8 @@ def test_archives_over_https_are_checked_by_their_name() -> None:
         "proxy_ssl_server_name on;",
         "proxy_ssl_name pacs.hospital.example;",
         "proxy_ssl_trusted_certificate site-ca.pem;",
-        "server pacs.hospital.example:8443 max_conns=32;",
+        "server pacs.hospital.example:8443 max_conns=32 max_fails=0;",
+        "proxy_next_upstream error;",
     ):
         assert line in http
     assert "proxy_ssl_verify off" not in http
