@@ -15,7 +15,7 @@ from fhir_imaging.settings import Ownership as Strategy
 from fhir_imaging.store.engine import Store
 from fhir_imaging.store.launched_tokens import LaunchedTokens
 from imaging_server.archived_persons import ArchivedPersons
-from imaging_server.fhir_ownership import FhirOwnership
+from imaging_server.fhir_ownership import LISTS_TAKE, FhirOwnership
 from imaging_server.gate import EvidenceSources
 from imaging_server.identifier_ownership import IdentifierOwnership
 from imaging_server.identity import PatientIdentity
@@ -28,10 +28,6 @@ from imaging_server.shared_decisions import SharedDecisions
 from imaging_server.shared_numbers import SharedNumbers
 from imaging_server.study_contents import StudyContents
 from imaging_server.tokens import TokenVerifier
-
-QUESTIONS_OF_A_DECISION = 2
-"""How many times of one question a shared answer may take in all, however many questions it needs: a Patient may be read a
-second time in our own name, and the token for that asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +52,7 @@ def build_decisions(
     settings: ImagingServerSettings, store: Store, asked: Counterparts, *, clock: Callable[[], float]
 ) -> Decisions:
     """The decisions of one worker."""
-    patience_s = QUESTIONS_OF_A_DECISION * settings.ehr_timeout_s
+    patience_s = LISTS_TAKE * settings.ehr_timeout_s  # a list takes longest
     shared = SharedDecisions(store, patience_s=patience_s, clock=clock) if settings.shared_decisions else None
     numbers = _numbers(settings, asked, shared, clock)
     keep_s, limit = settings.decision_cache_s, settings.max_json_bytes

@@ -20,7 +20,10 @@ T = TypeVar("T")
 
 
 class FedServers:
-    """Thread-safe; ``close`` it at the end. ``make_breaker`` makes one by the name of a server."""
+    """Thread-safe; ``close`` it at the end. ``make_breaker`` makes one by the name of a server.
+
+    ``timeout_s`` is how long a server may be silent, ``answer_s`` the longest that one page of its answer may take.
+    """
 
     def __init__(
         self,
@@ -29,7 +32,9 @@ class FedServers:
         make_breaker: Callable[[str], Breaker],
         *,
         timeout_s: float,
+        answer_s: float,
     ) -> None:
+        self._answer_s = answer_s
         # A server that is fed has what an EHR has: a FHIR base, and perhaps a place to sign in.
         self._servers = {ehr.name: _as_ehr(ehr, ehr.studies_server) for ehr in ehrs if ehr.studies_server is not None}
         addresses = {url for one in self._servers.values() for url in (one.fhir_base, one.backend_token_url) if url}
@@ -49,18 +54,21 @@ class FedServers:
         own = None if self._backend is None else self._backend.token_of(server)
         token = fixed or own
         try:
-            return question(FhirClient(server.fhir_base, self._session, access_token=token))
+            return question(self._client(server, token))
         except UpstreamRefused as refusal:
             if refusal.status != 401 or own is None or self._backend is None:
                 raise
             fresh = self._backend.renewed(server, own)
             if fresh is None:
                 raise
-            return question(FhirClient(server.fhir_base, self._session, access_token=fresh))
+            return question(self._client(server, fresh))
 
     def close(self) -> None:
         """Closes the connections."""
         self._session.close()
+
+    def _client(self, server: EhrSettings, token: str | None) -> FhirClient:
+        return FhirClient(server.fhir_base, self._session, access_token=token, answer_s=self._answer_s)
 
 
 def check_fed_servers(ehrs: Iterable[EhrSettings], public_base_url: str) -> None:

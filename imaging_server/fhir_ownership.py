@@ -30,6 +30,8 @@ from imaging_server.upstream import Archive
 # Entered in error means that the EHR takes back its word that the study is this patient's.
 WITHDRAWN = frozenset({"entered-in-error"})
 PAGE_SIZE = "200"
+LISTS_TAKE = 3.0
+"""How many times of a question's time all pages of a list may take together: a patient may have many studies, or large ones."""
 
 T = TypeVar("T")
 
@@ -93,10 +95,11 @@ class FhirOwnership:
         return PatientStudies(owned, complete=pages[-1].next_url is None)
 
     def _pages(self, caller: Caller, params: Sequence[tuple[str, str]]) -> list[SearchPage]:
-        """All pages, which share the time of one question: each of them holds up the same caller."""
+        """All pages, which share one time: each of them holds up the same caller. None of them may be silent for long."""
         base = caller.ehr.imaging_base or caller.ehr.fhir_base
-        client = FhirClient(base, self._session, access_token=caller.token.value)
-        with within(self._session.timeout_s):
+        time_s = LISTS_TAKE * self._session.timeout_s
+        client = FhirClient(base, self._session, access_token=caller.token.value, answer_s=time_s)
+        with within(time_s):
             return list(client.pages("ImagingStudy", params))
 
     def _seconds(self, caller: Caller) -> float:

@@ -14,6 +14,7 @@ from imaging_server.backend_client import SignAssertion
 from imaging_server.breaker import Breaker
 from imaging_server.fed_servers import FedServers, check_fed_servers
 from imaging_server.fed_studies import FedStudies
+from imaging_server.fhir_ownership import LISTS_TAKE
 from imaging_server.fhir_paging import PageLinks
 from imaging_server.fhir_sources import StudySource
 from imaging_server.gate import Gate
@@ -56,7 +57,8 @@ def fed_servers(
 ) -> FedServers:
     """The way to those servers that the settings name; ConfigurationError where they cannot work."""
     check_fed_servers(ehrs, settings.public_base_url)
-    return FedServers(ehrs, sign, make_breaker, timeout_s=settings.ehr_timeout_s)
+    timeout_s = settings.ehr_timeout_s
+    return FedServers(ehrs, sign, make_breaker, timeout_s=timeout_s, answer_s=LISTS_TAKE * timeout_s)
 
 
 def build_fhir_services(settings: ImagingServerSettings, parts: FhirParts) -> FhirServices:

@@ -48,7 +48,8 @@ class ImagingServerSettings:
     token_leeway_s: int = 30
     """Clock skew accepted between an authorization server and this one."""
     ehr_timeout_s: float = 5.0
-    """How long an EHR may take to answer a question about a token or a study; after that the answer is 503."""
+    """How long an EHR may take to answer before the answer is 503; a list of studies may take three times as long, in which its
+    server is never silent for this time."""
     small_body_bytes: int = 4 * 1024 * 1024
     """Archive answers below this are read whole, which is faster; larger ones are streamed."""
     max_json_bytes: int = 128 * 1024 * 1024

@@ -1,6 +1,7 @@
 """Until when an answer has to be there, to the last byte of its body.
 
 A socket's own timeout begins anew with every byte that a slow server drips; a deadline does not, and questions may share one.
+Both hold: a server that has fallen silent is not waited for until the deadline.
 
 Spec: SMART Imaging Access groups 6 and 23 (fail closed, and within a time).
 """
@@ -38,13 +39,14 @@ def seconds_left() -> float | None:
 
 
 class _ReadsInTime(io.RawIOBase):
-    """A socket's bytes until a deadline."""
+    """A socket's bytes until a deadline, none of them waited for longer than the socket's own timeout."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         super().__init__()
         self._sock = sock
         self._bytes = sock.makefile("rb", buffering=0)
         self._deadline = deadline
+        self._silence_s = sock.gettimeout()
 
     def readable(self) -> bool:
         return True
@@ -53,7 +55,7 @@ class _ReadsInTime(io.RawIOBase):
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the deadline has passed")
-        self._sock.settimeout(left)
+        self._sock.settimeout(left if self._silence_s is None else min(left, self._silence_s))
         return self._bytes.readinto(buffer)
 
     def close(self) -> None:

@@ -42,13 +42,17 @@ class FhirClient:
     """One FHIR server, with one bearer token or none. The token is held in memory only, for the client's short life.
 
     ``timeout_s`` of a question bounds its whole answer, however slowly that drips in: UpstreamTimeout after it. None = the
-    session's limit.
+    session's limit; then ``answer_s`` is the longest that a whole answer may take, and the session's limit how long the server
+    may be silent.
     """
 
-    def __init__(self, base_url: str, session: OutboundSession, *, access_token: str | None = None) -> None:
+    def __init__(
+        self, base_url: str, session: OutboundSession, *, access_token: str | None = None, answer_s: float | None = None
+    ) -> None:
         self.base_url = base_url.rstrip("/")
         self._session = session
         self._token = access_token
+        self._answer_s = answer_s
 
     def read(self, resource_type: str, resource_id: str, *, timeout_s: float | None = None) -> dict[str, Any]:
         """One resource by logical id. NotFound for 404/410, UpstreamRefused for 401/403 and other 4xx."""
@@ -86,7 +90,8 @@ class FhirClient:
         headers = {"Accept": FHIR_JSON}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        response = self._session.ask(url, params or (), headers=headers, timeout_s=timeout_s)
+        answer_s = self._answer_s if timeout_s is None else None
+        response = self._session.ask(url, params or (), headers=headers, timeout_s=timeout_s, answer_s=answer_s)
         with response:
             _raise_for_status(response)
             return _json_object(response)

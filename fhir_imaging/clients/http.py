@@ -134,14 +134,17 @@ def _trusting(authority: Path) -> dict[str, ssl.SSLContext]:
 def _time_to_connect(timeout: float | None) -> float | None:
     """A second attempt has only what the first one left."""
     left = seconds_left()
-    return timeout if left is None else max(_LEAST_WAIT_S, left)
+    if left is None:
+        return timeout
+    return max(_LEAST_WAIT_S, left if timeout is None else min(timeout, left))
 
 
 class OutboundSession(requests.Session):
     """A ``requests.Session`` that may only reach ``allowed_origins``, never follows redirects and always has a timeout.
 
     ``timeout_s`` from the question on, an answer has to be there to the last byte of its body, or reading it fails
-    (``ran_out_of_time``), however slowly the server drips it.
+    (``ran_out_of_time``), however slowly the server drips it. A question may give its answer longer (``answer_s``); then
+    ``timeout_s`` is how long the server may be silent.
 
     ``trust_env`` is off: a proxy variable or a .netrc must not see tokens. ``authorities`` are files with certificate
     authorities, each for one origin. Thread-safe for the plain calls made here.
@@ -196,32 +199,44 @@ class OutboundSession(requests.Session):
             adapter.close()
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
-        """As in requests, with the allow-list first; UpstreamRefused for an origin that nobody configured."""
+        """As in requests, with the allow-list first; UpstreamRefused for an origin that nobody configured.
+
+        Takes ``answer_s`` too: how long the whole answer may take, None = as long as the timeout.
+        """
+        answer_s = kwargs.pop("answer_s", None)
         address = url.decode() if isinstance(url, bytes) else url
         self.check_origin(address)
         timeout_s = self.timeout_s if kwargs.get("timeout") is None else kwargs["timeout"]
         kwargs["timeout"] = timeout_s
         kwargs["allow_redirects"] = False
-        with _question(address, timeout_s):
+        with _question(address, timeout_s if answer_s is None else answer_s):
             return super().request(method, url, *args, **kwargs)
 
     def ask(
-        self, url: str, params: Sequence[tuple[str, str]] = (), *, headers: Mapping[str, str], timeout_s: float | None = None
+        self,
+        url: str,
+        params: Sequence[tuple[str, str]] = (),
+        *,
+        headers: Mapping[str, str],
+        timeout_s: float | None = None,
+        answer_s: float | None = None,
     ) -> requests.Response:
         """A streamed GET, as ``get`` sends it, at two thirds of its cost. ``timeout_s``: None = the session's own.
+
+        ``answer_s``: how long the whole answer may take, None = as long as ``timeout_s``.
 
         requests takes an address apart and quotes it anew; one that needs none of it is handed over ready. A card without
         prefetch asks eight questions.
         """
         timeout_s = self.timeout_s if timeout_s is None else timeout_s
         if not _SENT_AS_IT_STANDS.fullmatch(url):
-            return self.get(url, params=params, headers=headers, timeout=timeout_s, stream=True)
+            return self.request("GET", url, params=params, headers=headers, timeout=timeout_s, stream=True, answer_s=answer_s)
         self.check_origin(url)
         prepared = requests.PreparedRequest()
         prepared.prepare_method("GET")
         prepared.url = f"{url}?{urlencode(params)}" if params else url
         prepared.prepare_headers({**self.headers, **headers})
-        with _question(url, timeout_s):
+        with _question(url, timeout_s if answer_s is None else answer_s):
             return self.send(prepared, timeout=timeout_s, stream=True, proxies=self.proxies, allow_redirects=False)
 
     def check_origin(self, url: str) -> None:
@@ -240,14 +255,14 @@ def ran_out_of_time(failure: requests.RequestException) -> bool:
 
 
 @contextmanager
-def _question(address: str, timeout_s: float) -> Iterator[None]:
+def _question(address: str, answer_s: float) -> Iterator[None]:
     """A question under its deadline; what requests raises, in our words."""
     server = origin_of(address)
     left = seconds_left()
     if left is not None and left <= 0:  # those before it took all the time: that is no failure of this server
         raise UpstreamTimeout("There was no time left to ask the server.", server=server, retryable=True)
     try:
-        with within(timeout_s):
+        with within(answer_s):
             yield
     except requests.RequestException as exc:
         if isinstance(exc, requests.Timeout) or ran_out_of_time(exc):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -45,6 +46,21 @@ def test_F10_a_slow_server_makes_the_answer_wait(tmp_path: Any) -> None:
         world.fed.instead = lambda: time.sleep(1.5)  # type: ignore[func-returns-value]
 
         assert world.search().status == 503
+
+
+def test_a_large_list_may_take_longer_than_that_server_may_be_silent(tmp_path: Any) -> None:
+    with an_imaging_fhir(tmp_path / "state", fed={}, server={"ehr_timeout_s": 0.5}) as world:
+        world.fed.instead = lambda: Response(slowly(b'{"resourceType": "Bundle"}', 0.8), mimetype="application/fhir+json")
+        answer = world.search()
+
+        assert (answer.status, lacks_something(answer.json())) == (200, True)
+
+
+def slowly(body: bytes, seconds: float) -> Iterator[bytes]:
+    for _ in range(8):
+        time.sleep(seconds / 8)
+        yield b" "
+    yield body
 
 
 def test_a_fixed_token_is_the_one_that_it_gets(tmp_path: Any) -> None:

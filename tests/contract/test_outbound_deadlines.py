@@ -22,7 +22,10 @@ Ask = Callable[[OutboundSession, str], object]
 
 
 class Server:
-    """Drips below ``/drips``; each page below ``/fhir`` takes 0.2 s and has another one behind it."""
+    """Drips below ``/drips``, and a large Bundle below ``/fhir/drip``; falls silent within an answer below ``/fhir/silence``.
+
+    Each page below ``/fhir`` takes 0.2 s and has another one behind it.
+    """
 
     def __init__(self, base: str, app: Flask) -> None:
         self.base = base
@@ -33,6 +36,8 @@ class Server:
         )
         app.add_url_rule("/at-once", "at-once", lambda: "here")
         app.add_url_rule("/fhir/<kind>", view_func=self._page)
+        app.add_url_rule("/fhir/drip/<kind>", "drip", lambda kind: Response(in_parts(0.1), mimetype="application/json"))
+        app.add_url_rule("/fhir/silence/<kind>", "silence", lambda kind: Response(in_parts(1.0), mimetype="application/json"))
 
     def _page(self, kind: str) -> Response:
         time.sleep(0.2)
@@ -45,6 +50,14 @@ def dripping() -> Iterator[bytes]:
     for _ in range(200):
         time.sleep(0.1)
         yield b" "
+
+
+def in_parts(silence_s: float) -> Iterator[bytes]:
+    """A Bundle in twelve parts."""
+    for _ in range(11):
+        yield b" "
+        time.sleep(silence_s)
+    yield b'{"resourceType": "Bundle", "type": "searchset"}'
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +121,27 @@ def test_the_shorter_time_holds(server: Server) -> None:
     began = time.monotonic()
     with OutboundSession([server.base], timeout_s=30) as session, pytest.raises(UpstreamTimeout), within(0.3), within(30):
         session.get(f"{server.base}/drips")
+
+    assert time.monotonic() - began < AT_ONCE_S
+
+
+@pytest.mark.parametrize("query", [(), (("patient", "a b"),)], ids=["plain", "quoted"])
+@pytest.mark.parametrize("kind", ["ImagingStudy", "Imaging%53tudy"])
+def test_an_answer_may_take_longer_than_its_server_may_be_silent(
+    server: Server, session: OutboundSession, query: tuple[tuple[str, str], ...], kind: str
+) -> None:
+    """One second of small parts, where a silence of half a second is too long. Two ways lead to a server: ``session.ask``."""
+    client = FhirClient(f"{server.base}/fhir/drip", session, answer_s=30)
+
+    assert client.search(kind, query).matches == ()
+    with pytest.raises(UpstreamTimeout):
+        client.search(kind, query, timeout_s=TIMEOUT_S)
+
+
+def test_nobody_waits_for_the_deadline_of_a_server_that_has_fallen_silent(server: Server, session: OutboundSession) -> None:
+    began = time.monotonic()
+    with pytest.raises(UpstreamTimeout):
+        FhirClient(f"{server.base}/fhir/silence", session, answer_s=30).search("ImagingStudy", [])
 
     assert time.monotonic() - began < AT_ONCE_S
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import PacsSettings
 from imaging_server.archive_credentials import ClientCredentials
 from tests.security.gateway_actors import World, a_world
-from tests.security.gateway_stubs import METADATA
+from tests.security.gateway_stubs import METADATA, STUDY_A
 
 TIMEOUT_S = 0.5
 AT_ONCE_S = 6.0
@@ -65,6 +66,44 @@ def test_caller_is_told_to_come_back_in_bounded_time(world: World, path: str, an
 
     assert (told.status, world.pacs.asked) == (503, [])
     assert time.monotonic() - began < AT_ONCE_S
+
+
+def imaging_study(uid: str) -> dict[str, Any]:
+    identifier = [{"system": "urn:dicom:uid", "value": f"urn:oid:{uid}"}]
+    subject = {"reference": "Patient/pat-a"}
+    return {"resourceType": "ImagingStudy", "status": "available", "identifier": identifier, "subject": subject}
+
+
+def of_many_studies() -> Response:
+    """The patient's study on the last of five pages, each of which takes a while to make."""
+    time.sleep(TIMEOUT_S / 4)
+    number = int(request.args.get("page", "1"))
+    study = imaging_study(STUDY_A if number == 5 else f"2.25.4711.{number}")
+    link = [{"relation": "next", "url": f"{request.base_url}?page={number + 1}"}] if number < 5 else []
+    return jsonify({"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": study}], "link": link})
+
+
+def of_large_studies() -> Response:
+    """One page that takes longer than a question's time, and is never silent for long."""
+    bundle = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": imaging_study(STUDY_A)}]}
+
+    def parts() -> Iterator[bytes]:
+        for _ in range(7):
+            time.sleep(TIMEOUT_S / 5)
+            yield b" "
+        yield json.dumps(bundle).encode()
+
+    return Response(parts(), mimetype="application/fhir+json")
+
+
+@pytest.mark.parametrize("studies", [of_many_studies, of_large_studies])
+def test_patient_with_many_or_large_studies_is_not_refused(world: World, studies: Callable[[], Response]) -> None:
+    """Their list takes longer than a question may, and is read for as long as three of them."""
+    token = f"opaque-{time.perf_counter_ns()}"
+    world.north.introspected[token] = {**world.north.claims("pat-a"), "active": True}
+    world.north.answers["/fhir/ImagingStudy"] = studies
+
+    assert world.get(METADATA, token).status == 200
 
 
 def test_token_endpoint_of_an_archive_is_given_up_in_time(world: World) -> None:
