@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fhir_imaging.clients.deadlines import without
 from imaging_server.decision_cache import DecisionCache
 from imaging_server.token_answers import OwnToken, TokenRefused
 
@@ -71,7 +72,8 @@ class OwnTokenKeeper:
 
     def _asked(self, generation: int) -> _Issued | TokenRefused:
         try:
-            return _Issued(self._ask(), self._monotonic(), generation)
+            with without():  # also those wait for it who have more time
+                return _Issued(self._ask(), self._monotonic(), generation)
         except TokenRefused as refusal:
             return refusal
 

@@ -32,6 +32,16 @@ def within(seconds: float) -> Iterator[None]:
         _deadline.reset(before)
 
 
+@contextmanager
+def without() -> Iterator[None]:
+    """Outer blocks do not count in it: others wait for the same answer, who have time when the one that asks has none left."""
+    before = _deadline.set(None)
+    try:
+        yield
+    finally:
+        _deadline.reset(before)
+
+
 def seconds_left() -> float | None:
     """Until the deadline, below 0 when it has passed; None where there is none."""
     deadline = _deadline.get()

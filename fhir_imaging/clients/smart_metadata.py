@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urljoin
 
+from fhir_imaging.clients.deadlines import without
 from fhir_imaging.clients.documents import read_document
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import UpstreamError
@@ -138,7 +139,8 @@ class SmartMetadataClient:
     def _fly(self, fhir_base: str, held: _Held | None, flight: Future[SmartMetadata]) -> SmartMetadata:
         """What this one question brings to all who wait for it."""
         try:
-            found = self._renewed(fhir_base, held)
+            with without():  # also those wait for it who have more time
+                found = self._renewed(fhir_base, held)
         except BaseException as exc:
             self._land(fhir_base, None)
             flight.set_exception(exc)

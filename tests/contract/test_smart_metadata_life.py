@@ -8,6 +8,7 @@ every token.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 from flask import Flask, Response, jsonify, request
 
+from fhir_imaging.clients.deadlines import within
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import OAUTH_URIS, MetadataPolicy, SmartMetadata, SmartMetadataClient
 from fhir_imaging.errors import UpstreamError, UpstreamTimeout
@@ -241,6 +243,22 @@ def test_many_that_want_it_ask_once(ehr: Ehr) -> None:
 
     assert found == {"https://ehr.example/late"}
     assert ehr.asked[WELL_KNOWN] == 1
+
+
+def test_others_do_not_fail_by_the_time_of_the_one_that_asks(ehr: Ehr) -> None:
+    def asks_with_little_time() -> SmartMetadata:
+        with within(0.2):
+            return ehr.says()
+
+    held = ehr.instead[WELL_KNOWN] = Held()
+    with ThreadPoolExecutor(2) as many:
+        asking = many.submit(asks_with_little_time)
+        assert held.arrived.wait(20)
+        waiting = many.submit(ehr.says)
+        time.sleep(0.4)
+        held.let_go.set()
+
+        assert (waiting.result(), ehr.asked[WELL_KNOWN]) == (asking.result(), 1)
 
 
 def test_the_old_one_serves_while_somebody_asks_a_slow_ehr(ehr: Ehr) -> None:

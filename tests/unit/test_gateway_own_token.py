@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from fhir_imaging.clients.deadlines import seconds_left, within
 from fhir_imaging.errors import UpstreamError
 from imaging_server.own_token import LEAST_AGE_TO_RENEW_S, LONGEST_REFUSED_FOR_S, REFUSED_FOR_S, OwnTokenKeeper
 from imaging_server.token_answers import OwnToken, TokenRefused
@@ -154,3 +155,15 @@ def test_a_token_stays_in_use_while_no_other_is_to_be_had(endpoint: Endpoint, fa
     endpoint.now += REFUSED_FOR_S
 
     assert endpoint.keeper.renewed(first) == f"token-{asked + 1}" == endpoint.keeper.current()
+
+
+def test_others_do_not_fail_by_the_time_of_the_one_that_asks(endpoint: Endpoint) -> None:
+    """Group 23: they wait for the same answer, and a caller whose own time is up asks for all of them."""
+    left: list[float | None] = []
+    endpoint.instead = lambda: left.append(seconds_left())
+    with within(0.2):
+        endpoint.keeper.current()
+
+        assert seconds_left() is not None
+
+    assert left == [None]
