@@ -48,10 +48,10 @@ class ArchivedPersons:
         self._clock = clock
         self._known: DecisionCache[Matches] = DecisionCache()
 
-    def of_study(self, caller: Caller, archive: Archive, study: StudyInstanceUID) -> Matches:
+    def of_study(self, caller: Caller, numbers: frozenset[str], archive: Archive, study: StudyInstanceUID) -> Matches:
         """The archive's data sets of one study, several where it holds the UID more than once; none where it has none.
 
-        UpstreamError when the archive or the EHR cannot be asked.
+        ``numbers`` are the patient's, so that nobody but the archive is asked; UpstreamError when it cannot be.
         """
 
         def ask() -> Matches:
@@ -59,14 +59,15 @@ class ArchivedPersons:
             of_it = tuple(one for one in found.datasets if first_text(one, STUDY_INSTANCE_UID) == study)
             return Matches(of_it, found.complete)
 
-        if self._numbers.rule(caller) is None:
+        rule = self._numbers.rule(caller)
+        if rule is None:
             # About no patient, so it is one answer for all; it is asked only once the EHR has said whose study it is.
             return self._known.get((archive.name, study), ask, seconds=self._seconds_uncompared)
         # What is not the patient's is never kept: a second question must not be faster for a study that exists (group 15).
         return self._known.get(
             caller.key(archive.name, study),
             ask,
-            seconds=lambda found: caller.keep_for(self._keep_s, now=self._clock()) if self._fits(caller, found) else 0,
+            seconds=lambda found: caller.keep_for(self._keep_s, now=self._clock()) if _fits(found, numbers, rule) else 0,
         )
 
     def search(self, archive: Archive, query: Sequence[tuple[str, str]]) -> Matches:
@@ -84,11 +85,11 @@ class ArchivedPersons:
     def _seconds_uncompared(self, found: Matches) -> float:
         return self._keep_s if found.complete and is_of_one_person(found.datasets) else 0
 
-    def _fits(self, caller: Caller, found: Matches) -> bool:
-        rule, numbers = self._numbers.rule(caller), self._numbers.of(caller)
-        if rule is None or not found.datasets or not found.complete:
-            return False
-        return all(contradicts_nothing(one, numbers, rule) for one in found.datasets)
+
+def _fits(found: Matches, numbers: frozenset[str], rule: PatientIdentifierRule) -> bool:
+    if not found.datasets or not found.complete:
+        return False
+    return all(contradicts_nothing(one, numbers, rule) for one in found.datasets)
 
 
 def contradicts_nothing(dataset: Mapping[str, Any], numbers: frozenset[str], rule: PatientIdentifierRule) -> bool:

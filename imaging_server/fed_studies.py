@@ -26,6 +26,7 @@ from imaging_server.fed_reading import NOT_TO_BE_SEEN, Subject, endpoint_address
 from imaging_server.fed_servers import FedServers
 from imaging_server.fhir_sources import FoundStudy, PatientList
 from imaging_server.gate import Gate
+from imaging_server.identity import KnownCaller
 from imaging_server.ownership import Caller
 from imaging_server.patient_numbers import PatientNumbers
 from imaging_server.study_states import StudyStates
@@ -128,13 +129,14 @@ class FedStudies:
         return kept.get(key, ask, seconds=lambda told: self._keep_s if told.studies and told.complete else 0)
 
     def _subject(self, caller: Caller, server: StudiesServerSettings) -> Subject:
-        """The caller's patient by the ways that the site names, and no others."""
+        """The caller's patient by the ways that the site names, and no others. Of one who was let through the EHR has told."""
         own, there = (f"{base.rstrip('/')}/Patient/" for base in (caller.ehr.fhir_base, server.fhir_base))
         local = SubjectBy.LOCAL_REFERENCE in server.subjects or own == there
         namespaces = [*([own] if SubjectBy.REFERENCE in server.subjects else []), *([there, "Patient/"] if local else [])]
         rule = self._numbers.rule(caller) if SubjectBy.IDENTIFIER in server.subjects else None
         try:
-            numbers = self._numbers.of(caller) if rule is not None else frozenset[str]()
+            known = caller.person.numbers if isinstance(caller, KnownCaller) else None
+            numbers = frozenset[str]() if rule is None else self._numbers.of(caller) if known is None else known
         except UpstreamError as outage:
             raise unavailable(outage) from outage
         return Subject(

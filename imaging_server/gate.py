@@ -213,9 +213,9 @@ class Gate:
         return _person(caller).has_all_of(index, (listed,))
 
     def is_refused(self, caller: Caller, archive: Archive, study: StudyInstanceUID) -> bool:
-        """Whether a read of a study would be for whose it is. UpstreamError or InvalidRequest when the archive cannot tell."""
+        """Whether a read is refused for whose it is; ``caller`` as in ``fitting``; UpstreamError, InvalidRequest by archives."""
         series = DicomResource(kind=Kind.SEARCH, level=Level.SERIES, study=study)
-        return self._is_same(caller, archive, series, study) is False
+        return self._compared(caller, _person(caller), archive, series, study)[0] is False
 
     def of_person(self, opened: OpenedSearch, matches: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The matches of an opened search, as ``fitting``."""
@@ -238,17 +238,16 @@ class Gate:
         owned = self._ownership.study(caller, archive, study)
         if owned is None:
             return Evidence(owned=None, contains=False)
-        same, index = self._compared(caller, archive, resource, study)
+        same, index = self._compared(caller, self._identity.person(caller), archive, resource, study)
         contains = same is True and self._contents.holds(archive, resource, index)
         return Evidence(owned=owned, contains=contains, same_person=same)
 
     def _compared(
-        self, caller: Caller, archive: Archive, resource: DicomResource, study: StudyInstanceUID
+        self, caller: Caller, person: Person, archive: Archive, resource: DicomResource, study: StudyInstanceUID
     ) -> tuple[bool | None, SeriesIndex]:
-        """Whether the study and each of its series are the caller's patient's, or one person's where the site does not
-        compare, None where the archive lists no such study; and the series (W5)."""
-        person = self._identity.person(caller)
-        listed = self._identity.listed(caller, archive, study)
+        """Whether the study and each of its series are the ``person``'s, or one person's where the site does not compare, None
+        where the archive lists no such study; and the series (W5)."""
+        listed = self._identity.listed(caller, person, archive, study)
         same = person.is_of(listed)
         if not same:
             return same, SeriesIndex()
@@ -256,7 +255,7 @@ class Gate:
         return person.has_all_of(index, listed.datasets), index
 
     def _is_same(self, caller: Caller, archive: Archive, resource: DicomResource, study: StudyInstanceUID) -> bool | None:
-        return self._compared(caller, archive, resource, study)[0]
+        return self._compared(caller, self._identity.person(caller), archive, resource, study)[0]
 
     def _asked(self, attempt: Attempt, caller: Caller, ask: Callable[[], T]) -> T:
         """Evidence from another server. A server that cannot be asked means no, for now (503)."""

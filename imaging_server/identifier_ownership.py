@@ -38,9 +38,10 @@ class IdentifierOwnership:
 
     def study(self, caller: Caller, archive: Archive, study: StudyInstanceUID) -> StudyFacts | None:
         """The study when the archive's PatientID and issuer are the caller's patient's; None for every doubt."""
-        if not self._numbers.of(caller):
+        numbers = self._numbers.of(caller)
+        if not numbers:
             return None  # nothing could prove it, so the archive is not asked
-        found = self._proved(caller, [self._persons.of_study(caller, archive, study)])
+        found = self._proved(caller, [self._persons.of_study(caller, numbers, archive, study)])
         return next((one for one in found if one.study == study), None)
 
     def studies(self, caller: Caller, archive: Archive) -> PatientStudies:

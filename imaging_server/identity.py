@@ -83,9 +83,9 @@ class PatientIdentity:
         """The caller's patient. NotAuthenticated or UpstreamError when the EHR cannot be asked."""
         return Person(self._numbers.rule(caller), self._numbers.of(caller))
 
-    def listed(self, caller: Caller, archive: Archive, study: StudyInstanceUID) -> Matches:
-        """How the archive lists a study, as ``ArchivedPersons.of_study``: to be judged by a ``Person``, and never alone."""
-        return self._persons.of_study(caller, archive, study)
+    def listed(self, caller: Caller, person: Person, archive: Archive, study: StudyInstanceUID) -> Matches:
+        """How the archive lists a study, as ``ArchivedPersons.of_study``: to be judged by ``person``, and never alone."""
+        return self._persons.of_study(caller, person.numbers, archive, study)
 
     def known(self, caller: Caller) -> KnownCaller:
         """The caller with their person, as ``person``."""

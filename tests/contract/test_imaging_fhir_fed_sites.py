@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask import Response
 
+from fhir_imaging.audit import AuditFilter, AuditLog, AuditOutcome
 from fhir_imaging.client_keys import ClientKeys
 from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.clients.http import OutboundSession
@@ -219,3 +220,23 @@ def test_a_study_that_stands_alone_in_a_list_has_its_instances(tmp_path: Any, pa
 
         assert [len(one["instance"]) for one in listed["series"]] == [3, 1]
         assert listed == world.ask(f"/ImagingStudy/{CT_A}", world.north.token()).json()
+
+
+def test_F9_nobody_is_refused_by_the_ehr_once_they_are_on_record_as_let_through(tmp_path: Any) -> None:
+    """However late the EHR takes its word back: each search is refused on record, or answered."""
+    server = {"decision_cache_s": 0.001}
+    with an_imaging_fhir(tmp_path / "state", Ownership.IDENTIFIER, fed={}, server=server) as world:
+        told: list[int] = []
+        for accepted in range(12):
+            left, token = iter(range(accepted)), world.north.token()
+            world.north.answers["/fhir/Patient"] = lambda left=left: (  # type: ignore[assignment, misc]
+                None if next(left, None) is not None else Response(status=401)
+            )
+            before = len(list(AuditLog(world.store).find(AuditFilter())))
+            told.append(world.search(token).status)
+            records = list(AuditLog(world.store).find(AuditFilter()))
+            allowed = [one.outcome is AuditOutcome.ALLOWED for one in records[: len(records) - before]]
+
+            assert allowed == [told[-1] == 200], (accepted, told, records[:3])
+
+        assert set(told) == {200, 401}
