@@ -213,7 +213,7 @@ class Gate:
         return _person(caller).has_all_of(index, (listed,))
 
     def is_refused(self, caller: Caller, archive: Archive, study: StudyInstanceUID) -> bool:
-        """Whether a read is refused for whose it is; ``caller`` as in ``fitting``; UpstreamError, InvalidRequest by archives."""
+        """Whether a read is refused for whose it is; ``caller`` as in ``fitting``; UpstreamError, InvalidRequest by archive."""
         series = DicomResource(kind=Kind.SEARCH, level=Level.SERIES, study=study)
         return self._compared(caller, _person(caller), archive, series, study)[0] is False
 
