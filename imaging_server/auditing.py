@@ -20,11 +20,13 @@ from imaging_server.access import AccessGrant
 from imaging_server.decision_cache import DecisionCache
 from imaging_server.held_back import HeldBackRecords
 from imaging_server.iua import Coding
+from imaging_server.policy import NOTHING_THERE
 from imaging_server.rate_limit import HeldBack, RequestLimits
 from imaging_server.resource import DicomResource, Kind
 
 AUTHORIZATION_UNAVAILABLE = "authorization-unavailable"
 METHOD_NOT_ALLOWED = "method-not-allowed"
+_NOBODYS_FAULT = frozenset({AUTHORIZATION_UNAVAILABLE, *(one.value for one in NOTHING_THERE)})
 _ACTIONS = {
     Kind.SEARCH: AuditAction.SEARCHED,
     Kind.METADATA: AuditAction.STUDY_DESCRIBED,
@@ -122,10 +124,11 @@ class AccessAudit:
 
         What could not be decided about a token that holds is no refusal: nobody is held back for it, and no flood of it is
         recorded one by one. A token that could not be checked may be any text, and each costs a question: it counts as refused.
+        Nor is it the caller's doing that an archive has nothing of their own patient's study.
         """
         self._held_back.settle()
-        if reason == AUTHORIZATION_UNAVAILABLE and grant is not None:
-            self._undecided(attempt, grant)
+        if reason in _NOBODYS_FAULT and grant is not None:
+            self._not_refused(attempt, grant, reason)
             return
         self._count(attempt, grant)
         self._append(self._record(attempt, grant, AuditOutcome.DENIED, reason))
@@ -135,14 +138,14 @@ class AccessAudit:
         self._held_back.settle()
         self._held_back.note(held.caller, self._record(attempt, grant, AuditOutcome.DENIED, TooManyRequests.code))
 
-    def _undecided(self, attempt: Attempt, grant: AccessGrant) -> None:
+    def _not_refused(self, attempt: Attempt, grant: AccessGrant, reason: str) -> None:
         """A record of its own as long as the limits allow a refusal one, then one a minute with the number of requests."""
-        record = self._record(attempt, grant, AuditOutcome.DENIED, AUTHORIZATION_UNAVAILABLE)
-        above = self._limits.undecided(grant) if self._limits else None
+        record = self._record(attempt, grant, AuditOutcome.DENIED, reason)
+        above = self._limits.not_refused(grant) if self._limits else None
         if above is None:
             self._append(record)
         else:
-            self._held_back.note((AUTHORIZATION_UNAVAILABLE, *above.caller), record)
+            self._held_back.note((reason, *above.caller), record)
 
     def _count(self, attempt: Attempt, grant: AccessGrant | None) -> None:
         """A refusal costs a record, so nobody has more of them than the limits allow."""

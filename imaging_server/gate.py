@@ -20,6 +20,7 @@ from imaging_server.door import Door
 from imaging_server.identity import KnownCaller, PatientIdentity, Person
 from imaging_server.ownership import Caller, Ownership
 from imaging_server.policy import (
+    NOTHING_THERE,
     REASON_IN_WORDS,
     Evidence,
     Reason,
@@ -276,13 +277,13 @@ class Gate:
             raise unavailable(fault) from not_understood
 
     def _refusal(self, attempt: Attempt, grant: AccessGrant, reason: Reason) -> NotPermitted | NotAuthenticated | NotFound:
-        """The error to raise, once the refusal is recorded."""
-        self._audit.denied(attempt, grant, reason.value)
+        """The error to raise, once the refusal is recorded; a search of a study that holds nothing yet is none (``[]``)."""
+        finds_nothing = reason is Reason.NO_IMAGES_YET and attempt.resource.kind is Kind.SEARCH
+        self._audit.allowed(attempt, grant) if finds_nothing else self._audit.denied(attempt, grant, reason.value)
         if reason is Reason.TOKEN_ENDED:
             return NotAuthenticated(REASON_IN_WORDS[reason], challenge="invalid_token", code=reason.value)
-        if reason is Reason.NOT_IN_ARCHIVE:
-            return NotFound(REASON_IN_WORDS[reason], code=reason.value)
-        return NotPermitted(REASON_IN_WORDS[reason], code=reason.value)
+        error = NotFound if reason in NOTHING_THERE else NotPermitted
+        return error(REASON_IN_WORDS[reason], code=reason.value)
 
     def _now(self) -> int:
         """UTC seconds as the token's times are compared with: the accepted clock skew is already taken off."""

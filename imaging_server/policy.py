@@ -29,6 +29,7 @@ class Reason(StrEnum):
     STUDY_NOT_OF_PATIENT = "study-not-of-patient"
     REFUSED_BY_EHR = "refused-by-ehr"
     NOT_IN_ARCHIVE = "not-in-archive"
+    NO_IMAGES_YET = "no-images-yet"
     NOT_IN_STUDY = "not-in-study"
     IDENTITY_CONFLICT = "identity-conflict"
     OTHER_PATIENT = "other-patient"
@@ -42,12 +43,15 @@ REASON_IN_WORDS = {
     Reason.STUDY_NOT_OF_PATIENT: "This study is not among those of the token's patient.",
     Reason.REFUSED_BY_EHR: "The EHR does not show this patient's studies to this token.",
     Reason.NOT_IN_ARCHIVE: "The archive does not list this study.",
+    Reason.NO_IMAGES_YET: "The archive lists no images of this study yet.",
     Reason.NOT_IN_STUDY: "The study does not hold what was asked for.",
     Reason.IDENTITY_CONFLICT: "The archive and the EHR do not agree whose study this is.",
     Reason.OTHER_PATIENT: "The token is for another patient than the one that is asked for.",
     Reason.OTHER_TOKENS_PAGE: "This link to a further page was made for another token.",
 }
 """What a caller is told."""
+NOTHING_THERE = frozenset({Reason.NOT_IN_ARCHIVE, Reason.NO_IMAGES_YET})
+"""The study is the caller's patient's, and the archive has nothing of it: 404, and nobody is held back for asking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ class Evidence:
     ``owned`` is None when the EHR does not confirm, to this caller, that the study is the token's patient's.
     ``contains`` is whether the archive lists that study and places the named series and instance in it.
     ``same_person`` is whether the archive names the same patient as FHIR, or one alone where the site does not compare; None
-    when there is nothing to compare.
+    when the archive lists no such study.
     """
 
     owned: StudyFacts | None
@@ -117,7 +121,9 @@ def decide(grant: AccessGrant, resource: DicomResource, evidence: Evidence, *, n
     if not any(_matches(scope, evidence.owned) for scope in _scopes(grant, resource)):
         return Refused(Reason.INSUFFICIENT_SCOPE)
     if not evidence.contains:
-        return Refused(Reason.NOT_IN_ARCHIVE if resource.series is None else Reason.NOT_IN_STUDY)
+        if evidence.same_person is None:
+            return Refused(Reason.NOT_IN_ARCHIVE)
+        return Refused(Reason.NO_IMAGES_YET if resource.series is None else Reason.NOT_IN_STUDY)
     return Granted()
 
 

@@ -136,7 +136,7 @@ class RequestLimits:
         self._refused = TokenBuckets(refusals, at_once)
         self._addresses = TokenBuckets(refusals, at_once)
         self._refused_at = TokenBuckets(CALLERS_AT_ADDRESS * refusals, CALLERS_AT_ADDRESS * at_once)
-        self._undecided = TokenBuckets(refusals, at_once)
+        self._not_refused = TokenBuckets(refusals, at_once)
 
     def admit(self, ehr: str, token: BearerToken, address: str | None) -> HeldBack | None:
         """None when the token may be looked at now."""
@@ -193,13 +193,13 @@ class RequestLimits:
         with self._lock:
             self._refused.spend(_granted(grant), self._monotonic())
 
-    def undecided(self, grant: AccessGrant) -> HeldBack | None:
-        """None when what could not be decided about a token that holds, for want of a server, may have a record of its own.
+    def not_refused(self, grant: AccessGrant) -> HeldBack | None:
+        """None when what a token that holds did not get, and was not refused either, may have a record of its own.
 
-        Nobody waits for it: a study that an archive cannot read must not cost the caller all others.
+        Nobody waits for it: a study that an archive cannot read, or has nothing of, must not cost the caller all others.
         """
         with self._lock:
-            return self._undecided.take(_granted(grant), self._monotonic())
+            return self._not_refused.take(_granted(grant), self._monotonic())
 
 
 def _granted(grant: AccessGrant) -> CallerKey:

@@ -189,7 +189,13 @@ class GatewayViews:
 
     def _search_below(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, query: SearchQuery) -> Response:
         upstream_accept(resource, query.accept or request.headers.get("Accept"))
-        take_place = self._open(ehr, archive, resource)
+        try:
+            take_place = self._open(ehr, archive, resource)
+        except NotFound as nothing:
+            if nothing.code != Reason.NO_IMAGES_YET.value:
+                raise
+            # The archive is not asked: whose it is, what it might have by now, was not compared.
+            return json_answer([])
         found = find_below(archive, resource, query, limit=self._services.limits.json_body)
         visible = frozenset({resource.study} if resource.study else ())
         addresses = self._services.addresses(ehr.name, archive)

@@ -159,3 +159,15 @@ def test_group_23_tokens_that_cannot_be_checked_fill_no_audit_log_together(tmp_p
 
         assert tried == [503] * 10 + [429] * 4
         assert denials(world) == ["too-many-requests", *["authorization-unavailable"] * 10]
+
+
+def test_group_23_an_own_study_that_the_archive_has_nothing_of_costs_no_other(tmp_path: Path) -> None:
+    """A viewer repeats it until the images arrive; its denials are counted all the same."""
+    with a_world_that_refuses(tmp_path, refusals=3) as world:
+        world.north.studies["2.25.77"] = "pat-a"
+        token = world.north.token()
+        absent = [world.get("/studies/2.25.77/metadata", token).status for _ in range(6)]
+
+        assert absent == [404] * 6
+        assert world.get(FRAME, token).status == 200
+        assert denials(world) == ["not-in-archive"] * 4

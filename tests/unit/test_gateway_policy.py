@@ -94,7 +94,7 @@ def test_search_needs_the_letter_s_and_retrieval_the_letter_r() -> None:
         (Evidence(owned=MR, contains=True), Reason.STUDY_NOT_OF_PATIENT),
         (Evidence(owned=CT, contains=True, same_person=False), Reason.IDENTITY_CONFLICT),
         (Evidence(owned=CT, contains=True, same_person=True), None),
-        (Evidence(owned=CT, contains=False), Reason.NOT_IN_STUDY),
+        (Evidence(owned=CT, contains=False, same_person=True), Reason.NOT_IN_STUDY),
         (Evidence(owned=None, contains=False, same_person=False), Reason.STUDY_NOT_OF_PATIENT),
     ],
 )
@@ -103,9 +103,14 @@ def test_evidence_decides_about_the_study(evidence: Evidence, reason: Reason | N
     assert reason_of(decide(a_grant(), SERIES, evidence, now=NOW)) == reason
 
 
-@pytest.mark.parametrize(("resource", "reason"), [(METADATA, Reason.NOT_IN_ARCHIVE), (SERIES, Reason.NOT_IN_STUDY)])
-def test_what_the_archive_does_not_list_is_refused_by_what_was_asked_for(resource: DicomResource, reason: Reason) -> None:
-    assert reason_of(decide(a_grant(), resource, Evidence(owned=CT, contains=False), now=NOW)) == reason
+@pytest.mark.parametrize(("resource", "reason"), [(METADATA, Reason.NO_IMAGES_YET), (SERIES, Reason.NOT_IN_STUDY)])
+def test_what_a_study_does_not_hold_is_refused_by_what_was_asked_for(resource: DicomResource, reason: Reason) -> None:
+    assert reason_of(decide(a_grant(), resource, Evidence(owned=CT, contains=False, same_person=True), now=NOW)) == reason
+
+
+@pytest.mark.parametrize("resource", [METADATA, SERIES])
+def test_a_study_that_the_archive_does_not_list_is_not_there_whatever_is_named(resource: DicomResource) -> None:
+    assert reason_of(decide(a_grant(), resource, Evidence(owned=CT, contains=False), now=NOW)) == Reason.NOT_IN_ARCHIVE
 
 
 @pytest.mark.parametrize(
