@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from fhir_imaging.store.keys import Sealer, private_directory
 
 SQLITE_FILE = "imaging-cds.sqlite3"
 _MIGRATION_LOCK = 0x1CD5  # any number, the same in every process
+_SQLITE_PATIENCE_S = 15
 _POSTGRESQL_PATIENCE = {
     "connect_timeout": 5,
     "tcp_user_timeout": 15_000,  # ms
@@ -117,6 +119,19 @@ class Store:
         self.engine.dispose()
 
 
+def _turn_wal_on(connection: sqlite3.Connection) -> None:
+    """Another process that does the same at this moment is not always waited for by SQLite itself (SQLITE_BUSY at once)."""
+    give_up_at = time.monotonic() + _SQLITE_PATIENCE_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.02)
+
+
 def _engine_of(address: str) -> Engine:
     """The engine for a database's address, which may hold a password: errors say what is wrong and never repeat it."""
     try:
@@ -180,8 +195,8 @@ def _prepare_sqlite(engine: Engine) -> None:
     def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None
         # The patience comes first: turning WAL on takes a lock too, and several workers start at once.
-        connection.execute("PRAGMA busy_timeout=15000")
-        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA busy_timeout={_SQLITE_PATIENCE_S * 1000}")
+        _turn_wal_on(connection)
         connection.execute("PRAGMA synchronous=NORMAL")
 
     @event.listens_for(engine, "begin")
