@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NewType
 
+from fhir_imaging.audit import user_at
 from fhir_imaging.scopes import parse_scopes
 from fhir_imaging.settings import EhrSettings
 from imaging_server.access import AccessGrant, read_patient_id
@@ -142,7 +143,7 @@ def grant_of(claims: VerifiedClaims, ehr: EhrSettings, *, issuer: str, digest: s
         issuer=words("iss") or issuer,
         patient_id=read_patient_id(claims.get("patient")),
         scopes=parse_scopes(str(claims["scope"])),
-        user=(words("fhirUser") or words("sub") or "").removeprefix(ehr.fhir_base.rstrip("/") + "/") or None,
+        user=user_at(words("fhirUser") or words("sub"), ehr.fhir_base),
         client_id=words("client_id") or words("azp"),
         expires_at=int(claims["exp"]),
         token_reference=jti if jti and jti not in token else digest,
