@@ -82,6 +82,10 @@ class Front:
     """The application's own address."""
     mode: Mode
 
+    def past_nginx(self) -> World:
+        """The same gateway, met without nginx."""
+        return replace(self.world, url=self.behind)
+
 
 def as_written(text: str) -> str:
     """No change."""

@@ -16,7 +16,7 @@ from imaging_cds.nginx_plan import Mode, NginxOptions
 from imaging_server.rate_limit import RateLimitSettings
 from tests.conftest import free_port_number
 from tests.nginx_actors import FILES, OCTETS, Front, a_front, as_application, me, running_nginx
-from tests.security.gateway_actors import VIEWER_ORIGIN, Answer, World
+from tests.security.gateway_actors import VIEWER_ORIGIN, Answer
 from tests.security.gateway_stubs import (
     FRAME,
     INSTANCE,
@@ -45,10 +45,6 @@ def front(running: Front) -> Front:
     return running
 
 
-def past_nginx(front: Front) -> World:
-    return replace(front.world, url=front.behind)
-
-
 def said(answer: Answer) -> dict[str, str | None]:
     """What counts of an answer's headers."""
     names = ("Content-Type", "Cache-Control", "Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy")
@@ -63,7 +59,7 @@ def test_answer_is_the_one_that_the_application_gives(front: Front, path: str, a
     asked = {"Authorization": f"Bearer {token}", "Accept": accept, "Origin": VIEWER_ORIGIN}
 
     through = front.world.send("GET", front.world.root + path, asked)
-    past = past_nginx(front).send("GET", front.world.root + path, asked)
+    past = front.past_nginx().send("GET", front.world.root + path, asked)
 
     assert (through.status, through.body) == (past.status, past.body)
     assert front.world.pacs.base.encode() not in through.body
@@ -137,7 +133,7 @@ def test_what_nginx_does_not_look_after_is_answered_as_ever(
     sent = {"Authorization": f"Bearer {front.world.north.token()}", "Accept": accept, "Origin": VIEWER_ORIGIN}
 
     through = front.world.send(method, front.world.root + path, sent)
-    past = past_nginx(front).send(method, front.world.root + path, sent)
+    past = front.past_nginx().send(method, front.world.root + path, sent)
 
     assert through.status == past.status == status
     assert said(through) == said(past)
@@ -157,7 +153,7 @@ def test_other_origins_read_nothing(front: Front, origin: str) -> None:
 def test_audit_has_what_it_has_without_nginx(front: Front) -> None:
     """Group 35: one record for the opened study, one for each refusal."""
     expected: list[tuple[object, ...]] = []
-    for world in (past_nginx(front), front.world):
+    for world in (front.past_nginx(), front.world):
         token, before = world.north.token(), len(world.audit())
         for _ in range(5):
             assert world.get(FRAME, token, Accept=OCTETS).status == 200

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Iterator
-from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,7 +15,6 @@ from flask import Response
 from imaging_cds.nginx_plan import Mode
 from imaging_server.handover import AUTHORIZATION_HEADER, INTERNAL_PREFIX, KEY_HEADER, handover_key
 from tests.nginx_actors import FILES, OCTETS, Front, a_front
-from tests.security.gateway_actors import World
 from tests.security.gateway_stubs import FRAME, INSTANCE, PACS_PASSWORD, STUDY_A, STUDY_B, Asked, instance_of, series_of
 
 BYTES = b"pixels of " + STUDY_A.encode()
@@ -175,7 +173,7 @@ def test_callers_own_words_to_nginx_count_for_nothing(front: Front, name: str) -
 
     through = front.world.send("GET", front.world.root + FRAME, sent)
     other = front.world.send("GET", front.world.root + B_FRAME, sent)
-    past = _past_nginx(front).send("GET", front.world.root + FRAME, sent)
+    past = front.past_nginx().send("GET", front.world.root + FRAME, sent)
 
     assert (through.status, other.status, past.status) == (200, 403, 200)
     for answer in (through, past):
@@ -191,8 +189,8 @@ def test_directions_are_told_to_nginx_alone(front: Front) -> None:
     key, token = handover_key(front.world.store.sealer), front.world.north.token("pat-a")
     asked = {"Authorization": f"Bearer {token}", "Accept": OCTETS}
 
-    told = _past_nginx(front).send("GET", front.world.root + FRAME, {**asked, KEY_HEADER: key})
-    near = _past_nginx(front).send("GET", front.world.root + FRAME, {**asked, KEY_HEADER: key[:-1] + "x"})
+    told = front.past_nginx().send("GET", front.world.root + FRAME, {**asked, KEY_HEADER: key})
+    near = front.past_nginx().send("GET", front.world.root + FRAME, {**asked, KEY_HEADER: key[:-1] + "x"})
 
     assert (told.headers["X-Accel-Redirect"], told.body) == (f"{INTERNAL_PREFIX}/main{FRAME}", b"")
     assert near.headers["X-Accel-Redirect"] is None
@@ -222,10 +220,6 @@ def test_no_token_or_a_false_one_opens_nothing(front: Front, authorization: str 
     (challenge,) = answer.headers.get_all("WWW-Authenticate", [])
     assert challenge.startswith("Bearer")
     assert front.world.pacs.asked == []
-
-
-def _past_nginx(front: Front) -> World:
-    return replace(front.world, url=front.behind)
 
 
 def _sent_twice(front: Front, path: str, first: str, second: str) -> tuple[int, bytes]:
