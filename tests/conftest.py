@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ from tests.log_watch import LogWatch, leaks_in_files
 
 CHECKOUT = Path(__file__).parent.parent
 VIEWER_DIR = CHECKOUT / ".viewer"
+PORT_RANGES, PORTS_OF_WORKER = 8, 2500
 LOG_WATCH = LogWatch()
 """Reads every log line of this process (security group 34)."""
 
@@ -62,10 +66,27 @@ def logs_of_all_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def free_port_number() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, and that no other test of this run gets.
+
+    Below those that the system gives to connections, so that none of these takes it before the server starts.
+    """
+    for port in _ports():
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            # As servers do: a connection that ended a moment ago is in nobody's way.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("unreachable: the ports go round for ever")
+
+
+@cache
+def _ports() -> Iterator[int]:
+    """The ports of this worker, round and round."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 12000 + worker % PORT_RANGES * PORTS_OF_WORKER
+    ports = range(first, first + PORTS_OF_WORKER)
+    begin = os.getpid() * 37 % PORTS_OF_WORKER  # another run on this machine begins elsewhere
+    return cycle([*ports[begin:], *ports[:begin]])
 
 
 @pytest.fixture

@@ -128,10 +128,11 @@ def test_w7_group_18_an_archive_in_trouble_means_502_or_504_and_no_half_answer(
 
 @pytest.mark.parametrize("fault", [Fault.GONE, Fault.SLOW, Fault.NOISE])
 def test_a_dead_archive_is_left_alone_until_it_answers(keeping: Troubled, fault: Fault) -> None:
-    token = keeping.opaque()
-    assert keeping.get(FRAME, token).status == 200
+    token, prior = keeping.opaque(), f"/studies/{PRIOR_A}/metadata"
+    # Whose studies they are is known before: a question to the EHR that comes late under load is no outage of the archive.
+    assert [keeping.get(path, token).status for path in (FRAME, prior)] == [200, 200]
     keeping.lines["pacs"].break_(fault)
-    for path in (FRAME, f"/studies/{PRIOR_A}/metadata", FRAME):
+    for path in (FRAME, prior, FRAME):
         keeping.get(path, token)
     started = time.monotonic()
     left_alone = keeping.get(FRAME, token)
