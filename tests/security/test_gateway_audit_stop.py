@@ -18,16 +18,16 @@ from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import Store
 from tests.audit_actors import StubAuditServer
 from tests.security.audited_installation import Installation, audit_counterparts, token_of
-from tests.security.gateway_stubs import StubEhr, StubPacs
 
 STUDIES = 30
 SLOW_S = 0.25
 
 
 @pytest.fixture
-def counterparts() -> Iterator[tuple[StubEhr, StubPacs, StubAuditServer]]:
-    with audit_counterparts() as made:
-        yield made
+def site_with_a_slow_sink(tmp_path: Path) -> Iterator[tuple[Installation, StubAuditServer]]:
+    with audit_counterparts() as (ehr, pacs, server):
+        server.instead = slow
+        yield Installation(tmp_path, ehr, pacs, server), server
 
 
 def slow(_event: object) -> Response | None:
@@ -37,12 +37,10 @@ def slow(_event: object) -> Response | None:
 
 @pytest.mark.parametrize("ends_by", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_what_a_stopped_worker_had_taken_is_delivered_or_given_back(
-    tmp_path: Path, counterparts: tuple[StubEhr, StubPacs, StubAuditServer], ends_by: signal.Signals
+    tmp_path: Path, site_with_a_slow_sink: tuple[Installation, StubAuditServer], ends_by: signal.Signals
 ) -> None:
     """The event under way ends; no lease has to run out before the next start goes on."""
-    ehr, pacs, server = counterparts
-    server.instead = slow
-    site = Installation(tmp_path, ehr, pacs, server)
+    site, server = site_with_a_slow_sink
     tokens = [str(uuid4()) for _ in range(STUDIES)]
     with site.running() as process:
         assert all(site.opens(one) for one in tokens)
@@ -62,11 +60,9 @@ def test_what_a_stopped_worker_had_taken_is_delivered_or_given_back(
 
 
 def test_the_next_start_goes_on_where_the_last_one_stopped(
-    tmp_path: Path, counterparts: tuple[StubEhr, StubPacs, StubAuditServer]
+    site_with_a_slow_sink: tuple[Installation, StubAuditServer],
 ) -> None:
-    ehr, pacs, server = counterparts
-    server.instead = slow
-    site = Installation(tmp_path, ehr, pacs, server)
+    site, server = site_with_a_slow_sink
     tokens = [str(uuid4()) for _ in range(STUDIES)]
     with site.running() as process:
         assert all(site.opens(one) for one in tokens)
@@ -82,11 +78,9 @@ def test_the_next_start_goes_on_where_the_last_one_stopped(
 
 
 def test_workers_that_are_replaced_leave_their_events_to_those_that_follow(
-    tmp_path: Path, counterparts: tuple[StubEhr, StubPacs, StubAuditServer]
+    site_with_a_slow_sink: tuple[Installation, StubAuditServer],
 ) -> None:
-    ehr, pacs, server = counterparts
-    server.instead = slow
-    site = Installation(tmp_path, ehr, pacs, server)
+    site, server = site_with_a_slow_sink
     tokens = [str(uuid4()) for _ in range(STUDIES)]
     with site.running() as process:
         assert all(site.opens(one) for one in tokens)
