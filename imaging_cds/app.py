@@ -16,6 +16,7 @@ import imaging_server.views
 import smart_app.views
 from cds_service.runtime import CdsServices, clock_in
 from fhir_imaging import web
+from fhir_imaging.clients.breaker import Breaker
 from fhir_imaging.store.engine import Store
 from fhir_imaging.web import ErrorSurface
 from imaging_cds import health
@@ -27,7 +28,6 @@ from imaging_cds.settings import ApplicationSettings, Component
 from imaging_cds.site_rules import site_policy
 from imaging_cds.static_files import StaticFiles
 from imaging_findings.site_policy import SitePolicy
-from imaging_server.breaker import Breaker
 from imaging_server.services import ImagingServerServices, build_services
 from smart_app.patient_match import IdentifierSystem
 from smart_app.services import SmartAppServices

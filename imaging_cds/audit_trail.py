@@ -10,14 +10,14 @@ from fhir_imaging.audit_delivery import AuditDelivery
 from fhir_imaging.audit_settings import AuditSettings, OnFailure
 from fhir_imaging.audit_sinks import FhirSink, FileSink, Sink
 from fhir_imaging.client_keys import ClientKeys
+from fhir_imaging.clients.archive_credentials import ArchiveCredential, ClientCredentials, credential_of
+from fhir_imaging.clients.archive_token_requests import TokenRequest, backend_services_request
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.fhir_mapping.audit_event import AuditedServer, audit_event
 from fhir_imaging.settings import PacsSettings, origin_of
 from fhir_imaging.store.backlog import OutboxRules
 from fhir_imaging.store.engine import Store
 from imaging_cds.settings import ApplicationSettings
-from imaging_server.archive_credentials import ArchiveCredential, ClientCredentials, credential_of
-from imaging_server.archive_token_requests import TokenRequest, backend_services_request
 
 FHIR_TIMEOUT_S = 5.0
 

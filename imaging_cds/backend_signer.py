@@ -9,10 +9,10 @@ import time
 
 from fhir_imaging.client_assertions import assertion_algorithm
 from fhir_imaging.client_keys import ClientKeys
+from fhir_imaging.clients.backend_client import SignAssertion
 from fhir_imaging.clients.smart_metadata import SmartMetadata
 from fhir_imaging.settings import EhrSettings
 from imaging_cds.settings import ApplicationSettings
-from imaging_server.backend_client import SignAssertion
 
 
 def signer_of(settings: ApplicationSettings) -> SignAssertion:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from fhir_imaging.clients.backend_client import BackendServices, SignAssertion
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadataClient
 from fhir_imaging.scopes import parse_scopes
@@ -14,7 +15,6 @@ from fhir_imaging.settings import EhrSettings, PacsSettings, certificate_authori
 from imaging_cds.backend_signer import signer_of
 from imaging_cds.settings import ApplicationSettings, Component
 from imaging_server.access import AccessGrant, BearerToken, read_patient_id
-from imaging_server.backend_client import BackendServices, SignAssertion
 from imaging_server.ownership import Caller
 from imaging_server.services import outbound_origins
 from imaging_server.settings import ImagingServerSettings, PatientIdentifierRule

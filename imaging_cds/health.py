@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from flask import Blueprint, Response, jsonify
 from sqlalchemy.exc import SQLAlchemyError
 
+from fhir_imaging.clients.breaker import Breaker, State
 from fhir_imaging.store.engine import Store
-from imaging_server.breaker import Breaker, State
 
 _WORDS = {State.CLOSED: "is asked", State.HALF_OPEN: "is tried again", State.OPEN: "is left alone"}
 

@@ -18,9 +18,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 
+from fhir_imaging.clients.breaker import Outcome, State
 from fhir_imaging.web import RequestSummary, summary_of
 from imaging_cds.metrics_workers import DIRECTORY_VARIABLE
-from imaging_server.breaker import Outcome, State
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -77,7 +77,7 @@ class Metrics:
             self._breakers.labels(server).set(_STATES[State.CLOSED])
 
     def watch(self, server: str, outcome: Outcome, seconds: float, state: State) -> None:
-        """A question to another server (``imaging_server.breaker.Watch``)."""
+        """A question to another server (``fhir_imaging.clients.breaker.Watch``)."""
         self._upstream.labels(server, outcome.value).observe(seconds)
         self._breakers.labels(server).set(_STATES[state])
         if has_request_context() and not server.endswith("-archive"):

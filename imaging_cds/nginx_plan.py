@@ -14,10 +14,10 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from fhir_imaging.clients.archive_credentials import credential_of
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import HandOver, PacsSettings
 from imaging_cds.settings import ApplicationSettings
-from imaging_server.archive_credentials import credential_of
 from imaging_server.handover import is_handed
 from imaging_server.resource import Kind, Level
 from imaging_server.routes import ROUTES, Route, address_pattern

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 from urllib3.response import BaseHTTPResponse
 
+from fhir_imaging.clients.breaker import Outcome
 from fhir_imaging.errors import UpstreamError, UpstreamTimeout
-from imaging_server.breaker import Outcome
 from imaging_server.resource import DicomResource
 
 

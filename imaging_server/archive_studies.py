@@ -22,6 +22,7 @@ from fhir_imaging.archived_study import (
     merged,
     state_of,
 )
+from fhir_imaging.clients.decision_cache import DecisionCache
 from fhir_imaging.dicom_json import (
     ISSUER_OF_PATIENT_ID,
     PATIENT_ID,
@@ -30,7 +31,6 @@ from fhir_imaging.dicom_json import (
 )
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_server.archive_workers import ArchiveWorkers
-from imaging_server.decision_cache import DecisionCache
 from imaging_server.fhir_contents import with_instances, with_series
 from imaging_server.fhir_sources import FoundStudy, PatientList
 from imaging_server.gate import Gate

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from fhir_imaging.clients.decision_cache import DecisionCache
 from fhir_imaging.dicom_json import (
     ISSUER_OF_PATIENT_ID,
     MODALITIES_IN_STUDY,
@@ -24,7 +25,6 @@ from fhir_imaging.dicom_json import (
 )
 from fhir_imaging.errors import InvalidRequest, UpstreamError
 from fhir_imaging.uids import StudyInstanceUID
-from imaging_server.decision_cache import DecisionCache
 from imaging_server.ownership import Caller
 from imaging_server.patient_numbers import PatientNumbers
 from imaging_server.search import STUDY_SEARCH

@@ -15,9 +15,9 @@ from urllib.parse import parse_qs, quote_plus
 from sqlalchemy.exc import SQLAlchemyError
 
 from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome, AuditRecord
+from fhir_imaging.clients.decision_cache import DecisionCache
 from fhir_imaging.errors import TooManyRequests, UpstreamError
 from imaging_server.access import AccessGrant
-from imaging_server.decision_cache import DecisionCache
 from imaging_server.held_back import HeldBackRecords
 from imaging_server.iua import Coding
 from imaging_server.policy import NOTHING_THERE

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from fhir_imaging.clients.backend_client import BackendServices, SignAssertion
+from fhir_imaging.clients.breaker import Breaker
 from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.clients.smart_metadata import SmartMetadataClient
 from fhir_imaging.errors import ConfigurationError, UpstreamRefused
 from fhir_imaging.settings import EhrSettings, StudiesServerSettings, is_web_address
-from imaging_server.backend_client import BackendServices, SignAssertion
-from imaging_server.breaker import Breaker
 from imaging_server.guarded_session import GuardedSession
 
 T = TypeVar("T")

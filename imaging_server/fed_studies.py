@@ -15,12 +15,12 @@ from dataclasses import replace
 from functools import partial
 
 from fhir_imaging.archived_study import ArchivedStudy
+from fhir_imaging.clients.decision_cache import DecisionCache
 from fhir_imaging.errors import NotFound, UpstreamError
 from fhir_imaging.settings import EhrSettings, Ownership, StudiesServerSettings, SubjectBy
 from fhir_imaging.tolerant import text
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_server.archive_workers import ArchiveWorkers
-from imaging_server.decision_cache import DecisionCache
 from imaging_server.fed_answers import Description, Told, all_pages, searches
 from imaging_server.fed_reading import NOT_TO_BE_SEEN, Subject, endpoint_addresses, last_updated_ms, told_study
 from imaging_server.fed_servers import FedServers

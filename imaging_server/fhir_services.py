@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from fhir_imaging.clients.backend_client import SignAssertion
+from fhir_imaging.clients.breaker import Breaker
 from fhir_imaging.clients.smart_metadata import SmartMetadataClient
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.store.engine import Store
 from imaging_server.archive_studies import ArchiveStudies
-from imaging_server.backend_client import SignAssertion
-from imaging_server.breaker import Breaker
 from imaging_server.fed_servers import FedServers, check_fed_servers
 from imaging_server.fed_studies import FedStudies
 from imaging_server.fhir_ownership import LISTS_TAKE

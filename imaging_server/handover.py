@@ -12,10 +12,10 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fhir_imaging.clients.archive_credentials import ArchiveCredential
 from fhir_imaging.settings import HandOver, PacsSettings
 from fhir_imaging.store.keys import Sealer
 from imaging_server.access import AccessGrant
-from imaging_server.archive_credentials import ArchiveCredential
 from imaging_server.asking import Way
 from imaging_server.auditing import AccessAudit, Attempt
 from imaging_server.rate_limit import HeldBack

@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from fhir_imaging.clients.decision_cache import DecisionCache
 from fhir_imaging.dicom_json import MODALITIES_IN_STUDY, STUDY_INSTANCE_UID, first_text, values
 from fhir_imaging.uids import StudyInstanceUID, is_uid
 from imaging_server.archived_persons import ArchivedPersons, proves
-from imaging_server.decision_cache import DecisionCache
 from imaging_server.ownership import Caller, PatientStudies
 from imaging_server.patient_numbers import PatientNumbers
 from imaging_server.policy import StudyFacts

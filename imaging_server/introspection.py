@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from fhir_imaging.clients.http import OutboundSession
+from fhir_imaging.clients.token_answers import json_object
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.retry_after import seconds_to_wait
 from imaging_server.access import BearerToken
-from imaging_server.token_answers import json_object
 
 
 class IntrospectionClient:

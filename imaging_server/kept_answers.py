@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from imaging_server.decision_cache import MAX_ENTRIES, DecisionCache
+from fhir_imaging.clients.decision_cache import MAX_ENTRIES, DecisionCache
 from imaging_server.shared_decisions import Form, SharedDecisions, Timed
 
 T = TypeVar("T")

@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from fhir_imaging.clients.decision_cache import DecisionCache
 from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import NotAuthenticated, NotFound, UpstreamRefused
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.tolerant import as_dict, dicts
-from imaging_server.decision_cache import DecisionCache
 from imaging_server.ownership import Caller
 from imaging_server.settings import PatientIdentifierRule
 

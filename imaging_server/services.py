@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from itertools import chain
 
 from fhir_imaging.audit import AuditLog
+from fhir_imaging.clients.archive_credentials import credential_of
+from fhir_imaging.clients.backend_client import BackendServices, SignAssertion
+from fhir_imaging.clients.breaker import Breaker, Watch
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadataClient
 from fhir_imaging.settings import EhrSettings, PacsSettings
 from fhir_imaging.store.engine import Store
 from imaging_server.answers import AnswerLimits
-from imaging_server.archive_credentials import credential_of
 from imaging_server.auditing import AccessAudit
-from imaging_server.backend_client import BackendServices, SignAssertion
-from imaging_server.breaker import Breaker, Watch
 from imaging_server.decisions import Counterparts, build_decisions
 from imaging_server.door import Door
 from imaging_server.fhir_services import FhirParts, FhirServices, build_fhir_services, fed_servers

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
+from fhir_imaging.clients.breaker import BreakerSettings
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import EhrSettings, Ownership, PacsSettings, origin_of
 from imaging_server.archive_settings import archive_problems
-from imaging_server.breaker import BreakerSettings
 from imaging_server.rate_limit import RateLimitSettings
 
 MAX_DECISION_CACHE_S = 60

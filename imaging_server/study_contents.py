@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fhir_imaging.clients.decision_cache import DecisionCache
 from fhir_imaging.dicom_json import (
     ISSUER_OF_PATIENT_ID,
     PATIENT_ID,
@@ -23,7 +24,6 @@ from fhir_imaging.dicom_json import (
 )
 from fhir_imaging.errors import TooLarge
 from fhir_imaging.uids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUID
-from imaging_server.decision_cache import DecisionCache
 from imaging_server.resource import DicomResource, Kind, Level
 from imaging_server.upstream import AnswerTooLarge, Archive, Matches
 from imaging_server.whole_answers import read_whole

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fhir_imaging.clients.decision_cache import DecisionCache
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.jwks import JwksClient
 from fhir_imaging.clients.smart_metadata import SmartMetadataClient
@@ -23,7 +24,6 @@ from fhir_imaging.settings import EhrSettings
 from fhir_imaging.store.launched_tokens import LaunchedTokens
 from imaging_server.access import AccessGrant, BearerToken
 from imaging_server.claims import ExpectedToken, check_introspected_claims, check_jwt_claims, grant_of
-from imaging_server.decision_cache import DecisionCache
 from imaging_server.introspection import IntrospectionClient
 from imaging_server.jwt_tokens import MAX_TOKEN_LENGTH, signed_claims
 from imaging_server.launched_token_check import LaunchedTokenCheck

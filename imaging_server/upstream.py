@@ -19,13 +19,13 @@ from urllib.parse import quote, urlencode, urlsplit
 import urllib3
 from urllib3.response import BaseHTTPResponse
 
+from fhir_imaging.clients.archive_credentials import ArchiveCredential, credential_of, trust_of
+from fhir_imaging.clients.breaker import Breaker, BreakerSettings, State
 from fhir_imaging.errors import InvalidRequest, TooLarge, UpstreamError, UpstreamTimeout
 from fhir_imaging.retry_after import seconds_to_wait
 from fhir_imaging.settings import PacsSettings, origin_of
 from imaging_server.archive_connections import with_lean_answers
-from imaging_server.archive_credentials import ArchiveCredential, credential_of, trust_of
 from imaging_server.archive_outcomes import BrokenOff, TooLate, asked_about, outcome_of
-from imaging_server.breaker import Breaker, BreakerSettings, State
 from imaging_server.resource import DicomResource
 
 DICOM_JSON = "application/dicom+json"

@@ -11,10 +11,10 @@ from urllib.parse import urlencode
 
 from flask import Flask, Response
 
+from fhir_imaging.clients.backend_client import SignAssertion
 from fhir_imaging.settings import Ownership, StateSettings, StudiesServerSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.web import install
-from imaging_server.backend_client import SignAssertion
 from imaging_server.fhir_views import error_surfaces
 from imaging_server.services import build_services
 from imaging_server.settings import ImagingServerSettings, PatientIdentifierRule

@@ -17,8 +17,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from fhir_imaging.clients.archive_credentials import ClientCredentials
 from fhir_imaging.errors import ConfigurationError
-from imaging_server.archive_credentials import ClientCredentials
 from imaging_server.archive_settings import archive_problems
 from tests.conftest import free_port_number, serving
 from tests.contract.cloud_archives import GoogleStore, TokenEndpoint

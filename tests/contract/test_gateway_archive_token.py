@@ -14,10 +14,10 @@ from urllib.parse import parse_qs
 import pytest
 from flask import Response
 
+from fhir_imaging.clients.archive_credentials import ClientCredentials, FixedCredential, credential_of
+from fhir_imaging.clients.breaker import BreakerSettings, Outcome, State
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import PacsSettings
-from imaging_server.archive_credentials import ClientCredentials, FixedCredential, credential_of
-from imaging_server.breaker import BreakerSettings, Outcome, State
 from imaging_server.search import STUDY_SEARCH
 from imaging_server.upstream import Archive, UpstreamRequest
 from tests.conftest import free_port_number, serving

@@ -11,11 +11,11 @@ from flask import Response, jsonify
 
 from fhir_imaging.client_assertions import assertion_algorithm
 from fhir_imaging.client_keys import ClientKeys
+from fhir_imaging.clients.backend_client import BackendServices
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadata, SmartMetadataClient
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import AssertionAlgorithm, EhrSettings
-from imaging_server.backend_client import BackendServices
 from tests.conftest import free_port_number, serving
 from tests.security.backend_authority import CLIENT, BackendAuthority
 from tests.security.gateway_stubs import StubEhr

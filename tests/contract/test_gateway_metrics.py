@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from flask import Flask, Response
 
+from fhir_imaging.clients.breaker import Outcome, State
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.web import install
@@ -19,7 +20,6 @@ from imaging_cds.metrics import Metrics
 from imaging_cds.metrics_settings import MetricsSettings
 from imaging_cds.metrics_view import ERRORS, create_blueprint
 from imaging_cds.metrics_workers import waiting_records
-from imaging_server.breaker import Outcome, State
 from tests.security.gateway_actors import Answer
 from tests.security.gateway_stubs import FRAME, METADATA, STUDY_A, STUDY_B
 from tests.served_actors import Installation, a_served_installation

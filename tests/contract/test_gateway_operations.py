@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from flask import Response
 
-from imaging_server.breaker import BreakerSettings, State
+from fhir_imaging.clients.breaker import BreakerSettings, State
 from imaging_server.rate_limit import RateLimitSettings
 from tests.security.gateway_actors import Answer, World, a_world
 from tests.security.gateway_stubs import FRAME, PRIOR_A, STUDY_A

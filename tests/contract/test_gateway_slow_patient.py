@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import pytest
 from flask import Flask, Response, jsonify
 
+from fhir_imaging.clients.breaker import Breaker, BreakerSettings, State
 from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.errors import ImagingError
 from fhir_imaging.settings import EhrSettings
-from imaging_server.breaker import Breaker, BreakerSettings, State
 from imaging_server.guarded_session import GuardedSession
 from tests.conftest import free_port_number, serving
 

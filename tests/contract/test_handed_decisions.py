@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from flask import Response
 
+from fhir_imaging.clients.breaker import BreakerSettings
 from fhir_imaging.settings import HandOver
-from imaging_server.breaker import BreakerSettings
 from imaging_server.handover import KEY_HEADER, handover_key
 from tests.security.gateway_actors import Answer, World, a_world
 from tests.security.gateway_stubs import FRAME, PRIOR_A, STUDY_A, STUDY_B, series_of

@@ -13,10 +13,10 @@ from flask import Response
 
 from fhir_imaging.audit import AuditFilter, AuditLog, AuditOutcome
 from fhir_imaging.client_keys import ClientKeys
+from fhir_imaging.clients import own_token
 from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.settings import EhrSettings, Ownership, SubjectBy
-from imaging_server import own_token
 from imaging_server.fed_answers import all_pages
 from tests.contract.fed_actors import lacks_something, only_for
 from tests.contract.imaging_fhir_actors import (

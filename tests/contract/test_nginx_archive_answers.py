@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from flask import Response
 
+from fhir_imaging.clients.breaker import BreakerSettings
 from imaging_cds.nginx_plan import Mode
-from imaging_server.breaker import BreakerSettings
 from tests.nginx_actors import OCTETS, Front, a_front
 from tests.security.gateway_actors import VIEWER_ORIGIN
 from tests.security.gateway_stubs import FRAME, PRIOR_A, STUDY_A, STUDY_B, multipart, only_for

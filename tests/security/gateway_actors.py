@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 from flask import Flask
 
 from fhir_imaging.audit import AuditFilter, AuditLog, AuditRecord
+from fhir_imaging.clients.backend_client import SignAssertion
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.web import install
-from imaging_server.backend_client import SignAssertion
 from imaging_server.fhir_views import error_surfaces
 from imaging_server.services import ImagingServerServices, build_services
 from imaging_server.settings import ImagingServerSettings

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from flask import Flask
 
+from fhir_imaging.clients.breaker import BreakerSettings
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.web import install
-from imaging_server.breaker import BreakerSettings
 from imaging_server.fhir_views import error_surfaces
 from imaging_server.services import build_services
 from imaging_server.settings import ImagingServerSettings

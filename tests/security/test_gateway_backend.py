@@ -12,9 +12,9 @@ import pytest
 from flask import Response, jsonify
 
 from fhir_imaging.client_keys import ClientKeys
+from fhir_imaging.clients.backend_client import SignAssertion
 from fhir_imaging.clients.smart_metadata import SmartMetadata
 from fhir_imaging.settings import EhrSettings, Ownership
-from imaging_server.backend_client import SignAssertion
 from imaging_server.settings import PatientIdentifierRule
 from tests.security.archive_index import MRN, Index, PatientRecord, a_study, identifier
 from tests.security.backend_authority import CLIENT, BackendAuthority

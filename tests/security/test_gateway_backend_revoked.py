@@ -13,13 +13,13 @@ import pytest
 from flask import Response
 
 from fhir_imaging.client_keys import ClientKeys
+from fhir_imaging.clients.backend_client import BackendServices
+from fhir_imaging.clients.breaker import Breaker, BreakerSettings
 from fhir_imaging.clients.smart_metadata import SmartMetadata, SmartMetadataClient
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.scopes import parse_scopes
 from fhir_imaging.settings import EhrSettings
 from imaging_server.access import AccessGrant, BearerToken, FhirPatientId
-from imaging_server.backend_client import BackendServices
-from imaging_server.breaker import Breaker, BreakerSettings
 from imaging_server.guarded_session import GuardedSession
 from imaging_server.ownership import Caller
 from imaging_server.patient_numbers import PatientNumbers

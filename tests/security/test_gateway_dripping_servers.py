@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from flask import Response, jsonify, request
 
+from fhir_imaging.clients.archive_credentials import ClientCredentials
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import PacsSettings
-from imaging_server.archive_credentials import ClientCredentials
 from tests.security.gateway_actors import World, a_world
 from tests.security.gateway_stubs import METADATA, STUDY_A
 

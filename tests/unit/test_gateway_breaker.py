@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from fhir_imaging.clients.breaker import Breaker, BreakerSettings, Outcome, State
+from fhir_imaging.clients.doubtful_things import DoubtfulThings
 from fhir_imaging.errors import UpstreamError
-from imaging_server.breaker import Breaker, BreakerSettings, Outcome, State
-from imaging_server.doubtful_things import DoubtfulThings
 
 
 class Clock:

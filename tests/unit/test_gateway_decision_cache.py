@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
+from fhir_imaging.clients.decision_cache import DecisionCache
 from fhir_imaging.errors import UpstreamTimeout
-from imaging_server.decision_cache import DecisionCache
 
 
 class Clock:

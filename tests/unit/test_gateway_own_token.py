@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fhir_imaging.clients.deadlines import seconds_left, within
+from fhir_imaging.clients.own_token import LEAST_AGE_TO_RENEW_S, LONGEST_REFUSED_FOR_S, REFUSED_FOR_S, OwnTokenKeeper
+from fhir_imaging.clients.token_answers import OwnToken, TokenRefused
 from fhir_imaging.errors import UpstreamError
-from imaging_server.own_token import LEAST_AGE_TO_RENEW_S, LONGEST_REFUSED_FOR_S, REFUSED_FOR_S, OwnTokenKeeper
-from imaging_server.token_answers import OwnToken, TokenRefused
 
 
 class Endpoint:

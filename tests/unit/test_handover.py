@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from fhir_imaging.clients.archive_credentials import FixedCredential
 from fhir_imaging.settings import HandOver
-from imaging_server.archive_credentials import FixedCredential
 from imaging_server.asking import Way
 from imaging_server.handover import HandedArchive, Handover
 from imaging_server.resource import DicomResource, Kind, Level, parse_path

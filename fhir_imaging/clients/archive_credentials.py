@@ -17,13 +17,13 @@ import requests
 from urllib3 import make_headers
 from urllib3.util.ssl_ import create_urllib3_context
 
+from fhir_imaging.clients.archive_token_requests import TokenRequest, token_requests
+from fhir_imaging.clients.breaker import Breaker, BreakerSettings, Outcome
 from fhir_imaging.clients.http import OutboundSession
+from fhir_imaging.clients.own_token import OwnTokenKeeper
+from fhir_imaging.clients.token_answers import OwnToken, read_own_token
 from fhir_imaging.errors import ConfigurationError, UpstreamError
 from fhir_imaging.settings import PacsSettings, origin_of
-from imaging_server.archive_token_requests import TokenRequest, token_requests
-from imaging_server.breaker import Breaker, BreakerSettings, Outcome
-from imaging_server.own_token import OwnTokenKeeper
-from imaging_server.token_answers import OwnToken, read_own_token
 
 _REFUSAL = "The gateway could not sign in at the archive. Please try again."
 

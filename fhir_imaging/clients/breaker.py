@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
+from fhir_imaging.clients.doubtful_things import DoubtfulThings
 from fhir_imaging.errors import UpstreamError
-from imaging_server.doubtful_things import DoubtfulThings
 
 T = TypeVar("T")
 

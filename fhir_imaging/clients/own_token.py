@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fhir_imaging.clients.deadlines import without
-from imaging_server.decision_cache import DecisionCache
-from imaging_server.token_answers import OwnToken, TokenRefused
+from fhir_imaging.clients.decision_cache import DecisionCache
+from fhir_imaging.clients.token_answers import OwnToken, TokenRefused
 
 LEAST_AGE_TO_RENEW_S = 10.0
 """A server that refuses a token younger than this refuses the client, not the token: another one would change nothing."""

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from typing import TypeAlias
 
+from fhir_imaging.clients.archive_token_requests import backend_services_request
 from fhir_imaging.clients.http import OutboundSession
+from fhir_imaging.clients.own_token import OwnTokenKeeper
 from fhir_imaging.clients.smart_metadata import SmartMetadata, SmartMetadataClient
+from fhir_imaging.clients.token_answers import OwnToken, read_own_token
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import EhrSettings
-from imaging_server.archive_token_requests import backend_services_request
-from imaging_server.own_token import OwnTokenKeeper
-from imaging_server.token_answers import OwnToken, read_own_token
 
 SignAssertion: TypeAlias = Callable[[EhrSettings, SmartMetadata | None, str], str]
 """A client assertion of ``ehr.backend_client_id`` for one token endpoint, signed with the installation's client keys.
