@@ -59,7 +59,7 @@ def test_every_fault_of_every_section_is_listed_at_once() -> None:
         "state.state_dir: must be given.",
         "cds.client_authentication: must be one of required, off.",
         "smart_app: must be a table.",
-        "fhir_imaging.clients.decision_cache: there is no such setting.",
+        "imaging_server.decision_cache: there is no such setting.",
         "ehr[0].client_auth: must be one of public, client_secret_basic, private_key_jwt.",
         "ehr[1].fhir_base: must be given.",
         "components[0]: must be one of cds_service, smart_app, imaging_server.",
