@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+from fhir_imaging.concept import Concept
 from fhir_imaging.dicom_json import (
     ISSUER_OF_PATIENT_ID,
     MODALITIES_IN_STUDY,
@@ -80,6 +81,18 @@ class ArchivedSeries:
     started: str | None = None
     instance_count: int | None = None
     instances: tuple[ArchivedInstance, ...] = ()
+    body_site: Concept | None = None
+    laterality: Concept | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatientNumber:
+    """A PatientID as an archive has it. ``issuer`` is its Issuer of Patient ID (0010,0021), ``universal_issuer`` the Universal
+    Entity ID (0010,0024); without either the number means nothing outside the archive."""
+
+    number: str
+    issuer: str | None = None
+    universal_issuer: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +100,9 @@ class ArchivedStudy:
     """One study; ``archives`` are those that hold it, by their configured names.
 
     ``started`` is a FHIR dateTime: a date alone where the archive names no zone, since a guessed one would be wrong by hours.
-    ``listed_modalities`` is the index's own summary, which some archives do not keep.
+    ``listed_modalities`` is the index's own summary, which some archives do not keep. ``patients`` are all persons that its
+    parts name, one for a study that is in order; ``other_numbers`` are further numbers of that person (0010,1002).
+    ``accession_issuer`` is the local or universal entity of (0008,0051), ``referrer`` a name in words.
     """
 
     uid: StudyInstanceUID
@@ -99,6 +114,12 @@ class ArchivedStudy:
     series_count: int | None = None
     instance_count: int | None = None
     series: tuple[ArchivedSeries, ...] = ()
+    patients: tuple[PatientNumber, ...] = ()
+    other_numbers: tuple[PatientNumber, ...] = ()
+    accession_issuer: str | None = None
+    referrer: str | None = None
+    procedures: tuple[Concept, ...] = ()
+    reasons: tuple[Concept, ...] = ()
 
     @property
     def modalities(self) -> tuple[str, ...]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 from cds_service.settings import CdsSettings
 from fhir_imaging.audit_settings import AuditSettings
@@ -19,6 +20,7 @@ from imaging_cds.server import ServerSettings
 from imaging_cds.settings_reader import build, overlay
 from imaging_findings.rule_settings import RuleSettings
 from imaging_server.settings import ImagingServerSettings
+from pacs_sync.settings import SyncSettings
 from smart_app.settings import SmartAppSettings
 
 CONFIG_VARIABLE = "IMAGING_CDS_CONFIG"
@@ -54,6 +56,7 @@ class ApplicationSettings:
     server: ServerSettings = field(default_factory=ServerSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
+    sync: tuple[SyncSettings, ...] = ()
 
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> ApplicationSettings:
@@ -96,13 +99,15 @@ def _contradictions(settings: ApplicationSettings) -> list[str]:
     runs_without_app = Component.CDS_SERVICE in settings.components and Component.SMART_APP not in settings.components
     if runs_without_app and settings.cds.app_base_url is None:
         problems.append("cds.app_base_url: must be given where smart_app does not run here: the links of cards lead to it.")
-    for kind, names in (("ehr", [one.name for one in settings.ehr]), ("pacs", [one.name for one in settings.pacs])):
+    named = (("ehr", settings.ehr), ("pacs", settings.pacs), ("sync", settings.sync))
+    for kind, names in ((kind, [one.name for one in those]) for kind, those in named):
         problems += [
             f"{kind}: the name {name!r} is used more than once." for name in sorted({n for n in names if names.count(n) > 1})
         ]
         problems += [
             f"{kind}: the name {name!r} may hold only a-z, 0-9 and hyphens." for name in names if not _is_path_name(name)
         ]
+    problems += _sync_problems(settings)
     for where, url in _addresses(settings):
         try:
             origin_of(url)
@@ -112,6 +117,16 @@ def _contradictions(settings: ApplicationSettings) -> list[str]:
         if url.startswith("http://") and not is_loopback(url) and not settings.allow_http:
             problems.append(f"{where}: {url} is plain http; use https, or say allow_http = true for a network that you trust.")
     return problems
+
+
+def _sync_problems(settings: ApplicationSettings) -> Iterator[str]:
+    archives = {one.name for one in settings.pacs}
+    for sync in settings.sync:
+        yield from sync.problems()
+        if sync.pacs not in archives:
+            yield f"sync.{sync.name}.pacs: there is no [[pacs]] named {sync.pacs!r}."
+        if sync.time_zone is not None and sync.time_zone not in available_timezones():
+            yield f"sync.{sync.name}.time_zone: {sync.time_zone!r} is no time zone known here."
 
 
 def _addresses(settings: ApplicationSettings) -> list[tuple[str, str]]:
@@ -129,6 +144,14 @@ def _addresses(settings: ApplicationSettings) -> list[tuple[str, str]]:
     for client in settings.cds.trusted_clients:
         urls = (*client.fhir_servers, *client.jku_prefixes, *([client.jwks_url] if client.jwks_url else []))
         addresses += [(f"cds.trusted_clients.{client.iss}", url) for url in urls]
+    for sync in settings.sync:
+        own = {
+            "endpoint_address": sync.endpoint_address,
+            "orthanc_url": sync.orthanc_url,
+            "target.fhir_base": sync.target.fhir_base,
+            "target.backend_token_url": sync.target.backend_token_url,
+        }
+        addresses += [(f"sync.{sync.name}.{name}", url) for name, url in own.items() if url]
     for pacs in settings.pacs:
         addresses.append((f"pacs.{pacs.name}.dicomweb_root", pacs.dicomweb_root))
         if pacs.token_url:
