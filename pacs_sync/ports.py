@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from fhir_imaging.archived_study import ArchivedStudy, PatientNumber
+from fhir_imaging.fhir_versions import FhirVersion, Status
 from fhir_imaging.uids import StudyInstanceUID
 
 
@@ -55,24 +56,6 @@ class Source(Protocol):
 
     def documents(self, study: ArchivedStudy) -> Iterator[Mapping[str, Any]]:
         """Its structured reports (modality SR), each a whole data set in the DICOM JSON model."""
-
-
-class FhirVersion(StrEnum):
-    """FHIR releases that can be written."""
-
-    R4 = "R4"
-    R4B = "R4B"
-    R5 = "R5"
-    R6 = "R6"
-
-
-class Status(StrEnum):
-    """``ImagingStudy.status`` of what is written (FHIR R4 value set imagingstudy-status)."""
-
-    REGISTERED = "registered"
-    AVAILABLE = "available"
-    CANCELLED = "cancelled"
-    ENTERED_IN_ERROR = "entered-in-error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
