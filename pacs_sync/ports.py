@@ -156,6 +156,10 @@ class Task:
     is_complete: bool
     assigned: Subject | None = None
     """Whose it is, where a person said so."""
+    assigned_for: PatientNumber | None = None
+    """What the archive said of its patient when that was decided (None: nothing). Of another patient it decides nothing."""
+    quiet_s: float = 0.0
+    """For how long the archive has told of no change of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,10 +193,13 @@ class Memory(Protocol):
         """Studies that are due, the oldest first, for this worker alone until its lease ends (SKIP LOCKED on PostgreSQL)."""
 
     def known(self, study: StudyInstanceUID) -> Known | None:
-        """What was written of it last."""
+        """What was written of it last; None also where somebody began to write since and did not say ``done``."""
 
     def done(self, task: Task, known: Known | None, *, now: float, again_in_s: float | None = None) -> None:
-        """It is written (or nothing was to be done); ``again_in_s``: it is looked at again then (not complete yet)."""
+        """It is written (or nothing was to be done); ``again_in_s``: it is looked at again then (not complete yet).
+
+        ``known`` None: nothing is known of what FHIR holds of it.
+        """
 
     def failed(self, task: Task, reason: str, *, now: float, again_in_s: float | None) -> None:
         """Comes back later; None = laid aside until a person says so (dead letter). ``reason`` holds no patient data."""
