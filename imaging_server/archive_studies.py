@@ -14,14 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from fhir_imaging.archived_study import (
-    INSTANCE_FIELDS,
-    SERIES_FIELDS,
-    STUDY_FIELDS,
-    archived_study,
-    merged,
-    state_of,
-)
+from fhir_imaging.archived_study import merged
 from fhir_imaging.clients.decision_cache import DecisionCache
 from fhir_imaging.dicom_json import (
     ISSUER_OF_PATIENT_ID,
@@ -29,6 +22,7 @@ from fhir_imaging.dicom_json import (
     STUDY_INSTANCE_UID,
     first_text,
 )
+from fhir_imaging.study_reading import INSTANCE_FIELDS, SERIES_FIELDS, STUDY_FIELDS, archived_study, state_of
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_server.archive_workers import ArchiveWorkers
 from imaging_server.fhir_contents import with_instances, with_series

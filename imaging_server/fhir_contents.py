@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fhir_imaging.archived_study import ArchivedInstance, ArchivedStudy, archived_instance, archived_series, merged
+from fhir_imaging.archived_study import ArchivedInstance, ArchivedStudy, merged
 from fhir_imaging.dicom_json import SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, first_text
+from fhir_imaging.study_reading import archived_instance, archived_series
 
 
 def with_series(study: ArchivedStudy, listed: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> ArchivedStudy:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fhir_imaging.archived_study import archived_instance, archived_series, archived_study
 from fhir_imaging.fhir_mapping.imaging_study import StudyContext, imaging_study
+from fhir_imaging.study_reading import archived_instance, archived_series, archived_study
 from imaging_server.fhir_contents import with_instances, with_series
 from imaging_server.fhir_search import OFFERED
 from tests.contract.imaging_fhir_actors import CT_A, CT_B, MR_A, ImagingFhir, an_imaging_fhir

@@ -7,17 +7,9 @@ from dataclasses import replace
 import pytest
 from fhir.resources.R4B.imagingstudy import ImagingStudy
 
-from fhir_imaging.archived_study import (
-    ArchivedInstance,
-    ArchivedSeries,
-    ArchivedStudy,
-    archived_instance,
-    archived_series,
-    archived_study,
-    merged,
-    state_of,
-)
+from fhir_imaging.archived_study import ArchivedInstance, ArchivedSeries, ArchivedStudy, merged
 from fhir_imaging.fhir_mapping.imaging_study import StudyContext, imaging_study
+from fhir_imaging.study_reading import archived_instance, archived_series, archived_study, state_of
 from fhir_imaging.uids import series_uid, sop_uid, study_uid
 
 UID = "1.2.3"
@@ -83,7 +75,7 @@ def test_counts_are_read_as_number_or_text_and_never_negative(stated: object, nu
 
 @pytest.mark.parametrize(
     ("stated", "modalities"),
-    [(["SR", "CT"], ("CT", "SR")), (["CT\\SR\\CT"], ("CT", "SR")), (["ct", 7, ""], ()), (["PT", "CT"], ("CT", "PT"))],
+    [(["SR", "CT"], ("CT", "SR")), (["CT\\SR\\CT"], ("CT", "SR")), (["ct", 7, "", "C  T"], ()), (["PT", "CT"], ("CT", "PT"))],
 )
 def test_modalities_come_with_acquisitions_first(stated: list[object], modalities: tuple[str, ...]) -> None:
     assert a_study(x00080061=stated).modalities == modalities
