@@ -86,8 +86,11 @@ class Target(Protocol):
     def patients_with(self, system: str, number: str) -> tuple[Mapping[str, Any], ...]:
         """The Patients that have this identifier, at most a few: more than one is as good as none."""
 
-    def order_with(self, system: str | None, accession: str) -> str | None:
-        """``ServiceRequest/id`` of the one order with this accession number; None unless there is exactly one."""
+    def order_with(self, system: str | None, accession: str, *, patient_id: str) -> str | None:
+        """``ServiceRequest/id`` of this patient's one order with the accession number; None unless there is exactly one."""
+
+    def endpoint(self) -> str:
+        """``Endpoint/id`` that says where the archive's images are; made when it is not there yet, brought up to date once."""
 
     def find(self, uid: StudyInstanceUID) -> tuple[WrittenStudy, ...]:
         """All ImagingStudies with this Study Instance UID, also several where somebody else made copies."""
@@ -101,11 +104,22 @@ class Target(Protocol):
         UpstreamError with ``status`` 409 or 412 (retryable) where somebody else was faster.
         """
 
-    def write_results(self, resources: Iterable[Mapping[str, Any]]) -> None:
-        """Creates or updates Device, Observation and DiagnosticReport, each by its own identifier, in this order."""
+    def write_results(self, uid: StudyInstanceUID, resources: Iterable[Mapping[str, Any]]) -> None:
+        """Makes these the results of a study: what is new is created, what differs updated, what is not among them withdrawn.
 
-    def results_of(self, study_id: str) -> tuple[Mapping[str, Any], ...]:
-        """Observations and DiagnosticReports of ours that belong to this ImagingStudy."""
+        Device, Observation and DiagnosticReport, each known by its first identifier (system and value), those that others
+        refer to before these. Resources of ours have no id yet, so references among them and to their study are conditional
+        (``Device?identifier=system|value``, ``ImagingStudy?identifier=urn:dicom:uid|urn:oid:1.2``), the mark ``|`` of a value
+        not escaped; here they become references to what stands in the server.
+        """
+
+    def write_together(
+        self, resource: Mapping[str, Any], results: Iterable[Mapping[str, Any]], *, replaces: WrittenStudy | None
+    ) -> WrittenStudy:
+        """``write`` and ``write_results`` in one: both or neither where the settings say ``transactions``."""
+
+    def results_of(self, uid: StudyInstanceUID) -> tuple[Mapping[str, Any], ...]:
+        """Observations and DiagnosticReports of ours that belong to this study, withdrawn ones too."""
 
 
 class HoldReason(StrEnum):
