@@ -135,7 +135,7 @@ def put_request(image: Dataset, ct: DemoExamination) -> None:
 
 def _put_equipment(image: Dataset, ct: DemoCtScan) -> None:
     image.Manufacturer = "Imaging CDS"
-    image.ManufacturerModelName = f"Synthetic {ct.region.display.lower()} phantom"
+    image.ManufacturerModelName = f"{ct.region.display.capitalize()} phantom"
     image.InstitutionName = INSTITUTION
     image.StationName = "DEMOCT1"
     image.DeviceSerialNumber = "0001"

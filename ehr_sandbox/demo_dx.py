@@ -30,7 +30,7 @@ def dx_header(examination: DemoRadiograph, calendar: DemoCalendar, index: int) -
 
 def _put_equipment(image: Dataset) -> None:
     image.Manufacturer = "Imaging CDS"
-    image.ManufacturerModelName = "Synthetic chest phantom"
+    image.ManufacturerModelName = "Chest phantom"
     image.InstitutionName = INSTITUTION
     image.StationName = "DEMODX1"
     image.DeviceSerialNumber = "0003"

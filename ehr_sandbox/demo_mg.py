@@ -47,7 +47,7 @@ def mg_header(examination: DemoMammogram, calendar: DemoCalendar, index: int) ->
 
 def _put_equipment(image: Dataset) -> None:
     image.Manufacturer = "Imaging CDS"
-    image.ManufacturerModelName = "Synthetic breast phantom"
+    image.ManufacturerModelName = "Breast phantom"
     image.InstitutionName = INSTITUTION
     image.StationName = "DEMOMG1"
     image.DeviceSerialNumber = "0002"
