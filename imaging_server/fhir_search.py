@@ -15,7 +15,8 @@ from enum import StrEnum
 
 from fhir_imaging.archived_study import ArchivedStudy
 from fhir_imaging.errors import InvalidRequest
-from fhir_imaging.fhir_mapping.imaging_study import DCM, UNKNOWN_MODALITY
+from fhir_imaging.fhir_mapping.concepts import DCM
+from fhir_imaging.fhir_mapping.study_dialects import UNKNOWN_MODALITY
 from fhir_imaging.uids import DICOM_UID_SYSTEM, from_urn
 from imaging_server.fhir_dates import DateCondition, Stated, parse_condition, stated_datetime
 
