@@ -30,8 +30,13 @@ class Access:
         """Raise FhirFault 403 when no scope speaks of this interaction on this type."""
         if self.everything or any(scope.covers_type(letter, resource_type) for scope in self.scopes):
             return
-        level = "patient" if self.patient else "user"
-        raise insufficient_scope(f"{level}/{resource_type}.{letter}")
+        raise insufficient_scope(f"{self._level()}/{resource_type}.{letter}")
+
+    def _level(self) -> str:
+        """Of a scope that would be needed."""
+        if self.patient:
+            return "patient"
+        return "user" if self.user else "system"
 
     def permits(self, letter: str, resource: Resource) -> bool:
         """Whether the interaction is allowed on exactly this resource."""
@@ -63,7 +68,7 @@ class Access:
         return compartments.pop() if len(compartments) == 1 else None
 
     def _compartment(self, scope: ResourceScope) -> str | None:
-        return self.patient if scope.level == "patient" else self.user_patient
+        return {"patient": self.patient, "user": self.user_patient, "system": None}[scope.level]
 
     def _scope_permits(self, scope: ResourceScope, letter: str, resource: Resource) -> bool:
         if not scope.covers_type(letter, resource["resourceType"]):

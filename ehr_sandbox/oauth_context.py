@@ -56,8 +56,8 @@ class Grant:
 
     @property
     def subject(self) -> str:
-        """The `sub` of tokens: the user, without a name in it."""
-        return self.user.partition("/")[2]
+        """The `sub` of tokens: the user, without a name in it, or the service that acts by itself (RFC 9068 §2.2)."""
+        return self.user.partition("/")[2] or self.client_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

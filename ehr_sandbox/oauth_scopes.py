@@ -70,12 +70,15 @@ def resource_scopes(granted: Iterable[str]) -> tuple[ResourceScope, ...]:
 
 
 def is_supported(text: str) -> bool:
-    """Whether this server could grant the scope: it understands it and can enforce every granular parameter."""
+    """Whether a user could grant the scope: the server understands it and can enforce every granular parameter."""
     if text in (*CONTEXT_SCOPES, *IDENTITY_SCOPES, *REFRESH_SCOPES):
         return True
     scope = parse_resource_scope(text)
-    if scope is None or scope.level == "system":
-        return False
+    # A user cannot give what is not of one person; a service gets it by its registration (grantable_to_service).
+    return scope is not None and scope.level != "system" and _can_enforce(scope)
+
+
+def _can_enforce(scope: ResourceScope) -> bool:
     if scope.resource_type == "*":
         return not scope.criteria
     return scope.resource_type in SEARCH_PARAMETERS and all(
@@ -101,6 +104,18 @@ def grantable(requested: str, registered: tuple[str, ...], denied: tuple[str, ..
         for text in wanted
         if is_supported(text) and _is_registered(text, registered) and "*" not in denied and text not in denied
     )
+
+
+def grantable_to_service(requested: str, registered: tuple[str, ...]) -> tuple[str, ...]:
+    """The requested scopes on everybody's records that a service may have; `*` in its registration means none of them."""
+    allowed = resource_scopes(registered)
+    return tuple(text for text in dict.fromkeys(requested.split()) if _may_service(parse_resource_scope(text), allowed))
+
+
+def _may_service(scope: ResourceScope | None, allowed: tuple[ResourceScope, ...]) -> bool:
+    if scope is None or scope.level != "system" or not _can_enforce(scope):
+        return False
+    return any(one.covers(scope) for one in allowed)
 
 
 def _is_registered(text: str, registered: tuple[str, ...]) -> bool:

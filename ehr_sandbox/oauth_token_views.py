@@ -5,6 +5,7 @@ import time
 from flask import Blueprint, Response, jsonify, request
 
 from ehr_sandbox.cors import allow_registered_origin
+from ehr_sandbox.oauth_backend import issue_to_service
 from ehr_sandbox.oauth_clients import ClientAuthenticator
 from ehr_sandbox.oauth_context import Grant, LaunchContext
 from ehr_sandbox.oauth_discovery import style_url
@@ -42,7 +43,7 @@ def add_headers(response: Response) -> Response:
 
 @blueprint.post("/token")
 def token() -> Response:
-    """Exchange a code or a refresh token."""
+    """Exchange a code or a refresh token, or give a service its own."""
     services = sandbox()
     _check_form()
     client = _client(services)
@@ -51,10 +52,12 @@ def token() -> Response:
             grant, issued = exchange_code(services.authorization, client, request.form)
         case "refresh_token":
             grant, issued = exchange_refresh_token(services.authorization, client, request.form)
+        case "client_credentials":
+            grant, issued = issue_to_service(services.authorization, client, request.form)
         case None:
             raise invalid_request("grant_type is missing")
         case _:
-            raise OAuthFault("unsupported_grant_type", "use authorization_code or refresh_token")
+            raise OAuthFault("unsupported_grant_type", "use authorization_code, refresh_token or client_credentials")
     body: dict[str, object] = {
         "access_token": issued.access_token,
         "token_type": "Bearer",

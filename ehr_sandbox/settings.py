@@ -15,6 +15,19 @@ TokenEndpointAuthMethod = Literal["none", "client_secret_basic", "private_key_jw
 MAX_ACCESS_TOKEN_LIFETIME_S = 3600
 """SMART asks for short-lived tokens; one hour is the longest that this server will issue (S5)."""
 
+SYNC_CLIENT = "imaging-cds-sync"
+"""Brings the archive's studies into the record: a service of its own, which no user starts."""
+SYNC_SCOPES = (
+    "system/Patient.rs",
+    "system/ServiceRequest.rs",
+    "system/ImagingStudy.crus",
+    "system/Endpoint.crus",
+    "system/Device.crus",
+    "system/Observation.crus",
+    "system/DiagnosticReport.crus",
+)
+"""All that it may have: it finds people and orders, and writes what the archive tells. It deletes nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredClient:
@@ -183,5 +196,12 @@ def demo_clients(app_url: str) -> tuple[RegisteredClient, ...]:
             auth_method="client_secret_basic",
             may_introspect=True,
             scopes=(),
+        ),
+        RegisteredClient(
+            client_id=SYNC_CLIENT,
+            name="Imaging CDS (studies of the archive)",
+            auth_method="private_key_jwt",
+            jwks_url=f"{app_url}/.well-known/jwks.json",
+            scopes=SYNC_SCOPES,
         ),
     )
