@@ -129,6 +129,7 @@ def put_request(image: Dataset, ct: DemoExamination) -> None:
     request = Dataset()
     request.RequestedProcedureID = ct.accession
     request.RequestedProcedureDescription = ct.description
+    request.ReasonForTheRequestedProcedure = ct.reason
     request.ScheduledProcedureStepID = ct.accession
     image.RequestAttributesSequence = [request]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from ehr_sandbox.demo_ct import coded, ct_header
+from ehr_sandbox.demo_ct import ct_header, put_request
 from ehr_sandbox.demo_derived import DemoDerived
 from ehr_sandbox.demo_sr import ALGORITHM_MAKER, ALGORITHM_NAME, ALGORITHM_VERSION, NODULE, UPPER_LOBE, requested_procedure
 from ehr_sandbox.demo_study import INSTITUTION, DemoCalendar, DemoCt, uid_of
@@ -89,7 +89,7 @@ def segmentation(which: DemoDerived, ct: DemoCt, calendar: DemoCalendar) -> Data
         content_description="Nodule in the right upper lobe",
     )
     made.SeriesDescription = which.description
-    made.ProcedureCodeSequence = [coded(ct.procedure.code, ct.procedure.dicom_scheme, ct.procedure.display)]
+    put_request(made, ct)
     _name_dimensions(made, uid_of(f"{ct.key}/{which.name}/dimensions"))
     return made
 

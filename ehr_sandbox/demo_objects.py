@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from pydicom.dataset import Dataset
 
-from ehr_sandbox.demo_ct import dicom_date, dicom_time
+from ehr_sandbox.demo_ct import dicom_date, dicom_time, put_patient, put_study
 from ehr_sandbox.demo_derived import DemoDerived
 from ehr_sandbox.demo_marks import key_object, segmentation
 from ehr_sandbox.demo_sr import ai_report
@@ -20,6 +20,9 @@ def derived_object(which: DemoDerived, ct: DemoCt, calendar: DemoCalendar, lung_
             made = segmentation(which, ct, calendar)
         case _:
             made = key_object(which, ct, calendar)
+    # The library copies some of what says whose study it is, and which; a document must say all of it, as its images do.
+    put_patient(made, ct, calendar)
+    put_study(made, ct, calendar.at(ct.days_ago, ct.clock))
     _date(made, which, ct, calendar)
     return made
 

@@ -135,4 +135,5 @@ def requested_procedure(ct: DemoCt) -> Dataset:
     request.RequestedProcedureID = ct.accession
     request.RequestedProcedureDescription = ct.description
     request.RequestedProcedureCodeSequence = []
+    request.ReasonForTheRequestedProcedure = ct.reason
     return request

@@ -96,8 +96,9 @@ class DemoExamination(ABC):
     """One examination of a person: a study with one series of images.
 
     `key` is the FHIR logical id of the ImagingStudy and the root of all its UIDs. `transfer_syntax` is how the pixels
-    are stored. `minutes_to_report` lie between its start and the signed report. `patient_id` is the PatientID in the images
-    where it is not the person's own: a study that nobody can be sure of.
+    are stored. `reason` is why it was asked for, of at most 64 characters (a DICOM LO). `minutes_to_report` lie between its
+    start and the signed report. `patient_id` is the PatientID in the images where it is not the person's own: a study that
+    nobody can be sure of.
     """
 
     modality: ClassVar[str]  # (0008,0060), and in small letters the beginning of the files' names
@@ -110,6 +111,7 @@ class DemoExamination(ABC):
     accession: str
     description: str
     procedure: Coding
+    reason: str
     phantom: CtPhantom | BreastPhantom | ChestRadiographPhantom
     transfer_syntax: str
     minutes_to_report: int = 200

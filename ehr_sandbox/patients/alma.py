@@ -42,7 +42,7 @@ ALMA = DemoPerson(
     weight_kg=68,
 )
 _HABITUS = Habitus(fat_mm=14.0, breasts=True)
-_REASON = "Lung cancer screening, 32 pack-years, stopped smoking 6 years ago"
+_REASON = "Lung cancer screening, 32 pack-years, stopped 6 years ago"
 AI_CLAIM = "4A"
 
 PRIOR = DemoCt(
@@ -53,6 +53,7 @@ PRIOR = DemoCt(
     accession="DEMO-1001-1",
     description="CT CHEST LOW DOSE SCREENING",
     procedure=codings.SCREENING_CT,
+    reason=_REASON,
     phantom=ChestPhantom(
         seed=11,
         noise_seed=101,
@@ -73,6 +74,7 @@ CURRENT = DemoCt(
     accession="DEMO-1001-2",
     description="CT CHEST LOW DOSE SCREENING",
     procedure=codings.SCREENING_CT,
+    reason=_REASON,
     phantom=ChestPhantom(
         seed=11,
         noise_seed=102,
@@ -113,8 +115,8 @@ def alma_resources(calendar: DemoCalendar, prior: DemoCt, current: DemoCt) -> li
         chart.patient(),
         chart.encounter("Discussion of the screening CT"),
         chart.smoking_status(codings.FORMER_SMOKER, "32 pack-years, stopped 6 years ago"),
-        *(chart.order(ct, _REASON) for ct in (prior, current)),
-        *(chart.imaging_study(ct, _REASON) for ct in (prior, current)),
+        *(chart.order(ct) for ct in (prior, current)),
+        *(chart.imaging_study(ct) for ct in (prior, current)),
         earlier,
         now,
         *lung_rads_by_ai(chart, current, AI_CLAIM),

@@ -36,6 +36,7 @@ CURRENT = DemoCt(
     accession="DEMO-1002-1",
     description="CT CHEST WITHOUT CONTRAST",
     procedure=codings.CHEST_CT,
+    reason=_REASON,
     phantom=ChestPhantom(
         seed=23,
         noise_seed=201,
@@ -65,8 +66,8 @@ def bruno_resources(calendar: DemoCalendar, current: DemoCt) -> list[Json]:
         chart.patient(),
         chart.encounter("Cough"),
         chart.smoking_status(codings.NEVER_SMOKED, "Never smoked"),
-        chart.order(current, _REASON),
-        chart.imaging_study(current, _REASON),
+        chart.order(current),
+        chart.imaging_study(current),
         nodule,
         chart.report(
             current,

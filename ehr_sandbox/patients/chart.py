@@ -73,7 +73,7 @@ class Chart:
             "note": [{"text": note}],
         }
 
-    def order(self, ct: DemoExamination, reason: str, *, days_before: int = 9) -> Json:
+    def order(self, ct: DemoExamination, *, days_before: int = 9) -> Json:
         """The completed order of an examination, with its accession number."""
         start = self.calendar.at(ct.days_ago, ct.clock)
         return {
@@ -89,7 +89,7 @@ class Chart:
             "authoredOn": (start - timedelta(days=days_before)).isoformat(),
             "requester": GENERALIST,
             "performer": [ORGANIZATION],
-            "reasonCode": [{"text": reason}],
+            "reasonCode": [{"text": ct.reason}],
         }
 
     def in_visit(self, resource: Json) -> Json:
@@ -164,7 +164,7 @@ class Chart:
             "dosageInstruction": [{"text": dosage}],
         }
 
-    def imaging_study(self, ct: DemoExamination, reason: str) -> Json:
+    def imaging_study(self, ct: DemoExamination) -> Json:
         """The study as the PACS holds it, series by series."""
         start = self.calendar.at(ct.days_ago, ct.clock)
         derived = derived_series(ct)
@@ -188,7 +188,7 @@ class Chart:
             "numberOfSeries": len(series),
             "numberOfInstances": sum(one["numberOfInstances"] for one in series),
             "procedureCode": [concept(ct.procedure)],
-            "reasonCode": [{"text": reason}],
+            "reasonCode": [{"text": ct.reason}],
             "description": ct.description,
             "series": series,
         }

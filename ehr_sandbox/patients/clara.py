@@ -37,6 +37,7 @@ CURRENT = DemoCt(
     accession="DEMO-1003-1",
     description="CT CHEST WITHOUT CONTRAST",
     procedure=codings.CHEST_CT,
+    reason=_REASON,
     phantom=ChestPhantom(
         seed=37,
         noise_seed=301,
@@ -65,8 +66,8 @@ def clara_resources(calendar: DemoCalendar, current: DemoCt) -> list[Json]:
         chart.patient(),
         chart.encounter("Repeat prescription"),
         chart.smoking_status(codings.DAILY_SMOKER, "20 cigarettes a day, 35 pack-years"),
-        chart.order(current, _REASON, days_before=0),
-        chart.imaging_study(current, _REASON),
+        chart.order(current, days_before=0),
+        chart.imaging_study(current),
         nodule,
         chart.open_order("xr-order", codings.CHEST_XRAY, "Cough for three weeks", days_ago=5),
         chart.report(

@@ -39,6 +39,7 @@ PRIOR = DemoCtScan(
     accession="DEMO-1004-1",
     description="CT ABDOMEN AND PELVIS WITH CONTRAST",
     procedure=codings.ABDOMEN_PELVIS_CT,
+    reason=_REASON,
     phantom=AbdomenPhantom(
         seed=41,
         noise_seed=401,
@@ -72,8 +73,8 @@ def dario_resources(calendar: DemoCalendar, prior: DemoCtScan) -> list[Json]:
         chart.kidney_function(38, days_ago=190),
         chart.kidney_function(27, days_ago=10),
         chart.medication("metformin", codings.METFORMIN, "Metformin 1000 mg, one tablet twice a day", days_ago=300),
-        chart.order(prior, _REASON),
-        chart.imaging_study(prior, _REASON),
+        chart.order(prior),
+        chart.imaging_study(prior),
         chart.report(prior, text=_TEXT, conclusion="No cause of the abdominal pain found. Kidneys without obstruction."),
         chart.draft_order("ct-again", codings.ABDOMEN_PELVIS_CT, "Abdominal pain persists"),
     ]

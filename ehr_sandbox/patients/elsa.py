@@ -41,6 +41,7 @@ CURRENT = DemoCtScan(
     accession="DEMO-1005-1",
     description="CT PULMONARY ANGIOGRAM",
     procedure=codings.PULMONARY_ANGIOGRAM,
+    reason=_REASON,
     phantom=AngiogramPhantom(
         seed=53,
         noise_seed=501,
@@ -65,6 +66,7 @@ UNREAD = DemoRadiograph(
     accession="DEMO-1005-2",
     description="CHEST RADIOGRAPH IN BED",
     procedure=codings.CHEST_XRAY_IN_BED,
+    reason=_REASON,
     phantom=ChestRadiographPhantom(chest=CURRENT.phantom, noise_seed=502),
     transfer_syntax=ExplicitVRLittleEndian,
 )
@@ -85,9 +87,9 @@ def elsa_resources(calendar: DemoCalendar, current: DemoCtScan, unread: DemoRadi
     return [
         chart.patient(),
         chart.encounter("Shortness of breath", codings.EMERGENCY, days_ago=1),
-        *(chart.in_visit(chart.order(one, _REASON, days_before=0)) for one in (unread, current)),
-        chart.in_visit(_not_interpreted(chart.imaging_study(unread, _REASON))),
-        chart.in_visit(chart.imaging_study(current, _REASON)),
+        *(chart.in_visit(chart.order(one, days_before=0)) for one in (unread, current)),
+        chart.in_visit(_not_interpreted(chart.imaging_study(unread))),
+        chart.in_visit(chart.imaging_study(current)),
         embolism,
         chart.in_visit(
             chart.report(

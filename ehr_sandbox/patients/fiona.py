@@ -38,6 +38,7 @@ STRAY = DemoMammogram(
     accession="DEMO-106-1",
     description="MAMMOGRAPHY SCREENING",
     procedure=codings.SCREENING_MAMMOGRAM,
+    reason=_SCREENING,
     phantom=BreastPhantom(seed=61, noise_seed=600),
     transfer_syntax=ExplicitVRLittleEndian,
 )
@@ -49,6 +50,7 @@ PRIOR = DemoMammogram(
     accession="DEMO-1006-1",
     description="MAMMOGRAPHY SCREENING",
     procedure=codings.SCREENING_MAMMOGRAM,
+    reason=_SCREENING,
     phantom=BreastPhantom(seed=61, noise_seed=601),
     transfer_syntax=ExplicitVRLittleEndian,
 )
@@ -60,6 +62,7 @@ CURRENT = DemoMammogram(
     accession="DEMO-1006-2",
     description="MAMMOGRAPHY DIAGNOSTIC",
     procedure=codings.DIAGNOSTIC_MAMMOGRAM,
+    reason=_LUMP,
     phantom=BreastPhantom(seed=61, noise_seed=602, mass=Mass(depth_mm=48.0, height_mm=24.0, diameter_mm=9.0)),
     transfer_syntax=ExplicitVRLittleEndian,
 )
@@ -86,10 +89,10 @@ def fiona_resources(calendar: DemoCalendar, prior: DemoMammogram, current: DemoM
     return [
         chart.patient(),
         chart.encounter("Routine visit"),
-        chart.order(prior, _SCREENING),
-        chart.order(current, _LUMP),
-        chart.imaging_study(prior, _SCREENING),
-        chart.imaging_study(current, _LUMP),
+        chart.order(prior),
+        chart.order(current),
+        chart.imaging_study(prior),
+        chart.imaging_study(current),
         chart.report(prior, text=_PRIOR_TEXT, conclusion="BI-RADS 2, benign, both breasts. Routine screening."),
         chart.report(
             current,

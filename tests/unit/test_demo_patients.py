@@ -143,6 +143,33 @@ def _moments(value: Any, where: str) -> Iterator[tuple[str, date | datetime]]:
         yield where, datetime.fromisoformat(value) if "T" in value else date.fromisoformat(value)
 
 
+@pytest.mark.parametrize("study", [*CT_STUDIES, *MAMMOGRAPHIES, RADIOGRAPH, "demo-f-mg-stray"])
+def test_every_file_of_a_study_says_whose_it_is_and_what_was_asked_for(demo: DemoData, dicom_dir: Path, study: str) -> None:
+    """All that a study's FHIR description is made from, in images and in what was derived from them alike (clinical.md 7.2)."""
+    told = [_told(pydicom.dcmread(path, stop_before_pixels=True)) for path in sorted((dicom_dir / study).glob("*.dcm"))]
+    (examination,) = [one for one in (*demo.studies.values(), *demo.strays) if one.key == study]
+
+    assert all(one == told[0] for one in told)
+    assert told[0]["reason"] == examination.reason
+    assert len(examination.reason) <= 64
+    assert all(told[0].values())
+
+
+def _told(file: Dataset) -> dict[str, str]:
+    (patient_issuer,), (accession_issuer,) = file.IssuerOfPatientIDQualifiersSequence, file.IssuerOfAccessionNumberSequence
+    (procedure,) = file.ProcedureCodeSequence
+    (request,) = file.get("RequestAttributesSequence") or file.ReferencedRequestSequence
+    return {
+        "patient": f"{file.PatientID} {file.IssuerOfPatientID} {patient_issuer.UniversalEntityID} {file.PatientName}",
+        "born": file.PatientBirthDate + file.PatientSex,
+        "accession": f"{file.AccessionNumber} {accession_issuer.UniversalEntityID}",
+        "procedure": f"{procedure.CodingSchemeDesignator} {procedure.CodeValue} {file.StudyDescription}",
+        "referrer": str(file.ReferringPhysicianName),
+        "reason": request.ReasonForTheRequestedProcedure,
+        "moment": file.StudyDate + file.StudyTime + file.TimezoneOffsetFromUTC,
+    }
+
+
 @pytest.mark.parametrize("study", [*CT_STUDIES, *MAMMOGRAPHIES, RADIOGRAPH])
 def test_imaging_study_says_what_the_files_say(demo: DemoData, dicom_dir: Path, study: str) -> None:
     resource = by_id(demo, "ImagingStudy", study)
