@@ -31,6 +31,7 @@ from fhir_imaging.store.engine import Store, alembic_config
 from fhir_imaging.store.replay import ReplayMemory
 from fhir_imaging.store.sealed import SealedRecords
 from fhir_imaging.store.tables import metadata
+from pacs_sync.tables import sync_study
 from tests.conftest import free_port_number
 from tests.interop.postgresql_actors import (
     PostgresqlServer,
@@ -88,6 +89,7 @@ def test_several_processes_migrate_an_empty_database_at_once(processes: WorkerPr
 
 
 def test_the_migrations_make_exactly_the_tables_that_the_program_uses(store: Store) -> None:
+    assert sync_study.metadata is metadata  # each component puts its tables there
     with store.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
