@@ -86,6 +86,7 @@ SENT_BY_TESTS: Mapping[str, Mapping[str, str]] = {
 }
 # What has the shape of a code and is none.
 NO_CODE = {
+    "00080100": "DICOM tag CodeValue",
     "0010002": "an accession number",
     "00101000": "DICOM tag OtherPatientIDs",
     "101112": "a time of day",
@@ -93,6 +94,7 @@ NO_CODE = {
     "101500": "a time of day",
     "235959": "a time of day",
     "235960": "no time of day",
+    "52009229": "DICOM tag SharedFunctionalGroupsSequence",
     "999999999": "more than anybody may ask for",
     "1964030219640302": "a number that a log must not keep",
     "4194304": "a limit in bytes",

@@ -1,0 +1,78 @@
+"""Body site and side of a series: codes where DICOM or Annex L gives one, else words alone or nothing.
+
+Spec: clinical rules 7.2 (0018,0015, 0008,2218, 0020,0060/0062/9072), 7.3, X20, M3, M4; DICOM PS3.16 Annex L, CID 244.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from fhir_imaging.concept import Concept
+from fhir_imaging.dicom_json import first_text, values
+from fhir_imaging.tolerant import dicts
+from imaging_findings import codes
+from imaging_findings.body_parts import body_parts_of
+from pacs_sync.coding_schemes import CodingSchemes
+
+ANATOMIC_REGION, REGION_MODIFIER = "00082218", "00082220"
+FRAME_ANATOMY, FRAME_LATERALITY = "00209071", "00209072"
+LATERALITY, IMAGE_LATERALITY = "00200060", "00200062"
+SHARED_FUNCTIONAL_GROUPS = "52009229"
+
+
+def _side(code: str) -> Concept:
+    found = codes.concept(codes.SNOMED, code)
+    return Concept(found.display, found.system, found.code)
+
+
+SIDES: Mapping[str, Concept] = {"R": _side("24028007"), "L": _side("7771000"), "B": _side("51440002")}
+"""CID 244; U (unpaired) is left out, since it says nothing of a side."""
+_LETTERS = {concept.code: letter for letter, concept in SIDES.items()}
+
+
+def site_of(told: Sequence[Mapping[str, Any]], words: Sequence[str], coding: CodingSchemes) -> Concept | None:
+    """The one body site of a series: the region's code outweighs the words; words alone where no code is certain.
+
+    None where data sets name several, and where nothing is said that ``words`` (Body Part Examined) do not say themselves.
+    """
+    stated = {one for item in _regions(told) if (one := coding.concept(item)) is not None}
+    coded = {(one.system, one.code): one for one in stated if one.code}
+    if len(coded) == 1 and len(stated) == 1:
+        return next(iter(coded.values()))
+    if coded:
+        return None
+    parts = body_parts_of(" ".join(words))
+    if len(parts) == 1:
+        code = parts[0].code
+        return Concept(code.display, code.system, code.code)
+    return next(iter(stated)) if len(stated) == 1 and not words else None
+
+
+def side_of(told: Iterable[Mapping[str, Any]], images: Iterable[Mapping[str, Any]], coding: CodingSchemes) -> Concept | None:
+    """The side of a series: its own (0020,0060), else what all its ``images`` agree on; None where they do not.
+
+    ``images`` are none where not all were seen: what one says tells nothing of the others.
+    """
+    of_series = {one for dataset in told if (one := first_text(dataset, LATERALITY)) is not None}
+    stated = of_series or {one for dataset in images for one in _sides_of_image(dataset, coding)}
+    return SIDES.get(stated.pop()) if len(stated) == 1 else None
+
+
+def _sides_of_image(dataset: Mapping[str, Any], coding: CodingSchemes) -> Iterator[str]:
+    """As CID 244's letters; a letter of its own for an image without a side."""
+    found = [first_text(dataset, IMAGE_LATERALITY), *(first_text(one, FRAME_LATERALITY) for one in _frame_anatomy(dataset))]
+    modifiers = (one for item in _regions([dataset]) for one in coding.concepts(item, REGION_MODIFIER))
+    found += [_LETTERS.get(one.code or "") for one in modifiers if one.system == codes.SNOMED]
+    yield from [one for one in found if one is not None] or ("-",)
+
+
+def _regions(told: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for dataset in told:
+        for holder in (dataset, *_frame_anatomy(dataset)):
+            yield from dicts(values(holder, ANATOMIC_REGION))
+
+
+def _frame_anatomy(dataset: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for groups in dicts(values(dataset, SHARED_FUNCTIONAL_GROUPS)):
+        yield from dicts(values(groups, FRAME_ANATOMY))

@@ -1,0 +1,262 @@
+"""One study out of DICOM JSON: whose it is, its accession number, requests, series and counts (7.2, X14, X15, X18, M1-M7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fhir_imaging.archived_study import ArchivedInstance, ArchivedStudy, PatientNumber
+from fhir_imaging.concept import Concept
+from fhir_imaging.uids import sop_uid
+from pacs_sync.coding_schemes import SYSTEMS
+from pacs_sync.settings import SyncSettings, TargetSettings
+from pacs_sync.study_facts import SeriesRecord, SiteRules, facts_of_matches, studies_in, study_facts
+
+SITE = SiteRules(archive="main")
+UID = "1.2.3"
+
+
+def dataset(**changes: object) -> dict[str, Any]:
+    stated = {"x0020000D": UID, "x0020000E": f"{UID}.1", "x00080018": f"{UID}.1.1", "x00080016": "1.2.840", **changes}
+    return {
+        tag[1:]: {"Value": value if isinstance(value, list) else [value]} for tag, value in stated.items() if value is not None
+    }
+
+
+def coded(value: str, scheme: str, meaning: str) -> dict[str, Any]:
+    return {"00080100": {"Value": [value]}, "00080102": {"Value": [scheme]}, "00080104": {"Value": [meaning]}}
+
+
+def item(**stated: object) -> dict[str, Any]:
+    return {tag[1:]: {"Value": value if isinstance(value, list) else [value]} for tag, value in stated.items()}
+
+
+def only(*datasets: dict[str, Any], site: SiteRules = SITE) -> ArchivedStudy:
+    (study,) = studies_in(datasets, site)
+    return study
+
+
+def number(bare: str, issuer: str | None = None, universal: str | None = None) -> PatientNumber:
+    return PatientNumber(number=bare, issuer=issuer, universal_issuer=universal)
+
+
+@pytest.mark.parametrize(
+    ("stated", "patients"),
+    [
+        ([("7", "A"), ("7", "A")], [number("7", "A")]),
+        ([("7 ", "A"), ("7\0", " A ")], [number("7", "A")]),
+        ([("7", None), ("7", "A")], [number("7", "A")]),
+        ([("7", "A"), ("", None)], [number("7", "A")]),
+        ([("7", "A"), ("8", "A")], [number("7", "A"), number("8", "A")]),
+        ([("7", "A"), ("7", "B")], [number("7", "A"), number("7", "B")]),
+        ([("7", None), ("7", "A"), ("7", "B")], [number("7", "A"), number("7", "B")]),
+        ([("7", "A"), ("07", "A")], [number("7", "A"), number("07", "A")]),
+        ([("", None), ("  ", "A")], []),
+    ],
+)
+def test_m7_two_persons_show_as_two_and_padding_does_not_count(
+    stated: list[tuple[str, str | None]], patients: list[PatientNumber]
+) -> None:
+    told = [dataset(x00100020=bare, x00100021=issuer, x00080018=f"{UID}.1.{n}") for n, (bare, issuer) in enumerate(stated, 1)]
+
+    assert list(only(*told).patients) == patients
+
+
+@given(st.permutations([("7", None, None), ("7", "A", None), ("7", None, "1.9"), ("7", "A", "1.9")]))
+def test_who_is_told_with_more_or_less_of_the_issuer_is_one_person_in_any_order(
+    stated: list[tuple[str, str | None, str | None]],
+) -> None:
+    told = [
+        dataset(x00100020=bare, x00100021=issuer, x00100024=[item(x00400032=universal)] if universal else None)
+        for bare, issuer, universal in stated
+    ]
+
+    assert only(*told).patients == (number("7", "A", "1.9"),)
+
+
+def test_m7_two_studies_stay_two() -> None:
+    studies = studies_in([dataset(x00100020="7"), dataset(x0020000D="1.2.4", x00100020="8")], SITE)
+
+    assert [(one.uid, [who.number for who in one.patients]) for one in studies] == [("1.2.3", ["7"]), ("1.2.4", ["8"])]
+
+
+def test_further_numbers_of_the_person_are_told_apart_from_the_first() -> None:
+    others = [item(x00100020="9", x00100021="B"), item(x00100020="7", x00100021="A"), item(x00100020="")]
+
+    study = only(dataset(x00100020="7", x00100021="A", x00101002=others))
+
+    assert (study.patients, study.other_numbers) == ((number("7", "A"),), (number("9", "B"),))
+
+
+def test_x18_the_issuer_of_the_accession_number_is_its_local_or_universal_entity() -> None:
+    local = only(dataset(x00080050="ACC-1", x00080051=[item(x00400031="RIS", x00400032="1.9")]))
+    universal = only(dataset(x00080050="ACC-1", x00080051=[item(x00400032="1.9")]))
+
+    assert (local.accession, local.accession_issuer) == ("ACC-1", "RIS")
+    assert (universal.accession_issuer, only(dataset(x00080050="ACC-1")).accession_issuer) == ("1.9", None)
+
+
+def test_x18_the_requests_number_counts_where_the_study_has_none_and_all_agree() -> None:
+    request, other = item(x00080050="ACC-1", x00080051=[item(x00400031="RIS")]), item(x00080050="ACC-2")
+
+    one, two = only(dataset(x00400275=[request, request])), only(dataset(x00400275=[request, other]))
+
+    assert (one.accession, one.accession_issuer) == ("ACC-1", "RIS")
+    assert (two.accession, two.accession_issuer) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("stated", "words"),
+    [
+        ({"Alphabetic": "Synthetic^Gesa"}, "Gesa Synthetic"),
+        ({"Alphabetic": "Synthetic^Gesa^M^Dr.^PhD"}, "Dr. Gesa M Synthetic PhD"),
+        ({"Alphabetic": "Synthetic"}, "Synthetic"),
+        ({"Alphabetic": "Yamada^Tarou", "Ideographic": "山田^太郎"}, "Tarou Yamada"),
+        ({"Ideographic": "山田^太郎", "Phonetic": "やまだ^たろう"}, "山田 太郎"),
+        ("Synthetic^Gesa", "Gesa Synthetic"),
+        ("Yamada^Tarou=山田^太郎=やまだ^たろう", "Tarou Yamada"),
+        ("Synthetic, Gesa", "Synthetic, Gesa"),
+        ({"Alphabetic": "^^^^"}, None),
+        ({"Alphabetic": 7}, None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_m1_a_name_is_words_in_the_order_of_speech(stated: object, words: str | None) -> None:
+    assert only(dataset(x00080090=[stated])).referrer == words
+
+
+def test_m5_what_was_done_outweighs_what_was_asked_for() -> None:
+    done, asked = coded("29252-4", "LN", "CT chest WO"), coded("24627-2", "LN", "CT chest")
+    request = item(x00321064=[coded("CT-7", "99HOSP", "Chest of ours")])
+
+    both = only(dataset(x00081032=[done], x00321064=[asked], x00400275=[request]))
+    requested = only(dataset(x00321064=[asked], x00400275=[request]))
+    inside = only(dataset(x00400275=[request]))
+
+    assert [one.code for one in both.procedures] == ["29252-4"]
+    assert requested.procedures == (Concept("CT chest", SYSTEMS["LN"], "24627-2"),)
+    assert inside.procedures == (Concept("Chest of ours"),)
+
+
+def test_m5_a_reason_may_be_inside_the_requests_and_is_told_once() -> None:
+    cough = coded("27925004", "SCT", "Nodule")
+    request = item(x0040100A=[cough], x00401002="nodule")
+
+    study = only(dataset(x00400275=[request], x00401002="Follow-up"), dataset(x0040100A=[cough], x00080018=f"{UID}.1.2"))
+
+    assert study.reasons == (Concept("Nodule", SYSTEMS["SCT"], "27925004"), Concept("Follow-up"))
+
+
+def test_x15_modalities_come_from_the_series() -> None:
+    told = [dataset(x00080060="SR"), dataset(x00080060="CT", x0020000E=f"{UID}.2", x00080018=f"{UID}.2.1")]
+
+    assert only(*told).modalities == ("CT", "SR")
+
+
+def test_m6_an_instance_that_comes_twice_counts_once_in_the_whole_study() -> None:
+    again = dataset(x0020000E=f"{UID}.2", x0020000D=UID)
+    study = only(
+        dataset(), dataset(), again, dataset(x00080018=f"{UID}.1.2"), site=SiteRules(archive="main", with_instances=True)
+    )
+
+    assert [(one.uid, one.instance_count, len(one.instances)) for one in study.series] == [
+        (f"{UID}.1", 2, 2),
+        (f"{UID}.2", 0, 0),
+    ]
+    assert (study.number_of_series, study.number_of_instances) == (2, 2)
+
+
+def test_instances_are_listed_on_request_only_and_in_order() -> None:
+    told = [dataset(x00080018=f"{UID}.1.{n}", x00200013=20 - n) for n in (1, 2, 3)]
+
+    assert only(*told).series[0].instances == ()
+    listed = only(*told, site=SiteRules(archive="main", with_instances=True)).series[0].instances
+    assert [one.number for one in listed] == [17, 18, 19]
+
+
+@pytest.mark.parametrize(("stated", "read"), [("3", 3), ("-3", None), (str(2**31), None), ("0", 0)])
+def test_a_number_that_fhir_has_not_is_left_out(stated: str, read: int | None) -> None:
+    assert only(dataset(x00200011=stated)).series[0].number == read
+
+
+def test_a_study_without_series_uids_has_no_series_and_no_uid_is_no_study() -> None:
+    assert only(dataset(x0020000E=None)).series == ()
+    assert studies_in([dataset(x0020000D=None), dataset(x0020000D="not.a.uid")], SITE) == ()
+    assert study_facts([], [], SITE) is None
+
+
+def test_a_series_is_told_by_its_match_and_an_instance_that_stands_for_it() -> None:
+    match = dataset(x0020000E=f"{UID}.1", x00080060="MG", x00201209=2, x00180015="BREAST")
+    whole = dataset(x00200062="L", x00080021="20260315", x00080031="1120", x00080201="+0100", x00100020="7")
+
+    study = facts_of_matches([dataset()], [match], SITE, wholes=[whole])
+
+    assert study is not None
+    (series,) = study.series
+    assert (series.instance_count, series.started, series.laterality) == (2, "2026-03-15T11:20:00+01:00", None)
+    assert series.body_site is not None
+    assert study.patients == (number("7"),)
+    alone = facts_of_matches([dataset()], [match | {"00201209": {"Value": [1]}}], SITE, wholes=[whole])
+    assert alone is not None
+    assert alone.series[0].laterality is not None, "the one image is the whole series"
+
+
+def test_a_study_under_several_patients_in_the_index_shows_them_all() -> None:
+    study = facts_of_matches([dataset(x00100020="7"), dataset(x00100020="8")], [], SITE)
+
+    assert study is not None
+    assert study.patients == (number("7"), number("8"))
+
+
+def test_matches_list_instances_on_request() -> None:
+    site = SiteRules(archive="main", with_instances=True)
+    study = facts_of_matches([dataset()], [dataset()], site, instances=[dataset(), dataset(), dataset(x00080018="no uid")])
+
+    assert study is not None
+    assert study.series[0].instances == (ArchivedInstance(uid=sop_uid(f"{UID}.1.1"), sop_class="1.2.840"),)
+
+
+def test_a_record_of_another_study_is_left_out() -> None:
+    study = study_facts([dataset()], [SeriesRecord(match=dataset(x0020000D="1.2.4", x00100020="8"))], SITE)
+
+    assert study is not None
+    assert (study.series, study.patients) == ((), ())
+
+
+def test_rules_of_a_site_come_from_its_settings() -> None:
+    target = TargetSettings(fhir_base="http://localhost/fhir")
+    settings = SyncSettings(name="s", pacs="main", target=target, time_zone="Europe/Berlin", coding_schemes={"99H": "urn:h"})
+    told = dataset(x00080020="20260315", x00080030="1120", x00081032=[coded("7", "99H", "Chest")])
+
+    study = only(told, site=SiteRules.of(settings))
+
+    assert (study.archives, study.started) == (("main",), "2026-03-15T11:20:00+01:00")
+    assert study.procedures == (Concept("Chest", "urn:h", "7"),)
+
+
+TAGS = st.sampled_from(
+    [
+        *("00100020", "00100021", "00100024", "00101002", "00080050", "00080051", "00080090", "00081032", "0040100A"),
+        *("00401002", "00400275", "00180015", "00082218", "00200060", "00200062", "52009229", "00209071", "00080020"),
+        *("00080030", "00080060", "00200011", "00080104", "00080102"),
+    ]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(TAGS | st.sampled_from(["Value", "Alphabetic"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(TAGS, st.fixed_dictionaries({"Value": JSON}) | JSON, max_size=6))
+def test_no_data_set_of_whatever_shape_stops_the_reading(odd: dict[str, Any]) -> None:
+    (study,) = studies_in([odd | dataset()], SITE)
+
+    assert study.uid == UID
+    assert facts_of_matches([odd | dataset()], [odd | dataset()], SITE, wholes=[odd | dataset()]) is not None
