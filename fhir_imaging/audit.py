@@ -46,7 +46,7 @@ class AuditAction(StrEnum):
     preview picture (the list's thumbnails) are disclosed without anybody having opened it, and recorded as what they are.
     An Endpoint is refused where an EHR names a server that this site does not allow; its reason names the origin. A method is
     refused where somebody tries to store, change or delete what may only be read. Access is ended by an administrator, whose
-    account the record's user is.
+    account the record's user is; so are a study that was said to be a patient's, and one that was exported without identity.
     """
 
     STUDY_OPENED = "study-opened"
@@ -56,6 +56,8 @@ class AuditAction(StrEnum):
     ENDPOINT_REFUSED = "endpoint-refused"
     METHOD_REFUSED = "method-refused"
     ACCESS_ENDED = "access-ended"
+    STUDY_ASSIGNED = "study-assigned"
+    STUDY_EXPORTED = "study-exported"
 
 
 class AuditOutcome(StrEnum):

@@ -46,6 +46,7 @@ _LESS_THAN_IMAGES = {
 """What of a study was disclosed that nobody had opened."""
 _READS = frozenset({AuditAction.STUDY_OPENED, *_LESS_THAN_IMAGES})
 _REST = ("http://terminology.hl7.org/CodeSystem/audit-event-type", "rest", "Restful Operation")
+_EXPORT = (DCM, "110106", "Export")
 _SECURITY_ALERT = (DCM, "110113", "Security Alert")
 _ATTRIBUTES_CHANGED = (DCM, "110137", "User Security Attributes Changed")
 _NODE_AUTHENTICATION = (DCM, "110126", "Node Authentication")
@@ -97,6 +98,10 @@ def _what_happened(record: AuditRecord) -> tuple[_Code, _Code, str]:
         return _SECURITY_ALERT, _NODE_AUTHENTICATION, "E"
     if record.action is AuditAction.ACCESS_ENDED:
         return _SECURITY_ALERT, _ATTRIBUTES_CHANGED, "E"
+    if record.action is AuditAction.STUDY_ASSIGNED:
+        return _REST, (interaction, "update"), "U"
+    if record.action is AuditAction.STUDY_EXPORTED:
+        return _EXPORT, (interaction, "read"), "R"
     if record.action is AuditAction.METHOD_REFUSED:
         name, action = _INTERACTIONS.get(record.method or "", ("operation", "E"))
         return _REST, (interaction, name), action
