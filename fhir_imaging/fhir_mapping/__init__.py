@@ -1,1 +1,1 @@
-"""FHIR R4 resources that this application emits, built with fhirclient's strict models."""
+"""FHIR resources that this application emits: R4 through fhirclient's strict models, other releases by what they change."""

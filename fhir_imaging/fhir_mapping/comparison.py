@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from fhir_imaging.tolerant import as_dict, text
+
 _OF_THE_SERVER = ("versionId", "lastUpdated")
 
 
@@ -16,9 +18,8 @@ def comparable(resource: Mapping[str, Any]) -> dict[str, Any]:
     Servers keep tags, profiles and labels of former versions, write narratives, and put a request id behind the source (HAPI).
     No list of the resources that we write has a meaning in its order.
     """
-    told = {name: value for name, value in resource.items() if name not in ("id", "meta", "text")}
-    source = _source(resource)
-    return {name: _unordered(value) for name, value in {**told, **({"meta": {"source": source}} if source else {})}.items()}
+    told = {name: _unordered(value) for name, value in resource.items() if name not in ("id", "meta", "text")}
+    return {**told, "meta": {"source": _source(resource)}}
 
 
 def fingerprint(resource: Mapping[str, Any]) -> str:
@@ -28,16 +29,14 @@ def fingerprint(resource: Mapping[str, Any]) -> str:
 
 def without_server_marks(resource: Mapping[str, Any]) -> dict[str, Any]:
     """The resource as its writer would send it again: without version, time, request id and a narrative of a former state."""
-    meta = {name: value for name, value in (resource.get("meta") or {}).items() if name not in _OF_THE_SERVER}
+    meta = {name: value for name, value in as_dict(resource.get("meta")).items() if name not in _OF_THE_SERVER}
     source = _source(resource)
     kept = {name: value for name, value in resource.items() if name not in ("meta", "text")}
     return {**kept, **({"meta": {**meta, **({"source": source} if source else {})}} if meta else {})}
 
 
 def _source(resource: Mapping[str, Any]) -> str | None:
-    meta = resource.get("meta")
-    source = meta.get("source") if isinstance(meta, Mapping) else None
-    return source.partition("#")[0] if isinstance(source, str) else None
+    return (text(as_dict(resource.get("meta")).get("source")) or "").partition("#")[0] or None
 
 
 def _unordered(value: Any) -> Any:
@@ -49,4 +48,4 @@ def _unordered(value: Any) -> Any:
 
 
 def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

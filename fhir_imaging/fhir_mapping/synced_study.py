@@ -32,8 +32,8 @@ class SyncedContext:
     """What no archive knows of a study.
 
     ``patient_id`` is the logical id of the one Patient that has the identifier ``patient_system|patient_number``, never the
-    archive's PatientID (X14). ``endpoints`` are references (``Endpoint/1``), and so is ``order`` (``ServiceRequest/1``): the only
-    one with this accession number, whose namespace is ``accession_system``. ``source`` says who wrote the resource.
+    archive's PatientID (X14). ``endpoints`` are references (``Endpoint/1``), and so is ``order`` (``ServiceRequest/1``): the
+    only one with this accession number, whose namespace is ``accession_system``. ``source`` says who wrote the resource.
     ``resource_id`` is None where the server gives ids.
     """
 
