@@ -53,8 +53,8 @@ _NUMBER = re.compile(r"(?<=[\"'`|,:])([1-9]\d{5,17})(?=[\"'`|,;\s)])")
 _ICD_10 = re.compile(r"(?<=[\"'`|])([A-Z]\d[\dA-Z]\.[\dA-Z]{1,4})(?=[\"'`|])")
 # Tests write the wrong codes of X1 to X3 in two halves.
 _JOINED = re.compile(r"\" \+ \"")
-# DICOM writes dates so.
-DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
+# DICOM writes dates so, and dates with times.
+DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(([01]\d|2[0-3])([0-5]\d){1,2})?")
 _X3 = "168731009"
 # Codes that tests send on purpose, with what they are: nowhere else are they excused.
 SENT_BY_TESTS: Mapping[str, Mapping[str, str]] = {

@@ -26,7 +26,8 @@ from tests.unit.test_findings_codes import PACKAGES, known_codes
 _PLACES = (*PACKAGES, "static", "templates", "tests", "docs")
 _TEXTS = frozenset({".py", ".toml", ".html", ".js", ".json", ".md", ".css"})
 _LOINC = re.compile(r"(?<![\d.\-/])(\d{4,5}-\d)(?![\d-])")
-_SNOMED = re.compile(r"(?<![\d.\-\w])(\d{6,18})(?![\d.\-\w])")
+# No code of SNOMED begins with a nought; tags of DICOM do.
+_SNOMED = re.compile(r"(?<![\d.\-\w])([1-9]\d{5,17})(?![\d.\-\w])")
 
 
 def _texts() -> Iterator[tuple[Path, str]]:

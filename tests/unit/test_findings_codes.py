@@ -29,7 +29,8 @@ PACKAGES = (
 )
 _STRING = re.compile(r'"([^"\n]*)"|\'([^\'\n]*)\'')
 _LOINC = re.compile(r"(?<![\d.-])(\d{1,5}-\d)(?![\d-])")
-_SNOMED = re.compile(r"(?<![\d.-])(\d{6,18})(?![\d.-])")
+# No code of SNOMED begins with a nought; tags of DICOM do.
+_SNOMED = re.compile(r"(?<![\d.-])([1-9]\d{5,17})(?![\d.-])")
 _DCM = re.compile(r"(?<![\d.-])(1[123]\d{4})(?![\d.-])")
 
 
