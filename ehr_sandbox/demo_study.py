@@ -95,7 +95,7 @@ LOW_DOSE = DemoDose(kvp=100, tube_current_ma=50, exposure_mas=25, ctdi_vol_mgy=1
 class DemoExamination(ABC):
     """One examination of a person: a study with one series of images.
 
-    `key` is the FHIR logical id of the ImagingStudy and the root of all its UIDs. `transfer_syntax` is how the pixels
+    `key` names its files and its records and is the root of all its UIDs. `transfer_syntax` is how the pixels
     are stored. `reason` is why it was asked for, of at most 64 characters (a DICOM LO). `minutes_to_report` lie between its
     start and the signed report. `patient_id` is the PatientID in the images where it is not the person's own: a study that
     nobody can be sure of.

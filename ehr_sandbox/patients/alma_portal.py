@@ -11,7 +11,7 @@ from datetime import time, timedelta
 from ehr_sandbox.demo_study import CHEST, DemoCt, uid_of
 from ehr_sandbox.patients import codings
 from ehr_sandbox.patients.chart import Chart, accession
-from ehr_sandbox.patients.elements import Json, coding, concept, reference
+from ehr_sandbox.patients.elements import Json, coding, concept, reference, study_of
 from ehr_sandbox.patients.hospital import ORGANIZATION, RADIOLOGIST
 
 RADIOGRAPH_KEY = "demo-a-dx-archived"
@@ -103,7 +103,7 @@ def _unsigned_report(chart: Chart, current: DemoCt) -> Json:
         "effectiveDateTime": chart.calendar.at(current.days_ago, current.clock).isoformat(),
         "issued": dictated.isoformat(),
         "performer": [ORGANIZATION],
-        "imagingStudy": [reference(f"ImagingStudy/{current.key}")],
+        "imagingStudy": [study_of(current)],
         "conclusion": _DICTATED,
         "presentedForm": [_as_text(_DICTATED)],
     }

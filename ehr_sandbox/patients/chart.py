@@ -10,7 +10,7 @@ from ehr_sandbox.demo_derived import DemoDerived, derived_series
 from ehr_sandbox.demo_marks import KEY_IMAGE_TEXT
 from ehr_sandbox.demo_study import ACCESSION_SYSTEM, MRN_SYSTEM, Coding, DemoCalendar, DemoExamination, DemoPerson
 from ehr_sandbox.patients import codings
-from ehr_sandbox.patients.elements import UCUM, Json, coding, concept, reference
+from ehr_sandbox.patients.elements import UCUM, Json, coding, concept, reference, study_of
 from ehr_sandbox.patients.hospital import ENDPOINT, GENERALIST, ORGANIZATION, RADIOLOGIST
 
 
@@ -172,7 +172,7 @@ class Chart:
         modalities = [codings.MODALITIES[one] for one in (ct.modality, *(made.modality for made in derived))]
         return {
             "resourceType": "ImagingStudy",
-            "id": ct.key,
+            "id": ct.study_instance_uid,
             "identifier": [
                 {"system": "urn:dicom:uid", "value": f"urn:oid:{ct.study_instance_uid}"},
                 accession(ct),
@@ -258,7 +258,7 @@ class Chart:
             "performer": [ORGANIZATION],
             "resultsInterpreter": [RADIOLOGIST],
             **({"result": [reference(f"Observation/{one['id']}") for one in results]} if results else {}),
-            "imagingStudy": [reference(f"ImagingStudy/{ct.key}")],
+            "imagingStudy": [study_of(ct)],
             "conclusion": conclusion,
             **({"conclusionCode": [concept(code) for code in conclusion_codes]} if conclusion_codes else {}),
             "presentedForm": [

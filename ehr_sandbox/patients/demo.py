@@ -29,15 +29,23 @@ _AI_CLAIMS = {alma.CURRENT.key: alma.AI_CLAIM}
 class DemoData:
     """What the demo needs to know of its patients.
 
-    `bundles`: FHIR R4 transaction Bundles, first what all share, then one per patient; they refer to each other only
-    backwards. `nodules` and `studies` are keyed by ImagingStudy id. `strays`: studies in the archive that no chart names,
+    `charts`: FHIR R4 transaction Bundles of what is there before anything is imaged, first what all share, then one per
+    patient. `reports`: Bundles of what people found in the images, which name the archive's studies as `ImagingStudy/` and
+    their UID; they are for when these are there. Bundles refer to each other only backwards. `nodules` and `studies` are
+    keyed by the examinations' keys. `strays`: studies in the archive that no chart names,
     because their PatientID is nobody's.
     """
 
-    bundles: tuple[Json, ...]
+    charts: tuple[Json, ...]
+    reports: tuple[Json, ...]
     nodules: Mapping[str, NoduleMark]
     studies: Mapping[str, DemoExamination]
     strays: tuple[DemoExamination, ...] = ()
+
+    @property
+    def bundles(self) -> tuple[Json, ...]:
+        """All of them, in the order in which they belong into a server."""
+        return (*self.charts, *self.reports)
 
 
 def build_demo(  # noqa: PLR0913 - two of the seven are for tests only
@@ -64,13 +72,21 @@ def build_demo(  # noqa: PLR0913 - two of the seven are for tests only
     strays = tuple(one.shortened(slices) for key in keys for one in _STRAYS.get(key, ()))
     files = DemoFiles(directory=dicom_dir, cts=(*known, *strays), calendar=calendar, claims=_AI_CLAIMS)
     bring_up_to_date(files, progress or _silence)
-    shared = transaction(hospital_resources(gateway_address), fhir_base)
+    told = [write(calendar, *made) for write, made in stories]
+    charts = [hospital_resources(gateway_address), *([one for one in chart if not _is_found(one)] for chart in told)]
+    reports = [[one for one in chart if _is_found(one)] for chart in told]
     return DemoData(
-        bundles=(shared, *(transaction(write(calendar, *made), fhir_base) for write, made in stories)),
+        charts=tuple(transaction(one, fhir_base) for one in charts),
+        reports=tuple(transaction(one, fhir_base) for one in reports if one),
         nodules=nodule_marks(one for one in known if isinstance(one, DemoCt)),
         studies={one.key: one for one in known},
         strays=strays,
     )
+
+
+def _is_found(resource: Json) -> bool:
+    """Whether somebody found it in images."""
+    return resource["resourceType"] in ("DiagnosticReport", "Provenance") or "derivedFrom" in resource
 
 
 def _silence(study: str, done: int, total: int) -> None:

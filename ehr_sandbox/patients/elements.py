@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from ehr_sandbox.demo_study import Coding
+from ehr_sandbox.demo_study import Coding, DemoExamination
 
 Json: TypeAlias = dict[str, Any]
 UCUM = "http://unitsofmeasure.org"
@@ -24,6 +24,11 @@ def concept(*codes: Coding, text: str | None = None, version: str | None = None)
 def reference(target: str, display: str | None = None) -> Json:
     """A Reference to a resource of the same server."""
     return {"reference": target} | ({"display": display} if display else {})
+
+
+def study_of(examination: DemoExamination) -> Json:
+    """A Reference to the ImagingStudy of an examination: whoever brings the archive's studies gives them their UIDs as ids."""
+    return reference(f"ImagingStudy/{examination.study_instance_uid}", examination.description)
 
 
 def millimetres(value: float) -> Json:

@@ -7,7 +7,7 @@ from ehr_sandbox.demo_derived import AI_RESULT
 from ehr_sandbox.demo_study import Coding, DemoCt, DemoExamination, nodule_mark
 from ehr_sandbox.patients import codings
 from ehr_sandbox.patients.chart import Chart
-from ehr_sandbox.patients.elements import Json, component, concept, millimetres, months, reference
+from ehr_sandbox.patients.elements import Json, component, concept, millimetres, months, reference, study_of
 from ehr_sandbox.patients.hospital import AI_DEVICE, RADIOLOGIST
 
 _SELECTION = "https://imaging-cds.example/fhir/StructureDefinition/imaging-selection"
@@ -94,7 +94,7 @@ def lung_rads_by_ai(chart: Chart, ct: DemoCt, category: str) -> list[Json]:
         "issued": made.isoformat(),
         "valueCodeableConcept": _category(category),
         "device": AI_DEVICE,
-        "derivedFrom": [reference(f"ImagingStudy/{ct.key}", ct.description)],
+        "derivedFrom": [study_of(ct)],
         "component": solid_nodule(ct, first_seen()),
     }
     provenance = {
@@ -128,7 +128,7 @@ def signed(chart: Chart, ct: DemoExamination, name: str) -> Json:
         "effectiveDateTime": chart.calendar.at(ct.days_ago, ct.clock).isoformat(),
         "issued": (chart.calendar.at(ct.days_ago, ct.clock) + timedelta(minutes=ct.minutes_to_report)).isoformat(),
         "performer": [RADIOLOGIST],
-        "derivedFrom": [reference(f"ImagingStudy/{ct.key}", ct.description)],
+        "derivedFrom": [study_of(ct)],
     }
 
 

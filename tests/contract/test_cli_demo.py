@@ -16,6 +16,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from ehr_sandbox.demo_study import uid_of
 from ehr_sandbox.patients import build_demo
 from tests.conftest import free_port_number
 from tests.interop.outsiders import (
@@ -253,7 +254,7 @@ def test_a_new_day_moves_the_stories_to_it(tmp_path: Path, images: Path, viewer_
 
     with a_demo(directory, viewer_dir, "--workers", "1") as demo:
         found = studies_of(demo.fhir, demo.token("--patient", "demo-a"), "demo-a")
-        (study,) = [one for one in found if one["id"] == "demo-a-ct-current"]
+        (study,) = [one for one in found if one["id"] == uid_of("demo-a-ct-current")]
         url = f"{demo.gateway}/studies/{study_uid(study)}/metadata"
         shown = curl("GET", url, demo.token("--patient", "demo-a")).json()[0]
 

@@ -10,6 +10,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
+from ehr_sandbox.demo_study import uid_of
 from ehr_sandbox.patients import DemoData, build_demo
 
 SLICES = 8
@@ -34,7 +35,7 @@ def demo(directory: Path) -> DemoData:
 
 def the_study(demo: DemoData) -> dict[str, Any]:
     entries = [entry["resource"] for bundle in demo.bundles for entry in bundle["entry"]]
-    return next(one for one in entries if (one["resourceType"], one["id"]) == ("ImagingStudy", STUDY))
+    return next(one for one in entries if (one["resourceType"], one["id"]) == ("ImagingStudy", uid_of(STUDY)))
 
 
 def marked(directory: Path, name: str) -> Dataset:

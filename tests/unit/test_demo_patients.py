@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless
 
 from ehr_sandbox.demo_files import DemoFiles, bring_up_to_date
-from ehr_sandbox.demo_study import DemoCalendar
+from ehr_sandbox.demo_study import DemoCalendar, uid_of
 from ehr_sandbox.patients import DemoData, build_demo, clara
 
 DEMO_DAY = date(2026, 11, 21)
@@ -172,7 +172,7 @@ def _told(file: Dataset) -> dict[str, str]:
 
 @pytest.mark.parametrize("study", [*CT_STUDIES, *MAMMOGRAPHIES, RADIOGRAPH])
 def test_imaging_study_says_what_the_files_say(demo: DemoData, dicom_dir: Path, study: str) -> None:
-    resource = by_id(demo, "ImagingStudy", study)
+    resource = by_id(demo, "ImagingStudy", demo.studies[study].study_instance_uid)
     files = [pydicom.dcmread(path, stop_before_pixels=True) for path in (dicom_dir / study).glob("*.dcm")]
     started = datetime.fromisoformat(resource["started"])
     patient = by_id(demo, "Patient", resource["subject"]["reference"].partition("/")[2])
@@ -284,7 +284,7 @@ def test_story_a_screening_nodule_grew_by_3_mm_within_a_year(demo: DemoData) -> 
 
 
 def test_story_d_draft_is_the_ct_of_20_days_ago_and_the_kidneys_have_got_worse_since(demo: DemoData) -> None:
-    draft, done = by_id(demo, "ServiceRequest", "demo-d-ct-again"), by_id(demo, "ImagingStudy", "demo-d-ct-prior")
+    draft, done = by_id(demo, "ServiceRequest", "demo-d-ct-again"), by_id(demo, "ImagingStudy", uid_of("demo-d-ct-prior"))
     kidneys, metformin = by_id(demo, "Observation", "demo-d-egfr-10"), by_id(demo, "MedicationRequest", "demo-d-metformin")
 
     assert (draft["status"], draft["authoredOn"]) == ("draft", DEMO_DAY.isoformat())
@@ -320,8 +320,8 @@ def test_story_e_embolism_is_signed_within_24_hours_all_day_long_and_nobody_is_o
 
 
 def test_story_e_radiograph_of_the_same_visit_is_not_reported(demo: DemoData) -> None:
-    study, visit = by_id(demo, "ImagingStudy", RADIOGRAPH), by_id(demo, "Encounter", "demo-e-encounter")
-    naming = [one for one in resources(demo) if one["resourceType"] == "DiagnosticReport" and RADIOGRAPH in str(one)]
+    study, visit = by_id(demo, "ImagingStudy", uid_of(RADIOGRAPH)), by_id(demo, "Encounter", "demo-e-encounter")
+    naming = [one for one in resources(demo) if one["resourceType"] == "DiagnosticReport" and uid_of(RADIOGRAPH) in str(one)]
 
     assert naming == []
     assert "interpreter" not in study
@@ -425,7 +425,7 @@ def test_a_new_day_moves_every_date_and_leaves_pixels_and_uids(tmp_path: Path) -
     assert [image.SOPInstanceUID for image in first] == [image.SOPInstanceUID for image in second]
     assert all(one.PixelData == other.PixelData for one, other in zip(first, second, strict=True))
     assert report.StudyDate == report.ContentDate == "20261128"
-    assert by_id(again, "ImagingStudy", "demo-a-ct-current")["started"].startswith("2026-11-28T09:12:00+01:00")
+    assert by_id(again, "ImagingStudy", uid_of("demo-a-ct-current"))["started"].startswith("2026-11-28T09:12:00+01:00")
 
 
 def test_a_lost_file_is_made_again(tmp_path: Path) -> None:
