@@ -31,7 +31,9 @@ from ehr_sandbox.demo_derived import DemoDerived
 from ehr_sandbox.demo_study import DemoCalendar, DemoCt, uid_of
 
 ALGORITHM_NAME, ALGORITHM_VERSION, ALGORITHM_MAKER = "Demo Nodule AI", "1.0", "Imaging CDS"
-LUNG_RADS_SCHEME = "99IMAGINGCDS"  # a private scheme: PS3.16 has no Lung-RADS concept
+# Private schemes: PS3.16 has neither Lung-RADS nor a nodule's type; the synchronisation is told their FHIR code systems.
+LUNG_RADS_SCHEME, LUNG_RADS_VERSION = "99IMAGINGCDS", "2022"
+NODULE_SCHEME = "99IMAGINGNODULE"
 
 _MILLIMETRE = CodedConcept(value="mm", scheme_designator="UCUM", meaning="millimeter")
 _LUNG_RADS = CodedConcept(
@@ -40,6 +42,10 @@ _LUNG_RADS = CodedConcept(
 NODULE = CodedConcept(value="27925004", scheme_designator="SCT", meaning="Nodule")
 UPPER_LOBE = CodedConcept(value="45653009", scheme_designator="SCT", meaning="Upper lobe of lung")
 _RIGHT = CodedConcept(value="24028007", scheme_designator="SCT", meaning="Right")
+_ATTENUATION = CodedConcept(value="attenuation", scheme_designator=NODULE_SCHEME, meaning="Attenuation")
+_SOLID = CodedConcept(value="solid", scheme_designator=NODULE_SCHEME, meaning="Solid")
+_CHANGE = CodedConcept(value="change", scheme_designator=NODULE_SCHEME, meaning="Change since the previous examination")
+_BASELINE = CodedConcept(value="baseline", scheme_designator=NODULE_SCHEME, meaning="First examination")
 _DIAMETER = CodedConcept(value="81827009", scheme_designator="SCT", meaning="Diameter")
 _MEAN = CodedConcept(value="373098007", scheme_designator="SCT", meaning="Mean")
 _LONG_AXIS = CodedConcept(value="103339001", scheme_designator="SCT", meaning="Long Axis")
@@ -96,7 +102,12 @@ def _measured_nodule(ct: DemoCt, evidence: Dataset, lung_rads: str) -> PlanarROI
         (_SHORT_AXIS, nodule.short_axis_mm, None),
     )
     algorithm = AlgorithmIdentification(name=ALGORITHM_NAME, version=ALGORITHM_VERSION, manufacturer=ALGORITHM_MAKER)
-    category = CodedConcept(value=lung_rads, scheme_designator=LUNG_RADS_SCHEME, meaning=f"Lung-RADS {lung_rads}")
+    category = CodedConcept(
+        value=lung_rads,
+        scheme_designator=LUNG_RADS_SCHEME,
+        meaning=f"Lung-RADS {lung_rads}",
+        scheme_version=LUNG_RADS_VERSION,
+    )
     return PlanarROIMeasurementsAndQualitativeEvaluations(
         # The same nodule keeps its identity from one examination to the next.
         tracking_identifier=TrackingIdentifier(uid=uid_of(f"{ct.person.key}/nodule-1"), identifier="Nodule 1"),
@@ -112,7 +123,12 @@ def _measured_nodule(ct: DemoCt, evidence: Dataset, lung_rads: str) -> PlanarROI
             Measurement(name=name, value=round(size, 1), unit=_MILLIMETRE, derivation=derivation)
             for name, size, derivation in sizes
         ],
-        qualitative_evaluations=[QualitativeEvaluation(name=_LUNG_RADS, value=category)],
+        qualitative_evaluations=[
+            QualitativeEvaluation(name=_LUNG_RADS, value=category),
+            QualitativeEvaluation(name=_ATTENUATION, value=_SOLID),
+            # The program does not look at earlier examinations.
+            QualitativeEvaluation(name=_CHANGE, value=_BASELINE),
+        ],
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import pytest
@@ -11,7 +10,8 @@ import pytest
 from cds_service.wording import detail_of, summary_of
 from ehr_sandbox.demo_derived import AI_RESULT
 from ehr_sandbox.demo_objects import derived_object
-from ehr_sandbox.demo_study import SITE_ZONE, DemoCalendar, nodule_mark
+from ehr_sandbox.demo_sr import ALGORITHM_NAME, ALGORITHM_VERSION, LUNG_RADS_SCHEME, NODULE_SCHEME
+from ehr_sandbox.demo_study import DemoCalendar, nodule_mark
 from ehr_sandbox.patients import alma
 from fhir_imaging.fhir_versions import FhirVersion
 from fhir_imaging.uids import study_uid
@@ -24,18 +24,22 @@ from imaging_findings.rules import Urgency
 from pacs_sync.result_mapping import ResultContext, results_of
 from pacs_sync.result_steps import key_of, resolved, study_key
 from pacs_sync.structured_report import read_report
+from tests.cds_actors import (
+    LUNG_RADS,
+    NODULE,
+    NOW,
+    a_lung_rads,
+    a_patient,
+    a_report,
+    a_study,
+    an_ai_lung_rads,
+    nodule_components,
+)
 
 CALENDAR = DemoCalendar(demo_day=date(2026, 11, 21))
-NOW = datetime(2026, 11, 21, 9, 0, tzinfo=SITE_ZONE)
 STUDY = study_uid(alma.CURRENT.study_instance_uid)
-BASE = "https://imaging-cds.example/fhir/CodeSystem"
-SCHEMES = {"99IMAGINGCDS": f"{BASE}/lung-rads|2022", "99IMAGINGNODULE": f"{BASE}/nodule"}
-_BY_TYPE = {
-    "Patient": "patient",
-    "Observation": "findings",
-    "DiagnosticReport": "reports",
-    "ImagingStudy": "studies",
-}
+STARTED = CALENDAR.at(alma.CURRENT.days_ago, alma.CURRENT.clock).isoformat()
+SCHEMES = {LUNG_RADS_SCHEME: LUNG_RADS, NODULE_SCHEME: NODULE}
 Resource = dict[str, Any]
 
 
@@ -43,62 +47,73 @@ Resource = dict[str, Any]
 def ai_result(request: pytest.FixtureRequest) -> list[Resource]:
     """What is brought over of the AI's report, as a FHIR server gives it back."""
     report = derived_object(AI_RESULT, alma.CURRENT, CALENDAR, alma.AI_CLAIM)
-    started = CALENDAR.at(alma.CURRENT.days_ago, alma.CURRENT.clock).isoformat()
-    context = ResultContext(subject="Patient/demo-a", study=STUDY, started=started, schemes=SCHEMES)
+    context = ResultContext(subject="Patient/p", study=STUDY, started=STARTED, schemes=SCHEMES)
     found = results_of([read_report(report.to_json_dict())], context, request.param)
     assert found.left_out == ()
-    return as_stored(found.resources, f"ImagingStudy/{alma.CURRENT.key}")
+    ids = {key_of(one): f"made-{number}" for number, one in enumerate(found.resources)}
+    addresses = {study_key(STUDY): "ImagingStudy/study"} | {key: f"{key.kind}/{given}" for key, given in ids.items()}
+    return [{"id": ids[key_of(one)], **resolved(one, addresses)} for one in found.resources]
 
 
-def as_stored(resources: tuple[Resource, ...], study: str) -> list[Resource]:
-    """With the ids that a server gives, and references to them."""
-    ids = {key_of(one): f"made-{number}" for number, one in enumerate(resources)}
-    addresses = {study_key(STUDY): study} | {key: f"{key.kind}/{given}" for key, given in ids.items()}
-    return [{"id": ids[key_of(one)], **resolved(one, addresses)} for one in resources]
+def by_hand() -> Resource:
+    """The same claim as somebody would have written it."""
+    nodule = alma.CURRENT.phantom.nodule
+    return an_ai_lung_rads(
+        alma.AI_CLAIM,
+        effectiveDateTime=STARTED,
+        device={"reference": "Device/ai", "display": f"{ALGORITHM_NAME} {ALGORITHM_VERSION}"},
+        component=nodule_components(nodule.diameter_mm, "solid", change="baseline"),
+    )
 
 
-def chart(*left_out: str) -> list[Resource]:
-    """Her chart without any AI result, and without what is named."""
-    resources = alma.alma_resources(CALENDAR, alma.PRIOR, alma.CURRENT)
-    return [one for one in resources if "-ai-" not in one["id"] and one["id"] not in left_out]
+def of_reader() -> Resource:
+    return a_lung_rads("4B", effectiveDateTime=STARTED, component=nodule_components(9.0, "solid", change="growing"))
 
 
-def cards(resources: list[Resource]) -> tuple[Facts, tuple[Guidance, ...]]:
-    found: dict[str, list[Resource]] = defaultdict(list)
-    for one in resources:
-        if (key := _BY_TYPE.get(one["resourceType"])) and not one["id"].endswith("smoking"):
-            found[key].append(one)
-    facts = read_facts(found, "demo-a")
+def cards(*resources: Resource) -> tuple[Facts, tuple[Guidance, ...]]:
+    whole: dict[str, list[Resource]] = {key: [] for key in ("orders", "conditions", "smoking", "communications")}
+    whole["patient"] = [a_patient()]
+    whole["studies"] = [a_study(started=STARTED, identifier=[{"system": "urn:dicom:uid", "value": f"urn:oid:{STUDY}"}])]
+    whole["findings"] = [one for one in resources if one["resourceType"] == "Observation"]
+    whole["reports"] = [one for one in resources if one["resourceType"] == "DiagnosticReport"]
+    facts = read_facts(whole, "p")
     assert facts.problems == ()
     return facts, judge(facts, bundled_packs(), NOW).guidance
 
 
+def said(*resources: Resource) -> list[tuple[str, str]]:
+    facts, guidance = cards(*resources)
+    return [(summary_of(one), detail_of(one, facts).replace(", right upper lobe of lung", "")) for one in guidance]
+
+
+def test_cards_are_word_for_word_those_of_a_hand_written_result_but_for_the_site(ai_result: list[Resource]) -> None:
+    report = a_report("Solid nodule in the right upper lobe, 9.0 mm, growing.", issued=STARTED)
+
+    assert said(*ai_result) == said(by_hand())
+    assert said(of_reader(), *ai_result) == said(of_reader(), by_hand())
+    assert said(report, *ai_result) == said(report, by_hand())
+
+
 def test_the_reader_s_card_shows_the_disagreeing_ai_beside_it(ai_result: list[Resource]) -> None:
-    facts, guidance = cards([*chart(), *ai_result])
-    (card,) = guidance
+    facts, (card,) = cards(of_reader(), *ai_result)
 
     assert (card.finding.category, card.finding.author, card.urgency) == ("4B", Author.PERSON, Urgency.WARNING)
     assert (card.order, card.ai_agrees) == (None, False)
-    assert summary_of(card) == (
-        "Lung-RADS 4B (LDCT 2026-11-18): refer for further clinical evaluation; AI (unsigned) says 4A – radiologist"
-    )
-    assert "**AI (unsigned):** Lung-RADS 4A, 9 mm" in detail_of(card, facts)
+    assert "**AI (unsigned):** Lung-RADS 4A, 9 mm, solid, baseline, right upper lobe" in detail_of(card, facts)
     assert "by Demo Nodule AI 1.0; nobody has signed it. It differs from the reader." in detail_of(card, facts)
 
 
 def test_t8_the_ai_alone_gives_a_card_that_says_so_without_interval_or_order(ai_result: list[Resource]) -> None:
-    reader = (f"{alma.CURRENT.key}-lung-rads", f"{alma.CURRENT.key}-report")
-    facts, guidance = cards([*chart(*reader), *ai_result])
-    card = next(one for one in guidance if one.finding.author is Author.AI)
+    facts, (card,) = cards(*ai_result)
 
-    assert card.urgency is not Urgency.CRITICAL
+    assert (card.finding.author, card.urgency) == (Author.AI, Urgency.WARNING)
     assert (card.order, card.next_step) == (None, None)
-    assert summary_of(card) == "AI (unsigned): Lung-RADS 4A (LDCT 2026-11-18): nobody has signed it – AI result"
+    assert summary_of(card).startswith("AI (unsigned): Lung-RADS 4A")
     assert "right upper lobe" in detail_of(card, facts), "45653009 alone is unsided"
 
 
 def test_the_card_opens_the_slice_of_the_report(ai_result: list[Resource]) -> None:
-    facts, _ = cards([*chart(), *ai_result])
+    facts, _ = cards(of_reader(), *ai_result)
     (finding,) = (one for one in facts.findings if one.author is Author.AI)
     mark = nodule_mark(alma.CURRENT)
 
@@ -108,5 +123,5 @@ def test_the_card_opens_the_slice_of_the_report(ai_result: list[Resource]) -> No
         mark.series_instance_uid,
         mark.sop_instance_uid,
     )
-    assert finding.study_reference == f"ImagingStudy/{alma.CURRENT.key}"
+    assert finding.study_reference == "ImagingStudy/study"
     assert finding.nodule.diameter_mm == alma.CURRENT.phantom.nodule.diameter_mm
