@@ -1,0 +1,345 @@
+"""Looking for news at any DICOMweb archive: windows, pages, states, update times, and archives with habits of their own."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+from flask import Response
+
+from fhir_imaging.errors import UpstreamError
+from pacs_sync.ports import Days, Look, Sighting
+from pacs_sync.qido_source import QidoSource
+from tests.archive_actors import HeldArchive, HeldSeries, HeldStudy
+from tests.source_actors import NOW, a_source
+
+YESTERDAY, LAST_WEEK = "20260309", "20260303"
+EVER = Days(first=date(2026, 1, 1), last=date(2026, 3, 31))
+
+
+def studies(count: int, first: int = 1, **facts: str) -> list[HeldStudy]:
+    return [HeldStudy(f"2.25.{number}", **facts) for number in range(first, first + count)]
+
+
+def sweep(source: QidoSource, cursor: str | None = None) -> tuple[list[Sighting], str]:
+    """All looks until the last page, and where the next begins."""
+    found: list[Sighting] = []
+    for _ in range(100):
+        look = source.look(cursor)
+        found += look.sightings
+        cursor = look.cursor
+        if look.is_last:
+            return found, cursor
+    raise AssertionError("the sweep has no end")
+
+
+def uids(sightings: list[Sighting] | tuple[Sighting, ...]) -> set[str]:
+    return {one.study for one in sightings}
+
+
+def names(count: int, first: int = 1) -> set[str]:
+    return {f"2.25.{number}" for number in range(first, first + count)}
+
+
+def states(sightings: list[Sighting]) -> dict[str, str]:
+    return {one.study: one.state for one in sightings}
+
+
+def test_a_look_finds_the_days_around_today_and_no_other() -> None:
+    """The archive's day may be ahead of ours; what is older comes by comparison only (X17)."""
+    days = ["20260307", "20260308", "20260309", "20260310", "20260311", "20260312"]
+    archive = HeldArchive([HeldStudy(f"2.25.{day}", day=day) for day in days])
+    with a_source(archive, overlap_days=2) as source:
+        found, cursor = sweep(source)
+        again, _ = sweep(source, cursor)
+
+    assert uids(found) == {f"2.25.{day}" for day in days[1:5]}
+    assert not any(one.is_complete for one in found)
+    assert again == found
+    assert "StudyDate=20260308-20260311" in archive.asked[-1]
+
+
+def test_study_101_is_found() -> None:
+    """X17: one page of a hundred is not the day."""
+    archive = HeldArchive(studies(101))
+    with a_source(archive) as source:
+        found, _ = sweep(source)
+        assert not source.look(None).is_last
+
+    assert uids(found) == names(101)
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 16, 30])
+@pytest.mark.parametrize("habit", [{}, {"cap": 5}, {"cap": 5, "says_more": True}, {"overlooks_limit": True}])
+def test_all_of_any_number_are_found_whatever_the_archives_limit(count: int, habit: dict[str, int]) -> None:
+    archive = HeldArchive(studies(count), **habit)  # type: ignore[arg-type]
+    with a_source(archive, page_size=8) as source:
+        found, _ = sweep(source)
+
+        assert uids(found) == names(count)
+        assert uids(list(source.studies())) == names(count)
+        assert uids(list(source.studies(EVER))) == names(count)
+
+
+def test_archive_that_gives_everything_whatever_is_asked_is_read_once() -> None:
+    archive = HeldArchive(studies(20), overlooks_limit=True, overlooks_offset=True)
+    with a_source(archive, page_size=8) as source:
+        assert sorted(one.study for one in source.studies()) == sorted(names(20))
+    with a_source(HeldArchive(studies(5), overlooks_offset=True), page_size=8) as source:
+        assert uids(sweep(source)[0]) == names(5)
+
+
+@pytest.mark.parametrize("habit", [{}, {"cap": 5, "says_more": True}])
+def test_archive_that_gives_the_same_page_again_is_an_error_and_no_endless_list(habit: dict[str, int]) -> None:
+    archive = HeldArchive(studies(30), overlooks_offset=True, **habit)  # type: ignore[arg-type]
+    with a_source(archive, page_size=8) as source:
+        with pytest.raises(UpstreamError, match="offset") as failure:
+            sweep(source)
+        with pytest.raises(UpstreamError, match="offset"):
+            list(source.studies())
+    assert not failure.value.retryable
+    assert len(archive.paths("studies")) < 10
+
+
+@pytest.mark.parametrize("change", ["comes", "goes"])
+def test_what_comes_or_goes_while_pages_are_read_hides_no_other(change: str) -> None:
+    """At each page one more study stands before all others, or one of the first ones is deleted."""
+    archive = HeldArchive(studies(200))
+
+    def happens(path: str) -> None:
+        if change == "comes":
+            archive.studies.insert(0, HeldStudy(f"2.25.9{len(archive.asked)}"))
+        elif archive.asked:
+            del archive.studies[0]
+
+    archive.before = happens
+    with a_source(archive, page_size=40) as source:
+        found = list(source.studies())
+
+    assert uids(found) >= {one.uid for one in archive.studies if not one.uid.startswith("2.25.9")}
+
+
+def test_back_fill_goes_window_by_window() -> None:
+    first = date(2026, 1, 1)
+    archive = HeldArchive([HeldStudy(f"2.25.{n}", day=f"{first + timedelta(days=n):%Y%m%d}") for n in range(1, 31)])
+    with a_source(archive, window_days=7) as source:
+        found = list(source.studies(Days(first=date(2026, 1, 5), last=date(2026, 1, 20))))
+
+    assert [one.study for one in found] == [f"2.25.{n}" for n in range(4, 20)]
+    windows = {one.partition("StudyDate=")[2].partition("&")[0] for one in archive.asked if "StudyDate" in one}
+    assert windows == {"20260105-20260111", "20260112-20260118", "20260119-20260120"}
+
+
+def test_everything_includes_studies_without_a_date() -> None:
+    archive = HeldArchive([HeldStudy("2.25.1"), HeldStudy("2.25.2", day=""), HeldStudy("2.25.3", day="19870101")])
+    with a_source(archive) as source:
+        assert uids(list(source.studies())) == names(3)
+        assert uids(list(source.studies(EVER))) == {"2.25.1"}
+    assert any("StudyDate" not in one for one in archive.paths("studies"))
+
+
+def test_window_at_the_end_of_all_days_ends() -> None:
+    with a_source(HeldArchive(studies(1))) as source:
+        assert list(source.studies(Days(first=date.max, last=date.max))) == []
+        assert list(source.studies(Days(first=date(2026, 3, 11), last=date(2026, 3, 10)))) == []
+        assert list(source.studies(Days(first=date(1, 1, 1), last=date(1, 1, 3)))) == []
+
+
+def a_change(archive: HeldArchive, kind: str) -> None:
+    study = archive.studies[0]
+    if kind == "late instance":
+        study.series[0].instances += 1
+    elif kind == "late series":
+        study.series.append(HeldSeries(f"{study.uid}.2", modality="SR", instances=1))
+    elif kind == "correction":
+        study.description = "CT chest and abdomen"
+    elif kind == "merge":
+        study.patient = "MRN-2"
+    elif kind == "re-identified":
+        study.issuer = "OTHER"
+
+
+@pytest.mark.parametrize("kind", ["late instance", "late series", "correction", "merge", "re-identified"])
+def test_what_happens_to_a_study_shows_in_its_state(kind: str) -> None:
+    """X17, X24: late series, corrections, merges. The state of the study that nothing happened to stays."""
+    archive = HeldArchive(studies(2))
+    with a_source(archive) as source:
+        before = states(sweep(source)[0])
+        assert states(sweep(source)[0]) == before
+        assert states(list(source.studies())) == before
+        a_change(archive, kind)
+        after = states(sweep(source)[0])
+
+    assert after["2.25.1"] != before["2.25.1"]
+    assert after["2.25.2"] == before["2.25.2"]
+
+
+def test_order_of_modalities_is_no_change() -> None:
+    archive = HeldArchive([HeldStudy("2.25.1", series=[HeldSeries("1.1", "CT"), HeldSeries("1.2", "PT")])])
+    with a_source(archive) as source:
+        before = states(sweep(source)[0])
+        archive.studies[0].series.reverse()
+
+        assert states(sweep(source)[0]) == before
+
+
+def test_nothing_readable_of_a_patient_stands_in_state_or_cursor() -> None:
+    archive = HeldArchive(studies(30, patient="MRN-SECRET-1"))
+    with a_source(archive, page_size=8) as source:
+        look = source.look(None)
+
+    assert all("MRN" not in one.state and len(one.state) == 32 for one in look.sightings)
+    assert not any(one.study in look.cursor for one in look.sightings)
+    assert len(look.cursor) < 200
+
+
+@pytest.mark.parametrize("kind", ["late instance", "late series"])
+def test_archive_without_counts_is_asked_for_its_series(kind: str) -> None:
+    archive = HeldArchive(studies(2), counts=False)
+    with a_source(archive) as source:
+        before = states(sweep(source)[0])
+        a_change(archive, kind)
+        after = states(sweep(source)[0])
+
+    assert after["2.25.1"] != before["2.25.1"]
+    assert after["2.25.2"] == before["2.25.2"]
+    assert archive.paths("2.25.1/series")
+
+
+def test_study_that_cannot_be_counted_stops_no_other() -> None:
+    """Without a state it counts as news: whoever brings it over finds out what is wrong with it."""
+    archive = HeldArchive(studies(2), counts=False)
+    archive.instead = lambda path: Response("broken", 500) if path == "studies/2.25.1/series" else None
+    with a_source(archive) as source:
+        found = states(sweep(source)[0])
+        archive.instead = lambda path: Response("down", 503) if path.endswith("series") else None
+        with pytest.raises(UpstreamError):
+            sweep(source)
+
+    assert found["2.25.1"] == ""
+    assert found["2.25.2"]
+
+
+def test_archive_that_refuses_unknown_fields_is_asked_without() -> None:
+    archive = HeldArchive(studies(3), refuses_includefield=True)
+    with a_source(archive) as source:
+        assert uids(sweep(source)[0]) == names(3)
+        refused = len(archive.asked)
+        assert uids(sweep(source)[0]) == names(3)
+
+    assert not any("includefield" in one for one in archive.asked[refused:])
+
+
+def test_question_that_is_wrong_in_another_way_stays_an_error() -> None:
+    archive = HeldArchive(studies(1), instead=lambda path: Response("no", 400))
+    with a_source(archive) as source, pytest.raises(UpstreamError):
+        source.look(None)
+
+
+@pytest.mark.parametrize("status", [404, 401, 503])
+def test_archive_that_is_not_there_has_no_empty_news(status: int) -> None:
+    archive = HeldArchive(studies(1), instead=lambda path: Response("no", status))
+    with a_source(archive) as source:
+        for ask in (lambda: source.look(None), lambda: list(source.studies()), lambda: list(source.studies(EVER))):
+            with pytest.raises(UpstreamError):
+                ask()
+
+
+def test_update_time_finds_what_came_late_with_an_old_study_date() -> None:
+    """X17: a prior from another hospital."""
+    archive = HeldArchive(studies(3, day=LAST_WEEK), has_update_times=True)
+    with a_source(archive) as source:
+        _, cursor = sweep(source)
+        archive.studies.append(HeldStudy("2.25.4", day="20110704", updated="20260310115900"))
+        found, cursor = sweep(source, cursor)
+        assert "2.25.4" in uids(found)
+
+        archive.studies[0].updated = "20260310143000"
+        found, cursor = sweep(source, cursor)
+
+    assert uids(found) == {"2.25.1", "2.25.4"}
+    assert "0008041F=20260310095900-" in "".join(archive.asked), "two hours before the last that was seen"
+
+
+def test_update_times_are_paged_and_never_move_the_cursor_before_the_last_page() -> None:
+    archive = HeldArchive(
+        [HeldStudy(f"2.25.{n}", day=LAST_WEEK, updated=f"202603100{n % 10}0000") for n in range(1, 31)], has_update_times=True
+    )
+    with a_source(archive, page_size=8) as source:
+        look = source.look(None)
+        assert not look.is_last
+        after_restart, _ = sweep(source, look.cursor)
+
+    assert uids(after_restart) | uids(look.sightings) == names(30)
+
+
+def test_update_time_of_next_year_hides_nothing() -> None:
+    archive = HeldArchive(studies(1, updated="20270101000000"), has_update_times=True)
+    with a_source(archive) as source:
+        _, cursor = sweep(source)
+        archive.studies.append(HeldStudy("2.25.2", updated="20260310130000"))
+
+        assert "2.25.2" in uids(sweep(source, cursor)[0])
+
+
+def test_update_times_with_a_zone_are_asked_for_in_utc() -> None:
+    archive = HeldArchive(studies(1, updated="20260310130000.5+0100"), has_update_times=True)
+    with a_source(archive) as source:
+        _, cursor = sweep(source)
+        sweep(source, cursor)
+
+    assert "0008041F=20260310100000%2B0000-" in archive.asked[-1]
+
+
+def test_change_shows_by_its_update_time_alone() -> None:
+    """Something that no field of the state holds was corrected."""
+    archive = HeldArchive(studies(1), has_update_times=True)
+    with a_source(archive) as source:
+        before, cursor = sweep(source)
+        archive.studies[0].updated = "20260310083000"
+        after, _ = sweep(source, cursor)
+
+    assert states(before) != states(after)
+
+
+@pytest.mark.parametrize(
+    "archive", [HeldArchive(studies(1)), HeldArchive(studies(1), has_update_times=True, searches_update_times=False)]
+)
+def test_archive_that_does_not_search_by_update_time_is_searched_by_study_date(archive: HeldArchive) -> None:
+    """Some give the attribute and overlook it as a key: everything would be news for ever."""
+    with a_source(archive) as source:
+        sweep(source)
+        asked = len(archive.asked)
+        sweep(source)
+
+    assert all("StudyDate=" in one for one in archive.asked[asked:])
+
+
+def test_empty_archive_is_asked_for_update_times_again() -> None:
+    archive = HeldArchive([], has_update_times=True)
+    with a_source(archive) as source:
+        found, cursor = sweep(source)
+        assert found == []
+        archive.studies += studies(1, day="20110704", updated="20260310115900")
+
+        assert uids(sweep(source, cursor)[0]) == {"2.25.1"}
+
+
+@pytest.mark.parametrize("cursor", ["", "12345", "no json", "[]", '{"offset": "x"}', '{"offset": -5}'])
+def test_cursor_of_another_kind_begins_anew(cursor: str) -> None:
+    with a_source(HeldArchive(studies(2))) as source:
+        look: Look = source.look(cursor)
+
+    assert uids(look.sightings) == names(2)
+
+
+def test_match_without_a_uid_is_left_out() -> None:
+    archive = HeldArchive([*studies(1), HeldStudy("not a uid"), HeldStudy("2.25.2")])
+    with a_source(archive) as source:
+        assert uids(sweep(source)[0]) == names(2)
+
+
+def test_today_is_the_clocks() -> None:
+    archive = HeldArchive(studies(1))
+    with a_source(archive, now=lambda: NOW + timedelta(days=30)) as source:
+        assert sweep(source)[0] == []

@@ -1,0 +1,39 @@
+"""Sources of the synchronisation over archives of tests, on a day of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from fhir_imaging.clients.archive_session import ArchiveSession
+from fhir_imaging.clients.dicomweb import DicomwebClient
+from fhir_imaging.settings import PacsSettings
+from pacs_sync.qido_source import QidoSource
+from pacs_sync.settings import PaceSettings
+from pacs_sync.study_facts import SiteRules
+from tests.archive_actors import HeldArchive, served
+
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+@contextmanager
+def a_qido_source(
+    settings: PacsSettings, *, now: Callable[[], datetime] = lambda: NOW, with_instances: bool = False, **pace: Any
+) -> Iterator[QidoSource]:
+    """A source over whatever archive answers there."""
+    client = DicomwebClient(settings.dicomweb_root, ArchiveSession(settings))
+    site = SiteRules(archive=settings.name, with_instances=with_instances)
+    source = QidoSource(client, PaceSettings(**pace), site, now=now)
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+@contextmanager
+def a_source(archive: HeldArchive, **options: Any) -> Iterator[QidoSource]:
+    """A source over this archive."""
+    with served(archive) as settings, a_qido_source(settings, **options) as source:
+        yield source
