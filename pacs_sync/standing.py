@@ -1,0 +1,153 @@
+"""What stands in a FHIR server: whether we made it, what of it others said, and whether it differs from what we would write.
+
+A resource of ours is marked twice, since servers keep one or the other: ``meta.source`` says which synchronisation made it, and
+a tag says it in a way that every server can be searched by. Results carry their study's UID as a tag too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fhir_imaging.fhir_mapping.comparison import comparable, without_server_marks
+from fhir_imaging.tolerant import as_dict, dicts, text
+from fhir_imaging.uids import DICOM_UID_SYSTEM, StudyInstanceUID, from_urn, to_urn
+
+SYNC_TAGS = "urn:imaging-cds:sync"
+"""System of the tag; its code is the synchronisation's name."""
+WITHDRAWN = frozenset({"cancelled", "entered-in-error", "inactive"})
+"""States of an ImagingStudy that is not to be looked at."""
+IN_ERROR = "entered-in-error"
+_OWNED = frozenset(
+    {
+        *(
+            "resourceType",
+            "id",
+            "meta",
+            "text",
+            "contained",
+            "identifier",
+            "status",
+            "modality",
+            "subject",
+            "started",
+            "basedOn",
+        ),
+        *("referrer", "endpoint", "numberOfSeries", "numberOfInstances", "procedureCode", "procedure", "reasonCode", "reason"),
+        *("description", "series"),
+    }
+)
+"""Elements of an ImagingStudy that the archive decides; what others added to it beside these stays."""
+_NEEDED_OF_STUDY = ("resourceType", "id", "meta", "status", "subject")
+_NEEDED_OF_RESULT = ("resourceType", "id", "meta", "identifier", "status", "code", "category", "subject")
+_SIGNED = frozenset({"final", "amended", "corrected", "appended"})
+_UNSIGNED = frozenset({"preliminary", "registered", "partial"})
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How resources of one synchronisation are known."""
+
+    name: str
+
+    @property
+    def source(self) -> str:
+        """``meta.source`` of all that it writes."""
+        return f"{SYNC_TAGS}:{self.name}"
+
+    def is_on(self, resource: Mapping[str, Any]) -> bool:
+        """Whether we made it, by either mark."""
+        meta = as_dict(resource.get("meta"))
+        is_tagged = any(one.get("system") == SYNC_TAGS and one.get("code") == self.name for one in dicts(meta.get("tag")))
+        return is_tagged or _source(meta) == self.source
+
+    def put_on(self, resource: Mapping[str, Any], *, study: StudyInstanceUID | None = None) -> dict[str, Any]:
+        """The resource with both marks, and for a result that of its study; other tags of it stay."""
+        meta = as_dict(resource.get("meta"))
+        tags = [{"system": SYNC_TAGS, "code": self.name}]
+        if study is not None:
+            tags.append(study_tag(study))
+        others = [one for one in dicts(meta.get("tag")) if one not in tags]
+        return {**resource, "meta": {**meta, "source": self.source, "tag": [*others, *tags]}}
+
+
+def study_tag(uid: StudyInstanceUID) -> dict[str, str]:
+    """By which the results of a study are found, in every release and on every server."""
+    return {"system": DICOM_UID_SYSTEM, "code": to_urn(uid)}
+
+
+def has_other_maker(resource: Mapping[str, Any], mark: Mark) -> bool:
+    """Whether it says that somebody else made it. Servers (HAPI) write a request's id alone as ``#id`` where nobody said."""
+    meta = as_dict(resource.get("meta"))
+    is_tagged = any(one.get("system") == SYNC_TAGS and one.get("code") != mark.name for one in dicts(meta.get("tag")))
+    return is_tagged or _source(meta) not in ("", mark.source)
+
+
+def study_uids(resource: Mapping[str, Any]) -> frozenset[str]:
+    """The Study Instance UIDs that an ImagingStudy claims to be."""
+    stated = (text(one.get("value")) for one in dicts(resource.get("identifier")) if one.get("system") == DICOM_UID_SYSTEM)
+    return frozenset(uid for value in stated if value and (uid := from_urn(value)))
+
+
+def subject_id(resource: Mapping[str, Any]) -> str | None:
+    """Logical id of the Patient in whose chart it stands; None where that is not said by a reference."""
+    reference = text(as_dict(resource.get("subject")).get("reference")) or ""
+    kind, _, logical_id = reference.partition("/_history/")[0].rpartition("/")
+    return logical_id or None if kind == "Patient" or kind.endswith("/Patient") else None
+
+
+def is_withdrawn(resource: Mapping[str, Any]) -> bool:
+    """Whether nobody is to look at this ImagingStudy."""
+    return resource.get("status") in WITHDRAWN
+
+
+def differs(wanted: Mapping[str, Any], stands: Mapping[str, Any]) -> bool:
+    """Whether writing would change what stands; marks are not compared, since not every server keeps them."""
+    return _said(wanted) != _said(stands)
+
+
+def only_signed_since(wanted: Mapping[str, Any], stands: Mapping[str, Any]) -> bool:
+    """Whether a result differs only in what a person did: signed it, or rejected it.
+
+    A result that we took back ourselves has nothing left but what FHIR demands, so it cannot be taken for a rejected one.
+    """
+    state = stands.get("status")
+    if wanted.get("status") in (None, IN_ERROR) or state not in {IN_ERROR, *_SIGNED}:
+        return False
+    if state in _SIGNED and wanted.get("status") not in _UNSIGNED:
+        return False
+    return not differs({**wanted, "status": state}, stands)
+
+
+def with_what_others_said(wanted: Mapping[str, Any], stands: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to be written over an ImagingStudy: ours, and what others added in elements that no archive knows.
+
+    Not where it changes the chart: a visit, a note or a reader of the former patient is not the new one's.
+    """
+    labels = {name: value for name in ("security", "profile") if (value := as_dict(stands.get("meta")).get(name))}
+    meta = {**labels, **as_dict(wanted.get("meta"))}
+    if subject_id(wanted) != subject_id(stands):
+        return {**wanted, "meta": meta}
+    return {**{name: value for name, value in stands.items() if name not in _OWNED}, **wanted, "meta": meta}
+
+
+def bare_study(resource: Mapping[str, Any]) -> dict[str, Any]:
+    """An ImagingStudy without anything that tells of a patient in whose chart it must not stand."""
+    uids = [one for one in dicts(resource.get("identifier")) if one.get("system") == DICOM_UID_SYSTEM]
+    kept = {name: resource[name] for name in _NEEDED_OF_STUDY if name in resource}
+    return {**kept, "identifier": uids}
+
+
+def withdrawn_result(resource: Mapping[str, Any]) -> dict[str, Any]:
+    """A result taken back: only what FHIR demands of it is left."""
+    kept = {name: resource[name] for name in _NEEDED_OF_RESULT if name in resource}
+    return {**without_server_marks(kept), "status": IN_ERROR}
+
+
+def _said(resource: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in comparable(resource).items() if name != "meta"}
+
+
+def _source(meta: Mapping[str, Any]) -> str:
+    return (text(meta.get("source")) or "").partition("#")[0]
