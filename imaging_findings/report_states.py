@@ -18,9 +18,12 @@ from typing import Any
 
 from fhir_imaging.tolerant import as_dict, dicts, text
 from fhir_imaging.uids import DICOM_UID_SYSTEM, from_urn
+from imaging_findings import codes
 from imaging_findings.observations import reference_of, relative_reference
 from imaging_findings.stated_days import day_of
 
+AI_ASSERTED = codes.concept("http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "AIAST")
+"""Security label of what a program asserts (HL7 AI Transparency on FHIR); the results that are brought over carry it."""
 _SIGNED = frozenset({"final", "amended", "corrected", "appended", "modified"})
 _UNSIGNED = frozenset({"registered", "partial", "preliminary"})
 _WITHDRAWN = frozenset({"cancelled", "entered-in-error"})
@@ -123,7 +126,11 @@ def _state(status: str) -> ReportState:
 
 
 def _is_by_device(resource: Mapping[str, Any]) -> bool:
-    """Whether everybody who stands behind it is a device (X7 says who may)."""
+    """Whether everybody who stands behind it is a device (X7 says who may), or it says that a program asserts it unsigned."""
+    if resource.get("status") not in _SIGNED and any(
+        codes.find(label, AI_ASSERTED) for label in dicts(as_dict(resource.get("meta")).get("security"))
+    ):
+        return True
     authors = [*dicts(resource.get("performer")), *dicts(resource.get("resultsInterpreter"))]
     stated = [text(one.get("reference")) or "" for one in authors]
     return bool(stated) and all("Device" in reference.split("/") for reference in stated)

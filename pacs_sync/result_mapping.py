@@ -15,6 +15,7 @@ from fhir_imaging.archived_study import PatientNumber
 from fhir_imaging.fhir_versions import FhirVersion
 from fhir_imaging.uids import SopInstanceUID, StudyInstanceUID, to_urn
 from imaging_findings import codes
+from imaging_findings.report_states import AI_ASSERTED
 from pacs_sync.current_reports import AnyReport, CurrentReport, current_reports
 from pacs_sync.report_document import Algorithm, Document, Group, NothingToBring, Verification
 from pacs_sync.result_elements import (
@@ -29,7 +30,6 @@ from pacs_sync.result_elements import (
 )
 from pacs_sync.result_findings import TRACKING_ID, TRACKING_UID, Stated, stated_by
 
-AI_ASSERTED = codes.concept("http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "AIAST")
 _IMAGING = codes.concept("http://terminology.hl7.org/CodeSystem/observation-category", "imaging")
 _RADIOLOGY = codes.concept("http://terminology.hl7.org/CodeSystem/v2-0074", "RAD")
 _UNTITLED = "Imaging measurement report"

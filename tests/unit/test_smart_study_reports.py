@@ -64,6 +64,18 @@ def test_a_report_that_only_a_device_stands_behind_is_an_ai_report_and_unsigned(
     assert (row.state, row.is_by_ai, row.is_signed, row.who) == ("AI report", True, False, "Nodule AI 1.0")
 
 
+@pytest.mark.parametrize(("status", "is_by_ai"), [("preliminary", True), ("partial", True), ("final", False)])
+def test_an_unsigned_report_that_is_labelled_as_asserted_by_ai_is_an_ai_report_whoever_stands_behind_it(
+    status: str, is_by_ai: bool
+) -> None:
+    """Its performer is an organisation, since no device may be one (X7)."""
+    label = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "AIAST"}
+    hospital = [{"display": "Synthetic Hospital"}]
+    row = report_row(a_report(status=status, performer=hospital, resultsInterpreter=[], meta={"security": [label]}))
+
+    assert (row.is_by_ai, row.is_signed) == (is_by_ai, not is_by_ai)
+
+
 def test_attached_text_is_shown_and_a_pdf_opens_apart() -> None:
     forms = [a_form("text/plain", "Findings:\r\nA nodule."), a_form("application/pdf", b"%PDF-1.4", title="Letter")]
     row = report_row(a_report(presentedForm=forms))
