@@ -47,8 +47,8 @@ class Orthanc:
 
 
 @contextmanager
-def running_orthanc(home: Path) -> Iterator[Orthanc]:
-    """An empty Orthanc that keeps its files below ``home``. Skips the test where it is not installed."""
+def running_orthanc(home: Path, **options: object) -> Iterator[Orthanc]:
+    """An empty Orthanc that keeps its files below ``home``, with further options. Skips where it is not installed."""
     program = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin")
     plugin = next((path for path in PLUGINS if Path(path).exists()), None)
     if program is None or plugin is None:
@@ -64,6 +64,7 @@ def running_orthanc(home: Path) -> Iterator[Orthanc]:
         "RegisteredUsers": {USER: password},
         "Plugins": [plugin],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        **options,
     }
     (home / "orthanc.json").write_text(json.dumps(settings))
     with (home / "log").open("wb") as log:
