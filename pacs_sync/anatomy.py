@@ -20,6 +20,9 @@ FRAME_ANATOMY, FRAME_LATERALITY = "00209071", "00209072"
 LATERALITY, IMAGE_LATERALITY = "00200060", "00200062"
 SHARED_FUNCTIONAL_GROUPS = "52009229"
 
+SIDE_FIELDS = (LATERALITY, IMAGE_LATERALITY, FRAME_LATERALITY, ANATOMIC_REGION)
+"""What tells body site and side beside Body Part Examined, of series and of images."""
+
 
 def _side(code: str) -> Concept:
     found = codes.concept(codes.SNOMED, code)
