@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 VIEWER := .viewer
+HAPI := .hapi
 ARGS ?=
 
 DEMO_ARGS := $(if $(PORT),--port $(PORT)) $(if $(EHR_PORT),--ehr-port $(EHR_PORT)) $(if $(PACS_PORT),--pacs-port $(PACS_PORT)) $(ARGS)
 
-.PHONY: help demo check test bench mutants conformance pictures texts viewer clean
+.PHONY: help demo check test bench mutants conformance pictures texts viewer hapi clean
 help:
 	@echo "make demo    start the app, a sandbox EHR and a sandbox PACS on this machine (ARGS=\"--reset\" and so on)"
 	@echo "make check   formatting, lint, types, import rules"
@@ -17,6 +18,7 @@ help:
 	@echo "make conformance  write docs/conformance.md anew"
 	@echo "make pictures  write docs/pictures anew (ARGS as for test)"
 	@echo "make texts   collect all words for people for translation"
+	@echo "make hapi    build the HAPI FHIR server that tests synchronise to (needs Maven and a JDK)"
 
 demo: $(VENV)/.demo
 	@$(BIN)/python -m imaging_cds demo $(DEMO_ARGS)
@@ -52,6 +54,10 @@ texts: $(VENV)/.dev
 viewer: $(VENV)/.dev
 	-@$(BIN)/python -m imaging_cds viewer
 
+# A real FHIR server to write to; without it its tests skip and say how to get it.
+hapi: | $(VENV)/bin/python
+	@$(BIN)/python -m tests.interop.hapi_build $(ARGS)
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=..."; exit 2; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
@@ -69,4 +75,4 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	@touch $@ $(VENV)/.demo
 
 clean:
-	rm -rf $(VENV) $(VIEWER) .demo dist build
+	rm -rf $(VENV) $(VIEWER) $(HAPI) .demo dist build
