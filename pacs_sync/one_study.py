@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from fhir_imaging.archived_study import ArchivedStudy
 from fhir_imaging.clients.fhir_writing import OVERTAKEN
-from fhir_imaging.errors import UpstreamError, UpstreamTimeout
+from fhir_imaging.errors import UpstreamError
 from fhir_imaging.fhir_mapping.comparison import fingerprint, without_server_marks
 from fhir_imaging.fhir_mapping.synced_study import SyncedContext, synced_study, withdrawn
 from fhir_imaging.tolerant import dicts
@@ -20,7 +20,7 @@ from fhir_imaging.uids import StudyInstanceUID
 from pacs_sync.patients import Unknown, answer, decided_by_person, questions
 from pacs_sync.plan import Gathered, Hold, Verdict, Withdraw, Write, decide, withdrawn_status
 from pacs_sync.ports import Known, Memory, Source, Subject, Target, Task, Work, WrittenStudy
-from pacs_sync.settings import PaceSettings, ResourceIds, SyncSettings
+from pacs_sync.settings import ResourceIds, SyncSettings
 from pacs_sync.standing import Mark, bare_study, differs, with_what_others_said
 
 log = logging.getLogger("imaging_cds.sync")
@@ -28,8 +28,8 @@ log = logging.getLogger("imaging_cds.sync")
 TRIES_WHEN_OVERTAKEN = 3
 """Of one attempt, when somebody else writes the same study at the same moment."""
 _REPORTS = "SR"
-_WHOLE_SERVER = frozenset({401, 403, 429, 502, 503, 504})
-"""Answers that are about the server or our access to it, not about one study."""
+_STANDS_OTHERWISE = OVERTAKEN | {404, 410}
+"""Answers to a write over what does not stand as it was read."""
 
 
 class MakesResults(Protocol):
@@ -61,24 +61,24 @@ class OneStudy:
         self._mark = Mark(settings.name)
 
     def process(self, task: Task) -> None:
-        """Does what there is to do, and notes what came of it.
+        """Does what there is to do, and notes what came of it: done, or held.
 
-        UpstreamError where a whole server is out of order. Nothing is noted of the study then, unless it was not answered
-        about in time: that may be its own fault, so it makes room for others and is laid aside at last.
+        UpstreamError, and nothing noted, where archive or FHIR server failed; the same study is as due as before.
         """
-        try:
-            self._bring(task)
-        except UpstreamError as failure:
-            if not is_outage(failure) or isinstance(failure, UpstreamTimeout):
-                self._failed(task, failure)
-            if is_outage(failure):
-                raise
+        for _ in range(TRIES_WHEN_OVERTAKEN - 1):
+            try:
+                return self._bring(task)
+            except UpstreamError as failure:
+                if not failure.retryable or failure.status not in _STANDS_OTHERWISE:
+                    raise
+                log.info("sync %s: somebody else wrote the same study; looking again", self._settings.name)
+        return self._bring(task)
 
     def would_change(self, uid: StudyInstanceUID) -> bool:
         """Whether FHIR differs from what the archive says of it by now; nothing is written. UpstreamError as ``process``."""
-        task = Task(study=uid, work=Work.COMPARED, attempts=1, ticket="", is_complete=True)
+        task = Task(study=uid, work=Work.COMPARED, attempts=1, ticket="", is_complete=False)
         archived = self._source.study(uid)
-        verdict = self._verdict(task, archived, is_complete=True)
+        verdict = self._verdict(task, archived, is_complete=False)  # as it stands by now
         if isinstance(verdict, Write) and archived is not None:
             if verdict.replaces is None or verdict.copies:
                 return True
@@ -87,16 +87,6 @@ class OneStudy:
         return isinstance(verdict, Withdraw) or (isinstance(verdict, Hold) and bool(verdict.withdraw))
 
     def _bring(self, task: Task) -> None:
-        for attempt in range(1, TRIES_WHEN_OVERTAKEN + 1):
-            try:
-                self._bring_once(task)
-                return
-            except UpstreamError as failure:
-                if failure.status not in OVERTAKEN or attempt == TRIES_WHEN_OVERTAKEN:
-                    raise
-                log.info("sync %s: somebody else wrote the same study; looking again", self._settings.name)
-
-    def _bring_once(self, task: Task) -> None:
         pace = self._settings.pace
         is_complete = task.is_complete or task.quiet_s >= pace.stable_s
         archived = self._source.study(task.study)
@@ -186,34 +176,6 @@ class OneStudy:
         if study.accession_issuer is None:
             return self._settings.accession_system
         return self._settings.accession_systems.get(study.accession_issuer)
-
-    def _failed(self, task: Task, failure: UpstreamError) -> None:
-        again_in_s = next_attempt_s(failure, task.attempts, self._settings.pace)
-        reason = reason_of(failure)
-        log.warning("sync %s: a study could not be brought over: %s", self._settings.name, reason)
-        self._memory.failed(task, reason, now=self._clock(), again_in_s=again_in_s)
-
-
-def is_outage(failure: UpstreamError) -> bool:
-    """Whether every other study would fail just so: the server is not there, too busy, or does not let us in."""
-    is_address_wrong = failure.status == 404 and not failure.retryable  # of a search; a resource may just have gone
-    return failure.status is None or failure.status in _WHOLE_SERVER or is_address_wrong
-
-
-def next_attempt_s(failure: UpstreamError, attempts: int, pace: PaceSettings) -> float | None:
-    """The pause before the next attempt, each twice as long as the last; None where no other one is worth it."""
-    is_refused = failure.status is not None and 400 <= failure.status < 500
-    is_worth_it = failure.retryable or not is_refused  # what answers 200 with a page of HTML may answer better later
-    if not is_worth_it or attempts >= pace.max_attempts:
-        return None
-    return max(min(pace.first_retry_s * 2.0 ** (attempts - 1), pace.longest_retry_s), float(failure.retry_after_s or 0))
-
-
-def reason_of(failure: UpstreamError) -> str:
-    """Why, for people: our words, the server's status and its issue codes, none of which tells of a patient."""
-    issues = failure.context.get("issues")
-    codes = f" ({', '.join(map(str, issues))})" if isinstance(issues, list) and issues else ""
-    return f"{failure.detail}{codes}"
 
 
 def _has_reports(resource: Mapping[str, Any]) -> bool:

@@ -49,7 +49,7 @@ class FhirWriter:
     """Writes to one FHIR server, with one bearer token or none.
 
     Every method raises UpstreamError: with ``status`` 409 or 412 and ``retryable`` where somebody else was faster,
-    ``retryable`` for 429 and 5xx too, and UpstreamRefused for other 4xx. Its ``context`` names the issue codes.
+    ``retryable`` for 429 and 5xx too, and UpstreamRefused for other 4xx. Its words name the issue codes.
     """
 
     def __init__(self, base_url: str, session: OutboundSession, *, access_token: str | None = None) -> None:
@@ -113,11 +113,12 @@ class FhirWriter:
 
 
 def _failure(status: int, response: requests.Response, codes: Sequence[str]) -> UpstreamError:
-    server, words = origin_of(response.url), f"The FHIR server did not take a resource (HTTP {status})."
+    why = f"HTTP {status}: {', '.join(codes)}" if codes else f"HTTP {status}"
+    server, words = origin_of(response.url), f"The FHIR server did not take a resource ({why})."
     wait_s = seconds_to_wait(response.headers)
     if status >= 500 or status in _COMES_BACK:
-        return UpstreamError(words, server=server, status=status, retryable=True, retry_after_s=wait_s, issues=list(codes))
-    return UpstreamRefused(words, server=server, status=status, retry_after_s=wait_s, issues=list(codes))
+        return UpstreamError(words, server=server, status=status, retryable=True, retry_after_s=wait_s)
+    return UpstreamRefused(words, server=server, status=status, retry_after_s=wait_s)
 
 
 def _entry_written(entry: Mapping[str, Any], response: requests.Response) -> Written:
