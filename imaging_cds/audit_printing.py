@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, TextIO
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from fhir_imaging.audit import AuditAction, AuditOutcome, AuditRecord, StoredRecord
 from fhir_imaging.audit_outbox import SinkReport
 from imaging_cds.audit_summary import Summary, busiest, commonest
+from imaging_cds.printed_tables import add_row, columns, console, moment, printable, shows_columns
 
 ROWS_AT_A_TIME = 100
-FILE_WIDTH = 240
 FILE_SHARE = 10
 TIME_WIDTH = 19
 WHAT_WIDTH = max(len(action) for action in AuditAction)
@@ -40,19 +37,19 @@ _FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r")
 
 def print_table(found: Iterable[StoredRecord]) -> None:
     """For people, newest first; written as it is read, so that the first lines come at once."""
-    if not _shows_columns():
+    if not shows_columns():
         _print_lines(found)
         return
-    console = _console()
+    screen = console()
     records, is_first = iter(found), True
     while rows := list(islice(records, ROWS_AT_A_TIME)):
         table = _wide_table(is_first)
         for one in rows:
-            _add_row(table, *_cells(one.record))
-        console.print(table)
+            add_row(table, *_cells(one.record))
+        screen.print(table)
         is_first = False
     if is_first:
-        console.print("Nothing recorded for this.")
+        screen.print("Nothing recorded for this.")
 
 
 def _print_lines(found: Iterable[StoredRecord]) -> None:
@@ -69,7 +66,7 @@ def _print_lines(found: Iterable[StoredRecord]) -> None:
 
 def _line(cells: Sequence[str]) -> str:
     widths = (TIME_WIDTH, *(share * FILE_SHARE or WHAT_WIDTH for _heading, share in HEADINGS))
-    return " ".join(_printable(cell).ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+    return " ".join(printable(cell).ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
 def _wide_table(shows_header: bool) -> Table:
@@ -83,7 +80,7 @@ def _wide_table(shows_header: bool) -> Table:
 
 def _cells(record: AuditRecord) -> tuple[str, ...]:
     return (
-        _moment(record.recorded_at),
+        moment(record.recorded_at),
         "allowed" if record.outcome is AuditOutcome.ALLOWED else f"denied: {record.reason}",
         f"{record.action.value} {record.method}" if record.method else record.action.value,
         record.patient_id or "-",
@@ -97,26 +94,26 @@ def _cells(record: AuditRecord) -> tuple[str, ...]:
 
 def print_summary(summary: Summary) -> None:
     """What it amounts to, for people."""
-    console = _console()
+    screen = console()
     if summary.first_at is None or summary.last_at is None:
-        console.print("Nothing recorded for this.")
+        screen.print("Nothing recorded for this.")
         return
-    console.print(f"{summary.records} records, {_moment(summary.first_at)} to {_moment(summary.last_at)} UTC\n")
-    done = _columns("What", "Allowed", "Denied")
+    screen.print(f"{summary.records} records, {moment(summary.first_at)} to {moment(summary.last_at)} UTC\n")
+    done = columns("What", "Allowed", "Denied")
     for action in AuditAction:
         allowed, denied = (summary.actions[action, outcome] for outcome in (AuditOutcome.ALLOWED, AuditOutcome.DENIED))
         if allowed or denied:
-            _add_row(done, action.value, str(allowed), str(denied))
-    users = _columns("User", "App", "EHR", "Patients", "Studies opened", "Other access", "Denied", "Last (UTC)")
+            add_row(done, action.value, str(allowed), str(denied))
+    users = columns("User", "App", "EHR", "Patients", "Studies opened", "Other access", "Denied", "Last (UTC)")
     for (ehr, user, client), one in busiest(summary):
         numbers = (len(one.patients), one.opened, one.other, one.denied)
-        _add_row(users, user, client, ehr, *map(str, numbers), _moment(one.last_at))
-    console.print(done, "", users)
+        add_row(users, user, client, ehr, *map(str, numbers), moment(one.last_at))
+    screen.print(done, "", users)
     if summary.reasons:
-        reasons = _columns("Denied because", "Times", "Users", "Last (UTC)")
+        reasons = columns("Denied because", "Times", "Users", "Last (UTC)")
         for reason, denials in commonest(summary):
-            _add_row(reasons, reason, str(denials.times), str(len(denials.users)), _moment(denials.last_at))
-        console.print("", reasons)
+            add_row(reasons, reason, str(denials.times), str(len(denials.users)), moment(denials.last_at))
+        screen.print("", reasons)
 
 
 def print_json(found: Iterable[StoredRecord], output: TextIO) -> None:
@@ -146,57 +143,28 @@ def print_csv(found: Iterable[StoredRecord], output: TextIO) -> None:
 def print_deliveries(reports: Iterable[SinkReport], configured: Iterable[str]) -> None:
     """How each sink fares."""
     rows, names = list(reports), set(configured)
-    table = _columns("Sink", "Waiting", "Rejected", "Oldest", "Last delivery", "Next attempt", "Last failure")
+    table = columns("Sink", "Waiting", "Rejected", "Oldest", "Last delivery", "Next attempt", "Last failure")
     if not rows:
         table.title = "The audit trail goes to the database only: audit.file and audit.fhir_base are not set."
     for row in rows:
-        _add_row(
+        add_row(
             table,
             row.sink if row.sink in names else f"{row.sink} (not configured)",
             str(row.pending),
             str(row.failed),
-            "-" if row.oldest_at is None else _moment(row.oldest_at),
-            "-" if row.delivered_at is None else _moment(row.delivered_at),
-            _moment(row.resume_at) if row.resume_at else "now",
+            "-" if row.oldest_at is None else moment(row.oldest_at),
+            "-" if row.delivered_at is None else moment(row.delivered_at),
+            moment(row.resume_at) if row.resume_at else "now",
             row.last_error or "-",
         )
-    _console().print(table)
-
-
-def _console() -> Console:
-    return Console() if _shows_columns() else Console(width=FILE_WIDTH)
-
-
-def _shows_columns() -> bool:
-    """A terminal, or who sets COLUMNS, has a width to keep to."""
-    return "COLUMNS" in os.environ or Console().is_terminal
-
-
-def _columns(*headings: str) -> Table:
-    table = Table(box=None, header_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
-
-
-def _add_row(table: Table, *cells: str) -> None:
-    """What is recorded came from callers and EHRs: it is neither markup nor anything that steers a terminal."""
-    table.add_row(*(Text(_printable(cell)) for cell in cells))
-
-
-def _printable(text: str) -> str:
-    return "".join(mark if mark.isprintable() else "\ufffd" for mark in text)
+    console().print(table)
 
 
 def _cell(value: object) -> str:
     text = " ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
-    text = _printable(text)
+    text = printable(text)
     return f"'{text}" if text.startswith(_FORMULA_MARKS) else text
 
 
 def _iso(record: AuditRecord) -> str:
     return datetime.fromtimestamp(record.recorded_at, UTC).isoformat().replace("+00:00", "Z")
-
-
-def _moment(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
-import os
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,6 +12,7 @@ from urllib.parse import unquote
 from fhir_imaging.audit import TOKEN_DIGEST_PREFIX, AuditAction, AuditLog, AuditOutcome, AuditRecord
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.uids import is_uid
+from imaging_cds.accounts import account
 from imaging_cds.audit_trail import open_store
 from imaging_cds.cli_serve import add_config_argument, settings_of
 from imaging_cds.settings import ApplicationSettings
@@ -84,15 +83,7 @@ def _revocation(arguments: argparse.Namespace, settings: ApplicationSettings) ->
         named["token_reference"] = _token_reference(named["token_reference"])
     if problems:
         raise ConfigurationError(problems)
-    return Revocation(marked_at=int(time.time()), by=_account(), reason=arguments.reason, **named)
-
-
-def _account() -> str:
-    """Who runs this: a container's user may have a number and no name, which must not keep access alive."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        return f"uid {os.getuid()}"
+    return Revocation(marked_at=int(time.time()), by=account(), reason=arguments.reason, **named)
 
 
 def _patient(text: str, settings: ApplicationSettings, ehr: str | None) -> str | None:

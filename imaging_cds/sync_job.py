@@ -1,0 +1,132 @@
+"""One synchronisation put together: its archive, its FHIR server, its memory, and what works on them."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fhir_imaging.clients.archive_session import ArchiveSession
+from fhir_imaging.clients.dicomweb import DicomwebClient
+from fhir_imaging.errors import ConfigurationError, InvalidRequest
+from fhir_imaging.settings import PacsSettings
+from fhir_imaging.store.engine import Store
+from fhir_imaging.tolerant import dicts
+from fhir_imaging.uids import StudyInstanceUID
+from imaging_cds.backend_signer import signer_of
+from imaging_cds.settings import ApplicationSettings
+from pacs_sync.fhir_target import FhirTarget
+from pacs_sync.held import WaitingForPeople
+from pacs_sync.memory import StoredMemory
+from pacs_sync.one_study import OneStudy
+from pacs_sync.orthanc_source import OrthancSource
+from pacs_sync.ports import Source, Subject
+from pacs_sync.qido_source import QidoSource
+from pacs_sync.run import Runner
+from pacs_sync.settings import SyncSettings
+from pacs_sync.study_facts import SiteRules
+from pacs_sync.study_results import StudyResults
+from pacs_sync.target_access import TargetAccess
+
+FILES = ".files"
+"""Marks the memory of what came out of folders: a folder says nothing of what an archive still has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncJob:
+    """The parts of one synchronisation. ``target`` is asked for the first time when it is needed."""
+
+    settings: SyncSettings
+    source: Source
+    target: FhirTarget
+    memory: StoredMemory
+    one_study: OneStudy
+    runner: Runner
+    access: TargetAccess
+    people: WaitingForPeople
+
+    def held(self) -> frozenset[StudyInstanceUID]:
+        """Studies that wait for a person just now."""
+        return frozenset(one.study for one in self.people.held())
+
+    def subject(self, patient_id: str) -> Subject:
+        """A Patient of the FHIR server, with its number of a configured system. InvalidRequest where it has none."""
+        patient = self.access.read(lambda client: client.read("Patient", patient_id))
+        systems = {rule.system for rule in self.settings.patients}
+        for one in dicts(patient.get("identifier")):
+            system, number = one.get("system"), one.get("value")
+            if system in systems and isinstance(number, str) and one.get("use") != "old":
+                return Subject(patient_id=patient_id, system=str(system), number=number)
+        raise InvalidRequest(f"Patient/{patient_id} has no number of a system that sync.{self.settings.name}.patients names.")
+
+
+def named_syncs(settings: ApplicationSettings, name: str | None) -> tuple[SyncSettings, ...]:
+    """The synchronisation of that name, or all; ConfigurationError where there is none."""
+    found = tuple(one for one in settings.sync if name in (None, one.name))
+    if not found:
+        known = ", ".join(one.name for one in settings.sync)
+        wanted = f"there is no [[sync]] named {name!r}; there are: {known}" if known else "no [[sync]] is configured"
+        raise ConfigurationError([f"sync: {wanted}."])
+    return found
+
+
+@contextmanager
+def sync_job(
+    settings: ApplicationSettings, sync: SyncSettings, store: Store, *, folders: Sequence[Path] = ()
+) -> Iterator[SyncJob]:
+    """The synchronisation, ready to work, until the block ends; of ``folders`` of DICOM files in place of its archive."""
+    with ExitStack() as stack:
+        source = _folders(stack, sync, folders) if folders else _archive(stack, settings, sync)
+        access = TargetAccess(sync, signer_of(settings) if sync.target.backend_client_id else None)
+        stack.callback(access.close)
+        target = FhirTarget(sync, access)
+        memory = StoredMemory(store, _memory_name(sync, folders))
+        one_study = OneStudy(source, target, memory, sync, results=StudyResults(source, target, sync))
+        yield SyncJob(
+            settings=sync,
+            source=source,
+            target=target,
+            memory=memory,
+            one_study=one_study,
+            runner=Runner(source, memory, one_study.process, sync.pace, clock=time.time),
+            access=access,
+            people=WaitingForPeople(store, sync.name),
+        )
+
+
+def _memory_name(sync: SyncSettings, folders: Sequence[Path]) -> str:
+    """What waits of one folder must not be looked for in another, or in the archive."""
+    if not folders:
+        return sync.name
+    places = "\n".join(sorted(str(one.absolute()) for one in folders))
+    return f"{sync.name}{FILES}-{hashlib.sha256(places.encode()).hexdigest()[:12]}"
+
+
+def archive_of(settings: ApplicationSettings, sync: SyncSettings) -> PacsSettings:
+    """The ``[[pacs]]`` that it reads; the settings were checked to name one."""
+    return next(one for one in settings.pacs if one.name == sync.pacs)
+
+
+def _archive(stack: ExitStack, settings: ApplicationSettings, sync: SyncSettings) -> Source:
+    pacs = archive_of(settings, sync)
+    roots = [sync.orthanc_url] if sync.orthanc_url else []
+    session = ArchiveSession(pacs, roots=roots)
+    stack.callback(session.close)
+    dicomweb = QidoSource(DicomwebClient(pacs.dicomweb_root, session), sync.pace, SiteRules.of(sync))
+    stack.callback(dicomweb.close)
+    if sync.orthanc_url is None:
+        return dicomweb
+    orthanc = OrthancSource(sync.orthanc_url, session, dicomweb)
+    stack.callback(orthanc.close)
+    return orthanc
+
+
+def _folders(stack: ExitStack, sync: SyncSettings, folders: Sequence[Path]) -> Source:
+    from pacs_sync.files import FileSource  # pydicom is not needed for archives
+
+    source = FileSource(folders, SiteRules.of(sync))
+    stack.callback(source.close)
+    return source
