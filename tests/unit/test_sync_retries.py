@@ -1,0 +1,119 @@
+"""When a study that failed is tried again, and what is an outage of a whole server (issue 6)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fhir_imaging.errors import NotFound, UpstreamError, UpstreamRefused, UpstreamTimeout
+from fhir_imaging.uids import StudyInstanceUID
+from pacs_sync.retries import LONGEST_OUTAGE_PAUSE_S, Outage, is_like_an_outage, is_retryable, pause_s
+from pacs_sync.settings import PaceSettings
+
+PACE = PaceSettings(max_attempts=8, first_retry_s=2.0, longest_retry_s=900.0)
+ONE, OTHER = StudyInstanceUID("2.25.1"), StudyInstanceUID("2.25.2")
+
+
+def an_answer(status: int | None, *, retryable: bool = False) -> UpstreamError:
+    return UpstreamError("It failed.", server="fhir", status=status, retryable=retryable)
+
+
+@pytest.mark.parametrize("status", [408, 409, 412, 425, 429, 500, 502, 503, 504])
+def test_what_may_pass_is_tried_again_until_the_attempts_are_used_up(status: int) -> None:
+    assert is_retryable(an_answer(status))
+    assert [pause_s(attempts, an_answer(status), PACE) for attempts in range(1, 9)] == [2, 4, 8, 16, 32, 64, 128, None]
+
+
+@pytest.mark.parametrize("error", [an_answer(400), an_answer(422), an_answer(404), ValueError(), NotFound("No.")])
+def test_what_will_hardly_pass_is_tried_a_few_times(error: Exception) -> None:
+    assert not is_retryable(error)
+    assert [pause_s(attempts, error, PACE) for attempts in range(1, 5)] == [2, 4, None, None]
+    assert pause_s(1, error, replace(PACE, max_attempts=1)) is None
+
+
+def test_pauses_end_growing_and_are_as_long_as_the_server_asks() -> None:
+    patient = replace(PACE, max_attempts=10_000)
+    assert pause_s(9_999, an_answer(500), patient) == 900
+    assert pause_s(1, an_answer(429), PACE, retry_after_s=120) == 120
+    assert pause_s(8, an_answer(429), PACE, retry_after_s=120) is None
+
+
+@given(attempts=st.integers(1, 7), jitter=st.floats(0, 1))
+def test_chance_takes_at_most_half_of_a_pause_away(attempts: int, jitter: float) -> None:
+    whole, paused = pause_s(attempts, an_answer(500), PACE), pause_s(attempts, an_answer(500), PACE, jitter=jitter)
+    assert whole is not None
+    assert paused is not None
+    assert whole / 2 <= paused <= whole
+
+
+@pytest.mark.parametrize(
+    ("error", "is_outage"),
+    [
+        (an_answer(None, retryable=True), True),
+        (UpstreamTimeout("Too late.", server="fhir", retryable=True), True),
+        (UpstreamRefused("Not allowed.", server="fhir", status=401), True),
+        *((an_answer(status), True) for status in (403, 404, 429, 502, 503, 504)),
+        *((an_answer(status), False) for status in (400, 409, 412, 422, 500)),
+        (ValueError(), False),
+    ],
+)
+def test_what_would_fail_every_study_is_like_an_outage(error: Exception, is_outage: bool) -> None:
+    assert is_like_an_outage(error) is is_outage
+
+
+def fails(outage: Outage, study: StudyInstanceUID, *, now: float, begun: float | None = None) -> float | None:
+    return outage.comes_back_in_s(study, begun=now if begun is None else begun, now=now, retry_after_s=None)
+
+
+def test_everything_waits_longer_while_nothing_succeeds_and_no_study_is_to_blame() -> None:
+    outage, now, waited = Outage(pace=PACE), 100.0, []
+    assert fails(outage, OTHER, now=now) == 2
+    for _ in range(7):
+        back_in_s = fails(outage, ONE, now=now)
+        assert back_in_s == outage.left_s(now=now)
+        waited.append(back_in_s)
+        now += back_in_s
+        assert outage.left_s(now=now) == 0
+
+    assert waited == [4, 8, 16, 32, LONGEST_OUTAGE_PAUSE_S, LONGEST_OUTAGE_PAUSE_S, LONGEST_OUTAGE_PAUSE_S]
+    outage.succeeded(ONE, now=now)
+    assert fails(outage, ONE, now=now) == 2
+
+
+def test_studies_that_fail_together_are_one_outage() -> None:
+    outage = Outage(pace=PACE)
+    assert [fails(outage, StudyInstanceUID(f"2.25.{number}"), now=100) for number in range(4)] == [2, 4, 4, 4]
+    assert outage.left_s(now=100) == 4
+
+
+def test_one_study_alone_that_gets_no_answer_comes_back_later_and_stops_no_other() -> None:
+    outage, now = Outage(pace=PACE), 100.0
+    for seconds in (2, 4, 8):
+        assert fails(outage, ONE, now=now) == seconds
+        assert outage.left_s(now=now) == 0
+        now += seconds
+
+
+def test_a_server_that_asks_for_patience_gets_it() -> None:
+    outage = Outage(pace=PACE)
+    assert outage.comes_back_in_s(ONE, begun=100, now=100, retry_after_s=300) == 300
+    assert fails(outage, OTHER, now=101) == 299
+
+
+def test_a_study_that_fails_while_another_succeeds_is_to_blame_itself() -> None:
+    outage = Outage(pace=PACE)
+    outage.succeeded(OTHER, now=105)
+    assert fails(outage, ONE, begun=100, now=110) is None
+    assert outage.left_s(now=110) == 0
+
+
+def test_a_study_that_fails_again_after_another_succeeded_is_to_blame_itself() -> None:
+    """With one worker nothing succeeds meanwhile, and yet one study must not stop all others for ever."""
+    outage = Outage(pace=PACE)
+    assert fails(outage, ONE, now=101) == 2
+    outage.succeeded(OTHER, now=104)
+    assert fails(outage, ONE, now=106) is None
+    assert fails(outage, ONE, now=108) == 2, "it says so anew, once"
