@@ -8,12 +8,12 @@ Spec: DICOM PS3.18 §10.4.1.1.2 (metadata), §10.6.3 (search answers).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any, TypeVar
 
-from fhir_imaging.archived_study import ArchivedStudy
+from fhir_imaging.archived_study import ArchivedInstance, ArchivedStudy
 from fhir_imaging.clients.archive_session import Query
 from fhir_imaging.clients.dicomweb import DataSet, DicomwebClient, Matches
 from fhir_imaging.dicom_json import SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, first_text
@@ -28,6 +28,7 @@ from fhir_imaging.study_reading import (
     number_in,
 )
 from fhir_imaging.uids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUID, is_uid
+from pacs_sync.anatomy import SIDE_FIELDS
 from pacs_sync.qido_pages import all_pages
 from pacs_sync.study_facts import MORE_SERIES_FIELDS, MORE_STUDY_FIELDS, SeriesRecord, SiteRules, study_facts
 
@@ -36,11 +37,13 @@ T = TypeVar("T")
 MANY_SERIES = 200
 """Above it no instances are asked for: the study is told by its search answers alone."""
 
-ANATOMIC_REGION = "00082218"
+FEW_INSTANCES = 8
+"""Up to so many instances of a study, or of a series, are all asked for at once: what they agree on holds for all."""
+
 _STUDY_ASKED = (*STUDY_FIELDS, *MORE_STUDY_FIELDS)
-_SERIES_ASKED = (*SERIES_FIELDS, *MORE_SERIES_FIELDS, ANATOMIC_REGION)
-_ONLY_IN_FILES = (*MORE_SERIES_FIELDS, ANATOMIC_REGION)
+_ONLY_IN_FILES = (*MORE_SERIES_FIELDS, *SIDE_FIELDS)
 """A series match that has them all, be they empty, leaves nothing to ask an instance for (the zone may be the study's)."""
+_SERIES_ASKED = tuple(dict.fromkeys((*SERIES_FIELDS, *_ONLY_IN_FILES)))
 
 
 class Asker:
@@ -114,7 +117,9 @@ class StudyGatherer:
         series = self._there(asker.series(uid, _SERIES_ASKED))
         has_few = len(series) <= MANY_SERIES
         wanted = [has_few and _wants_a_file(studies[0], one) for one in series]
-        records = list(self._executor.map(partial(self._record, uid), series, wanted))
+        members = self._all_members(uid, series) if any(wanted) else {}
+        read = self._record if len(studies) == 1 else self._record_of_several
+        records = list(self._executor.map(partial(read, uid, members), series, wanted))
         return study_facts(studies, records, self._site)
 
     def documents(self, study: ArchivedStudy) -> Iterator[Mapping[str, Any]]:
@@ -127,22 +132,44 @@ class StudyGatherer:
                 raise self._moved_on()
             yield from instances
 
-    def _record(self, study: StudyInstanceUID, match: DataSet, wants_a_file: bool) -> SeriesRecord:
+    def _all_members(self, study: StudyInstanceUID, series: Sequence[DataSet]) -> dict[str | None, list[DataSet]]:
+        """The whole data sets of all instances by their series, where they are few in several series."""
+        counts = [number_in(one, NUMBER_OF_SERIES_INSTANCES) for one in series]
+        if len(series) < 2 or None in counts or sum(one or 0 for one in counts) > FEW_INSTANCES:
+            return {}
+        members: dict[str | None, list[DataSet]] = {}
+        for one in self._asker.client.metadata(study) or ():  # Orthanc has none of a study under two patients
+            members.setdefault(first_text(one, SERIES_INSTANCE_UID), []).append(one)
+        return members
+
+    def _record_of_several(
+        self, study: StudyInstanceUID, members: Mapping[str | None, Sequence[DataSet]], match: DataSet, wants_a_file: bool
+    ) -> SeriesRecord:
+        """Under several patients: some archives do not find then what stands under both, and it is told without."""
+        try:
+            return self._record(study, members, match, wants_a_file)
+        except UpstreamError as exc:
+            if exc.status != 404:
+                raise
+            return SeriesRecord(match=match)
+
+    def _record(
+        self, study: StudyInstanceUID, members: Mapping[str | None, Sequence[DataSet]], match: DataSet, wants_a_file: bool
+    ) -> SeriesRecord:
         stated = first_text(match, SERIES_INSTANCE_UID)
-        if stated is None or not is_uid(stated):
+        if stated is None or not is_uid(stated) or not (wants_a_file or self._site.with_instances):
             return SeriesRecord(match=match)
         uid, client = SeriesInstanceUID(stated), self._asker.client
+        count = number_in(match, NUMBER_OF_SERIES_INSTANCES)
+        if wants_a_file and count is not None and count <= FEW_INSTANCES:
+            details = members.get(uid) or self._there(client.metadata(study, uid))
+            return SeriesRecord(match=match, details=details, is_whole=len(details) >= count, instances=_instances(details))
         if not self._site.with_instances:
-            if not wants_a_file:
-                return SeriesRecord(match=match)
-            if number_in(match, NUMBER_OF_SERIES_INSTANCES) == 1:
-                return SeriesRecord(match=match, details=self._there(client.metadata(study, uid)), is_whole=True)
             listed = self._there(client.instances(study, uid, limit=1)).datasets
             return SeriesRecord(match=match, details=self._one_of(study, uid, listed))
         every = self._there(self._asker.instances(study, uid))
         details = self._one_of(study, uid, every) if wants_a_file else ()
-        instances = [instance for one in every if (instance := archived_instance(one)) is not None]
-        return SeriesRecord(match=match, details=details, instances=instances, count=len(every))
+        return SeriesRecord(match=match, details=details, instances=_instances(every), count=len(every))
 
     def _one_of(self, study: StudyInstanceUID, series: SeriesInstanceUID, listed: Sequence[DataSet]) -> Sequence[DataSet]:
         """The whole data set of one of these instances."""
@@ -158,6 +185,10 @@ class StudyGatherer:
         return UpstreamError(
             "The archive changed the study while it was read.", server=self._asker.server, status=404, retryable=True
         )
+
+
+def _instances(datasets: Iterable[DataSet]) -> list[ArchivedInstance]:
+    return [one for one in map(archived_instance, datasets) if one is not None]
 
 
 def _wants_a_file(study: DataSet, series: DataSet) -> bool:

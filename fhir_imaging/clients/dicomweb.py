@@ -16,8 +16,8 @@ from fhir_imaging.errors import UpstreamError, UpstreamRefused
 from fhir_imaging.settings import origin_of
 from fhir_imaging.uids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUID, series_uid, sop_uid, study_uid
 
+# Alone: some archives answer 400 to a list of media types.
 DICOM_JSON = "application/dicom+json"
-ACCEPTED = f"{DICOM_JSON}, application/json;q=0.9"
 DataSet = Mapping[str, Any]
 
 
@@ -71,7 +71,7 @@ class DicomwebClient:
             if series is None:
                 raise ValueError("an instance is addressed within its series")
             address += f"/instances/{sop_uid(instance)}"
-        answer = self.session.ask(f"{address}/metadata", accept=ACCEPTED)
+        answer = self.session.ask(f"{address}/metadata", accept=DICOM_JSON)
         return None if answer is None else self._datasets(answer)
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class DicomwebClient:
         paging = [] if limit is None else [("limit", str(limit))]
         if offset:
             paging.append(("offset", str(offset)))
-        answer = self.session.ask(address, [*query, *paging], accept=ACCEPTED)
+        answer = self.session.ask(address, [*query, *paging], accept=DICOM_JSON)
         if answer is None:
             return None
         remark = answer.headers.get("Warning", "").strip().lower()

@@ -235,7 +235,7 @@ def test_credential_and_vendor_headers_go_with_each_request() -> None:
     for seen in archive.headers_seen:
         assert seen["Authorization"].startswith("Basic ")
         assert seen["X-Tenant"] == "north"
-        assert "application/dicom+json" in seen["Accept"]
+        assert seen["Accept"] == "application/dicom+json"
 
 
 def test_certificate_of_a_sites_own_authority(tmp_path: Path) -> None:

@@ -112,6 +112,8 @@ def test_study_under_two_patients_names_both() -> None:
         both = list(source.studies())
         archive_of_one = HeldArchive(archive.studies[:1])
         assert {one.number for one in told(source).patients} == {"MRN-1", "MRN-2"}
+        archive.instead = lambda path: Response("which one?", 404) if path.endswith("metadata") else None
+        assert {one.number for one in told(source).patients} == {"MRN-1", "MRN-2"}
     with a_source(archive_of_one) as source:
         one = list(source.studies())
 
@@ -133,6 +135,26 @@ def test_one_instance_of_each_series_is_asked_for() -> None:
     site = study.series[0].body_site
     assert site is not None
     assert site.code == "64033007"
+
+
+@pytest.mark.parametrize("series_count", [1, 3])
+def test_few_instances_are_all_asked_for_at_once(series_count: int) -> None:
+    """A side that all images share is the series' side; a mammogram of both sides has none."""
+    left = {"00200062": element("CS", "L")}
+    series = [HeldSeries(f"2.25.1.{n}", "MG", whole=left) for n in range(1, series_count + 1)]
+    archive = HeldArchive([HeldStudy(UID, series=series)])
+    with a_source(archive) as source:
+        study = told(source)
+
+    assert len(archive.asked) <= 6, "three of them at the first look"
+    assert len(archive.paths("metadata")) == 1
+    assert [one.laterality.code if one.laterality else None for one in study.series] == ["7771000"] * series_count
+
+
+def test_one_instance_says_nothing_of_the_others_side() -> None:
+    series = [HeldSeries("2.25.1.1", "MG", instances=9, whole={"00200062": element("CS", "L")})]
+    with a_source(HeldArchive([HeldStudy(UID, series=series)])) as source:
+        assert told(source).series[0].laterality is None
 
 
 def test_series_that_are_told_in_full_need_no_instance() -> None:
@@ -182,7 +204,9 @@ def test_archive_that_overlooks_the_uid_is_an_error() -> None:
 
 @pytest.mark.parametrize("ending", ["/series", "/instances", "/metadata"])
 def test_study_that_goes_while_it_is_read_is_looked_at_again(ending: str) -> None:
-    archive = HeldArchive([HeldStudy(UID)], instead=lambda path: Response("gone", 404) if path.endswith(ending) else None)
+    series = [HeldSeries("2.25.1.1", instances=20)]
+    instead = lambda path: Response("gone", 404) if path.endswith(ending) else None  # noqa: E731
+    archive = HeldArchive([HeldStudy(UID, series=series)], instead=instead)
     with a_source(archive) as source, pytest.raises(UpstreamError) as failure:
         source.study(UID)
     assert failure.value.retryable
@@ -207,7 +231,7 @@ def test_archive_that_refuses_fields_is_read_without_them() -> None:
 
 
 def test_broken_series_breaks_the_study_and_nothing_is_left_out_silently() -> None:
-    series = [HeldSeries(f"2.25.1.{n}", instances=1) for n in range(1, 6)]
+    series = [HeldSeries(f"2.25.1.{n}", instances=2) for n in range(1, 6)]
     archive = HeldArchive([HeldStudy(UID, series=series)])
     archive.instead = lambda path: Response("no", 500) if path.endswith("2.25.1.3/metadata") else None
     with a_source(archive) as source, pytest.raises(UpstreamError):
