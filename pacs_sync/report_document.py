@@ -116,9 +116,16 @@ class Document:
     groups: tuple[Group, ...] = ()
 
     @property
+    def signatures(self) -> tuple[Verification, ...]:
+        """Those of persons: some programs verify their own reports."""
+        programs = {one.name.casefold() for one in self.observers.devices}
+        programs |= {one.algorithm.name.casefold() for one in self.groups if one.algorithm}
+        return tuple(one for one in self.verifications if one.name and one.name.casefold() not in programs)
+
+    @property
     def is_signed(self) -> bool:
-        """Whether a person stands behind the whole of it: verified, and nothing more is to come."""
-        return self.is_verified and self.is_complete
+        """Whether a person stands behind the whole of it: verified by somebody who is named, and nothing more is to come."""
+        return self.is_verified and self.is_complete and bool(self.signatures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

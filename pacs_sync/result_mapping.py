@@ -280,16 +280,13 @@ def _issued(document: Document) -> Json:
 
 def _last(document: Document) -> Verification | None:
     """The latest signature of a signed report."""
-    if not document.is_signed or not document.verifications:
-        return None
-    return max(document.verifications, key=lambda one: one.at or "")
+    return max(document.signatures, key=lambda one: one.at or "") if document.is_signed else None
 
 
 def _signers(document: Document) -> list[Json]:
     if not document.is_signed:
         return []
-    names = dict.fromkeys(one.name or one.organization for one in document.verifications)
-    return [{"display": name} for name in names if name]
+    return [{"display": name} for name in dict.fromkeys(one.name for one in document.signatures)]
 
 
 def _performers(document: Document, program: Algorithm | None) -> Json:
