@@ -16,7 +16,7 @@ from typing import Any
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 # Its messages quote the values that they complain of, which are patients' data.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -25,7 +25,7 @@ _MANY_BYTES = 1 << 40
 # pydicom raises whatever the first code that trips over a value happens to raise.
 _FAULTS = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError, RecursionError, TypeError),
-    *(ValueError, InvalidDicomError, struct.error, zlib.error),
+    *(ValueError, BytesLengthException, InvalidDicomError, struct.error, zlib.error),
 )
 # Which warnings are shown is the whole process's affair, so that only one thread may change it.
 _one_at_a_time = Lock()
@@ -46,7 +46,9 @@ def dataset_of(path: Path, wanted: Collection[int] | None = None) -> dict[str, A
         try:
             return _as_json(dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True))
         except _FAULTS as exc:
-            raise UnreadableFileError(f"cannot be read ({type(exc).__name__})") from exc
+            kind = type(exc)
+            name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+            raise UnreadableFileError(f"cannot be read ({name})") from exc
 
 
 def _as_json(dataset: Dataset) -> dict[str, Any]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from datetime import date
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom import dcmwrite
 from pydicom.config import IGNORE
+from pydicom.data import get_testdata_file
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -18,8 +22,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from fhir_imaging.uids import study_uid
-from pacs_sync.file_headers import header_of
-from pacs_sync.files import FileSource, OddFileNote
+from pacs_sync.file_headers import MoreNeeded, OddFile, header_of
+from pacs_sync.files import WANTED, FileSource, OddFileNote
 from pacs_sync.ports import Days, Source
 from pacs_sync.study_facts import SiteRules
 
@@ -298,6 +302,32 @@ def test_a_long_private_element_before_the_wanted_ones_is_stepped_over(tmp_path:
         path.write_bytes(plain[:place] + private + plain[place:])
 
     assert open_source(tmp_path).counts().instances == 2
+
+
+@given(
+    st.sampled_from(["CT_small.dcm", "MR_small_bigendian.dcm", "test-SR.dcm", "image_dfl.dcm", "liver_1frame.dcm"]),
+    st.lists(st.tuples(st.integers(128, 2500), st.integers(0, 255)), max_size=12),
+    st.integers(0, 6000),
+)
+@settings(max_examples=150, deadline=None)
+def test_no_broken_file_stops_the_reading(
+    tmp_path_factory: pytest.TempPathFactory, name: str, broken: list[tuple[int, int]], length: int
+) -> None:
+    content = bytearray(Path(str(get_testdata_file(name))).read_bytes()[:length])
+    for place, byte in broken:
+        if place < len(content):
+            content[place] = byte
+    folder = tmp_path_factory.mktemp("broken")
+    (folder / "file").write_bytes(content)
+    with closing(FileSource([folder], SiteRules(archive="files"))) as source:
+        counts = source.read()
+        found = [source.study(one.study) for one in source.studies()]
+    with suppress(OddFile, MoreNeeded):
+        header_of(bytes(content), WANTED, is_all=length % 2 == 0)
+
+    assert counts.files == counts.instances + counts.odd == 1
+    assert len(found) <= 1
+    assert None not in found
 
 
 def test_memory_stays_flat_while_files_are_read(tmp_path: Path, open_source: Open) -> None:
