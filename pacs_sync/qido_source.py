@@ -34,7 +34,7 @@ from fhir_imaging.study_reading import (
 from fhir_imaging.tolerant import as_dict
 from fhir_imaging.uids import StudyInstanceUID, is_uid
 from pacs_sync.ports import Days, Look, Sighting
-from pacs_sync.qido_pages import Page, Place, Search, all_pages, page_at
+from pacs_sync.qido_pages import Page, Place, Search, page_at
 from pacs_sync.qido_study import Asker, StudyGatherer
 from pacs_sync.settings import PaceSettings
 from pacs_sync.study_facts import REFERRING_PHYSICIAN, SiteRules
@@ -102,6 +102,7 @@ class QidoSource:
         self._executor = ThreadPoolExecutor(at_once, thread_name_prefix=f"dicomweb-{client.session.name}")
         self._gatherer = StudyGatherer(self._asker, self._executor, site)
         self._has_update_times: bool | None = None
+        self._fills_pages = False
 
     def look(self, cursor: str | None) -> Look:
         """One page of a sweep over what may be new; after the last one the next look begins a sweep anew."""
@@ -121,9 +122,14 @@ class QidoSource:
         Without ``days`` it is one search without a date, so that studies without Study Date are found too.
         """
         for query in [()] if days is None else [(("StudyDate", window),) for window in self._windows(days)]:
-            search = self._search(query)
-            for datasets in all_pages(search, limit=self._pace.page_size, key=STUDY_INSTANCE_UID, server=self._asker.server):
-                yield from self._sightings(datasets)
+            place: Place | None = Place()
+            before: dict[StudyInstanceUID, Sighting] = {}
+            while place is not None:
+                page = self._page(place, query)
+                place = page.after
+                found = {one.study: one for one in self._sightings(page.datasets)}
+                yield from (one for uid, one in found.items() if before.get(uid) != one)
+                before = found
 
     def study(self, uid: StudyInstanceUID) -> ArchivedStudy | None:
         """As ``Source``. A study that stands under several patients has them all."""
@@ -139,8 +145,12 @@ class QidoSource:
         self._client.close()
 
     def _page(self, place: Place, query: Query) -> Page:
+        place = replace(place, is_filled=place.is_filled or self._fills_pages)
         server, limit = self._asker.server, self._pace.page_size
-        return page_at(place, self._search(query), limit=limit, key=STUDY_INSTANCE_UID, server=server)
+        page = page_at(place, self._search(query), limit=limit, key=STUDY_INSTANCE_UID, server=server)
+        # Once it gave as much as was asked for, it has no shorter limit of its own.
+        self._fills_pages = self._fills_pages or (page.after is not None and page.after.is_filled)
+        return page
 
     def _search(self, query: Query) -> Search:
         fields = (*SEEN_FIELDS, STUDY_UPDATE) if self._searches_by_update_time() else SEEN_FIELDS

@@ -21,6 +21,7 @@ from fhir_imaging.errors import UpstreamError, UpstreamRefused
 from fhir_imaging.study_reading import (
     INSTANCE_FIELDS,
     NUMBER_OF_SERIES_INSTANCES,
+    NUMBER_OF_STUDY_SERIES,
     SERIES_FIELDS,
     STUDY_FIELDS,
     TIMEZONE_OFFSET,
@@ -75,15 +76,19 @@ class Asker:
         found = self.wanting(fields, lambda asked: self.client.studies([*query, *asked], limit=limit, offset=offset))
         return found or Matches(())
 
-    def series(self, study: StudyInstanceUID, fields: tuple[str, ...]) -> list[DataSet] | None:
-        """All series of a study, each once; None when the archive does not have it."""
-        return self._all(SERIES_INSTANCE_UID, fields, partial(self.client.series, study))
+    def series(self, study: StudyInstanceUID, fields: tuple[str, ...], *, counted: int | None = None) -> list[DataSet] | None:
+        """All series of a study, each once; None when the archive does not have it. ``counted``: how many it says there are."""
+        return self._all(SERIES_INSTANCE_UID, fields, partial(self.client.series, study), counted)
 
-    def instances(self, study: StudyInstanceUID, series: SeriesInstanceUID) -> list[DataSet] | None:
-        """All instances of a series, each once; None when the archive does not have it."""
-        return self._all(SOP_INSTANCE_UID, INSTANCE_FIELDS, partial(self.client.instances, study, series))
+    def instances(
+        self, study: StudyInstanceUID, series: SeriesInstanceUID, *, counted: int | None = None
+    ) -> list[DataSet] | None:
+        """All instances of a series, as ``series``."""
+        return self._all(SOP_INSTANCE_UID, INSTANCE_FIELDS, partial(self.client.instances, study, series), counted)
 
-    def _all(self, key: str, fields: tuple[str, ...], search: Callable[..., Matches | None]) -> list[DataSet] | None:
+    def _all(
+        self, key: str, fields: tuple[str, ...], search: Callable[..., Matches | None], counted: int | None
+    ) -> list[DataSet] | None:
         is_there = True
 
         def page(limit: int, offset: int) -> Matches:
@@ -92,8 +97,11 @@ class Asker:
             is_there = is_there and found is not None
             return found or Matches(())
 
-        pages = all_pages(page, limit=self.page_size, key=key, server=self.server)
-        entries = {first_text(one, key): one for datasets in pages for one in datasets}
+        entries: dict[str | None, DataSet] = {}
+        for datasets in all_pages(page, limit=self.page_size, key=key, server=self.server):
+            entries |= {first_text(one, key): one for one in datasets}
+            if counted is not None and len(entries) >= counted and len(datasets) < self.page_size:
+                break
         return list(entries.values()) if is_there else None
 
 
@@ -114,7 +122,8 @@ class StudyGatherer:
             if found:
                 raise UpstreamError("The archive does not search by StudyInstanceUID.", server=asker.server)
             return None
-        series = self._there(asker.series(uid, _SERIES_ASKED))
+        counted = number_in(studies[0], NUMBER_OF_STUDY_SERIES) if len(studies) == 1 else None
+        series = self._there(asker.series(uid, _SERIES_ASKED, counted=counted))
         has_few = len(series) <= MANY_SERIES
         wanted = [has_few and _wants_a_file(studies[0], one) for one in series]
         members = self._all_members(uid, series) if any(wanted) else {}
@@ -167,7 +176,7 @@ class StudyGatherer:
         if not self._site.with_instances:
             listed = self._there(client.instances(study, uid, limit=1)).datasets
             return SeriesRecord(match=match, details=self._one_of(study, uid, listed))
-        every = self._there(self._asker.instances(study, uid))
+        every = self._there(self._asker.instances(study, uid, counted=count))
         details = self._one_of(study, uid, every) if wants_a_file else ()
         return SeriesRecord(match=match, details=details, instances=_instances(every), count=len(every))
 

@@ -81,6 +81,23 @@ def test_all_of_any_number_are_found_whatever_the_archives_limit(count: int, hab
         assert uids(list(source.studies(EVER))) == names(count)
 
 
+def test_nothing_is_told_twice_for_the_sake_of_the_overlap() -> None:
+    with a_source(HeldArchive(studies(300)), page_size=40) as source:
+        assert len(list(source.studies())) == 300
+
+
+def test_archive_that_once_gave_a_full_page_is_not_asked_whether_a_short_one_was_the_last() -> None:
+    archive = HeldArchive([*studies(8, day=LAST_WEEK), *studies(3, first=9)])
+    with a_source(archive, page_size=8) as source:
+        sweep(source)
+        assert len(archive.paths("studies")) - 1 == 2, "one more for update times"
+        list(source.studies())
+        del archive.asked[:]
+        sweep(source)
+
+    assert len(archive.asked) == 1
+
+
 def test_archive_that_gives_everything_whatever_is_asked_is_read_once() -> None:
     archive = HeldArchive(studies(20), overlooks_limit=True, overlooks_offset=True)
     with a_source(archive, page_size=8) as source:
