@@ -138,7 +138,7 @@ def _findings(report: CurrentReport, context: ResultContext, terms: Terms) -> It
         elif study != context.study and study not in context.other_studies:
             yield LeftOut(document.uid, "the study of its images is not in FHIR, or of another patient")
         else:
-            lesion = group.tracking_uid or f"chain {report.chain}"
+            lesion = group.tracking_uid or f"chain {report.chain} {group.tracking_id or ''}"
             author = f"program {group.algorithm.name}" if group.algorithm else "person"
             key = (study, lesion, stated.key, author)
             counted[key] = counted.get(key, 0) + 1
