@@ -114,31 +114,6 @@ def study_facts(studies: Sequence[Mapping[str, Any]], series: Iterable[SeriesRec
     )
 
 
-def facts_of_matches(
-    studies: Sequence[Mapping[str, Any]],
-    series: Iterable[Mapping[str, Any]],
-    site: SiteRules,
-    *,
-    instances: Iterable[Mapping[str, Any]] = (),
-    wholes: Iterable[Mapping[str, Any]] = (),
-) -> ArchivedStudy | None:
-    """One study out of an archive's matches at each level, and of whole data sets of instances, one of each series or none."""
-    listed, detailed = _by_series(instances), _by_series(wholes)
-    records = []
-    for match in series:
-        uid = first_text(match, SERIES_INSTANCE_UID)
-        found = [one for one in map(archived_instance, listed.get(uid, ())) if one is not None]
-        records.append(SeriesRecord(match=match, details=detailed.get(uid, ()), instances=found))
-    return study_facts(studies, records, site)
-
-
-def _by_series(datasets: Iterable[Mapping[str, Any]]) -> dict[str | None, list[Mapping[str, Any]]]:
-    found: dict[str | None, list[Mapping[str, Any]]] = {}
-    for dataset in datasets:
-        found.setdefault(first_text(dataset, SERIES_INSTANCE_UID), []).append(dataset)
-    return found
-
-
 def studies_in(datasets: Iterable[Mapping[str, Any]], site: SiteRules) -> tuple[ArchivedStudy, ...]:
     """The studies of whole instances' data sets, each by itself (M7), an instance that comes twice counted once (M6)."""
     by_study: dict[str, dict[str | None, list[Mapping[str, Any]]]] = {}

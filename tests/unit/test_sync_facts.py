@@ -13,7 +13,7 @@ from fhir_imaging.concept import Concept
 from fhir_imaging.uids import sop_uid
 from pacs_sync.coding_schemes import SYSTEMS
 from pacs_sync.settings import SyncSettings, TargetSettings
-from pacs_sync.study_facts import SeriesRecord, SiteRules, facts_of_matches, studies_in, study_facts
+from pacs_sync.study_facts import SeriesRecord, SiteRules, studies_in, study_facts
 
 SITE = SiteRules(archive="main")
 UID = "1.2.3"
@@ -193,31 +193,34 @@ def test_a_series_is_told_by_its_match_and_an_instance_that_stands_for_it() -> N
     match = dataset(x0020000E=f"{UID}.1", x00080060="MG", x00201209=2, x00180015="BREAST")
     whole = dataset(x00200062="L", x00080021="20260315", x00080031="1120", x00080201="+0100", x00100020="7")
 
-    study = facts_of_matches([dataset()], [match], SITE, wholes=[whole])
+    study = study_facts([dataset()], [SeriesRecord(match=match, details=[whole])], SITE)
 
     assert study is not None
     (series,) = study.series
     assert (series.instance_count, series.started, series.laterality) == (2, "2026-03-15T11:20:00+01:00", None)
     assert series.body_site is not None
     assert study.patients == (number("7"),)
-    alone = facts_of_matches([dataset()], [match | {"00201209": {"Value": [1]}}], SITE, wholes=[whole])
+    one_image = match | {"00201209": {"Value": [1]}}
+    alone = study_facts([dataset()], [SeriesRecord(match=one_image, details=[whole])], SITE)
     assert alone is not None
     assert alone.series[0].laterality is not None, "the one image is the whole series"
 
 
 def test_a_study_under_several_patients_in_the_index_shows_them_all() -> None:
-    study = facts_of_matches([dataset(x00100020="7"), dataset(x00100020="8")], [], SITE)
+    study = study_facts([dataset(x00100020="7"), dataset(x00100020="8")], [], SITE)
 
     assert study is not None
     assert study.patients == (number("7"), number("8"))
 
 
-def test_matches_list_instances_on_request() -> None:
-    site = SiteRules(archive="main", with_instances=True)
-    study = facts_of_matches([dataset()], [dataset()], site, instances=[dataset(), dataset(), dataset(x00080018="no uid")])
+def test_a_records_instances_are_listed_on_request_each_once() -> None:
+    instance = ArchivedInstance(uid=sop_uid(f"{UID}.1.1"), sop_class="1.2.840")
+    record = SeriesRecord(match=dataset(), instances=(instance, instance))
 
-    assert study is not None
-    assert study.series[0].instances == (ArchivedInstance(uid=sop_uid(f"{UID}.1.1"), sop_class="1.2.840"),)
+    listed = study_facts([dataset()], [record], SiteRules(archive="main", with_instances=True))
+    plain = study_facts([dataset()], [record], SITE)
+
+    assert [one and one.series[0].instances for one in (listed, plain)] == [(instance,), ()]
 
 
 def test_a_record_of_another_study_is_left_out() -> None:
@@ -259,4 +262,4 @@ def test_no_data_set_of_whatever_shape_stops_the_reading(odd: dict[str, Any]) ->
     (study,) = studies_in([odd | dataset()], SITE)
 
     assert study.uid == UID
-    assert facts_of_matches([odd | dataset()], [odd | dataset()], SITE, wholes=[odd | dataset()]) is not None
+    assert study_facts([odd | dataset()], [SeriesRecord(match=odd | dataset(), details=[odd | dataset()])], SITE) is not None
