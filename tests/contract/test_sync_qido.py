@@ -1,4 +1,4 @@
-"""Looking for news at any DICOMweb archive: windows, pages, states, update times, and archives with habits of their own."""
+"""Looking for news at any DICOMweb archive: windows, pages, states, and archives with habits of their own."""
 
 from __future__ import annotations
 
@@ -8,41 +8,12 @@ import pytest
 from flask import Response
 
 from fhir_imaging.errors import UpstreamError
-from pacs_sync.ports import Days, Look, Sighting
-from pacs_sync.qido_source import QidoSource
+from pacs_sync.ports import Days, Look
 from tests.archive_actors import HeldArchive, HeldSeries, HeldStudy
-from tests.source_actors import NOW, a_source
+from tests.source_actors import NOW, a_source, names, states, studies, sweep, uids
 
 YESTERDAY, LAST_WEEK = "20260309", "20260303"
 EVER = Days(first=date(2026, 1, 1), last=date(2026, 3, 31))
-
-
-def studies(count: int, first: int = 1, **facts: str) -> list[HeldStudy]:
-    return [HeldStudy(f"2.25.{number}", **facts) for number in range(first, first + count)]
-
-
-def sweep(source: QidoSource, cursor: str | None = None) -> tuple[list[Sighting], str]:
-    """All looks until the last page, and where the next begins."""
-    found: list[Sighting] = []
-    for _ in range(100):
-        look = source.look(cursor)
-        found += look.sightings
-        cursor = look.cursor
-        if look.is_last:
-            return found, cursor
-    raise AssertionError("the sweep has no end")
-
-
-def uids(sightings: list[Sighting] | tuple[Sighting, ...]) -> set[str]:
-    return {one.study for one in sightings}
-
-
-def names(count: int, first: int = 1) -> set[str]:
-    return {f"2.25.{number}" for number in range(first, first + count)}
-
-
-def states(sightings: list[Sighting]) -> dict[str, str]:
-    return {one.study: one.state for one in sightings}
 
 
 def test_a_look_finds_the_days_around_today_and_no_other() -> None:
@@ -260,86 +231,6 @@ def test_archive_that_is_not_there_has_no_empty_news(status: int) -> None:
         for ask in (lambda: source.look(None), lambda: list(source.studies()), lambda: list(source.studies(EVER))):
             with pytest.raises(UpstreamError):
                 ask()
-
-
-def test_update_time_finds_what_came_late_with_an_old_study_date() -> None:
-    """X17: a prior from another hospital."""
-    archive = HeldArchive(studies(3, day=LAST_WEEK), has_update_times=True)
-    with a_source(archive) as source:
-        _, cursor = sweep(source)
-        archive.studies.append(HeldStudy("2.25.4", day="20110704", updated="20260310115900"))
-        found, cursor = sweep(source, cursor)
-        assert "2.25.4" in uids(found)
-
-        archive.studies[0].updated = "20260310143000"
-        found, cursor = sweep(source, cursor)
-
-    assert uids(found) == {"2.25.1", "2.25.4"}
-    assert "0008041F=20260310095900-" in "".join(archive.asked), "two hours before the last that was seen"
-
-
-def test_update_times_are_paged_and_never_move_the_cursor_before_the_last_page() -> None:
-    archive = HeldArchive(
-        [HeldStudy(f"2.25.{n}", day=LAST_WEEK, updated=f"202603100{n % 10}0000") for n in range(1, 31)], has_update_times=True
-    )
-    with a_source(archive, page_size=8) as source:
-        look = source.look(None)
-        assert not look.is_last
-        after_restart, _ = sweep(source, look.cursor)
-
-    assert uids(after_restart) | uids(look.sightings) == names(30)
-
-
-def test_update_time_of_next_year_hides_nothing() -> None:
-    archive = HeldArchive(studies(1, updated="20270101000000"), has_update_times=True)
-    with a_source(archive) as source:
-        _, cursor = sweep(source)
-        archive.studies.append(HeldStudy("2.25.2", updated="20260310130000"))
-
-        assert "2.25.2" in uids(sweep(source, cursor)[0])
-
-
-def test_update_times_with_a_zone_are_asked_for_in_utc() -> None:
-    archive = HeldArchive(studies(1, updated="20260310130000.5+0100"), has_update_times=True)
-    with a_source(archive) as source:
-        _, cursor = sweep(source)
-        sweep(source, cursor)
-
-    assert "0008041F=20260310100000%2B0000-" in archive.asked[-1]
-
-
-def test_change_shows_by_its_update_time_alone() -> None:
-    """Something that no field of the state holds was corrected."""
-    archive = HeldArchive(studies(1), has_update_times=True)
-    with a_source(archive) as source:
-        before, cursor = sweep(source)
-        archive.studies[0].updated = "20260310083000"
-        after, _ = sweep(source, cursor)
-
-    assert states(before) != states(after)
-
-
-@pytest.mark.parametrize(
-    "archive", [HeldArchive(studies(1)), HeldArchive(studies(1), has_update_times=True, searches_update_times=False)]
-)
-def test_archive_that_does_not_search_by_update_time_is_searched_by_study_date(archive: HeldArchive) -> None:
-    """Some give the attribute and overlook it as a key: everything would be news for ever."""
-    with a_source(archive) as source:
-        sweep(source)
-        asked = len(archive.asked)
-        sweep(source)
-
-    assert all("StudyDate=" in one for one in archive.asked[asked:])
-
-
-def test_empty_archive_is_asked_for_update_times_again() -> None:
-    archive = HeldArchive([], has_update_times=True)
-    with a_source(archive) as source:
-        found, cursor = sweep(source)
-        assert found == []
-        archive.studies += studies(1, day="20110704", updated="20260310115900")
-
-        assert uids(sweep(source, cursor)[0]) == {"2.25.1"}
 
 
 @pytest.mark.parametrize("cursor", ["", "12345", "no json", "[]", '{"offset": "x"}', '{"offset": -5}'])
