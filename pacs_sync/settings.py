@@ -53,8 +53,8 @@ class TargetSettings:
     backend_client_id: str | None = None
     """The synchronisation's SMART Backend Services client there; it signs with this installation's client keys."""
     backend_scopes: str = (
-        "system/Patient.rs system/ImagingStudy.cruds system/Endpoint.cruds system/Observation.cruds "
-        "system/DiagnosticReport.cruds system/Device.cruds system/ServiceRequest.rs"
+        "system/Patient.rs system/ImagingStudy.crus system/Endpoint.crus system/Observation.crus "
+        "system/DiagnosticReport.crus system/Device.crus system/ServiceRequest.rs"
     )
     """What that client asks for."""
     backend_token_url: str | None = None
