@@ -18,23 +18,23 @@ CREATE TABLE facts (
 ) WITHOUT ROWID;
 CREATE INDEX facts_of_study ON facts (study, series);
 CREATE TABLE instances (
-    study TEXT NOT NULL, sop TEXT NOT NULL, series TEXT NOT NULL, sop_class TEXT NOT NULL, number INTEGER, document TEXT,
+    study TEXT NOT NULL, sop TEXT NOT NULL, series TEXT NOT NULL, sop_class TEXT NOT NULL, number INTEGER, document BLOB,
     PRIMARY KEY (study, sop)
 ) WITHOUT ROWID;
-CREATE TABLE odd (path TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE odd (path BLOB NOT NULL, reason TEXT NOT NULL);
 """
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceRow:
-    """An instance in its study; ``document`` is the path of a structured report."""
+    """An instance in its study; ``document`` is the path of a structured report, whose bytes need not be any text."""
 
     study: str
     sop: str
     series: str
     sop_class: str
     number: int | None
-    document: str | None
+    document: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +72,11 @@ class FileIndex:
         stated = (row.study, row.sop, row.series, row.sop_class, row.number, row.document)
         return self._database.execute("INSERT OR IGNORE INTO instances VALUES (?, ?, ?, ?, ?, ?)", stated).rowcount == 1
 
-    def add_odd(self, path: str, reason: str) -> None:
+    def add_odd(self, path: bytes, reason: str) -> None:
         """A file that nothing, or not everything, could be made of."""
         self._database.execute("INSERT INTO odd VALUES (?, ?)", (path, reason))
 
-    def odd(self) -> Iterator[tuple[str, str]]:
+    def odd(self) -> Iterator[tuple[bytes, str]]:
         """Paths and reasons, as found."""
         yield from self._paged("SELECT rowid, path, reason FROM odd WHERE rowid > ? ORDER BY rowid LIMIT ?", 0)
 
@@ -112,12 +112,12 @@ class FileIndex:
         question = "SELECT study, sop, series, sop_class, number, document FROM instances WHERE study = ?"
         return (InstanceRow(*row) for row in self._database.execute(question, (study,)))
 
-    def documents_of(self, study: str) -> list[str]:
+    def documents_of(self, study: str) -> list[bytes]:
         """The paths of a study's structured reports, by UID."""
         question = "SELECT document FROM instances WHERE study = ? AND document IS NOT NULL ORDER BY sop"
         return [row[0] for row in self._database.execute(question, (study,))]
 
-    def _paged(self, question: str, last: int, size: int = 500) -> Iterator[tuple[str, str]]:
+    def _paged(self, question: str, last: int, size: int = 500) -> Iterator[tuple[bytes, str]]:
         while page := self._database.execute(question, (last, size)).fetchall():
             yield from ((row[1], row[2]) for row in page)
             last = page[-1][0]

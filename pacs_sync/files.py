@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -35,6 +35,7 @@ from pacs_sync.anatomy import FRAME_ANATOMY, SHARED_FUNCTIONAL_GROUPS, SIDE_FIEL
 from pacs_sync.file_headers import Header, MoreNeeded, OddFile, header_of
 from pacs_sync.file_index import FactsRow, FileIndex, InstanceRow
 from pacs_sync.file_reading import UnreadableFileError, dataset_of
+from pacs_sync.file_walk import files_under, why_closed
 from pacs_sync.ports import Days, Look, Sighting
 from pacs_sync.study_facts import MORE_SERIES_FIELDS, MORE_STUDY_FIELDS, SeriesRecord, SiteRules, study_facts
 from pacs_sync.study_times import day_of
@@ -105,12 +106,12 @@ class FileSource:
             self.close()
             self._index, self._known, self._counts = FileIndex(), {}, FileCounts()
             tally = dict.fromkeys(("files", "instances", "duplicates", "odd"), 0)
-            for path, reason in _files(self._roots):
+            for path, reason in files_under(self._roots):
                 found = reason or self._file(self._index, path)
                 tally["files"] += reason is None
                 tally["instances" if found is True else "duplicates" if found is False else "odd"] += 1
                 if isinstance(found, str):
-                    self._index.add_odd(str(path), found)
+                    self._index.add_odd(os.fsencode(path), found)
                 if progress is not None and tally["files"] % PROGRESS_EVERY == 0:
                     progress(tally["files"])
             self._counts = FileCounts(**tally)
@@ -124,7 +125,7 @@ class FileSource:
     def odd_files(self) -> Iterator[OddFileNote]:
         """The files that are not, or not wholly, in any study."""
         with self._lock:
-            found = [OddFileNote(path=Path(path), reason=reason) for path, reason in self._ready().odd()]
+            found = [OddFileNote(path=Path(os.fsdecode(path)), reason=reason) for path, reason in self._ready().odd()]
         yield from found
 
     def look(self, cursor: str | None) -> Look:
@@ -179,7 +180,7 @@ class FileSource:
             paths = self._ready().documents_of(study.uid)
         for path in paths:
             with suppress(UnreadableFileError):
-                yield dataset_of(Path(path))
+                yield dataset_of(Path(os.fsdecode(path)))
 
     def _ready(self) -> FileIndex:
         with self._lock:
@@ -201,12 +202,12 @@ class FileSource:
                 known = self._facts(index, content)
             else:
                 own = {tag: {"Value": [_own(header, tag)]} for tag in _OF_INSTANCES}
+            if known is None:
+                return _why_none(path)
         except UnreadableFileError as exc:
             return str(exc)
         except OSError as exc:
-            return f"cannot be opened ({type(exc).__name__})"
-        if known is None:
-            return _why_none(path)
+            return why_closed(exc)
         if raw is not None:
             if len(self._known) >= _MANY_FACTS:
                 self._known.clear()
@@ -216,7 +217,7 @@ class FileSource:
             return "no SOP Instance UID or SOP Class UID"
         if known.series is None:
             return "no Series Instance UID"
-        document = str(path) if known.is_report else None
+        document = os.fsencode(path) if known.is_report else None
         return index.add_instance(
             InstanceRow(known.study, instance.uid, known.series, instance.sop_class, instance.number, document)
         )
@@ -239,19 +240,6 @@ class FileSource:
 
 def _sighting(index: FileIndex, uid: str) -> Sighting:
     return Sighting(study=StudyInstanceUID(uid), is_complete=True, state=index.state_of(uid))
-
-
-def _files(roots: Iterable[Path]) -> Iterator[tuple[Path, str | None]]:
-    """Every file, in order, or why a folder has none."""
-    for root in roots:
-        if root.is_file():
-            yield root, None
-            continue
-        troubles: list[OSError] = []
-        for folder, names, files in os.walk(root, onerror=troubles.append):
-            names.sort()
-            yield from ((path, None) for name in sorted(files) if (path := Path(folder, name)).is_file())
-        yield from ((Path(one.filename or root), f"cannot be opened ({type(one).__name__})") for one in troubles)
 
 
 def _header(path: Path) -> Header | None:

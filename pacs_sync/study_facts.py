@@ -101,7 +101,7 @@ def study_facts(studies: Sequence[Mapping[str, Any]], series: Iterable[SeriesRec
     accession, issuer = _accession(told)
     return replace(
         plain,
-        started=next((one for one in (started(dataset, STUDY_DATE, STUDY_TIME, site.zone) for dataset in told) if one), None),
+        started=_begun(told, (STUDY_DATE, STUDY_TIME), site),
         accession=accession,
         accession_issuer=issuer,
         description=plain.description or _first(told, "00081030"),
@@ -143,7 +143,6 @@ def _series(record: SeriesRecord, site: SiteRules) -> ArchivedSeries | None:
         return None
     told = [record.match, *record.details]
     words = list(dict.fromkeys(one for dataset in told if (one := words_in(dataset, BODY_PART_EXAMINED))))
-    begun = (one for one in (started(dataset, SERIES_DATE, SERIES_TIME, site.zone) for dataset in told) if one)
     count = record.count if record.count is not None else plain.instance_count
     is_whole = record.is_whole or (len(record.details) == 1 and count == 1)
     return replace(
@@ -152,10 +151,16 @@ def _series(record: SeriesRecord, site: SiteRules) -> ArchivedSeries | None:
         body_part=", ".join(words) or None,
         body_site=site_of(told, words, site.coding),
         laterality=side_of(told, record.details if is_whole else (), site.coding),
-        started=next(begun, None),
+        started=_begun(told, (SERIES_DATE, SERIES_TIME), site),
         instance_count=count,
         instances=_listed(record.instances) if site.with_instances else (),
     )
+
+
+def _begun(told: Sequence[Mapping[str, Any]], tags: tuple[str, str], site: SiteRules) -> str | None:
+    """As the first says that names a day; a time may come from another that knows the zone."""
+    found = [one for dataset in told if (one := started(dataset, *tags, site.zone)) is not None]
+    return next((one for one in found if "T" in one and one[:10] == found[0][:10]), found[0] if found else None)
 
 
 def _listed(instances: Iterable[ArchivedInstance]) -> tuple[ArchivedInstance, ...]:

@@ -206,6 +206,16 @@ def test_a_series_is_told_by_its_match_and_an_instance_that_stands_for_it() -> N
     assert alone.series[0].laterality is not None, "the one image is the whole series"
 
 
+def test_the_time_of_a_start_may_come_from_an_instance_that_knows_the_zone() -> None:
+    """X13: Orthanc does not return (0008,0201)."""
+    match = dataset(x00080020="20260315", x00080030="1120")
+    zoned, other_day = match | dataset(x00080201="+0100"), dataset(x00080020="20260316", x00080030="1120", x00080201="+0100")
+
+    found = [study_facts([match], [SeriesRecord(match=dataset(), details=[one])], SITE) for one in (zoned, other_day)]
+
+    assert [one and one.started for one in found] == ["2026-03-15T11:20:00+01:00", "2026-03-15"]
+
+
 def test_a_study_under_several_patients_in_the_index_shows_them_all() -> None:
     study = study_facts([dataset(x00100020="7"), dataset(x00100020="8")], [], SITE)
 

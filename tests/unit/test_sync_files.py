@@ -235,6 +235,18 @@ def test_documents_are_the_reports_whole(tmp_path: Path, open_source: Open) -> N
     assert list(source.documents(study)) == []
 
 
+def test_a_name_need_not_be_text(tmp_path: Path, open_source: Open) -> None:
+    name = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe"))
+    write(name, Modality="SR")
+    (tmp_path / os.fsdecode(b"\xfd")).write_bytes(b"")
+    source = open_source(tmp_path)
+    study = source.study(study_uid(UID))
+    assert study is not None
+
+    assert len(list(source.documents(study))) == 1
+    assert [os.fsencode(note.path.name) for note in source.odd_files()] == [b"\xfd"]
+
+
 def test_progress_is_told_now_and_then(tmp_path: Path, open_source: Open) -> None:
     for number in range(1, 201):
         (tmp_path / f"{number:03}").write_bytes(b"")
