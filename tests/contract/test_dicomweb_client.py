@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from fhir_imaging.clients.dicomweb import DicomwebClient
 from fhir_imaging.errors import UpstreamError, UpstreamRefused, UpstreamTimeout
 from fhir_imaging.settings import PacsSettings
 from fhir_imaging.uids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUID
-from tests.archive_actors import HeldArchive, HeldStudy, a_client
+from tests.archive_actors import HeldArchive, HeldStudy, a_client, served
 from tests.conftest import free_port_number
 from tests.contract.tls_actors import TestAuthority, serving_tls
 from tests.log_watch import is_secret
@@ -149,6 +151,23 @@ def test_silence_is_a_retryable_timeout() -> None:
             client.studies()
         client.close()
     assert failure.value.retryable
+
+
+def test_answer_that_drips_for_too_long_is_a_retryable_timeout() -> None:
+    def dripping() -> Iterator[bytes]:
+        for _ in range(100):
+            time.sleep(0.05)
+            yield b" "
+
+    archive = an_archive(instead=lambda path: Response(dripping(), content_type="application/dicom+json"))
+    with served(archive) as settings:
+        client = DicomwebClient(settings.dicomweb_root, ArchiveSession(replace(settings, read_timeout_s=0.1)))
+        began = time.monotonic()
+        with pytest.raises(UpstreamTimeout) as failure:
+            client.studies()
+        client.close()
+    assert failure.value.retryable
+    assert time.monotonic() - began < 4
 
 
 def test_nobody_there_is_retryable() -> None:

@@ -78,6 +78,26 @@ def test_images_are_listed_on_request(tmp_path: Path) -> None:
     assert {one.sop_class for one in study.series[0].instances} == {"1.2.840.10008.5.1.4.1.1.2"}
 
 
+@pytest.mark.parametrize("tells_all", [True, False])
+def test_many_images_are_listed_page_by_page(tells_all: bool) -> None:
+    series = [HeldSeries("2.25.1.1", instances=30, whole=KIDNEY), HeldSeries("2.25.1.2", instances=16)]
+    archive = HeldArchive([HeldStudy(UID, series=series)], tells_all=tells_all)
+    with a_source(archive, with_instances=True, page_size=8) as source:
+        study = told(source)
+
+    assert [len(one.instances) for one in study.series] == [30, 16]
+    assert len(archive.paths("metadata")) == (0 if tells_all else 2)
+
+
+def test_series_without_a_uid_is_left_out_and_an_archive_that_refuses_is_an_error() -> None:
+    archive = HeldArchive([HeldStudy(UID, series=[HeldSeries("2.25.1.1"), HeldSeries("no uid")])])
+    with a_source(archive) as source:
+        assert [one.uid for one in told(source).series] == ["2.25.1.1"]
+        archive.instead = lambda path: Response("no", 403) if path.endswith("series") else None
+        with pytest.raises(UpstreamError):
+            told(source)
+
+
 def test_sandboxs_studies_and_what_it_does_not_have(tmp_path: Path) -> None:
     write_demo(tmp_path / "files")
     with the_sandbox(tmp_path / "files", tmp_path, page_size=2) as source:
