@@ -41,6 +41,8 @@ class TargetAccess:
             pool=settings.pace.workers + 1,
             authorities={origin_of(url): authority for url in addresses} if authority else None,
         )
+        # HAPI answers a search again as it did a minute ago: a study made since would be made twice, or never be found.
+        self._session.headers["Cache-Control"] = "no-cache"
         if target.user is not None:
             login = make_headers(basic_auth=f"{target.user}:{target.password or ''}")
             self._session.headers.update({"Authorization": login["authorization"]})

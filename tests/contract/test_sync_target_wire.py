@@ -270,6 +270,15 @@ def test_a_number_with_marks_of_the_search_grammar_is_searched_for_as_it_is(sync
     assert [one["id"] for one in sync.target().patients_with(MRN, odd)] == ["odd"]
 
 
+def test_no_search_is_answered_out_of_a_servers_cache(sync: Sync) -> None:
+    """HAPI keeps what a search found for a minute, unless it is told not to."""
+    sync.archive.put(a_study(accession="A-17"))
+    sync.bring()
+
+    asked = [headers.get("Cache-Control") for method, _, _, headers in sync.fhir.requests if method == "GET"]
+    assert set(asked) == {"no-cache"}
+
+
 def test_a_search_without_a_server_behind_it_is_a_wrong_address(sync: Sync) -> None:
     sync.fhir.instead = lambda: Response(status=404)
 
