@@ -3,7 +3,7 @@
 What is new is looked for by Study Date, from ``overlap_days`` ago until tomorrow (the archive's day may be another one), or by
 Study Update DateTime (0008,041F) at the few archives that have it. A study that comes in late with an *old* Study Date, such
 as a prior from another hospital, is found at once only by update time; at other archives the periodic comparison of everything
-finds it (X17). So is a deleted one: no search tells of it.
+finds it (X17). So it is with what changes in an older study, and with what is deleted: no search tells of it.
 
 Spec: DICOM PS3.18 §10.6 (search), PS3.4 §C.2.2.2.5 (ranges).
 """

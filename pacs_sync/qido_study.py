@@ -38,6 +38,8 @@ T = TypeVar("T")
 MANY_SERIES = 200
 """Above it no instances are asked for: the study is told by its search answers alone."""
 
+GONE = 410
+"""Status of what vanished while it was read: this study's own, where 404 is what a server that was moved says of all."""
 FEW_INSTANCES = 8
 """Up to so many instances of a study, or of a series, are all asked for at once: what they agree on holds for all."""
 
@@ -158,7 +160,7 @@ class StudyGatherer:
         try:
             return self._record(study, members, match, wants_a_file)
         except UpstreamError as exc:
-            if exc.status != 404:
+            if exc.status != GONE:
                 raise
             return SeriesRecord(match=match)
 
@@ -192,7 +194,7 @@ class StudyGatherer:
 
     def _moved_on(self) -> UpstreamError:
         return UpstreamError(
-            "The archive changed the study while it was read.", server=self._asker.server, status=404, retryable=True
+            "The archive changed the study while it was read.", server=self._asker.server, status=GONE, retryable=True
         )
 
 

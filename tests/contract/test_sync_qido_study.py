@@ -229,7 +229,7 @@ def test_study_that_goes_while_it_is_read_is_looked_at_again(ending: str) -> Non
     archive = HeldArchive([HeldStudy(UID, series=series)], instead=instead)
     with a_source(archive) as source, pytest.raises(UpstreamError) as failure:
         source.study(UID)
-    assert failure.value.retryable
+    assert (failure.value.retryable, failure.value.status) == (True, 410), "one study's trouble, not an outage"
 
 
 def test_report_that_goes_while_it_is_read_is_no_missing_report() -> None:
