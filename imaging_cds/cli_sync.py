@@ -20,7 +20,6 @@ from imaging_cds.cli_sync_people import add_people_commands
 from imaging_cds.logs import configure_logging
 from imaging_cds.sync_job import SyncJob, named_syncs, sync_job
 from imaging_cds.sync_printing import backfill_bar, comparison_bar, print_comparison, print_files, print_summary
-from pacs_sync.files import FileSource
 from pacs_sync.ports import Days
 from pacs_sync.queueing import chunks
 from pacs_sync.reconcile import Comparing, reconcile
@@ -101,6 +100,8 @@ def _backfill(arguments: argparse.Namespace, job: SyncJob, stop: threading.Event
 
 
 def _files(_: argparse.Namespace, job: SyncJob, stop: threading.Event) -> int:
+    from pacs_sync.files import FileSource  # needs pydicom, which archives do not
+
     summary = job.runner.once(stop)
     if isinstance(job.source, FileSource):
         print_files(job.source)

@@ -125,8 +125,11 @@ def _archive(stack: ExitStack, settings: ApplicationSettings, sync: SyncSettings
 
 
 def _folders(stack: ExitStack, sync: SyncSettings, folders: Sequence[Path]) -> Source:
-    from pacs_sync.files import FileSource  # pydicom is not needed for archives
-
+    try:
+        from pacs_sync.files import FileSource  # pydicom is not needed for archives
+    except ModuleNotFoundError as exc:
+        words = f"{exc.name} is not installed; reading DICOM files needs it: pip install 'imaging-cds[dicom]'"
+        raise ConfigurationError([words]) from exc
     source = FileSource(folders, SiteRules.of(sync))
     stack.callback(source.close)
     return source

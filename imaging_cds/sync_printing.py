@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -15,10 +15,12 @@ from fhir_imaging.archived_study import PatientNumber
 from imaging_cds.printed_tables import add_row, columns, console, moment
 from pacs_sync import backfill, reconcile
 from pacs_sync.counts import Counts
-from pacs_sync.files import FileSource
 from pacs_sync.held import DeadStudy, HeldStudy
 from pacs_sync.memory import Outcome
 from pacs_sync.run import Summary
+
+if TYPE_CHECKING:
+    from pacs_sync.files import FileSource
 
 _SHOWN_FILES = 20
 
@@ -61,7 +63,7 @@ def print_held(name: str, held: Iterable[HeldStudy], *, as_json: bool) -> None:
     """Studies that wait for a person, with what the archive says of their patient."""
     if as_json:
         for one in held:
-            _line(sync=name, **asdict(one), since=one.since.isoformat())
+            _line(**{"sync": name, **asdict(one), "since": one.since.isoformat()})
         return
     table = columns("Sync", "Since (UTC)", "Reason", "PatientID", "Issuer", "Study", "Remark")
     for one in held:
@@ -76,7 +78,7 @@ def print_dead(name: str, dead: Iterable[DeadStudy], *, as_json: bool) -> None:
     """Studies that were laid aside, and why."""
     if as_json:
         for one in dead:
-            _line(sync=name, **asdict(one), since=one.since.isoformat())
+            _line(**{"sync": name, **asdict(one), "since": one.since.isoformat()})
         return
     table = columns("Sync", "Since (UTC)", "Attempts", "Study", "Last failure")
     for one in dead:

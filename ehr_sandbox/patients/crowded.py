@@ -11,10 +11,11 @@ from ehr_sandbox.demo_study import CHEST, MRN_SYSTEM, SITE_ZONE, Coding, uid_of
 from ehr_sandbox.patients import codings
 from ehr_sandbox.patients.elements import Json, coding, concept, reference, transaction
 from ehr_sandbox.patients.hospital import ORGANIZATION, RADIOLOGIST
+from ehr_sandbox.settings import LARGEST_CROWD
 
 CROWDED_KEY = "demo-crowded"
-LARGEST = 20000
-"""More studies than anybody has; a mistyped number should not fill the disk."""
+LARGEST = LARGEST_CROWD
+"""More studies than anybody has."""
 _A_BUNDLE = 400
 _DAYS_BETWEEN = 4
 
