@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,6 +30,7 @@ from imaging_cds.site_rules import site_policy
 from imaging_cds.static_files import StaticFiles
 from imaging_findings.site_policy import SitePolicy
 from imaging_server.services import ImagingServerServices, build_services
+from pacs_sync.counts import counts
 from smart_app.patient_match import IdentifierSystem
 from smart_app.services import SmartAppServices
 
@@ -117,9 +119,12 @@ def _register(app: Flask, component: Component, parts: _Parts) -> list[ErrorSurf
 
 def _measure(app: Flask, settings: ApplicationSettings, store: Store, imaging: ImagingServerServices | None) -> ErrorSurface:
     """Counts what the application does, for those that may read it."""
-    from imaging_cds import metrics, metrics_view  # prometheus_client looks at its surroundings when it is imported
+    # prometheus_client looks at its surroundings when it is imported.
+    from imaging_cds import metrics, metrics_view, sync_metrics
 
-    measured = metrics.Metrics(pending=partial(waiting_records, store))
+    syncs = [sync.name for sync in settings.sync]
+    figures = [sync_metrics.SyncFigures(lambda: counts(store, syncs, now=time.time()))] if syncs else []
+    measured = metrics.Metrics(pending=partial(waiting_records, store), looked_up=figures)
     measured.install(app)
     if imaging is not None:
         measured.knows(one.server for one in imaging.breakers)

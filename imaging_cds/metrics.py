@@ -16,6 +16,7 @@ from flask import Flask, Response, g, has_request_context, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from fhir_imaging.clients.breaker import Outcome, State
@@ -37,9 +38,10 @@ Pending = Callable[[], int]
 class Metrics:
     """The counters of one worker. Thread-safe."""
 
-    def __init__(self, *, pending: Pending | None = None) -> None:
-        """``pending`` counts the audit records that wait for a sink, at each reading."""
+    def __init__(self, *, pending: Pending | None = None, looked_up: Iterable[Collector] = ()) -> None:
+        """``pending`` counts the audit records that wait for a sink, at each reading; ``looked_up`` are asked then too."""
         self._pending = pending
+        self._looked_up = tuple(looked_up)
         own = self._own = CollectorRegistry()
         self._requests = Counter("imaging_cds_requests", "Requests answered.", ("route", "method", "status"), registry=own)
         self._seconds = Histogram(
@@ -96,6 +98,8 @@ class Metrics:
         registry = CollectorRegistry()
         if self._pending is not None:
             registry.register(_Waiting(self._pending))
+        for one in self._looked_up:
+            registry.register(one)
         return registry
 
     def _answered(self, response: Response) -> Response:
