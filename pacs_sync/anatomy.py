@@ -13,7 +13,7 @@ from fhir_imaging.dicom_json import first_text, values
 from fhir_imaging.tolerant import dicts
 from imaging_findings import codes
 from imaging_findings.body_parts import body_parts_of
-from pacs_sync.coding_schemes import CodingSchemes
+from pacs_sync.coding_schemes import CodingSchemes, unique
 
 ANATOMIC_REGION, REGION_MODIFIER = "00082218", "00082220"
 FRAME_ANATOMY, FRAME_LATERALITY = "00209071", "00209072"
@@ -39,17 +39,14 @@ def site_of(told: Sequence[Mapping[str, Any]], words: Sequence[str], coding: Cod
 
     None where data sets name several, and where nothing is said that ``words`` (Body Part Examined) do not say themselves.
     """
-    stated = {one for item in _regions(told) if (one := coding.concept(item)) is not None}
-    coded = {(one.system, one.code): one for one in stated if one.code}
-    if len(coded) == 1 and len(stated) == 1:
-        return next(iter(coded.values()))
-    if coded:
-        return None
+    stated = unique(one for item in _regions(told) if (one := coding.concept(item)) is not None)
+    if any(one.code for one in stated):
+        return stated[0] if len(stated) == 1 else None
     parts = body_parts_of(" ".join(words))
     if len(parts) == 1:
         code = parts[0].code
         return Concept(code.display, code.system, code.code)
-    return next(iter(stated)) if len(stated) == 1 and not words else None
+    return stated[0] if len(stated) == 1 and not words else None
 
 
 def side_of(told: Iterable[Mapping[str, Any]], images: Iterable[Mapping[str, Any]], coding: CodingSchemes) -> Concept | None:

@@ -132,6 +132,12 @@ def test_the_regions_code_outweighs_the_words() -> None:
     assert site_of(told, ["CHEST"], PLAIN) == Concept("Head", SNOMED, "69536005")
 
 
+def test_one_region_in_two_wordings_is_one() -> None:
+    told = [with_items("00082218", coded("69536005", "SCT", words)) for words in ("Head", "HEAD structure")]
+
+    assert site_of(told, [], PLAIN) == Concept("Head", SNOMED, "69536005")
+
+
 def test_a_region_without_a_known_code_leaves_the_words_code_and_is_words_where_there_are_none() -> None:
     told = [with_items("00082218", coded("Z-1", "99X", "Thorax of ours"))]
 
