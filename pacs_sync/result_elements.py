@@ -6,6 +6,7 @@ Spec: FHIR R4 and R5 data types; UCUM; clinical rules, section 6.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -34,6 +35,7 @@ _REASONS = {
 }
 """By Numeric Value Qualifier (CID 42); every other one is an error."""
 _MM_PER_CM = Decimal(10)
+_OID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+", re.ASCII)
 
 
 class Terms:
@@ -126,6 +128,11 @@ def study_reference(uid: StudyInstanceUID) -> str:
 def uid_identifier(uid: str, kind: Code | None = None) -> Json:
     """A DICOM UID as an identifier, with what it names."""
     return {**({"type": of_code(kind)} if kind else {}), "system": DICOM_UID_SYSTEM, "value": to_urn(uid)}
+
+
+def oid_value(uid: str) -> Json:
+    """A DICOM UID as value of an extension; archives hold some that FHIR's type ``oid`` refuses (``1.02.3``)."""
+    return {"valueOid": to_urn(uid)} if _OID.fullmatch(uid) else {"valueString": uid}
 
 
 def _digest(*parts: str) -> str:

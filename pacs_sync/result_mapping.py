@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from fhir_imaging.archived_study import PatientNumber
 from fhir_imaging.fhir_versions import FhirVersion
-from fhir_imaging.uids import SopInstanceUID, StudyInstanceUID, to_urn
+from fhir_imaging.uids import SopInstanceUID, StudyInstanceUID
 from imaging_findings import codes
 from imaging_findings.report_states import AI_ASSERTED
 from pacs_sync.current_reports import AnyReport, CurrentReport, current_reports
@@ -24,6 +24,7 @@ from pacs_sync.result_elements import (
     codeable,
     head,
     of_code,
+    oid_value,
     reference,
     study_reference,
     uid_identifier,
@@ -258,7 +259,7 @@ def _selection(one: _Finding) -> Json | None:
         return None
     middle = seen[len(seen) // 2]
     uids = (("study", middle.study), ("series", middle.series), ("instance", middle.instance))
-    return {"url": codes.IMAGING_SELECTION, "extension": [{"url": name, "valueOid": to_urn(uid)} for name, uid in uids]}
+    return {"url": codes.IMAGING_SELECTION, "extension": [{"url": name, **oid_value(uid)} for name, uid in uids]}
 
 
 def _tracking_identifiers(group: Group) -> list[Json]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -190,7 +191,7 @@ class AReport:
 
     def json(self) -> Json:
         """As WADO-RS metadata gives it."""
-        made: Json = self.dataset().to_json_dict()
+        made: Json = json.loads(json.dumps(self.dataset().to_json_dict(), default=str))
         return made
 
     def read(self) -> Document | NothingToBring:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
+import json
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from highdicom.sr import CodedConcept
 
 from cds_service.wording import detail_of, summary_of
 from ehr_sandbox.demo_derived import AI_RESULT
@@ -24,6 +26,7 @@ from imaging_findings.rules import Urgency
 from pacs_sync.result_mapping import ResultContext, results_of
 from pacs_sync.result_steps import key_of, resolved, study_key
 from pacs_sync.structured_report import read_report
+from smart_app.study_reports import report_row
 from tests.cds_actors import (
     LUNG_RADS,
     NODULE,
@@ -35,6 +38,7 @@ from tests.cds_actors import (
     an_ai_lung_rads,
     nodule_components,
 )
+from tests.sr_actors import AReport, a_nodule, evaluated, mapped
 
 CALENDAR = DemoCalendar(demo_day=date(2026, 11, 21))
 STUDY = study_uid(alma.CURRENT.study_instance_uid)
@@ -48,7 +52,7 @@ def ai_result(request: pytest.FixtureRequest) -> list[Resource]:
     """What is brought over of the AI's report, as a FHIR server gives it back."""
     report = derived_object(AI_RESULT, alma.CURRENT, CALENDAR, alma.AI_CLAIM)
     context = ResultContext(subject="Patient/p", study=STUDY, started=STARTED, schemes=SCHEMES)
-    found = results_of([read_report(report.to_json_dict())], context, request.param)
+    found = results_of([read_report(json.loads(json.dumps(report.to_json_dict(), default=str)))], context, request.param)
     assert found.left_out == ()
     ids = {key_of(one): f"made-{number}" for number, one in enumerate(found.resources)}
     addresses = {study_key(STUDY): "ImagingStudy/study"} | {key: f"{key.kind}/{given}" for key, given in ids.items()}
@@ -125,3 +129,37 @@ def test_the_card_opens_the_slice_of_the_report(ai_result: list[Resource]) -> No
     )
     assert finding.study_reference == "ImagingStudy/study"
     assert finding.nodule.diameter_mm == alma.CURRENT.phantom.nodule.diameter_mm
+
+
+def test_the_list_calls_the_report_an_ai_report_that_nobody_signed(ai_result: list[Resource]) -> None:
+    (report,) = (one for one in ai_result if one["resourceType"] == "DiagnosticReport")
+    row = report_row(report)
+
+    assert (row.state, row.title, row.is_by_ai, row.is_signed) == ("AI report", "Imaging Measurement Report", True, False)
+    assert (row.conclusion, row.text) == (None, None)
+
+
+def test_t8_an_ai_s_emergency_is_not_critical_until_a_person_signs_it() -> None:
+    emergency = CodedConcept("59282003", "SCT", "Pulmonary embolism")
+    urgent = evaluated(
+        CodedConcept("111012", "DCM", "Certainty of Finding"), CodedConcept("RID49480", "RADLEX", "ACR Category 1")
+    )
+    found = {
+        signed: mapped(AReport(groups=[a_nodule(urgent, finding=emergency)], verified_by=signed)).resources
+        for signed in (None, "Reader^Ruth^^Dr")
+    }
+    now = datetime(2026, 11, 18, 11, 30, tzinfo=UTC)
+    loud = {signed: critical_cards(resources, now) for signed, resources in found.items()}
+
+    assert loud == {None: 0, "Reader^Ruth^^Dr": 1}
+
+
+def critical_cards(resources: tuple[Resource, ...], now: datetime) -> int:
+    every: dict[str, list[Resource]] = {key: [] for key in ("orders", "conditions", "smoking", "communications", "reports")}
+    every |= {"patient": [a_patient()], "studies": [a_study(started=STARTED)]}
+    every["findings"] = [
+        {"id": "o", **one, "derivedFrom": [{"reference": "ImagingStudy/study"}]}
+        for one in resources
+        if one["resourceType"] == "Observation"
+    ]
+    return sum(one.urgency is Urgency.CRITICAL for one in judge(read_facts(every, "p"), bundled_packs(), now).guidance)

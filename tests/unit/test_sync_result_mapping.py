@@ -293,6 +293,16 @@ def test_trap_the_slice_of_a_region_is_selected_and_one_in_space_selects_none() 
     assert flat["derivedFrom"][0] == in_space["derivedFrom"][0] == {"reference": STUDY_REFERENCE}
 
 
+def test_a_uid_that_fhir_takes_for_no_oid_is_told_as_words_that_readers_know() -> None:
+    report = json.loads(json.dumps(AReport().json()).replace("2.25.600.1.1", "2.25.600.01.1"))
+    found = observation(mapped(report, version=FhirVersion.R5))
+    facts = read_facts({"patient": [a_patient()], "findings": [found], "studies": [a_study()]}, "p")
+
+    get_fhir_model_class("Observation").model_validate_json(json.dumps(found))
+    assert facts.findings[0].selection is not None
+    assert facts.findings[0].selection.instance == "2.25.600.01.1"
+
+
 def test_the_report_that_it_comes_from_is_named() -> None:
     source = observation(mapped(AReport()))["derivedFrom"][1]
 
