@@ -48,14 +48,21 @@ _ANY_CODE = re.compile(r"\S+(?: \S+)*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodingSchemes:
-    """The designators that are understood. ``of_site`` are the site's own, or its word over ours."""
+    """The designators that are understood. ``of_site`` are the site's own, or its word over ours.
+
+    A URI may end in ``|`` and a version, as FHIR's canonical references do.
+    """
 
     of_site: Mapping[str, str] = field(default_factory=dict)
 
     def system_of(self, designator: str) -> str | None:
         """The FHIR URI; None for a scheme that nobody named, whose codes must not be written as anything else's."""
         bare = designator.strip()
-        return self.of_site.get(bare) or SYSTEMS.get(bare.upper())
+        return self.of_site.get(bare, "").partition("|")[0] or SYSTEMS.get(bare.upper())
+
+    def version_of(self, designator: str) -> str | None:
+        """The version that the site says its own scheme is (``system|version``)."""
+        return self.of_site.get(designator.strip(), "").partition("|")[2] or None
 
     def concept(self, item: Mapping[str, Any]) -> Concept | None:
         """The concept of one item of a code sequence: its code, else its words; None when it has neither."""
@@ -72,8 +79,9 @@ class CodingSchemes:
         if not system or code is None or not _SHAPES.get(system, _ANY_CODE).fullmatch(code):
             return Concept(words)
         # SNOMED CT's version is a URI in FHIR, which no designator tells.
-        version = words_in(item, CODING_SCHEME_VERSION) if system not in (SNOMED, DCM) else None
-        return Concept(words, system, code, version)
+        if system in (SNOMED, DCM):
+            return Concept(words, system, code)
+        return Concept(words, system, code, words_in(item, CODING_SCHEME_VERSION) or self.version_of(designator))
 
     def concepts(self, dataset: Mapping[str, Any], tag: str) -> tuple[Concept, ...]:
         """The concepts of a code sequence, each once."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -42,24 +43,24 @@ class Terms:
     """Coded terms of DICOM as FHIR's, with the site's own coding schemes (``system``, or ``system|version``)."""
 
     def __init__(self, of_site: Mapping[str, str]) -> None:
-        parted = {name: stated.partition("|") for name, stated in of_site.items()}
-        self._schemes = CodingSchemes(of_site={name: system for name, (system, _, _) in parted.items()})
-        self._versions = {name: version for name, (_, _, version) in parted.items() if version}
+        self._schemes = CodingSchemes(of_site=of_site)
 
     def concept(self, code: DicomCode) -> Concept:
-        """The concept; words alone where the scheme is unknown. A version that the report states comes before the site's."""
-        version = code.version or self._versions.get(code.scheme)
+        """The concept, by the name that the checked tables have for it; words alone where the scheme is unknown.
+
+        A version that the report states comes before the site's.
+        """
         parts = {
             CODE_VALUE: code.value,
             CODING_SCHEME_DESIGNATOR: code.scheme,
             CODE_MEANING: code.meaning,
-            CODING_SCHEME_VERSION: version,
+            CODING_SCHEME_VERSION: code.version,
         }
         found = self._schemes.concept({tag: {"Value": [part]} for tag, part in parts.items() if part})
         if found is None or found.system is None or found.code is None:
             return found or Concept(code.value)
         known = codes.concepts().get((found.system, found.code))
-        return Concept(known.display if known else found.display, found.system, found.code, found.version)
+        return replace(found, display=known.display) if known else found
 
 
 def is_concept(concept: Concept, *wanted: Code) -> bool:

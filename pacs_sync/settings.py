@@ -121,7 +121,7 @@ class SyncSettings:
     accession_systems: Mapping[str, str] = field(default_factory=dict)
     """Identifier systems by the issuer of the accession number."""
     coding_schemes: Mapping[str, str] = field(default_factory=dict)
-    """FHIR code systems of the site's own coding scheme designators (99…)."""
+    """FHIR code systems of the site's own coding schemes (99…); `system|version` where its reports name no version."""
     with_instances: bool = False
     """Lists every image in the ImagingStudy: half a megabyte for 500 of them."""
     results: bool = True

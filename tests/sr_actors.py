@@ -211,6 +211,7 @@ def mapped(
     version: FhirVersion = FhirVersion.R4,
     others: Mapping[StudyInstanceUID, OtherStudy] | None = None,
     patient: str = "SYN-1",
+    schemes: Mapping[str, str] = SCHEMES,
 ) -> Results:
     """What the reports of the study become."""
     context = ResultContext(
@@ -219,7 +220,7 @@ def mapped(
         started=STARTED,
         patients=(PatientNumber(number=patient, issuer="SYN"),),
         other_studies=others or {},
-        schemes=SCHEMES,
+        schemes=schemes,
     )
     return results_of([one.read() if isinstance(one, AReport) else read_report(one) for one in reports], context, version)
 

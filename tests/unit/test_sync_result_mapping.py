@@ -149,6 +149,16 @@ def test_a_category_is_the_observation_in_the_site_s_scheme_with_the_version_of_
     assert component(found, "121071")["valueCodeableConcept"]["coding"][0]["code"] == "27925004"
 
 
+@pytest.mark.parametrize(("of_report", "written"), [(None, "2022"), ("1.1", "1.1")])
+def test_the_site_says_which_version_its_scheme_is_where_the_report_does_not(of_report: str | None, written: str) -> None:
+    report = AReport(groups=[a_nodule(lung_rads(version=of_report))])
+    schemes = {"99SITE": f"{codes.LUNG_RADS}|2022"}
+    value = observation(mapped(report, schemes=schemes))["valueCodeableConcept"]
+
+    assert value["coding"][0]["system"] == codes.LUNG_RADS
+    assert (value["coding"][0]["version"], value["text"]) == (written, f"Lung-RADS 4A (v{written})")
+
+
 def test_a_category_in_an_unknown_scheme_is_words_and_never_a_wrong_code() -> None:
     unknown = evaluated(CATEGORY, CodedConcept("4A", "99UNKNOWN", "Lung-RADS 4A"))
 
