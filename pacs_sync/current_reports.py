@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pacs_sync.report_document import Document, NothingToBring
 
@@ -23,9 +24,9 @@ class CurrentReport:
     chain: str
 
     @property
-    def rank(self) -> tuple[bool, str, str]:
+    def rank(self) -> tuple[bool, float, str]:
         """Of two that say the same thing the signed one counts, then the newer one."""
-        return (self.document.is_signed, self.document.written or "", self.document.uid)
+        return (self.document.is_signed, seconds_of(self.document.written), self.document.uid)
 
 
 def current_reports(reports: Iterable[AnyReport]) -> tuple[CurrentReport, ...]:
@@ -43,6 +44,15 @@ def current_reports(reports: Iterable[AnyReport]) -> tuple[CurrentReport, ...]:
         if isinstance(one, Document) and uid not in replaced
     ]
     return tuple(sorted(found, key=lambda one: one.rank))
+
+
+def seconds_of(stated: str | None) -> float:
+    """A FHIR dateTime to compare by: a day alone counts from its beginning, nothing comes before everything."""
+    try:
+        moment = datetime.fromisoformat(stated or "")
+    except ValueError:
+        return float("-inf")
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _all_before(uid: str, names: Mapping[str, Iterable[str]]) -> frozenset[str]:
@@ -64,8 +74,8 @@ def _follows(uid: str, old: str, before: Mapping[str, frozenset[str]], by_uid: M
     return _age(by_uid[uid]) > _age(by_uid[old])
 
 
-def _age(report: AnyReport) -> tuple[str, str]:
-    return ((report.written or "") if isinstance(report, Document) else "", report.uid or "")
+def _age(report: AnyReport) -> tuple[float, str]:
+    return (seconds_of(report.written if isinstance(report, Document) else None), report.uid or "")
 
 
 def _first(uid: str, before: frozenset[str], names: Mapping[str, Iterable[str]]) -> str:

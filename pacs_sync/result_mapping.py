@@ -16,7 +16,7 @@ from fhir_imaging.fhir_versions import FhirVersion
 from fhir_imaging.uids import SopInstanceUID, StudyInstanceUID
 from imaging_findings import codes
 from imaging_findings.report_states import AI_ASSERTED
-from pacs_sync.current_reports import AnyReport, CurrentReport, current_reports
+from pacs_sync.current_reports import AnyReport, CurrentReport, current_reports, seconds_of
 from pacs_sync.report_document import Algorithm, Document, Group, NothingToBring, Verification
 from pacs_sync.result_elements import (
     Json,
@@ -33,6 +33,8 @@ from pacs_sync.result_findings import TRACKING_ID, TRACKING_UID, Stated, stated_
 
 _IMAGING = codes.concept("http://terminology.hl7.org/CodeSystem/observation-category", "imaging")
 _RADIOLOGY = codes.concept("http://terminology.hl7.org/CodeSystem/v2-0074", "RAD")
+_NO_PICTURES = frozenset(f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("66.4", "66.5", "66.7", "481.3", "88.33", "88.34"))
+"""What regions may refer to and nobody can open as a slice: segmentations, surfaces, contours and other reports."""
 _UNTITLED = "Imaging measurement report"
 
 
@@ -254,7 +256,8 @@ def _ai_label() -> Json:
 def _selection(one: _Finding) -> Json | None:
     """The slice of the finding; of several the middle one."""
     places = one.report.document.places
-    seen = [places[uid] for uid in one.group.instances if uid in places and places[uid].study == one.study]
+    known = (places[uid] for uid in one.group.instances if uid in places)
+    seen = [place for place in known if place.study == one.study and place.sop_class not in _NO_PICTURES]
     if not seen:
         return None
     middle = seen[len(seen) // 2]
@@ -281,7 +284,7 @@ def _issued(document: Document) -> Json:
 
 def _last(document: Document) -> Verification | None:
     """The latest signature of a signed report."""
-    return max(document.signatures, key=lambda one: one.at or "") if document.is_signed else None
+    return max(document.signatures, key=lambda one: seconds_of(one.at)) if document.is_signed else None
 
 
 def _signers(document: Document) -> list[Json]:

@@ -11,7 +11,14 @@ import pytest
 from fhir.resources import get_fhir_model_class
 from fhir.resources.R4B import get_fhir_model_class as get_r4b_model_class
 from fhirclient.models import fhirelementfactory
-from highdicom.sr import CodedConcept
+from highdicom.sr import (
+    CodedConcept,
+    ReferencedSegment,
+    SourceImageForSegmentation,
+    TrackingIdentifier,
+    VolumetricROIMeasurementsAndQualitativeEvaluations,
+)
+from pydicom.uid import UID, SegmentationStorage
 
 from fhir_imaging.fhir_versions import FhirVersion
 from imaging_findings import codes
@@ -29,6 +36,7 @@ from tests.sr_actors import (
     MAXIMUM,
     MEAN,
     MILLIMETRE,
+    NODULE,
     OTHER_STUDY,
     SHORT_AXIS,
     STARTED,
@@ -303,6 +311,28 @@ def test_trap_the_slice_of_a_region_is_selected_and_one_in_space_selects_none() 
     assert flat["derivedFrom"][0] == in_space["derivedFrom"][0] == {"reference": STUDY_REFERENCE}
 
 
+def test_a_segmented_volume_selects_the_middle_of_its_source_images_and_not_the_segmentation() -> None:
+    """TID 1411."""
+    slices = [an_image(number=one) for one in (1, 2, 3)]
+    segmentation = an_image(number=9)
+    segmentation.SOPClassUID = SegmentationStorage
+    group = VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(uid=UID("2.25.6001"), identifier="Nodule 1"),
+        referenced_segment=ReferencedSegment(
+            sop_class_uid=SegmentationStorage,
+            sop_instance_uid=segmentation.SOPInstanceUID,
+            segment_number=1,
+            source_images=[SourceImageForSegmentation.from_source_image(one) for one in slices],
+        ),
+        finding_type=NODULE,
+        qualitative_evaluations=[lung_rads()],
+    )
+    found = observation(mapped(AReport(groups=[group], images=[*slices, segmentation])))
+
+    assert {one["url"]: one["valueOid"] for one in found["extension"][0]["extension"]}["instance"] == "urn:oid:2.25.600.1.2"
+    assert found["device"]["display"] == "Nodule Finder"
+
+
 def test_a_uid_that_fhir_takes_for_no_oid_is_told_as_words_that_readers_know() -> None:
     report = json.loads(json.dumps(AReport().json()).replace("2.25.600.1.1", "2.25.600.01.1"))
     found = observation(mapped(report, version=FhirVersion.R5))
@@ -420,6 +450,15 @@ def test_of_two_unrelated_reports_of_one_finding_the_signed_one_counts_then_the_
 
     assert observation(mapped(new, old))["valueCodeableConcept"]["coding"][0]["code"] == "3"
     assert observation(mapped(signed, new, old))["valueCodeableConcept"]["coding"][0]["code"] == "4A"
+
+
+def test_the_newer_report_is_told_by_the_moment_and_not_by_its_digits() -> None:
+    """At the end of summer time a clock shows an earlier hour later."""
+    old, new = (AReport(number=one, groups=[a_nodule(lung_rads(str(one + 1)))]).json() for one in (1, 2))
+    for report, clock, zone in ((old, "023000", "+0200"), (new, "020500", "+0100")):
+        report |= {"00080023": {"Value": ["20261025"]}, "00080033": {"Value": [clock]}, "00080201": {"Value": [zone]}}
+
+    assert observation(mapped(new, old))["valueCodeableConcept"]["coding"][0]["code"] == "3"
 
 
 def test_results_do_not_depend_on_the_order_of_the_reports() -> None:
