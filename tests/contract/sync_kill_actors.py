@@ -1,314 +1,133 @@
-"""An archive and a FHIR server that fail at random, and a process that brings studies over until it is killed.
-
-Both servers answer from one asyncio loop in a thread: what they do with a request is done whole before the next one.
-"""
+"""A process that brings an archive's studies to a FHIR server until it is killed, and what must stand at the end."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
+import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from fhir_imaging.clients.archive_session import ArchiveSession
 from fhir_imaging.clients.dicomweb import DicomwebClient
 from fhir_imaging.settings import PacsSettings, StateSettings
 from fhir_imaging.store.engine import Store
 from pacs_sync.fhir_target import FhirTarget
+from pacs_sync.held import WaitingForPeople
 from pacs_sync.memory import StoredMemory
 from pacs_sync.one_study import OneStudy
-from pacs_sync.ports import Days
+from pacs_sync.ports import Days, HoldReason
 from pacs_sync.qido_source import QidoSource
 from pacs_sync.run import Runner
 from pacs_sync.settings import PaceSettings, PatientRule, SyncSettings, TargetSettings
 from pacs_sync.study_facts import SiteRules
 from pacs_sync.study_results import StudyResults
 from pacs_sync.target_access import TargetAccess
+from tests.conftest import CHECKOUT, free_port_number
+from tests.contract.sync_kill_servers import (
+    BROKEN,
+    MRN,
+    SILENT,
+    Faults,
+    Faulty,
+    StubArchive,
+    StubFhir,
+    StubStudy,
+    served,
+)
 
-MRN = "https://imaging-cds.example/demo/mrn"
 DICOM_UID = "urn:dicom:uid"
 LEASE_S = 2.0
-SILENT = -1
-"""No answer at all."""
-BROKEN = -2
-"""The connection is closed in place of an answer."""
-NEWEST = date(2026, 6, 30)
 DAYS = 200
-_JSON = "application/dicom+json"
+NEWEST = date(2026, 6, 30)
+PATIENTS = 150
+PATIENCE_S = 240.0
+FHIR_FAULTS = {409: 0.01, 412: 0.01, 429: 0.01, 500: 0.015, 503: 0.005, BROKEN: 0.005, SILENT: 0.001}
+ARCHIVE_FAULTS = {500: 0.01, 503: 0.005, 429: 0.005, BROKEN: 0.005, SILENT: 0.001}
 
 
 @dataclass(slots=True)
-class Request:
-    """As it came."""
+class World:
+    """Both servers, and where the queue is."""
 
-    method: str
-    path: str
-    query: list[tuple[str, str]]
-    headers: Mapping[str, str]
-    body: bytes
+    archive: StubArchive
+    fhir: StubFhir
+    faults: tuple[Faults, Faults]
+    command: list[str]
+    state: StateSettings
 
-    def first(self, name: str, default: str = "") -> str:
-        return next((value for key, value in self.query if key == name), default)
+    def start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(self.command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-
-@dataclass(slots=True)
-class Answer:
-    status: int
-    content: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-Handler = Callable[[Request], Answer]
-
-
-@dataclass(slots=True)
-class Faults:
-    """What goes wrong, drawn from one seed. ``seen`` counts what did; ``lost`` of these were done and not answered."""
-
-    chance: random.Random
-    rates: Mapping[int, float]
-    """Share of requests that are refused with this status, SILENT or BROKEN."""
-    are_on: bool = True
-    seen: Counter[int] = field(default_factory=Counter)
-    lost: int = 0
-
-    def draw(self, is_write: bool) -> int | None:
-        drawn = self.chance.random()
-        for status, rate in self.rates.items():
-            if status in (409, 412) and not is_write:
-                continue
-            drawn -= rate
-            if drawn < 0 and self.are_on:
-                self.seen[status] += 1
-                return status
-        return None
-
-
-@dataclass(slots=True)
-class Faulty:
-    """A server behind its faults: half of those that answer nothing useful come after the work was done."""
-
-    handler: Handler
-    faults: Faults
-
-    def __call__(self, request: Request) -> Answer:
-        fault = self.faults.draw(request.method != "GET")
-        if fault is None:
-            return self.handler(request)
-        if fault in (500, SILENT, BROKEN) and self.faults.chance.random() < 0.5:
-            self.handler(request)
-            self.faults.lost += request.method != "GET"
-        return Answer(fault, {"resourceType": "OperationOutcome"}, {"Retry-After": "0"} if fault == 429 else {})
-
-
-class _Connection(asyncio.Protocol):
-    """HTTP/1.1 as far as our clients speak it."""
-
-    def __init__(self, handler: Handler, open_ones: set[asyncio.Transport]) -> None:
-        self._handler = handler
-        self._open = open_ones
-        self._buffer = b""
-        self._transport: Any = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self._open.add(self._transport)
-
-    def connection_lost(self, _: Exception | None) -> None:
-        self._open.discard(self._transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
-            first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
-            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-            length = end + 4 + int(headers.get("content-length", "0"))
-            if len(self._buffer) < length:
-                return
-            body, self._buffer = self._buffer[end + 4 : length], self._buffer[length:]
-            method, target, _ = first.split(" ")
-            parts = urlsplit(target)
-            self._answer(self._handler(Request(method, parts.path, parse_qsl(parts.query), headers, body)))
-
-    def _answer(self, answer: Answer) -> None:
-        if answer.status == BROKEN:
-            self._transport.close()
-        elif answer.status != SILENT:
-            body = b"" if answer.content is None else json.dumps(answer.content).encode()
-            kind = _JSON if isinstance(answer.content, list) else "application/fhir+json"
-            headers = {"Content-Type": kind, "Content-Length": str(len(body)), **answer.headers}
-            head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            self._transport.write(f"HTTP/1.1 {answer.status} Stub\r\n{head}\r\n".encode("latin-1") + body)
+    def written(self) -> int:
+        return len(self.fhir.resources)
 
 
 @contextmanager
-def served(handlers: Mapping[int, Handler]) -> Iterator[None]:
-    """Each handler at its port, until the block ends."""
-    up, loops, ended = threading.Event(), [], asyncio.Event()
-
-    async def serve() -> None:
-        loops.append(asyncio.get_running_loop())
-        open_ones: set[asyncio.Transport] = set()
-        servers = [
-            await loops[0].create_server(partial(_Connection, handler, open_ones), "127.0.0.1", port)
-            for port, handler in handlers.items()
-        ]
-        up.set()
-        await ended.wait()
-        for server in servers:
-            server.close()
-        for transport in list(open_ones):
-            transport.abort()
-        await asyncio.sleep(0)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
-    thread.start()
-    assert up.wait(10)
-    try:
-        yield
-    finally:
-        loops[0].call_soon_threadsafe(ended.set)
-        thread.join(10)
+def a_world(directory: Path, chance: random.Random, *, studies: int, database_url: str | None = None) -> Iterator[World]:
+    """So many studies of 150 patients, two of whom FHIR does not know, and an empty queue."""
+    numbers = [f"DEMO-{one}" for one in range(PATIENTS)]
+    known = {number: f"p{number.removeprefix('DEMO-')}" for number in numbers[2:]}
+    held = [
+        StubStudy(
+            f"2.25.{one}", NEWEST - timedelta(days=chance.randrange(DAYS)), chance.choice(numbers), chance.randrange(1, 900)
+        )
+        for one in range(1, studies + 1)
+    ]
+    archive_port, fhir_port = free_port_number(), free_port_number()
+    archive_url, fhir_url = f"http://127.0.0.1:{archive_port}/dicom-web", f"http://127.0.0.1:{fhir_port}/fhir"
+    archive, fhir = StubArchive(held), StubFhir(fhir_url, known)
+    faults = Faults(chance, ARCHIVE_FAULTS), Faults(chance, FHIR_FAULTS)
+    state = StateSettings(state_dir=directory / "state", database_url=database_url)
+    store = Store.open(state)
+    store.migrate()
+    store.close()
+    command = [sys.executable, "-m", __name__, str(state.state_dir), archive_url, fhir_url, *filter(None, [database_url])]
+    with served({archive_port: Faulty(archive, faults[0]), fhir_port: Faulty(fhir, faults[1])}):
+        yield World(archive, fhir, faults, command, state)
 
 
-def element(vr: str, *values: object) -> dict[str, Any]:
-    return {"vr": vr, "Value": list(values)} if values else {"vr": vr}
+def wait_until_written(world: World, number: int, process: subprocess.Popen[str]) -> None:
+    give_up_at = time.monotonic() + PATIENCE_S
+    while world.written() < number:
+        if process.poll() is not None:
+            raise AssertionError(process.communicate())
+        assert time.monotonic() < give_up_at, f"only {world.written()} of {number} were written"
+        time.sleep(0.01)
 
 
-@dataclass(frozen=True, slots=True)
-class StubStudy:
-    uid: str
-    day: date
-    number: str
-    images: int
+def assert_fhir_agrees(world: World) -> None:
+    """Each study of a known patient stands once, as the archive has it and written once; each other one is held."""
+    known = world.fhir.patients
+    stands = world.fhir.of("ImagingStudy")
+    uids = Counter(uid_of(one) for one in stands)
+    assert set(uids.values()) == {1}
+    wanted = {one.uid: one for one in world.archive.studies if one.number in known}
+    assert uids.keys() == wanted.keys()
+    for one in stands:
+        study = wanted[uid_of(one)]
+        assert one["subject"]["reference"] == f"Patient/{known[study.number]}"
+        assert (one["status"], one["numberOfInstances"], one["started"][:10]) == ("available", study.images, str(study.day))
+        assert one["meta"]["versionId"] == "1"
+    assert len(world.fhir.of("Endpoint")) == 1
+    store = Store.open(world.state)
+    held = list(WaitingForPeople(store, "kill").held())
+    assert list(WaitingForPeople(store, "kill").dead()) == []
+    store.close()
+    assert {one.study for one in held} == {one.uid for one in world.archive.studies} - wanted.keys()
+    assert {one.reason for one in held} == {HoldReason.NO_PATIENT}
 
 
-@dataclass(slots=True)
-class StubArchive:
-    """Searches of studies by date or UID, and of their one series; it tells everything in its answers."""
-
-    studies: list[StubStudy]
-    by_uid: dict[str, StubStudy] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.by_uid = {one.uid: one for one in self.studies}
-
-    def __call__(self, request: Request) -> Answer:
-        parts = request.path.removeprefix("/dicom-web/").split("/")
-        if len(parts) == 3:
-            return Answer(200, [self._series(self.by_uid[parts[1]], request)])
-        uid = request.first("StudyInstanceUID")
-        if uid:
-            return Answer(200, [self._study(self.by_uid[uid])] if uid in self.by_uid else [])
-        first, _, last = request.first("StudyDate", "00000000-99999999").partition("-")
-        found = [one for one in self.studies if first <= one.day.strftime("%Y%m%d") <= last]
-        begin = int(request.first("offset", "0"))
-        page = found[begin : begin + int(request.first("limit", "1000"))]
-        return Answer(200, [self._study(one) for one in page])
-
-    def _study(self, study: StubStudy) -> dict[str, Any]:
-        return {
-            "0020000D": element("UI", study.uid),
-            "00080020": element("DA", study.day.strftime("%Y%m%d")),
-            "00080061": element("CS", "CT"),
-            "00100020": element("LO", study.number),
-            "00100021": element("LO", "DEMO"),
-            "00201206": element("IS", 1),
-            "00201208": element("IS", study.images),
-            "00080201": element("SH", "+0000"),
-        }
-
-    def _series(self, study: StubStudy, request: Request) -> dict[str, Any]:
-        asked = {tag: element("LO") for key, tag in request.query if key == "includefield"}
-        told = {
-            "0020000D": element("UI", study.uid),
-            "0020000E": element("UI", f"{study.uid}.1"),
-            "00080060": element("CS", "CT"),
-            "00201209": element("IS", study.images),
-            "00080201": element("SH", "+0000"),
-        }
-        return asked | told
-
-
-@dataclass(slots=True)
-class StubFhir:
-    """R4: searches by identifier, conditional creates, version-aware updates. ``resources`` by type and id."""
-
-    base: str
-    patients: Mapping[str, str]
-    """Patient id by number."""
-    resources: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    by_identifier: dict[tuple[str, str, str], list[str]] = field(default_factory=dict)
-
-    def of(self, kind: str) -> list[dict[str, Any]]:
-        return [resource for (one, _), resource in list(self.resources.items()) if one == kind]
-
-    def __call__(self, request: Request) -> Answer:
-        kind, _, resource_id = request.path.removeprefix("/fhir/").partition("/")
-        if kind == "metadata":
-            rest = {"mode": "server", "resource": [{"type": "ImagingStudy", "conditionalCreate": True}]}
-            return Answer(200, {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [rest]})
-        if request.method == "POST":
-            return self._create(kind, request)
-        if request.method == "PUT":
-            return self._update(kind, resource_id, request)
-        if resource_id:
-            found = self.resources.get((kind, resource_id))
-            return Answer(404 if found is None else 200, found or {"resourceType": "OperationOutcome"})
-        matches = self._matches(kind, request.first("identifier"))
-        return Answer(200, {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": one} for one in matches]})
-
-    def _matches(self, kind: str, wanted: str) -> list[dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {}
-        for token in wanted.split(","):
-            system, _, value = token.partition("|")
-            if kind == "Patient" and value in self.patients:
-                found[value] = self._patient(value)
-            ids = self.by_identifier.get((kind, system, value), [])
-            found |= {one: self.resources[kind, one] for one in ids}
-        return list(found.values())
-
-    def _patient(self, number: str) -> dict[str, Any]:
-        identifier = {"system": MRN, "value": number}
-        return {"resourceType": "Patient", "id": self.patients[number], "identifier": [identifier]}
-
-    def _create(self, kind: str, request: Request) -> Answer:
-        condition = dict(parse_qsl(request.headers.get("if-none-exist", "")))
-        standing = self._matches(kind, condition["identifier"]) if condition else []
-        if len(standing) > 1:
-            return Answer(412, {"resourceType": "OperationOutcome"})
-        if standing:
-            return self._written(standing[0], 200)
-        new_id = str(len(self.resources) + 1)
-        resource = {**json.loads(request.body), "id": new_id}
-        for one in resource.get("identifier", []):
-            self.by_identifier.setdefault((kind, one["system"], one["value"]), []).append(new_id)
-        return self._put(kind, new_id, resource, "1", 201)
-
-    def _update(self, kind: str, resource_id: str, request: Request) -> Answer:
-        version = self.resources[kind, resource_id]["meta"]["versionId"]
-        if request.headers.get("if-match") != f'W/"{version}"':
-            return Answer(412, {"resourceType": "OperationOutcome"})
-        return self._put(kind, resource_id, json.loads(request.body), str(int(version) + 1), 200)
-
-    def _put(self, kind: str, resource_id: str, resource: dict[str, Any], version: str, status: int) -> Answer:
-        self.resources[kind, resource_id] = {**resource, "meta": {**resource.get("meta", {}), "versionId": version}}
-        return self._written(self.resources[kind, resource_id], status)
-
-    def _written(self, resource: dict[str, Any], status: int) -> Answer:
-        version, place = resource["meta"]["versionId"], f"{self.base}/{resource['resourceType']}/{resource['id']}"
-        return Answer(status, None, {"Location": f"{place}/_history/{version}", "ETag": f'W/"{version}"'})
+def uid_of(resource: dict[str, Any]) -> str:
+    values = [one["value"] for one in resource["identifier"] if one["system"] == DICOM_UID]
+    return values[0].removeprefix("urn:oid:")
 
 
 # The process that is killed
@@ -336,11 +155,11 @@ def the_settings(archive: str, fhir: str) -> tuple[PacsSettings, SyncSettings]:
     return PacsSettings(name="stub", dicomweb_root=archive, read_timeout_s=1.0), sync
 
 
-def backfill(state_dir: Path, archive: str, fhir: str) -> dict[str, int]:
+def backfill(state_dir: Path, archive: str, fhir: str, database_url: str | None = None) -> dict[str, int]:
     """Brings all days over, or as many as it comes to."""
     pacs, sync = the_settings(archive, fhir)
     with ExitStack() as stack:
-        store = Store.open(StateSettings(state_dir=state_dir))
+        store = Store.open(StateSettings(state_dir=state_dir, database_url=database_url))
         stack.callback(store.close)
         source = QidoSource(DicomwebClient(archive, ArchiveSession(pacs)), sync.pace, SiteRules.of(sync))
         stack.callback(source.close)
@@ -354,4 +173,4 @@ def backfill(state_dir: Path, archive: str, fhir: str) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(backfill(Path(sys.argv[1]), sys.argv[2], sys.argv[3])))
+    print(json.dumps(backfill(Path(sys.argv[1]), *sys.argv[2:])))
