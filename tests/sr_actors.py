@@ -44,6 +44,10 @@ from pacs_sync.report_document import Document, NothingToBring
 from pacs_sync.result_mapping import OtherStudy, ResultContext, Results, results_of
 from pacs_sync.structured_report import read_report
 
+STUDY_REFERENCE = "ImagingStudy?identifier=urn:dicom:uid|urn:oid:2.25.600"
+AI_LABEL = ("http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "AIAST")
+PULMONARY_EMBOLISM = CodedConcept("59282003", "SCT", "Pulmonary embolism")
+ABSENT = CodedConcept("2667000", "SCT", "Absent")
 STUDY = StudyInstanceUID("2.25.600")
 OTHER_STUDY = StudyInstanceUID("2.25.700")
 STARTED = "2026-11-18T09:12:00+01:00"
@@ -228,6 +232,38 @@ def mapped(
 def of_type(results: Results, resource_type: str) -> list[Json]:
     """The resources of one type."""
     return [one for one in results.resources if one["resourceType"] == resource_type]
+
+
+def observation(results: Results) -> Json:
+    """The one Observation."""
+    (found,) = of_type(results, "Observation")
+    return found
+
+
+def identity(resource: Json) -> str:
+    """By what it is found again."""
+    return str(resource["identifier"][0]["value"])
+
+
+def is_labelled(resource: Json) -> bool:
+    """Whether it says that a program asserts it."""
+    return any((one["system"], one["code"]) == AI_LABEL for one in resource.get("meta", {}).get("security", []))
+
+
+def change_number(report: Json, *, value: float | None, qualifier: str) -> None:
+    """Makes the report's numbers qualified ones."""
+    for one in report.get("0040A730", {}).get("Value", []):
+        if one["0040A040"]["Value"] == ["NUM"]:
+            if value is None:
+                one["0040A300"] = {"vr": "SQ"}
+            stated = {"00080100": {"Value": [qualifier]}, "00080102": {"Value": ["DCM"]}, "00080104": {"Value": ["Qualified"]}}
+            one["0040A301"] = {"vr": "SQ", "Value": [stated]}
+        change_number(one, value=value, qualifier=qualifier)
+
+
+def later() -> datetime:
+    """When a second report was written."""
+    return datetime(2026, 11, 18, 10, 0)  # noqa: DTZ001 - DICOM's times stand beside their zone
 
 
 def component(observation: Json, code: str) -> Json:
