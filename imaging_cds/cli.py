@@ -16,6 +16,7 @@ from imaging_cds import (
     cli_check,
     cli_demo,
     cli_explain,
+    cli_export,
     cli_feedback,
     cli_keys,
     cli_nginx,
@@ -31,7 +32,7 @@ from imaging_cds.viewer_progress import ViewerInstallError
 Run = Callable[[argparse.Namespace], int]
 
 _MODULES = (
-    *(cli_demo, cli_serve, cli_sync, cli_token, cli_audit, cli_revoke),
+    *(cli_demo, cli_serve, cli_sync, cli_export, cli_token, cli_audit, cli_revoke),
     *(cli_feedback, cli_explain, cli_check, cli_keys, cli_nginx, cli_viewer),
 )
 """Each registers its commands, in the order in which ``--help`` lists them."""

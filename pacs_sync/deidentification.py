@@ -89,6 +89,11 @@ _DEVICE_KEYWORDS = (
 )
 _FREE_TEXT_KEYWORDS = ("TrackingID", "ContentDescription", "ImageComments", "FrameComments")
 """Words of people that the table leaves or removes only in some editions."""
+_ISSUER_KEYWORDS = (
+    *("IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence", "IssuerOfAccessionNumberSequence"),
+    *("OrderPlacerIdentifierSequence", "OrderFillerIdentifierSequence"),
+)
+"""Whose numbers they were: the table leaves some of them, though they name the institution."""
 _TEMPORAL_VRS = frozenset({"DA", "TM", "DT"})
 _DUMMIES: Mapping[str, Any] = {
     **dict.fromkeys(("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"), "REMOVED"),
@@ -201,7 +206,8 @@ def table() -> Mapping[BaseTag, Action]:
 
     categories = dicom_anonymization_database_selector(TABLE)
     known = {Tag(tag): action for name, action in _BY_CATEGORY.items() for tag in categories[name] if len(tag) == 2}
-    return {Tag(keyword): Action.REPLACE for keyword in _FREE_TEXT_KEYWORDS} | known
+    ours = dict.fromkeys(_FREE_TEXT_KEYWORDS, Action.REPLACE) | dict.fromkeys(_ISSUER_KEYWORDS, Action.REMOVE)
+    return known | {Tag(keyword): action for keyword, action in ours.items()}
 
 
 @cache

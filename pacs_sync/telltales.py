@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
 _SCREENSHOTS = frozenset({"US", "SC", "OT", "IVUS", "ES", "XC", "GM", "SM", "OP", "DOC", "ECG", "HD"})
@@ -48,10 +49,12 @@ def identifying_words(dataset: Dataset) -> frozenset[str]:
     """What must stand nowhere in the export: names and numbers of this instance, lower case."""
     found: set[str] = set()
     for keyword in _IDENTIFYING:
-        value = dataset.get(keyword)
-        for one in value if isinstance(value, list) else [value]:
+        element = dataset.data_element(keyword)
+        value = None if element is None else element.value
+        for one in value if isinstance(value, MultiValue) else [value]:
             text = str(one or "").strip().lower()
-            parts = re.split(r"[\^=\s,]+", text) if keyword.endswith("Name") or keyword.endswith("Names") else [text]
+            # Of a person each name counts; of an institution only the whole, since its words stand in many texts.
+            parts = re.split(r"[\^=\s,]+", text) if element is not None and element.VR == "PN" else [text]
             found.update(part for part in (text, *parts) if len(part) >= _SHORTEST)
     return frozenset(found)
 

@@ -84,6 +84,14 @@ class ArchiveSession:
             content = None if response.status_code == 204 else _parsed(self._body(response), response)
             return ArchiveAnswer(content=content, status=response.status_code, headers=response.headers)
 
+    def fetch(self, address: str, *, accept: str) -> tuple[bytes, str] | None:
+        """The bytes of a GET's answer and their Content-Type; None when nothing is there. UpstreamError as ``ask``."""
+        with self._places, self._answered(address, (), accept) as response:
+            if response.status_code in _GONE:
+                return None
+            _raise_for_status(response)
+            return self._body(response), response.headers.get("Content-Type", "")
+
     def close(self) -> None:
         """Closes all connections."""
         self._session.close()

@@ -7,6 +7,7 @@ Spec: DICOM PS3.18 §8.3.4 (limit, offset, Warning 299), §10.4.1.1.2 (metadata)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,9 @@ from fhir_imaging.uids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUI
 
 # Alone: some archives answer 400 to a list of media types.
 DICOM_JSON = "application/dicom+json"
+DICOM_FILES = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 DataSet = Mapping[str, Any]
+_BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^\s;]+))', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,17 @@ class DicomwebClient:
         answer = self.session.ask(f"{address}/metadata", accept=DICOM_JSON)
         return None if answer is None else self._datasets(answer)
 
+    def instance(self, study: StudyInstanceUID, series: SeriesInstanceUID, instance: SopInstanceUID) -> bytes | None:
+        """The file of one instance, in the transfer syntax that the archive has it in; None when it is not there."""
+        address = f"{self._series(study, series)}/instances/{sop_uid(instance)}"
+        answer = self.session.fetch(address, accept=DICOM_FILES)
+        if answer is None:
+            return None
+        part = only_part(*answer)
+        if part is None:
+            raise UpstreamError("The archive sent something else than one DICOM file.", server=self._server)
+        return part
+
     def close(self) -> None:
         """Closes all connections."""
         self.session.close()
@@ -102,3 +116,18 @@ class DicomwebClient:
 
     def _series(self, study: StudyInstanceUID, series: SeriesInstanceUID) -> str:
         return f"{self._study(study)}/series/{series_uid(series)}"
+
+
+def only_part(body: bytes, content_type: str) -> bytes | None:
+    """The file inside a multipart answer (RFC 2046 §5.1), or an answer that is the file itself; None for anything else."""
+    if body[128:132] == b"DICM":
+        return body
+    boundary = _BOUNDARY.search(content_type)
+    if boundary is None:
+        return None
+    mark = b"--" + (boundary[1] or boundary[2]).encode("latin-1")
+    _, _, rest = body.partition(mark)
+    head, _, content = rest.partition(b"\r\n\r\n")
+    part, end, after = content.partition(b"\r\n" + mark)
+    is_one = bool(end) and after.startswith(b"--") and b"\r\n" in head
+    return part if is_one and part[128:132] == b"DICM" else None
