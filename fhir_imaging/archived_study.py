@@ -59,7 +59,8 @@ class ArchivedStudy:
     ``started`` is a FHIR dateTime: a date alone where the archive names no zone, since a guessed one would be wrong by hours.
     ``listed_modalities`` is the index's own summary, which some archives do not keep. ``patients`` are all persons that its
     parts name, one for a study that is in order; ``other_numbers`` are further numbers of that person (0010,1002).
-    ``accession_issuer`` is the local or universal entity of (0008,0051), ``referrer`` a name in words.
+    ``accession_issuer`` is the local or universal entity of (0008,0051), ``referrer`` a name in words. ``accession_system`` is
+    the accession number's namespace in FHIR, where whoever told of the study knows it: archives do not.
     """
 
     uid: StudyInstanceUID
@@ -77,6 +78,7 @@ class ArchivedStudy:
     referrer: str | None = None
     procedures: tuple[Concept, ...] = ()
     reasons: tuple[Concept, ...] = ()
+    accession_system: str | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -113,6 +115,7 @@ def merged(copies: Sequence[ArchivedStudy]) -> ArchivedStudy:
             patients=tuple(dict.fromkeys((*first.patients, *other.patients))),
             other_numbers=first.other_numbers or other.other_numbers,
             accession_issuer=first.accession_issuer if first.accession else other.accession_issuer,
+            accession_system=first.accession_system if first.accession else other.accession_system,
             referrer=first.referrer or other.referrer,
             procedures=first.procedures or other.procedures,
             reasons=first.reasons or other.reasons,

@@ -121,7 +121,7 @@ def read_study(resource: Mapping[str, Any]) -> ImagingStudy | UnreadableStudy:
         started_text=started_text,
         modalities=_modalities(resource, series),
         description=text(resource.get("description")),
-        accession=_accession(resource),
+        accession=text(stated_accession(resource).get("value")),
         series=series,
         number_of_series=count(resource.get("numberOfSeries")),
         number_of_instances=count(resource.get("numberOfInstances")),
@@ -195,14 +195,14 @@ def _modalities(resource: Mapping[str, Any], series: tuple[Series, ...]) -> tupl
     return tuple(sorted(unique, key=lambda code: code in DERIVED_MODALITIES))
 
 
-def _accession(resource: Mapping[str, Any]) -> str | None:
-    """R4 lists the accession number among the identifiers, R5 in ``basedOn.identifier`` (type ACSN)."""
+def stated_accession(resource: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The accession number's Identifier: R4 has it among the study's own, R5 in ``basedOn.identifier`` (type ACSN)."""
     candidates = dicts(resource.get("identifier"))
     candidates += [as_dict(reference.get("identifier")) for reference in dicts(resource.get("basedOn"))]
     for identifier in candidates:
         if any(coding.get("code") == "ACSN" for coding in dicts(as_dict(identifier.get("type")).get("coding"))):
-            return text(identifier.get("value"))
-    return None
+            return identifier
+    return {}
 
 
 def _procedure(resource: Mapping[str, Any]) -> str | None:

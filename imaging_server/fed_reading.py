@@ -13,9 +13,10 @@ from typing import Any
 
 from fhir_imaging.archived_study import MAX_NUMBER, ArchivedInstance, ArchivedSeries, ArchivedStudy
 from fhir_imaging.endpoints import read_endpoint
-from fhir_imaging.study import ImagingStudy, concept_code, concept_text, read_study
+from fhir_imaging.study import ImagingStudy, concept_code, concept_text, read_study, stated_accession
 from fhir_imaging.tolerant import as_dict, count, dicts, text
 from fhir_imaging.uids import SeriesInstanceUID, SopInstanceUID, from_urn
+from imaging_server.fed_terms import told_code, told_terms
 
 NOT_TO_BE_SEEN = frozenset({"entered-in-error", "cancelled", "registered", "inactive"})
 """Taken back, never made, or without images yet (R4; R5's "inactive" is a study that counts no more)."""
@@ -24,6 +25,7 @@ _DAY, _TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}", r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:
 _ZONE = r"(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
 _DATE_TIME = re.compile(rf"{_DAY}(?:{_TIME}(?:\.[0-9]{{1,6}})?{_ZONE})?", re.ASCII)
 _INSTANT = re.compile(rf"{_DAY}{_TIME}(?:\.[0-9]+)?{_ZONE}", re.ASCII)
+_URI = re.compile(r"[!-~]+", re.ASCII)
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 _LATEST = datetime.max.replace(tzinfo=UTC) - _MILLISECOND
 
@@ -79,11 +81,16 @@ def told_study(resource: Mapping[str, Any]) -> tuple[ArchivedStudy, bool] | None
         archives=(),
         started=_started(study.started_text),
         accession=_words(study.accession),
+        accession_system=_uri(text(stated_accession(resource).get("system"))),
         description=_words(study.description),
         listed_modalities=tuple(code for code in study.modalities if _CODE.fullmatch(code)),
         series_count=_counted(study.number_of_series),
         instance_count=_counted(study.number_of_instances),
         series=series,
+        referrer=_words(text(as_dict(resource.get("referrer")).get("display"))),
+        # Elements of R4, then what R5 calls them; what others of that server are called has no meaning here.
+        procedures=told_terms(resource.get("procedureCode"), resource.get("procedure")),
+        reasons=told_terms(resource.get("reasonCode"), resource.get("reason")),
     )
     return made, whole and isinstance(resource.get("series", []), list)
 
@@ -116,13 +123,17 @@ def _series(resource: Mapping[str, Any]) -> ArchivedSeries | None:
     if uid is None:
         return None
     code = concept_code(resource.get("modality"))
+    sites = resource.get("bodySite")
+    site = next(iter(sites), None) if isinstance(sites, list) else sites  # R6 has several
     return ArchivedSeries(
         uid=SeriesInstanceUID(uid),
         archives=(),
         number=_counted(count(resource.get("number"))),
         modality=code if code is not None and _CODE.fullmatch(code) else None,
         description=_words(text(resource.get("description"))),
-        body_part=_words(concept_text(resource.get("bodySite"))),
+        body_part=_words(concept_text(site)),
+        body_site=told_code(site),
+        laterality=told_code(resource.get("laterality")),
         started=_started(text(resource.get("started"))),
         instance_count=_counted(count(resource.get("numberOfInstances"))),
         instances=_instances(dicts(resource.get("instance"))),
@@ -157,6 +168,10 @@ def _moment(stated: str) -> datetime | None:
 def _words(stated: str | None) -> str | None:
     """A text without control characters, which FHIR strings may not hold."""
     return "".join(mark if mark.isprintable() else " " for mark in stated or "").strip() or None
+
+
+def _uri(stated: str | None) -> str | None:
+    return stated if stated is not None and _URI.fullmatch(stated) else None
 
 
 def _counted(number: int | None) -> int | None:

@@ -139,7 +139,7 @@ def split(value: str, mark: str) -> list[str]:
 def identifier_tokens(study: ArchivedStudy) -> list[Token]:
     """The identifiers that the study's resource carries; a UID counts in every spelling that clients use."""
     tokens = [Token(DICOM_UID_SYSTEM, f"urn:oid:{study.uid}"), Token(DICOM_UID_SYSTEM, study.uid)]
-    return [*tokens, Token("", study.accession)] if study.accession else tokens
+    return [*tokens, Token(study.accession_system or "", study.accession)] if study.accession else tokens
 
 
 def _pieces(value: str, mark: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from fhirclient.models.imagingstudy import ImagingStudy
 
 from fhir_imaging.archived_study import ArchivedSeries, ArchivedStudy
-from fhir_imaging.fhir_mapping.concepts import Json, stated
+from fhir_imaging.fhir_mapping.concepts import Json, coding, stated
 from fhir_imaging.fhir_mapping.study_dialects import (
     DIALECTS,
     accession_identifier,
@@ -48,9 +48,11 @@ def imaging_study(study: ArchivedStudy, context: StudyContext) -> dict[str, Any]
         "modality": modalities(study, _R4),
         "subject": {"reference": context.subject},
         "started": study.started,
+        "referrer": stated({"display": study.referrer}),
         "endpoint": _endpoints(study.archives),
         "numberOfSeries": study.number_of_series,
         "numberOfInstances": study.number_of_instances,
+        **_R4.procedures_and_reasons(study),
         "description": study.description,
         "series": [_series(one, study) for one in study.series],
     }
@@ -58,8 +60,8 @@ def imaging_study(study: ArchivedStudy, context: StudyContext) -> dict[str, Any]
 
 
 def identifiers(study: ArchivedStudy) -> list[Json]:
-    """The Study Instance UID, and the accession number where there is one."""
-    accession = accession_identifier(study.accession, None) if study.accession else None
+    """The Study Instance UID, and the accession number where there is one, with its namespace as far as that is known."""
+    accession = accession_identifier(study.accession, study.accession_system) if study.accession else None
     return _R4.identifiers(uid_identifier(study.uid), accession)
 
 
@@ -70,9 +72,15 @@ def _meta(context: StudyContext) -> Json:
 
 def _series(series: ArchivedSeries, study: ArchivedStudy) -> Json:
     everywhere = set(series.archives) == set(study.archives)
-    # The archive's word for it; a SNOMED code would be ours.
-    body_site = {"display": series.body_part} if series.body_part else None
-    return series_element(series, _R4, bodySite=body_site, endpoint=[] if everywhere else _endpoints(series.archives))
+    site = coding(series.body_site) if series.body_site else None
+    return series_element(
+        series,
+        _R4,
+        # Without a code the archive's word for it; a SNOMED code would be ours.
+        bodySite=site or stated({"display": series.body_part}),
+        laterality=coding(series.laterality) if series.laterality else None,
+        endpoint=[] if everywhere else _endpoints(series.archives),
+    )
 
 
 def _endpoints(archives: tuple[str, ...]) -> list[dict[str, str]]:

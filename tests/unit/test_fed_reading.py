@@ -16,7 +16,7 @@ from fhir_imaging.settings import EhrSettings, StudiesServerSettings
 from imaging_server.fed_reading import Subject, endpoint_addresses, last_updated_ms, told_study
 from imaging_server.fed_servers import check_fed_servers
 from imaging_server.fhir_bundles import instant, page_of
-from imaging_server.fhir_search import parse_study_search
+from imaging_server.fhir_search import Token, identifier_tokens, parse_study_search
 from imaging_server.fhir_sources import FoundStudy
 from tests.imaging_profiles import SMART_IMAGING_STUDY, broken
 
@@ -80,6 +80,55 @@ def test_parts_that_cannot_be_read_are_counted_as_missing() -> None:
     study, whole = told
     assert ([one.uid for one in study.series], whole) == (["2.25.1.1"], False)
     assert (study.started, study.listed_modalities) == (None, ("MR",))
+
+
+SITE = {"system": "https://codes.example", "code": "c-17", "display": "Chest"}
+KIND = {"system": "https://codes.example", "code": "p-4", "display": "CT of the chest"}
+NUMBER = {
+    "type": {"coding": [{"system": "https://types.example", "code": "ACSN"}]},
+    "system": "https://acc.example",
+    "value": "A1",
+}
+SAID_IN = {
+    "R4": {
+        "identifier": [*UID["identifier"], NUMBER],
+        "procedureCode": [{"coding": [{"display": "no code"}, KIND]}, {"text": "in words"}],
+        "reasonCode": [{"coding": [{"code": "without-system"}], "text": "Cough"}],
+        "series": [{"uid": "2.25.1.1", "bodySite": SITE, "laterality": SITE}],
+    },
+    "R5": {
+        **UID,
+        "basedOn": [{"identifier": NUMBER}],
+        "procedure": [{"concept": {"coding": [KIND]}}, {"concept": {"text": "in words"}}],
+        "reason": [{"concept": {"text": "Cough"}}, {"reference": {"reference": "Condition/1"}}],
+        "series": [{"uid": "2.25.1.1", "bodySite": {"concept": {"coding": [SITE]}}, "laterality": {"coding": [SITE]}}],
+    },
+    "R6": {
+        **UID,
+        "basedOn": [{"identifier": NUMBER}],
+        "procedure": [{"concept": {"coding": [KIND]}}, {"concept": {"text": "in words"}}],
+        "reason": [{"concept": {"text": "Cough"}}],
+        "series": [{"uid": "2.25.1.1", "bodySite": [{"concept": {"coding": [SITE]}}], "laterality": {"coding": [SITE]}}],
+    },
+}
+
+
+@pytest.mark.parametrize("release", SAID_IN)
+def test_what_a_server_of_each_release_knows_beyond_the_archives_indexes_is_told_in_R4(release: str) -> None:
+    resource = {**SAID_IN[release], "referrer": {"reference": "Practitioner/7", "display": "Dr. Synthetic"}}
+    told = told_study(resource)
+    assert told is not None
+
+    made = imaging_study(replace(told[0], archives=("main",)), StudyContext(subject=f"{EHR}/Patient/a"))
+
+    (accession,) = [one for one in made["identifier"] if "type" in one]
+    assert (accession["system"], accession["value"]) == ("https://acc.example", "A1")
+    assert identifier_tokens(told[0])[-1] == Token("https://acc.example", "A1")
+    assert made["procedureCode"] == [{"coding": [KIND]}, {"text": "in words"}]
+    assert made["reasonCode"] == [{"text": "Cough"}]
+    assert made["referrer"] == {"display": "Dr. Synthetic"}  # an id of that server means nothing here
+    assert (made["series"][0]["bodySite"], made["series"][0]["laterality"]) == (SITE, SITE)
+    assert ImagingStudy.model_validate(made)
 
 
 @pytest.mark.parametrize(
@@ -169,11 +218,37 @@ PARTS = (
     "numberOfInstances",
     "endpoint",
     "contained",
+    "referrer",
+    "procedureCode",
+    "procedure",
+    "reasonCode",
+    "basedOn",
+)
+TERMS = st.recursive(
+    st.dictionaries(st.sampled_from(["system", "code", "display", "text", "version"]), st.text(max_size=4) | st.just("urn:x")),
+    lambda inner: (
+        st.fixed_dictionaries({"coding": st.lists(inner, max_size=2)})
+        | st.fixed_dictionaries({"concept": inner})
+        | st.lists(inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+"""Coded terms in the shapes of every release, and nearly so."""
+ACCESSIONS = st.builds(
+    lambda system, value: [{"identifier": {"type": {"coding": [{"code": "ACSN"}]}, "system": system, "value": value}}],
+    st.text(max_size=4),
+    st.text(max_size=4),
 )
 SERIES = st.lists(
     st.dictionaries(
-        st.sampled_from(["uid", "number", "modality", "description", "started", "numberOfInstances", "instance", "bodySite"]),
-        JSON | TIMES | st.just("2.25.9") | st.just([{"uid": "2.25.9.1", "sopClass": {"code": "urn:oid:1.2"}, "number": 1}]),
+        st.sampled_from(
+            ["uid", "number", "modality", "description", "started", "numberOfInstances", "instance", "bodySite", "laterality"]
+        ),
+        JSON
+        | TERMS
+        | TIMES
+        | st.just("2.25.9")
+        | st.just([{"uid": "2.25.9.1", "sopClass": {"code": "urn:oid:1.2"}, "number": 1}]),
     ),
     max_size=3,
 )
@@ -186,7 +261,7 @@ SEARCHES = [
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.dictionaries(st.sampled_from(PARTS), JSON), SERIES, TIMES | JSON, TIMES | JSON)
+@given(st.dictionaries(st.sampled_from(PARTS), JSON | TERMS | ACCESSIONS), SERIES, TIMES | JSON, TIMES | JSON)
 def test_F3_whatever_stands_in_a_resource_ours_stays_valid(
     stated: dict[str, Any], series: list[Any], started: Any, updated: Any
 ) -> None:
