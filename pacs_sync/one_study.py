@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fhir_imaging.archived_study import ArchivedStudy
@@ -25,18 +26,29 @@ from pacs_sync.standing import Mark, bare_study, differs, with_what_others_said
 
 log = logging.getLogger("imaging_cds.sync")
 
-TRIES_WHEN_OVERTAKEN = 3
+TRIES_WHEN_OVERTAKEN = 5
 """Of one attempt, when somebody else writes the same study at the same moment."""
+FIRST_LOOK_FOR_OTHERS_S = 300.0
+WAITS_FOR_OTHERS_S = 7 * 24 * 3600.0
+"""For so long a report is read again, ever more seldom, that is about a study which does not stand in FHIR yet."""
 _REPORTS = "SR"
 _STANDS_OTHERWISE = OVERTAKEN | {404, 410}
 """Answers to a write over what does not stand as it was read."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeResults:
+    """What a study's reports say. ``waits``: a part is about another study that does not stand in the same chart yet."""
+
+    resources: Sequence[Mapping[str, Any]] = ()
+    waits: bool = False
+
+
 class MakesResults(Protocol):
     """Reads a study's reports."""
 
-    def of(self, study: ArchivedStudy, subject: Subject) -> Sequence[Mapping[str, Any]]:
-        """Their results."""
+    def of(self, study: ArchivedStudy, subject: Subject) -> MadeResults:
+        """Their results. UpstreamError where a report cannot be read."""
 
 
 class OneStudy:
@@ -92,8 +104,10 @@ class OneStudy:
         archived = self._source.study(task.study)
         match self._verdict(task, archived, is_complete=is_complete):
             case Write() as write if archived is not None:
-                known = self._write(archived, write)
+                known, waits = self._write(archived, write)
                 again_in_s = None if is_complete else max(1.0, pace.stable_s - task.quiet_s)
+                if waits and is_complete and task.quiet_s < WAITS_FOR_OTHERS_S:
+                    again_in_s = max(FIRST_LOOK_FOR_OTHERS_S, task.quiet_s)
                 self._memory.done(task, known, now=self._clock(), again_in_s=again_in_s)
             case Withdraw(standing=standing):
                 taken_back = [self._withdraw(one, is_gone=True) for one in standing]
@@ -149,17 +163,18 @@ class OneStudy:
         wanted = synced_study(study, context, self._target.version)
         return wanted if write.replaces is None else with_what_others_said(wanted, write.replaces.content)
 
-    def _write(self, study: ArchivedStudy, write: Write) -> Known:
+    def _write(self, study: ArchivedStudy, write: Write) -> tuple[Known, bool]:
+        """What stands then, and whether a report waits for another study."""
         wanted = self._wanted(study, write)
-        results = self._results.of(study, write.subject) if _has_reports(wanted) else ()
-        if results or _has_reports(wanted) or (write.replaces and _has_reports(write.replaces.content)):
-            stands = self._target.write_together(wanted, results, replaces=write.replaces)
+        results = self._results.of(study, write.subject) if _has_reports(wanted) else MadeResults()
+        if _has_reports(wanted) or (write.replaces and _has_reports(write.replaces.content)):
+            stands = self._target.write_together(wanted, results.resources, replaces=write.replaces)
         else:
             stands = self._target.write(wanted, replaces=write.replaces)
         for copy in write.copies:
             status = withdrawn_status(copy)
             self._target.write(withdrawn(bare_study(copy.content), status, self._target.version), replaces=copy)
-        return Known(fingerprint=fingerprint(wanted), resource_id=stands.id, status=write.status)
+        return Known(fingerprint=fingerprint(wanted), resource_id=stands.id, status=write.status), results.waits
 
     def _withdraw(self, standing: WrittenStudy, *, is_gone: bool) -> Known:
         """Its results first: whoever is killed after the study was taken back would not come back for them."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from fhir_imaging.archived_study import ArchivedStudy
 from fhir_imaging.uids import StudyInstanceUID
+from pacs_sync.one_study import MadeResults
 from pacs_sync.ports import Source, Subject, Target
 from pacs_sync.result_mapping import OtherStudy, ResultContext, results_of, studies_beside
 from pacs_sync.settings import SyncSettings
@@ -27,23 +26,25 @@ class StudyResults:
         self._settings = settings
         self._zone = ZoneInfo(settings.time_zone) if settings.time_zone else None
 
-    def of(self, study: ArchivedStudy, subject: Subject) -> Sequence[Mapping[str, Any]]:
+    def of(self, study: ArchivedStudy, subject: Subject) -> MadeResults:
         """What its reports hold now. What is left out of them is counted in the log, without names."""
         if not self._settings.results:
-            return ()
+            return MadeResults()
         reports = [read_report(one, self._zone) for one in self._source.documents(study)]
+        named = studies_beside(reports, study.uid)
+        beside = {uid: found for uid in sorted(named) if (found := self._beside(uid, subject))}
         context = ResultContext(
             subject=f"Patient/{subject.patient_id}",
             study=study.uid,
             started=study.started,
             patients=(*study.patients, *study.other_numbers),
-            other_studies={uid: found for uid in studies_beside(reports, study.uid) if (found := self._beside(uid, subject))},
+            other_studies=beside,
             schemes=self._settings.coding_schemes,
         )
         results = results_of(reports, context, self._target.version)
         for reason in sorted({one.reason for one in results.left_out}):
             log.info("sync %s: a report, or part of one, was left out: %s", self._settings.name, reason)
-        return results.resources
+        return MadeResults(resources=results.resources, waits=len(beside) < len(named))
 
     def _beside(self, uid: StudyInstanceUID, subject: Subject) -> OtherStudy | None:
         """Another study, where it stands in FHIR and is this patient's too."""

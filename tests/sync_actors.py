@@ -18,7 +18,7 @@ from ehr_sandbox.settings import demo_settings
 from fhir_imaging.archived_study import ArchivedSeries, ArchivedStudy, PatientNumber
 from fhir_imaging.uids import SeriesInstanceUID, StudyInstanceUID
 from pacs_sync.fhir_target import FhirTarget
-from pacs_sync.one_study import OneStudy
+from pacs_sync.one_study import MadeResults, OneStudy
 from pacs_sync.ports import Days, Held, Known, Look, Sighting, Subject, Task, Work
 from pacs_sync.settings import PaceSettings, PatientRule, ResourceIds, SyncSettings, TargetSettings
 from pacs_sync.target_access import TargetAccess
@@ -129,10 +129,10 @@ class NoResults:
 
     resources: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
-    def of(self, study: ArchivedStudy, subject: Subject) -> list[dict[str, Any]]:
+    def of(self, study: ArchivedStudy, subject: Subject) -> MadeResults:
         found = self.resources.get(study.uid, [])
         whose = {"subject": {"reference": f"Patient/{subject.patient_id}"}}
-        return [{**one, **({} if one["resourceType"] == "Device" else whose)} for one in found]
+        return MadeResults(resources=[{**one, **({} if one["resourceType"] == "Device" else whose)} for one in found])
 
 
 @dataclass

@@ -24,7 +24,7 @@ from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import ConfigurationError, UpstreamError, UpstreamRefused, UpstreamTimeout
 from fhir_imaging.fhir_versions import FhirVersion
 from pacs_sync.fhir_target import FhirTarget
-from pacs_sync.one_study import OneStudy
+from pacs_sync.one_study import TRIES_WHEN_OVERTAKEN, OneStudy
 from pacs_sync.settings import PatientRule, ResourceIds
 from pacs_sync.target_access import TargetAccess
 from tests.contract.sandbox_client import APP, a_sandbox, es384_key
@@ -404,7 +404,7 @@ def test_whoever_is_overtaken_looks_again_and_gives_up_after_some_times(sync: Sy
     sync.archive.put(a_study(images=9))
     with pytest.raises(UpstreamError) as caught:
         sync.bring()
-    assert (caught.value.status, left[0]) == (status, 96)
+    assert (caught.value.status, left[0]) == (status, 99 - TRIES_WHEN_OVERTAKEN)
 
 
 def test_an_answer_that_was_lost_is_found_to_be_written(sync: Sync) -> None:
