@@ -46,6 +46,7 @@ class Workers:
         self._jitter = jitter
         self._outage = Outage(pace=pace)
         self._under_way: dict[str, Task] = {}
+        self._number_taken = 0
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -87,14 +88,14 @@ class Workers:
         with self._changed:
             if self._under_way:
                 return False
-            now = self._clock()
+            before, now = self._number_taken, self._clock()
             if self._outage.left_s(now=now) > seconds:
                 return True
         next_due_s = self._memory.next_due_s(now=now)
         if next_due_s is not None and next_due_s <= seconds:
             return False
-        with self._changed:  # one that was taken in between has a lease, and so is not due
-            return not self._under_way
+        with self._changed:  # one that was taken in between had a lease, and so was not due
+            return self._number_taken == before
 
     # Threads
 
@@ -121,6 +122,7 @@ class Workers:
     def _taken(self) -> Task | None:
         with self._changed:  # so that nobody finds nothing under way in between
             tasks = self._memory.take(now=self._clock(), limit=1)
+            self._number_taken += len(tasks)
             for task in tasks:
                 self._under_way[task.study] = task
             return tasks[0] if tasks else None
