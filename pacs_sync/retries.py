@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fhir_imaging.errors import UpstreamError
+from fhir_imaging.errors import ConfigurationError, UpstreamError
 from fhir_imaging.uids import StudyInstanceUID
 from pacs_sync.settings import PaceSettings
 
@@ -30,6 +30,8 @@ def is_retryable(error: Exception) -> bool:
 
 def is_like_an_outage(error: Exception) -> bool:
     """Whether every other study would have failed just now too, unless another one shows the contrary."""
+    if isinstance(error, ConfigurationError):
+        return True
     return isinstance(error, UpstreamError) and (error.status is None or error.status in _OUTAGES)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from fhir_imaging.errors import UpstreamError
+from fhir_imaging.errors import ConfigurationError, UpstreamError
 from fhir_imaging.store.engine import Store
 from pacs_sync.backfill import Progress, windows
 from pacs_sync.bookmarks import BACKFILL, COMPARISON, LOOK
@@ -282,7 +282,7 @@ def test_a_database_that_fails_ends_a_run(world: World) -> None:
 
 def test_watching_brings_what_is_new_outlives_failures_and_stops_soon(world: World) -> None:
     world.archive.put(a_uid(1), "1")
-    world.archive.failures = [unreachable("archive"), unreachable("archive")]
+    world.archive.failures = [unreachable("archive"), OperationalError("INSERT", {}, Exception("gone"))]
     fails = iter([OperationalError("UPDATE", {}, Exception("gone"))])
 
     def trouble(_: Task) -> None:
@@ -391,6 +391,43 @@ def test_a_comparison_that_fails_stops_nothing(world: World) -> None:
     assert world.memory.bookmarks.moved_at(COMPARISON) == 1.0
 
 
+def test_a_long_comparison_is_held_by_its_process_and_ends_with_it(world: World) -> None:
+    begun: list[int] = []
+
+    def compare(stop: threading.Event) -> None:
+        begun.append(1)
+        stop.wait(PATIENCE_S)
+
+    world.memory.bookmarks.move(COMPARISON, None, now=1.0)
+    world.memory.lease_s = 0.5
+    with watching(world.runner(), compare), watching(world.runner(), compare):
+        eventually(lambda: bool(begun))
+        time.sleep(1.5)
+    assert len(begun) == 1
+    assert world.memory.bookmarks.moved_at(COMPARISON) == 1.0, "it was not whole"
+
+
+def test_nothing_is_compared_where_nobody_wants_it(world: World) -> None:
+    compared: list[int] = []
+    world.memory.bookmarks.move(COMPARISON, None, now=1.0)
+    with watching(world.runner(replace(PACE, reconcile_hours=0)), lambda _: compared.append(1)):
+        eventually(lambda: len(world.archive.asked) > 2)
+    assert compared == []
+
+
+def test_a_fhir_server_that_cannot_be_written_kills_no_study(world: World) -> None:
+    world.archive.put(a_uid(1), "1")
+    world.archive.put(a_uid(2), "1")
+
+    def trouble(_: Task) -> None:
+        raise ConfigurationError(["It is a server of FHIR STU3."])
+
+    world.bring.trouble = trouble
+    summary = world.runner(replace(PACE, longest_retry_s=60)).once(settle_s=0.2)
+
+    assert (summary.failed, summary.dead, summary.waiting) == (0, 0, 2)
+
+
 # Many days
 
 
@@ -431,6 +468,7 @@ def test_an_interrupted_back_fill_goes_on_where_it_was_and_a_finished_one_begins
         if now.days_done >= 14:
             stop.set()
 
+    assert world.runner().backfill(Days(first=days.last, last=days.first)).queued == 0
     world.runner().backfill(days, stop, progress=stop_at_the_third_week)
     begun = len(world.archive.asked)
     world.runner().backfill(days)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_imaging.errors import NotFound, UpstreamError, UpstreamRefused, UpstreamTimeout
+from fhir_imaging.errors import ConfigurationError, NotFound, UpstreamError, UpstreamRefused, UpstreamTimeout
 from fhir_imaging.uids import StudyInstanceUID
 from pacs_sync.retries import LONGEST_OUTAGE_PAUSE_S, Outage, is_like_an_outage, is_retryable, pause_s
 from pacs_sync.settings import PaceSettings
@@ -57,6 +57,7 @@ def test_chance_takes_at_most_half_of_a_pause_away(attempts: int, jitter: float)
         (UpstreamRefused("Not allowed.", server="fhir", status=401), True),
         *((an_answer(status), True) for status in (403, 404, 429, 502, 503, 504)),
         *((an_answer(status), False) for status in (400, 409, 412, 422, 500)),
+        (ConfigurationError(["It is a server of FHIR STU3."]), True),
         (ValueError(), False),
     ],
 )
