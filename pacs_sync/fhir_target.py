@@ -11,13 +11,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from fhir_imaging.clients.fhir_writing import Written
-from fhir_imaging.errors import ConfigurationError
+from fhir_imaging.errors import UpstreamError, UpstreamRefused
 from fhir_imaging.fhir_mapping.endpoint import SyncedEndpoint, endpoint_identifier, synced_endpoint
 from fhir_imaging.fhir_versions import FhirVersion
+from fhir_imaging.settings import origin_of
 from fhir_imaging.tolerant import as_dict, dicts, text
 from fhir_imaging.uids import DICOM_UID_SYSTEM, StudyInstanceUID, to_urn
 from pacs_sync.patients import has_number, is_active, replaced_by
@@ -25,13 +27,14 @@ from pacs_sync.plan import ours_first
 from pacs_sync.ports import WrittenStudy
 from pacs_sync.result_steps import WITHDRAWABLE, Key, study_key
 from pacs_sync.settings import ResourceIds, SyncSettings
-from pacs_sync.standing import SYNC_TAGS, Mark, differs, study_tag, study_uids, subject_id
+from pacs_sync.standing import SYNC_TAGS, Mark, differs, has_other_maker, study_tag, study_uids, subject_id
 from pacs_sync.target_access import TargetAccess
 from pacs_sync.target_search import PAGE_SIZE, TargetSearch, has_identifier, token
 from pacs_sync.target_writing import TargetWriting, is_needed, version_of
 
 _VERSIONS = {"4.0.": FhirVersion.R4, "4.3.": FhirVersion.R4B, "5.0.": FhirVersion.R5, "6.": FhirVersion.R6}
 _ACCESSION = "ACSN"
+ENDPOINT_KEPT_S = 600.0
 
 
 class FhirTarget:
@@ -48,17 +51,17 @@ class FhirTarget:
         )
         self._statement_lock, self._endpoint_lock = threading.Lock(), threading.Lock()
         self._stated: Mapping[str, Any] | None = None
-        self._endpoint: str | None = None
+        self._endpoint: tuple[str | None, float] = None, 0.0
 
     @property
     def version(self) -> FhirVersion:
-        """What its CapabilityStatement says, asked once. ConfigurationError for a release that nobody here can write."""
+        """What its CapabilityStatement says, asked once. UpstreamError for a release that nobody here can write."""
         stated = text(self._statement().get("fhirVersion")) or "no stated release"
         for prefix, version in _VERSIONS.items():
             if stated.startswith(prefix):
                 return version
-        words = f"{self._access.base_url} is a server of FHIR {stated[:20]!r}; R4 (4.0), R4B (4.3), R5 and R6 can be written."
-        raise ConfigurationError([words])
+        words = f"It is a FHIR server of release {stated[:20]!r}; R4 (4.0), R4B (4.3), R5 and R6 can be written."
+        raise UpstreamError(words, server=origin_of(self._access.base_url))
 
     def given_id(self, uid: StudyInstanceUID) -> str | None:
         """The id that a new ImagingStudy is given; None where the server gives ids."""
@@ -122,18 +125,21 @@ class FhirTarget:
     # What is written
 
     def endpoint(self) -> str:
-        """As ``Target``."""
+        """As ``Target``; looked at again after some minutes, and when the server refuses what refers to it."""
         with self._endpoint_lock:
-            if self._endpoint is None:
-                self._endpoint = self._made_endpoint()
-            return self._endpoint
+            known, until = self._endpoint
+            if known is None or self._clock() >= until:
+                known = self._made_endpoint()
+                self._endpoint = known, self._clock() + ENDPOINT_KEPT_S
+            return known
 
     def write(self, resource: Mapping[str, Any], *, replaces: WrittenStudy | None) -> WrittenStudy:
         """As ``Target``; ``replaces`` itself where nothing differs."""
         wanted, uid = self._wanted(resource, replaces)
         if replaces is not None and not is_needed(wanted, replaces, self.mark):
             return replaces
-        written = self._writing.study(wanted, study_key(uid), replaces)
+        with self._doubting_endpoint():
+            written = self._writing.study(wanted, study_key(uid), replaces)
         return self._stands(uid, written, wanted, replaces)
 
     def write_results(self, uid: StudyInstanceUID, resources: Iterable[Mapping[str, Any]]) -> None:
@@ -152,7 +158,8 @@ class FhirTarget:
         resources, standing = list(results), self.results_of(uid)
         if self._settings.target.transactions:
             changed = wanted if is_needed(wanted, replaces, self.mark) else None
-            written = self._writing.together(changed, resources, (uid, replaces), standing)
+            with self._doubting_endpoint():
+                written = self._writing.together(changed, resources, (uid, replaces), standing)
             if written is not None:
                 return self._stands(uid, written, wanted, replaces)
             if replaces is not None:
@@ -169,6 +176,16 @@ class FhirTarget:
         self._access.close()
 
     # How
+
+    @contextmanager
+    def _doubting_endpoint(self) -> Iterator[None]:
+        """A server may refuse a study because somebody deleted the Endpoint: the next attempt looks for it."""
+        try:
+            yield
+        except UpstreamRefused:
+            with self._endpoint_lock:
+                self._endpoint = None, 0.0
+            raise
 
     def _statement(self) -> Mapping[str, Any]:
         with self._statement_lock:
@@ -200,8 +217,15 @@ class FhirTarget:
         stands = self._search.one("Endpoint", given) if given else self._writing.standing(key)
         if stands is None:
             return f"Endpoint/{self._writing.created(key, wanted).id}"
-        if self.mark.is_on(stands) and differs(wanted, stands):
+        is_ours = self.mark.is_on(stands) or (
+            stands.get("address") != wanted["address"] and not has_other_maker(stands, self.mark)
+        )
+        if is_ours and differs(wanted, stands):
             self._writing.updated(wanted, stands)
+        elif stands.get("address") != wanted["address"]:
+            raise UpstreamError(
+                f"Endpoint/{given} is another system's, of other images.", server=origin_of(self._access.base_url)
+            )
         return f"Endpoint/{stands['id']}"
 
     def _wanted(self, resource: Mapping[str, Any], replaces: WrittenStudy | None) -> tuple[dict[str, Any], StudyInstanceUID]:

@@ -21,7 +21,7 @@ from flask import Response, request
 from ehr_sandbox.settings import SYNC_CLIENT, demo_clients
 from fhir_imaging.clients.fhir_writing import FhirWriter
 from fhir_imaging.clients.http import OutboundSession
-from fhir_imaging.errors import ConfigurationError, UpstreamError, UpstreamRefused, UpstreamTimeout
+from fhir_imaging.errors import UpstreamError, UpstreamRefused, UpstreamTimeout
 from fhir_imaging.fhir_versions import FhirVersion
 from pacs_sync.fhir_target import FhirTarget
 from pacs_sync.one_study import TRIES_WHEN_OVERTAKEN, OneStudy
@@ -180,8 +180,9 @@ def test_the_release_is_asked_for_once(sync: Sync, stated: str, version: str) ->
 def test_a_release_that_cannot_be_written_is_refused_in_words(sync: Sync, stated: object) -> None:
     sync.fhir.instead = lambda: json_response({"resourceType": "CapabilityStatement", "fhirVersion": stated})
 
-    with pytest.raises(ConfigurationError, match=r"R4 \(4\.0\)"):
+    with pytest.raises(UpstreamError, match=r"R4 \(4\.0\)") as caught:
         _ = sync.target().version
+    assert caught.value.status is None  # everything waits, and no study is to blame
 
 
 @pytest.mark.parametrize("status", [200, 404, 503])
@@ -277,6 +278,43 @@ def test_no_search_is_answered_out_of_a_servers_cache(sync: Sync) -> None:
 
     asked = [headers.get("Cache-Control") for method, _, _, headers in sync.fhir.requests if method == "GET"]
     assert set(asked) == {"no-cache"}
+
+
+def test_an_endpoint_that_somebody_deleted_is_made_again(sync: Sync) -> None:
+    def refuse_unknown_endpoints() -> Response | None:
+        is_study = request.method == "POST" and request.path == "/fhir/ImagingStudy"
+        return refusing(400)() if is_study and not sync.fhir.all("Endpoint") else None
+
+    sync.archive.put(a_study(), a_study("2.25.7002"))
+    worker = sync.worker()
+    sync.bring(worker=worker)
+    sync.fhir.records.delete("Endpoint", sync.fhir.one("Endpoint")["id"])
+    sync.fhir.instead = refuse_unknown_endpoints
+
+    with pytest.raises(UpstreamRefused):
+        sync.bring("2.25.7002", worker=worker)
+    sync.bring("2.25.7002", worker=worker)
+
+    references = {one["endpoint"][0]["reference"] for one in sync.fhir.all("ImagingStudy")}
+    assert f"Endpoint/{sync.fhir.one('Endpoint')['id']}" in references
+
+
+@pytest.mark.parametrize("maker", [None, "https://ris.example"])
+def test_an_endpoint_of_our_name_leads_to_our_images_or_nothing_is_written(tmp_path: Path, maker: str | None) -> None:
+    with a_sync(tmp_path, ids=ResourceIds.STUDY_UID) as sync:
+        sync.archive.put(a_study())
+        sync.bring()
+        ours = sync.fhir.one("Endpoint")
+        theirs = {**ours, "address": "https://other.example/dicom-web", "meta": {"source": maker} if maker else {}}
+        sync.fhir.records.put(theirs)
+
+        if maker:
+            with pytest.raises(UpstreamError, match="Endpoint/main is another system's"):
+                sync.bring()
+            assert sync.fhir.one("Endpoint")["address"] == theirs["address"]
+        else:
+            sync.bring()
+            assert sync.fhir.one("Endpoint")["address"] == ours["address"]
 
 
 def test_a_search_without_a_server_behind_it_is_a_wrong_address(sync: Sync) -> None:
