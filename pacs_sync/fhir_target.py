@@ -110,6 +110,10 @@ class FhirTarget:
                 if one.get("resourceType") == "ImagingStudy" and self.mark.is_on(one):
                     yield _as_written(one)
 
+    def results_differ(self, uid: StudyInstanceUID, resources: Iterable[Mapping[str, Any]], *, study_id: str) -> bool:
+        """As ``Target``."""
+        return self._writing.results_differ(uid, list(resources), f"ImagingStudy/{study_id}", self.results_of(uid))
+
     def results_of(self, uid: StudyInstanceUID) -> tuple[Mapping[str, Any], ...]:
         """As ``Target``."""
         tag = study_tag(uid)

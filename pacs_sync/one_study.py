@@ -95,8 +95,14 @@ class OneStudy:
             if verdict.replaces is None or verdict.copies:
                 return True
             wanted = self._wanted(archived, verdict)
-            return differs(wanted, verdict.replaces.content)
+            return differs(wanted, verdict.replaces.content) or self._results_differ(archived, verdict, wanted)
         return isinstance(verdict, Withdraw) or (isinstance(verdict, Hold) and bool(verdict.withdraw))
+
+    def _results_differ(self, study: ArchivedStudy, write: Write, wanted: Mapping[str, Any]) -> bool:
+        if write.replaces is None or not _has_reports(wanted):
+            return False
+        results = self._results.of(study, write.subject)
+        return self._target.results_differ(study.uid, results.resources, study_id=write.replaces.id)
 
     def _bring(self, task: Task) -> None:
         pace = self._settings.pace

@@ -118,6 +118,9 @@ class Target(Protocol):
     ) -> WrittenStudy:
         """``write`` and ``write_results`` in one: both or neither where the settings say ``transactions``."""
 
+    def results_differ(self, uid: StudyInstanceUID, resources: Iterable[Mapping[str, Any]], *, study_id: str) -> bool:
+        """Whether ``write_results`` would change anything."""
+
     def results_of(self, uid: StudyInstanceUID) -> tuple[Mapping[str, Any], ...]:
         """Observations and DiagnosticReports of ours that belong to this study, withdrawn ones too."""
 

@@ -93,6 +93,19 @@ class TargetWriting:
         for one in self._steps(uid, resources, addresses, standing, place):
             self._updated(one, version_of(one, standing))
 
+    def results_differ(
+        self, uid: StudyInstanceUID, resources: Sequence[Mapping[str, Any]], study: str, standing: Sequence[Mapping[str, Any]]
+    ) -> bool:
+        """Whether ``results`` would write anything."""
+        needed: list[Step] = []
+
+        def place(new: Step) -> str:
+            needed.append(new)
+            return f"{new.key.kind}/{id_of(new.key)}"
+
+        addresses = {study_key(uid): study, **self._elsewhere(resources, study_key(uid))}
+        return bool(self._steps(uid, resources, addresses, standing, place) or needed)
+
     def together(
         self,
         wanted: Mapping[str, Any] | None,

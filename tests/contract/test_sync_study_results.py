@@ -36,11 +36,14 @@ def sync(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sync]:
         yield made
 
 
-def bring(sync: Sync, uid: str = STUDY, **more: Any) -> None:
+def worker_of(sync: Sync) -> OneStudy:
     target = sync.target()
     results = StudyResults(sync.archive, target, sync.settings)
-    worker = OneStudy(sync.archive, target, sync.notes, sync.settings, results=results, clock=lambda: NOW)
-    worker.process(a_task(uid, **more))
+    return OneStudy(sync.archive, target, sync.notes, sync.settings, results=results, clock=lambda: NOW)
+
+
+def bring(sync: Sync, uid: str = STUDY, **more: Any) -> None:
+    worker_of(sync).process(a_task(uid, **more))
 
 
 def test_what_a_program_found_stands_preliminary_with_its_program_and_its_study(sync: Sync) -> None:
@@ -114,3 +117,17 @@ def test_results_are_not_read_where_the_settings_say_so(sync: Sync) -> None:
     bring(sync)
 
     assert (sync.fhir.one("ImagingStudy")["status"], sync.fhir.all("Observation")) == ("available", [])
+
+
+def test_a_comparison_sees_what_results_lack_and_what_stands_too_much(sync: Sync) -> None:
+    sync.archive.reports[STUDY] = [AReport().json()]
+    bring(sync)
+    assert not worker_of(sync).would_change(STUDY)
+
+    sync.fhir.records.delete("Observation", sync.fhir.one("Observation")["id"])
+    assert worker_of(sync).would_change(STUDY)
+    bring(sync)
+    assert not worker_of(sync).would_change(STUDY)
+
+    sync.archive.reports[STUDY] = []
+    assert worker_of(sync).would_change(STUDY)
