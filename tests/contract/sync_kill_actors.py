@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,7 @@ from tests.contract.sync_kill_servers import (
 DICOM_UID = "urn:dicom:uid"
 LEASE_S = 2.0
 DAYS = 200
-NEWEST = date(2026, 6, 30)
+NEWEST = date(2024, 6, 30)
 PATIENTS = 150
 PATIENCE_S = 240.0
 FHIR_FAULTS = {409: 0.01, 412: 0.01, 429: 0.01, 500: 0.015, 503: 0.005, BROKEN: 0.005, SILENT: 0.001}
@@ -71,13 +73,19 @@ class World:
 
 
 @contextmanager
-def a_world(directory: Path, chance: random.Random, *, studies: int, database_url: str | None = None) -> Iterator[World]:
-    """So many studies of 150 patients, two of whom FHIR does not know, and an empty queue."""
+def a_world(
+    directory: Path, chance: random.Random, *, studies: int, database_url: str | None = None, recent: bool = False
+) -> Iterator[World]:
+    """So many studies of 150 patients, two of whom FHIR does not know, and an empty queue.
+
+    ``recent`` studies are of today and yesterday, and are watched; else they are of many days, and filled in.
+    """
+    newest, days = (datetime.now(UTC).date(), 2) if recent else (NEWEST, DAYS)
     numbers = [f"DEMO-{one}" for one in range(PATIENTS)]
     known = {number: f"p{number.removeprefix('DEMO-')}" for number in numbers[2:]}
     held = [
         StubStudy(
-            f"2.25.{one}", NEWEST - timedelta(days=chance.randrange(DAYS)), chance.choice(numbers), chance.randrange(1, 900)
+            f"2.25.{one}", newest - timedelta(days=chance.randrange(days)), chance.choice(numbers), chance.randrange(1, 900)
         )
         for one in range(1, studies + 1)
     ]
@@ -89,7 +97,8 @@ def a_world(directory: Path, chance: random.Random, *, studies: int, database_ur
     store = Store.open(state)
     store.migrate()
     store.close()
-    command = [sys.executable, "-m", __name__, str(state.state_dir), archive_url, fhir_url, *filter(None, [database_url])]
+    what = "watch" if recent else "backfill"
+    command = [sys.executable, "-m", __name__, what, str(state.state_dir), archive_url, fhir_url, *filter(None, [database_url])]
     with served({archive_port: Faulty(archive, faults[0]), fhir_port: Faulty(fhir, faults[1])}):
         yield World(archive, fhir, faults, command, state)
 
@@ -103,8 +112,8 @@ def wait_until_written(world: World, number: int, process: subprocess.Popen[str]
         time.sleep(0.01)
 
 
-def assert_fhir_agrees(world: World) -> None:
-    """Each study of a known patient stands once, as the archive has it and written once; each other one is held."""
+def assert_fhir_agrees(world: World, *, are_written_once: bool = True) -> None:
+    """Each study of a known patient stands once, as the archive has it; each other one is held."""
     known = world.fhir.patients
     stands = world.fhir.of("ImagingStudy")
     uids = Counter(uid_of(one) for one in stands)
@@ -115,7 +124,7 @@ def assert_fhir_agrees(world: World) -> None:
         study = wanted[uid_of(one)]
         assert one["subject"]["reference"] == f"Patient/{known[study.number]}"
         assert (one["status"], one["numberOfInstances"], one["started"][:10]) == ("available", study.images, str(study.day))
-        assert one["meta"]["versionId"] == "1"
+        assert one["meta"]["versionId"] == "1" or not are_written_once
     assert len(world.fhir.of("Endpoint")) == 1
     store = Store.open(world.state)
     held = list(WaitingForPeople(store, "kill").held())
@@ -136,6 +145,8 @@ def uid_of(resource: dict[str, Any]) -> str:
 def the_settings(archive: str, fhir: str) -> tuple[PacsSettings, SyncSettings]:
     """Impatient, so that what was killed is soon begun anew."""
     pace = PaceSettings(
+        interval_s=0.2,
+        stable_s=1.0,
         window_days=30,
         page_size=100,
         workers=6,
@@ -155,11 +166,12 @@ def the_settings(archive: str, fhir: str) -> tuple[PacsSettings, SyncSettings]:
     return PacsSettings(name="stub", dicomweb_root=archive, read_timeout_s=1.0), sync
 
 
-def backfill(state_dir: Path, archive: str, fhir: str, database_url: str | None = None) -> dict[str, int]:
-    """Brings all days over, or as many as it comes to."""
+@contextmanager
+def a_runner(state_dir: str, archive: str, fhir: str, database_url: str | None = None) -> Iterator[Runner]:
+    """As the program puts it together."""
     pacs, sync = the_settings(archive, fhir)
     with ExitStack() as stack:
-        store = Store.open(StateSettings(state_dir=state_dir, database_url=database_url))
+        store = Store.open(StateSettings(state_dir=Path(state_dir), database_url=database_url))
         stack.callback(store.close)
         source = QidoSource(DicomwebClient(archive, ArchiveSession(pacs)), sync.pace, SiteRules.of(sync))
         stack.callback(source.close)
@@ -167,10 +179,22 @@ def backfill(state_dir: Path, archive: str, fhir: str, database_url: str | None 
         stack.callback(access.close)
         target, memory = FhirTarget(sync, access), StoredMemory(store, sync.name, lease_s=LEASE_S)
         one_study = OneStudy(source, target, memory, sync, results=StudyResults(source, target, sync))
-        runner = Runner(source, memory, one_study.process, sync.pace, clock=time.time)
-        summary = runner.backfill(Days(first=NEWEST - timedelta(days=DAYS - 1), last=NEWEST))
-        return {"queued": summary.queued, "done": summary.done, "dead": summary.dead, "waiting": summary.waiting}
+        yield Runner(source, memory, one_study.process, sync.pace)
+
+
+def backfill(runner: Runner) -> None:
+    """Brings all days over, or as many as it comes to."""
+    summary = runner.backfill(Days(first=NEWEST - timedelta(days=DAYS - 1), last=NEWEST))
+    print(json.dumps({"queued": summary.queued, "done": summary.done, "dead": summary.dead, "waiting": summary.waiting}))
+
+
+def watch(runner: Runner) -> None:
+    """Brings over what is new, until SIGTERM."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    runner.watch(stop)
 
 
 if __name__ == "__main__":
-    print(json.dumps(backfill(Path(sys.argv[1]), *sys.argv[2:])))
+    with a_runner(*sys.argv[2:]) as made:
+        {"backfill": backfill, "watch": watch}[sys.argv[1]](made)

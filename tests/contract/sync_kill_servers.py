@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from typing import Any
@@ -181,6 +181,11 @@ class StubArchive:
 
     def __post_init__(self) -> None:
         self.by_uid = {one.uid: one for one in self.studies}
+
+    def grows(self, place: int) -> None:
+        """An image comes to the study at this place."""
+        grown = replace(self.studies[place], images=self.studies[place].images + 1)
+        self.studies[place] = self.by_uid[grown.uid] = grown
 
     def __call__(self, request: Request) -> Answer:
         parts = request.path.removeprefix("/dicom-web/").split("/")
