@@ -1,6 +1,5 @@
 """The demo's mammographies: which views they have and how they are named."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -32,11 +31,6 @@ class DemoMammogram(DemoExamination):
     def body_site(self) -> Coding:
         """The breast."""
         return Coding(system="http://snomed.info/sct", code="76752008", display="Breast")
-
-    @property
-    def key_images(self) -> Mapping[int, str]:
-        """All four by side and view."""
-        return {index: f"{side} {view}" for index, (side, view) in enumerate(self.projections)}
 
     def sop_instance_uid(self, index: int) -> str:
         """(0008,0018) of a view."""

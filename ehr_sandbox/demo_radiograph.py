@@ -1,6 +1,5 @@
 """The demo's chest radiographs: one view in one series."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -32,11 +31,6 @@ class DemoRadiograph(DemoExamination):
     def body_site(self) -> Coding:
         """What was examined."""
         return CHEST
-
-    @property
-    def key_images(self) -> Mapping[int, str]:
-        """The only image, by its view."""
-        return {0: self.view}
 
     def sop_instance_uid(self, index: int) -> str:
         """(0008,0018) of the image; IndexError for any but the first."""

@@ -1,7 +1,7 @@
 """Who the demo's synthetic people are and which examinations they had: plain values for the DICOM and the FHIR writers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, timezone
 from typing import ClassVar, Self
@@ -142,11 +142,6 @@ class DemoExamination(ABC):
     def body_site(self) -> Coding:
         """What was examined."""
 
-    @property
-    @abstractmethod
-    def key_images(self) -> Mapping[int, str]:
-        """Index and title of the images that the chart names."""
-
     @abstractmethod
     def sop_instance_uid(self, index: int) -> str:
         """(0008,0018) of the image with this index."""
@@ -182,7 +177,6 @@ class DemoCtScan(DemoExamination):
     body_part: str = "CHEST"
     contrast: bool = False
     windows: tuple[DemoDisplay, ...] = (_LUNG, SOFT_TISSUE)
-    focus: str = "Slice through the nodule"
 
     @property
     def frame_of_reference_uid(self) -> str:
@@ -208,11 +202,6 @@ class DemoCtScan(DemoExamination):
     def focus_slice(self) -> int:
         """Index of the slice through what the study is shown for."""
         return self.phantom.grid.nearest_slice(self.phantom.focus_z)
-
-    @property
-    def key_images(self) -> Mapping[int, str]:
-        """The slice through what the study is shown for."""
-        return {self.focus_slice: self.focus}
 
     def sop_instance_uid(self, index: int) -> str:
         """(0008,0018) of the slice with this index. It follows the slice's height, so a shortened series keeps its UIDs."""

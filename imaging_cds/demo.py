@@ -18,6 +18,7 @@ from rich.panel import Panel
 from fhir_imaging.errors import ConfigurationError
 from imaging_cds import demo_data
 from imaging_cds.cli_viewer import ensure_viewer
+from imaging_cds.demo_data import Prepared
 from imaging_cds.demo_directory import claimed
 from imaging_cds.demo_outside import check_outside_servers
 from imaging_cds.demo_plan import DEFAULT_DIRECTORY, PACS_NAME, DemoOptions, app_table, check_options, issuer_name
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 READY_TIMEOUT_S = 60.0
+PACS_TITLE = "The sandbox PACS"
+SYNC_LOG = "sync.log"
 POLL_S = 0.2
 # Where only IPv4 is bound, "localhost" can still be answered by something else on ::1, so both are asked for.
 _HOSTS = {"app": "localhost", "ehr": "127.0.0.1", "pacs": "127.0.0.1"}
@@ -43,19 +46,18 @@ def run_demo(options: DemoOptions, console: Console) -> int:
             console.print(f"Emptied {options.directory}.", soft_wrap=True)
         ensure_viewer(options.viewer_dir, console)
         check_outside_servers(options)
-        demo_data.prepare(options, console)
+        prepared = demo_data.prepare(options, console)
         options.app_config.write_text(tomli_w.dumps(app_table(options)))
         load(options.app_config)  # a wrong combination is explained here, not in a worker's log
-        return _serve_all(options, console)
+        return _serve_all(options, prepared, console)
 
 
-def _serve_all(options: DemoOptions, console: Console) -> int:
+def _serve_all(options: DemoOptions, prepared: Prepared, console: Console) -> int:
     # Everything is stopped before signals do again what they usually do: a second Ctrl-C must leave no server behind.
     with _stop_requested() as stop, _stopped_at_the_end(ProcessGroup()) as group:
         for spec in process_specs(options):
             group.start(spec)
-        with console.status("Starting the servers"):
-            group.wait_ready(READY_TIMEOUT_S, is_given_up=lambda: stop.requested)
+        bring_up(options, prepared, group, console, is_given_up=lambda: stop.requested)
         if not stop.requested:
             console.print(where_to_click(options))
         while not stop.requested:
@@ -63,6 +65,39 @@ def _serve_all(options: DemoOptions, console: Console) -> int:
             time.sleep(POLL_S)
         console.print("Stopping.")
     return 0
+
+
+def bring_up(
+    options: DemoOptions,
+    prepared: Prepared,
+    group: ProcessGroup,
+    console: Console,
+    *,
+    is_given_up: Callable[[], bool] = lambda: False,
+) -> None:
+    """Waits for the started servers, and lets the studies come the way that they come in a hospital.
+
+    Images go to the archive by STOW-RS while the application starts; the synchronisation, a further process of ``group``, finds
+    them there and writes them into the record; then come the reports that name them.
+    """
+    if demo_data.stores_images(options, prepared):
+        with console.status("Starting the archive"):
+            group.wait_ready(READY_TIMEOUT_S, titles=(PACS_TITLE,), is_given_up=is_given_up)
+        demo_data.store_images(options, console, is_given_up)
+    with console.status("Starting the servers"):
+        group.wait_ready(READY_TIMEOUT_S, is_given_up=is_given_up)
+    sync = sync_spec(options)
+    if is_given_up():
+        return
+    if sync is not None:
+        group.start(sync)
+    if prepared.is_due:
+        with console.status("Waiting for the studies to come from the archive"):
+            missing = demo_data.await_studies(options, prepared, group.check, is_given_up) if sync is not None else ()
+        if missing:
+            console.print(f"{len(missing)} studies have not come from the archive yet. See {options.logs / SYNC_LOG}.")
+        if not is_given_up():
+            demo_data.load_reports(options, prepared, is_complete=not missing)
 
 
 @contextmanager
@@ -80,7 +115,7 @@ def process_specs(options: DemoOptions) -> list[ProcessSpec]:
     if options.pacs_url is None:
         specs.append(
             ProcessSpec(
-                title="The sandbox PACS",
+                title=PACS_TITLE,
                 command=python_command("sandbox-pacs", *here, "--pacs-port", str(options.pacs_port)),
                 ready_url=f"{options.dicomweb_root}/studies?limit=1",
                 log_file=options.logs / "pacs.log",
@@ -98,17 +133,34 @@ def process_specs(options: DemoOptions) -> list[ProcessSpec]:
             log_file=options.logs / "ehr.log",
         )
     )
-    secret = {f"IMAGING_CDS__PACS__{PACS_NAME.upper()}__PASSWORD": options.pacs_password} if options.pacs_password else {}
     specs.append(
         ProcessSpec(
             title="The application",
             command=python_command("serve"),
             ready_url=f"{options.app_url}/readyz",
             log_file=options.logs / "app.log",
-            environment={CONFIG_VARIABLE: str(options.app_config.absolute()), **secret},
+            environment=_app_environment(options),
         )
     )
     return specs
+
+
+def sync_spec(options: DemoOptions) -> ProcessSpec | None:
+    """What brings the archive's studies into the record; None where the record is somebody else's and is to stay as it is."""
+    if not options.has_demo_patients:
+        return None
+    return ProcessSpec(
+        title="The synchronisation",
+        command=python_command("sync", "watch"),
+        ready_url=None,
+        log_file=options.logs / SYNC_LOG,
+        environment=_app_environment(options),
+    )
+
+
+def _app_environment(options: DemoOptions) -> dict[str, str]:
+    secret = {f"IMAGING_CDS__PACS__{PACS_NAME.upper()}__PASSWORD": options.pacs_password} if options.pacs_password else {}
+    return {CONFIG_VARIABLE: str(options.app_config.absolute()), **secret}
 
 
 def where_to_click(options: DemoOptions) -> Panel:
@@ -131,11 +183,25 @@ def where_to_click(options: DemoOptions) -> Panel:
         "",
         f'A token for curl: imaging-cds token{elsewhere} --patient demo-a --scope "patient/*.rs"',
         f"Who opened what:  imaging-cds audit{configured}",
+        *_sync_lines(options, configured or f" --config {options.app_config}"),
         f"Logs: {options.logs}/      Stop: Ctrl-C",
         "Secure cookies on http://localhost work in Chromium and Firefox, not in Safari. Synthetic patients only.",
     ]
     # Addresses and directories may hold brackets, which are not meant as markup.
     return Panel("\n".join([heading, *map(escape, lines)]), title="imaging-cds demo", expand=False)
+
+
+def _sync_lines(options: DemoOptions, configured: str) -> list[str]:
+    """How studies come into the record, and what does not come."""
+    if not options.has_demo_patients:
+        return ["Studies of the archive are not written into your FHIR server; with --seed they are."]
+    lines = [f"Studies come from the archive; one waits for a person:  imaging-cds sync held{configured}"]
+    if options.pacs_url is not None and not options.seed:
+        lines = [
+            f"New studies of your archive come into the record; who waits for a person:  imaging-cds sync held{configured}",
+            "  the demo patients' images are not stored there; with --seed they are.",
+        ]
+    return lines
 
 
 def _trusted_lines(options: DemoOptions) -> list[str]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ehr_sandbox.patients.crowded import LARGEST
-from ehr_sandbox.settings import zone_of
+from ehr_sandbox.settings import LARGEST_CROWD, SYNC_CLIENT, SYNC_SCOPES, zone_of
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import is_loopback, origin_of
 
@@ -17,6 +16,13 @@ EHR_NAME = "sandbox"
 PACS_NAME = "demo"
 DEMO_NUMBERS = {"system": "https://imaging-cds.example/demo/mrn", "issuer_of_patient_id": "DEMO"}
 """How the demo's archive knows the demo's patients, said here too because ``serve`` must not load the writer of pictures."""
+ACCESSION_SYSTEM = "https://imaging-cds.example/demo/accession"
+"""Said here too, as above: whose accession numbers the demo's archive has."""
+AI_SCHEMES = {
+    "99IMAGINGCDS": "https://imaging-cds.example/fhir/CodeSystem/lung-rads",
+    "99IMAGINGNODULE": "https://imaging-cds.example/fhir/CodeSystem/nodule",
+}
+"""What the demo's AI means by its own coding schemes; its report says which version of Lung-RADS."""
 PASSWORD_VARIABLE = "IMAGING_CDS_PACS_PASSWORD"  # noqa: S105 - the variable's name, not a password
 
 
@@ -108,14 +114,29 @@ class DemoOptions:
         return tuple(client.origin for client in self.trusted_cds_clients if client.origin)
 
     @property
+    def has_demo_patients(self) -> bool:
+        """Whether the record behind the sandbox EHR has the demo's patients: a foreign one only where it is to have them."""
+        return self.fhir_url is None or self.seed
+
+    @property
     def app_config(self) -> Path:
         """The application's settings file, written at each start."""
         return self.directory / "app.toml"
 
     @property
     def dicom_dir(self) -> Path:
-        """The demo's DICOM files, indexed in place by the sandbox PACS."""
+        """The demo's DICOM files, which are stored in the archive by STOW-RS."""
         return self.directory / "dicom"
+
+    @property
+    def pacs_dir(self) -> Path:
+        """What the sandbox PACS keeps: its own copy of what was stored, and its index."""
+        return self.directory / "pacs"
+
+    @property
+    def stored_images(self) -> Path:
+        """Says which of the demo's images the archive has."""
+        return self.directory / "stored-images"
 
     @property
     def logs(self) -> Path:
@@ -177,8 +198,8 @@ def _missing_problems(options: DemoOptions) -> Iterator[str]:
         yield "--pacs-user needs --pacs."
     elif options.pacs_user and options.pacs_password is None:
         yield f"--pacs-user needs its password in the environment variable {PASSWORD_VARIABLE}."
-    if not 0 <= options.crowded <= LARGEST:
-        yield f"--crowded {options.crowded}: between 1 and {LARGEST} studies are possible."
+    if not 0 <= options.crowded <= LARGEST_CROWD:
+        yield f"--crowded {options.crowded}: between 1 and {LARGEST_CROWD} studies are possible."
     if options.seed and not (options.fhir_url or options.pacs_url):
         yield "--seed needs --fhir or --pacs: the sandbox's own servers have the demo patients always."
     for client in options.trusted_cds_clients:
@@ -202,6 +223,31 @@ def app_table(options: DemoOptions) -> dict[str, Any]:
         "rules": {"patient_results": "released", "release_after_hours": 240},
         "cds": {"trusted_clients": [_sandbox_cds_client(options), *map(_cds_client, options.trusted_cds_clients)]},
         **_identifiers(options),
+        "sync": [sync_table(options)] if options.has_demo_patients else [],
+    }
+
+
+def sync_table(options: DemoOptions) -> dict[str, Any]:
+    """What brings the archive's studies into the sandbox EHR's record: a service of its own, which may do just that."""
+    issuer = DEMO_NUMBERS["issuer_of_patient_id"]
+    # The demo's own archive is small and near: all of it is looked through every few seconds, so that a study of any day
+    # appears at once. Somebody else's is looked at as any hospital's.
+    near = {"interval_s": 3.0, "overlap_days": 36500} if options.pacs_url is None else {}
+    return {
+        "name": PACS_NAME,
+        "pacs": PACS_NAME,
+        "endpoint_address": options.gateway_root,
+        "accession_systems": {issuer: ACCESSION_SYSTEM, ACCESSION_SYSTEM: ACCESSION_SYSTEM},
+        "coding_schemes": AI_SCHEMES,
+        "patients": [DEMO_NUMBERS],
+        "target": {
+            "fhir_base": f"{options.ehr_url}/fhir",
+            "ids": "study-uid",
+            "backend_client_id": SYNC_CLIENT,
+            "backend_scopes": " ".join(SYNC_SCOPES),
+        },
+        # Nobody who tries the demo waits to see whether more images come; later ones are added when they do.
+        "pace": {"stable_s": 0.0, **near},
     }
 
 

@@ -1,4 +1,4 @@
-"""Stores the demo patients in servers that somebody named with ``--fhir`` and ``--pacs``, because ``--seed`` asked for it."""
+"""Stores the demo's images in the archive, and its records in a FHIR server that somebody named with ``--fhir``."""
 
 from __future__ import annotations
 
@@ -25,12 +25,16 @@ def store_fhir(fhir_url: str, bundles: Sequence[dict[str, Any]]) -> None:
             _check(response, "the demo records")
 
 
-def store_dicom(options: DemoOptions, progress: Callable[[str, int, int], None]) -> None:
+def store_dicom(
+    options: DemoOptions, progress: Callable[[str, int, int], None], *, is_given_up: Callable[[], bool] = lambda: False
+) -> None:
     """STOW-RS of all demo files, some at a time (PS3.18 §10.5); UpstreamRefused when the archive does not take them."""
     files = sorted(path for path in options.dicom_dir.rglob("*.dcm"))
     sent = 0
     with OutboundSession([options.dicomweb_root], timeout_s=120) as session:
         for group in _groups(files):
+            if is_given_up():
+                return
             response = session.post(
                 f"{options.dicomweb_root}/studies",
                 data=_multipart(group),
@@ -43,7 +47,7 @@ def store_dicom(options: DemoOptions, progress: Callable[[str, int, int], None])
             _check(response, "the demo images")
             _check_each(response)
             sent += len(group)
-            progress("Storing the images in your archive", sent, len(files))
+            progress("Storing the images in the archive", sent, len(files))
 
 
 def _groups(files: list[Path]) -> list[list[Path]]:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,11 +19,11 @@ STOP_GRACE_S = 12.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessSpec:
-    """One server of the demo: its command, where it answers when it is up, and where its output goes."""
+    """One server of the demo: its command, where it answers when it is up (None: it only works), and where its output goes."""
 
     title: str
     command: Sequence[str]
-    ready_url: str
+    ready_url: str | None
     log_file: Path
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -52,13 +52,19 @@ class ProcessGroup:
             )
         self._running.append((spec, child))
 
-    def wait_ready(self, timeout_s: float, *, is_given_up: Callable[[], bool] = lambda: False) -> None:
-        """Returns when all servers answer or nobody waits any more; ProcessFailed when one ended or the time is over."""
+    def wait_ready(
+        self, timeout_s: float, *, titles: Collection[str] | None = None, is_given_up: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Returns when these servers (None: all) answer or nobody waits any more.
+
+        ProcessFailed when one ended or the time is over.
+        """
         deadline = time.monotonic() + timeout_s
+        awaited = [spec for spec, _ in self._running if titles is None or spec.title in titles]
         with requests.Session() as session:
             session.trust_env = False
-            for spec, _ in self._running:
-                while not is_given_up() and not _answers(session, spec.ready_url):
+            for spec in awaited:
+                while not is_given_up() and spec.ready_url is not None and not _answers(session, spec.ready_url):
                     self.check()
                     if time.monotonic() > deadline:
                         raise ProcessFailed(f"{spec.title} did not come up in {timeout_s:.0f} s. Its log: {spec.log_file}")

@@ -30,14 +30,10 @@ def ehr_settings(options: DemoOptions) -> SandboxSettings:
 
 
 def pacs_settings(options: DemoOptions) -> PacsSettings:
-    """The sandbox PACS of this demo: it indexes the demo's files where they lie."""
+    """The sandbox PACS of this demo: it has what was stored there by STOW-RS, as any archive."""
     from ehr_sandbox.pacs import PacsSettings
 
-    return PacsSettings(
-        base_url=options.dicomweb_root,
-        data_dir=(options.directory / "pacs").absolute(),
-        import_dirs=(options.dicom_dir.absolute(),),
-    )
+    return PacsSettings(base_url=options.dicomweb_root, data_dir=options.pacs_dir.absolute())
 
 
 # One process each: they are doubles for tests and demos, and SQLite files are their only state.

@@ -5,7 +5,7 @@ Both counterparts were written apart from the imaging server, so that they can d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -29,6 +29,7 @@ from imaging_server.views import create_blueprint, error_surface
 from tests.conftest import free_port_number, serving
 from tests.log_watch import is_secret
 from tests.pacs_actors import a_running_pacs
+from tests.synced_studies import SyncedDemo, synced_demo
 
 PATIENT, OTHER_PATIENT = "demo-a", "demo-b"
 MRN = PatientIdentifierRule(system="https://imaging-cds.example/demo/mrn", issuer_of_patient_id="DEMO")
@@ -77,14 +78,15 @@ def a_demo_hospital(
         data = build_demo(
             directory / "dicom",
             demo_day=date(2026, 11, 21),
-            gateway_address=f"{app_url}/imaging/{endpoints_of}/dicom-web/demo",
             fhir_base=sandbox.fhir_base,
             only=frozenset({PATIENT, OTHER_PATIENT}),
             slices=3,
         )
         records = FhirStore(sandbox.state_dir / "fhir.sqlite3", sandbox.fhir_base)
-        for bundle in data.bundles:
-            records.transaction(bundle)
+        gateway = f"{app_url}/imaging/{endpoints_of}/dicom-web/demo"
+        synced = synced_demo(data, directory / "dicom", gateway)
+        for resource in synced.resources:
+            records.put(resource)
         stack.enter_context(serving(ehr, ehr_port))
         credential = ("gateway", ARCHIVE_PASSWORD)
         pacs = stack.enter_context(a_running_pacs(directory / "pacs", directory / "dicom", basic_credential=credential))
@@ -98,7 +100,7 @@ def a_demo_hospital(
         )
         app = _imaging_server(stack, settings, ehrs, pacs.url, store)
         stack.enter_context(serving(app, app_port))
-        yield kind(app_url, sandbox, Authorization(sandbox), store, _with_images(data.bundles))
+        yield kind(app_url, sandbox, Authorization(sandbox), store, _with_images(synced))
 
 
 def _imaging_server(
@@ -113,11 +115,9 @@ def _imaging_server(
     return app
 
 
-def _with_images(bundles: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+def _with_images(synced: SyncedDemo) -> dict[str, list[str]]:
     studies: dict[str, list[str]] = {}
-    resources = [entry["resource"] for bundle in bundles for entry in bundle["entry"]]
-    for one in resources:
-        if one["resourceType"] == "ImagingStudy" and "endpoint" in one:
-            uid = one["identifier"][0]["value"].removeprefix("urn:oid:")
-            studies.setdefault(one["subject"]["reference"].removeprefix("Patient/"), []).append(uid)
+    for one in synced.of("ImagingStudy"):
+        if "endpoint" in one:
+            studies.setdefault(one["subject"]["reference"].removeprefix("Patient/"), []).append(one["id"])
     return studies

@@ -22,7 +22,6 @@ from ehr_sandbox.patients.findings import (
     first_seen,
     follow_up_in,
     grown_from,
-    lung_rads_by_ai,
     lung_rads_by_radiologist,
     solid_nodule,
 )
@@ -116,10 +115,8 @@ def alma_resources(calendar: DemoCalendar, prior: DemoCt, current: DemoCt) -> li
         chart.encounter("Discussion of the screening CT"),
         chart.smoking_status(codings.FORMER_SMOKER, "32 pack-years, stopped 6 years ago"),
         *(chart.order(ct) for ct in (prior, current)),
-        *(chart.imaging_study(ct) for ct in (prior, current)),
         earlier,
         now,
-        *lung_rads_by_ai(chart, current, AI_CLAIM),
         chart.report(
             prior,
             text=_PRIOR_TEXT,

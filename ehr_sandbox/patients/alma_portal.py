@@ -1,7 +1,8 @@
 """What patient A's record holds besides her story: her daughter, images that are kept offline, and an unsigned report.
 
 - Her daughter acts for her in the portal (RelatedPerson).
-- 6 years ago: a chest radiograph before an operation. The films are kept offline, so no Endpoint is named; nobody saw a nodule.
+- 6 years ago: a chest radiograph before an operation. The film library has the films and keeps its own record of them: the one
+  study here that does not come from the archive, since no DICOM was ever made of it. So no Endpoint is named.
 - 1 day ago: a preliminary report on this year's CT about the coronary arteries. Nobody has signed it, so no patient sees it.
 """
 
@@ -16,6 +17,7 @@ from ehr_sandbox.patients.hospital import ORGANIZATION, RADIOLOGIST
 
 RADIOGRAPH_KEY = "demo-a-dx-archived"
 RADIOGRAPH_DAYS_AGO = 2197
+FILM_LIBRARY = "https://imaging-cds.example/demo/film-library"
 AVAILABILITY = "https://imaging-cds.example/fhir/StructureDefinition/instance-availability"
 """R4 has no element for it; DICOM's word (0008,0056) stands in an extension."""
 
@@ -55,6 +57,7 @@ def _radiograph(chart: Chart) -> Json:
     return {
         "resourceType": "ImagingStudy",
         "id": RADIOGRAPH_KEY,
+        "meta": {"source": FILM_LIBRARY},
         "extension": [{"url": AVAILABILITY, "valueCode": "OFFLINE"}],
         "identifier": [{"system": "urn:dicom:uid", "value": f"urn:oid:{uid_of(RADIOGRAPH_KEY)}"}],
         "status": "available",

@@ -67,7 +67,6 @@ def bruno_resources(calendar: DemoCalendar, current: DemoCt) -> list[Json]:
         chart.encounter("Cough"),
         chart.smoking_status(codings.NEVER_SMOKED, "Never smoked"),
         chart.order(current),
-        chart.imaging_study(current),
         nodule,
         chart.report(
             current,

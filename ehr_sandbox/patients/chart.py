@@ -1,4 +1,7 @@
-"""Builders of a demo patient's FHIR resources other than findings: who, when, which order, which study, which report."""
+"""Builders of a demo patient's FHIR resources other than findings: who, when, which order, which report.
+
+Studies are not among them: they come from the archive. Whatever names one does so by its Study Instance UID.
+"""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -6,12 +9,10 @@ from dataclasses import dataclass
 from datetime import time, timedelta
 from hashlib import sha1
 
-from ehr_sandbox.demo_derived import DemoDerived, derived_series
-from ehr_sandbox.demo_marks import KEY_IMAGE_TEXT
 from ehr_sandbox.demo_study import ACCESSION_SYSTEM, MRN_SYSTEM, Coding, DemoCalendar, DemoExamination, DemoPerson
 from ehr_sandbox.patients import codings
 from ehr_sandbox.patients.elements import UCUM, Json, coding, concept, reference, study_of
-from ehr_sandbox.patients.hospital import ENDPOINT, GENERALIST, ORGANIZATION, RADIOLOGIST
+from ehr_sandbox.patients.hospital import GENERALIST, ORGANIZATION, RADIOLOGIST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,74 +163,6 @@ class Chart:
             "authoredOn": self.calendar.at(days_ago, time(9, 40)).isoformat(),
             "requester": GENERALIST,
             "dosageInstruction": [{"text": dosage}],
-        }
-
-    def imaging_study(self, ct: DemoExamination) -> Json:
-        """The study as the PACS holds it, series by series."""
-        start = self.calendar.at(ct.days_ago, ct.clock)
-        derived = derived_series(ct)
-        series = [self._image_series(ct), *(self._derived_series(ct, one) for one in derived)]
-        modalities = [codings.MODALITIES[one] for one in (ct.modality, *(made.modality for made in derived))]
-        return {
-            "resourceType": "ImagingStudy",
-            "id": ct.study_instance_uid,
-            "identifier": [
-                {"system": "urn:dicom:uid", "value": f"urn:oid:{ct.study_instance_uid}"},
-                accession(ct),
-            ],
-            "status": "available",
-            "modality": [coding(one) for one in modalities],
-            "subject": self.subject,
-            "started": start.isoformat(),
-            "basedOn": [reference(f"ServiceRequest/{ct.key}-order")],
-            "referrer": GENERALIST,
-            "interpreter": [RADIOLOGIST],
-            "endpoint": [ENDPOINT],
-            "numberOfSeries": len(series),
-            "numberOfInstances": sum(one["numberOfInstances"] for one in series),
-            "procedureCode": [concept(ct.procedure)],
-            "reasonCode": [{"text": ct.reason}],
-            "description": ct.description,
-            "series": series,
-        }
-
-    def _image_series(self, ct: DemoExamination) -> Json:
-        return {
-            "uid": ct.series_instance_uid,
-            "number": 2,
-            "modality": coding(codings.MODALITIES[ct.modality]),
-            "description": ct.series_description,
-            "numberOfInstances": ct.image_count,
-            "bodySite": coding(ct.body_site),
-            "started": (self.calendar.at(ct.days_ago, ct.clock) + timedelta(minutes=2)).isoformat(),
-            "instance": [
-                {
-                    "uid": ct.sop_instance_uid(index),
-                    "sopClass": {"system": "urn:ietf:rfc:3986", "code": f"urn:oid:{ct.sop_class}"},
-                    "number": index + 1,
-                    "title": title,
-                }
-                for index, title in ct.key_images.items()
-            ],
-        }
-
-    def _derived_series(self, ct: DemoExamination, which: DemoDerived) -> Json:
-        made = self.calendar.at(ct.days_ago, ct.clock) + timedelta(minutes=which.minutes_after_scan)
-        instance = {
-            "uid": which.sop_instance_uid(ct),
-            "sopClass": {"system": "urn:ietf:rfc:3986", "code": f"urn:oid:{which.sop_class}"},
-            "number": 1,
-            **({"title": KEY_IMAGE_TEXT} if which.modality == "KO" else {}),
-        }
-        return {
-            "uid": which.series_instance_uid(ct),
-            "number": which.series_number,
-            "modality": coding(codings.MODALITIES[which.modality]),
-            "description": which.description,
-            "numberOfInstances": 1,
-            "bodySite": coding(ct.body_site),
-            "started": made.isoformat(),
-            "instance": [instance],
         }
 
     def report(

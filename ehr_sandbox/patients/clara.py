@@ -67,7 +67,6 @@ def clara_resources(calendar: DemoCalendar, current: DemoCt) -> list[Json]:
         chart.encounter("Repeat prescription"),
         chart.smoking_status(codings.DAILY_SMOKER, "20 cigarettes a day, 35 pack-years"),
         chart.order(current, days_before=0),
-        chart.imaging_study(current),
         nodule,
         chart.open_order("xr-order", codings.CHEST_XRAY, "Cough for three weeks", days_ago=5),
         chart.report(

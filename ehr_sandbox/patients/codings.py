@@ -75,13 +75,7 @@ FORMER_SMOKER = Coding(system=_SCT, code="8517006", display="Ex-smoker")
 NEVER_SMOKED = Coding(system=_SCT, code="266919005", display="Never smoked tobacco")
 
 CT = Coding(system=_DCM, code="CT", display="Computed Tomography")
-SR = Coding(system=_DCM, code="SR", display="Structured Report Document")
-KO = Coding(system=_DCM, code="KO", display="Key Object Selection")
-SEG = Coding(system=_DCM, code="SEG", display="Segmentation")
-MG = Coding(system=_DCM, code="MG", display="Mammography")
 DX = Coding(system=_DCM, code="DX", display="Digital Radiography")
-MODALITIES = {one.code: one for one in (CT, DX, KO, MG, SEG, SR)}
-STUDY_PAYLOAD = Coding(system=_DCM, code="113014", display="Study")
 RADIOLOGY = Coding(system=f"{_TERMINOLOGY}/v2-0074", code="RAD", display="Radiology")
 LOINC_RADIOLOGY = Coding(system=_LOINC, code="LP29684-5", display="Radiology")
 CHILD = Coding(system=f"{_TERMINOLOGY}/v3-RoleCode", code="CHILD", display="child")
@@ -95,9 +89,7 @@ EMERGENCY = Coding(system=f"{_TERMINOLOGY}/v3-ActCode", code="EMER", display="em
 ACTIVE = Coding(system=f"{_TERMINOLOGY}/condition-clinical", code="active", display="Active")
 CONFIRMED = Coding(system=f"{_TERMINOLOGY}/condition-ver-status", code="confirmed", display="Confirmed")
 PROBLEM = Coding(system=f"{_TERMINOLOGY}/condition-category", code="problem-list-item", display="Problem List Item")
-WADO_RS = Coding(system=f"{_TERMINOLOGY}/endpoint-connection-type", code="dicom-wado-rs", display="DICOM WADO-RS")
 PROVIDER = Coding(system=f"{_TERMINOLOGY}/organization-type", code="prov", display="Healthcare Provider")
-AUTHOR = Coding(system=f"{_TERMINOLOGY}/provenance-participant-type", code="author", display="Author")
 
 
 def lung_rads(category: str) -> Coding:

@@ -1,6 +1,6 @@
 """A patient with very many studies and a report on each, for trying long lists: `imaging-cds demo --crowded 1000`.
 
-The images of these studies are in no archive: what is tried with them is the list.
+The images of these studies are in no archive, so nothing brings them into the record but this: what is tried is the list.
 """
 
 from collections.abc import Iterator, Sequence

@@ -30,10 +30,10 @@ class DemoData:
     """What the demo needs to know of its patients.
 
     `charts`: FHIR R4 transaction Bundles of what is there before anything is imaged, first what all share, then one per
-    patient. `reports`: Bundles of what people found in the images, which name the archive's studies as `ImagingStudy/` and
-    their UID; they are for when these are there. Bundles refer to each other only backwards. `nodules` and `studies` are
-    keyed by the examinations' keys. `strays`: studies in the archive that no chart names,
-    because their PatientID is nobody's.
+    patient. `reports`: Bundles of what people found in the images. They name studies as `ImagingStudy/` and their UID and are
+    for when these have come from the archive; no chart says anything of a study there. Bundles refer to each other only
+    backwards. `nodules` and `studies` are keyed by the examinations' keys. `strays`: studies in the archive that no chart
+    names, because their PatientID is nobody's.
     """
 
     charts: tuple[Json, ...]
@@ -48,11 +48,10 @@ class DemoData:
         return (*self.charts, *self.reports)
 
 
-def build_demo(  # noqa: PLR0913 - two of the seven are for tests only
+def build_demo(
     dicom_dir: Path,
     *,
     demo_day: date,
-    gateway_address: str,
     fhir_base: str,
     progress: Progress | None = None,
     only: frozenset[str] | None = None,
@@ -60,7 +59,7 @@ def build_demo(  # noqa: PLR0913 - two of the seven are for tests only
 ) -> DemoData:
     """Write the DICOM files (or re-date them when `demo_day` has changed) and answer the charts.
 
-    `gateway_address` becomes Endpoint.address, `fhir_base` the root of every fullUrl (references stay relative).
+    `fhir_base` is the root of every fullUrl (references stay relative).
     `progress` is told (study, done, total) in images. `only` names patients by FHIR id, `slices` shortens every CT around
     its focus and makes mammograms coarse, both for tests.
     KeyError for an unknown patient, OSError when the directory cannot be written.
@@ -73,7 +72,7 @@ def build_demo(  # noqa: PLR0913 - two of the seven are for tests only
     files = DemoFiles(directory=dicom_dir, cts=(*known, *strays), calendar=calendar, claims=_AI_CLAIMS)
     bring_up_to_date(files, progress or _silence)
     told = [write(calendar, *made) for write, made in stories]
-    charts = [hospital_resources(gateway_address), *([one for one in chart if not _is_found(one)] for chart in told)]
+    charts = [hospital_resources(), *([one for one in chart if not _is_found(one)] for chart in told)]
     reports = [[one for one in chart if _is_found(one)] for chart in told]
     return DemoData(
         charts=tuple(transaction(one, fhir_base) for one in charts),
@@ -86,7 +85,7 @@ def build_demo(  # noqa: PLR0913 - two of the seven are for tests only
 
 def _is_found(resource: Json) -> bool:
     """Whether somebody found it in images."""
-    return resource["resourceType"] in ("DiagnosticReport", "Provenance") or "derivedFrom" in resource
+    return resource["resourceType"] == "DiagnosticReport" or "derivedFrom" in resource
 
 
 def _silence(study: str, done: int, total: int) -> None:

@@ -56,7 +56,6 @@ CURRENT = DemoCtScan(
     dose=DemoDose(kvp=100, tube_current_ma=260, exposure_mas=130, ctdi_vol_mgy=5.2),
     contrast=True,
     windows=(DemoDisplay(name="PULMONARY ARTERIES", centre=150, width=700), SOFT_TISSUE),
-    focus="Slice through the embolus",
 )
 UNREAD = DemoRadiograph(
     key="demo-e-dx-current",
@@ -88,8 +87,6 @@ def elsa_resources(calendar: DemoCalendar, current: DemoCtScan, unread: DemoRadi
         chart.patient(),
         chart.encounter("Shortness of breath", codings.EMERGENCY, days_ago=1),
         *(chart.in_visit(chart.order(one, days_before=0)) for one in (unread, current)),
-        chart.in_visit(_not_interpreted(chart.imaging_study(unread))),
-        chart.in_visit(chart.imaging_study(current)),
         embolism,
         chart.in_visit(
             chart.report(
@@ -101,7 +98,3 @@ def elsa_resources(calendar: DemoCalendar, current: DemoCtScan, unread: DemoRadi
             )
         ),
     ]
-
-
-def _not_interpreted(study: Json) -> Json:
-    return {name: value for name, value in study.items() if name != "interpreter"}

@@ -1,16 +1,16 @@
-"""Builders of coded imaging findings: a radiologist's Lung-RADS category, an incidental nodule, an AI's claim."""
+"""Builders of coded imaging findings that a radiologist signed: a Lung-RADS category, an incidental nodule, an embolism.
+
+What the AI found is not among them: it comes from its structured report in the archive.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta
 
-from ehr_sandbox.demo_derived import AI_RESULT
-from ehr_sandbox.demo_study import Coding, DemoCt, DemoExamination, nodule_mark
+from ehr_sandbox.demo_study import Coding, DemoCt, DemoExamination
 from ehr_sandbox.patients import codings
 from ehr_sandbox.patients.chart import Chart
-from ehr_sandbox.patients.elements import Json, component, concept, millimetres, months, reference, study_of
-from ehr_sandbox.patients.hospital import AI_DEVICE, RADIOLOGIST
-
-_SELECTION = "https://imaging-cds.example/fhir/StructureDefinition/imaging-selection"
+from ehr_sandbox.patients.elements import Json, component, concept, millimetres, months, study_of
+from ehr_sandbox.patients.hospital import RADIOLOGIST
 
 
 def solid_nodule(ct: DemoCt, *more: Json) -> list[Json]:
@@ -79,44 +79,6 @@ def actionable_finding(chart: Chart, ct: DemoExamination, finding: Coding, categ
     }
 
 
-def lung_rads_by_ai(chart: Chart, ct: DemoCt, category: str) -> list[Json]:
-    """The AI's unsigned category with the slice it saw the nodule on, and where it comes from: the structured report."""
-    made = chart.calendar.at(ct.days_ago, ct.clock) + timedelta(minutes=AI_RESULT.minutes_after_scan)
-    claim = {
-        "resourceType": "Observation",
-        "id": f"{ct.key}-ai-lung-rads",
-        "extension": [_selection(ct)],
-        "status": "preliminary",
-        "category": [concept(codings.OBSERVATION_IMAGING)],
-        "code": concept(codings.LUNG_RADS_CATEGORY),
-        "subject": chart.subject,
-        "effectiveDateTime": chart.calendar.at(ct.days_ago, ct.clock).isoformat(),
-        "issued": made.isoformat(),
-        "valueCodeableConcept": _category(category),
-        "device": AI_DEVICE,
-        "derivedFrom": [study_of(ct)],
-        "component": solid_nodule(ct, first_seen()),
-    }
-    provenance = {
-        "resourceType": "Provenance",
-        "id": f"{ct.key}-ai-provenance",
-        "target": [reference(f"Observation/{claim['id']}")],
-        "occurredDateTime": made.isoformat(),
-        "recorded": made.isoformat(),
-        "agent": [{"type": concept(codings.AUTHOR), "who": AI_DEVICE}],
-        "entity": [
-            {
-                "role": "source",
-                "what": {
-                    "identifier": {"system": "urn:dicom:uid", "value": f"urn:oid:{AI_RESULT.sop_instance_uid(ct)}"},
-                    "display": "Structured report of the AI",
-                },
-            }
-        ],
-    }
-    return [claim, provenance]
-
-
 def signed(chart: Chart, ct: DemoExamination, name: str) -> Json:
     """What every finding of a signed report has."""
     return {
@@ -135,13 +97,3 @@ def signed(chart: Chart, ct: DemoExamination, name: str) -> Json:
 def _category(category: str) -> Json:
     code = codings.lung_rads(category)
     return concept(code, text=f"{code.display} (v{codings.LUNG_RADS_VERSION})", version=codings.LUNG_RADS_VERSION)
-
-
-def _selection(ct: DemoCt) -> Json:
-    mark = nodule_mark(ct)
-    uids = (
-        ("study", mark.study_instance_uid),
-        ("series", mark.series_instance_uid),
-        ("instance", mark.sop_instance_uid),
-    )
-    return {"url": _SELECTION, "extension": [{"url": name, "valueOid": f"urn:oid:{uid}"} for name, uid in uids]}

@@ -91,8 +91,6 @@ def fiona_resources(calendar: DemoCalendar, prior: DemoMammogram, current: DemoM
         chart.encounter("Routine visit"),
         chart.order(prior),
         chart.order(current),
-        chart.imaging_study(prior),
-        chart.imaging_study(current),
         chart.report(prior, text=_PRIOR_TEXT, conclusion="BI-RADS 2, benign, both breasts. Routine screening."),
         chart.report(
             current,

@@ -18,7 +18,7 @@ from ehr_sandbox.authorization import Authorization, TokenOptions
 from ehr_sandbox.oauth_context import LaunchContext
 from ehr_sandbox.services import SandboxServices, make_services
 from imaging_cds import demo_data
-from imaging_cds.demo import process_specs
+from imaging_cds.demo import bring_up, process_specs
 from imaging_cds.demo_plan import DemoOptions, app_table
 from imaging_cds.processes import ProcessGroup, ProcessSpec
 from imaging_cds.sandbox_servers import ehr_settings
@@ -92,7 +92,7 @@ def a_stack(directory: Path, images: Path) -> Iterator[Stack]:
         ehr_port=ports["ehr_port"],
         pacs_port=ports["pacs_port"],
     )
-    demo_data.prepare(options, Console(quiet=True))
+    prepared = demo_data.prepare(options, Console(quiet=True))
     services = make_services(ehr_settings(options))
     caller = SigningEhr(iss=CALLER)
     fake_urls = {studies: f"http://127.0.0.1:{port}" for studies, port in fake_ports.items()}
@@ -109,6 +109,7 @@ def a_stack(directory: Path, images: Path) -> Iterator[Stack]:
         for spec in (*process_specs(options), *beside):
             group.start(spec)
         group.wait_ready(READY_TIMEOUT_S)
+        bring_up(options, prepared, group, Console(quiet=True))
         yield Stack(
             options=options,
             caller=caller,

@@ -16,15 +16,18 @@ from rich.console import Console
 from ehr_sandbox.pacs import PacsSettings, create_pacs
 from ehr_sandbox.pacs_tokens import SmartTokens
 from ehr_sandbox.patients import alma
+from ehr_sandbox.services import make_services
 from imaging_cds import demo_data
 from imaging_cds.demo import process_specs
 from imaging_cds.demo_plan import DemoOptions, app_table
 from imaging_cds.processes import ProcessGroup
+from imaging_cds.sandbox_servers import ehr_settings
 from tests.browser.demo_stack import Demo, clinician, opened_app
 from tests.browser.ohif_pixels import viewer_frame, wait_for_picture
 from tests.browser.test_warm_viewer import click_study
 from tests.conftest import free_port_number, serving
 from tests.interop.outsiders import curl, demo_images, with_images
+from tests.synced_studies import synced_demo
 
 pytest_plugins = ["tests.browser.demo_fixtures"]
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -70,7 +73,10 @@ def running_direct(directory: Path, images: Path, viewer_dir: Path) -> Iterator[
     options = DemoOptions(
         directory=with_images(directory, images), viewer_dir=viewer_dir, port=app, ehr_port=ehr, pacs_port=pacs
     )
-    demo_data.prepare(options, Console(quiet=True))
+    prepared = demo_data.prepare(options, Console(quiet=True))
+    records = make_services(ehr_settings(options)).store
+    for resource in synced_demo(prepared.demo, options.dicom_dir, options.gateway_root).resources:
+        records.put(resource)
     table = app_table(options)
     table["ehr"][0]["token_origins"] = [f"http://127.0.0.1:{pacs}"]
     table["ehr"][0]["endpoint_rewrites"] = {options.gateway_root: options.dicomweb_root}

@@ -39,7 +39,6 @@ def alma(tmp_path_factory: pytest.TempPathFactory) -> tuple[Flask, NoduleMark]:
     demo = build_demo(
         directory,
         demo_day=date(2026, 3, 2),
-        gateway_address="http://localhost:8000/imaging/sandbox/dicom-web/demo",
         fhir_base="http://127.0.0.1:8001/fhir",
         only=frozenset({"demo-a"}),
         slices=SLICES,

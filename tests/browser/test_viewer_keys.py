@@ -83,8 +83,8 @@ class Keys:
 def keys(ohif_dir: Path, ohif_browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keys]:
     """Alma's current study, with a second series of pictures behind segmentation, key images and measurements."""
     images = tmp_path_factory.mktemp("alma")
-    gateway, fhir = "http://localhost:8000/imaging/sandbox/dicom-web/demo", "http://127.0.0.1:8001/fhir"
-    build_demo(images, demo_day=date(2026, 3, 2), gateway_address=gateway, fhir_base=fhir, only=frozenset({"demo-a"}), slices=9)
+    fhir = "http://127.0.0.1:8001/fhir"
+    build_demo(images, demo_day=date(2026, 3, 2), fhir_base=fhir, only=frozenset({"demo-a"}), slices=9)
     _add_second_series(images)
     with running_viewer(ohif_dir, Launch(), archive_of(tmp_path_factory.mktemp("pacs"), images)) as base:
         page = ohif_browser.new_page(viewport={"width": 1280, "height": 800})

@@ -14,6 +14,7 @@ from fhir_imaging.store.engine import Store
 from imaging_findings.order_chart import ORDER_QUERIES
 from tests.cds_actors import APP, FHIR, NOW, CdsActor, a_bundle, a_cds_service, a_hook, a_store
 from tests.contract.sandbox_client import SandboxClient, a_sandbox
+from tests.synced_studies import synced_demo
 
 PATIENT = "demo-d"
 
@@ -22,8 +23,8 @@ PATIENT = "demo-d"
 def charts(tmp_path_factory: pytest.TempPathFactory) -> list[Mapping[str, Any]]:
     directory = tmp_path_factory.mktemp("demo")
     gateway = f"{APP}/imaging/sandbox/dicom-web/demo"
-    demo = build_demo(directory, demo_day=NOW.date(), gateway_address=gateway, fhir_base=FHIR, slices=3)
-    return [entry["resource"] for bundle in demo.bundles for entry in bundle["entry"]]
+    demo = build_demo(directory, demo_day=NOW.date(), fhir_base=FHIR, slices=3)
+    return list(synced_demo(demo, directory, gateway).resources)
 
 
 @pytest.fixture

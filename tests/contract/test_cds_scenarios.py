@@ -21,6 +21,7 @@ from ehr_sandbox.patients import build_demo
 from fhir_imaging.store.engine import Store
 from tests.cds_actors import APP, FHIR, NOW, CdsActor, a_bundle, a_cds_service, a_hook, a_store
 from tests.conftest import CHECKOUT
+from tests.synced_studies import synced_demo
 
 SCENARIOS = CHECKOUT / "tests" / "data" / "scenarios"
 LETTERS = "abcdef"
@@ -31,10 +32,10 @@ def ehr(tmp_path_factory: pytest.TempPathFactory) -> FhirStore:
     """The demo's records, searched as the sandbox EHR searches them."""
     gateway = f"{APP}/imaging/sandbox/dicom-web/demo"
     directory = tmp_path_factory.mktemp("scenarios")
-    demo = build_demo(directory, demo_day=NOW.date(), gateway_address=gateway, fhir_base=FHIR, slices=1)
+    demo = build_demo(directory / "dicom", demo_day=NOW.date(), fhir_base=FHIR, slices=1)
     records = FhirStore(directory / "fhir.sqlite3")
-    for bundle in demo.bundles:
-        records.transaction(bundle)
+    for resource in synced_demo(demo, directory / "dicom", gateway).resources:
+        records.put(resource)
     return records
 
 

@@ -14,6 +14,7 @@ from ehr_sandbox.patients.demo import build_demo
 from fhir_imaging.store.engine import Store
 from tests.cds_actors import APP, FHIR, NOW, CdsActor, a_cds_service, a_hook, a_store
 from tests.contract.sandbox_client import SandboxClient, a_sandbox
+from tests.synced_studies import synced_demo
 
 
 @pytest.fixture
@@ -26,11 +27,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def ehr(tmp_path: Path) -> Iterator[SandboxClient]:
     gateway = f"{APP}/imaging/sandbox/dicom-web/demo"
-    demo = build_demo(tmp_path / "dicom", demo_day=NOW.date(), gateway_address=gateway, fhir_base=FHIR, slices=1)
+    demo = build_demo(tmp_path / "dicom", demo_day=NOW.date(), fhir_base=FHIR, slices=1)
     with a_sandbox(tmp_path / "ehr", seed=False) as running:
-        for bundle in demo.bundles:
-            for entry in bundle["entry"]:
-                running.services.store.put(dict(entry["resource"]))
+        for resource in synced_demo(demo, tmp_path / "dicom", gateway).resources:
+            running.services.store.put(resource)
         yield running
 
 
@@ -62,7 +62,7 @@ def told(cds: CdsActor, body: dict[str, Any], service: str) -> list[tuple[str, s
     ("left_out", "expected"),
     [
         ((), [("critical", "critical-result"), ("warning", "unread-imaging")]),
-        # Studies that name the encounter need none of its dates.
+        # Studies whose order names the encounter need none of its dates.
         (("Encounter",), [("critical", "critical-result"), ("warning", "unread-imaging")]),
         # T11: reports that may not be read are no missing reports.
         (("DiagnosticReport",), [("critical", "critical-result"), ("info", "incomplete-data")]),

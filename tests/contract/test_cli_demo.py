@@ -11,10 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
 
 from ehr_sandbox.demo_study import uid_of
 from ehr_sandbox.patients import build_demo
@@ -176,6 +180,45 @@ def test_what_was_done_lives_until_reset_and_nothing_is_left_running(tmp_path: P
     assert soon_empty(third) == []
 
 
+def test_studies_come_from_the_archive_and_those_of_nobody_wait_for_a_person(
+    tmp_path: Path, images: Path, viewer_dir: Path
+) -> None:
+    """Issue 6: DICOM, STOW, archive, synchronisation, FHIR. A study that is stored later comes by itself."""
+    with a_demo(with_images(tmp_path / "demo", images), viewer_dir, "--workers", "1") as demo:
+        token = demo.token("--patient", "demo-a")
+        before = {one["id"]: one for one in studies_of(demo.fhir, token, "demo-a")}
+        assert {uid_of("demo-a-ct-current"), uid_of("demo-a-ct-prior")} <= set(before)
+        assert before[uid_of("demo-a-ct-current")]["meta"]["source"] == "urn:imaging-cds:sync:demo"
+        found = curl("GET", f"{demo.fhir}/Observation?patient=demo-a&status=preliminary", token).json()["entry"]
+        assert [one["resource"]["valueCodeableConcept"]["text"] for one in found] == ["Lung-RADS 4A (v2022)"]
+
+        config = ("--config", str(demo.directory / "app.toml"))
+        wait_until(lambda: "DEMO-106 " in cli("sync", "held", *config)[0])
+        new = a_later_study(images / "demo-a-ct-prior" / "ct-001.dcm")
+        stored = curl("POST", f"http://127.0.0.1:{demo.ports[2]}/dicom-web/studies", **stow_of(new))
+        assert stored.status_code == 200, stored.text
+        wait_until(lambda: str(new.StudyInstanceUID) in {one["id"] for one in studies_of(demo.fhir, token, "demo-a")})
+
+        assert "DEMO-1" not in (demo.directory / "logs" / "sync.log").read_text()
+
+
+def a_later_study(path: Path) -> Dataset:
+    """One more image of the same person, of a study that nobody ordered here."""
+    image = pydicom.dcmread(path)
+    image.StudyInstanceUID, image.SeriesInstanceUID, image.SOPInstanceUID = (generate_uid() for _ in range(3))
+    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+    image.AccessionNumber = ""
+    return image
+
+
+def stow_of(image: Dataset) -> dict[str, Any]:
+    content = BytesIO()
+    image.save_as(content)
+    body = b"--x\r\nContent-Type: application/dicom\r\n\r\n" + content.getvalue() + b"\r\n--x--\r\n"
+    content_type = 'multipart/related; type="application/dicom"; boundary=x'
+    return {"data": body, "headers": {"Content-Type": content_type, "Accept": "application/dicom+json"}}
+
+
 def test_two_demos_run_side_by_side_and_one_directory_holds_one(tmp_path: Path, images: Path, viewer_dir: Path) -> None:
     with ExitStack() as stack:
         one, two = (
@@ -247,7 +290,7 @@ def test_a_new_day_moves_the_stories_to_it(tmp_path: Path, images: Path, viewer_
     yesterday = today() - timedelta(days=1)
     directory = tmp_path / "demo"
     shutil.copytree(images, directory / "dicom")  # copies: their dates are changed in place
-    build_demo(directory / "dicom", demo_day=yesterday, gateway_address="http://gateway", fhir_base="http://ehr")
+    build_demo(directory / "dicom", demo_day=yesterday, fhir_base="http://ehr")
     old = {
         path.name: pydicom.dcmread(path) for path in sorted((directory / "dicom" / "demo-a-ct-current").glob("ct-*.dcm"))[:1]
     }

@@ -18,7 +18,7 @@ from tests.pacs_actors import RunningPacs, a_running_pacs
 def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPacs]:
     images, state = tmp_path_factory.mktemp("images"), tmp_path_factory.mktemp("pacs")
     only = frozenset({"demo-f"})
-    build_demo(images, demo_day=date(2026, 11, 21), gateway_address="http://g", fhir_base="http://f", only=only, slices=1)
+    build_demo(images, demo_day=date(2026, 11, 21), fhir_base="http://f", only=only, slices=1)
     with a_running_pacs(state, images) as running:
         yield running
 

@@ -19,7 +19,7 @@ DAY = date(2026, 11, 21)
 @pytest.fixture(scope="module")
 def ehr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxClient]:
     with a_sandbox(tmp_path_factory.mktemp("ehr")) as client:
-        for resource in hospital_resources("http://localhost:8000/dicom-web"):
+        for resource in hospital_resources():
             client.services.store.put(resource)
         for bundle in crowded_bundles(STUDIES, demo_day=DAY, fhir_base=client.fhir_base):
             client.services.store.transaction(bundle)

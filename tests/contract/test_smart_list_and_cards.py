@@ -17,6 +17,7 @@ from smart_app.study_findings import Highlight, highlights
 from smart_app.study_list import ListContext, build_study_list
 from smart_app.study_search import GatheredRecords, collected
 from tests.cds_actors import APP, FHIR, NOW, a_bundle, a_cds_service, a_hook, a_store
+from tests.synced_studies import synced_demo
 
 GATEWAY = f"{APP}/imaging/sandbox/dicom-web/demo"
 TONES = {"critical": "critical", "warning": "warning", "info": "info"}
@@ -26,8 +27,8 @@ Charts = list[Mapping[str, Any]]
 @pytest.fixture(scope="module")
 def charts(tmp_path_factory: pytest.TempPathFactory) -> Charts:
     directory = tmp_path_factory.mktemp("demo")
-    demo = build_demo(directory, demo_day=NOW.date(), gateway_address=GATEWAY, fhir_base=FHIR, slices=3)
-    return [entry["resource"] for bundle in demo.bundles for entry in bundle["entry"]]
+    demo = build_demo(directory, demo_day=NOW.date(), fhir_base=FHIR, slices=3)
+    return list(synced_demo(demo, directory, GATEWAY).resources)
 
 
 @pytest.fixture

@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from ehr_sandbox.demo_study import DemoCalendar
-from ehr_sandbox.patients import alma
-from ehr_sandbox.patients.hospital import hospital_resources
+from ehr_sandbox.patients import build_demo
 from imaging_findings.release import PatientResults, ReleaseRule
 from imaging_findings.site_policy import product_policy
 from tests.contract.hospital_actors import PUBLIC, Hospital, a_hospital
 from tests.contract.smart_actors import GATEWAY
+from tests.synced_studies import synced_demo
 
 RELEASED = ReleaseRule(patient_results=PatientResults.RELEASED, release_after_hours=240)
 
@@ -24,11 +23,13 @@ RELEASED = ReleaseRule(patient_results=PatientResults.RELEASED, release_after_ho
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
     policy = replace(product_policy(), release=RELEASED)
+    images, day = tmp_path_factory.mktemp("images"), datetime.now(UTC).date()
+    demo = build_demo(images, demo_day=day, fhir_base="http://ehr", only=frozenset({"demo-a"}), slices=1)
     with a_hospital(tmp_path_factory.mktemp("hospital"), PUBLIC, app_settings={"policy": policy}) as made:
-        store, calendar = made.services.store, DemoCalendar(demo_day=datetime.now(UTC).date())
+        store = made.services.store
         for resource in store.search("DiagnosticReport", {"patient": "demo-a"}):
             store.delete("DiagnosticReport", resource["id"])
-        for resource in (*hospital_resources(GATEWAY), *alma.alma_resources(calendar, alma.PRIOR, alma.CURRENT)):
+        for resource in synced_demo(demo, images, GATEWAY).resources:
             store.put(resource)
         yield made
 

@@ -28,6 +28,7 @@ from imaging_cds.demo_plan import DemoOptions
 from imaging_cds.sandbox_servers import ehr_settings
 from tests.conftest import CHECKOUT, free_port_number
 from tests.interop.outsiders import cli, curl
+from tests.synced_studies import synced_demo
 
 
 class HandBrowser:
@@ -178,12 +179,10 @@ def a_foreign_ehr(directory: Path, app_port: int, *more: str, images: Path | Non
 
 
 def _fill(options: DemoOptions, images: Path) -> None:
-    charts = build_demo(
-        images, demo_day=datetime.now(UTC).date(), gateway_address=options.gateway_root, fhir_base=f"{options.ehr_url}/fhir"
-    )
+    charts = build_demo(images, demo_day=datetime.now(UTC).date(), fhir_base=f"{options.ehr_url}/fhir")
     store = make_services(ehr_settings(options)).store
-    for bundle in charts.bundles:
-        store.transaction(bundle)
+    for resource in synced_demo(charts, images, options.gateway_root).resources:
+        store.put(resource)
 
 
 def _wait_until_up(ehr: ForeignEhr) -> None:

@@ -21,9 +21,14 @@ from typing import Any
 import pytest
 import requests
 
+from ehr_sandbox.pacs import create_pacs
 from ehr_sandbox.patients import build_demo
 from imaging_cds.cli import main
-from tests.conftest import CHECKOUT, free_port_number
+from imaging_cds.demo_data import images_print
+from imaging_cds.demo_plan import DemoOptions
+from imaging_cds.demo_seed import store_dicom
+from imaging_cds.sandbox_servers import pacs_settings
+from tests.conftest import CHECKOUT, free_port_number, serving
 
 START_TIMEOUT_S = 150.0
 UP = "Who opened what"
@@ -40,16 +45,28 @@ def demo_images(config: pytest.Config) -> Path:
         folder = cache.mkdir("demo-images")
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        build_demo(
-            folder / "dicom", demo_day=datetime.now(UTC).date(), gateway_address="http://gateway", fhir_base="http://ehr"
-        )
+        build_demo(folder / "dicom", demo_day=datetime.now(UTC).date(), fhir_base="http://ehr")
+        _store_once(folder)
     return folder / "dicom"
 
 
+def _store_once(folder: Path) -> None:
+    """What an archive keeps once these images were stored in it, so that not each test's demo has to store 240 MB."""
+    options = DemoOptions(directory=folder, viewer_dir=folder, pacs_port=free_port_number())
+    if options.stored_images.exists() and options.stored_images.read_text() == images_print(options.dicom_dir):
+        return
+    shutil.rmtree(options.pacs_dir, ignore_errors=True)
+    with serving(create_pacs(pacs_settings(options)), options.pacs_port):
+        store_dicom(options, lambda _step, _done, _total: None)
+    options.stored_images.write_text(images_print(options.dicom_dir))
+
+
 def with_images(directory: Path, images: Path) -> Path:
-    """A demo's directory that has its images already; the files are linked, for nobody changes them on the same day."""
+    """A demo's directory that has its images already, in its archive too; files are linked, for each is only ever replaced."""
     directory.mkdir(parents=True)
     shutil.copytree(images, directory / "dicom", copy_function=_link_or_copy)
+    shutil.copytree(images.parent / "pacs" / "stored", directory / "pacs" / "stored", copy_function=_link_or_copy)
+    shutil.copy2(images.parent / "stored-images", directory)
     return directory
 
 

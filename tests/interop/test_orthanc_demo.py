@@ -13,7 +13,7 @@ import requests
 
 from tests.conftest import free_port_number
 from tests.interop.orthanc_process import USER, Orthanc, running_orthanc
-from tests.interop.outsiders import DemoProcess, a_demo, curl, demo_images, run_cli, studies_of, study_uid, with_images
+from tests.interop.outsiders import DemoProcess, a_demo, cli, curl, demo_images, run_cli, studies_of, study_uid, with_images
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("outsiders")]
 
@@ -49,6 +49,14 @@ def test_the_demo_patients_are_stored_and_nothing_else_is_started(demo: DemoProc
     assert orthanc.dicomweb in demo.output
     with pytest.raises(requests.ConnectionError):
         curl("GET", f"http://127.0.0.1:{demo.ports[2]}/dicom-web/studies")
+
+
+def test_the_record_has_the_studies_of_orthanc_and_one_waits_for_a_person(demo: DemoProcess) -> None:
+    held, _ = cli("sync", "held", "--config", str(demo.directory / "app.toml"))
+    described = [(len(studies_of(demo.fhir, demo.token("--patient", f"demo-{one}"), f"demo-{one}"))) for one in "abcdef"]
+
+    assert described == [3, 1, 1, 1, 2, 2]  # patient A's third is the film library's
+    assert "DEMO-106 " in held
 
 
 def test_a_token_opens_its_patients_study_in_orthanc(demo: DemoProcess, orthanc: Orthanc) -> None:

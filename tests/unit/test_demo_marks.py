@@ -2,7 +2,6 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import highdicom
 import numpy as np
@@ -12,15 +11,15 @@ from pydicom.dataset import Dataset
 
 from ehr_sandbox.demo_study import uid_of
 from ehr_sandbox.patients import DemoData, build_demo
+from tests.synced_studies import synced_demo
 
 SLICES = 8
 STUDY = "demo-a-ct-current"
 
 
 def build(directory: Path) -> DemoData:
-    address, base = "http://localhost:8000/imaging/sandbox/dicom-web/demo", "http://127.0.0.1:8001/fhir"
-    day, only = date(2026, 11, 21), frozenset({"demo-a"})
-    return build_demo(directory, demo_day=day, gateway_address=address, fhir_base=base, only=only, slices=SLICES)
+    base, day, only = "http://127.0.0.1:8001/fhir", date(2026, 11, 21), frozenset({"demo-a"})
+    return build_demo(directory, demo_day=day, fhir_base=base, only=only, slices=SLICES)
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +30,6 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def demo(directory: Path) -> DemoData:
     return build(directory)
-
-
-def the_study(demo: DemoData) -> dict[str, Any]:
-    entries = [entry["resource"] for bundle in demo.bundles for entry in bundle["entry"]]
-    return next(one for one in entries if (one["resourceType"], one["id"]) == ("ImagingStudy", uid_of(STUDY)))
 
 
 def marked(directory: Path, name: str) -> Dataset:
@@ -74,18 +68,18 @@ def test_segmentation_has_the_size_and_place_of_the_nodule(demo: DemoData, direc
 
 
 def test_the_chart_lists_both_as_series_of_their_own(demo: DemoData, directory: Path) -> None:
-    study = the_study(demo)
+    (study,) = [one for one in synced_demo(demo, directory).of("ImagingStudy") if one["id"] == uid_of(STUDY)]
     series = {one["modality"]["code"]: one for one in study["series"]}
 
     assert list(series) == ["CT", "SR", "SEG", "KO"]
-    assert [one["code"] for one in study["modality"]] == ["CT", "SR", "SEG", "KO"]
+    assert [one["code"] for one in study["modality"]] == ["CT", "KO", "SEG", "SR"]
     assert study["numberOfInstances"] == SLICES + 3
     for modality, name in (("SR", "ai-sr"), ("SEG", "nodule-seg"), ("KO", "key-images")):
         made = marked(directory, name)
         assert series[modality]["uid"] == made.SeriesInstanceUID
         assert series[modality]["description"] == made.SeriesDescription
         assert series[modality]["number"] == made.SeriesNumber
-        assert series[modality]["instance"][0]["uid"] == made.SOPInstanceUID
+        assert series[modality]["numberOfInstances"] == 1
 
 
 def test_two_builds_mark_the_same_bytes(demo: DemoData, directory: Path, tmp_path: Path) -> None:

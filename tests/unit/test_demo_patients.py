@@ -18,6 +18,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLos
 from ehr_sandbox.demo_files import DemoFiles, bring_up_to_date
 from ehr_sandbox.demo_study import DemoCalendar, uid_of
 from ehr_sandbox.patients import DemoData, build_demo, clara
+from pacs_sync.ports import HoldReason
+from tests.synced_studies import SyncedDemo, in_bundles, synced_demo
 
 DEMO_DAY = date(2026, 11, 21)
 GATEWAY = "http://localhost:8000/imaging/sandbox/dicom-web/demo"
@@ -59,7 +61,7 @@ TYPE_2 = """PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTim
 
 
 def build(directory: Path, demo_day: date = DEMO_DAY, only: frozenset[str] | None = None) -> DemoData:
-    return build_demo(directory, demo_day=demo_day, gateway_address=GATEWAY, fhir_base=FHIR_BASE, only=only, slices=SLICES)
+    return build_demo(directory, demo_day=demo_day, fhir_base=FHIR_BASE, only=only, slices=SLICES)
 
 
 @pytest.fixture(scope="module")
@@ -72,13 +74,17 @@ def demo(dicom_dir: Path) -> DemoData:
     return build(dicom_dir)
 
 
-def resources(demo: DemoData) -> Iterator[dict[str, Any]]:
-    for bundle in demo.bundles:
-        for entry in bundle["entry"]:
-            yield entry["resource"]
+@pytest.fixture(scope="module")
+def record(demo: DemoData, dicom_dir: Path) -> SyncedDemo:
+    """The charts with what comes from the archive."""
+    return synced_demo(demo, dicom_dir, GATEWAY)
 
 
-def by_id(demo: DemoData, resource_type: str, logical_id: str) -> dict[str, Any]:
+def resources(demo: DemoData | SyncedDemo) -> Iterator[dict[str, Any]]:
+    yield from demo.resources if isinstance(demo, SyncedDemo) else in_bundles(demo.bundles)
+
+
+def by_id(demo: DemoData | SyncedDemo, resource_type: str, logical_id: str) -> dict[str, Any]:
     return next(one for one in resources(demo) if (one["resourceType"], one["id"]) == (resource_type, logical_id))
 
 
@@ -92,13 +98,44 @@ def test_every_bundle_is_valid_r4_for_two_validators(demo: DemoData) -> None:
         fhirclient.models.bundle.Bundle(bundle, strict=True)
 
 
-def test_every_reference_meets_a_resource_of_the_same_or_an_earlier_bundle(demo: DemoData) -> None:
+def test_what_comes_from_the_archive_is_valid_r4(record: SyncedDemo) -> None:
+    written = [one for one in resources(record) if one["resourceType"] in ("ImagingStudy", "Endpoint", "Device", "Observation")]
+    for one in written:
+        fhir.resources.R4B.get_fhir_model_class(one["resourceType"]).model_validate(one)
+
+
+def test_every_reference_meets_a_resource_of_the_same_or_an_earlier_bundle_or_the_archive(
+    demo: DemoData, record: SyncedDemo
+) -> None:
     known: set[str] = set()
+    studies = {f"ImagingStudy/{one['id']}" for one in record.of("ImagingStudy")}
     for bundle in demo.bundles:
         known |= {f"{entry['resource']['resourceType']}/{entry['resource']['id']}" for entry in bundle["entry"]}
         wanted = set(_references(bundle))
 
-        assert wanted <= known
+        assert wanted <= (known if bundle in demo.charts else known | studies)
+    assert set(_references(list(record.resources))) <= {f"{one['resourceType']}/{one['id']}" for one in resources(record)}
+
+
+def test_no_chart_says_anything_of_a_study_in_the_archive_or_of_what_a_program_found_there(demo: DemoData) -> None:
+    """They arrive by DICOM alone; the films of long ago are the film library's."""
+    of_archive = ("ImagingStudy", "Endpoint", "Device", "Provenance")
+    written = [f"{one['resourceType']}/{one['id']}" for one in resources(demo) if one["resourceType"] in of_archive]
+    uids = {one.study_instance_uid for one in (*demo.studies.values(), *demo.strays)}
+
+    assert written == ["ImagingStudy/demo-a-dx-archived"]
+    assert not [one for one in resources(demo) if one["resourceType"] == "Observation" and "device" in one]
+    assert not [uid for uid in uids if uid in str(demo.charts)]
+
+
+def test_every_study_of_the_archive_is_in_the_record_but_the_one_that_is_nobodys(demo: DemoData, record: SyncedDemo) -> None:
+    wanted = {one.study_instance_uid: one.person.key for one in demo.studies.values()}
+    found = {one["id"]: one["subject"]["reference"].removeprefix("Patient/") for one in record.of("ImagingStudy")}
+    (endpoint,), (held,) = record.of("Endpoint"), record.held
+
+    assert found == wanted | {"demo-a-dx-archived": "demo-a"}
+    assert endpoint["address"] == GATEWAY
+    assert (held.reason, held.patient and held.patient.number) == (HoldReason.NO_PATIENT, "DEMO-106")
 
 
 def _references(value: Any) -> Iterator[str]:
@@ -117,14 +154,14 @@ def test_every_entry_is_put_at_its_stable_id(demo: DemoData) -> None:
 
     assert max(Counter(urls).values()) == 1
     assert {f"Patient/demo-{letter}" for letter in "abcdef"} == {url for url in urls if url.startswith("Patient/")}
-    assert {"Endpoint/demo-wado", "Practitioner/demo-gp"} <= set(urls)
+    assert "Practitioner/demo-gp" in urls
     assert {entry["request"]["method"] for bundle in demo.bundles for entry in bundle["entry"]} == {"PUT"}
 
 
-def test_nothing_has_happened_later_than_the_first_moment_of_the_demo_day(demo: DemoData) -> None:
+def test_nothing_has_happened_later_than_the_first_moment_of_the_demo_day(record: SyncedDemo) -> None:
     """The demo may start just after midnight UTC: only what is planned lies ahead."""
     began = datetime(DEMO_DAY.year, DEMO_DAY.month, DEMO_DAY.day, tzinfo=UTC)
-    stated = [pair for resource in resources(demo) for pair in _moments(resource, resource["id"])]
+    stated = [pair for resource in resources(record) for pair in _moments(resource, resource["id"])]
     ahead = [(where, told) for where, told in stated if (told > began if isinstance(told, datetime) else told > DEMO_DAY)]
 
     assert len(stated) > 40
@@ -171,11 +208,11 @@ def _told(file: Dataset) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("study", [*CT_STUDIES, *MAMMOGRAPHIES, RADIOGRAPH])
-def test_imaging_study_says_what_the_files_say(demo: DemoData, dicom_dir: Path, study: str) -> None:
-    resource = by_id(demo, "ImagingStudy", demo.studies[study].study_instance_uid)
+def test_imaging_study_says_what_the_files_say(demo: DemoData, record: SyncedDemo, dicom_dir: Path, study: str) -> None:
+    resource = by_id(record, "ImagingStudy", demo.studies[study].study_instance_uid)
     files = [pydicom.dcmread(path, stop_before_pixels=True) for path in (dicom_dir / study).glob("*.dcm")]
     started = datetime.fromisoformat(resource["started"])
-    patient = by_id(demo, "Patient", resource["subject"]["reference"].partition("/")[2])
+    patient = by_id(record, "Patient", resource["subject"]["reference"].partition("/")[2])
 
     assert {f"urn:oid:{file.StudyInstanceUID}" for file in files} == {resource["identifier"][0]["value"]}
     assert {file.AccessionNumber for file in files} == {resource["identifier"][1]["value"]}
@@ -189,10 +226,14 @@ def test_imaging_study_says_what_the_files_say(demo: DemoData, dicom_dir: Path, 
     }
     assert resource["numberOfInstances"] == len(files)
     assert {modality["code"] for modality in resource["modality"]} == {file.Modality for file in files}
-    told = {one["uid"]: one["sopClass"]["code"] for series in resource["series"] for one in series.get("instance", [])}
-    assert told.items() <= {file.SOPInstanceUID: f"urn:oid:{file.SOPClassUID}" for file in files}.items()
-    assert {file.ProcedureCodeSequence[0].CodeValue for file in files if "ProcedureCodeSequence" in file} == {
-        resource["procedureCode"][0]["coding"][0]["code"]
+    assert resource["procedureCode"] == [by_id(record, "ServiceRequest", f"{study}-order")["code"]]
+    assert resource["reasonCode"] == by_id(record, "ServiceRequest", f"{study}-order")["reasonCode"]
+    assert resource["basedOn"][0]["reference"] == f"ServiceRequest/{study}-order"
+    assert resource["status"] == "available"
+    assert resource["endpoint"] == [{"reference": "Endpoint/demo"}]
+    assert resource["referrer"] == {"display": "Dr Gwen Generalist"}
+    assert {series["bodySite"]["code"] for series in resource["series"] if series["number"] == 2} == {
+        demo.studies[study].body_site.code
     }
 
 
@@ -270,21 +311,24 @@ def test_nodule_is_where_the_mark_says_and_as_large(demo: DemoData, dicom_dir: P
     assert 2 * np.sqrt(area / np.pi) == pytest.approx(mark.diameter_mm, abs=0.8)
 
 
-def test_story_a_screening_nodule_grew_by_3_mm_within_a_year(demo: DemoData) -> None:
+def test_story_a_screening_nodule_grew_by_3_mm_within_a_year(demo: DemoData, record: SyncedDemo) -> None:
     now, before = (by_id(demo, "Observation", f"demo-a-ct-{name}-lung-rads") for name in ("current", "prior"))
-    ai = by_id(demo, "Observation", "demo-a-ct-current-ai-lung-rads")
+    (ai,) = [one for one in record.of("Observation") if "device" in one]
     days = datetime.fromisoformat(now["effectiveDateTime"]) - datetime.fromisoformat(before["effectiveDateTime"])
 
     assert days.days < 365
     assert (_category(now), _category(before), _category(ai)) == ("4B", "3", "4A")
     assert (now["status"], ai["status"]) == ("final", "preliminary")
     assert "performer" not in ai
-    assert ai["device"]["reference"] == "Device/demo-nodule-ai"
+    assert by_id(record, *ai["device"]["reference"].split("/"))["deviceName"][0]["name"] == "Demo Nodule AI"
+    assert ai["derivedFrom"][0]["reference"] == now["derivedFrom"][0]["reference"]
     assert (_diameter(now), _diameter(before)) == (9.0, 6.0)
 
 
-def test_story_d_draft_is_the_ct_of_20_days_ago_and_the_kidneys_have_got_worse_since(demo: DemoData) -> None:
-    draft, done = by_id(demo, "ServiceRequest", "demo-d-ct-again"), by_id(demo, "ImagingStudy", uid_of("demo-d-ct-prior"))
+def test_story_d_draft_is_the_ct_of_20_days_ago_and_the_kidneys_have_got_worse_since(
+    demo: DemoData, record: SyncedDemo
+) -> None:
+    draft, done = by_id(demo, "ServiceRequest", "demo-d-ct-again"), by_id(record, "ImagingStudy", uid_of("demo-d-ct-prior"))
     kidneys, metformin = by_id(demo, "Observation", "demo-d-egfr-10"), by_id(demo, "MedicationRequest", "demo-d-metformin")
 
     assert (draft["status"], draft["authoredOn"]) == ("draft", DEMO_DAY.isoformat())
@@ -319,13 +363,14 @@ def test_story_e_embolism_is_signed_within_24_hours_all_day_long_and_nobody_is_o
     assert not [one for one in resources(demo) if one["resourceType"] == "Communication"]
 
 
-def test_story_e_radiograph_of_the_same_visit_is_not_reported(demo: DemoData) -> None:
-    study, visit = by_id(demo, "ImagingStudy", uid_of(RADIOGRAPH)), by_id(demo, "Encounter", "demo-e-encounter")
-    naming = [one for one in resources(demo) if one["resourceType"] == "DiagnosticReport" and uid_of(RADIOGRAPH) in str(one)]
+def test_story_e_radiograph_of_the_same_visit_is_not_reported(record: SyncedDemo) -> None:
+    study, visit = by_id(record, "ImagingStudy", uid_of(RADIOGRAPH)), by_id(record, "Encounter", "demo-e-encounter")
+    order = by_id(record, *study["basedOn"][0]["reference"].split("/"))
+    naming = [one for one in resources(record) if one["resourceType"] == "DiagnosticReport" and uid_of(RADIOGRAPH) in str(one)]
 
     assert naming == []
     assert "interpreter" not in study
-    assert study["encounter"]["reference"] == "Encounter/demo-e-encounter"
+    assert order["encounter"]["reference"] == "Encounter/demo-e-encounter"
     assert (visit["status"], visit["period"]["start"]) == ("in-progress", "2026-11-20")
 
 
@@ -425,7 +470,9 @@ def test_a_new_day_moves_every_date_and_leaves_pixels_and_uids(tmp_path: Path) -
     assert [image.SOPInstanceUID for image in first] == [image.SOPInstanceUID for image in second]
     assert all(one.PixelData == other.PixelData for one, other in zip(first, second, strict=True))
     assert report.StudyDate == report.ContentDate == "20261128"
-    assert by_id(again, "ImagingStudy", uid_of("demo-a-ct-current"))["started"].startswith("2026-11-28T09:12:00+01:00")
+    assert by_id(synced_demo(again, tmp_path), "ImagingStudy", uid_of("demo-a-ct-current"))["started"].startswith(
+        "2026-11-28T09:12:00+01:00"
+    )
 
 
 def test_a_lost_file_is_made_again(tmp_path: Path) -> None:

@@ -12,23 +12,21 @@ from pydicom.sr._concepts_dict import concepts
 from ehr_sandbox.demo_derived import AI_RESULT
 from ehr_sandbox.demo_sr import LUNG_RADS_SCHEME, NODULE_SCHEME, ai_report
 from ehr_sandbox.demo_study import SITE_ZONE, DemoCalendar, DemoCt
-from ehr_sandbox.patients import alma, bruno, clara
+from ehr_sandbox.patients import alma, bruno, build_demo, clara
 from ehr_sandbox.patients.elements import Json
 from imaging_findings.facts import Facts, read_facts
 from imaging_findings.findings import Author
 from imaging_findings.guidance import judge
 from imaging_findings.packs import bundled_packs
 from imaging_findings.rules import Urgency
+from tests.synced_studies import synced_demo
 
 DEMO_DAY = date(2026, 11, 21)
 CALENDAR = DemoCalendar(demo_day=DEMO_DAY)
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=SITE_ZONE)
 
-CHARTS: Mapping[str, list[Json]] = {
-    "demo-a": alma.alma_resources(CALENDAR, alma.PRIOR, alma.CURRENT),
-    "demo-b": bruno.bruno_resources(CALENDAR, bruno.CURRENT),
-    "demo-c": clara.clara_resources(CALENDAR, clara.CURRENT),
-}
+PATIENTS = ("demo-a", "demo-b", "demo-c")
+Charts = Mapping[str, list[Json]]
 _KEYS = {
     "Patient": "patient",
     "DiagnosticReport": "reports",
@@ -39,10 +37,23 @@ _KEYS = {
 }
 
 
-def facts_of(patient: str) -> Facts:
+@pytest.fixture(scope="module")
+def charts(tmp_path_factory: pytest.TempPathFactory) -> Charts:
+    """What each record holds once the archive's studies are in it."""
+    directory = tmp_path_factory.mktemp("demo")
+    demo = build_demo(directory, demo_day=DEMO_DAY, fhir_base="http://ehr", only=frozenset(PATIENTS), slices=1)
+    resources = synced_demo(demo, directory).resources
+    return {patient: [one for one in resources if _is_of(one, patient)] for patient in PATIENTS}
+
+
+def _is_of(resource: Json, patient: str) -> bool:
+    return resource["id"] == patient or resource.get("subject", {}).get("reference") == f"Patient/{patient}"
+
+
+def facts_of(charts: Charts, patient: str) -> Facts:
     """The facts as a CDS service would gather them from the chart."""
     found: dict[str, list[Json]] = defaultdict(list)
-    for resource in CHARTS[patient]:
+    for resource in charts[patient]:
         key = _KEYS.get(resource["resourceType"])
         if resource["resourceType"] == "Observation":
             key = "smoking" if resource["id"].endswith("smoking") else "findings"
@@ -52,9 +63,9 @@ def facts_of(patient: str) -> Facts:
     return read_facts(found, patient)
 
 
-@pytest.mark.parametrize("patient", CHARTS)
-def test_every_finding_is_read_without_a_problem(patient: str) -> None:
-    facts = facts_of(patient)
+@pytest.mark.parametrize("patient", PATIENTS)
+def test_every_finding_is_read_without_a_problem(charts: Charts, patient: str) -> None:
+    facts = facts_of(charts, patient)
 
     assert facts.problems == ()
     assert facts.unavailable == frozenset()
@@ -63,8 +74,8 @@ def test_every_finding_is_read_without_a_problem(patient: str) -> None:
     assert facts.smoking
 
 
-def test_patient_a_gets_a_warning_for_4b_beside_the_disagreeing_ai_and_no_order() -> None:
-    judgement = judge(facts_of("demo-a"), bundled_packs(), NOW)
+def test_patient_a_gets_a_warning_for_4b_beside_the_disagreeing_ai_and_no_order(charts: Charts) -> None:
+    judgement = judge(facts_of(charts, "demo-a"), bundled_packs(), NOW)
     loudest = judgement.guidance[0]
 
     assert loudest.finding.category == "4B"
@@ -77,15 +88,15 @@ def test_patient_a_gets_a_warning_for_4b_beside_the_disagreeing_ai_and_no_order(
     assert [one.finding.category for one in judgement.guidance] == ["4B"]  # the prior's follow-up has been done
 
 
-def test_patient_b_needs_no_routine_follow_up() -> None:
-    (guidance,) = judge(facts_of("demo-b"), bundled_packs(), NOW).guidance
+def test_patient_b_needs_no_routine_follow_up(charts: Charts) -> None:
+    (guidance,) = judge(facts_of(charts, "demo-b"), bundled_packs(), NOW).guidance
 
     assert (guidance.rule_id, guidance.urgency) == ("fleischner-2017/F1-lt6", Urgency.INFO)
     assert (guidance.next_step, guidance.order) == (None, None)
 
 
-def test_patient_c_is_due_for_the_ct_of_6_to_12_months() -> None:
-    (guidance,) = judge(facts_of("demo-c"), bundled_packs(), NOW).guidance
+def test_patient_c_is_due_for_the_ct_of_6_to_12_months(charts: Charts) -> None:
+    (guidance,) = judge(facts_of(charts, "demo-c"), bundled_packs(), NOW).guidance
     step = guidance.next_step
 
     assert step is not None
@@ -94,8 +105,8 @@ def test_patient_c_is_due_for_the_ct_of_6_to_12_months() -> None:
     assert guidance.order is not None
 
 
-def test_slice_of_the_ai_is_the_one_of_its_structured_report() -> None:
-    (ai,) = (finding for finding in facts_of("demo-a").findings if finding.author is Author.AI)
+def test_slice_of_the_ai_is_the_one_of_its_structured_report(charts: Charts) -> None:
+    (ai,) = (finding for finding in facts_of(charts, "demo-a").findings if finding.author is Author.AI)
     report = ai_report(AI_RESULT, alma.CURRENT, CALENDAR, alma.AI_CLAIM)
     evidence = report.CurrentRequestedProcedureEvidenceSequence[0]
     series = evidence.ReferencedSeriesSequence[0]

@@ -4,10 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tomli_w
 
+from ehr_sandbox.demo_sr import LUNG_RADS_SCHEME
+from ehr_sandbox.demo_study import ACCESSION_SYSTEM, ISSUER_OF_PATIENT_ID, MRN_SYSTEM
+from ehr_sandbox.settings import demo_clients
 from fhir_imaging.errors import ConfigurationError
-from imaging_cds import demo_plan
+from imaging_cds import demo, demo_plan
 from imaging_cds.demo_plan import DemoOptions, TrustedCdsClient, TrustedIssuer
+from imaging_cds.settings import load
+from pacs_sync.settings import ResourceIds, SyncSettings
 
 OPTIONS = DemoOptions(directory=Path("d"), viewer_dir=Path("v"))
 
@@ -85,3 +91,43 @@ def test_a_crowded_patient_is_only_there_when_asked_for_and_within_reason() -> N
 
 def test_patients_see_what_was_released_long_enough_ago() -> None:
     assert demo_plan.app_table(OPTIONS)["rules"] == {"patient_results": "released", "release_after_hours": 240}
+
+
+def synced(options: DemoOptions, tmp_path: Path) -> tuple[SyncSettings, ...]:
+    config = tmp_path / "app.toml"
+    config.write_text(tomli_w.dumps(demo_plan.app_table(options)))
+    return load(config).sync
+
+
+def test_studies_are_brought_into_the_sandbox_ehr_by_a_client_that_may_do_just_that(tmp_path: Path) -> None:
+    (sync,) = synced(OPTIONS, tmp_path)
+    (client,) = [one for one in demo_clients(OPTIONS.app_url) if one.client_id == sync.target.backend_client_id]
+
+    assert sync.target.fhir_base == "http://127.0.0.1:8001/fhir"
+    assert sync.target.ids is ResourceIds.STUDY_UID
+    assert sync.endpoint_address == OPTIONS.gateway_root
+    assert tuple(sync.target.backend_scopes.split()) == client.scopes
+    assert not [scope for scope in client.scopes if "d" in scope.rpartition(".")[2]], "nothing is deleted"
+    assert [(one.system, one.issuer_of_patient_id) for one in sync.patients] == [(MRN_SYSTEM, ISSUER_OF_PATIENT_ID)]
+    assert set(sync.accession_systems.values()) == {ACCESSION_SYSTEM}
+    assert LUNG_RADS_SCHEME in sync.coding_schemes
+
+
+def test_somebody_elses_fhir_server_gets_no_studies_unless_it_is_to_have_the_demo_patients(tmp_path: Path) -> None:
+    foreign = replace(OPTIONS, fhir_url="http://127.0.0.1:9999/fhir")
+
+    assert synced(foreign, tmp_path) == ()
+    assert demo.sync_spec(foreign) is None
+    assert "are not written into your FHIR server" in str(demo.where_to_click(foreign).renderable)
+    assert len(synced(replace(foreign, seed=True), tmp_path)) == 1
+    assert demo.sync_spec(replace(foreign, seed=True)) is not None
+
+
+def test_somebody_elses_archive_is_looked_at_as_any_hospitals(tmp_path: Path) -> None:
+    (own,), (foreign,) = (
+        synced(OPTIONS, tmp_path),
+        synced(replace(OPTIONS, pacs_url="http://127.0.0.1:8042/dicom-web"), tmp_path),
+    )
+
+    assert own.pace.interval_s < 10 < foreign.pace.interval_s
+    assert own.pace.overlap_days > 10000 > foreign.pace.overlap_days
