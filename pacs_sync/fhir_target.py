@@ -8,6 +8,7 @@ Spec: clinical rules X14, X16, §7.1; FHIR R4 RESTful API §3.1.0.4 to §3.1.0.1
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -34,6 +35,7 @@ from pacs_sync.target_writing import TargetWriting, is_needed, version_of
 
 _VERSIONS = {"4.0.": FhirVersion.R4, "4.3.": FhirVersion.R4B, "5.0.": FhirVersion.R5, "6.": FhirVersion.R6}
 _ACCESSION = "ACSN"
+_LOCAL_PATIENT = re.compile(r"Patient/([A-Za-z0-9.-]{1,64})", re.ASCII)
 ENDPOINT_KEPT_S = 600.0
 
 
@@ -208,7 +210,7 @@ class FhirTarget:
         if not merged:
             return [patient] if is_active(patient) else []
         local = [reference.removeprefix(f"{self._access.base_url}/") for reference in merged]
-        ids = [one.removeprefix("Patient/") for one in local if one.startswith("Patient/") and one.count("/") == 1]
+        ids = [found[1] for one in local if (found := _LOCAL_PATIENT.fullmatch(one))]
         stands = [self._search.one("Patient", one) for one in dict.fromkeys(ids)]
         return [one for one in stands if one is not None and is_active(one) and not replaced_by(one)]
 

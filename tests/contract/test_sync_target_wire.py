@@ -258,6 +258,10 @@ def test_a_merged_record_leads_to_the_one_that_replaced_it_and_one_step_only(syn
     assert found() == []
     put(a_patient("pat-a", "DEMO-1001", link=replaced("https://other.example/Patient/new")))
     assert found() == []
+    put(a_patient("pat-a", "DEMO-1001", link=replaced("Patient/newer?_id=pat-b")))
+    assert found() == []
+    put(a_patient("pat-a", "DEMO-1001", link=replaced(f"{sync.fhir.base}/Patient/newer")))
+    assert found() == ["newer"]
     put(a_patient("pat-a", "DEMO-1001", link=[{"type": "seealso", "other": {"reference": "Patient/newer"}}]))
     assert found() == ["pat-a"]
     put(a_patient("pat-a", "DEMO-1001", active=False))
