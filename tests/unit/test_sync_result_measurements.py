@@ -131,7 +131,7 @@ def test_trap_the_slice_of_a_region_is_selected_and_one_in_space_selects_none() 
 
 def test_a_segmented_volume_selects_the_middle_of_its_source_images_and_not_the_segmentation() -> None:
     """TID 1411."""
-    slices = [an_image(number=one) for one in (1, 2, 3)]
+    slices = [an_image(number=one) for one in (1, 2)]
     segmentation = an_image(number=9)
     segmentation.SOPClassUID = SegmentationStorage
     group = VolumetricROIMeasurementsAndQualitativeEvaluations(
