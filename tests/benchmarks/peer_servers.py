@@ -1,6 +1,7 @@
-"""HealthChain's CDS endpoint, installed on first use from hashed pins, served by uvicorn with uvloop and two workers.
+"""Peers, each installed on first use from hashed pins: HealthChain's CDS endpoint, and dicom2fhir.
 
-Three applications: a fixed card, its documented way to read the prefetch, and our work in its handler.
+HealthChain is served by uvicorn with uvloop and two workers, in three applications: a fixed card, its documented way to read
+the prefetch, and our work in its handler.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from imaging_cds.processes import ProcessSpec
 
 CHECKOUT = Path(__file__).parent.parent.parent
 ENVIRONMENT = CHECKOUT / "build" / "bench" / "peers" / "venv"
+CONVERTER_ENVIRONMENT = ENVIRONMENT.with_name("venv-dicom2fhir")
 HERE = Path(__file__).parent / "peers"
 PINS = HERE / "healthchain.txt"
 INSTALL_TIMEOUT_S = 150
@@ -39,23 +41,34 @@ class Peer:
 
 
 def healthchain(environment: Path = ENVIRONMENT) -> Peer:
+    """HealthChain in an environment of its own."""
+    return _installed(PINS, environment, f"{_pinned(PINS, 'healthchain')}, {MODE}, each of its three applications alone")
+
+
+def dicom2fhir(environment: Path = CONVERTER_ENVIRONMENT) -> Peer:
+    """dicom2fhir in an environment of its own, with the fhir.resources that it works with."""
+    pins = HERE / "dicom2fhir.txt"
+    return _installed(pins, environment, f"{_pinned(pins, 'dicom2fhir')} with {_pinned(pins, 'fhir-resources')}")
+
+
+def _installed(pins: Path, environment: Path, remark: str) -> Peer:
     """Installs what the pins say unless that is installed already. Where it cannot be installed, it is skipped and says so."""
     python = environment / "bin" / "python"
     stamp = environment / "pins.sha256"
-    wanted = hashlib.sha256(PINS.read_bytes()).hexdigest()
+    wanted = hashlib.sha256(pins.read_bytes()).hexdigest()
     if not (stamp.is_file() and stamp.read_text() == wanted):
         try:
             _run(sys.executable, "-m", "venv", "--clear", str(environment))
             pip = ("-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--require-hashes", "--no-deps")
-            _run(str(python), *pip, "-r", str(PINS))
+            _run(str(python), *pip, "-r", str(pins))
         except (OSError, subprocess.SubprocessError) as failure:
             return Peer(python=None, remark=f"not measured, it could not be installed here ({type(failure).__name__})")
         stamp.write_text(wanted)
-    return Peer(python=python, remark=f"{_pinned('healthchain')}, {MODE}, each of its three applications alone")
+    return Peer(python=python, remark=remark)
 
 
-def _pinned(name: str) -> str:
-    line = next(line for line in PINS.read_text().splitlines() if line.startswith(f"{name}=="))
+def _pinned(pins: Path, name: str) -> str:
+    line = next(line for line in pins.read_text().splitlines() if line.startswith(f"{name}=="))
     return line.split()[0].replace("==", " ")
 
 

@@ -34,6 +34,9 @@ GROUPS = {
     "gateway 512 kB": f"{_FRAMES} 512 kB",
     "gateway cold": "One frame of 128 kB at a time through the gateway: what a decision costs",
     "gateway study": "A study of 1 GB, eight files of 128 MB, one at a time (goal: below 80 MB more in a worker)",
+    "sync files": "DICOM files to ImagingStudy, studies of 100 and 500 images, beside dicom2fhir (goal: 3 times its speed)",
+    "sync target": "Studies into a FHIR server, four at a time: CPU is the synchronisation's own",
+    "sync memory": "Memory with 100,000 studies (goal: flat)",
     "first-image": "Click to first image in Chromium, software rendering (goal: warm at most 0.5 of plain OHIF, cold 1.1)",
     "launch": "Launch, from the EHR's launch URL to the drawn study list",
 }
