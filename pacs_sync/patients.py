@@ -77,9 +77,10 @@ def answer(
 
 def decided_by_person(study: ArchivedStudy, task: Task) -> Subject | None:
     """Whom a person named, as long as the archive says of its patient what it said then; None for a study of several."""
-    if task.assigned is None or len({_bare(one) for one in study.patients}) > 1:
+    named = {_bare(one) for one in study.patients if one.number.strip()}
+    if task.assigned is None or len(named) > 1:
         return None
-    stated = _bare(study.patients[0]) if study.patients else None
+    stated = next(iter(named), None)
     decided_for = _bare(task.assigned_for) if task.assigned_for else None
     return task.assigned if stated == decided_for else None
 

@@ -146,6 +146,9 @@ def test_what_a_person_decided_counts_for_this_very_patient_of_the_archive() -> 
     assert decided_by_person(study, a_task(assigned=named)) is None
     assert decided_by_person(study, a_task()) is None
     assert decided_by_person(a_study(number=""), a_task(assigned=named)) == named
+    beside_nobody = a_study(patients=(number("TYPO"), number("", None)))
+    assert decided_by_person(beside_nobody, a_task(assigned=named, assigned_for=number("TYPO"))) == named
+    assert decided_by_person(a_study(patients=(number(" "),)), a_task(assigned=named)) == named
 
 
 def test_nobody_may_decide_that_two_patients_are_one() -> None:
