@@ -122,6 +122,48 @@ def test_one_that_is_ended_early_takes_nothing_back_and_says_so(sync: Sync) -> N
     assert (report.is_whole, report.agrees, sync.notes.queued) == (False, False, [])
 
 
+def test_it_may_be_ended_on_either_side(sync: Sync) -> None:
+    stop = Event()
+
+    class Ends(Archive):
+        def studies(self, days: Days | None = None) -> Iterator[Sighting]:
+            stop.set()
+            yield Sighting(study=StudyInstanceUID(UIDS[0]))
+
+    assert not reconcile(Ends(), sync.target(), sync.notes, Comparing(repair=True), stop=stop).is_whole
+    assert sync.notes.queued == []
+
+
+def test_a_server_that_is_not_there_ends_it(sync: Sync) -> None:
+    def away(uid: StudyInstanceUID) -> bool:
+        raise UpstreamError("away", server="fhir")
+
+    with pytest.raises(UpstreamError):
+        compared(sync, would_change=away)
+
+
+def test_a_study_alone_is_told_to_change_when_anything_of_it_would(sync: Sync) -> None:
+    would_change = sync.worker().would_change
+    absent, stands = StudyInstanceUID("2.25.8998"), sync.fhir.all("ImagingStudy")[0]
+    uid = StudyInstanceUID(stands["identifier"][0]["value"].removeprefix("urn:oid:"))
+    assert [would_change(absent), would_change(uid)] == [False, False]
+
+    sync.archive.put(a_study(absent))
+    assert would_change(absent)
+    sync.fhir.records.create({name: value for name, value in stands.items() if name != "id"})
+    assert would_change(uid)
+    sync.archive.put(a_study(uid, number="NOBODY"))
+    assert would_change(uid)
+    del sync.archive.studies_by_uid[uid]
+    assert would_change(uid)
+
+
+def test_more_than_fit_at_once_are_queued_in_parts(sync: Sync) -> None:
+    sync.archive.put(*(a_study(f"2.25.9{number}") for number in range(1200)))
+
+    assert compared(sync, repair=True).queued == 1200
+
+
 def test_what_waits_for_a_person_is_not_missing_and_what_cannot_be_read_is_not_called_equal(sync: Sync) -> None:
     sync.archive.put(a_study("2.25.8999", number="NOBODY"))
 

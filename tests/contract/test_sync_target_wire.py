@@ -10,6 +10,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 from flask import Response, request
 
 from ehr_sandbox.settings import SYNC_CLIENT, demo_clients
+from fhir_imaging.clients.fhir import MAX_BODY_BYTES
 from fhir_imaging.clients.fhir_writing import FhirWriter
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import UpstreamError, UpstreamRefused, UpstreamTimeout
@@ -132,6 +134,35 @@ def test_a_write_says_what_stands_whatever_the_server_answers_with(sync: Sync, w
         writer.create({"resourceType": "Patient"})
 
 
+def dripping() -> Response:
+    def drip() -> Iterator[bytes]:
+        for _ in range(40):
+            yield b" "
+            time.sleep(0.1)
+
+    return Response(drip(), status=200, content_type="application/fhir+json")
+
+
+def broken_off() -> Response:
+    return Response(iter([b"{"]), status=200, headers={"Content-Length": "99"})
+
+
+def endless() -> Response:
+    return Response(b" " * (MAX_BODY_BYTES + 1), status=200)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"), [(dripping, UpstreamTimeout), (broken_off, UpstreamError), (endless, UpstreamError)]
+)
+def test_an_answer_has_to_be_there_within_a_time_and_a_size(
+    sync: Sync, writer: FhirWriter, answer: Callable[[], Response], kind: type[UpstreamError]
+) -> None:
+    sync.fhir.instead = answer
+
+    with pytest.raises(kind):
+        writer.update(a_patient("pat-a"))
+
+
 @pytest.mark.parametrize(
     "answer", [{}, {"entry": []}, {"entry": [{"response": {"status": "201"}}]}, {"entry": [{"response": {"status": "409 x"}}]}]
 )
@@ -226,6 +257,27 @@ def test_a_server_that_matches_everything_without_end_is_not_believed(sync: Sync
 
     with pytest.raises(UpstreamError, match="does not search Patient by identifier"):
         sync.target().patients_with(MRN, "DEMO-9")
+
+
+def test_pages_without_end_are_not_followed(sync: Sync) -> None:
+    bundle = {"resourceType": "Bundle", "link": [{"relation": "next", "url": f"{sync.fhir.base}/ImagingStudy?page=2"}]}
+    sync.fhir.instead = lambda: json_response(bundle)
+
+    with pytest.raises(UpstreamError, match="no end"):
+        list(sync.target().all_studies())
+
+
+def test_of_many_that_truly_match_some_are_enough(sync: Sync) -> None:
+    entry = {"resource": a_patient("pat-a", "DEMO-1001"), "search": {"mode": "match"}}
+
+    def one_more() -> Response:
+        link = {"relation": "next", "url": f"{sync.fhir.base}/Patient?page={len(sync.fhir.requests)}"}
+        return json_response({"resourceType": "Bundle", "entry": [entry], "link": [link]})
+
+    sync.fhir.instead = one_more
+
+    assert [one["id"] for one in sync.target().patients_with(MRN, "DEMO-1001")] == ["pat-a"]
+    assert len(sync.fhir.requests) == 5
 
 
 def test_other_studies_of_a_server_that_matches_everything_are_not_ours_and_not_this_one(sync: Sync) -> None:
@@ -476,8 +528,6 @@ def test_a_server_that_falls_silent_is_not_waited_for_without_end(sync: Sync) ->
     sync.settings = replace(sync.settings, target=replace(sync.settings.target, timeout_s=0.2))
 
     def silent() -> None:
-        import time
-
         time.sleep(1.0)
 
     sync.fhir.instead = silent
