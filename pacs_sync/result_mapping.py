@@ -225,7 +225,8 @@ def _report(findings: list[_Finding], context: ResultContext, terms: Terms, vers
     started = _started(findings[0].study, context)
     by_study = "imagingStudy" if version in (FhirVersion.R4, FhirVersion.R4B) else "study"
     return resource | {
-        "status": "final" if document.is_signed else "preliminary" if document.is_complete else "partial",
+        # Who signs what a program measured has not read the study: whether anybody has must not be answered by this.
+        "status": "preliminary" if document.is_complete and not document.is_signed else "partial",
         "category": [of_code(_RADIOLOGY)],
         "code": codeable(terms.concept(document.title)) if document.title else {"text": _UNTITLED},
         "subject": {"reference": context.subject},

@@ -92,6 +92,7 @@ NO_CODE = {
     "101112": "a time of day",
     "101160": "no time of day",
     "101500": "a time of day",
+    "20261310083000": "no moment: there is no 13th month",
     "235959": "a time of day",
     "235960": "no time of day",
     "52009229": "DICOM tag SharedFunctionalGroupsSequence",

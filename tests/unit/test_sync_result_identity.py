@@ -57,7 +57,7 @@ def test_trap_a_successor_that_a_person_signs_makes_the_same_resources_final() -
     before, after = mapped(first), mapped(first, second)
 
     assert identity(observation(before)) == identity(observation(after))
-    assert [one["status"] for one in after.resources if one["resourceType"] != "Device"] == ["final", "final"]
+    assert [one["status"] for one in after.resources if one["resourceType"] != "Device"] == ["final", "partial"]
 
 
 def test_trap_what_the_successor_says_no_more_is_gone_even_if_it_cannot_be_read() -> None:

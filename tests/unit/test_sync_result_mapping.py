@@ -8,6 +8,7 @@ from highdicom.sr import (
 )
 
 from imaging_findings import codes
+from imaging_findings.report_states import ReportState, read_any_report
 from pacs_sync.result_elements import RESULT_SYSTEM
 from tests.sr_actors import (
     ABSENT,
@@ -60,11 +61,14 @@ def test_x7_x23_the_report_s_performer_is_an_organisation_and_it_has_no_conclusi
     assert report["imagingStudy"] == [{"reference": STUDY_REFERENCE}]
 
 
-def test_a_verified_report_is_final_and_says_who_signed_it_when() -> None:
+def test_a_verified_finding_is_final_and_says_who_signed_it_when_but_nobody_has_read_the_study_for_it() -> None:
     results = mapped(AReport(verified_by="Reader^Ruth^^Dr"))
     found, (report,) = observation(results), of_type(results, "DiagnosticReport")
 
-    assert (found["status"], report["status"]) == ("final", "final")
+    assert (found["status"], report["status"]) == ("final", "partial")
+    state = read_any_report(report)
+    assert state is not None
+    assert state.state is ReportState.UNSIGNED, "whether the study was read is still open"
     assert found["performer"] == report["resultsInterpreter"] == [{"display": "Dr Ruth Reader"}]
     assert found["issued"] == report["issued"] == "2026-11-18T11:00:00+01:00"
     assert not is_labelled(found)

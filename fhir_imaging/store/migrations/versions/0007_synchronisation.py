@@ -32,8 +32,8 @@ def upgrade() -> None:
         sa.Column("since_ms", sa.BigInteger, nullable=True),
     )
     for column in ("due_ms", "since_ms"):
-        only = {"postgresql_where": sa.text(f"{column} IS NOT NULL")}
-        op.create_index(f"ix_sync_study_{column}", "sync_study", ["sync", column], **only)
+        is_set = sa.text(f"{column} IS NOT NULL")
+        op.create_index(f"ix_sync_study_{column}", "sync_study", ["sync", column], postgresql_where=is_set)
     op.create_table(
         "sync_bookmark",
         sa.Column("sync", sa.String(64), primary_key=True),
