@@ -61,7 +61,16 @@ class IndexedPacs(StubPacs):
         own = {"0020000D": study["0020000D"]}
         if segments[-1] == "series":
             return dicom_json([own | one for one, _ in series])
-        return dicom_json([own | {"0020000E": one["0020000E"]} | instance for one, all_of in series for instance in all_of])
+        # What the path names, and nothing else of it; metadata has what a file has: what is known of study and series too.
+        named = dict(zip(segments[::2], segments[1::2], strict=False))
+        is_file = segments[-1] == "metadata"
+        wanted = ((one, each) for one, all_of in series if _is(one, "0020000E", named.get("series")) for each in all_of)
+        found = [
+            (study | one if is_file else own | {"0020000E": one["0020000E"]}) | each
+            for one, each in wanted
+            if _is(each, "00080018", named.get("instances"))
+        ]
+        return dicom_json(found)
 
     def holds(self, uid: str, modality: str = "CT", count: int = 2, **changes: object) -> None:
         """Takes in a study of patient A with one series of ``count`` instances; ``changes`` are its attributes."""
@@ -82,6 +91,10 @@ class IndexedPacs(StubPacs):
         sop_class = SR_DOCUMENT if modality == "SR" else CT_IMAGE
         instances = [tagged(x00080018=f"{uid}.{number}.{n}", x00080016=sop_class, x00200013=n) for n in range(1, count + 1)]
         self.index[uid][1].append((series, instances))
+
+
+def _is(dataset: dict[str, Any], tag: str, uid: str | None) -> bool:
+    return uid is None or dataset[tag]["Value"] == [uid]
 
 
 @dataclass
