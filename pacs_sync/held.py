@@ -104,8 +104,11 @@ class WaitingForPeople:
         dead = (sync_study.c.sync == self._sync) & sync_study.c.since_ms.is_not(None) & (sync_study.c.stage == Stage.DEAD)
         if study is not None:
             dead &= self._is(study)
+        # In the order in which news are noted, so that two processes never wait for each other.
+        locked = select(sync_study.c.study_digest).where(dead).order_by(sync_study.c.study_digest).with_for_update().cte("dead")
+        brought = update(sync_study).where(dead, sync_study.c.study_digest.in_(select(locked.c.study_digest)))
         with self._store.write_once() as connection:
-            return connection.execute(update(sync_study).where(dead).values(**_released(now))).rowcount
+            return len(connection.execute(brought.values(**_released(now)).returning(sync_study.c.study_digest)).all())
 
     def _rows(self, stage: Stage) -> Iterator[tuple[StudyInstanceUID, Any]]:
         table = sync_study.c

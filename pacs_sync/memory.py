@@ -143,13 +143,14 @@ class StoredMemory:
 
     def renew(self, tasks: Iterable[Task], *, now: float) -> None:
         """Holds what is under way for another lease; what another worker has by now stays there."""
-        table, tickets = sync_study.c, {self._digest(task.study): task.ticket for task in tasks}
-        if tickets:
-            mine = table.study_digest.in_(sorted(tickets)) & table.ticket.in_(set(tickets.values()))
-            with self._store.write_once() as connection:
-                connection.execute(
-                    update(sync_study).where(table.sync == self.sync, mine).values(due_ms=_ms(now + self.lease_s))
-                )
+        table, until_ms = sync_study.c, _ms(now + self.lease_s)
+        tickets = {self._digest(task.study): task.ticket for task in tasks}
+        if not tickets:
+            return
+        with self._store.write() as connection:
+            for digest in sorted(tickets):  # in the order of ``note``, so that two processes never wait for each other
+                mine = (table.sync == self.sync) & (table.study_digest == digest) & (table.ticket == tickets[digest])
+                connection.execute(update(sync_study).where(mine).values(due_ms=until_ms))
 
     def known(self, study: StudyInstanceUID) -> Known | None:
         """What was written of it last; None also where somebody began to write since and did not say ``done``."""

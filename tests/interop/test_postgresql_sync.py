@@ -147,3 +147,26 @@ def test_a_held_study_is_resolved_by_one_person_of_two(store: Store, memory: Sto
 
 def note_all(memory: StoredMemory, studies: list[str], *, state: str) -> int:
     return memory.note([Sighting(study=StudyInstanceUID(one), state=state) for one in studies], cursor=None, now=100)
+
+
+def test_noting_renewing_and_retrying_the_same_studies_at_once_never_ends_in_a_deadlock(
+    store: Store, memory: StoredMemory
+) -> None:
+    studies = the_studies(60)
+    note_all(memory, studies, state="0")
+    people = WaitingForPeople(store, SYNC)
+    for task in memory.take(now=200, limit=20):
+        memory.failed(task, "refused", now=200, again_in_s=None)
+    tasks = memory.take(now=200, limit=40)
+
+    def note(number: int) -> None:
+        note_all(memory, studies[number % 7 :] + studies[: number % 7], state=f"{number}")
+
+    with ThreadPoolExecutor(6) as pool:
+        at_once = [pool.submit(note, number) for number in range(1, 20)]
+        at_once += [pool.submit(memory.renew, tasks, now=201) for _ in range(20)]
+        at_once += [pool.submit(people.retry, now=201) for _ in range(10)]
+        for one in at_once:
+            one.result()
+
+    assert memory.pending(now=201) == 60
