@@ -8,6 +8,7 @@ Spec: clinical rules X14, X16, §7.1; FHIR R4 RESTful API §3.1.0.4 to §3.1.0.1
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -33,8 +34,12 @@ from pacs_sync.target_access import TargetAccess
 from pacs_sync.target_search import PAGE_SIZE, TargetSearch, has_identifier, token
 from pacs_sync.target_writing import TargetWriting, is_needed, version_of
 
+log = logging.getLogger("imaging_cds.sync")
+
 _VERSIONS = {"4.0.": FhirVersion.R4, "4.3.": FhirVersion.R4B, "5.0.": FhirVersion.R5, "6.": FhirVersion.R6}
 _ACCESSION = "ACSN"
+_NOT_TOLD = frozenset({400, 403, 404, 405, 501})
+"""Of a search for orders: the server has none, or tells us nothing of them."""
 _LOCAL_PATIENT = re.compile(r"Patient/([A-Za-z0-9.-]{1,64})", re.ASCII)
 ENDPOINT_KEPT_S = 600.0
 
@@ -53,6 +58,7 @@ class FhirTarget:
         )
         self._statement_lock, self._endpoint_lock = threading.Lock(), threading.Lock()
         self._stated: Mapping[str, Any] | None = None
+        self._orders_are_untold = False
         self._endpoint: tuple[str | None, float] = None, 0.0
 
     @property
@@ -84,8 +90,16 @@ class FhirTarget:
 
     def order_with(self, system: str | None, accession: str, *, patient_id: str) -> str | None:
         """As ``Target``; without a system an order counts that calls the number its accession number."""
+        if not self._serves("ServiceRequest"):
+            return None
         params = [("identifier", token(system, accession)), ("_count", "20")]
-        found = self._search.few("ServiceRequest", params, lambda one: has_accession(one, system, accession))
+        try:
+            found = self._search.few("ServiceRequest", params, lambda one: has_accession(one, system, accession))
+        except UpstreamError as failure:
+            if failure.status not in _NOT_TOLD:
+                raise
+            self._note_orders_untold(failure.status)  # a study without its order is worth having
+            return None
         if len(found) != 1 or subject_id(found[0]) != patient_id:
             return None  # another patient's order is no order of this study, whatever its number
         return f"ServiceRequest/{found[0]['id']}"
@@ -122,7 +136,7 @@ class FhirTarget:
         params = [("_tag", token(tag["system"], tag["code"])), ("_count", str(PAGE_SIZE))]
         return tuple(
             one
-            for kind in WITHDRAWABLE
+            for kind in filter(self._serves, WITHDRAWABLE)
             for page in self._search.pages(kind, params)
             for one in page.matches
             if one.get("resourceType") == kind and self.mark.is_on(one) and has_tag(one, tag)
@@ -199,10 +213,24 @@ class FhirTarget:
                 self._stated = self._access.capabilities()
             return self._stated
 
+    def _types(self) -> dict[str, Mapping[str, Any]]:
+        """What its CapabilityStatement says of each type."""
+        stated = (one for rest in dicts(self._statement().get("rest")) for one in dicts(rest.get("resource")))
+        return {str(one.get("type")): one for one in stated}
+
+    def _serves(self, kind: str) -> bool:
+        """Whether there is such a type; a statement that lists none says nothing."""
+        types = self._types()
+        return not types or kind in types
+
     def _knows_only_updates(self, kind: str) -> bool:
-        resources = (one for rest in dicts(self._statement().get("rest")) for one in dicts(rest.get("resource")))
-        stated = next((one for one in resources if one.get("type") == kind), {})
+        stated = self._types().get(kind, {})
         return stated.get("conditionalUpdate") is True and stated.get("conditionalCreate") is not True
+
+    def _note_orders_untold(self, status: int | None) -> None:
+        if not self._orders_are_untold:
+            self._orders_are_untold = True
+            log.warning("sync %s: the FHIR server tells of no orders (HTTP %s); studies name none", self.mark.name, status)
 
     def _survivors(self, patient: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """The record itself, or those that replaced it, one step on: a longer chain is for people to look at."""

@@ -336,6 +336,33 @@ def test_no_search_is_answered_out_of_a_servers_cache(sync: Sync) -> None:
     assert set(asked) == {"no-cache"}
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 501])
+def test_a_server_that_tells_of_no_orders_gets_its_studies_without_them(
+    sync: Sync, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    sync.fhir.instead = lambda: Response(status=status) if request.path == "/fhir/ServiceRequest" else None
+    sync.archive.put(a_study(accession="A-17"), a_study("2.25.7002", accession="A-18"))
+    worker = sync.worker()
+
+    sync.bring(worker=worker)
+    sync.bring("2.25.7002", worker=worker)
+
+    assert {one["status"] for one in sync.fhir.all("ImagingStudy")} == {"available"}
+    assert len([one for one in caplog.records if "tells of no orders" in one.getMessage()]) == 1
+
+
+def test_a_server_of_studies_alone_is_asked_for_nothing_else(sync: Sync) -> None:
+    kinds = [{"type": one, "conditionalCreate": True} for one in ("Patient", "ImagingStudy", "Endpoint")]
+    statement = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [{"resource": kinds}]}
+    sync.fhir.instead = lambda: json_response(statement) if request.path == "/fhir/metadata" else None
+    sync.archive.put(a_study(accession="A-17", modality="SR"))
+
+    sync.bring()
+
+    asked = {path.split("?")[0] for _, path, _, _ in sync.fhir.requests}
+    assert asked == {"/fhir/metadata", "/fhir/Patient", "/fhir/ImagingStudy", "/fhir/Endpoint"}
+
+
 def test_an_endpoint_that_somebody_deleted_is_made_again(sync: Sync) -> None:
     def refuse_unknown_endpoints() -> Response | None:
         is_study = request.method == "POST" and request.path == "/fhir/ImagingStudy"
