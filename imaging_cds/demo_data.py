@@ -75,7 +75,7 @@ def demo_day() -> date:
 def stores_images(options: DemoOptions, prepared: Prepared) -> bool:
     """Whether the archive is to get the images now: those of another day or program; a foreign one only with ``--seed``."""
     if options.pacs_url is not None:
-        return prepared.is_due and options.seed
+        return prepared.is_due and options.stores_demo_images
     told = options.stored_images
     return not options.pacs_dir.is_dir() or not told.exists() or told.read_text() != images_print(options.dicom_dir)
 
@@ -101,9 +101,12 @@ def await_studies(
 ) -> tuple[str, ...]:
     """Waits until the synchronisation, which runs, has brought the demo's studies; the keys of those that did not come.
 
-    They are asked for by name: of a foreign archive only its newest studies are looked at by themselves.
+    They are asked for by name: of a foreign archive only its newest studies are looked at by themselves. One that did not get
+    them now is not waited for: who knows whether somebody stored them there before.
     """
     _ask_for(options, prepared)
+    if not options.stores_demo_images:
+        return ()
     records, calendar = _records(options), DemoCalendar(demo_day=prepared.day)
     missing = list(prepared.demo.studies.values())
     deadline = time.monotonic() + ARRIVAL_TIMEOUT_S

@@ -119,6 +119,11 @@ class DemoOptions:
         return self.fhir_url is None or self.seed
 
     @property
+    def stores_demo_images(self) -> bool:
+        """Whether the archive has the demo's images: a foreign one only where it is to have them."""
+        return self.pacs_url is None or self.seed
+
+    @property
     def app_config(self) -> Path:
         """The application's settings file, written at each start."""
         return self.directory / "app.toml"

@@ -5,6 +5,7 @@ Needs ``apt-get install orthanc orthanc-dicomweb``.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,3 +134,23 @@ def test_a_wrong_or_missing_password_is_said_before_anything_starts(orthanc: Ort
     assert "--pacs-user" in wrong.stderr
     assert "IMAGING_CDS_PACS_PASSWORD" in missing.stderr
     assert "nothing answers" in nobody.stderr
+
+
+def test_without_seed_an_archives_studies_come_all_the_same_and_nobody_waits_for_them(
+    demo: DemoProcess, orthanc: Orthanc, tmp_path: Path, pytestconfig: pytest.Config, viewer_dir: Path
+) -> None:
+    """What an earlier demo stored there is found by name; the archive gets nothing new."""
+    before = orthanc.get("/statistics").json()["CountInstances"]
+    foreign = (f"--pacs={orthanc.dicomweb}", f"--pacs-user={USER}")
+    environment = {"IMAGING_CDS_PACS_PASSWORD": orthanc.password}
+    with a_demo(
+        with_images(tmp_path / "demo", demo_images(pytestconfig)), viewer_dir, *foreign, environment=environment
+    ) as other:
+        assert "have not come" not in other.output
+        assert "with --seed they are" in other.output
+        token = other.token("--patient", "demo-b")
+        deadline = time.monotonic() + 60
+        while not studies_of(other.fhir, token, "demo-b"):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    assert orthanc.get("/statistics").json()["CountInstances"] == before
