@@ -22,6 +22,9 @@ from pydicom.uid import generate_uid
 
 from ehr_sandbox.demo_study import uid_of
 from ehr_sandbox.patients import build_demo
+from ehr_sandbox.services import make_services
+from imaging_cds.demo_plan import DemoOptions
+from imaging_cds.sandbox_servers import ehr_settings
 from tests.conftest import free_port_number
 from tests.interop.outsiders import (
     DemoProcess,
@@ -286,7 +289,7 @@ def test_sigterm_while_it_makes_the_images_leaves_no_process(tmp_path: Path, vie
 
 
 def test_a_new_day_moves_the_stories_to_it(tmp_path: Path, images: Path, viewer_dir: Path) -> None:
-    """DESIGN §10: "three days ago" stays true; UIDs and pixels stay."""
+    """DESIGN §10: "three days ago" stays true; UIDs and pixels stay. What an earlier version wrote by hand is gone."""
     yesterday = today() - timedelta(days=1)
     directory = tmp_path / "demo"
     shutil.copytree(images, directory / "dicom")  # copies: their dates are changed in place
@@ -295,8 +298,13 @@ def test_a_new_day_moves_the_stories_to_it(tmp_path: Path, images: Path, viewer_
         path.name: pydicom.dcmread(path) for path in sorted((directory / "dicom" / "demo-a-ct-current").glob("ct-*.dcm"))[:1]
     }
 
+    earlier = make_services(ehr_settings(DemoOptions(directory=directory, viewer_dir=viewer_dir))).store
+    by_hand = {"resourceType": "ImagingStudy", "id": "demo-a-ct-current", "status": "available"}
+    earlier.put(by_hand | {"subject": {"reference": "Patient/demo-a"}})
+
     with a_demo(directory, viewer_dir, "--workers", "1") as demo:
         found = studies_of(demo.fhir, demo.token("--patient", "demo-a"), "demo-a")
+        assert by_hand["id"] not in {one["id"] for one in found}
         (study,) = [one for one in found if one["id"] == uid_of("demo-a-ct-current")]
         url = f"{demo.gateway}/studies/{study_uid(study)}/metadata"
         shown = curl("GET", url, demo.token("--patient", "demo-a")).json()[0]
