@@ -38,6 +38,15 @@ def first_text(dataset: Mapping[str, Any], tag: str) -> str | None:
     return text(found[0].rstrip("\0")) if found and isinstance(found[0], str) else None
 
 
+def whole_text(dataset: Mapping[str, Any], tag: str) -> str | None:
+    """The text of an attribute that has one value; several as a file has them (``1\\2``), since the first may mean another.
+
+    A backslash is no part of any number, but some sites type it, and readers of DICOM take it for the mark between two values.
+    """
+    stated = "\\".join(one if isinstance(one, str) else "" for one in values(dataset, tag))
+    return text(stated.rstrip("\0"))
+
+
 def rewrite_urls(dataset: Mapping[str, Any], rewrite: UrlRewriter) -> dict[str, Any]:
     """The data set with every BulkDataURI, RetrieveURL and RetrieveURI replaced, in sequences at any depth.
 

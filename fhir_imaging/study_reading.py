@@ -1,13 +1,12 @@
 """DICOM JSON search answers and metadata, read tolerantly into studies, series and instances.
 
-Spec: DICOM PS3.18 §10.6.3 (search answers), PS3.5 §6.2 (DA, TM, IS, CS), PS3.3 §C.12.1 (Timezone Offset From UTC).
+Spec: DICOM PS3.18 §10.6.3 (search answers), PS3.5 §6.2 (IS, CS).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import date
 from typing import Any
 
 from fhir_imaging.archived_study import MAX_NUMBER, ArchivedInstance, ArchivedSeries, ArchivedStudy
@@ -18,9 +17,10 @@ from fhir_imaging.dicom_json import (
     SERIES_INSTANCE_UID,
     SOP_INSTANCE_UID,
     STUDY_INSTANCE_UID,
-    first_text,
     values,
+    whole_text,
 )
+from fhir_imaging.study_times import TIMEZONE_OFFSET, started
 from fhir_imaging.uids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUID, is_uid
 
 ACCESSION_NUMBER = "00080050"
@@ -36,7 +36,6 @@ SERIES_NUMBER = "00200011"
 SOP_CLASS_UID = "00080016"
 STUDY_DATE, STUDY_TIME = "00080020", "00080030"
 STUDY_DESCRIPTION = "00081030"
-TIMEZONE_OFFSET = "00080201"
 
 STUDY_FIELDS = (
     *(STUDY_INSTANCE_UID, PATIENT_ID, ISSUER_OF_PATIENT_ID, STUDY_DATE, STUDY_TIME, TIMEZONE_OFFSET),
@@ -51,20 +50,17 @@ INSTANCE_FIELDS = (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID, SO
 
 # At most 16 characters, and single blanks only: FHIR has no code with two.
 _CODE = re.compile(r"(?=.{1,16}\Z)[A-Z0-9_]+(?: [A-Z0-9_]+)*", re.ASCII)
-_DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})", re.ASCII)
-_TIME = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9])(?:([0-5][0-9])(\.[0-9]{1,6})?)?", re.ASCII)
-_OFFSET = re.compile(r"([+-])(?:(0[0-9]|1[0-3])([0-5][0-9])|(14)(00))", re.ASCII)
 
 
 def archived_study(dataset: Mapping[str, Any], archive: str) -> ArchivedStudy | None:
     """The study of one search match; None when it names none."""
-    uid = first_text(dataset, STUDY_INSTANCE_UID)
+    uid = whole_text(dataset, STUDY_INSTANCE_UID)
     if uid is None or not is_uid(uid):
         return None
     return ArchivedStudy(
         uid=StudyInstanceUID(uid),
         archives=(archive,),
-        started=started_of(dataset, STUDY_DATE, STUDY_TIME),
+        started=started(dataset, STUDY_DATE, STUDY_TIME, zone=None),
         accession=words_in(dataset, ACCESSION_NUMBER),
         description=words_in(dataset, STUDY_DESCRIPTION),
         listed_modalities=codes_in(dataset, MODALITIES_IN_STUDY),
@@ -75,7 +71,7 @@ def archived_study(dataset: Mapping[str, Any], archive: str) -> ArchivedStudy | 
 
 def archived_series(dataset: Mapping[str, Any], archive: str) -> ArchivedSeries | None:
     """The series of one search match; None when it names none."""
-    uid = first_text(dataset, SERIES_INSTANCE_UID)
+    uid = whole_text(dataset, SERIES_INSTANCE_UID)
     if uid is None or not is_uid(uid):
         return None
     return ArchivedSeries(
@@ -85,14 +81,14 @@ def archived_series(dataset: Mapping[str, Any], archive: str) -> ArchivedSeries 
         modality=next(iter(codes_in(dataset, MODALITY)), None),
         description=words_in(dataset, SERIES_DESCRIPTION),
         body_part=words_in(dataset, BODY_PART_EXAMINED),
-        started=started_of(dataset, SERIES_DATE, SERIES_TIME),
+        started=started(dataset, SERIES_DATE, SERIES_TIME, zone=None),
         instance_count=number_in(dataset, NUMBER_OF_SERIES_INSTANCES),
     )
 
 
 def archived_instance(dataset: Mapping[str, Any]) -> ArchivedInstance | None:
     """The instance of one search match; None without both of its UIDs, which FHIR demands."""
-    uid, sop_class = first_text(dataset, SOP_INSTANCE_UID), first_text(dataset, SOP_CLASS_UID)
+    uid, sop_class = whole_text(dataset, SOP_INSTANCE_UID), whole_text(dataset, SOP_CLASS_UID)
     if uid is None or sop_class is None or not (is_uid(uid) and is_uid(sop_class)):
         return None
     return ArchivedInstance(uid=SopInstanceUID(uid), sop_class=sop_class, number=number_in(dataset, INSTANCE_NUMBER))
@@ -103,29 +99,9 @@ def state_of(dataset: Mapping[str, Any]) -> str:
     return "\n".join(f"{tag}={sorted(map(repr, values(dataset, tag)))}" for tag in STUDY_FIELDS)
 
 
-def started_of(dataset: Mapping[str, Any], date_tag: str, time_tag: str) -> str | None:
-    """A FHIR dateTime from a date and a time: with its time only where the zone is stated too; None without a date."""
-    day = _day(first_text(dataset, date_tag))
-    time = _TIME.fullmatch(first_text(dataset, time_tag) or "")
-    zone = _OFFSET.fullmatch(first_text(dataset, TIMEZONE_OFFSET) or "")
-    if day is None or time is None or zone is None or zone[0] == "-0000":
-        return day
-    fraction = (time[4] or "").rstrip("0").rstrip(".")
-    offset = f"{zone[1]}{zone[2] or zone[4]}:{zone[3] or zone[5]}"
-    return f"{day}T{time[1]}:{time[2]}:{time[3] or '00'}{fraction}{offset}"
-
-
-def _day(stated: str | None) -> str | None:
-    match = _DATE.fullmatch(stated or "")
-    try:
-        return date(int(match[1]), int(match[2]), int(match[3])).isoformat() if match else None
-    except ValueError:
-        return None
-
-
 def words_in(dataset: Mapping[str, Any], tag: str) -> str | None:
-    """A text without control characters, which FHIR strings may not hold."""
-    return printable(first_text(dataset, tag))
+    """``whole_text`` without control characters, which FHIR strings may not hold."""
+    return printable(whole_text(dataset, tag))
 
 
 def printable(stated: str | None) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fhir_imaging.concept import Concept
-from fhir_imaging.dicom_json import first_text, values
+from fhir_imaging.dicom_json import values, whole_text
 from fhir_imaging.tolerant import dicts
 from imaging_findings import codes
 from imaging_findings.body_parts import body_parts_of
@@ -31,6 +31,7 @@ def _side(code: str) -> Concept:
 
 SIDES: Mapping[str, Concept] = {"R": _side("24028007"), "L": _side("7771000"), "B": _side("51440002")}
 """CID 244; U (unpaired) is left out, since it says nothing of a side."""
+_NO_SIDE = "-"
 _LETTERS = {concept.code: letter for letter, concept in SIDES.items()}
 
 
@@ -49,22 +50,23 @@ def site_of(told: Sequence[Mapping[str, Any]], words: Sequence[str], coding: Cod
     return stated[0] if len(stated) == 1 and not words else None
 
 
-def side_of(told: Iterable[Mapping[str, Any]], images: Iterable[Mapping[str, Any]], coding: CodingSchemes) -> Concept | None:
+def side_of(told: Sequence[Mapping[str, Any]], images: Iterable[Mapping[str, Any]], coding: CodingSchemes) -> Concept | None:
     """The side of a series: its own (0020,0060), else what all its ``images`` agree on; None where they do not.
 
-    ``images`` are none where not all were seen: what one says tells nothing of the others.
+    ``images`` are none where not all were seen: what one says tells nothing of the others, but it can contradict the series.
     """
-    of_series = {one for dataset in told if (one := first_text(dataset, LATERALITY)) is not None}
-    stated = of_series or {one for dataset in images for one in _sides_of_image(dataset, coding)}
+    of_series = {one for dataset in told if (one := whole_text(dataset, LATERALITY)) is not None}
+    seen = {one for dataset in (told if of_series else images) for one in _sides_of_image(dataset, coding)}
+    stated = of_series | (seen - {_NO_SIDE}) if of_series else seen
     return SIDES.get(stated.pop()) if len(stated) == 1 else None
 
 
 def _sides_of_image(dataset: Mapping[str, Any], coding: CodingSchemes) -> Iterator[str]:
-    """As CID 244's letters; a letter of its own for an image without a side."""
-    found = [first_text(dataset, IMAGE_LATERALITY), *(first_text(one, FRAME_LATERALITY) for one in _frame_anatomy(dataset))]
+    """As CID 244's letters; a mark of its own for an image without a side."""
+    found = [whole_text(dataset, IMAGE_LATERALITY), *(whole_text(one, FRAME_LATERALITY) for one in _frame_anatomy(dataset))]
     modifiers = (one for item in _regions([dataset]) for one in coding.concepts(item, REGION_MODIFIER))
     found += [_LETTERS.get(one.code or "") for one in modifiers if one.system == codes.SNOMED]
-    yield from [one for one in found if one is not None] or ("-",)
+    yield from [one for one in found if one is not None] or (_NO_SIDE,)
 
 
 def _regions(told: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

@@ -18,7 +18,15 @@ from threading import RLock
 from typing import Any
 
 from fhir_imaging.archived_study import ArchivedInstance, ArchivedStudy
-from fhir_imaging.dicom_json import PATIENT_ID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, first_text, values
+from fhir_imaging.dicom_json import (
+    PATIENT_ID,
+    SERIES_INSTANCE_UID,
+    SOP_INSTANCE_UID,
+    STUDY_INSTANCE_UID,
+    first_text,
+    values,
+    whole_text,
+)
 from fhir_imaging.study_reading import (
     INSTANCE_FIELDS,
     INSTANCE_NUMBER,
@@ -29,6 +37,7 @@ from fhir_imaging.study_reading import (
     STUDY_FIELDS,
     archived_instance,
 )
+from fhir_imaging.study_times import day_of
 from fhir_imaging.tolerant import dicts
 from fhir_imaging.uids import SopInstanceUID, StudyInstanceUID, is_uid
 from pacs_sync.anatomy import FRAME_ANATOMY, SHARED_FUNCTIONAL_GROUPS, SIDE_FIELDS
@@ -38,7 +47,6 @@ from pacs_sync.file_reading import UnreadableFileError, dataset_of
 from pacs_sync.file_walk import files_under, why_closed
 from pacs_sync.ports import Days, Look, Sighting
 from pacs_sync.study_facts import MORE_SERIES_FIELDS, MORE_STUDY_FIELDS, SeriesRecord, SiteRules, study_facts
-from pacs_sync.study_times import day_of
 
 _CHARACTER_SET = "00080005"
 _OF_INSTANCES = frozenset({SOP_INSTANCE_UID, SOP_CLASS_UID, INSTANCE_NUMBER})
@@ -223,7 +231,7 @@ class FileSource:
         )
 
     def _facts(self, index: FileIndex, content: dict[str, Any]) -> _Known | None:
-        study, series = first_text(content, STUDY_INSTANCE_UID), first_text(content, SERIES_INSTANCE_UID)
+        study, series = whole_text(content, STUDY_INSTANCE_UID), whole_text(content, SERIES_INSTANCE_UID)
         if study is None or not is_uid(study):
             return None
         series = series if series is not None and is_uid(series) else None
@@ -233,7 +241,7 @@ class FileSource:
             kept = [{FRAME_ANATOMY: one[FRAME_ANATOMY]} for one in groups if FRAME_ANATOMY in one]
             content[SHARED_FUNCTIONAL_GROUPS] = {"vr": "SQ", "Value": kept}
         key = blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).digest()
-        day = day_of(first_text(content, STUDY_DATE))
+        day = day_of(whole_text(content, STUDY_DATE))
         index.add_facts(FactsRow(key, study, series, f"{day:%Y%m%d}" if day else None, content))
         return _Known(StudyInstanceUID(study), series, first_text(content, MODALITY) == "SR")
 

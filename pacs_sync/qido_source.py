@@ -28,9 +28,9 @@ from fhir_imaging.study_reading import (
     NUMBER_OF_SERIES_INSTANCES,
     NUMBER_OF_STUDY_INSTANCES,
     STUDY_FIELDS,
-    TIMEZONE_OFFSET,
     number_in,
 )
+from fhir_imaging.study_times import TIMEZONE_OFFSET
 from fhir_imaging.tolerant import as_dict
 from fhir_imaging.uids import StudyInstanceUID, is_uid
 from pacs_sync.ports import Days, Look, Sighting

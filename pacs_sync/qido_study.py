@@ -24,10 +24,10 @@ from fhir_imaging.study_reading import (
     NUMBER_OF_STUDY_SERIES,
     SERIES_FIELDS,
     STUDY_FIELDS,
-    TIMEZONE_OFFSET,
     archived_instance,
     number_in,
 )
+from fhir_imaging.study_times import TIMEZONE_OFFSET
 from fhir_imaging.uids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUID, is_uid
 from pacs_sync.anatomy import SIDE_FIELDS
 from pacs_sync.qido_pages import all_pages

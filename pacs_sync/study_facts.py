@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from fhir_imaging.archived_study import ArchivedInstance, ArchivedSeries, ArchivedStudy
 from fhir_imaging.concept import Concept
-from fhir_imaging.dicom_json import SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, first_text, values
+from fhir_imaging.dicom_json import SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, values, whole_text
 from fhir_imaging.study_reading import (
     ACCESSION_NUMBER,
     BODY_PART_EXAMINED,
@@ -28,12 +28,12 @@ from fhir_imaging.study_reading import (
     archived_study,
     words_in,
 )
+from fhir_imaging.study_times import started
 from fhir_imaging.tolerant import dicts
 from pacs_sync.anatomy import side_of, site_of
 from pacs_sync.coding_schemes import CodingSchemes, unique
 from pacs_sync.persons import OTHER_PATIENT_IDS, issuer_in, other_numbers_of, patients_of, referrer_of
 from pacs_sync.settings import SyncSettings
-from pacs_sync.study_times import started
 
 ISSUER_OF_ACCESSION_NUMBER = "00080051"
 PROCEDURE_CODES = "00081032"
@@ -95,7 +95,7 @@ def study_facts(studies: Sequence[Mapping[str, Any]], series: Iterable[SeriesRec
     plain = archived_study(studies[0], site.archive) if studies else None
     if plain is None:
         return None
-    own = [one for one in series if first_text(one.match, STUDY_INSTANCE_UID) in (None, plain.uid)]
+    own = [one for one in series if whole_text(one.match, STUDY_INSTANCE_UID) in (None, plain.uid)]
     told = [*studies, *(dataset for one in own for dataset in (one.match, *one.details))]
     patients = patients_of(told)
     accession, issuer = _accession(told)
@@ -118,9 +118,9 @@ def studies_in(datasets: Iterable[Mapping[str, Any]], site: SiteRules) -> tuple[
     """The studies of whole instances' data sets, each by itself (M7), an instance that comes twice counted once (M6)."""
     by_study: dict[str, dict[str | None, list[Mapping[str, Any]]]] = {}
     for dataset in datasets:
-        uid = first_text(dataset, STUDY_INSTANCE_UID)
+        uid = whole_text(dataset, STUDY_INSTANCE_UID)
         if uid is not None:
-            by_study.setdefault(uid, {}).setdefault(first_text(dataset, SERIES_INSTANCE_UID), []).append(dataset)
+            by_study.setdefault(uid, {}).setdefault(whole_text(dataset, SERIES_INSTANCE_UID), []).append(dataset)
     found = (_whole(list(by_series.values()), site) for by_series in by_study.values())
     return tuple(one for one in found if one is not None)
 

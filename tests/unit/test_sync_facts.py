@@ -77,6 +77,23 @@ def test_who_is_told_with_more_or_less_of_the_issuer_is_one_person_in_any_order(
     assert only(*told).patients == (number("7", "A", "1.9"),)
 
 
+@pytest.mark.parametrize("several", [["7", "8"], ["7", ""], ["", "7"], ["7\\8"]])
+def test_x14_a_number_with_a_backslash_is_not_the_number_before_it(several: list[str]) -> None:
+    """Readers of DICOM part it into two values; the patient with the first of them is somebody else."""
+    (patient,) = only(dataset(x00100020=several)).patients
+    (further,) = only(dataset(x00100020="1", x00101002=[item(x00100020=several)])).other_numbers
+
+    assert patient == further == number("\\".join(several))
+    assert only(dataset(x00100020="7", x00100021=["A", "B"])).patients == (number("7", "A\\B"),)
+
+
+def test_what_has_one_value_is_not_read_of_several() -> None:
+    found = only(dataset(x00080020=["20260315", "20250315"], x00080050=["A1", "A2"], x00201209="1"))
+
+    assert (found.started, found.accession) == (None, "A1\\A2")
+    assert studies_in([dataset(x0020000D=[UID, "1.2.4"])], SITE) == ()
+
+
 def test_m7_two_studies_stay_two() -> None:
     studies = studies_in([dataset(x00100020="7"), dataset(x0020000D="1.2.4", x00100020="8")], SITE)
 

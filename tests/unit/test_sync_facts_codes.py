@@ -190,6 +190,21 @@ def test_the_side_of_an_image_is_the_series_only_where_all_were_seen_and_agree()
     )
 
 
+def test_m4_an_image_of_another_side_than_its_series_leaves_no_side() -> None:
+    contradicted = with_texts(x00200060="R", x00200062="L")
+
+    assert side_of([contradicted], [], PLAIN) is None, "also where one image stands for many"
+    assert side_of([contradicted], [contradicted], PLAIN) is None
+    assert side_of([with_texts(x00200060="R", x00200062="R"), with_texts(x00200060="R")], [], PLAIN) == SIDES["R"]
+
+
+@pytest.mark.parametrize("tag", ["00200060", "00200062"])
+def test_m4_two_sides_are_not_the_first_of_them(tag: str) -> None:
+    both = {tag: {"Value": ["R", "L"]}}
+
+    assert side_of([both], [both], PLAIN) is None
+
+
 def test_a_region_modifier_tells_the_side() -> None:
     region = coded("76752008", "SCT", "Breast") | with_items("00082220", coded("7771000", "SCT", "Left"))
     contradicted = with_items("00082218", region) | with_texts(x00200062="R")

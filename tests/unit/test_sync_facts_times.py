@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacs_sync.study_times import day_of, offset_of, started, time_of
+from fhir_imaging.study_times import day_of, offset_of, started, time_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 FHIR_DATE_TIME = re.compile(

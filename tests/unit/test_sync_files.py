@@ -102,6 +102,15 @@ def test_files_at_any_depth_and_in_any_transfer_syntax_are_one_study(syntax: str
     assert (source.counts().files, source.counts().instances, list(source.odd_files())) == (3, 3, [])
 
 
+def test_x14_a_backslash_in_a_patients_number_makes_it_nobody_elses(tmp_path: Path, open_source: Open) -> None:
+    write(tmp_path / "a.dcm", PatientID="1001\\2002")
+
+    study = open_source(tmp_path).study(study_uid(UID))
+
+    assert study is not None
+    assert [one.number for one in study.patients] == ["1001\\2002"]
+
+
 def test_m7_two_persons_under_one_uid_stay_two(tmp_path: Path, open_source: Open) -> None:
     write(tmp_path / "one")
     write(tmp_path / "other", number=2, PatientID="8")

@@ -15,8 +15,9 @@ from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from fhir_imaging.dicom_json import first_text
-from fhir_imaging.study_reading import TIMEZONE_OFFSET
+from fhir_imaging.dicom_json import whole_text
+
+TIMEZONE_OFFSET = "00080201"
 
 # Dots and colons are of ACR-NEMA, which old modalities still write.
 _DATE = re.compile(r"([0-9]{4})(\.?)([0-9]{2})\2([0-9]{2})", re.ASCII)
@@ -30,13 +31,13 @@ def started(dataset: Mapping[str, Any], date_tag: str, time_tag: str, zone: Zone
 
     ``zone`` is the site's. A stated offset outweighs it; one that cannot be read counts as none.
     """
-    day = day_of(first_text(dataset, date_tag))
+    day = day_of(whole_text(dataset, date_tag))
     if day is None:
         return None
-    clock = time_of(first_text(dataset, time_tag))
+    clock = time_of(whole_text(dataset, time_tag))
     if clock is None:
         return day.isoformat()
-    moment = _moment(datetime.combine(day, clock), offset_of(first_text(dataset, TIMEZONE_OFFSET)) or zone)
+    moment = _moment(datetime.combine(day, clock), offset_of(whole_text(dataset, TIMEZONE_OFFSET)) or zone)
     return day.isoformat() if moment is None else _written(moment)
 
 
