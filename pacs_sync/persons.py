@@ -27,8 +27,8 @@ def patients_of(datasets: Iterable[Mapping[str, Any]]) -> tuple[PatientNumber, .
     number or another issuer is another person, until the archive says otherwise.
     """
     found: list[PatientNumber] = []
-    for stated in filter(None, map(_number_in, datasets)):
-        place = next((place for place, one in enumerate(found) if _may_be_same(one, stated)), None)
+    for stated in filter(None, map(number_in, datasets)):
+        place = next((place for place, one in enumerate(found) if may_be_same(one, stated)), None)
         if place is None:
             found.append(stated)
         else:
@@ -39,7 +39,7 @@ def patients_of(datasets: Iterable[Mapping[str, Any]]) -> tuple[PatientNumber, .
 def other_numbers_of(datasets: Iterable[Mapping[str, Any]], patients: Sequence[PatientNumber]) -> tuple[PatientNumber, ...]:
     """Further numbers of the person (0010,1002), each once."""
     items = (item for dataset in datasets for item in dicts(values(dataset, OTHER_PATIENT_IDS)))
-    found = dict.fromkeys(one for item in items if (one := _number_in(item)) is not None)
+    found = dict.fromkeys(one for item in items if (one := number_in(item)) is not None)
     return tuple(one for one in found if one not in patients)
 
 
@@ -53,7 +53,8 @@ def referrer_of(dataset: Mapping[str, Any], tag: str) -> str | None:
     return next((words for value in values(dataset, tag) if (words := _name(value))), None)
 
 
-def _number_in(dataset: Mapping[str, Any]) -> PatientNumber | None:
+def number_in(dataset: Mapping[str, Any]) -> PatientNumber | None:
+    """The number of the person that a data set, or an item of other numbers, names; None when it names none."""
     number = words_in(dataset, PATIENT_ID)
     if number is None:
         return None
@@ -62,7 +63,8 @@ def _number_in(dataset: Mapping[str, Any]) -> PatientNumber | None:
     return PatientNumber(number=number, issuer=words_in(dataset, ISSUER_OF_PATIENT_ID), universal_issuer=universal)
 
 
-def _may_be_same(one: PatientNumber, other: PatientNumber) -> bool:
+def may_be_same(one: PatientNumber, other: PatientNumber) -> bool:
+    """Whether it is the same number of the same issuer, as far as both name one."""
     return (
         one.number == other.number
         and (not one.issuer or not other.issuer or one.issuer == other.issuer)
@@ -80,7 +82,7 @@ def _joined(found: list[PatientNumber]) -> tuple[PatientNumber, ...]:
     """Those that turned out to be the same once more was known of them."""
     joined: list[PatientNumber] = []
     for one in found:
-        same = next((place for place, known in enumerate(joined) if _may_be_same(known, one)), None)
+        same = next((place for place, known in enumerate(joined) if may_be_same(known, one)), None)
         if same is None:
             joined.append(one)
         else:

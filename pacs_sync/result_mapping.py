@@ -17,6 +17,7 @@ from fhir_imaging.uids import SopInstanceUID, StudyInstanceUID
 from imaging_findings import codes
 from imaging_findings.report_states import AI_ASSERTED
 from pacs_sync.current_reports import AnyReport, CurrentReport, current_reports, seconds_of
+from pacs_sync.persons import may_be_same
 from pacs_sync.report_document import Algorithm, Document, Group, NothingToBring, Verification
 from pacs_sync.result_elements import (
     Json,
@@ -97,8 +98,8 @@ def results_of(reports: Iterable[AnyReport], context: ResultContext, version: Fh
     terms = Terms(context.schemes)
     found: dict[tuple[str, ...], _Finding] = {}
     for report in current_reports(every):
-        if not _is_same_patient(report.document, context):
-            left_out.append(LeftOut(report.document.uid, "it names another patient than its study"))
+        if (reason := _why_not(report.document, context)) is not None:
+            left_out.append(LeftOut(report.document.uid, reason))
             continue
         for one in _findings(report, context, terms):
             if isinstance(one, LeftOut):
@@ -123,10 +124,14 @@ def studies_beside(reports: Iterable[AnyReport], study: StudyInstanceUID) -> fro
     return frozenset(uid for uid in named if uid is not None and uid != study)
 
 
-def _is_same_patient(document: Document, context: ResultContext) -> bool:
+def _why_not(document: Document, context: ResultContext) -> str | None:
+    """Why nothing of a report is brought over, whatever it found."""
+    if document.study != context.study:
+        return "it names another study than the one that it was found in"
     if document.patient is None or not context.patients:
-        return True
-    return document.patient.number in {one.number for one in context.patients}
+        return None
+    is_same = any(may_be_same(document.patient, one) for one in context.patients)
+    return None if is_same else "it names another patient than its study"
 
 
 def _findings(report: CurrentReport, context: ResultContext, terms: Terms) -> Iterator[_Finding | LeftOut]:

@@ -10,24 +10,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from fhir_imaging.archived_study import PatientNumber
 from fhir_imaging.dicom_json import (
-    ISSUER_OF_PATIENT_ID,
-    PATIENT_ID,
     SERIES_INSTANCE_UID,
     SOP_INSTANCE_UID,
     STUDY_INSTANCE_UID,
     first_text,
     values,
 )
+from fhir_imaging.study_times import started
 from fhir_imaging.tolerant import dicts
 from fhir_imaging.uids import SopInstanceUID, StudyInstanceUID
 from pacs_sync.chest_cad import CHEST_CAD_REPORT, detections_of
 from pacs_sync.content_items import UnreadableContentError, content_of, person_in, uid_in
 from pacs_sync.dicom_codes import words
 from pacs_sync.measurement_groups import groups_of, observers_in
+from pacs_sync.persons import number_in
 from pacs_sync.report_document import Document, NothingToBring, Place, Verification
-from pacs_sync.study_times import started
 
 _CONTENT_DATE, _CONTENT_TIME, _ZONE = "00080023", "00080033", "00080201"
 _COMPLETION, _VERIFICATION = "0040A491", "0040A493"
@@ -61,7 +59,7 @@ def read_report(dataset: Mapping[str, Any], zone: ZoneInfo | None = None) -> Doc
         uid=instance,
         study=StudyInstanceUID(study),
         title=root.name,
-        patient=_patient(dataset),
+        patient=number_in(dataset),
         is_complete=first_text(dataset, _COMPLETION) == "COMPLETE",
         is_verified=first_text(dataset, _VERIFICATION) == "VERIFIED",
         written=started(dataset, _CONTENT_DATE, _CONTENT_TIME, zone),
@@ -72,11 +70,6 @@ def read_report(dataset: Mapping[str, Any], zone: ZoneInfo | None = None) -> Doc
         places={one.instance: one for tag in _EVIDENCE for one in _places(dataset, tag)},
         groups=groups,
     )
-
-
-def _patient(dataset: Mapping[str, Any]) -> PatientNumber | None:
-    number = first_text(dataset, PATIENT_ID)
-    return PatientNumber(number=number, issuer=first_text(dataset, ISSUER_OF_PATIENT_ID)) if number else None
 
 
 def _verifications(dataset: Mapping[str, Any], zone: ZoneInfo | None) -> Iterator[Verification]:

@@ -189,6 +189,25 @@ def test_trap_images_in_a_study_that_fhir_does_not_have_are_left_out() -> None:
     assert [one.reason for one in results.left_out] == ["the study of its images is not in FHIR, or of another patient"]
 
 
+def left_out(*reports: AReport | dict[str, Any]) -> list[str]:
+    results = mapped(*reports)
+    assert results.resources == ()
+    return [one.reason for one in results.left_out]
+
+
+@pytest.mark.parametrize("changes", [{"00100021": ["OTHER"]}, {"00100020": ["SYN-1", "SYN-2"]}])
+def test_a_report_of_the_same_number_elsewhere_or_of_two_numbers_is_another_patients(changes: dict[str, list[str]]) -> None:
+    stated = AReport().json() | {tag: {"Value": value} for tag, value in changes.items()}
+
+    assert left_out(stated) == ["it names another patient than its study"]
+
+
+def test_a_report_that_names_another_study_than_the_one_it_was_found_in_is_left_out() -> None:
+    astray = AReport().json() | {"0020000D": {"Value": [OTHER_STUDY]}}
+
+    assert left_out(astray) == ["it names another study than the one that it was found in"]
+
+
 def test_a_report_that_names_another_patient_than_its_study_is_left_out() -> None:
     results = mapped(AReport(), patient="SYN-2")
 
