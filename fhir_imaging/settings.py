@@ -59,6 +59,9 @@ class SubjectBy(StrEnum):
     """``Patient/{id}``: its Patients have the EHR's own ids."""
     IDENTIFIER = "identifier"
     """``subject.identifier`` with system and number of ``imaging_server.patient_identifiers``."""
+    PATIENT_IDENTIFIER = "patient-identifier"
+    """The same, but found through that server's Patients, which have the number: for servers that cannot search by
+    ``subject.identifier``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,11 @@ from imaging_server.fed_reading import Subject, told_study
 from imaging_server.ownership import Caller
 
 PAGE_SIZE = "100"
+_BY_NUMBER = {
+    SubjectBy.IDENTIFIER: "patient:identifier",
+    # With the type: some servers (Azure) take "patient" for a reference to anything.
+    SubjectBy.PATIENT_IDENTIFIER: "subject:Patient.identifier",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +68,7 @@ def searches(
     yield from ([ways[way], *common] for way in server.subjects if way in ways)
     if subject.numbers:
         named = ",".join(f"{_escaped(subject.system or '')}|{_escaped(one)}" for one in sorted(subject.numbers))
-        yield [("patient:identifier", named), *common]
+        yield from ([(_BY_NUMBER[way], named), *common] for way in server.subjects if way in _BY_NUMBER)
 
 
 def _escaped(value: str) -> str:

@@ -5,7 +5,7 @@ Spec: SMART App Launch 2.2 "Backend Services"; SMART Imaging Access C3 (a caller
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TypeVar
 
 from fhir_imaging.clients.backend_client import BackendServices, SignAssertion
@@ -13,10 +13,12 @@ from fhir_imaging.clients.breaker import Breaker
 from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.clients.smart_metadata import SmartMetadataClient
 from fhir_imaging.errors import ConfigurationError, UpstreamRefused
-from fhir_imaging.settings import EhrSettings, StudiesServerSettings, is_web_address
+from fhir_imaging.settings import EhrSettings, StudiesServerSettings, SubjectBy, is_web_address
 from imaging_server.guarded_session import GuardedSession
 
 T = TypeVar("T")
+BY_NUMBER = frozenset({SubjectBy.IDENTIFIER, SubjectBy.PATIENT_IDENTIFIER})
+"""Ways that need to know the patient's numbers."""
 
 
 class FedServers:
@@ -71,8 +73,11 @@ class FedServers:
         return FhirClient(server.fhir_base, self._session, access_token=token, answer_s=self._answer_s)
 
 
-def check_fed_servers(ehrs: Iterable[EhrSettings], public_base_url: str) -> None:
-    """ConfigurationError that lists what cannot work in the settings of such servers."""
+def check_fed_servers(ehrs: Iterable[EhrSettings], public_base_url: str, numbered: Collection[str] = ()) -> None:
+    """ConfigurationError that lists what cannot work in the settings of such servers.
+
+    ``numbered`` are the EHRs whose patients' numbers the site has named.
+    """
     problems = []
     for ehr in ehrs:
         server, where = ehr.studies_server, f"EHR {ehr.name}: studies_server"
@@ -84,6 +89,8 @@ def check_fed_servers(ehrs: Iterable[EhrSettings], public_base_url: str) -> None
             problems.append(f"{where}.fhir_base is this imaging server itself.")
         if not server.subjects:
             problems.append(f"{where}.subjects must name at least one way.")
+        elif ehr.name not in numbered and set(server.subjects) <= BY_NUMBER:
+            problems.append(f"{where}.subjects goes by numbers alone: imaging_server.patient_identifiers must say whose.")
         if server.bearer_token and server.backend_client_id:
             problems.append(f"{where} has a fixed bearer_token and a backend_client_id: give one of them.")
     if problems:

@@ -23,7 +23,7 @@ from fhir_imaging.uids import StudyInstanceUID
 from imaging_server.archive_workers import ArchiveWorkers
 from imaging_server.fed_answers import Description, Told, all_pages, searches
 from imaging_server.fed_reading import NOT_TO_BE_SEEN, Subject, endpoint_addresses, last_updated_ms, told_study
-from imaging_server.fed_servers import FedServers
+from imaging_server.fed_servers import BY_NUMBER, FedServers
 from imaging_server.fhir_sources import FoundStudy, PatientList
 from imaging_server.gate import Gate
 from imaging_server.identity import KnownCaller
@@ -133,7 +133,7 @@ class FedStudies:
         own, there = (f"{base.rstrip('/')}/Patient/" for base in (caller.ehr.fhir_base, server.fhir_base))
         local = SubjectBy.LOCAL_REFERENCE in server.subjects or own == there
         namespaces = [*([own] if SubjectBy.REFERENCE in server.subjects else []), *([there, "Patient/"] if local else [])]
-        rule = self._numbers.rule(caller) if SubjectBy.IDENTIFIER in server.subjects else None
+        rule = self._numbers.rule(caller) if BY_NUMBER & set(server.subjects) else None
         try:
             known = caller.person.numbers if isinstance(caller, KnownCaller) else None
             numbers = frozenset[str]() if rule is None else self._numbers.of(caller) if known is None else known

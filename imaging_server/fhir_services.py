@@ -56,7 +56,7 @@ def fed_servers(
     make_breaker: Callable[[str], Breaker],
 ) -> FedServers:
     """The way to those servers that the settings name; ConfigurationError where they cannot work."""
-    check_fed_servers(ehrs, settings.public_base_url)
+    check_fed_servers(ehrs, settings.public_base_url, settings.patient_identifiers)
     timeout_s = settings.ehr_timeout_s
     return FedServers(ehrs, sign, make_breaker, timeout_s=timeout_s, answer_s=LISTS_TAKE * timeout_s)
 

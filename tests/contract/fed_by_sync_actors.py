@@ -24,6 +24,8 @@ from tests.security.gateway_stubs import PACS_PASSWORD, StubEhr
 
 ACCESSIONS, CODES = "https://accession.example", "https://codes.example"
 
+_BY_NUMBER = {SubjectBy.IDENTIFIER, SubjectBy.PATIENT_IDENTIFIER}
+
 
 class Written(StrEnum):
     """Which FHIR server the synchronisation writes."""
@@ -119,13 +121,18 @@ def fed_by_sync(
     written: Written,
     ownership: Ownership = Ownership.IDENTIFIER,
     subjects: tuple[SubjectBy, ...] | None = None,
+    other_server: str | None = None,
 ) -> Iterator[FedBySync]:
-    """Nothing has been brought over yet. The imaging server knows the patients' numbers where it has to."""
+    """Nothing has been brought over yet. The imaging server knows the patients' numbers where it has to.
+
+    ``other_server`` is the base of one that runs already and has its patients; without it, it is the sandbox's.
+    """
     named = {} if subjects is None else {"subjects": subjects}
-    knows_numbers = ownership is Ownership.IDENTIFIER or subjects is None or SubjectBy.IDENTIFIER in subjects
+    knows_numbers = ownership is Ownership.IDENTIFIER or subjects is None or bool(_BY_NUMBER & set(subjects))
 
     def site(north: StubEhr) -> dict[str, Any]:
-        return {**({"fhir_base": north.fhir_base} if written is Written.EHRS_OWN else {}), **named}
+        base = north.fhir_base if written is Written.EHRS_OWN else other_server
+        return {**({"fhir_base": base} if base else {}), **named}
 
     rules = {"patient_identifiers": {"north": RULE} if knows_numbers else {}}
     with an_imaging_fhir(directory / "state", ownership, server=rules, fed=site) as world:
@@ -134,7 +141,7 @@ def fed_by_sync(
             records = _record_of(world.north, directory / "record")
             base = world.north.fhir_base
         else:
-            records, base = world.fed.records, world.fed.base
+            records, base = world.fed.records, other_server or world.fed.base
         for patient, number in PATIENTS[written].items():
             identifier = {"system": MRN, "value": number}
             records.put({"resourceType": "Patient", "id": patient, "identifier": [identifier]})

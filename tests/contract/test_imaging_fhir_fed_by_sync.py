@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fhir.resources.R4B.imagingstudy import ImagingStudy
-from flask import request
+from flask import Response, request
 
 from fhir_imaging.settings import Ownership, SubjectBy
 from tests.contract.fed_actors import lacks_something
@@ -244,6 +244,25 @@ def test_it_is_read_to_the_end_however_short_that_servers_pages_are(fed: FedBySy
 
     assert fed.world.search(count=1).json()["total"] == 3
     assert len(fed.world.fed.asked) >= 3
+
+
+def test_F2_a_server_that_cannot_search_references_by_identifier_is_asked_through_its_patients(tmp_path: Path) -> None:
+    """As HAPI is (tests/interop/test_imaging_fhir_fed_hapi.py); here the sandbox pretends to know the other way only."""
+
+    def knows_chains_only() -> Response | None:
+        if b"patient%3Aidentifier" in request.query_string:
+            return Response(status=400)
+        request.query_string = request.query_string.replace(b"subject%3APatient.identifier", b"patient%3Aidentifier")
+        return None
+
+    subjects = (SubjectBy.PATIENT_IDENTIFIER,)
+    with fed_by_sync(tmp_path, Written.OTHER_IDS, Ownership.FHIR, subjects) as fed:
+        fed.syncs.append(fed.table("second"))
+        fed.bring()
+        fed.world.fed.instead = knows_chains_only
+
+        assert fed.world.listed() == [CT_A, MR_A, DX_A]
+        assert fed.world.listed(fed.world.north.token("pat-b"), patient="pat-b") == [CT_B]
 
 
 def test_last_update_is_when_the_synchronisation_wrote(fed: FedBySync) -> None:

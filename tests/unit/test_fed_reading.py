@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.fhir_mapping.imaging_study import StudyContext, imaging_study
-from fhir_imaging.settings import EhrSettings, StudiesServerSettings
+from fhir_imaging.settings import EhrSettings, StudiesServerSettings, SubjectBy
 from imaging_server.fed_reading import Subject, endpoint_addresses, last_updated_ms, told_study
 from imaging_server.fed_servers import check_fed_servers
 from imaging_server.fhir_bundles import instant, page_of
@@ -128,7 +128,7 @@ def test_what_a_server_of_each_release_knows_beyond_the_archives_indexes_is_told
     assert made["reasonCode"] == [{"text": "Cough"}]
     assert made["referrer"] == {"display": "Dr. Synthetic"}  # an id of that server means nothing here
     assert (made["series"][0]["bodySite"], made["series"][0]["laterality"]) == (SITE, SITE)
-    assert ImagingStudy.model_validate(made)
+    ImagingStudy.model_validate(made)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_F3_whatever_stands_in_a_resource_ours_stays_valid(
     context = StudyContext(subject=f"{EHR}/Patient/a", last_updated=instant(found.last_updated_ms), is_subset=True)
     made = imaging_study(study, context)
 
-    assert ImagingStudy.model_validate(made)
+    ImagingStudy.model_validate(made)
     assert broken(made, {k: v for k, v in SMART_IMAGING_STUDY.items() if k != "no fewer series than are listed"}) == []
 
 
@@ -288,6 +288,7 @@ def test_F3_whatever_stands_in_a_resource_ours_stays_valid(
         ({"fhir_base": "fed.example"}, "must be an http(s) address"),
         ({"fhir_base": "https://app.example/imaging/north/fhir"}, "this imaging server itself"),
         ({"subjects": ()}, "at least one way"),
+        ({"subjects": (SubjectBy.PATIENT_IDENTIFIER, SubjectBy.IDENTIFIER)}, "must say whose"),
         ({"bearer_token": "t", "backend_client_id": "c"}, "give one of them"),
     ],
 )
@@ -299,3 +300,9 @@ def test_settings_that_cannot_work_are_refused(changes: dict[str, Any], said: st
         check_fed_servers([ehr], "https://app.example")
 
     assert said in str(refused.value)
+
+
+def test_numbers_alone_are_enough_where_the_site_says_whose_they_are() -> None:
+    server = StudiesServerSettings(fhir_base="https://fed.example/r4", subjects=(SubjectBy.PATIENT_IDENTIFIER,))
+
+    check_fed_servers([EhrSettings(name="north", fhir_base=EHR, studies_server=server)], "https://app.example", {"north"})
