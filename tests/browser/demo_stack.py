@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import requests
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Response
 
 from tests.conftest import CHECKOUT, free_port_number
+from tests.interop.outsiders import UP
 
 START_TIMEOUT_S = 150
 
@@ -65,12 +64,13 @@ def running_demo(directory: Path, viewer_dir: Path, *more: str) -> Iterator[Demo
     )
     command = ["demo", "--directory", str(directory), "--viewer-dir", str(viewer_dir)]
     ports = ["--port", app, "--ehr-port", ehr, "--pacs-port", pacs]
-    with (directory.parent / f"{directory.name}.out").open("w+") as output:
+    told = directory.parent / f"{directory.name}.out"
+    with told.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "imaging_cds", *command, *ports, *more], cwd=CHECKOUT, stdout=output, stderr=output
         )
         try:
-            _wait_until_up(demo, process, output)
+            _wait_until_up(process, told)
             yield demo
         finally:
             process.send_signal(signal.SIGINT)
@@ -78,23 +78,13 @@ def running_demo(directory: Path, viewer_dir: Path, *more: str) -> Iterator[Demo
     assert code == 0, f"the demo did not stop cleanly: {code}"
 
 
-def _wait_until_up(demo: Demo, process: subprocess.Popen[bytes], output: Any) -> None:
+def _wait_until_up(process: subprocess.Popen[bytes], told: Path) -> None:
+    """Until it says where to click: that its servers answer is not enough, its studies are still to come from the archive."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    urls = (f"{demo.app_url}/readyz", f"{demo.ehr_url}/fhir/metadata", f"{demo.pacs_url}/studies?limit=1")
-    with requests.Session() as session:
-        session.trust_env = False
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                output.seek(0)
-                raise AssertionError(f"the demo ended: {output.read()}")
-            try:
-                # The three servers come up in any order.
-                if all(session.get(url, timeout=2).ok for url in urls):
-                    return
-            except requests.RequestException:
-                pass
-            time.sleep(0.2)
-    raise AssertionError("the demo did not come up")
+    while UP not in told.read_text():
+        assert process.poll() is None, f"the demo ended: {told.read_text()}"
+        assert time.monotonic() < deadline, "the demo did not come up"
+        time.sleep(0.1)
 
 
 def _port(url: str) -> str:
