@@ -218,9 +218,14 @@ def test_a_study_is_told_when_it_is_complete(tmp_path: Path) -> None:
         assert fed.world.listed() == []
 
 
-def test_a_study_in_two_archives_is_held_by_whoever_came_second(fed: FedBySync) -> None:
+def test_a_study_in_two_archives_is_held_by_whoever_came_second_until_the_first_loses_it(fed: FedBySync) -> None:
     assert fed.held() == {MR_A: "several-studies"}
     assert fed.statuses() == dict.fromkeys([CT_A, MR_A, DX_A, CT_B], "available")
+
+    del fed.world.main.index[MR_A]
+    fed.compare()
+    study = fed.world.ask(f"/ImagingStudy/{MR_A}", fed.world.north.token()).json()
+    assert (fed.held(), study["endpoint"]) == ({}, [{"reference": "Endpoint/second"}])
 
 
 @pytest.mark.parametrize("with_instances", [True, False])
