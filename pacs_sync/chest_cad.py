@@ -7,12 +7,10 @@ Spec: DICOM PS3.16 TID 4100 to 4107, CID 6034 (Rendering Intent).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
-from fhir_imaging.dicom_json import first_text
 from pacs_sync.content_items import Item
-from pacs_sync.dicom_codes import words
 from pacs_sync.measurement_groups import (
     TRACKING_ID,
     TRACKING_UID,
@@ -27,13 +25,16 @@ from pacs_sync.report_document import Algorithm, Group
 CHEST_CAD_REPORT = ("DCM", "112000")
 _SINGLE_FINDING = ("DCM", "111059")
 _RENDERING_INTENT, _NOT_FOR_PRESENTATION = ("DCM", "111056"), ("DCM", "111152")
-_MANUFACTURER, _MODEL, _SOFTWARE = "00080070", "00081090", "00181020"
 
 
-def detections_of(root: Item, dataset: Mapping[str, Any]) -> tuple[Group, ...]:
-    """The findings, each with the program that made it, else the one that the report names, else the equipment."""
+def detections_of(root: Item, equipment: Algorithm) -> tuple[Group, ...]:
+    """The findings, each with the program that made it, else the one that the report names, else the equipment.
+
+    CAD is made by a program in any case, also where nothing names it.
+    """
     everything = [root, *root.descendants()]
-    program = next((found for one in everything if (found := algorithm_in(one))), None) or _equipment(dataset)
+    program = next((found for one in everything if (found := algorithm_in(one))), None)
+    program = program or replace(equipment, name=equipment.name or "Computer-aided detection")
     return tuple(_detection(one, program) for one in _to_present(everything))
 
 
@@ -56,13 +57,4 @@ def _detection(item: Item, program: Algorithm) -> Group:
         evaluations=tuple(evaluations_in(item)),
         instances=images_of(item),
         is_in_space=any(one.kind == "SCOORD3D" for one in item.children),
-    )
-
-
-def _equipment(dataset: Mapping[str, Any]) -> Algorithm:
-    """CAD is made by a program in any case, also where nothing names it."""
-    return Algorithm(
-        name=words(first_text(dataset, _MODEL)) or "Computer-aided detection",
-        version=words(first_text(dataset, _SOFTWARE)),
-        manufacturer=words(first_text(dataset, _MANUFACTURER)),
     )

@@ -34,13 +34,19 @@ _REGIONS = frozenset({"SCOORD", "SCOORD3D", "IMAGE"})
 
 
 def groups_of(root: Item, observers: Observers) -> tuple[Group, ...]:
-    """The measurement groups, and the evaluations of the examination as a whole as a group without finding."""
-    found = [
-        _group(one, observers) for container in root.named(*IMAGING_MEASUREMENTS) for one in container.named(MEASUREMENT_GROUP)
-    ]
-    whole = [one for container in root.named(*QUALITATIVE_EVALUATIONS) for one in evaluations_in(container)]
-    if whole:
-        found.append(Group(finding=None, algorithm=observing_program(observers), evaluations=tuple(whole)))
+    """The measurement groups, and the evaluations of the examination as a whole as a group without finding.
+
+    A program that the report, or a list in it, names for all of them made those that name nobody themselves.
+    """
+    of_report = algorithm_in(root)
+    found = []
+    for container in root.named(*IMAGING_MEASUREMENTS):
+        program = algorithm_in(container) or of_report
+        found += [_group(one, observers, program) for one in container.named(MEASUREMENT_GROUP)]
+    containers = list(root.named(*QUALITATIVE_EVALUATIONS))
+    if whole := tuple(evaluation for one in containers for evaluation in evaluations_in(one)):
+        named = next((program for one in containers if (program := algorithm_in(one))), of_report)
+        found.append(Group(finding=None, algorithm=named or observing_program(observers), evaluations=whole))
     return tuple(found)
 
 
@@ -105,18 +111,19 @@ def images_of(item: Item) -> tuple[SopInstanceUID, ...]:
     return tuple(dict.fromkeys(uid for one in regions for uid in _images(one)))
 
 
-def _group(item: Item, of_document: Observers) -> Group:
+def _group(item: Item, of_document: Observers, program: Algorithm | None) -> Group:
     own = observers_in(item)
     measured = [one for one in item.children if one.kind == "NUM"]
     algorithms = (algorithm_in(one) for one in (item, *measured))
     stated = next((one for one in algorithms if one is not None), None)
-    observers = own if own.persons or own.devices else of_document
+    is_own = bool(own.persons or own.devices)
+    observers = own if is_own else of_document
     return Group(
         finding=item.coded(FINDING),
         tracking_uid=item.said(TRACKING_UID),
         tracking_id=item.said(TRACKING_ID),
         sites=tuple(sites_in(item)),
-        algorithm=stated or observing_program(observers),
+        algorithm=stated or (None if is_own else program) or observing_program(observers),
         measurements=tuple(measurements_in(item)),
         evaluations=tuple(evaluations_in(item)),
         instances=images_of(item),

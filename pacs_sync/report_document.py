@@ -10,6 +10,9 @@ from fhir_imaging.uids import SopInstanceUID, StudyInstanceUID
 from pacs_sync.content_items import Number
 from pacs_sync.dicom_codes import DicomCode
 
+_TELLING = 4
+"""Letters from which on a part of a name tells whose it is."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Algorithm:
@@ -112,20 +115,44 @@ class Document:
     verifications: tuple[Verification, ...] = ()
     predecessors: tuple[SopInstanceUID, ...] = ()
     observers: Observers = field(default_factory=Observers)
+    equipment: Algorithm | None = None
+    """What made the document, as its own header names it."""
     places: Mapping[SopInstanceUID, Place] = field(default_factory=dict)
     groups: tuple[Group, ...] = ()
 
     @property
     def signatures(self) -> tuple[Verification, ...]:
-        """Those of persons: some programs verify their own reports."""
-        programs = {one.name.casefold() for one in self.observers.devices}
-        programs |= {one.algorithm.name.casefold() for one in self.groups if one.algorithm}
-        return tuple(one for one in self.verifications if one.name and one.name.casefold() not in programs)
+        """Those of persons: some programs verify their own reports, in whatever spelling of their name."""
+        named = (*self.observers.devices, self.equipment, *(one.algorithm for one in self.groups))
+        programs = [one for one in dict.fromkeys(named) if one is not None]
+        return tuple(one for one in self.verifications if one.name and not any(map(_Signs(one.name), programs)))
 
     @property
     def is_signed(self) -> bool:
         """Whether a person stands behind the whole of it: verified by somebody who is named, and nothing more is to come."""
         return self.is_verified and self.is_complete and bool(self.signatures)
+
+
+class _Signs:
+    """Whether a program signs by this name: its own, a part or more of it, or its maker's, however spaced and ordered.
+
+    A person whose name holds that of a program counts as the program: then a result only stays unsigned.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._spoken = {_letters(name), _letters(" ".join(reversed(name.split())))} - {""}
+
+    def __call__(self, program: Algorithm) -> bool:
+        names = {_letters(program.name), _letters(program.label)} - {""}
+        return _letters(program.manufacturer) in self._spoken or any(
+            (min(len(name), len(spoken)) >= _TELLING and (name in spoken or spoken in name)) or name == spoken
+            for name in names
+            for spoken in self._spoken
+        )
+
+
+def _letters(name: str) -> str:
+    return "".join(mark for mark in name.casefold() if mark.isalnum())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

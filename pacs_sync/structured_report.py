@@ -25,7 +25,7 @@ from pacs_sync.content_items import UnreadableContentError, content_of, person_i
 from pacs_sync.dicom_codes import words
 from pacs_sync.measurement_groups import groups_of, observers_in
 from pacs_sync.persons import number_in
-from pacs_sync.report_document import Document, NothingToBring, Place, Verification
+from pacs_sync.report_document import Algorithm, Document, NothingToBring, Place, Verification
 
 _CONTENT_DATE, _CONTENT_TIME, _ZONE = "00080023", "00080033", "00080201"
 _COMPLETION, _VERIFICATION = "0040A491", "0040A493"
@@ -34,6 +34,7 @@ _PREDECESSORS = "0040A360"
 _EVIDENCE = ("0040A375", "0040A385")
 _SERIES, _INSTANCES, _CLASS, _INSTANCE = "00081115", "00081199", "00081150", "00081155"
 _INSTITUTION = "00080080"
+_MANUFACTURER, _MODEL, _SOFTWARE = "00080070", "00081090", "00181020"
 _MAX_PLACES = 50_000
 _DATE_TIME = re.compile(r"([0-9]{8})([0-9]{2,6}(?:\.[0-9]{1,6})?)?([+-][0-9]{4})?", re.ASCII)
 
@@ -50,8 +51,9 @@ def read_report(dataset: Mapping[str, Any], zone: ZoneInfo | None = None) -> Doc
     except UnreadableContentError as error:
         return NothingToBring(reason=str(error), uid=instance, predecessors=predecessors)
     observers = observers_in(root)
+    equipment = _equipment(dataset)
     is_cad = root.is_named(CHEST_CAD_REPORT)
-    groups = detections_of(root, dataset) if is_cad else groups_of(root, observers)
+    groups = detections_of(root, equipment) if is_cad else groups_of(root, observers)
     if not groups:
         reason = "it is of a template that is not read, or measures and finds nothing"
         return NothingToBring(reason=reason, uid=instance, predecessors=predecessors)
@@ -67,9 +69,15 @@ def read_report(dataset: Mapping[str, Any], zone: ZoneInfo | None = None) -> Doc
         verifications=tuple(_verifications(dataset, zone)),
         predecessors=predecessors,
         observers=observers,
+        equipment=equipment,
         places={one.instance: one for tag in _EVIDENCE for one in _places(dataset, tag)},
         groups=groups,
     )
+
+
+def _equipment(dataset: Mapping[str, Any]) -> Algorithm:
+    name, version, maker = (words(first_text(dataset, tag)) for tag in (_MODEL, _SOFTWARE, _MANUFACTURER))
+    return Algorithm(name=name, version=version, manufacturer=maker)
 
 
 def _verifications(dataset: Mapping[str, Any], zone: ZoneInfo | None) -> Iterator[Verification]:

@@ -77,7 +77,7 @@ def an_image(study: str = STUDY, number: int = 1) -> Dataset:
     image.Rows = image.Columns = 512
     image.Modality = "CT"
     image.StudyDate, image.StudyTime = "20261118", "091200"
-    image.PatientID, image.IssuerOfPatientID = "SYN-1", "SYN"
+    image.PatientID, image.IssuerOfPatientID = "SYN-1", "DEMO"
     image.PatientName, image.PatientBirthDate, image.PatientSex = "Synthetic^One", "19640101", "F"
     image.AccessionNumber = image.StudyID = image.ReferringPhysicianName = ""
     return image
@@ -222,7 +222,7 @@ def mapped(
         subject="Patient/p",
         study=STUDY,
         started=STARTED,
-        patients=(PatientNumber(number=patient, issuer="SYN"),),
+        patients=(PatientNumber(number=patient, issuer="DEMO"),),
         other_studies=others or {},
         schemes=schemes,
     )
