@@ -3,7 +3,7 @@
 What a program found is marked as such (``meta.security`` AIAST, ``device``) and preliminary until a person has signed it; what
 a person measured carries neither. The same finding of the same lesion has the same identifier in every later report.
 
-Spec: clinical rules, sections 3.5 and 6, X7, X22, X23; HL7 dicom-sr 1.0.0 (the R4 back-port of ImagingSelection).
+Spec: clinical rules, sections 3.5 and 6, X7, X22, X23; HL7 dicom-sr 1.0.0.
 """
 
 from __future__ import annotations
@@ -25,17 +25,15 @@ from pacs_sync.result_elements import (
     codeable,
     head,
     of_code,
-    oid_value,
     reference,
     study_reference,
     uid_identifier,
 )
 from pacs_sync.result_findings import TRACKING_ID, TRACKING_UID, Stated, stated_by
+from pacs_sync.result_places import selection_of, study_of
 
 _IMAGING = codes.concept("http://terminology.hl7.org/CodeSystem/observation-category", "imaging")
 _RADIOLOGY = codes.concept("http://terminology.hl7.org/CodeSystem/v2-0074", "RAD")
-_NO_PICTURES = frozenset(f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("66.4", "66.5", "66.7", "481.3", "88.33", "88.34"))
-"""What regions may refer to and nobody can open as a slice: segmentations, surfaces, contours and other reports."""
 _UNTITLED = "Imaging measurement report"
 
 
@@ -120,7 +118,7 @@ def results_of(reports: Iterable[AnyReport], context: ResultContext, version: Fh
 def studies_beside(reports: Iterable[AnyReport], study: StudyInstanceUID) -> frozenset[StudyInstanceUID]:
     """Other studies on whose images these reports found something: to be looked up for ``ResultContext.other_studies``."""
     documents = [one for one in reports if isinstance(one, Document)]
-    named = (_study_of(group, one) for one in documents for group in one.groups)
+    named = (study_of(group, one) for one in documents for group in one.groups)
     return frozenset(uid for uid in named if uid is not None and uid != study)
 
 
@@ -138,7 +136,7 @@ def _findings(report: CurrentReport, context: ResultContext, terms: Terms) -> It
     counted: dict[tuple[str, ...], int] = {}
     document = report.document
     for group in document.groups:
-        stated, study = stated_by(group, terms), _study_of(group, document)
+        stated, study = stated_by(group, terms), study_of(group, document)
         if stated is None:
             yield LeftOut(document.uid, "a measurement group names no finding")
         elif study is None:
@@ -151,16 +149,6 @@ def _findings(report: CurrentReport, context: ResultContext, terms: Terms) -> It
             key = (study, lesion, stated.key, author)
             counted[key] = counted.get(key, 0) + 1
             yield _Finding(report=report, group=group, stated=stated, study=study, key=(*key, str(counted[key])))
-
-
-def _study_of(group: Group, document: Document) -> StudyInstanceUID | None:
-    """The study of the images on which a group's finding was seen; None where that cannot be told."""
-    seen = {document.places[one].study for one in group.instances if one in document.places}
-    if not seen and not group.instances:
-        seen = {one.study for one in document.places.values()} or {document.study}
-    if len(seen) == 1:
-        return next(iter(seen))
-    return document.study if document.study in seen or not (seen or document.places) else None
 
 
 def _programs(findings: Iterable[_Finding]) -> list[Algorithm]:
@@ -188,7 +176,7 @@ def _observation(one: _Finding, context: ResultContext, terms: Terms) -> Json:
     resource = head("Observation", *one.key)
     if program is not None and not document.is_signed:
         resource["meta"] = _ai_label()
-    if selection := _selection(one):
+    if selection := selection_of(one.group, document, one.study):
         resource["extension"] = [selection]
     resource["identifier"] += _tracking_identifiers(one.group)
     if document.study != one.study:
@@ -257,18 +245,6 @@ def _started(study: StudyInstanceUID, context: ResultContext) -> str | None:
 
 def _ai_label() -> Json:
     return {"security": [{"system": AI_ASSERTED.system, "code": AI_ASSERTED.code, "display": AI_ASSERTED.display}]}
-
-
-def _selection(one: _Finding) -> Json | None:
-    """The slice of the finding; of several the middle one."""
-    places = one.report.document.places
-    known = (places[uid] for uid in one.group.instances if uid in places)
-    seen = [place for place in known if place.study == one.study and place.sop_class not in _NO_PICTURES]
-    if not seen:
-        return None
-    middle = seen[len(seen) // 2]
-    uids = (("study", middle.study), ("series", middle.series), ("instance", middle.instance))
-    return {"url": codes.IMAGING_SELECTION, "extension": [{"url": name, **oid_value(uid)} for name, uid in uids]}
 
 
 def _tracking_identifiers(group: Group) -> list[Json]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,9 +19,11 @@ from highdicom.sr import (
 from pydicom.uid import UID, SegmentationStorage
 
 from fhir_imaging.fhir_versions import FhirVersion
+from fhir_imaging.uids import SopInstanceUID
 from imaging_findings import codes
 from imaging_findings.facts import read_facts
 from pacs_sync.result_mapping import LeftOut, OtherStudy, Results, studies_beside
+from pacs_sync.result_places import study_of
 from pacs_sync.structured_report import read_report
 from tests.cds_actors import a_patient, a_study
 from tests.sr_actors import (
@@ -40,6 +43,7 @@ from tests.sr_actors import (
     an_image,
     change_number,
     component,
+    document,
     lung_rads,
     mapped,
     observation,
@@ -187,6 +191,29 @@ def test_trap_images_in_a_study_that_fhir_does_not_have_are_left_out() -> None:
 
     assert results.resources == ()
     assert [one.reason for one in results.left_out] == ["the study of its images is not in FHIR, or of another patient"]
+
+
+def test_trap_coordinates_in_space_are_of_no_certain_study_where_several_were_looked_at() -> None:
+    """A prior's lesion must not be shown as today's: coordinates name no image, and evidence tells no frame of reference."""
+    both = [an_image(), an_image(OTHER_STUDY)]
+    beside = {OTHER_STUDY: OtherStudy("ImagingStudy/77", None)}
+    in_space = AReport(groups=[a_nodule(lung_rads(), in_space=True)], images=both, lies_in=STUDY)
+    on_image = AReport(groups=[a_nodule(lung_rads())], images=both, lies_in=STUDY)
+
+    assert [one.reason for one in mapped(in_space, others=beside).left_out] == [
+        "it does not say on which study's images it found something"
+    ]
+    assert observation(mapped(on_image))["derivedFrom"][0]["reference"] == STUDY_REFERENCE
+
+
+def test_trap_a_finding_is_of_its_images_study_wherever_its_segmentation_lies() -> None:
+    image, segmentation = an_image(OTHER_STUDY), an_image(STUDY, number=2)
+    segmentation.SOPClassUID = SegmentationStorage
+    report = AReport(groups=[a_nodule(lung_rads(), image=image)], images=[image, segmentation], lies_in=STUDY)
+    stated = document(report)
+    group = replace(stated.groups[0], instances=(SopInstanceUID(segmentation.SOPInstanceUID), *stated.groups[0].instances))
+
+    assert study_of(group, stated) == OTHER_STUDY
 
 
 def left_out(*reports: AReport | dict[str, Any]) -> list[str]:
