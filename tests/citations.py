@@ -50,7 +50,7 @@ REFERENCES: Mapping[str, Reference] = {
     "hooks": Reference(ids=(*HOOKS, *INVARIANTS), files=r"test_(?:cds|findings|cli|error|acceptance)_\w+"),
     "clinical": Reference(
         ids=CLINICAL,
-        files=r"test_(?:cds|findings|demo_patients|study|wrong_claims)\w*",
+        files=r"test_(?:cds|findings|demo_patients|study|wrong_claims|sync)\w*",
         elsewhere=frozenset({f"X{number}" for number in range(1, 26)} | {"T10"}),
     ),
     "launch": Reference(ids=LAUNCH, files=r"test_(?:smart|whole_way|gateway_token_checks)\w*"),
