@@ -237,8 +237,7 @@ class FhirTarget:
         merged = replaced_by(patient)
         if not merged:
             return [patient] if is_active(patient) else []
-        local = [reference.removeprefix(f"{self._access.base_url}/") for reference in merged]
-        ids = [found[1] for one in local if (found := _LOCAL_PATIENT.fullmatch(one))]
+        ids = [found[1] for one in merged if (found := _LOCAL_PATIENT.fullmatch(one))]
         stands = [self._search.one("Patient", one) for one in dict.fromkeys(ids)]
         return [one for one in stands if one is not None and is_active(one) and not replaced_by(one)]
 

@@ -1,12 +1,18 @@
 """Searches whose every match is looked at: some servers ignore what they do not know, and answer with everything.
 
-Spec: FHIR R4 Search §3.1.1 (unknown parameters may be ignored; ``total`` is optional), §3.1.1.4.7 (escaping).
+Numbers of patients stand in no address: servers and proxies write addresses down.
+
+Spec: FHIR R4 Search §3.1.1 (unknown parameters may be ignored; ``total`` is optional), §3.1.1.4.7 (escaping); FHIR R4 RESTful
+API §3.1.0.9 (search by form).
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from fhir_imaging.clients.fhir import SearchPage
 from fhir_imaging.errors import NotFound, UpstreamError
@@ -14,6 +20,12 @@ from fhir_imaging.settings import origin_of
 from fhir_imaging.tolerant import dicts
 from pacs_sync.target_access import TargetAccess
 
+log = logging.getLogger("imaging_cds.sync")
+
+_BY_PATIENTS_NUMBERS = frozenset({"Patient", "ServiceRequest"})
+"""Types that are found by a patient's or an order's number."""
+_NO_FORMS = frozenset({405, 415, 501})
+"""As 404: the server knows no search by form."""
 MAX_PAGES = 5
 """Of a search that should find one or a few."""
 PAGE_SIZE = 200
@@ -32,10 +44,14 @@ def has_identifier(resource: Mapping[str, Any], system: str, value: str) -> bool
 
 
 class TargetSearch:
-    """Searches of one FHIR server. UpstreamError where it cannot answer, also with 404: then its address is wrong."""
+    """Searches of one FHIR server. UpstreamError where it cannot answer, also with 404: then its address is wrong.
+
+    References within the server come back as they are written, ``Type/id``: some servers make whole addresses of them.
+    """
 
     def __init__(self, access: TargetAccess) -> None:
         self._access = access
+        self._without_forms: set[str] = set()
 
     def few(
         self, kind: str, params: Sequence[tuple[str, str]], is_asked: Callable[[Mapping[str, Any]], bool]
@@ -61,14 +77,14 @@ class TargetSearch:
     def pages(self, kind: str, params: Sequence[tuple[str, str]]) -> Iterator[SearchPage]:
         """All pages, however many; each with the access that counts by then."""
         try:
-            page = self._access.read(lambda client: client.search(kind, params))
-            yield page
+            page = self._first(kind, params)
+            yield self._local_page(page)
             while page.next_url is not None:
                 following = page.next_url
-                page = self._access.read(lambda client, url=following: client.follow(url))  # type: ignore[misc]
+                page = self._following(kind, params, following)
                 if page.next_url == following:
                     raise UpstreamError("The FHIR server's pages have no end.", server=origin_of(self._access.base_url))
-                yield page
+                yield self._local_page(page)
         except NotFound as exc:
             raise UpstreamError(
                 f"The FHIR server has no {kind} to search, or no such page.",
@@ -79,6 +95,52 @@ class TargetSearch:
     def one(self, kind: str, resource_id: str) -> dict[str, Any] | None:
         """The resource with this id; None where there is none."""
         try:
-            return self._access.read(lambda client: client.read(kind, resource_id))
+            found: dict[str, Any] = self._local(self._access.read(lambda client: client.read(kind, resource_id)))
+            return found
         except NotFound:
             return None
+
+    def _local_page(self, page: SearchPage) -> SearchPage:
+        return replace(page, matches=tuple(map(self._local, page.matches)))
+
+    def _local(self, value: Any) -> Any:
+        """The resource with references that lead to this server as ``Type/id``."""
+        if isinstance(value, dict):
+            return {
+                name: member.removeprefix(f"{self._access.base_url}/")
+                if name == "reference" and isinstance(member, str)
+                else self._local(member)
+                for name, member in value.items()
+            }
+        return [self._local(member) for member in value] if isinstance(value, list) else value
+
+    def _first(self, kind: str, params: Sequence[tuple[str, str]]) -> SearchPage:
+        if not self._is_by_form(kind):
+            return self._access.read(lambda client: client.search(kind, params))
+        try:
+            return self._access.read(lambda client: client.search_by_form(kind, params))
+        except NotFound:
+            pass
+        except UpstreamError as refusal:
+            if refusal.status not in _NO_FORMS:
+                raise
+        page = self._access.read(lambda client: client.search(kind, params))
+        self._note_no_forms(kind)  # not before: what answers nothing at all says nothing of forms
+        return page
+
+    def _following(self, kind: str, params: Sequence[tuple[str, str]], url: str) -> SearchPage:
+        """The page behind a link; by form too where the link repeats what was asked for."""
+        repeated = parse_qsl(urlsplit(url).query, keep_blank_values=True)
+        asked = {name for name, _ in params if not name.startswith("_")}
+        if self._is_by_form(kind) and any(name.partition(":")[0] in asked for name, _ in repeated):
+            return self._access.read(lambda client: client.search_by_form(kind, repeated))
+        return self._access.read(lambda client: client.follow(url))
+
+    def _is_by_form(self, kind: str) -> bool:
+        return kind in _BY_PATIENTS_NUMBERS and kind not in self._without_forms
+
+    def _note_no_forms(self, kind: str) -> None:
+        if kind not in self._without_forms:
+            self._without_forms.add(kind)
+            words = "%s knows no search of %s by POST: numbers of patients stand in the addresses that it is asked"
+            log.warning(words, origin_of(self._access.base_url), kind)

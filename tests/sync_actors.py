@@ -169,7 +169,9 @@ class FhirServer:
 
     @property
     def writes(self) -> list[tuple[str, str]]:
-        return [(method, path.rstrip("?")) for method, path, _, _ in self.requests if method != "GET"]
+        return [
+            (method, path.rstrip("?")) for method, path, _, _ in self.requests if method != "GET" and "/_search" not in path
+        ]
 
     def all(self, kind: str) -> list[dict[str, Any]]:
         return self.records.search(kind, {})

@@ -36,6 +36,10 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
 
+    @property
+    def is_write(self) -> bool:
+        return self.method != "GET" and not self.path.endswith("/_search")
+
     def first(self, name: str, default: str = "") -> str:
         return next((value for key, value in self.query if key == name), default)
 
@@ -81,12 +85,12 @@ class Faulty:
     faults: Faults
 
     def __call__(self, request: Request) -> Answer:
-        fault = self.faults.draw(request.method != "GET")
+        fault = self.faults.draw(request.is_write)
         if fault is None:
             return self.handler(request)
         if fault in (500, SILENT, BROKEN) and self.faults.chance.random() < 0.5:
             self.handler(request)
-            self.faults.lost += request.method != "GET"
+            self.faults.lost += request.is_write
         return Answer(fault, {"resourceType": "OperationOutcome"}, {"Retry-After": "0"} if fault == 429 else {})
 
 
@@ -242,6 +246,8 @@ class StubFhir:
         if kind == "metadata":
             rest = {"mode": "server", "resource": [{"type": "ImagingStudy", "conditionalCreate": True}]}
             return Answer(200, {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [rest]})
+        if resource_id == "_search":
+            return self._found(kind, dict(parse_qsl(request.body.decode())).get("identifier", ""))
         if request.method == "POST":
             return self._create(kind, request)
         if request.method == "PUT":
@@ -249,7 +255,10 @@ class StubFhir:
         if resource_id:
             found = self.resources.get((kind, resource_id))
             return Answer(404 if found is None else 200, found or {"resourceType": "OperationOutcome"})
-        matches = self._matches(kind, request.first("identifier"))
+        return self._found(kind, request.first("identifier"))
+
+    def _found(self, kind: str, wanted: str) -> Answer:
+        matches = self._matches(kind, wanted)
         return Answer(200, {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": one} for one in matches]})
 
     def _matches(self, kind: str, wanted: str) -> list[dict[str, Any]]:

@@ -232,7 +232,7 @@ def everything(sync: Sync, kind: str, *, pages: int = 1) -> Callable[[], Respons
     """Answers every search of this type with all that there is, and no total."""
 
     def instead() -> Response | None:
-        if request.method != "GET" or request.path != f"/fhir/{kind}":
+        if (request.method, request.path) not in [("GET", f"/fhir/{kind}"), ("POST", f"/fhir/{kind}/_search")]:
             return None
         entries = [{"resource": one, "search": {"mode": "match"}} for one in sync.fhir.all(kind)]
         links = [{"relation": "next", "url": f"{sync.fhir.base}/{kind}?page={pages_seen(sync)}"}] if pages > 1 else []
@@ -332,15 +332,16 @@ def test_no_search_is_answered_out_of_a_servers_cache(sync: Sync) -> None:
     sync.archive.put(a_study(accession="A-17"))
     sync.bring()
 
-    asked = [headers.get("Cache-Control") for method, _, _, headers in sync.fhir.requests if method == "GET"]
-    assert set(asked) == {"no-cache"}
+    asked = {path.split("?")[0]: headers.get("Cache-Control") for _, path, _, headers in sync.fhir.requests}
+    assert {"/fhir/ImagingStudy", "/fhir/Patient/_search"} <= set(asked)
+    assert set(asked.values()) == {"no-cache"}
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 501])
 def test_a_server_that_tells_of_no_orders_gets_its_studies_without_them(
     sync: Sync, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sync.fhir.instead = lambda: Response(status=status) if request.path == "/fhir/ServiceRequest" else None
+    sync.fhir.instead = lambda: Response(status=status) if request.path.startswith("/fhir/ServiceRequest") else None
     sync.archive.put(a_study(accession="A-17"), a_study("2.25.7002", accession="A-18"))
     worker = sync.worker()
 
@@ -360,7 +361,7 @@ def test_a_server_of_studies_alone_is_asked_for_nothing_else(sync: Sync) -> None
     sync.bring()
 
     asked = {path.split("?")[0] for _, path, _, _ in sync.fhir.requests}
-    assert asked == {"/fhir/metadata", "/fhir/Patient", "/fhir/ImagingStudy", "/fhir/Endpoint"}
+    assert asked == {"/fhir/metadata", "/fhir/Patient/_search", "/fhir/ImagingStudy", "/fhir/Endpoint"}
 
 
 def test_an_endpoint_that_somebody_deleted_is_made_again(sync: Sync) -> None:
@@ -511,7 +512,7 @@ def test_whoever_is_overtaken_looks_again_and_gives_up_after_some_times(sync: Sy
     left = [2]
 
     def overtaken() -> Response | None:
-        if request.method == "GET" or request.path == "/fhir/Endpoint" or left[0] == 0:
+        if request.method == "GET" or request.path in ("/fhir/Endpoint", "/fhir/Patient/_search") or left[0] == 0:
             return None
         left[0] -= 1
         return refusing(status)()
@@ -615,7 +616,7 @@ def test_two_processes_write_one_study_once(tmp_path: Path, ids: ResourceIds) ->
 def test_no_log_line_tells_of_a_patient(sync: Sync, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="imaging_cds")
     sync.archive.put(a_study(number="DEMO-1001"), a_study("2.25.7002", number="NOBODY-77"))
-    sync.fhir.instead = lambda: refusing(409)() if request.method == "POST" else None
+    sync.fhir.instead = lambda: refusing(409)() if request.path == "/fhir/ImagingStudy" and request.method == "POST" else None
     with pytest.raises(UpstreamError):
         sync.bring()
     sync.fhir.instead = lambda: None
