@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from io import BytesIO
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,10 @@ from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome, AuditRecord
 from fhir_imaging.clients.archive_session import ArchiveSession
 from fhir_imaging.clients.dicomweb import DicomwebClient
 from fhir_imaging.dicom_json import SERIES_INSTANCE_UID, SOP_INSTANCE_UID, first_text
-from fhir_imaging.errors import ConfigurationError, NotFound
+from fhir_imaging.errors import ConfigurationError, NotFound, UpstreamError, UpstreamRefused
 from fhir_imaging.settings import PacsSettings
-from fhir_imaging.store.keys import read_or_make
-from fhir_imaging.uids import StudyInstanceUID, from_urn, series_uid, sop_uid
+from fhir_imaging.store.keys import private_directory, read_or_make
+from fhir_imaging.uids import StudyInstanceUID, from_urn, is_uid, series_uid, sop_uid
 from imaging_cds.accounts import account
 from imaging_cds.audit_trail import open_store
 from imaging_cds.cli_serve import add_config_argument, settings_of
@@ -26,11 +27,13 @@ from imaging_cds.settings import ApplicationSettings
 from pacs_sync.qido_study import Asker
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
+    from pacs_sync.deidentified_export import Exported, ExportFolder
+    from pacs_sync.pseudonyms import Pseudonyms
 
 KEY_FILE = "pseudonyms.key"
 LARGEST_INSTANCE_BYTES = 2 * 1024**3
 PAGE = 500
+Fetch = Callable[[], bytes | None]
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -54,38 +57,61 @@ def _run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     study, pacs = _checked(arguments, settings)
     try:
-        from pacs_sync.deidentification import NOT_DONE, Deidentifier, Options, table
+        from pacs_sync.confidential_attributes import Options, table
+        from pacs_sync.deidentification import NOT_DONE, Deidentifier
         from pacs_sync.deidentified_export import ExportFolder
         from pacs_sync.exported_fhir import described
-        from pacs_sync.pseudonyms import Pseudonyms
 
         table()
     except ImportError as exc:
         raise ConfigurationError([f"export needs {exc.name}: pip install 'imaging-cds[export]'."]) from exc
-    key = read_or_make(settings.state.state_dir / KEY_FILE, secrets.token_bytes(32))
-    options = Options(retain_dates=arguments.retain_dates, retain_device=arguments.retain_device)
-    folder = ExportFolder(arguments.out, Deidentifier(Pseudonyms(key), options))
     with ExitStack() as stack:
         store = stack.enter_context(closing(open_store(settings)))
         store.check_migrated()
+        options = Options(retain_dates=arguments.retain_dates, retain_device=arguments.retain_device)
+        folder = ExportFolder(arguments.out, Deidentifier(_pseudonyms(settings), options))
         session = stack.enter_context(closing(ArchiveSession(pacs, max_body_bytes=LARGEST_INSTANCE_BYTES)))
-        instances = _instances(DicomwebClient(pacs.dicomweb_root, session), study)
-        first = next(instances, None)
+        listed = _listed(DicomwebClient(pacs.dicomweb_root, session), study)
+        first = next(listed, None)
         if first is None:
             raise NotFound(f"The archive {pacs.name} has no such study, or no images of it yet.")
-        AuditLog(store).append(_record(pacs, study))  # before anything leaves the archive's walls
-        folder.add(first)
-        for one in instances:
-            folder.add(one)
-    schemes = {
-        scheme: system for sync in settings.sync if sync.pacs == pacs.name for scheme, system in sync.coding_schemes.items()
-    }
-    exported = folder.finish(lambda made: described(made, schemes))
-    print(f"{exported.instances} instances written to {arguments.out}, {len(exported.refused)} refused.")
+        audit = AuditLog(store)
+        audit.append(_record(pacs, study))  # before anything leaves the archive's walls
+        try:
+            for fetch in chain([first], listed):
+                _add(folder, fetch)
+            exported = folder.finish(lambda made: described(made, _schemes(settings, pacs)))
+        except BaseException:
+            _say(folder.break_off(), arguments.out)
+            print("  It ended early: this is a part of the study.")
+            raise
+        finally:
+            audit.append(_record(pacs, study, told=folder.exported.said))
+    _say(exported, arguments.out)
+    print("What was not done:", *(f"  - {one}" for one in NOT_DONE), sep="\n")
+    return 0 if exported.is_whole else 1
+
+
+def _say(exported: Exported, out: Path) -> None:
+    print(f"{exported.said}: {out}.")
     for why in sorted(set(exported.refused.values())):
         print(f"  Refused: {why}.")
-    print("What was not done:", *(f"  - {one}" for one in NOT_DONE), sep="\n")
-    return 0 if exported.instances and not exported.refused else 1
+
+
+def _pseudonyms(settings: ApplicationSettings) -> Pseudonyms:
+    from pacs_sync.pseudonyms import Pseudonyms
+
+    file = private_directory(settings.state.state_dir) / KEY_FILE
+    try:
+        return Pseudonyms(read_or_make(file, secrets.token_bytes(32)))
+    except ValueError as exc:
+        raise ConfigurationError([f"{file}: {exc}."]) from exc
+
+
+def _schemes(settings: ApplicationSettings, pacs: PacsSettings) -> dict[str, str]:
+    """The site's own coding schemes, of all that it reads from this archive."""
+    of_archive = [one.coding_schemes for one in settings.sync if one.pacs == pacs.name]
+    return {scheme: system for one in of_archive for scheme, system in one.items()}
 
 
 def _checked(arguments: argparse.Namespace, settings: ApplicationSettings) -> tuple[StudyInstanceUID, PacsSettings]:
@@ -104,20 +130,40 @@ def _checked(arguments: argparse.Namespace, settings: ApplicationSettings) -> tu
     return StudyInstanceUID(uid), archives[0]
 
 
-def _instances(client: DicomwebClient, study: StudyInstanceUID) -> Iterator[Dataset]:
-    """One after the other: a study of gigabytes needs the memory of its largest instance."""
-    from pydicom import dcmread
-
+def _listed(client: DicomwebClient, study: StudyInstanceUID) -> Iterator[Fetch]:
+    """The study's instances, each to be fetched when it is its turn: what is needed is the memory of the largest."""
     asker = Asker(client, page_size=PAGE)
     for series in asker.series(study, (SERIES_INSTANCE_UID,)) or ():
-        of_series = series_uid(first_text(series, SERIES_INSTANCE_UID) or "")
-        for match in asker.instances(study, of_series) or ():
-            content = client.instance(study, of_series, sop_uid(first_text(match, SOP_INSTANCE_UID) or ""))
-            if content is not None:  # else deleted meanwhile
-                yield dcmread(BytesIO(content))
+        of_series = first_text(series, SERIES_INSTANCE_UID) or ""
+        if not is_uid(of_series):
+            yield lambda: b""
+            continue
+        for match in asker.instances(study, series_uid(of_series)) or ():
+            yield partial(_fetched, client, study, of_series, first_text(match, SOP_INSTANCE_UID) or "")
 
 
-def _record(pacs: PacsSettings, study: StudyInstanceUID) -> AuditRecord:
+def _fetched(client: DicomwebClient, study: StudyInstanceUID, series: str, instance: str) -> bytes | None:
+    """The file; nothing in it where the archive lists what has no UID, None where it is not there any more."""
+    return client.instance(study, series_uid(series), sop_uid(instance)) if is_uid(instance) else b""
+
+
+def _add(folder: ExportFolder, fetch: Fetch) -> None:
+    """One instance. An archive that answers badly for this one only is no reason to end; one that is away or says no is."""
+    try:
+        content = fetch()
+    except UpstreamError as exc:
+        if exc.retryable or isinstance(exc, UpstreamRefused):
+            raise
+        folder.refuse("the archive did not hand it out as one DICOM file")
+        return
+    if content is None:
+        folder.exported.missing += 1
+    else:
+        folder.add_file(content)
+
+
+def _record(pacs: PacsSettings, study: StudyInstanceUID, *, told: str | None = None) -> AuditRecord:
+    """``told``: how much it was, at the end."""
     return AuditRecord(
         recorded_at=int(time.time()),
         ehr=pacs.name,
@@ -126,4 +172,5 @@ def _record(pacs: PacsSettings, study: StudyInstanceUID) -> AuditRecord:
         user=account(),
         client_id="imaging-cds export",
         study_instance_uid=study,
+        reason=told,
     )

@@ -18,8 +18,23 @@ PSEUDONYMS = "urn:imaging-cds:pseudonym"
 """Identifier system of the patients' pseudonyms; they mean something at the site that has the key, and nowhere else."""
 
 
+_NO_DATE = "0001-01-01"
+"""What stands in the files for a date that was taken away; in FHIR an unknown date is left out."""
+
+
 def described(folder: Path, coding_schemes: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
     """Patient (its pseudonym alone), ImagingStudy with all instances, and the results of its structured reports; FHIR R4."""
+    yield from map(_dated, _resources(folder, coding_schemes))
+
+
+def _dated(value: Any) -> Any:
+    """Without dates that stand for none."""
+    if isinstance(value, Mapping):
+        return {key: _dated(one) for key, one in value.items() if not (isinstance(one, str) and one.startswith(_NO_DATE))}
+    return [_dated(one) for one in value] if isinstance(value, list) else value
+
+
+def _resources(folder: Path, coding_schemes: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
     source = FileSource([folder], SiteRules(archive="export", with_instances=True))
     try:
         for sighting in source.studies():

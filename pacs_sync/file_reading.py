@@ -9,7 +9,8 @@ import logging
 import struct
 import warnings
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -22,11 +23,11 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 _MANY_BYTES = 1 << 40
-# pydicom raises whatever the first code that trips over a value happens to raise.
-_FAULTS = (
+FAULTS = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError, RecursionError, TypeError),
     *(ValueError, BytesLengthException, InvalidDicomError, struct.error, zlib.error),
 )
+"""pydicom raises whatever the first code that trips over a value happens to raise."""
 # Which warnings are shown is the whole process's affair, so that only one thread may change it.
 _one_at_a_time = Lock()
 
@@ -41,14 +42,21 @@ def dataset_of(path: Path, wanted: Collection[int] | None = None) -> dict[str, A
     A file without preamble is read too. UnreadableFileError for what is no DICOM, cut off in its header or not to be opened.
     """
     tags = None if wanted is None else sorted(wanted)
-    with _one_at_a_time, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quietly():
         try:
             return _as_json(dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True))
-        except _FAULTS as exc:
+        except FAULTS as exc:
             kind = type(exc)
             name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
             raise UnreadableFileError(f"cannot be read ({name})") from exc
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without pydicom's warnings, which quote the values that they complain of; one thread at a time."""
+    with _one_at_a_time, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _as_json(dataset: Dataset) -> dict[str, Any]:
@@ -59,6 +67,6 @@ def _as_json(dataset: Dataset) -> dict[str, Any]:
         try:
             element = dataset[tag]
             found[f"{tag:08X}"] = element.to_json_dict(None, _MANY_BYTES)
-        except _FAULTS:
+        except FAULTS:
             continue
     return found

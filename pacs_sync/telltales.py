@@ -8,23 +8,35 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
-_SCREENSHOTS = frozenset({"US", "SC", "OT", "IVUS", "ES", "XC", "GM", "SM", "OP", "DOC", "ECG", "HD"})
+from pacs_sync.telltale_words import birth_dates, of_number, of_person, of_place, pattern_of, plain
+
+_SCREENSHOTS = frozenset({"US", "SC", "OT", "IVUS", "ES", "XC", "GM", "SM", "OP", "DOC", "ECG", "HD", "DMS", "HC", "DG", "TG"})
 """Modalities whose pictures commonly carry a name at their edge."""
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_PICTURES = tuple(f"1.2.840.10008.5.1.4.1.1.{one}" for one in ("7", "6", "3", "77."))
+"""Secondary captures, ultrasound, visible light: whatever their modality says."""
 _DOCUMENTS = ("1.2.840.10008.5.1.4.1.1.104.", "1.2.840.10008.5.1.4.1.1.9.")
 """Encapsulated documents and waveforms: nothing in them can be looked through here."""
-_IDENTIFYING = (
-    *("PatientName", "PatientID", "OtherPatientIDs", "OtherPatientNames", "PatientBirthDate", "PatientBirthName"),
-    *("PatientMotherBirthName", "PatientAddress", "PatientTelephoneNumbers", "AccessionNumber", "AdmissionID"),
-    *("ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName", "InstitutionName", "StudyID"),
+_CAPTURED = re.compile(r"SCREEN|CAPTURE")
+_NUMBERS = frozenset(
+    (
+        *("PatientID", "OtherPatientIDs", "AccessionNumber", "AdmissionID", "StudyID", "MedicalRecordLocator"),
+        *("PatientTelephoneNumbers", "ServiceEpisodeID", "RequestedProcedureID", "MilitaryRank"),
+    )
 )
-_SHORTEST = 4
-"""Shorter values stand in too many texts by chance."""
-_TEXT_VRS = frozenset({"AE", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
+_PLACES = frozenset({"InstitutionName", "PatientAddress", "InstitutionAddress"})
+_OWN_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
+_TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"})
+_BYTE_VRS = frozenset({"OB", "OW", "UN"})
+_PIXEL_GROUP = 0x7FE0
+_MOST_BYTES = 1 << 20
+_SHORTEST_IN_BYTES = 6
+"""Shorter words stand in tables of numbers by chance."""
+_NUMBERS_ONLY = re.compile(r"[\d.+\-:, \[\]']*")
 
 
 def refusal(dataset: Dataset) -> str | None:
@@ -32,38 +44,71 @@ def refusal(dataset: Dataset) -> str | None:
     sop_class = str(dataset.get("SOPClassUID") or "")
     if not sop_class:
         return "it does not say what it is (no SOP Class UID)"
-    if sop_class.startswith(_DOCUMENTS):
+    if not all(dataset.get(keyword) for keyword in _OWN_UIDS[:3]):
+        return "it does not say which one it is (no UID of its study, its series or itself)"
+    if sop_class.startswith(_DOCUMENTS) or "EncapsulatedDocument" in dataset:
         return f"it is a document or a waveform ({UID(sop_class).name}), which is not looked through"
     burned_in = str(dataset.get("BurnedInAnnotation") or "").strip().upper()
     if burned_in == "YES":
         return "it says that text is burned into its pixels (Burned In Annotation)"
     has_pixels = any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"))
     modality = str(dataset.get("Modality") or "").strip().upper()
-    is_screenshot = modality in _SCREENSHOTS or sop_class.startswith(_SECONDARY_CAPTURE)
+    is_screenshot = modality in _SCREENSHOTS or sop_class.startswith(_PICTURES) or _is_captured(dataset)
     if has_pixels and is_screenshot and burned_in != "NO":
         return f"a picture of this kind ({modality or 'secondary capture'}) may have a name in its pixels and does not say NO"
     return None
 
 
 def identifying_words(dataset: Dataset) -> frozenset[str]:
-    """What must stand nowhere in the export: names and numbers of this instance, lower case."""
+    """What must stand nowhere in the export: names, numbers and dates of birth in this instance, as ``plain`` writes them."""
     found: set[str] = set()
-    for keyword in _IDENTIFYING:
-        element = dataset.data_element(keyword)
-        value = None if element is None else element.value
-        for one in value if isinstance(value, MultiValue) else [value]:
-            text = str(one or "").strip().lower()
-            # Of a person each name counts; of an institution only the whole, since its words stand in many texts.
-            parts = re.split(r"[\^=\s,]+", text) if element is not None and element.VR == "PN" else [text]
-            found.update(part for part in (text, *parts) if len(part) >= _SHORTEST)
-    return frozenset(found)
+    for element in dataset.iterall():
+        for text in _values(element):
+            if element.VR == "PN":
+                found |= of_person(text)
+            elif element.keyword in _NUMBERS:
+                found |= of_number(text)
+            elif element.keyword in _PLACES:
+                found |= of_place(text)
+            elif element.keyword == "PatientBirthDate":
+                found |= birth_dates(text)
+    return frozenset(found) | {uid for keyword in _OWN_UIDS if (uid := str(dataset.get(keyword) or ""))}
 
 
 def leftovers(dataset: Dataset, words: frozenset[str]) -> Iterator[str]:
     """The attributes, by keyword or tag, that still hold one of these words."""
-    pattern = re.compile("|".join(rf"(?<!\w){re.escape(one)}(?!\w)" for one in sorted(words))) if words else None
-    if pattern is None:
-        return
+    pattern, in_bytes = pattern_of(words), pattern_of({one for one in words if len(one) >= _SHORTEST_IN_BYTES})
+    uids = pattern_of({one for one in words if "." in one})
+    dates = pattern_of({one for one in words if _NUMBERS_ONLY.fullmatch(one) and one.count(" ") == 2})
     for element in dataset.iterall():
-        if element.VR in _TEXT_VRS and pattern.search(str(element.value).lower()):
+        if element.VR in ("DA", "DT", "TM") and _NUMBERS_ONLY.fullmatch(str(element.value)):
+            looked_for = dates  # a time of day may look like a number of somebody
+        elif element.VR == "UI":
+            looked_for = uids
+        elif element.VR in _TEXT_VRS:
+            looked_for = pattern
+        else:
+            looked_for = in_bytes
+        if looked_for is not None and any(looked_for.search(plain(text)) for text in _texts(element)):
             yield element.keyword or str(element.tag)
+
+
+def _is_captured(dataset: Dataset) -> bool:
+    element = dataset.get("ImageType")
+    return bool(_CAPTURED.search(str(element or "").upper()))
+
+
+def _texts(element: DataElement) -> Iterator[str]:
+    """Its values as text; of bytes that are no pixels, what they may say in the usual encodings."""
+    if element.VR in _TEXT_VRS:
+        yield from _values(element)
+    elif element.VR in _BYTE_VRS and element.tag.group != _PIXEL_GROUP and isinstance(element.value, bytes):
+        for encoding in ("utf-8", "latin-1", "utf-16-le"):
+            yield element.value[:_MOST_BYTES].decode(encoding, errors="replace")
+
+
+def _values(element: DataElement) -> Iterator[str]:
+    value = element.value
+    for one in value if isinstance(value, MultiValue | list) else [value]:
+        if one is not None and str(one):
+            yield str(one)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
@@ -16,6 +17,8 @@ from ehr_sandbox.demo_derived import derived_series
 from ehr_sandbox.demo_objects import derived_object
 from ehr_sandbox.demo_study import DemoCalendar
 from ehr_sandbox.patients import alma
+from fhir_imaging.clients.dicomweb import DicomwebClient
+from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import Store
 from imaging_cds.cli import main
@@ -97,9 +100,12 @@ def test_what_left_the_house_is_on_record(config: Path, capsys: pytest.CaptureFi
 
     assert main(["audit", "--config", str(config), "--json"]) == 0
 
-    record = json.loads(capsys.readouterr().out)
-    assert (record["action"], record["study_instance_uid"], record["ehr"]) == ("study-exported", STUDY_A, "main")
-    assert record["user"]
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(records) == 2, "before anything leaves, and how much it was"
+    for record in records:
+        assert (record["action"], record["study_instance_uid"], record["ehr"]) == ("study-exported", STUDY_A, "main")
+        assert record["user"]
+    assert {one.get("reason") for one in records} == {None, "5 instances written, 0 refused"}
 
 
 def test_two_exports_of_one_study_are_the_same_study(config: Path) -> None:
@@ -145,3 +151,73 @@ def test_a_study_that_is_not_there_and_a_full_folder_are_told(config: Path, caps
     Slice().write(config.parent / "out")
     assert export(config, STUDY_A, "--deidentify") == 1
     assert "not empty" in capsys.readouterr().err
+
+
+def test_a_bad_file_and_a_file_that_is_gone_do_not_end_an_export(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[object] = [b"no DICOM", None, UpstreamError("The archive sent something else.", server="pacs")]
+    whole = DicomwebClient.instance
+
+    def instance(*arguments: Any) -> bytes | None:
+        answer = answers.pop() if answers else whole(*arguments)
+        if isinstance(answer, UpstreamError):
+            raise answer
+        assert answer is None or isinstance(answer, bytes)
+        return answer
+
+    monkeypatch.setattr(DicomwebClient, "instance", instance)
+
+    assert export(config, STUDY_A, "--deidentify") == 1
+
+    said = capsys.readouterr().out
+    assert "2 instances written, 2 refused, 1 not there any more" in said
+    assert "cannot be read as DICOM" in said
+    assert "did not hand it out" in said
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [UpstreamError("The archive is not ready (HTTP 503).", server="pacs", retryable=True), KeyboardInterrupt()],
+    ids=["away", "ctrl-c"],
+)
+def test_an_export_that_ends_early_says_what_was_written(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    whole, asked = DicomwebClient.instance, []
+
+    def instance(*arguments: Any) -> bytes | None:
+        asked.append(arguments)
+        if len(asked) == 3:
+            raise fault
+        return whole(*arguments)
+
+    monkeypatch.setattr(DicomwebClient, "instance", instance)
+
+    assert export(config, STUDY_A, "--deidentify") in (1, 130)
+
+    assert "2 instances written, 0 refused" in capsys.readouterr().out
+    assert sorted(path.suffix for path in (config.parent / "out").iterdir()) == [".dcm", ".dcm", ".txt"]
+    assert "ended early" in (config.parent / "out" / "ABOUT.txt").read_text()
+    assert main(["audit", "--config", str(config), "--json"]) == 0
+    assert "2 instances written" in capsys.readouterr().out
+
+
+def test_the_key_is_private_and_a_broken_one_is_told(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    export(config, STUDY_A, "--deidentify")
+    key = config.parent / "state" / "pseudonyms.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    key.write_bytes(b"short")
+    assert main(["export", STUDY_A, "--config", str(config), "--out", str(config.parent / "two"), "--deidentify"]) == 2
+    assert "at least 16 bytes" in capsys.readouterr().err
+
+
+def test_without_dates_the_fhir_resources_name_none(config: Path) -> None:
+    assert export(config, SCAN.study_instance_uid, "--deidentify") == 0
+
+    said = (config.parent / "out" / "fhir.json").read_text()
+    assert "0001-01-01" not in said
+    assert "started" not in said
+    assert not any(word in said for word in ("DEMO-", "Generalist", "Gwen", "Hospital", "SCREENING", "2026-"))
+    for one in (entry["resource"] for entry in json.loads(said)["entry"]):
+        get_fhir_model_class(one["resourceType"]).model_validate(one)

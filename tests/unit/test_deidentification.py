@@ -17,7 +17,8 @@ from ehr_sandbox.demo_objects import derived_object
 from ehr_sandbox.demo_study import DemoCalendar
 from ehr_sandbox.patients import alma
 from fhir_imaging.errors import InvalidRequest
-from pacs_sync.deidentification import NOT_DONE, Deidentifier, Options
+from pacs_sync.confidential_attributes import Options
+from pacs_sync.deidentification import NOT_DONE, Deidentifier
 from pacs_sync.deidentified_export import ExportFolder
 from pacs_sync.pseudonyms import Pseudonyms
 from pacs_sync.telltales import identifying_words, leftovers, refusal
@@ -180,7 +181,7 @@ def test_a_name_that_hides_where_the_table_does_not_look_is_found(pseudonyms: Ps
     exported = folder.finish(lambda _: [])
 
     assert exported.instances == 1
-    assert list(exported.refused.values()) == ["a name or number of the patient still stands in ContentLabel"]
+    assert list(exported.refused.values()) == ["a name, number or date of birth still stands in ContentLabel"]
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".dcm", ".json", ".txt"]
 
 
