@@ -126,6 +126,8 @@ class StudyGatherer:
             return None
         counted = number_in(studies[0], NUMBER_OF_STUDY_SERIES) if len(studies) == 1 else None
         series = self._there(asker.series(uid, _SERIES_ASKED, counted=counted))
+        if counted and not series:
+            raise self._moved_on()  # it would take back what its reports found
         has_few = len(series) <= MANY_SERIES
         wanted = [has_few and _wants_a_file(studies[0], one) for one in series]
         members = self._all_members(uid, series) if any(wanted) else {}
@@ -138,10 +140,8 @@ class StudyGatherer:
         for series in study.series:
             if series.modality != "SR":
                 continue
-            instances = self._asker.client.metadata(study.uid, series.uid)
-            if instances is None:
-                raise self._moved_on()
-            yield from instances
+            # A listed series has something in it; an empty answer would take back what its reports found.
+            yield from self._there(self._metadata(study.uid, series.uid) or None)
 
     def _all_members(self, study: StudyInstanceUID, series: Sequence[DataSet]) -> dict[str | None, list[DataSet]]:
         """The whole data sets of all instances by their series, where they are few in several series."""
@@ -149,7 +149,7 @@ class StudyGatherer:
         if len(series) < 2 or None in counts or sum(one or 0 for one in counts) > FEW_INSTANCES:
             return {}
         members: dict[str | None, list[DataSet]] = {}
-        for one in self._asker.client.metadata(study) or ():  # Orthanc has none of a study under two patients
+        for one in self._metadata(study) or ():  # Orthanc has none of a study under two patients
             members.setdefault(first_text(one, SERIES_INSTANCE_UID), []).append(one)
         return members
 
@@ -173,7 +173,7 @@ class StudyGatherer:
         uid, client = SeriesInstanceUID(stated), self._asker.client
         count = number_in(match, NUMBER_OF_SERIES_INSTANCES)
         if wants_a_file and count is not None and count <= FEW_INSTANCES:
-            details = members.get(uid) or self._there(client.metadata(study, uid))
+            details = members.get(uid) or self._there(self._metadata(study, uid))
             return SeriesRecord(match=match, details=details, is_whole=len(details) >= count, instances=_instances(details))
         if not self._site.with_instances:
             listed = self._there(client.instances(study, uid, limit=1)).datasets
@@ -186,6 +186,14 @@ class StudyGatherer:
         """The whole data set of one of these instances."""
         uid = next((stated for one in listed if (stated := first_text(one, SOP_INSTANCE_UID)) and is_uid(stated)), None)
         return () if uid is None else self._there(self._asker.client.metadata(study, series, SopInstanceUID(uid)))[:1]
+
+    def _metadata(self, study: StudyInstanceUID, series: SeriesInstanceUID | None = None) -> list[DataSet] | None:
+        """The whole data sets of a study or series, without those that say that they are of another one."""
+        found = self._asker.client.metadata(study, series)
+        if found is None:
+            return None
+        own = {STUDY_INSTANCE_UID: (None, study), **({SERIES_INSTANCE_UID: (None, series)} if series else {})}
+        return [one for one in found if all(first_text(one, tag) in uids for tag, uids in own.items())]
 
     def _there(self, found: T | None) -> T:
         if found is None:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from fhir_imaging.archived_study import ArchivedInstance, ArchivedSeries, ArchivedStudy
 from fhir_imaging.concept import Concept
-from fhir_imaging.dicom_json import SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, values, whole_text
+from fhir_imaging.dicom_json import SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, values, whole_text
 from fhir_imaging.study_reading import (
     ACCESSION_NUMBER,
     BODY_PART_EXAMINED,
@@ -90,12 +90,12 @@ def study_facts(studies: Sequence[Mapping[str, Any]], series: Iterable[SeriesRec
     """One study with its series; None when no study is named.
 
     ``studies`` are its matches at study level: one, or several where it stands under several patients (any of its data sets
-    will do). A record of another study is left out.
+    will do). A record of another study is left out. In whatever order an archive lists them, the same study comes of it.
     """
     plain = archived_study(studies[0], site.archive) if studies else None
     if plain is None:
         return None
-    own = [one for one in series if whole_text(one.match, STUDY_INSTANCE_UID) in (None, plain.uid)]
+    own = _in_one_order(one for one in series if whole_text(one.match, STUDY_INSTANCE_UID) in (None, plain.uid))
     told = [*studies, *(dataset for one in own for dataset in (one.match, *one.details))]
     patients = patients_of(told)
     accession, issuer = _accession(told)
@@ -135,6 +135,14 @@ def _whole(by_series: list[list[Mapping[str, Any]]], site: SiteRules) -> Archive
         listed = tuple(fresh.values()) if site.with_instances else ()
         records.append(SeriesRecord(match=members[0], details=members, is_whole=True, instances=listed, count=len(fresh)))
     return study_facts(by_series[0][:1], records, site)
+
+
+def _in_one_order(records: Iterable[SeriesRecord]) -> list[SeriesRecord]:
+    """By their UIDs: where data sets contradict each other, it is always the same one that counts."""
+    known = sorted(records, key=lambda one: whole_text(one.match, SERIES_INSTANCE_UID) or "")
+    return [
+        replace(one, details=sorted(one.details, key=lambda each: whole_text(each, SOP_INSTANCE_UID) or "")) for one in known
+    ]
 
 
 def _series(record: SeriesRecord, site: SiteRules) -> ArchivedSeries | None:

@@ -242,6 +242,34 @@ def test_report_that_goes_while_it_is_read_is_no_missing_report() -> None:
     assert failure.value.retryable
 
 
+@pytest.mark.parametrize("answer", [Response(status=204), Response("[]", content_type="application/dicom+json")])
+def test_listed_series_that_are_empty_when_asked_for_are_no_missing_reports(answer: Response) -> None:
+    """What stands in FHIR of their reports must not be taken back for it."""
+    archive = HeldArchive([HeldStudy(UID, series=[HeldSeries("2.25.1.1", modality="SR", instances=1)])])
+    with a_source(archive) as source:
+        study = told(source)
+        archive.instead = lambda path: answer if path.endswith("metadata") else None
+        with pytest.raises(UpstreamError) as of_report:
+            list(source.documents(study))
+        archive.instead = lambda path: answer if path.endswith("series") else None
+        with pytest.raises(UpstreamError) as of_study:
+            source.study(UID)
+    assert of_report.value.retryable
+    assert of_study.value.retryable
+
+
+def test_data_sets_of_another_study_among_the_answer_are_not_this_studys() -> None:
+    astray = {"0020000D": element("UI", "2.25.7"), "00100020": element("LO", "MRN-2"), **KIDNEY}
+    archive = HeldArchive([HeldStudy(UID, series=[HeldSeries("2.25.1.1", modality="SR", whole=astray)])])
+    with a_source(archive) as source:
+        study = told(source)
+        assert [one.number for one in study.patients] == ["MRN-1"]
+        assert study.series[0].body_site is not None
+        assert study.series[0].body_site.code != "64033007"
+        with pytest.raises(UpstreamError):
+            list(source.documents(study))
+
+
 def test_archive_that_refuses_fields_is_read_without_them() -> None:
     archive = HeldArchive([HeldStudy(UID, series=[HeldSeries("2.25.1.1", whole=KIDNEY)])], refuses_includefield=True)
     with a_source(archive) as source:

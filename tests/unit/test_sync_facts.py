@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -248,6 +249,23 @@ def test_a_records_instances_are_listed_on_request_each_once() -> None:
     plain = study_facts([dataset()], [record], SITE)
 
     assert [one and one.series[0].instances for one in (listed, plain)] == [(instance,), ()]
+
+
+def test_x16_the_same_study_comes_of_any_order() -> None:
+    """Where its parts contradict each other it must not change from look to look."""
+    one, other = (
+        SeriesRecord(
+            match=dataset(
+                x0020000E=f"{UID}.{number}", x00080050=f"A{number}", x00080020=f"2026030{number}", x00081030=f"CT {number}"
+            ),
+            details=[dataset(x00080018=f"{UID}.{number}.{each}", x00180015=f"part {each}") for each in (1, 2)],
+        )
+        for number in (1, 2)
+    )
+    turned = [replace(record, details=record.details[::-1]) for record in (other, one)]
+    bare = [dataset(x0020000E=None)]
+
+    assert study_facts(bare, [one, other], SITE) == study_facts(bare, turned, SITE)
 
 
 def test_a_record_of_another_study_is_left_out() -> None:
