@@ -17,9 +17,11 @@ from pacs_sync.telltale_words import birth_dates, of_number, of_person, of_place
 
 _SCREENSHOTS = frozenset({"US", "SC", "OT", "IVUS", "ES", "XC", "GM", "SM", "OP", "DOC", "ECG", "HD", "DMS", "HC", "DG", "TG"})
 """Modalities whose pictures commonly carry a name at their edge."""
-_PICTURES = tuple(f"1.2.840.10008.5.1.4.1.1.{one}" for one in ("7", "6", "3", "77."))
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+_PICTURES = frozenset(f"{_STORAGE}{one}" for one in ("7", "6", "6.1", "6.2", "3", "3.1"))
+_PICTURE_FAMILIES = tuple(f"{_STORAGE}{one}" for one in ("7.", "77."))
 """Secondary captures, ultrasound, visible light: whatever their modality says."""
-_DOCUMENTS = ("1.2.840.10008.5.1.4.1.1.104.", "1.2.840.10008.5.1.4.1.1.9.")
+_DOCUMENTS = tuple(f"{_STORAGE}{one}" for one in ("104.", "9."))
 """Encapsulated documents and waveforms: nothing in them can be looked through here."""
 _CAPTURED = re.compile(r"SCREEN|CAPTURE")
 _NUMBERS = frozenset(
@@ -53,7 +55,8 @@ def refusal(dataset: Dataset) -> str | None:
         return "it says that text is burned into its pixels (Burned In Annotation)"
     has_pixels = any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"))
     modality = str(dataset.get("Modality") or "").strip().upper()
-    is_screenshot = modality in _SCREENSHOTS or sop_class.startswith(_PICTURES) or _is_captured(dataset)
+    is_picture = sop_class in _PICTURES or sop_class.startswith(_PICTURE_FAMILIES)
+    is_screenshot = modality in _SCREENSHOTS or is_picture or _is_captured(dataset)
     if has_pixels and is_screenshot and burned_in != "NO":
         return f"a picture of this kind ({modality or 'secondary capture'}) may have a name in its pixels and does not say NO"
     return None

@@ -296,6 +296,11 @@ def test_pictures_that_hide_what_they_are_are_refused(values: dict[str, object])
     assert refusal(an_image(**values)) is not None
 
 
+def test_a_segmentation_and_a_nuclear_image_are_no_screenshots() -> None:
+    for sop_class in ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.20"):
+        assert refusal(an_image(SOPClassUID=sop_class, Modality="SEG")) is None
+
+
 def test_bad_files_are_refused_by_themselves_and_leave_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
     folder = ExportFolder(out, Deidentifier(Pseudonyms(KEY), Options()))
