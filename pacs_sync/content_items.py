@@ -137,15 +137,18 @@ def _words(dataset: Mapping[str, Any], kind: str) -> str:
 
 
 def _number(dataset: Mapping[str, Any]) -> Number:
-    measured = next(iter(dicts(values(dataset, _MEASURED))), {})
+    several = dicts(values(dataset, _MEASURED))
+    measured = several[0] if len(several) == 1 else {}
     stated = next((found for tag in (_NUMERIC, _FLOATING) if (found := _decimal(measured, tag)) is not None), None)
-    return Number(value=stated, unit=code_in(measured, _UNITS), qualifier=code_in(dataset, _QUALIFIER))
+    units = dicts(values(measured, _UNITS))
+    unit = code_in(measured, _UNITS) if len(units) == 1 else None
+    return Number(value=stated, unit=unit, qualifier=code_in(dataset, _QUALIFIER))
 
 
 def _decimal(dataset: Mapping[str, Any], tag: str) -> Decimal | None:
-    """A number exactly as written; DICOM JSON carries decimal strings as numbers or as text."""
+    """A number exactly as written; DICOM JSON carries decimal strings as numbers or as text. Of several none is the one."""
     found = values(dataset, tag)
-    stated = found[0] if found else None
+    stated = found[0] if len(found) == 1 else None
     if isinstance(stated, bool) or not isinstance(stated, int | float | str) or len(text(stated) or "") > 40:
         return None
     try:

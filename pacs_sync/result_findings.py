@@ -133,10 +133,27 @@ def _measurement(one: Measurement, group: Group, terms: Terms) -> Json:
     if is_length and derivation is not None and not is_concept(derivation, _MEAN):
         # Readers take the code for the mean (Diameter) or for the axis itself: another derivation is another size.
         return {"code": {"text": words}, **quantity}
-    if is_concept(name, codes.DIAMETER) and derivation is None and _has_both_axes(group, terms):
-        # Their mean is the size that rules ask for; what this diameter is nobody says.
-        return {"code": {"text": name.display}, **quantity}
+    if is_length and _is_unclear(one, group, terms):
+        return {"code": {"text": words or name.display}, **quantity}
     return {"code": codeable(name, words), **quantity}
+
+
+def _is_unclear(one: Measurement, group: Group, terms: Terms) -> bool:
+    """Whether nobody says which of the finding's sizes this is: readers would take any of them for the one that rules ask for.
+
+    Of several of one name only a single mean is clear, and a bare diameter is not beside both axes, whose mean is the size.
+    """
+    same = [other for other in group.measurements if other.name.key == one.name.key and _is_plain(other, terms)]
+    means = [other for other in same if other.derivation is not None]
+    if len({(other.number, other.derivation is None) for other in same}) > 1:
+        return one not in means or len({other.number for other in means}) > 1
+    is_bare_diameter = one.derivation is None and is_concept(terms.concept(one.name), codes.DIAMETER)
+    return is_bare_diameter and _has_both_axes(group, terms)
+
+
+def _is_plain(one: Measurement, terms: Terms) -> bool:
+    """Whether readers take it for the size itself."""
+    return one.number.value is not None and (one.derivation is None or is_concept(terms.concept(one.derivation), _MEAN))
 
 
 def _has_both_axes(group: Group, terms: Terms) -> bool:

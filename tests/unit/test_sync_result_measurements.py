@@ -105,6 +105,49 @@ def test_trap_a_diameter_that_is_not_the_mean_is_not_taken_for_it(measurements: 
 
 
 @pytest.mark.parametrize(
+    ("measurements", "diameter"),
+    [
+        ([size(DIAMETER, 5.0), size(DIAMETER, 12.0)], None),
+        ([size(DIAMETER, 5.0, derivation=MEAN), size(DIAMETER, 12.0, derivation=MEAN)], None),
+        ([size(LONG_AXIS, 12.0), size(LONG_AXIS, 5.0), size(SHORT_AXIS, 4.0)], None),
+        ([size(DIAMETER, 12.0), size(DIAMETER, 5.0, derivation=MEAN)], 5.0),
+        ([size(DIAMETER, 5.0), size(DIAMETER, 5.0)], 5.0),
+    ],
+    ids=["two", "two means", "two long axes", "one beside the mean", "one told twice"],
+)
+def test_trap_of_several_sizes_none_is_the_first(measurements: Sequence[Any], diameter: float | None) -> None:
+    """Measured in two planes, or the lesion and something in it: nobody says which one rules ask for."""
+    found = observation(mapped(AReport(groups=[a_nodule(lung_rads(), measurements=measurements)])))
+    facts = read_facts({"patient": [a_patient()], "findings": [found], "studies": [a_study()]}, "p")
+
+    assert facts.findings[0].nodule.diameter_mm == diameter
+    assert [one["valueQuantity"]["value"] for one in found["component"] if "valueQuantity" in one] == [
+        float(one.value) for one in measurements
+    ]
+
+
+@pytest.mark.parametrize("several", ["0040A300", "004008EA"])
+def test_trap_a_number_with_two_values_or_two_units_is_no_size(several: str) -> None:
+    report = AReport(groups=[a_nodule(lung_rads(), measurements=[size(DIAMETER, 9.0, CENTIMETRE)])]).json()
+
+    def doubled(holder: dict[str, Any]) -> None:
+        for item in holder.get("0040A730", {}).get("Value", []):
+            doubled(item)
+        for measured in holder.get("0040A300", {}).get("Value", []):
+            doubled(measured)
+        if several in holder:
+            (first,) = holder[several]["Value"]
+            second = json.loads(json.dumps(first).replace('"cm"', '"mm"').replace("9.0", "8.0"))
+            holder[several] = {"Value": [first, second]}
+
+    doubled(report)
+    found = observation(mapped(report))
+    facts = read_facts({"patient": [a_patient()], "findings": [found], "studies": [a_study()]}, "p")
+
+    assert facts.findings[0].nodule.diameter_mm is None
+
+
+@pytest.mark.parametrize(
     ("qualifier", "reason"),
     [("114000", "not-a-number"), ("114001", "negative-infinity"), ("114007", "not-performed"), ("114006", "error")],
 )
