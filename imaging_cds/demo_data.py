@@ -112,7 +112,8 @@ def await_studies(
     deadline = time.monotonic() + ARRIVAL_TIMEOUT_S
     while missing and not is_given_up() and time.monotonic() < deadline:
         check()
-        missing = [one for one in missing if not _is_there(records, one, calendar)]
+        if _is_way_to_images_open(records, options):
+            missing = [one for one in missing if not _is_there(records, one, calendar)]
         if missing:
             time.sleep(POLL_S)
     return tuple(one.key for one in missing)
@@ -133,6 +134,12 @@ def _ask_for(options: DemoOptions, prepared: Prepared) -> None:
         StoredMemory(store, PACS_NAME).enqueue(uids, Work.CHANGED, now=time.time())
     finally:
         store.close()
+
+
+def _is_way_to_images_open(records: FhirRecords, options: DemoOptions) -> bool:
+    """Whether the Endpoint of all these studies names the gateway where it is: the last start may have had other ports."""
+    endpoint = records.read("Endpoint", PACS_NAME)
+    return endpoint is not None and endpoint["address"] == options.gateway_root
 
 
 def _is_there(records: FhirRecords, examination: DemoExamination, calendar: DemoCalendar) -> bool:
