@@ -64,12 +64,14 @@ def number_in(dataset: Mapping[str, Any]) -> PatientNumber | None:
 
 
 def may_be_same(one: PatientNumber, other: PatientNumber) -> bool:
-    """Whether it is the same number of the same issuer, as far as both name one."""
-    return (
-        one.number == other.number
-        and (not one.issuer or not other.issuer or one.issuer == other.issuer)
-        and (not one.universal_issuer or not other.universal_issuer or one.universal_issuer == other.universal_issuer)
-    )
+    """Whether it is the same number, and of the same issuer unless one of them leaves the issuer out.
+
+    An issuer that one names in its own words and the other by a universal entity may be two.
+    """
+    issuers = ((one.issuer, other.issuer), (one.universal_issuer, other.universal_issuer))
+    comparable = [{mine, theirs} for mine, theirs in issuers if mine and theirs]
+    says_none = not any(mine for mine, _ in issuers) or not any(theirs for _, theirs in issuers)
+    return one.number == other.number and (all(len(named) == 1 for named in comparable) if comparable else says_none)
 
 
 def _fuller(one: PatientNumber, other: PatientNumber) -> PatientNumber:

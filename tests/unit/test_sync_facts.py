@@ -78,6 +78,15 @@ def test_who_is_told_with_more_or_less_of_the_issuer_is_one_person_in_any_order(
     assert only(*told).patients == (number("7", "A", "1.9"),)
 
 
+def test_m7_issuers_that_are_named_in_different_ways_are_two_until_something_names_both() -> None:
+    """Else the number of one hospital would be looked up as another's."""
+    local, universal = dataset(x00100020="7", x00100021="A"), dataset(x00100020="7", x00100024=[item(x00400032="1.9")])
+    both = dataset(x00100020="7", x00100021="A", x00100024=[item(x00400032="1.9")])
+
+    assert only(local, universal).patients == (number("7", "A"), number("7", None, "1.9"))
+    assert only(local, universal, both).patients == (number("7", "A", "1.9"),)
+
+
 @pytest.mark.parametrize("several", [["7", "8"], ["7", ""], ["", "7"], ["7\\8"]])
 def test_x14_a_number_with_a_backslash_is_not_the_number_before_it(several: list[str]) -> None:
     """Readers of DICOM part it into two values; the patient with the first of them is somebody else."""
