@@ -1,4 +1,4 @@
-"""One study out of DICOM JSON: whose it is, its accession number, requests, series and counts (7.2, X14, X15, X18, M1-M7)."""
+"""One study out of DICOM JSON: its accession number, requests, series and counts (7.2, X14, X15, X18, M1-M7)."""
 
 from __future__ import annotations
 
@@ -9,92 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_imaging.archived_study import ArchivedInstance, ArchivedStudy, PatientNumber
+from fhir_imaging.archived_study import ArchivedInstance
 from fhir_imaging.concept import Concept
 from fhir_imaging.uids import sop_uid
 from pacs_sync.coding_schemes import SYSTEMS
 from pacs_sync.settings import SyncSettings, TargetSettings
 from pacs_sync.study_facts import SeriesRecord, SiteRules, studies_in, study_facts
-
-SITE = SiteRules(archive="main")
-UID = "1.2.3"
-
-
-def dataset(**changes: object) -> dict[str, Any]:
-    stated = {"x0020000D": UID, "x0020000E": f"{UID}.1", "x00080018": f"{UID}.1.1", "x00080016": "1.2.840", **changes}
-    return {
-        tag[1:]: {"Value": value if isinstance(value, list) else [value]} for tag, value in stated.items() if value is not None
-    }
-
-
-def coded(value: str, scheme: str, meaning: str) -> dict[str, Any]:
-    return {"00080100": {"Value": [value]}, "00080102": {"Value": [scheme]}, "00080104": {"Value": [meaning]}}
-
-
-def item(**stated: object) -> dict[str, Any]:
-    return {tag[1:]: {"Value": value if isinstance(value, list) else [value]} for tag, value in stated.items()}
-
-
-def only(*datasets: dict[str, Any], site: SiteRules = SITE) -> ArchivedStudy:
-    (study,) = studies_in(datasets, site)
-    return study
-
-
-def number(bare: str, issuer: str | None = None, universal: str | None = None) -> PatientNumber:
-    return PatientNumber(number=bare, issuer=issuer, universal_issuer=universal)
-
-
-@pytest.mark.parametrize(
-    ("stated", "patients"),
-    [
-        ([("7", "A"), ("7", "A")], [number("7", "A")]),
-        ([("7 ", "A"), ("7\0", " A ")], [number("7", "A")]),
-        ([("7", None), ("7", "A")], [number("7", "A")]),
-        ([("7", "A"), ("", None)], [number("7", "A")]),
-        ([("7", "A"), ("8", "A")], [number("7", "A"), number("8", "A")]),
-        ([("7", "A"), ("7", "B")], [number("7", "A"), number("7", "B")]),
-        ([("7", None), ("7", "A"), ("7", "B")], [number("7", "A"), number("7", "B")]),
-        ([("7", "A"), ("07", "A")], [number("7", "A"), number("07", "A")]),
-        ([("", None), ("  ", "A")], []),
-    ],
-)
-def test_m7_two_persons_show_as_two_and_padding_does_not_count(
-    stated: list[tuple[str, str | None]], patients: list[PatientNumber]
-) -> None:
-    told = [dataset(x00100020=bare, x00100021=issuer, x00080018=f"{UID}.1.{n}") for n, (bare, issuer) in enumerate(stated, 1)]
-
-    assert list(only(*told).patients) == patients
-
-
-@given(st.permutations([("7", None, None), ("7", "A", None), ("7", None, "1.9"), ("7", "A", "1.9")]))
-def test_who_is_told_with_more_or_less_of_the_issuer_is_one_person_in_any_order(
-    stated: list[tuple[str, str | None, str | None]],
-) -> None:
-    told = [
-        dataset(x00100020=bare, x00100021=issuer, x00100024=[item(x00400032=universal)] if universal else None)
-        for bare, issuer, universal in stated
-    ]
-
-    assert only(*told).patients == (number("7", "A", "1.9"),)
-
-
-def test_m7_issuers_that_are_named_in_different_ways_are_two_until_something_names_both() -> None:
-    """Else the number of one hospital would be looked up as another's."""
-    local, universal = dataset(x00100020="7", x00100021="A"), dataset(x00100020="7", x00100024=[item(x00400032="1.9")])
-    both = dataset(x00100020="7", x00100021="A", x00100024=[item(x00400032="1.9")])
-
-    assert only(local, universal).patients == (number("7", "A"), number("7", None, "1.9"))
-    assert only(local, universal, both).patients == (number("7", "A", "1.9"),)
-
-
-@pytest.mark.parametrize("several", [["7", "8"], ["7", ""], ["", "7"], ["7\\8"]])
-def test_x14_a_number_with_a_backslash_is_not_the_number_before_it(several: list[str]) -> None:
-    """Readers of DICOM part it into two values; the patient with the first of them is somebody else."""
-    (patient,) = only(dataset(x00100020=several)).patients
-    (further,) = only(dataset(x00100020="1", x00101002=[item(x00100020=several)])).other_numbers
-
-    assert patient == further == number("\\".join(several))
-    assert only(dataset(x00100020="7", x00100021=["A", "B"])).patients == (number("7", "A\\B"),)
+from tests.facts_actors import SITE, UID, coded, dataset, item, number, only
 
 
 def test_what_has_one_value_is_not_read_of_several() -> None:
@@ -108,14 +29,6 @@ def test_m7_two_studies_stay_two() -> None:
     studies = studies_in([dataset(x00100020="7"), dataset(x0020000D="1.2.4", x00100020="8")], SITE)
 
     assert [(one.uid, [who.number for who in one.patients]) for one in studies] == [("1.2.3", ["7"]), ("1.2.4", ["8"])]
-
-
-def test_further_numbers_of_the_person_are_told_apart_from_the_first() -> None:
-    others = [item(x00100020="9", x00100021="B"), item(x00100020="7", x00100021="A"), item(x00100020="")]
-
-    study = only(dataset(x00100020="7", x00100021="A", x00101002=others))
-
-    assert (study.patients, study.other_numbers) == ((number("7", "A"),), (number("9", "B"),))
 
 
 def test_x18_the_issuer_of_the_accession_number_is_its_local_or_universal_entity() -> None:
@@ -133,27 +46,6 @@ def test_x18_the_requests_number_counts_where_the_study_has_none_and_all_agree()
 
     assert (one.accession, one.accession_issuer) == ("ACC-1", "RIS")
     assert (two.accession, two.accession_issuer) == (None, None)
-
-
-@pytest.mark.parametrize(
-    ("stated", "words"),
-    [
-        ({"Alphabetic": "Synthetic^Gesa"}, "Gesa Synthetic"),
-        ({"Alphabetic": "Synthetic^Gesa^M^Dr.^PhD"}, "Dr. Gesa M Synthetic PhD"),
-        ({"Alphabetic": "Synthetic"}, "Synthetic"),
-        ({"Alphabetic": "Yamada^Tarou", "Ideographic": "山田^太郎"}, "Tarou Yamada"),
-        ({"Ideographic": "山田^太郎", "Phonetic": "やまだ^たろう"}, "山田 太郎"),
-        ("Synthetic^Gesa", "Gesa Synthetic"),
-        ("Yamada^Tarou=山田^太郎=やまだ^たろう", "Tarou Yamada"),
-        ("Synthetic, Gesa", "Synthetic, Gesa"),
-        ({"Alphabetic": "^^^^"}, None),
-        ({"Alphabetic": 7}, None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_m1_a_name_is_words_in_the_order_of_speech(stated: object, words: str | None) -> None:
-    assert only(dataset(x00080090=[stated])).referrer == words
 
 
 def test_m5_what_was_done_outweighs_what_was_asked_for() -> None:
