@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s|]+(\|[^\s|]+)?")
+"""Absolute, perhaps with a version after a bar."""
+_AT_MOST: Mapping[str, int] = {"window_days": 3660, "page_size": 10_000, "workers": 64}
+"""More is a slip of the key: an archive does not answer it."""
 
 
 class Feed(StrEnum):
@@ -135,20 +141,63 @@ class SyncSettings:
             yield f"{where}: feed = 'orthanc' and orthanc_url belong together."
         if not self.endpoint_address:
             yield f"{where}.endpoint_address: must be given; readers of FHIR open the images there."
-        if self.target.bearer_token and (self.target.backend_client_id or self.target.user):
-            yield f"{where}.target: give one way of signing in: bearer_token, user or backend_client_id."
-        for number, rule in enumerate(self.patients):
-            if not rule.system.strip():
-                yield f"{where}.patients[{number}].system: must not be empty."
-            if rule.issuer_of_patient_id is None and not rule.is_only_issuer:
-                yield f"{where}.patients[{number}]: give issuer_of_patient_id, or say is_only_issuer = true."
+        if self.endpoint_address.endswith("/"):
+            yield f"{where}.endpoint_address: must not end with a slash; readers append /studies to it."
+        if self.target.fhir_base == "":
+            yield f"{where}.target.fhir_base: must not be empty."
+        yield from _signing_in_problems(f"{where}.target", self.target)
+        yield from _patient_problems(f"{where}.patients", self.patients)
+        yield from self._system_problems(where)
         yield from _pace_problems(f"{where}.pace", self.pace)
+
+    def _system_problems(self, where: str) -> Iterator[str]:
+        systems = {f"accession_systems.{issuer}": system for issuer, system in self.accession_systems.items()}
+        systems |= {f"coding_schemes.{scheme}": system for scheme, system in self.coding_schemes.items()}
+        if self.accession_system is not None:
+            systems["accession_system"] = self.accession_system
+        for name, system in systems.items():
+            if not _URI.fullmatch(system):
+                yield f"{where}.{name}: {system!r} is no URI; write it as https://… or urn:…."
+
+
+def _signing_in_problems(where: str, target: TargetSettings) -> Iterator[str]:
+    if sum(one is not None for one in (target.bearer_token, target.user, target.backend_client_id)) > 1:
+        yield f"{where}: give one way of signing in: bearer_token, user or backend_client_id."
+    if (target.user is None) != (target.password is None):
+        yield f"{where}: user and password belong together."
+    if target.backend_token_url is not None and target.backend_client_id is None:
+        yield f"{where}.backend_token_url: counts with backend_client_id only."
+    if not 0 < target.timeout_s < float("inf"):
+        yield f"{where}.timeout_s: must be more than 0."
+
+
+def _patient_problems(where: str, rules: Sequence[PatientRule]) -> Iterator[str]:
+    for number, rule in enumerate(rules):
+        if not rule.system.strip():
+            yield f"{where}[{number}].system: must not be empty."
+        elif not _URI.fullmatch(rule.system):
+            yield f"{where}[{number}].system: {rule.system!r} is no URI; write it as https://… or urn:…."
+        if rule.issuer_of_patient_id is None and not rule.is_only_issuer:
+            yield f"{where}[{number}]: give issuer_of_patient_id, or say is_only_issuer = true."
+        elif rule.issuer_of_patient_id is not None and not rule.issuer_of_patient_id.strip():
+            yield f"{where}[{number}].issuer_of_patient_id: must not be empty; for numbers without one say is_only_issuer."
+    issuers = [rule.issuer_of_patient_id for rule in rules if rule.issuer_of_patient_id is not None]
+    for issuer in sorted({one for one in issuers if issuers.count(one) > 1}):
+        yield f"{where}: the issuer {issuer!r} is given more than once; its numbers can be of one system only."
+    if len({rule.system for rule in rules if rule.is_only_issuer}) > 1:
+        yield f"{where}: is_only_issuer is said of several systems; numbers without an issuer can be of one only."
 
 
 def _pace_problems(where: str, pace: PaceSettings) -> Iterator[str]:
-    for name in ("interval_s", "stable_s", "first_retry_s", "longest_retry_s"):
-        if getattr(pace, name) < 0:
+    seconds = ("interval_s", "stable_s", "first_retry_s", "longest_retry_s", "reconcile_hours", "overlap_days")
+    for name in seconds:
+        if not 0 <= getattr(pace, name) < float("inf"):  # nan too
             yield f"{where}.{name}: must not be negative."
     for name in ("window_days", "page_size", "workers", "max_pending", "max_attempts"):
         if getattr(pace, name) < 1:
             yield f"{where}.{name}: must be at least 1."
+    for name, most in _AT_MOST.items():
+        if getattr(pace, name) > most:
+            yield f"{where}.{name}: must be at most {most}."
+    if pace.longest_retry_s < pace.first_retry_s:
+        yield f"{where}.longest_retry_s: must not be less than first_retry_s."
