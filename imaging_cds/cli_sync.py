@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
 
-from fhir_imaging.errors import ConfigurationError
+from fhir_imaging.errors import ConfigurationError, UpstreamError
 from imaging_cds.audit_trail import open_store
 from imaging_cds.cli_serve import add_config_argument, settings_of
 from imaging_cds.cli_sync_people import add_people_commands
@@ -71,8 +73,12 @@ def _run(arguments: argparse.Namespace, do_it: DoIt) -> int:
         with _stopped_by_signals() as stop:
 
             def work(sync: SyncSettings) -> int:
-                with sync_job(settings, sync, store, folders=folders) as job:
-                    return do_it(arguments, job, stop)
+                try:
+                    with sync_job(settings, sync, store, folders=folders) as job:
+                        return do_it(arguments, job, stop)
+                except UpstreamError as exc:  # of one; the others go on
+                    print(f"imaging-cds: sync {sync.name}: {exc} ({exc.server})", file=sys.stderr)
+                    return 1
 
             # Those that never end run side by side; of the others each has the screen to itself.
             with ThreadPoolExecutor(len(syncs) if do_it is _watch else 1, thread_name_prefix="sync") as pool:
@@ -149,12 +155,14 @@ def _check_folders(folders: tuple[Path, ...], syncs: tuple[SyncSettings, ...]) -
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[threading.Event]:
-    """Set by SIGTERM or SIGINT: what is under way ends, the rest waits in the database. A second SIGINT ends at once."""
+    """Set by SIGTERM or SIGINT: what is under way ends, the rest waits in the database. A second one ends at once."""
     stop = threading.Event()
 
     def end(number: int, _: FrameType | None) -> None:
+        if stop.is_set():  # threads may wait long for a server's answer; nothing is lost without them
+            os._exit(128 + number)
         stop.set()
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        print("Ending; once more ends at once.", file=sys.stderr)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

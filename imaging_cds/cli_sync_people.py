@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import time
 
 from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome, AuditRecord
@@ -20,6 +21,7 @@ from pacs_sync.held import WaitingForPeople
 from pacs_sync.settings import SyncSettings
 
 _PATIENT = "Patient/"
+_FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 
 
 def add_people_commands(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,13 +51,13 @@ def _add(verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, 
 
 def _held(arguments: argparse.Namespace) -> int:
     settings, syncs = _settings(arguments)
-    study = _study(arguments.study)
+    study, patient = _study(arguments.study), _patient(arguments.patient)
     given = [arguments.patient is not None, arguments.retry, arguments.forget]
     if sum(given) > 1:
         raise ConfigurationError(["sync held: --patient, --retry and --forget exclude each other."])
-    if study is None and (arguments.patient or arguments.forget):
+    if study is None and (patient or arguments.forget):
         raise ConfigurationError(["sync held: say with --study which one is meant."])
-    if len(syncs) > 1 and arguments.patient:
+    if len(syncs) > 1 and patient:
         raise ConfigurationError(["sync held: say with --name in which synchronisation."])
     store = open_store(settings)
     try:
@@ -64,8 +66,8 @@ def _held(arguments: argparse.Namespace) -> int:
             for sync in syncs:
                 print_held(sync.name, WaitingForPeople(store, sync.name).held(), as_json=arguments.json)
             return 0
-        if arguments.patient and study is not None:
-            return _assign(settings, syncs[0], store, study, arguments.patient)
+        if patient and study is not None:
+            return _assign(settings, syncs[0], store, study, patient)
         changed = sum(_again(store, sync, study, forget=arguments.forget) for sync in syncs)
         print(f"{changed} studies are looked at again by the next sync once, or the running sync watch.")
         return 0 if changed else 1
@@ -73,9 +75,8 @@ def _held(arguments: argparse.Namespace) -> int:
         store.close()
 
 
-def _assign(settings: ApplicationSettings, sync: SyncSettings, store: Store, study: StudyInstanceUID, patient: str) -> int:
+def _assign(settings: ApplicationSettings, sync: SyncSettings, store: Store, study: StudyInstanceUID, patient_id: str) -> int:
     """A person says whose it is: their word is on record before it counts."""
-    patient_id = patient.removeprefix(_PATIENT)
     with sync_job(settings, sync, store) as job:
         subject = job.subject(patient_id)
     AuditLog(store).append(
@@ -136,6 +137,15 @@ def _status(arguments: argparse.Namespace) -> int:
 def _settings(arguments: argparse.Namespace) -> tuple[ApplicationSettings, tuple[SyncSettings, ...]]:
     settings = settings_of(arguments)
     return settings, named_syncs(settings, arguments.name)
+
+
+def _patient(text: str | None) -> str | None:
+    if text is None:
+        return None
+    patient_id = text.removeprefix(_PATIENT)
+    if not _FHIR_ID.fullmatch(patient_id):
+        raise ConfigurationError(["--patient: this is not a Patient's logical id."])
+    return patient_id
 
 
 def _study(text: str | None) -> StudyInstanceUID | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -237,3 +238,51 @@ def test_watch_brings_what_comes_and_ends_on_sigterm(site: Site) -> None:
     assert process.returncode == 0, errors.decode()
     assert b"Traceback" not in errors
     assert b"DEMO-" not in errors, "no patient's number stands in a log"
+
+
+def test_a_patients_id_that_is_none_is_told_and_retries_nothing(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.sync("once")
+    for odd in ("", "Patient/", "../Patient?x=1", "a b"):
+        assert site.sync("held", "--study", STRAY, "--patient", odd) == 2
+        assert "not a Patient's logical id" in capsys.readouterr().err
+    site.fhir.requests.clear()
+    site.sync("once")
+    assert site.fhir.requests == [], "it still waits for a person"
+
+
+def test_one_that_fails_is_named_and_does_not_keep_the_others_from_working(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = site.config.read_text()
+    broken = words.partition("[[sync]]")[2].replace('"main"', '"aside"')
+    nowhere = f'[[pacs]]\nname = "aside"\ndicomweb_root = "http://127.0.0.1:{free_port_number()}/dicom-web"\n'
+    site.config.write_text(words.replace("[[sync]]", f"{nowhere}[[sync]]{broken}\n[[sync]]"))
+    site.store(Slice(study_uid="2.25.1010", patient_id="DEMO-1001", study_date=f"{TODAY:%Y%m%d}"))
+
+    assert site.sync("once") == 1
+
+    said = capsys.readouterr()
+    assert "imaging-cds: sync aside: The server could not be reached. (http://127.0.0.1:" in said.err
+    assert "main: 1 studies brought over" in said.out
+    assert "2.25.1010" in site.statuses()
+
+
+def test_a_second_ctrl_c_ends_at_once_though_the_archive_is_silent(site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        site.config.write_text(site.config.read_text().replace(site.pacs.url, f"http://127.0.0.1:{port}/dicom-web"))
+        command = [sys.executable, "-m", "imaging_cds", "sync", "once", "--config", str(site.config)]
+        process = subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.PIPE)
+        try:
+            connection, _ = silent.accept()
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            assert b"once more" in process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=5) == 130
+            connection.close()
+        finally:
+            process.kill()
+            process.wait()
+            if process.stderr is not None:
+                process.stderr.close()
