@@ -5,6 +5,7 @@ Spec: clinical rules 7.2 (0018,0015, 0008,2218, 0020,0060/0062/9072), 7.3, X20, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,9 @@ def _side(code: str) -> Concept:
 
 SIDES: Mapping[str, Concept] = {"R": _side("24028007"), "L": _side("7771000"), "B": _side("51440002")}
 """CID 244; U (unpaired) is left out, since it says nothing of a side."""
+_OTHER_SIDE = {"24028007": {"left"}, "7771000": {"right"}}
+"""By code of a side: the words that deny it."""
+_WORD = re.compile(r"[a-z]+")
 _NO_SIDE = "-"
 _LETTERS = {concept.code: letter for letter, concept in SIDES.items()}
 
@@ -61,11 +65,18 @@ def side_of(told: Sequence[Mapping[str, Any]], images: Iterable[Mapping[str, Any
     return SIDES.get(stated.pop()) if len(stated) == 1 else None
 
 
+def is_denied(side: Concept, words: str) -> bool:
+    """Whether words beside the code of a side name the other side, so that nobody knows which one is meant."""
+    named = {"left", "right"}.intersection(_WORD.findall(words.casefold()))
+    return bool(named) and side.system == codes.SNOMED and named == _OTHER_SIDE.get(side.code or "")
+
+
 def _sides_of_image(dataset: Mapping[str, Any], coding: CodingSchemes) -> Iterator[str]:
     """As CID 244's letters; a mark of its own for an image without a side."""
     found = [whole_text(dataset, IMAGE_LATERALITY), *(whole_text(one, FRAME_LATERALITY) for one in _frame_anatomy(dataset))]
     modifiers = (one for item in _regions([dataset]) for one in coding.concepts(item, REGION_MODIFIER))
-    found += [_LETTERS.get(one.code or "") for one in modifiers if one.system == codes.SNOMED]
+    coded = (one for one in modifiers if one.system == codes.SNOMED)
+    found += [_NO_SIDE if is_denied(one, one.display) else _LETTERS.get(one.code or "") for one in coded]
     yield from [one for one in found if one is not None] or (_NO_SIDE,)
 
 

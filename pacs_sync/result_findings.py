@@ -14,6 +14,7 @@ from fhir_imaging.concept import Concept
 from imaging_findings import codes
 from imaging_findings.assessment_codes import ASSESSMENT, CODED_CATEGORIES, ECHOED, SYSTEMS, TITLES
 from imaging_findings.denial import ABSENT, INTERPRETATION, PRESENT
+from pacs_sync.anatomy import is_denied
 from pacs_sync.report_document import Evaluation, Group, Measurement, Site
 from pacs_sync.result_elements import Json, Terms, codeable, is_concept, measured, of_code
 
@@ -118,10 +119,10 @@ def _components(group: Group, terms: Terms, leading: Evaluation | None) -> Itera
     elif group.tracking_id:
         yield {"code": of_code(TRACKING_ID), "valueString": group.tracking_id}
     for site in group.sites[:1]:
-        if site.side is not None:
+        if site.side is not None and not _is_denied_side(site, terms):
             yield {"code": of_code(LATERALITY), "valueCodeableConcept": codeable(terms.concept(site.side))}
     for site in group.sites[1:]:
-        yield {"code": of_code(FINDING_SITE), "valueCodeableConcept": codeable(terms.concept(site.code), _site_words(site))}
+        yield {"code": of_code(FINDING_SITE), "valueCodeableConcept": _site_concept(site, terms)}
 
 
 def _measurement(one: Measurement, group: Group, terms: Terms) -> Json:
@@ -173,7 +174,23 @@ def _site(group: Group, terms: Terms) -> Json:
     if not group.sites:
         return {}
     first = group.sites[0]
-    return {"bodySite": codeable(terms.concept(first.code), _site_words(first) if first.side else None)}
+    return {"bodySite": _site_concept(first, terms) if first.side else codeable(terms.concept(first.code))}
+
+
+def _site_concept(site: Site, terms: Terms) -> Json:
+    """Where its parts name both sides it is words alone, as they were stated."""
+    if _is_denied_side(site, terms):
+        said = [one.meaning or one.value for one in (site.code, site.side) if one is not None]
+        return {"text": ", ".join([*said, "contradictory side"])}
+    return codeable(terms.concept(site.code), _site_words(site))
+
+
+def _is_denied_side(site: Site, terms: Terms) -> bool:
+    """Whether the words of the site or of the side itself name the other one than the side's code."""
+    if site.side is None:
+        return False
+    words = (site.side.meaning, terms.concept(site.code).display, site.code.meaning)
+    return any(is_denied(terms.concept(site.side), one) for one in words)
 
 
 def _site_words(site: Site) -> str:

@@ -30,7 +30,7 @@ from fhir_imaging.study_reading import (
 )
 from fhir_imaging.study_times import started
 from fhir_imaging.tolerant import dicts
-from pacs_sync.anatomy import side_of, site_of
+from pacs_sync.anatomy import is_denied, side_of, site_of
 from pacs_sync.coding_schemes import CodingSchemes, unique
 from pacs_sync.persons import OTHER_PATIENT_IDS, issuer_in, other_numbers_of, patients_of, referrer_of
 from pacs_sync.settings import SyncSettings
@@ -152,13 +152,15 @@ def _series(record: SeriesRecord, site: SiteRules) -> ArchivedSeries | None:
     told = [record.match, *record.details]
     words = list(dict.fromkeys(one for dataset in told if (one := words_in(dataset, BODY_PART_EXAMINED))))
     count = record.count if record.count is not None else plain.instance_count
+    body_site = site_of(told, words, site.coding)
     is_whole = record.is_whole or (len(record.details) == 1 and count == 1)
+    side = side_of(told, record.details if is_whole else (), site.coding)
     return replace(
         plain,
         description=plain.description or _first(told, "0008103E"),
         body_part=", ".join(words) or None,
-        body_site=site_of(told, words, site.coding),
-        laterality=side_of(told, record.details if is_whole else (), site.coding),
+        body_site=body_site,
+        laterality=None if side and body_site and is_denied(side, body_site.display) else side,
         started=_begun(told, (SERIES_DATE, SERIES_TIME), site),
         instance_count=count,
         instances=_listed(record.instances) if site.with_instances else (),

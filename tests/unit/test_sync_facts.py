@@ -152,6 +152,14 @@ def test_a_records_instances_are_listed_on_request_each_once() -> None:
     assert [one and one.series[0].instances for one in (listed, plain)] == [(instance,), ()]
 
 
+def test_m4_a_body_site_of_one_side_has_not_the_other() -> None:
+    left_breast = coded("80248007", "SCT", "Left breast structure")
+    right, left = (only(dataset(x00082218=[left_breast], x00200060=side)).series[0] for side in "RL")
+
+    assert right.laterality is None
+    assert left.laterality is not None
+
+
 def test_x16_the_same_study_comes_of_any_order() -> None:
     """Where its parts contradict each other it must not change from look to look."""
     one, other = (

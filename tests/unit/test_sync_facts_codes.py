@@ -205,6 +205,17 @@ def test_m4_two_sides_are_not_the_first_of_them(tag: str) -> None:
     assert side_of([both], [both], PLAIN) is None
 
 
+@pytest.mark.parametrize(
+    ("code", "words", "side"),
+    [("24028007", "Right", "R"), ("24028007", "Rechts", "R"), ("24028007", "Left", None), ("7771000", "right side", None)],
+)
+def test_m4_a_code_of_a_side_whose_words_name_the_other_one_tells_none(code: str, words: str, side: str | None) -> None:
+    region = coded("76752008", "SCT", "Breast") | with_items("00082220", coded(code, "SCT", words))
+    image = with_items("00082218", region)
+
+    assert side_of([image], [image], PLAIN) == (SIDES[side] if side else None)
+
+
 def test_a_region_modifier_tells_the_side() -> None:
     region = coded("76752008", "SCT", "Breast") | with_items("00082220", coded("7771000", "SCT", "Left"))
     contradicted = with_items("00082218", region) | with_texts(x00200062="R")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from highdicom.sr import (
-    CodedConcept,
-)
+from highdicom.sr import CodedConcept
 
 from imaging_findings import codes
 from imaging_findings.report_states import ReportState, read_any_report
@@ -151,6 +151,25 @@ def test_a_nodule_is_an_observation_of_the_nodule_with_its_unsided_site_and_the_
     assert found["code"]["coding"][0]["code"] == "27925004"
     assert (found["bodySite"]["coding"][0]["code"], found["bodySite"]["text"]) == ("45653009", "Right upper lobe of lung")
     assert component(found, "272741003")["valueCodeableConcept"]["coding"][0]["code"] == "24028007"
+
+
+@pytest.mark.parametrize(
+    ("stated", "typed", "words"),
+    [
+        ('"00080104": {"vr": "LO", "Value": ["Right"]}', ("Right", "Left"), "Upper lobe of lung, Left, contradictory side"),
+        ('["Upper lobe of lung"]', ("Upper", "Left upper"), "Left upper lobe of lung, Right, contradictory side"),
+    ],
+    ids=["the side's own words", "the site's words"],
+)
+def test_m4_a_side_whose_code_and_words_contradict_each_other_is_words_alone(
+    stated: str, typed: tuple[str, str], words: str
+) -> None:
+    whole = json.dumps(AReport().json())
+    assert whole.count(stated) == 1
+    found = observation(mapped(json.loads(whole.replace(stated, stated.replace(*typed)))))
+
+    assert found["bodySite"] == {"text": words}
+    assert "272741003" not in json.dumps(found["component"])
 
 
 def test_another_finding_is_the_value_of_finding() -> None:
