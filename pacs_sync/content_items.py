@@ -13,9 +13,10 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from fhir_imaging.dicom_json import first_text, values
-from fhir_imaging.tolerant import as_dict, dicts, text
+from fhir_imaging.tolerant import dicts, text
 from fhir_imaging.uids import SopInstanceUID, is_uid
 from pacs_sync.dicom_codes import DicomCode, code_in, words
+from pacs_sync.persons import name_in
 
 MAX_DEPTH = 16
 MAX_ITEMS = 20_000
@@ -116,21 +117,12 @@ def uid_in(dataset: Mapping[str, Any], tag: str) -> str | None:
     return found if found and is_uid(found) else None
 
 
-def person_in(dataset: Mapping[str, Any], tag: str) -> str:
-    """A person's name as people write it ("Dr Ruth Reader"), out of ``Reader^Ruth^^Dr``; empty where there is none."""
-    found = values(dataset, tag)
-    stated = found[0] if found else None
-    whole = text(as_dict(stated).get("Alphabetic")) or text(stated) or ""
-    family, given, middle, prefix, suffix = (*whole.split("=")[0].split("^"), "", "", "", "", "")[:5]
-    return words(" ".join((prefix, given, middle, family, suffix)))
-
-
 def _words(dataset: Mapping[str, Any], kind: str) -> str:
     match kind:
         case "UIDREF":
             return uid_in(dataset, _UID) or ""
         case "PNAME":
-            return person_in(dataset, _PERSON_NAME)
+            return words(name_in(dataset, _PERSON_NAME))
         case "TEXT":
             return words(first_text(dataset, _TEXT))
     return ""

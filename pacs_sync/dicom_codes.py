@@ -11,13 +11,18 @@ from typing import Any
 
 from fhir_imaging.dicom_json import first_text, values
 from fhir_imaging.tolerant import dicts
-from pacs_sync.coding_schemes import OLD_SNOMED, old_snomed
+from pacs_sync.coding_schemes import (
+    CODE_MEANING,
+    CODE_VALUE,
+    CODING_SCHEME_DESIGNATOR,
+    CODING_SCHEME_VERSION,
+    LONG_CODE_VALUE,
+    OLD_SNOMED,
+    old_snomed,
+)
 
-_VALUES = ("00080100", "00080119", "00080120")
+_VALUES = (CODE_VALUE, LONG_CODE_VALUE, "00080120")
 """Code Value, Long Code Value and URN Code Value."""
-_SCHEME = "00080102"
-_VERSION = "00080103"
-_MEANING = "00080104"
 _LONGEST_WORDS = 1000
 
 
@@ -49,7 +54,7 @@ def words(stated: str | None) -> str:
 
 def _code(item: Mapping[str, Any]) -> DicomCode | None:
     value = next((found for tag in _VALUES if (found := words(first_text(item, tag)))), "")
-    scheme = words(first_text(item, _SCHEME))
+    scheme = words(first_text(item, CODING_SCHEME_DESIGNATOR))
     if value and not scheme and value.startswith("urn:"):
         scheme = "URN"
     if not value or not scheme:
@@ -57,5 +62,8 @@ def _code(item: Mapping[str, Any]) -> DicomCode | None:
     if scheme.upper() in OLD_SNOMED and value in old_snomed():
         scheme, value = "SCT", old_snomed()[value]
     return DicomCode(
-        value=value, scheme=scheme, meaning=words(first_text(item, _MEANING)), version=words(first_text(item, _VERSION)) or None
+        value=value,
+        scheme=scheme,
+        meaning=words(first_text(item, CODE_MEANING)),
+        version=words(first_text(item, CODING_SCHEME_VERSION)) or None,
     )

@@ -48,7 +48,7 @@ def issuer_in(item: Mapping[str, Any]) -> str | None:
     return words_in(item, LOCAL_NAMESPACE) or words_in(item, UNIVERSAL_ENTITY)
 
 
-def referrer_of(dataset: Mapping[str, Any], tag: str) -> str | None:
+def name_in(dataset: Mapping[str, Any], tag: str) -> str | None:
     """The words of a person's name, the given one first (M1); None when there is none."""
     return next((words for value in values(dataset, tag) if (words := _name(value))), None)
 

@@ -21,10 +21,10 @@ from fhir_imaging.study_times import started
 from fhir_imaging.tolerant import dicts
 from fhir_imaging.uids import SopInstanceUID, StudyInstanceUID
 from pacs_sync.chest_cad import CHEST_CAD_REPORT, detections_of
-from pacs_sync.content_items import UnreadableContentError, content_of, person_in, uid_in
+from pacs_sync.content_items import UnreadableContentError, content_of, uid_in
 from pacs_sync.dicom_codes import words
 from pacs_sync.measurement_groups import groups_of, observers_in
-from pacs_sync.persons import number_in
+from pacs_sync.persons import name_in, number_in
 from pacs_sync.report_document import Algorithm, Document, NothingToBring, Place, Verification
 
 _CONTENT_DATE, _CONTENT_TIME, _ZONE = "00080023", "00080033", "00080201"
@@ -85,7 +85,7 @@ def _verifications(dataset: Mapping[str, Any], zone: ZoneInfo | None) -> Iterato
     for one in dicts(values(dataset, _VERIFYING)):
         organization = words(first_text(one, _VERIFYING_ORGANIZATION))
         at = _moment(first_text(one, _VERIFIED_AT), first_text(dataset, _ZONE), zone)
-        yield Verification(name=person_in(one, _VERIFIER), organization=organization, at=at)
+        yield Verification(name=words(name_in(one, _VERIFIER)), organization=organization, at=at)
 
 
 def _moment(stated: str | None, of_document: str | None, zone: ZoneInfo | None) -> str | None:

@@ -32,7 +32,7 @@ from fhir_imaging.study_times import started
 from fhir_imaging.tolerant import dicts
 from pacs_sync.anatomy import is_denied, side_of, site_of
 from pacs_sync.coding_schemes import CodingSchemes, unique
-from pacs_sync.persons import OTHER_PATIENT_IDS, issuer_in, other_numbers_of, patients_of, referrer_of
+from pacs_sync.persons import OTHER_PATIENT_IDS, issuer_in, name_in, other_numbers_of, patients_of
 from pacs_sync.settings import SyncSettings
 
 ISSUER_OF_ACCESSION_NUMBER = "00080051"
@@ -108,7 +108,7 @@ def study_facts(studies: Sequence[Mapping[str, Any]], series: Iterable[SeriesRec
         series=_in_order(one for record in own if (one := _series(record, site)) is not None),
         patients=patients,
         other_numbers=other_numbers_of(told, patients),
-        referrer=next((name for dataset in told if (name := referrer_of(dataset, REFERRING_PHYSICIAN))), None),
+        referrer=next((name for dataset in told if (name := name_in(dataset, REFERRING_PHYSICIAN))), None),
         procedures=_procedures(told, site.coding),
         reasons=_reasons(told, site.coding),
     )

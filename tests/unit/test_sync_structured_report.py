@@ -122,6 +122,15 @@ def said(code: str, words: str) -> Json:
     }
 
 
+def test_a_person_signs_in_whatever_script_the_name_is_written() -> None:
+    report = AReport(verified_by="Reader^Ruth").json()
+    report["0040A073"]["Value"][0]["0040A075"] = {"vr": "PN", "Value": [{"Ideographic": "\u5c71\u7530^\u592a\u90ce"}]}
+    found = read_report(report)
+
+    assert not isinstance(found, NothingToBring)
+    assert (found.is_signed, [one.name for one in found.signatures]) == (True, ["\u5c71\u7530 \u592a\u90ce"])
+
+
 def test_trap_predecessors_are_named() -> None:
     first = AReport(number=1).dataset()
 
