@@ -18,6 +18,8 @@ LONGEST_OUTAGE_PAUSE_S = 60.0
 _MAY_PASS = frozenset({408, 409, 412, 423, 425, 429})
 _OUTAGES = frozenset({401, 403, 404, 429, 502, 503, 504})
 """A token that is no longer taken or allows too little fails every study alike; so do a wrong address and too many requests."""
+_BROKEN = 500
+"""Of one study, where the server stumbles over it; of every study, where the server's own database is down."""
 _MOST_DOUBLINGS = 30
 
 
@@ -33,6 +35,11 @@ def is_like_an_outage(error: Exception) -> bool:
     if isinstance(error, ConfigurationError):
         return True
     return isinstance(error, UpstreamError) and (error.status is None or error.status in _OUTAGES)
+
+
+def is_like_an_outage_of_several(error: Exception) -> bool:
+    """Whether it tells of an outage only where another study has just failed too."""
+    return isinstance(error, UpstreamError) and error.status == _BROKEN
 
 
 def pause_s(
@@ -72,11 +79,14 @@ class Outage:
         self._suspects.pop(study, None)
 
     def comes_back_in_s(
-        self, study: StudyInstanceUID, *, begun: float, now: float, retry_after_s: float | None
+        self, study: StudyInstanceUID, *, begun: float, now: float, retry_after_s: float | None, alone: bool = True
     ) -> float | None:
-        """When a study comes back that is not to blame; None = it is."""
+        """When a study comes back that is not to blame; None = it is. ``alone``: its word counts without another study's."""
         if self._succeeded_at > min(begun, self._suspects.get(study, begun)):
             self._suspects.pop(study, None)
+            return None
+        if not alone and not self._failed_since - {study}:
+            self._failed_since.add(study)
             return None
         self._suspects[study] = now
         self._failed_since.add(study)

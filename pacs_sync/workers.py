@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from fhir_imaging.errors import ImagingError, UpstreamError
 from pacs_sync.memory import StoredMemory
 from pacs_sync.ports import Task
-from pacs_sync.retries import Outage, is_like_an_outage, pause_s
+from pacs_sync.retries import Outage, is_like_an_outage, is_like_an_outage_of_several, pause_s
 from pacs_sync.settings import PaceSettings
 
 log = logging.getLogger("imaging_cds.sync")
@@ -159,9 +159,12 @@ class Workers:
         now = self._clock()
         retry_after_s = exc.retry_after_s if isinstance(exc, UpstreamError) else None
         reason = _reason(exc)
-        if is_like_an_outage(exc):
+        is_certain = is_like_an_outage(exc)
+        if is_certain or is_like_an_outage_of_several(exc):
             with self._changed:
-                back_in_s = self._outage.comes_back_in_s(task.study, begun=begun, now=now, retry_after_s=retry_after_s)
+                back_in_s = self._outage.comes_back_in_s(
+                    task.study, begun=begun, now=now, retry_after_s=retry_after_s, alone=is_certain
+                )
                 rest_s = self._outage.left_s(now=now)
             if back_in_s is not None:
                 log.warning("sync %s: %s Everything waits %.0f s.", self._memory.sync, reason, rest_s)

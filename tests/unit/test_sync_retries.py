@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from fhir_imaging.errors import ConfigurationError, NotFound, UpstreamError, UpstreamRefused, UpstreamTimeout
 from fhir_imaging.uids import StudyInstanceUID
-from pacs_sync.retries import LONGEST_OUTAGE_PAUSE_S, Outage, is_like_an_outage, is_retryable, pause_s
+from pacs_sync.retries import (
+    LONGEST_OUTAGE_PAUSE_S,
+    Outage,
+    is_like_an_outage,
+    is_like_an_outage_of_several,
+    is_retryable,
+    pause_s,
+)
 from pacs_sync.settings import PaceSettings
 
 PACE = PaceSettings(max_attempts=8, first_retry_s=2.0, longest_retry_s=900.0)
@@ -118,3 +125,34 @@ def test_a_study_that_fails_again_after_another_succeeded_is_to_blame_itself() -
     outage.succeeded(OTHER, now=104)
     assert fails(outage, ONE, now=106) is None
     assert fails(outage, ONE, now=108) == 2, "it says so anew, once"
+
+
+def breaks(outage: Outage, study: StudyInstanceUID, *, now: float) -> float | None:
+    return outage.comes_back_in_s(study, begun=now, now=now, retry_after_s=None, alone=False)
+
+
+def test_a_server_that_breaks_at_every_study_is_away_and_costs_one_study_one_attempt() -> None:
+    """A FHIR server whose database is down answers 500 to all of them: in minutes a whole back-fill would be laid aside."""
+    outage, now = Outage(pace=PACE), 100.0
+    assert breaks(outage, ONE, now=now) is None
+    for _ in range(100):
+        for study in (OTHER, ONE):
+            back_in_s = breaks(outage, study, now=now)
+            assert back_in_s is not None
+            assert outage.left_s(now=now) > 0
+        now += outage.left_s(now=now)
+
+
+def test_one_study_that_a_server_breaks_at_is_to_blame_itself() -> None:
+    outage = Outage(pace=PACE)
+    for attempt in range(8):
+        assert breaks(outage, ONE, now=100 + attempt) is None
+        assert outage.left_s(now=100 + attempt) == 0
+    outage.succeeded(OTHER, now=110)
+    assert breaks(outage, OTHER, now=111) is None
+    assert breaks(outage, ONE, now=112) == 2, "two in a row"
+
+
+@pytest.mark.parametrize("status", [None, 400, 409, 422, 500, 501, 503])
+def test_only_a_broken_server_needs_a_second_study_to_tell(status: int | None) -> None:
+    assert is_like_an_outage_of_several(an_answer(status)) is (status == 500)
