@@ -3,7 +3,8 @@
 Both are read once, page by page. What is remembered of FHIR lies in a temporary file of SQLite's that has no name and ends with
 the comparison, so memory stays flat however many studies there are.
 
-An archive that has lost its index must not empty FHIR: what it lists no more is taken back only while it lists enough.
+An archive that has lost its index must not empty FHIR, nor one that is another: what it lists no more is taken back only while
+it lists enough of what stands there.
 
 Spec: clinical rules §9 (nobody tells of a deletion), X17.
 """
@@ -146,8 +147,8 @@ class _Comparison:
         self._go_through_the_archive()
         is_whole, does_not_trust = not self._stop.is_set(), False
         if is_whole:
-            stands = self._notes.execute("SELECT count(*) FROM standing WHERE number > 0").fetchone()[0]
-            does_not_trust = self._listed < stands * LEAST_PART and not self._how.trust_archive
+            stands, listed = self._notes.execute("SELECT count(*), total(listed) FROM standing WHERE number > 0").fetchone()
+            does_not_trust = listed < stands * LEAST_PART and not self._how.trust_archive
             self._go_through_the_rest(believed=not does_not_trust)
         self._flush()
         return Report(

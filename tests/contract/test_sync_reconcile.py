@@ -122,6 +122,18 @@ def test_one_that_is_ended_early_takes_nothing_back_and_says_so(sync: Sync) -> N
     assert (report.is_whole, report.agrees, sync.notes.queued) == (False, False, [])
 
 
+def test_another_archive_that_lists_ever_so_much_takes_nothing_back(sync: Sync) -> None:
+    """A wrong address in the settings: a test archive, or the neighbour's."""
+    uids = list(sync.archive.studies_by_uid)
+    sync.archive.studies_by_uid.clear()
+    sync.archive.put(*(a_study(f"2.25.99{number}") for number in range(50)))
+
+    report = compared(sync, repair=True)
+
+    assert (report.listed, report.differences[Difference.GONE], report.does_not_trust) == (50, len(uids), True)
+    assert {uid for uid, _ in sync.notes.queued}.isdisjoint(uids)
+
+
 def test_it_may_be_ended_on_either_side(sync: Sync) -> None:
     stop = Event()
 
