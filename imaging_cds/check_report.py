@@ -62,10 +62,11 @@ class Area:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Everything found at one issuer, in the order in which it was looked at."""
+    """Everything found at one issuer, or of one synchronisation (``kind``), in the order in which it was looked at."""
 
     issuer: str
     findings: tuple[Finding, ...]
+    kind: str = "EHR"
 
     @property
     def verdict(self) -> Verdict:
@@ -81,11 +82,12 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """For programs."""
         found = [one.as_json() for one in self.findings]
-        return {"issuer": self.issuer, "verdict": self.verdict.value, "findings": found}
+        name = {"issuer": self.issuer} if self.kind == "EHR" else {"name": self.issuer}
+        return {**name, "verdict": self.verdict.value, "findings": found}
 
     def lines(self, paint: Callable[[str], str] = plain) -> Iterator[str]:
         """For people, area by area."""
-        yield f"EHR {_printable(self.issuer)}"
+        yield f"{self.kind} {_printable(self.issuer)}"
         area = ""
         for one in self.findings:
             if one.area != area:
@@ -98,7 +100,7 @@ class Report:
 
     def markdown(self) -> Iterator[str]:
         """For a ticket: one table, the areas as its first column."""
-        yield f"# EHR {markdown_text(_printable(self.issuer))}"
+        yield f"# {self.kind} {markdown_text(_printable(self.issuer))}"
         yield f"\n{self._summary()}\n"
         rows = [(one.area, _MARKS[one.verdict], _printable(one.what), _printable(one.remedy)) for one in self.findings]
         yield from markdown_table(("area", "verdict", "what was found", "what to do"), rows)
@@ -114,28 +116,30 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """Every EHR of an installation, one after another."""
+    """Every EHR of an installation, one after another, then every synchronisation."""
 
     reports: tuple[Report, ...]
+    syncs: tuple[Report, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """1 as soon as one EHR has a fault."""
-        return max((one.exit_code for one in self.reports), default=0)
+        """1 as soon as one EHR or synchronisation has a fault."""
+        return max((one.exit_code for one in (*self.reports, *self.syncs)), default=0)
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
-        return {"ehrs": [one.as_json() for one in self.reports]}
+        syncs = {"syncs": [one.as_json() for one in self.syncs]} if self.syncs else {}
+        return {"ehrs": [one.as_json() for one in self.reports], **syncs}
 
     def lines(self, paint: Callable[[str], str] = plain) -> Iterator[str]:
         """For people."""
-        for number, one in enumerate(self.reports):
+        for number, one in enumerate((*self.reports, *self.syncs)):
             yield from ("", "") if number else ()
             yield from one.lines(paint)
 
     def markdown(self) -> Iterator[str]:
         """For a ticket."""
-        for number, one in enumerate(self.reports):
+        for number, one in enumerate((*self.reports, *self.syncs)):
             yield from ("",) if number else ()
             yield from one.markdown()
 

@@ -2,7 +2,7 @@
 
 Nothing is changed anywhere and no person signs in: the sign-in page is only looked at. The imaging server's own client, where
 there is one, gets a token and lets it go. The issuer on the command line is the operator's word that it may be asked; without
-one every EHR of the settings is checked.
+one every EHR and every synchronisation of the settings is checked.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from imaging_cds.check_probe import Prober
 from imaging_cds.check_report import Area, Finding, Report, Reports
 from imaging_cds.check_settings import check_settings
 from imaging_cds.check_site import site_of
+from imaging_cds.check_sync import check_sync
 from imaging_cds.cli_serve import DEMO_CONFIG, add_config_argument
 from imaging_cds.settings import CONFIG_VARIABLE, ApplicationSettings, load
 
@@ -93,7 +94,13 @@ def _run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(["check needs --issuer, --imaging, or settings that name an EHR (--config)."])
     if arguments.token_file is not None:
         raise ConfigurationError(["--token-file needs --issuer: a token is one EHR's and is sent to no other."])
-    reports = Reports(tuple(_report(_context(arguments, ehr.fhir_base, settings)) for ehr in settings.ehr))
+    reports = Reports(
+        tuple(_report(_context(arguments, ehr.fhir_base, settings)) for ehr in settings.ehr),
+        syncs=tuple(
+            Report(issuer=sync.name, findings=tuple(check_sync(settings, sync)), kind="Synchronisation")
+            for sync in settings.sync
+        ),
+    )
     print_report(reports, arguments.form)
     return reports.exit_code
 

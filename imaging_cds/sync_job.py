@@ -79,7 +79,7 @@ def sync_job(
 ) -> Iterator[SyncJob]:
     """The synchronisation, ready to work, until the block ends; of ``folders`` of DICOM files in place of its archive."""
     with ExitStack() as stack:
-        source = _folders(stack, sync, folders) if folders else _archive(stack, settings, sync)
+        source = _folders(stack, sync, folders) if folders else archive_source(stack, settings, sync)
         access = TargetAccess(sync, signer_of(settings) if sync.target.backend_client_id else None)
         stack.callback(access.close)
         target = FhirTarget(sync, access)
@@ -110,7 +110,8 @@ def archive_of(settings: ApplicationSettings, sync: SyncSettings) -> PacsSetting
     return next(one for one in settings.pacs if one.name == sync.pacs)
 
 
-def _archive(stack: ExitStack, settings: ApplicationSettings, sync: SyncSettings) -> Source:
+def archive_source(stack: ExitStack, settings: ApplicationSettings, sync: SyncSettings) -> Source:
+    """The archive to read, until ``stack`` ends."""
     pacs = archive_of(settings, sync)
     roots = [sync.orthanc_url] if sync.orthanc_url else []
     session = ArchiveSession(pacs, roots=roots)
