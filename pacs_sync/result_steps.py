@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 from fhir_imaging.tolerant import dicts, text
 from fhir_imaging.uids import DICOM_UID_SYSTEM, StudyInstanceUID, to_urn
-from pacs_sync.standing import IN_ERROR, differs, only_signed_since, withdrawn_result
+from pacs_sync.standing import IN_ERROR, differs, only_signed_since, with_others_labels, withdrawn_result
 
 WITHDRAWABLE = ("Observation", "DiagnosticReport")
 """Results; a Device serves many studies and stays."""
@@ -74,6 +74,7 @@ def by_key(resources: Iterable[Mapping[str, Any]]) -> dict[Key, Mapping[str, Any
 def step(resource: Mapping[str, Any], stands: Mapping[str, Any] | None, addresses: Mapping[Key, str]) -> Step:
     """What to do about one wanted result. ``addresses`` are those of what it may refer to."""
     wanted = resolved(resource, addresses)
+    wanted = wanted if stands is None else with_others_labels(wanted, stands)
     key = key_of(resource)
     is_needed = stands is None or (differs(wanted, stands) and not only_signed_since(wanted, stands))
     return Step(key=key, resource=wanted, stands=stands, is_needed=is_needed)

@@ -13,6 +13,7 @@ from typing import Any
 from fhir_imaging.fhir_mapping.comparison import comparable, without_server_marks
 from fhir_imaging.tolerant import as_dict, dicts, text
 from fhir_imaging.uids import DICOM_UID_SYSTEM, StudyInstanceUID, from_urn, to_urn
+from imaging_findings.report_states import AI_ASSERTED
 
 SYNC_TAGS = "urn:imaging-cds:sync"
 """System of the tag; its code is the synchronisation's name."""
@@ -130,6 +131,15 @@ def with_what_others_said(wanted: Mapping[str, Any], stands: Mapping[str, Any]) 
     if subject_id(wanted) != subject_id(stands):
         return {**wanted, "meta": meta}
     return {**{name: value for name, value in stands.items() if name not in _OWNED}, **wanted, "meta": meta}
+
+
+def with_others_labels(wanted: Mapping[str, Any], stands: Mapping[str, Any]) -> dict[str, Any]:
+    """A result with the security labels that others put on what stands; whether a program asserts it is ours to say."""
+    meta = as_dict(wanted.get("meta"))
+    ours = dicts(meta.get("security"))
+    stated = dicts(as_dict(stands.get("meta")).get("security"))
+    others = [one for one in stated if one.get("code") != AI_ASSERTED.code and one not in ours]
+    return {**wanted, "meta": {**meta, "security": [*ours, *others]}} if others else dict(wanted)
 
 
 def bare_study(resource: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,8 @@ OVERTAKEN = frozenset({409, 412})
 """Somebody else was faster, or there are several where one was expected: what stands has to be looked at again."""
 _COMES_BACK = frozenset({404, 408, 409, 410, 412, 423, 425, 429})
 """Of the refusals, those that another attempt may not meet again: also of what was deleted since it was read."""
+_EXACT_LABELS = {"X-Meta-Snapshot-Mode": "SECURITY_LABEL"}
+"""HAPI adds labels to those of the former version, unless told so: what a program asserted would stay so for ever."""
 _ISSUE_CODE = re.compile(r"[a-z][a-z-]{1,29}", re.ASCII)
 _LOCATION = re.compile(r"(?:^|/)([A-Z][A-Za-z]{1,63})/([A-Za-z0-9.-]{1,64})(?:/_history/([A-Za-z0-9.-]{1,64}))?$", re.ASCII)
 _ETAG = re.compile(r'(?:W/)?"([^"]{1,64})"', re.ASCII)
@@ -101,7 +103,7 @@ class FhirWriter:
             )
 
     def _sent(self, method: str, url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> requests.Response:
-        sent = {"Accept": FHIR_JSON, "Content-Type": FHIR_JSON, "Prefer": "return=minimal", **headers}
+        sent = {"Accept": FHIR_JSON, "Content-Type": FHIR_JSON, "Prefer": "return=minimal", **_EXACT_LABELS, **headers}
         if self._token:
             sent["Authorization"] = f"Bearer {self._token}"
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

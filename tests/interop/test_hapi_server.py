@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 import requests
 
+from fhir_imaging.clients.fhir_writing import FhirWriter
+from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.fhir_versions import FhirVersion
+from imaging_findings.report_states import AI_ASSERTED
 from tests.interop.hapi_process import Hapi, running_hapi
 from tests.interop.hapi_studies import NUMBERS, UID_SYSTEM, a_patient, a_study, an_endpoint, of_study
 
@@ -162,6 +165,21 @@ def test_a_deleted_study_is_gone_until_it_is_written_again(hapi: Hapi, uid: str)
     again = hapi.send("PUT", f"ImagingStudy/{uid}", a_study(uid, hapi.version, id=uid))
     assert again.status_code == 201
     assert int(again.json()["meta"]["versionId"]) > 2
+
+
+def test_a_label_that_is_not_written_again_is_gone_and_tags_of_others_stay(hapi: Hapi, uid: str) -> None:
+    """By itself HAPI keeps what former versions were labelled with: a program's assertion would stay one though it is signed."""
+    asserted = {"system": AI_ASSERTED.system, "code": AI_ASSERTED.code}
+    study = a_study(uid, hapi.version, id=uid, meta={"security": [asserted], "tag": [{"system": "urn:x", "code": "theirs"}]})
+    plain = a_study(uid, hapi.version, id=uid, status="unknown")
+    hapi.put(study)
+    assert hapi.put(plain)["meta"]["security"] == [asserted]
+
+    with OutboundSession([hapi.base], timeout_s=60.0) as session:
+        FhirWriter(hapi.base, session).update({**plain, "status": "available"}, if_match="2")
+
+    meta = hapi.ask(f"ImagingStudy/{uid}")["meta"]
+    assert ("security" in meta, [one["code"] for one in meta["tag"]]) == (False, ["theirs"])
 
 
 def test_its_validator_finds_what_a_study_must_have(hapi: Hapi, uid: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fhir_imaging.uids import StudyInstanceUID
+from imaging_findings.report_states import AI_ASSERTED
 from pacs_sync.result_steps import Key, by_key, key_of, keys_in, resolved, step, study_key, unwanted
 from pacs_sync.standing import (
     Mark,
@@ -16,6 +17,7 @@ from pacs_sync.standing import (
     only_signed_since,
     study_uids,
     subject_id,
+    with_others_labels,
     with_what_others_said,
     withdrawn_result,
 )
@@ -181,3 +183,15 @@ def test_steps_say_what_is_needed_and_what_is_to_be_taken_back() -> None:
     assert step({**new, "code": {"text": "x"}}, there, {}).is_needed
     assert unwanted([there, {**there, "id": "10", "status": "entered-in-error"}], kept=["9"]) == []
     assert [one["status"] for one in unwanted([there], kept=[])] == ["entered-in-error"]
+
+
+def test_a_result_keeps_the_labels_of_others_and_is_a_programs_only_where_we_say_so() -> None:
+    """A report that was signed since is no program's assertion any more; that it is confidential somebody else said."""
+    asserted = {"system": AI_ASSERTED.system, "code": AI_ASSERTED.code}
+    secret = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R"}
+    stands = {"meta": {"security": [asserted, secret]}}
+
+    assert with_others_labels({"status": "final"}, stands) == {"status": "final", "meta": {"security": [secret]}}
+    unsigned = {"meta": {"tag": [], "security": [asserted]}}
+    assert with_others_labels(unsigned, stands) == {"meta": {"tag": [], "security": [asserted, secret]}}
+    assert with_others_labels({"status": "final"}, {}) == {"status": "final"}
