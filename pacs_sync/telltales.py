@@ -66,7 +66,7 @@ def identifying_words(dataset: Dataset) -> frozenset[str]:
     """What must stand nowhere in the export: names, numbers and dates of birth in this instance, as ``plain`` writes them."""
     found: set[str] = set()
     for element in dataset.iterall():
-        for text in _values(element):
+        for text in _values(element) if element.VR in _TEXT_VRS else ():
             if element.VR == "PN":
                 found |= of_person(text)
             elif element.keyword in _NUMBERS:

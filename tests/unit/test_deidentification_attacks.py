@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import stat
+import tracemalloc
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom import dcmread
+from pydicom import dcmread, dcmwrite
 from pydicom.datadict import DicomDictionary, dictionary_VR, keyword_for_tag
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -367,3 +369,19 @@ def test_an_image_in_other_letters_goes_through_a_file_without_its_name(tmp_path
         folder.add(again)
         written = dcmread(next((tmp_path / str(number)).glob("*.dcm")))
         assert json.dumps(written.to_json_dict()).find(name.split("=")[-1].split("^")[0]) == -1
+
+
+def test_pixels_are_not_written_out_as_words(tmp_path: Path) -> None:
+    """A volume of gigabytes needs a few times its own size, not ten times."""
+    image = an_image(PixelData=b"\0" * (16 << 20))
+    file = BytesIO()
+    dcmwrite(file, image, enforce_file_format=True)
+    content = file.getvalue()
+    folder = ExportFolder(tmp_path / "out", Deidentifier(Pseudonyms(KEY), Options()))
+    tracemalloc.start()
+    folder.add_file(content)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert folder.exported.instances == 1
+    assert peak < 3 * len(content)
