@@ -111,6 +111,8 @@ class Document:
     is_complete: bool
     is_verified: bool
     written: str | None
+    is_preliminary: bool = False
+    """Whether it says of itself that another one is to come (Preliminary Flag), which it may say verified too."""
     institution: str = ""
     verifications: tuple[Verification, ...] = ()
     predecessors: tuple[SopInstanceUID, ...] = ()
@@ -130,7 +132,7 @@ class Document:
     @property
     def is_signed(self) -> bool:
         """Whether a person stands behind the whole of it: verified by somebody who is named, and nothing more is to come."""
-        return self.is_verified and self.is_complete and bool(self.signatures)
+        return self.is_verified and self.is_complete and not self.is_preliminary and bool(self.signatures)
 
 
 class _Signs:

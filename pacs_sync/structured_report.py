@@ -16,6 +16,7 @@ from fhir_imaging.dicom_json import (
     STUDY_INSTANCE_UID,
     first_text,
     values,
+    whole_text,
 )
 from fhir_imaging.study_times import started
 from fhir_imaging.tolerant import dicts
@@ -28,7 +29,7 @@ from pacs_sync.persons import name_in, number_in
 from pacs_sync.report_document import Algorithm, Document, NothingToBring, Place, Verification
 
 _CONTENT_DATE, _CONTENT_TIME, _ZONE = "00080023", "00080033", "00080201"
-_COMPLETION, _VERIFICATION = "0040A491", "0040A493"
+_COMPLETION, _VERIFICATION, _PRELIMINARY_FLAG = "0040A491", "0040A493", "0040A496"
 _VERIFYING, _VERIFIED_AT, _VERIFIER, _VERIFYING_ORGANIZATION = "0040A073", "0040A030", "0040A075", "0040A027"
 _PREDECESSORS = "0040A360"
 _EVIDENCE = ("0040A375", "0040A385")
@@ -62,8 +63,9 @@ def read_report(dataset: Mapping[str, Any], zone: ZoneInfo | None = None) -> Doc
         study=StudyInstanceUID(study),
         title=root.name,
         patient=number_in(dataset),
-        is_complete=first_text(dataset, _COMPLETION) == "COMPLETE",
-        is_verified=first_text(dataset, _VERIFICATION) == "VERIFIED",
+        is_complete=whole_text(dataset, _COMPLETION) == "COMPLETE",
+        is_verified=whole_text(dataset, _VERIFICATION) == "VERIFIED",
+        is_preliminary=whole_text(dataset, _PRELIMINARY_FLAG) not in (None, "FINAL"),
         written=started(dataset, _CONTENT_DATE, _CONTENT_TIME, zone),
         institution=words(first_text(dataset, _INSTITUTION)),
         verifications=tuple(_verifications(dataset, zone)),

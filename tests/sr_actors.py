@@ -177,6 +177,7 @@ class AReport:
             manufacturer="Synthetic Maker",
             is_complete=self.is_complete,
             is_verified=self.verified_by is not None,
+            is_final=self.verified_by is not None,
             verifying_observer_name=self.verified_by,
             verifying_organization="Synthetic Hospital" if self.verified_by else None,
             institution_name="Synthetic Hospital",

@@ -122,6 +122,22 @@ def said(code: str, words: str) -> Json:
     }
 
 
+@pytest.mark.parametrize(
+    ("tag", "stated", "is_signed"),
+    [
+        ("0040A496", ["FINAL"], True),
+        ("0040A496", ["PRELIMINARY"], False),
+        ("0040A493", ["VERIFIED", "UNVERIFIED"], False),
+        ("0040A491", ["COMPLETE", "PARTIAL"], False),
+    ],
+)
+def test_trap_a_preliminary_report_and_one_of_two_minds_are_not_signed(tag: str, stated: list[str], is_signed: bool) -> None:
+    report = AReport(verified_by="Reader^Ruth").json() | {tag: {"vr": "CS", "Value": stated}}
+
+    assert signed(report) is is_signed
+    assert is_labelled(observation(mapped(report))) is not is_signed
+
+
 def test_a_person_signs_in_whatever_script_the_name_is_written() -> None:
     report = AReport(verified_by="Reader^Ruth").json()
     report["0040A073"]["Value"][0]["0040A075"] = {"vr": "PN", "Value": [{"Ideographic": "\u5c71\u7530^\u592a\u90ce"}]}
