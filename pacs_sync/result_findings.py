@@ -7,6 +7,7 @@ and no category either, says nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ _LENGTHS = (codes.DIAMETER, codes.LONG_AXIS, codes.SHORT_AXIS)
 _MEAN = codes.concept(codes.SNOMED, "373098007")
 _NEGATIVE = codes.concept(INTERPRETATION, "NEG")
 _PRESENCE = "presence"
+_NAMED_CATEGORY = re.compile(r"(?:rads|category)[^0-9a-z]{1,3}([0-6][a-dx]?)\b", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +103,21 @@ def _value(evaluation: Evaluation, terms: Terms) -> Json:
         return {"valueCodeableConcept": {"text": evaluation.words}}
     value = terms.concept(evaluation.value)
     words = evaluation.value.meaning or None
+    if words and _is_denied_category(value, words):
+        return {"valueCodeableConcept": {"text": f"{words} (code {evaluation.value.value})"}}
     if value.version and words and value.version not in words:
         words = f"{words} (v{value.version})"
     return {"valueCodeableConcept": codeable(value, words)}
+
+
+def _is_denied_category(value: Concept, words: str) -> bool:
+    """Whether the words beside the code of a category name another one, so that nobody knows which one is meant."""
+    key = (value.system or "", value.code or "")
+    is_own = value.system == codes.LUNG_RADS or key[0] in SYSTEMS
+    category = key[1] if is_own else CODED_CATEGORIES.get(key, ("", ""))[1]
+    named = _NAMED_CATEGORY.search(words)
+    said = named[1].upper() if named else ""
+    return bool(category and said) and not (said.startswith(category.upper()) or category.upper().startswith(said))
 
 
 def _components(group: Group, terms: Terms, leading: Evaluation | None) -> Iterator[Json]:

@@ -129,6 +129,24 @@ def test_a_category_in_an_unknown_scheme_is_words_and_never_a_wrong_code() -> No
     assert observation(mapped(AReport(groups=[a_nodule(unknown)])))["valueCodeableConcept"] == {"text": "Lung-RADS 4A"}
 
 
+@pytest.mark.parametrize(
+    ("meaning", "is_coded"),
+    [
+        ("Lung-RADS 4A", True),
+        ("Lung-RADS 4", True),
+        ("4B or 4A", True),
+        ("Lung-RADS 4B", False),
+        ("Lung-RADS category: 2", False),
+    ],
+)
+def test_a_category_whose_words_name_another_one_is_words_alone(meaning: str, is_coded: bool) -> None:
+    stated = evaluated(CATEGORY, CodedConcept("4A", "99SITE", meaning, scheme_version="2022"))
+    value = observation(mapped(AReport(groups=[a_nodule(stated)])))["valueCodeableConcept"]
+
+    assert ("coding" in value) is is_coded
+    assert is_coded or value == {"text": f"{meaning} (code 4A)"}
+
+
 def test_two_categories_in_one_group_are_both_told_and_neither_is_the_group_s() -> None:
     found = observation(mapped(AReport(groups=[a_nodule(lung_rads("3"), lung_rads("4A"))])))
 
