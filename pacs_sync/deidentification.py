@@ -11,6 +11,7 @@ Spec: DICOM PS3.15 Annex E (Table E.1-1 and its actions D, Z, X, U, K), PS3.3 §
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -39,6 +40,8 @@ NOT_DONE = (
 )
 
 
+_NUMERIC_VRS = frozenset({"DS", "IS"}) | TEMPORAL_VRS
+_NUMBERS = re.compile(r"[\d.+\-:, \[\]'Ee]*|None")
 LABELS: Mapping[str, str] = {"TrackingID": FINDING}
 """Kinds of labels by attribute: a segment and a report say the same of the same finding."""
 _DUMMIES: Mapping[str, Any] = {
@@ -102,6 +105,8 @@ class Deidentifier:
             element.value = _dummy(element)
         elif action is Action.EMPTY:
             element.value = _dummy(element) if element.VR in TEMPORAL_VRS else element.empty_value
+        elif element.VR in _NUMERIC_VRS and not _NUMBERS.fullmatch(str(element.value)):
+            element.value = _dummy(element)  # words in place of a number or a date
 
     def _sequence(self, element: DataElement, action: Action) -> None:
         if action is Action.EMPTY:

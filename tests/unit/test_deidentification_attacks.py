@@ -385,3 +385,23 @@ def test_pixels_are_not_written_out_as_words(tmp_path: Path) -> None:
 
     assert folder.exported.instances == 1
     assert peak < 3 * len(content)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "written", "instead"),
+    [("SliceThickness", "1.50", b"Tina"), ("SeriesNumber", "1234", b"Olga"), ("StudyDate", "20260315", b"born1964")],
+)
+def test_words_in_place_of_a_number_or_a_date_go(tmp_path: Path, keyword: str, written: str, instead: bytes) -> None:
+    file = BytesIO()
+    dcmwrite(file, an_image(**{keyword: written}), enforce_file_format=True)
+    assert file.getvalue().count(written.encode()) == 1
+    folder = ExportFolder(tmp_path / "out", Deidentifier(Pseudonyms(KEY), _ALL))
+    folder.add_file(file.getvalue().replace(written.encode(), instead))
+    left = b"".join(path.read_bytes() for path in (tmp_path / "out").iterdir())
+    assert instead not in left
+
+
+def test_a_row_of_numbers_stays() -> None:
+    left = made(an_image(PixelSpacing=["0.5", "-1.5e-3"], SliceThickness="2.50", SeriesNumber=7, StudyDate="20260315"), _ALL)
+    assert [float(one) for one in left.PixelSpacing] == [0.5, -0.0015]
+    assert (float(left.SliceThickness), int(left.SeriesNumber), left.StudyDate) == (2.5, 7, "20260315")
