@@ -88,6 +88,11 @@ class FhirTarget:
                 found |= {str(stands["id"]): stands for stands in self._survivors(one)}
         return tuple(found.values())
 
+    def standing_for(self, patient_id: str) -> tuple[Mapping[str, Any], ...]:
+        """As ``Target``."""
+        patient = self._search.one("Patient", patient_id)
+        return () if patient is None else tuple({str(one["id"]): one for one in self._survivors(patient)}.values())
+
     def order_with(self, system: str | None, accession: str, *, patient_id: str) -> str | None:
         """As ``Target``; without a system an order counts that calls the number its accession number."""
         if not self._serves("ServiceRequest"):

@@ -18,7 +18,7 @@ from fhir_imaging.fhir_mapping.comparison import fingerprint, without_server_mar
 from fhir_imaging.fhir_mapping.synced_study import SyncedContext, synced_study, withdrawn
 from fhir_imaging.tolerant import dicts
 from fhir_imaging.uids import StudyInstanceUID
-from pacs_sync.patients import Unknown, answer, decided_by_person, questions
+from pacs_sync.patients import Unknown, answer, decided_by_person, named_by_person, questions
 from pacs_sync.plan import Gathered, Hold, Verdict, Withdraw, Write, decide, withdrawn_status
 from pacs_sync.ports import Known, Memory, Source, Subject, Target, Task, Work, WrittenStudy
 from pacs_sync.settings import ResourceIds, SyncSettings
@@ -140,7 +140,7 @@ class OneStudy:
     def _whose(self, study: ArchivedStudy, task: Task) -> Subject | Unknown:
         by_person = decided_by_person(study, task)
         if by_person is not None:
-            return by_person
+            return named_by_person(by_person, task.assigned_for, self._target.standing_for(by_person.patient_id))
         asked = questions(study, self._settings.patients)
         if isinstance(asked, Unknown):
             return asked

@@ -6,7 +6,7 @@ Spec: clinical rules X14 (the PatientID is a number within its issuer, not a log
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fhir_imaging.archived_study import ArchivedStudy, PatientNumber
@@ -83,6 +83,19 @@ def decided_by_person(study: ArchivedStudy, task: Task) -> Subject | None:
     stated = next(iter(named), None)
     decided_for = _bare(task.assigned_for) if task.assigned_for else None
     return task.assigned if stated == decided_for else None
+
+
+def named_by_person(named: Subject, stated: PatientNumber | None, records: Sequence[Mapping[str, Any]]) -> Subject | Unknown:
+    """Whom a person named, by the records that stand for that one now; Unknown where it was closed since.
+
+    ``stated`` is what the archive said when that was decided.
+    """
+    ids = frozenset(str(one["id"]) for one in records)
+    if len(ids) == 1:
+        return replace(named, patient_id=next(iter(ids)))
+    reason = HoldReason.SEVERAL_PATIENTS if ids else HoldReason.NO_PATIENT
+    detail = "the record that a person named is not in use any more"
+    return Unknown(held=Held(reason=reason, patient=stated, detail=detail), candidates=ids)
 
 
 def has_number(patient: Mapping[str, Any], system: str, number: str, *, today: str) -> bool:

@@ -86,6 +86,9 @@ class Target(Protocol):
     def patients_with(self, system: str, number: str) -> tuple[Mapping[str, Any], ...]:
         """The Patients that have this identifier, at most a few: more than one is as good as none."""
 
+    def standing_for(self, patient_id: str) -> tuple[Mapping[str, Any], ...]:
+        """The Patients in use that stand for this record now: itself, or what it was merged into; none where it is closed."""
+
     def order_with(self, system: str | None, accession: str, *, patient_id: str) -> str | None:
         """``ServiceRequest/id`` of this patient's one order with the accession number; None unless there is exactly one."""
 

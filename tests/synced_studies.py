@@ -55,6 +55,9 @@ class Charts:
     def patients_with(self, system: str, number: str) -> tuple[Json, ...]:
         return tuple(one for one in self.of("Patient") if {"system": system, "value": number} in bare(one["identifier"]))
 
+    def standing_for(self, patient_id: str) -> tuple[Json, ...]:
+        return tuple(one for one in self.of("Patient") if one["id"] == patient_id)
+
     def order_with(self, system: str | None, accession: str, *, patient_id: str) -> str | None:
         found = [one for one in self.of("ServiceRequest") if has_accession(one, system, accession)]
         own = [one["id"] for one in found if subject_id(one) == patient_id]

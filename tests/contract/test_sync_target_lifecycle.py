@@ -161,6 +161,25 @@ def test_what_a_person_decided_counts_for_what_the_archive_said_then_and_for_not
     assert sync.fhir.one("ImagingStudy")["subject"]["reference"] == "Patient/pat-a"
 
 
+def test_X14_what_a_person_decided_follows_the_record_that_the_ehr_merges_and_ends_with_one_that_it_closes(sync: Sync) -> None:
+    assigned = Subject(patient_id="pat-b", system=MRN, number="DEMO-1002")
+    stated = PatientNumber(number="TYPO", issuer="DEMO")
+    sync.archive.put(a_study(number="TYPO"))
+
+    def chart(**said: Any) -> str:
+        sync.fhir.records.put(a_patient("pat-b", "DEMO-1002", **said))
+        sync.bring(assigned=assigned, assigned_for=stated)
+        return f"{sync.fhir.one('ImagingStudy')['subject']['reference']} {sync.fhir.one('ImagingStudy')['status']}"
+
+    assert chart() == "Patient/pat-b available"
+    replaced_by_a = [{"type": "replaced-by", "other": {"reference": "Patient/pat-a"}}]
+    assert chart(active=False, link=replaced_by_a) == "Patient/pat-a available"
+    assert chart(link=[{"type": "replaces", "other": {"reference": "Patient/pat-a"}}]) == "Patient/pat-b available"
+    assert sync.notes.held_ == []
+    assert chart(active=False) == "Patient/pat-b entered-in-error"
+    assert [(held.reason, held.patient) for _, held in sync.notes.held_] == [(HoldReason.NO_PATIENT, stated)]
+
+
 def test_X18_the_order_of_this_patient_is_linked_and_no_other_patients_with_the_same_number(sync: Sync) -> None:
     order = {"resourceType": "ServiceRequest", "status": "active", "intent": "order", "code": {"text": "CT"}}
     order |= {"identifier": [{"system": ACCESSIONS, "value": "A-17"}]}

@@ -168,7 +168,7 @@ def test_a_deleted_study_is_gone_until_it_is_written_again(hapi: Hapi, uid: str)
 
 
 def test_a_label_that_is_not_written_again_is_gone_and_tags_of_others_stay(hapi: Hapi, uid: str) -> None:
-    """By itself HAPI keeps what former versions were labelled with: a program's assertion would stay one though it is signed."""
+    """By itself HAPI keeps what former versions were labelled with: a program's assertion would stay one when signed."""
     asserted = {"system": AI_ASSERTED.system, "code": AI_ASSERTED.code}
     study = a_study(uid, hapi.version, id=uid, meta={"security": [asserted], "tag": [{"system": "urn:x", "code": "theirs"}]})
     plain = a_study(uid, hapi.version, id=uid, status="unknown")

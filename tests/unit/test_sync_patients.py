@@ -5,6 +5,7 @@ Spec: clinical rules X14.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from pacs_sync.patients import (
     decided_by_person,
     has_number,
     is_active,
+    named_by_person,
     questions,
     replaced_by,
 )
@@ -188,3 +190,14 @@ def test_only_replaced_by_says_that_a_record_was_merged() -> None:
     assert is_active(a_patient("a"))
     assert not is_active(a_patient("a", active=False))
     assert not is_active({"resourceType": "Patient"})
+
+
+def test_a_record_that_became_several_is_nobodys() -> None:
+    """FHIR lets a record be replaced by two: somebody has to say which."""
+    named = Subject(patient_id="old", system="urn:x", number="1")
+    became = [{"resourceType": "Patient", "id": one} for one in ("new-1", "new-2")]
+
+    assert named_by_person(named, None, became[:1]) == replace(named, patient_id="new-1")
+    verdict = named_by_person(named, None, became)
+    assert isinstance(verdict, Unknown)
+    assert (verdict.held.reason, verdict.candidates) == (HoldReason.SEVERAL_PATIENTS, {"new-1", "new-2"})
