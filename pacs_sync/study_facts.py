@@ -28,7 +28,7 @@ from fhir_imaging.study_reading import (
     archived_study,
     words_in,
 )
-from fhir_imaging.study_times import started
+from fhir_imaging.study_times import TIMEZONE_OFFSET, offset_of, started, time_of
 from fhir_imaging.tolerant import dicts
 from pacs_sync.anatomy import is_denied, side_of, site_of
 from pacs_sync.coding_schemes import CodingSchemes, unique
@@ -168,9 +168,26 @@ def _series(record: SeriesRecord, site: SiteRules) -> ArchivedSeries | None:
 
 
 def _begun(told: Sequence[Mapping[str, Any]], tags: tuple[str, str], site: SiteRules) -> str | None:
-    """As the first says that names a day; a time may come from another that knows the zone."""
-    found = [one for dataset in told if (one := started(dataset, *tags, site.zone)) is not None]
-    return next((one for one in found if "T" in one and one[:10] == found[0][:10]), found[0] if found else None)
+    """As the first says that names a day.
+
+    An offset may come from another that shows the same time, and outweighs the site's zone. Of several offsets none is
+    certain unless the site's is among them: else the day alone is told.
+    """
+    named = [(one, dataset) for dataset in told if (one := started(dataset, *tags, site.zone)) is not None]
+    if not named:
+        return None
+    first, whole = named[0]
+    clock = time_of(whole_text(whole, tags[1]))
+    same_day = [(one, dataset) for one, dataset in named if "T" in one and one[:10] == first[:10]]
+    if clock is None:
+        return next((one for one, _ in same_day), first)
+    if offset_of(whole_text(whole, TIMEZONE_OFFSET)) is not None:
+        return first
+    alike = [dataset for _, dataset in same_day if time_of(whole_text(dataset, tags[1])) == clock]
+    stated = {one for dataset in alike if (one := started(dataset, *tags, None)) is not None and "T" in one}
+    if not stated or first in stated:
+        return first
+    return stated.pop() if len(stated) == 1 else first[:10]
 
 
 def _listed(instances: Iterable[ArchivedInstance]) -> tuple[ArchivedInstance, ...]:

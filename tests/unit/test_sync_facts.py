@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -133,6 +134,31 @@ def test_the_time_of_a_start_may_come_from_an_instance_that_knows_the_zone() -> 
     found = [study_facts([match], [SeriesRecord(match=dataset(), details=[one])], SITE) for one in (zoned, other_day)]
 
     assert [one and one.started for one in found] == ["2026-03-15T11:20:00+01:00", "2026-03-15"]
+
+
+@pytest.mark.parametrize(
+    ("offsets", "begun"),
+    [
+        ((None,), "2026-03-15T11:20:00+01:00"),
+        (("+0000",), "2026-03-15T11:20:00+00:00"),
+        (("+0000", "+0000"), "2026-03-15T11:20:00+00:00"),
+        (("+0000", "+0100"), "2026-03-15T11:20:00+01:00"),
+        (("+0000", "-0500"), "2026-03-15"),
+        (("nonsense",), "2026-03-15T11:20:00+01:00"),
+    ],
+)
+def test_x13_a_files_offset_outweighs_the_sites_zone_where_the_index_states_none(
+    offsets: tuple[str | None, ...], begun: str
+) -> None:
+    berlin = SiteRules(archive="main", zone=ZoneInfo("Europe/Berlin"))
+    match = dataset(x00080020="20260315", x00080030="1120")
+    files = [dataset(x00080020="20260315", x00080030="112000", x00080201=one) for one in offsets]
+    other_time = dataset(x00080020="20260315", x00080030="1220", x00080201="+0900")
+
+    found = study_facts([match], [SeriesRecord(match=dataset(), details=[other_time, *files])], berlin)
+
+    assert found is not None
+    assert found.started == begun
 
 
 def test_a_study_under_several_patients_in_the_index_shows_them_all() -> None:
