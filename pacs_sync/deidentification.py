@@ -63,14 +63,15 @@ class Deidentifier:
     def __init__(self, pseudonyms: Pseudonyms, options: Options) -> None:
         self._pseudonyms = pseudonyms
         self._options = options
+        self._issuers: dict[tuple[str, str], str] = {}
 
     def apply(self, dataset: Dataset) -> Dataset:
         """The instance without its identity, in place; its file meta information is made anew.
 
         Its patient's number and name become a pseudonym. Texts of a structured report are replaced.
         """
-        number, issuer = str(dataset.get("PatientID") or ""), str(dataset.get("IssuerOfPatientID") or "")
-        pseudonym = self._pseudonyms.patient(number, issuer) if number else ""
+        number = str(dataset.get("PatientID") or "")
+        pseudonym = self._pseudonyms.patient(number, self._issuer(dataset, number)) if number else ""
         is_report = "ContentSequence" in dataset
         dataset.remove_private_tags()
         self._walk(dataset)
@@ -78,6 +79,12 @@ class Deidentifier:
         self._say_what_was_done(dataset, is_report=is_report)
         self._renew_meta(dataset)
         return dataset
+
+    def _issuer(self, dataset: Dataset, number: str) -> str:
+        """Whose number it is; what leaves that out (AI results often do) means the same person as the rest of its study."""
+        stated = str(dataset.get("IssuerOfPatientID") or "").strip()
+        known = self._issuers.setdefault((str(dataset.get("StudyInstanceUID")), number), stated)
+        return stated if stated and known else known
 
     def uid(self, uid: str) -> str:
         """What an instance's, series' or study's UID becomes."""

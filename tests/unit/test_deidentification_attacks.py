@@ -405,3 +405,10 @@ def test_a_row_of_numbers_stays() -> None:
     left = made(an_image(PixelSpacing=["0.5", "-1.5e-3"], SliceThickness="2.50", SeriesNumber=7, StudyDate="20260315"), _ALL)
     assert [float(one) for one in left.PixelSpacing] == [0.5, -0.0015]
     assert (float(left.SliceThickness), int(left.SeriesNumber), left.StudyDate) == (2.5, 7, "20260315")
+
+
+@pytest.mark.parametrize("issuers", [("DEMO", ""), ("", "DEMO"), ("", "")])
+def test_a_report_that_leaves_the_issuer_out_is_of_the_same_patient(issuers: tuple[str, str]) -> None:
+    deidentifier = Deidentifier(Pseudonyms(KEY), Options())
+    image, report = (deidentifier.apply(an_image(IssuerOfPatientID=one)) for one in issuers)
+    assert image.PatientID == report.PatientID
