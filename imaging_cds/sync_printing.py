@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fhir_imaging.archived_study import PatientNumber
-from imaging_cds.printed_tables import add_row, columns, console, moment
+from imaging_cds.printed_tables import add_row, columns, console, moment, printable
 from pacs_sync import backfill, reconcile
 from pacs_sync.counts import Counts
 from pacs_sync.held import DeadStudy, HeldStudy
@@ -45,7 +45,7 @@ def print_files(source: FileSource) -> None:
         if number == _SHOWN_FILES:
             print("  ...")
             return
-        print(f"  {odd.path}: {odd.reason}")
+        print(f"  {printable(str(odd.path))}: {odd.reason}")  # names on a disc are anybody's
 
 
 def print_comparison(name: str, report: reconcile.Report) -> None:

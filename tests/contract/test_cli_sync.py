@@ -189,6 +189,19 @@ def test_files_are_brought_over_without_an_archive(site: Site, tmp_path: Path, c
     assert site.sync("files", str(tmp_path / "nowhere")) == 2
 
 
+def test_names_of_files_steer_no_terminal(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "disc"
+    folder.mkdir()
+    for name in (b"\x1b[31mred", b"no \xff name"):
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_text("no DICOM")
+
+    assert site.sync("files", str(folder)) == 0
+
+    said = capsys.readouterr().out
+    assert "\ufffd[31mred" in said
+    assert "no \ufffd name" in said
+
+
 def test_status_says_how_everything_fares(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.sync("backfill", "--from", "2024-01-01")
     capsys.readouterr()
