@@ -35,6 +35,12 @@ _REASONS = {
     "114011": "unknown",
 }
 """By Numeric Value Qualifier (CID 42); every other one is an error."""
+_LENGTH_NAMES = {
+    "um": ("um", "micrometer", "micrometre", "micron"),
+    "mm": ("mm", "millimeter", "millimetre"),
+    "cm": ("cm", "centimeter", "centimetre"),
+    "m": ("m", "meter", "metre"),
+}
 _MM_PER_CM = Decimal(10)
 _OID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+", re.ASCII)
 
@@ -83,7 +89,8 @@ def codeable(concept: Concept, words: str | None = None) -> Json:
 def measured(number: Number, terms: Terms, *, is_length: bool) -> Json:
     """``valueQuantity`` with the value and unit of the source (a length in cm becomes mm), or why there is none.
 
-    A number with a qualifier is no plain number, so its value is not told.
+    A number with a qualifier is no plain number, so its value is not told. A unit whose code and words name different ones is
+    words alone.
     """
     if number.value is None or number.qualifier is not None:
         return {"dataAbsentReason": _absent(number.qualifier)}
@@ -94,10 +101,17 @@ def measured(number: Number, terms: Terms, *, is_length: bool) -> Json:
     if concept.system != codes.UCUM:
         return {"valueQuantity": {"value": _plain(value), "unit": concept.display}}
     code = concept.code or ""
+    if _is_denied_unit(code, unit.meaning):
+        return {"valueQuantity": {"value": _plain(value), "unit": f"{unit.meaning} (code {code})"}}
     if is_length and code == "cm":
         value, code = value * _MM_PER_CM, "mm"
     words = code if code in ("mm", "cm") else unit.meaning or code
     return {"valueQuantity": {"value": _plain(value), "unit": words, "system": codes.UCUM, "code": code}}
+
+
+def _is_denied_unit(code: str, words: str) -> bool:
+    named = words.strip().casefold().removesuffix("s")
+    return code in _LENGTH_NAMES and any(named in names for unit, names in _LENGTH_NAMES.items() if unit != code)
 
 
 def _absent(qualifier: DicomCode | None) -> Json:

@@ -79,6 +79,13 @@ def test_a_unit_of_another_system_is_words() -> None:
     assert component(found, "118565006")["valueQuantity"] == {"value": 3.0, "unit": "voxels"}
 
 
+@pytest.mark.parametrize(("code", "words"), [("mm", "centimeters"), ("cm", "mm")])
+def test_a_unit_whose_words_name_another_one_is_words(code: str, words: str) -> None:
+    found = observation(mapped(AReport(groups=[unregioned(size(DIAMETER, 0.9, CodedConcept(code, "UCUM", words)))])))
+
+    assert component(found, "81827009")["valueQuantity"] == {"value": 0.9, "unit": f"{words} (code {code})"}
+
+
 def test_trap_long_and_short_axis_both_come_over_and_readers_take_their_mean() -> None:
     axes = [size(LONG_AXIS, 9.6), size(SHORT_AXIS, 8.4)]
     found = observation(mapped(AReport(groups=[a_nodule(lung_rads(), measurements=axes)])))
