@@ -6,7 +6,7 @@ import argparse
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -16,7 +16,7 @@ from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome, AuditRecord
 from fhir_imaging.clients.archive_session import ArchiveSession
 from fhir_imaging.clients.dicomweb import DicomwebClient
 from fhir_imaging.dicom_json import SERIES_INSTANCE_UID, SOP_INSTANCE_UID, first_text
-from fhir_imaging.errors import ConfigurationError, NotFound, UpstreamError, UpstreamRefused
+from fhir_imaging.errors import ConfigurationError, ImagingError, NotFound, UpstreamError, UpstreamRefused
 from fhir_imaging.settings import PacsSettings
 from fhir_imaging.store.keys import private_directory, read_or_make
 from fhir_imaging.uids import StudyInstanceUID, from_urn, is_uid, series_uid, sop_uid
@@ -69,7 +69,11 @@ def _run(arguments: argparse.Namespace) -> int:
         store = stack.enter_context(closing(open_store(settings)))
         store.check_migrated()
         options = Options(retain_dates=arguments.retain_dates, retain_device=arguments.retain_device)
-        folder = ExportFolder(arguments.out, Deidentifier(_pseudonyms(settings), options))
+        deidentifier = Deidentifier(_pseudonyms(settings), options)
+        try:
+            folder = ExportFolder(arguments.out, deidentifier)
+        except OSError as exc:
+            raise _unwritable(arguments.out, exc) from exc
         session = stack.enter_context(closing(ArchiveSession(pacs, max_body_bytes=LARGEST_INSTANCE_BYTES)))
         listed = _listed(DicomwebClient(pacs.dicomweb_root, session), study)
         first = next(listed, None)
@@ -81,15 +85,23 @@ def _run(arguments: argparse.Namespace) -> int:
             for fetch in chain([first], listed):
                 _add(folder, fetch)
             exported = folder.finish(lambda made: described(made, _schemes(settings, pacs)))
-        except BaseException:
-            _say(folder.break_off(), arguments.out)
+        except BaseException as exc:
+            _say(folder.exported, arguments.out)
             print("  It ended early: this is a part of the study.")
+            with suppress(OSError):  # a full disk has no room for this either
+                folder.break_off()
+            if isinstance(exc, OSError):
+                raise _unwritable(arguments.out, exc) from exc
             raise
         finally:
             audit.append(_record(pacs, study, told=folder.exported.said))
     _say(exported, arguments.out)
     print("What was not done:", *(f"  - {one}" for one in NOT_DONE), sep="\n")
     return 0 if exported.is_whole else 1
+
+
+def _unwritable(out: Path, exc: OSError) -> ImagingError:
+    return ImagingError(f"{out} cannot be written: {exc.strerror or type(exc).__name__}.")
 
 
 def _say(exported: Exported, out: Path) -> None:

@@ -221,3 +221,21 @@ def test_without_dates_the_fhir_resources_name_none(config: Path) -> None:
     assert not any(word in said for word in ("DEMO-", "Generalist", "Gwen", "Hospital", "SCREENING", "2026-"))
     for one in (entry["resource"] for entry in json.loads(said)["entry"]):
         get_fhir_model_class(one["resourceType"]).model_validate(one)
+
+
+def test_a_folder_that_cannot_be_written_is_told(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (config.parent / "file").write_text("")
+    below = str(config.parent / "file" / "out")
+    assert main(["export", STUDY_A, "--config", str(config), "--out", below, "--deidentify"]) == 1
+    assert "cannot be written: Not a directory" in capsys.readouterr().err
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pacs_sync.deidentified_export.dcmwrite", full)
+    assert export(config, STUDY_A, "--deidentify") == 1
+    told = capsys.readouterr()
+    assert "No space left on device" in told.err
+    assert "0 instances written" in told.out
