@@ -29,7 +29,7 @@ from pacs_sync.plan import ours_first
 from pacs_sync.ports import WrittenStudy
 from pacs_sync.result_steps import WITHDRAWABLE, Key, study_key
 from pacs_sync.settings import ResourceIds, SyncSettings
-from pacs_sync.standing import SYNC_TAGS, Mark, differs, has_other_maker, study_tag, study_uids, subject_id
+from pacs_sync.standing import SYNC_TAGS, Mark, differs, has_other_maker, has_tag, study_tag, study_uids, subject_id
 from pacs_sync.target_access import TargetAccess
 from pacs_sync.target_search import PAGE_SIZE, TargetSearch, has_identifier, token
 from pacs_sync.target_writing import TargetWriting, is_needed, version_of
@@ -252,7 +252,7 @@ class FhirTarget:
         made = SyncedEndpoint(address=settings.endpoint_address, name=settings.pacs, source=self.mark.source, resource_id=given)
         wanted = self.mark.put_on(synced_endpoint(made, self.version))
         key = Key("Endpoint", *endpoint_identifier(settings.endpoint_address))
-        stands = self._search.one("Endpoint", given) if given else self._writing.standing(key)
+        stands = self._standing_endpoint(given, key)
         if stands is None:
             return f"Endpoint/{self._writing.created(key, wanted).id}"
         is_ours = self.mark.is_on(stands) or (
@@ -266,6 +266,13 @@ class FhirTarget:
             )
         return f"Endpoint/{stands['id']}"
 
+    def _standing_endpoint(self, given: str | None, key: Key) -> Mapping[str, Any] | None:
+        """By its id, else by its address: a server may have given ours an id of its own."""
+        if given is not None and (stands := self._search.one("Endpoint", given)) is not None:
+            return stands
+        known = self._writing.standing(key)
+        return known if known is not None and (given is None or self.mark.is_on(known)) else None
+
     def _wanted(self, resource: Mapping[str, Any], replaces: WrittenStudy | None) -> tuple[dict[str, Any], StudyInstanceUID]:
         uid = StudyInstanceUID(next(iter(study_uids(resource))))
         given = replaces.id if replaces is not None else self.given_id(uid)
@@ -275,8 +282,9 @@ class FhirTarget:
     def _stands(
         self, uid: StudyInstanceUID, written: Written, wanted: Mapping[str, Any], replaces: WrittenStudy | None
     ) -> WrittenStudy:
-        """Looks once more where the server gave an id: not every one keeps two writers apart."""
-        if replaces is None and self.given_id(uid) is None and len(ours_first(self.find(uid), self.mark)) > 1:
+        """Looks once more where the server gave an id, asked to or not: not every one keeps two writers apart."""
+        gave_id = replaces is None and written.id != self.given_id(uid)
+        if gave_id and len(ours_first(self.find(uid), self.mark)) > 1:
             raise self._writing.overtaken()
         return WrittenStudy(id=written.id, version=written.version, content={**wanted, "id": written.id})
 
@@ -290,12 +298,6 @@ def has_accession(order: Mapping[str, Any], system: str | None, accession: str) 
         if one.get("system") == system or (system is None and _ACCESSION in types):
             return order.get("status") != "entered-in-error"
     return False
-
-
-def has_tag(resource: Mapping[str, Any], tag: Mapping[str, str]) -> bool:
-    """Whether it carries this tag."""
-    tags = dicts(as_dict(resource.get("meta")).get("tag"))
-    return any(one.get("system") == tag["system"] and one.get("code") == tag["code"] for one in tags)
 
 
 def _as_written(resource: Mapping[str, Any]) -> WrittenStudy:

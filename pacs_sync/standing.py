@@ -78,6 +78,12 @@ def study_tag(uid: StudyInstanceUID) -> dict[str, str]:
     return {"system": DICOM_UID_SYSTEM, "code": to_urn(uid)}
 
 
+def has_tag(resource: Mapping[str, Any], tag: Mapping[str, str]) -> bool:
+    """Whether it carries this tag."""
+    tags = dicts(as_dict(resource.get("meta")).get("tag"))
+    return any(one.get("system") == tag["system"] and one.get("code") == tag["code"] for one in tags)
+
+
 def has_other_maker(resource: Mapping[str, Any], mark: Mark) -> bool:
     """Whether it says that somebody else made it. Servers (HAPI) write a request's id alone as ``#id`` where nobody said."""
     meta = as_dict(resource.get("meta"))

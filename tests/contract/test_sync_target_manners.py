@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Response
+from flask import Response, request
 
 from pacs_sync.settings import ResourceIds
-from tests.sync_actors import STUDY, Sync, a_study, a_sync
+from tests.sync_actors import STUDY, Sync, a_study, a_sync, json_response
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT.*[Z+-].*")
 IDENTIFIED = "identifier=urn:dicom:uid|urn:oid"
@@ -99,6 +99,27 @@ def test_what_a_server_says_in_its_own_manner_is_not_written_again(sync: Sync, m
 
     assert sync.fhir.writes == []
     assert not worker.would_change(sync.archive.studies_by_uid[STUDY].uid)
+
+
+@pytest.mark.parametrize("sync", [(ResourceIds.STUDY_UID, False)], indirect=True)
+def test_a_server_that_gives_ids_of_its_own_gets_everything_once(sync: Sync) -> None:
+    def own_ids() -> Response | None:
+        _, _, kind, *rest = request.path.split("/")
+        if request.method != "PUT" or any(one["id"] == rest[0] for one in sync.fhir.all(kind)):
+            return None
+        made = sync.fhir.records.create({name: value for name, value in json.loads(request.get_data()).items() if name != "id"})
+        return json_response(made, 201)
+
+    sync.fhir.instead = own_ids
+    sync.archive.put(a_study(modality="SR"))
+    sync.results.resources = {STUDY: RESULTS}
+    for _ in range(3):
+        sync.fhir.requests.clear()
+        sync.bring()
+
+    assert sync.fhir.writes == []
+    assert sync.fhir.one("ImagingStudy")["endpoint"] == [{"reference": f"Endpoint/{sync.fhir.one('Endpoint')['id']}"}]
+    assert [len(sync.fhir.all(kind)) for kind in ("Device", "Observation", "DiagnosticReport")] == [1, 1, 1]
 
 
 def test_a_reference_to_another_server_is_another_reference(sync: Sync) -> None:
