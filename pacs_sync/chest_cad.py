@@ -13,12 +13,12 @@ from dataclasses import replace
 from pacs_sync.content_items import Item
 from pacs_sync.measurement_groups import (
     TRACKING_ID,
-    TRACKING_UID,
     algorithm_in,
     evaluations_in,
     images_of,
     measurements_in,
     sites_in,
+    tracking_uid_in,
 )
 from pacs_sync.report_document import Algorithm, Group
 
@@ -49,7 +49,7 @@ def _to_present(items: list[Item]) -> Iterator[Item]:
 def _detection(item: Item, program: Algorithm) -> Group:
     return Group(
         finding=item.code,
-        tracking_uid=item.said(TRACKING_UID),
+        tracking_uid=tracking_uid_in(item),
         tracking_id=item.said(TRACKING_ID),
         sites=tuple(sites_in(item)),
         algorithm=algorithm_in(item) or program,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from fhir_imaging.uids import SopInstanceUID
+from fhir_imaging.uids import SopInstanceUID, is_uid
 from pacs_sync.content_items import Item
 from pacs_sync.report_document import Algorithm, Evaluation, Group, Measurement, Observers, Site
 
@@ -89,6 +89,12 @@ def evaluations_in(item: Item) -> Iterator[Evaluation]:
             yield Evaluation(name=one.name, value=None, words=one.words)
 
 
+def tracking_uid_in(item: Item) -> str | None:
+    """The lesion's UID; None for words in its place, which some programs write."""
+    stated = item.said(TRACKING_UID)
+    return stated if stated and is_uid(stated) else None
+
+
 def measurements_in(item: Item) -> Iterator[Measurement]:
     """The measurements among an item's children."""
     for one in item.children:
@@ -120,7 +126,7 @@ def _group(item: Item, of_document: Observers, program: Algorithm | None) -> Gro
     observers = own if is_own else of_document
     return Group(
         finding=item.coded(FINDING),
-        tracking_uid=item.said(TRACKING_UID),
+        tracking_uid=tracking_uid_in(item),
         tracking_id=item.said(TRACKING_ID),
         sites=tuple(sites_in(item)),
         algorithm=stated or (None if is_own else program) or observing_program(observers),

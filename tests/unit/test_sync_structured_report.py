@@ -169,6 +169,17 @@ def test_a_group_has_its_lesion_site_algorithm_measurements_and_slice() -> None:
     assert not group.is_in_space
 
 
+def test_words_in_place_of_the_lesions_uid_are_no_uid_and_stop_nothing() -> None:
+    report = AReport().json()
+    for one in items(report, "UIDREF"):
+        one |= {"0040A040": {"vr": "CS", "Value": ["TEXT"]}, "0040A160": {"vr": "UT", "Value": ["no UID"]}}
+    read = read_report(report)
+
+    assert not isinstance(read, NothingToBring)
+    assert read.groups[0].tracking_uid is None
+    assert len(observation(mapped(report))["identifier"]) == 2
+
+
 def test_trap_units_stay_as_they_are_stated() -> None:
     (group,) = document(AReport(groups=[unregioned(size(DIAMETER, 0.9, CENTIMETRE, derivation=MAXIMUM))])).groups
     (measurement,) = group.measurements
