@@ -19,7 +19,8 @@ _MAY_PASS = frozenset({408, 409, 412, 423, 425, 429})
 _OUTAGES = frozenset({401, 403, 404, 429, 502, 503, 504})
 """A token that is no longer taken or allows too little fails every study alike; so do a wrong address and too many requests."""
 _BROKEN = 500
-"""Of one study, where the server stumbles over it; of every study, where the server's own database is down."""
+"""Of one study, where the server stumbles over it; of every study, where the server's own database is down. A page of somebody
+else's in place of the server (2xx and 3xx) is the same: maintenance, a login."""
 _MOST_DOUBLINGS = 30
 
 
@@ -39,7 +40,7 @@ def is_like_an_outage(error: Exception) -> bool:
 
 def is_like_an_outage_of_several(error: Exception) -> bool:
     """Whether it tells of an outage only where another study has just failed too."""
-    return isinstance(error, UpstreamError) and error.status == _BROKEN
+    return isinstance(error, UpstreamError) and error.status is not None and (error.status == _BROKEN or error.status < 400)
 
 
 def pause_s(

@@ -139,7 +139,7 @@ def _entry_written(entry: Mapping[str, Any], response: requests.Response) -> Wri
 
 
 def _json(response: requests.Response) -> Mapping[str, Any]:
-    """What was answered; empty for no body, and for one that is no JSON object: the write itself is done."""
+    """What was answered; empty for no body. UpstreamError for a body that is no JSON object: somebody else's page."""
     body = bytearray()
     try:
         for chunk in response.iter_content(64 * 1024):
@@ -151,10 +151,16 @@ def _json(response: requests.Response) -> Mapping[str, Any]:
         if ran_out_of_time(exc):
             raise UpstreamTimeout("The FHIR server did not answer in time.", server=server, retryable=True) from exc
         raise UpstreamError("The FHIR server broke off its answer.", server=server, retryable=True) from exc
-    try:
-        return as_dict(json.loads(bytes(body)))
-    except (ValueError, RecursionError):
+    if not body.strip():
         return {}
+    try:
+        content = json.loads(bytes(body))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        words = "What answered a write is no FHIR server."
+        raise UpstreamError(words, server=origin_of(response.url), status=response.status_code, retryable=True)
+    return content
 
 
 def _issue_codes(response: requests.Response) -> tuple[str, ...]:

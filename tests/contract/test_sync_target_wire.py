@@ -126,12 +126,23 @@ def test_a_write_says_what_stands_whatever_the_server_answers_with(sync: Sync, w
     assert not writer.create(a_patient("x", "DEMO-1001"), if_none_exist=params).is_new
     assert writer.update_matching(a_patient("pat-a", "DEMO-1001", active=True), params).id == "pat-a"
 
-    for answer in (Response(status=204), Response("<html>", status=200), json_response({"resourceType": "OperationOutcome"})):
+    for answer in (Response(status=204), Response(" ", status=200), json_response({"resourceType": "OperationOutcome"})):
         sync.fhir.instead = lambda answer=answer: answer
         stands = writer.update(a_patient("pat-a"))
         assert (stands.id, stands.version, stands.is_new) == ("pat-a", None, False)
     with pytest.raises(UpstreamError, match="where it put"):
         writer.create({"resourceType": "Patient"})
+
+
+@pytest.mark.parametrize("page", ["<html>Sign in</html>", "[]", '"ok"', "{"])
+def test_a_page_of_somebody_elses_is_no_write(sync: Sync, writer: FhirWriter, page: str) -> None:
+    """What stands before a server answers 200 while that is away: a study must not be taken for written."""
+    sync.fhir.instead = lambda: Response(page, status=200)
+
+    for act in (lambda: writer.update(a_patient("pat-a")), lambda: writer.transaction([{"resource": a_patient("x")}])):
+        with pytest.raises(UpstreamError, match="no FHIR server") as caught:
+            act()
+        assert (caught.value.status, caught.value.retryable) == (200, True)
 
 
 def dripping() -> Response:
