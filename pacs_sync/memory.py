@@ -7,7 +7,6 @@ ticket may say what became of it.
 
 from __future__ import annotations
 
-import logging
 import secrets
 import threading
 from collections import Counter
@@ -15,17 +14,16 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, delete, func, null, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from fhir_imaging.store.engine import Store, upsert
 from fhir_imaging.uids import StudyInstanceUID
 from pacs_sync.bookmarks import LOOK, Bookmarks
+from pacs_sync.leases import Leases
 from pacs_sync.ports import Held, Known, Sighting, Task, Work
-from pacs_sync.queueing import Stage, a_row, chunks, queueing, study_digest
+from pacs_sync.queueing import Stage, a_row, chunks, ms, queueing, study_digest
 from pacs_sync.sealed_facts import SealedFacts, Trouble
 from pacs_sync.tables import sync_study, sync_tally
-
-log = logging.getLogger("imaging_cds.sync")
 
 LEASE_S = 60.0
 """A worker that dies gives its studies back after so long; one that lives holds them longer by ``renew``."""
@@ -53,6 +51,7 @@ class StoredMemory:
         self.bookmarks = Bookmarks(store, sync)
         self._store = store
         self._facts = SealedFacts(store.sealer)
+        self._leases = Leases(store, sync)
         self._outcomes: Counter[Outcome] = Counter()
         self._lock = threading.Lock()
 
@@ -98,7 +97,7 @@ class StoredMemory:
         for chunk in chunks(studies, ROWS_AT_ONCE):
             by_digest = {self._digest(study): study for study in chunk}
             rows = [
-                a_row(sync=self.sync, digest=digest, study=self._facts.text(study), work=work, due_ms=_ms(now))
+                a_row(sync=self.sync, digest=digest, study=self._facts.text(study), work=work, due_ms=ms(now))
                 for digest, study in sorted(by_digest.items())  # in one order, so that two processes never wait for each other
             ]
             with self._store.write() as connection:
@@ -110,47 +109,11 @@ class StoredMemory:
 
     def take(self, *, now: float, limit: int) -> list[Task]:
         """At most ``limit`` studies that are due, the oldest first, for this worker alone until its lease ends."""
-        table, ticket = sync_study.c, secrets.token_hex(8)
-        is_due = (table.sync == self.sync) & (table.due_ms <= _ms(now))
-        with self._store.read() as connection:  # on SQLite, taking nothing would still make every writer wait
-            if connection.execute(select(table.due_ms).where(is_due).limit(1)).first() is None:
-                return []
-        # SQLite has one writer anyway. PostgreSQL could run a mere subquery, with its locks, more than once.
-        oldest = select(table.study_digest).where(is_due).order_by(table.due_ms).limit(limit)
-        due_rows = oldest.with_for_update(skip_locked=True).cte("due")
-        statement = (
-            update(sync_study)
-            .where(table.sync == self.sync, table.study_digest.in_(select(due_rows.c.study_digest)))
-            .values(
-                ticket=ticket,
-                due_ms=_ms(now + self.lease_s),
-                attempts=table.attempts + 1,
-                again_ms=None,
-                # Whoever had it until its lease ended may have written something and did not say so.
-                known=case((table.ticket != "", null()), else_=table.known),
-            )
-            .returning(
-                *(table.study_digest, table.study, table.work, table.attempts, table.is_complete),
-                *(table.assigned, table.noted_ms, table.queued_ms),
-            )
-        )
-        with self._store.write_once() as connection:
-            rows = sorted(connection.execute(statement).all(), key=lambda row: row.queued_ms)
-        tasks = [self._task(row, ticket, now=now) for row in rows]
-        if None in tasks:
-            self._forget_unreadable([row.study_digest for row, task in zip(rows, tasks, strict=True) if task is None])
-        return [task for task in tasks if task is not None]
+        return self._leases.take(now=now, limit=limit, lease_s=self.lease_s)
 
     def renew(self, tasks: Iterable[Task], *, now: float) -> None:
         """Holds what is under way for another lease; what another worker has by now stays there."""
-        table, until_ms = sync_study.c, _ms(now + self.lease_s)
-        tickets = {self._digest(task.study): task.ticket for task in tasks}
-        if not tickets:
-            return
-        with self._store.write() as connection:
-            for digest in sorted(tickets):  # in the order of ``note``, so that two processes never wait for each other
-                mine = (table.sync == self.sync) & (table.study_digest == digest) & (table.ticket == tickets[digest])
-                connection.execute(update(sync_study).where(mine).values(due_ms=until_ms))
+        self._leases.renew(tasks, now=now, lease_s=self.lease_s)
 
     def known(self, study: StudyInstanceUID) -> Known | None:
         """What was written of it last; None also where somebody began to write since and did not say ``done``."""
@@ -162,7 +125,7 @@ class StoredMemory:
         with self._store.write() as connection:
             if (row := self._held_by(connection, task)) is None:
                 return
-            due_ms = _earliest(row.again_ms, None if again_in_s is None else _ms(now + again_in_s))
+            due_ms = _earliest(row.again_ms, None if again_in_s is None else ms(now + again_in_s))
             self._settle(
                 connection,
                 task,
@@ -180,12 +143,12 @@ class StoredMemory:
         with self._store.write() as connection:
             if (row := self._held_by(connection, task)) is None:
                 return
-            due_ms = _earliest(row.again_ms, None if again_in_s is None else _ms(now + again_in_s))
+            due_ms = _earliest(row.again_ms, None if again_in_s is None else ms(now + again_in_s))
             values: dict[str, Any] = {"stage": Stage.QUEUED, "due_ms": due_ms, "attempts": row.attempts}
             if row.again_ms is not None:
                 values["attempts"] = 0
             if due_ms is None:
-                values |= {"stage": Stage.DEAD, "queued_ms": None, "reason": None, "since_ms": _ms(now)}
+                values |= {"stage": Stage.DEAD, "queued_ms": None, "reason": None, "since_ms": ms(now)}
             self._settle(connection, task, trouble=self._facts.trouble(Trouble(detail=reason)), known=None, **values)
             self._count(connection, Outcome.DEAD if due_ms is None else Outcome.FAILED)
 
@@ -193,7 +156,7 @@ class StoredMemory:
         """It could not be tried, by no fault of its own: it comes back, and the attempt is not counted."""
         with self._store.write() as connection:
             if (row := self._held_by(connection, task)) is not None:
-                due_ms = _earliest(row.again_ms, _ms(now + again_in_s))
+                due_ms = _earliest(row.again_ms, ms(now + again_in_s))
                 self._settle(connection, task, due_ms=due_ms, attempts=max(row.attempts - 1, 0), known=None)
 
     def hold(self, task: Task, held: Held, *, now: float) -> None:
@@ -218,7 +181,7 @@ class StoredMemory:
                 assigned=row.assigned if still_counts else None,
                 reason=held.reason,
                 trouble=self._facts.trouble(Trouble(detail=held.detail, patient=held.patient)),
-                since_ms=row.since_ms if is_known else _ms(now),
+                since_ms=row.since_ms if is_known else ms(now),
             )
             if not is_known:
                 self._count(connection, Outcome.HELD)
@@ -265,32 +228,9 @@ class StoredMemory:
         if not has_changed and (seen.is_complete or not told.is_complete):
             return None
         study = self._facts.text(told.study) if seen is None else b""  # which stands there already
-        row = a_row(sync=self.sync, digest=digest, study=study, work=Work.CHANGED, due_ms=_ms(now + due_in_s))
-        noted_ms = _ms(now) if has_changed else seen.noted_ms
+        row = a_row(sync=self.sync, digest=digest, study=study, work=Work.CHANGED, due_ms=ms(now + due_in_s))
+        noted_ms = ms(now) if has_changed else seen.noted_ms
         return row | {"noted_state": state, "noted_ms": noted_ms, "is_complete": told.is_complete}
-
-    def _task(self, row: Any, ticket: str, *, now: float) -> Task | None:
-        study = self._facts.opened_text(row.study)
-        if study is None:
-            return None
-        decision = self._facts.opened_decision(row.assigned)
-        return Task(
-            study=StudyInstanceUID(study),
-            work=Work(row.work),
-            attempts=row.attempts,
-            ticket=ticket,
-            is_complete=row.is_complete,
-            assigned=decision.subject if decision else None,
-            assigned_for=decision.decided_for if decision else None,
-            quiet_s=max(0.0, now - row.noted_ms / 1000),
-        )
-
-    def _forget_unreadable(self, digests: Sequence[str]) -> None:
-        """Rows of a master key that is no more. Nobody finds them again: the archive's studies have other digests now."""
-        log.warning("sync %s: %d studies were sealed with another master key and are forgotten", self.sync, len(digests))
-        gone = (sync_study.c.sync == self.sync) & sync_study.c.study_digest.in_(digests)
-        with self._store.write_once() as connection:
-            connection.execute(delete(sync_study).where(gone))
 
     def _held_by(self, connection: Connection, task: Task) -> Any:
         """The row, locked, while the task's ticket still counts; None when another worker has it by now."""
@@ -319,10 +259,6 @@ def _last_words(sightings: Iterable[Sighting]) -> dict[StudyInstanceUID, Sightin
         if before is None or before.state != one.state or not one.state or not before.is_complete:
             last[one.study] = one
     return last
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
 
 
 def _earliest(*moments_ms: int | None) -> int | None:

@@ -76,6 +76,11 @@ def study_digest(sealer: Sealer, sync: str, study: StudyInstanceUID) -> str:
     return sealer.digest("sync-study", sync, study)
 
 
+def ms(seconds: float) -> int:
+    """As the tables hold moments."""
+    return round(seconds * 1000)
+
+
 def chunks(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
     """Lists of at most this size."""
     remaining = iter(items)
