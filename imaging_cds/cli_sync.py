@@ -30,6 +30,8 @@ from pacs_sync.settings import SyncSettings
 
 DoIt = Callable[[argparse.Namespace, SyncJob, threading.Event], int]
 DIFFERENCES = 1
+_FIRST_DAY = date(1895, 11, 8)
+"""Of X-rays; a slip of the key would search an archive for centuries."""
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -174,6 +176,9 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
 
 def _day(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no day; write it as 2020-01-31") from None
+    if day < _FIRST_DAY:
+        raise argparse.ArgumentTypeError(f"{text}: no study is so old")
+    return day

@@ -64,7 +64,8 @@ def _held(arguments: argparse.Namespace) -> int:
         store.check_migrated()
         if not any(given):
             for sync in syncs:
-                print_held(sync.name, WaitingForPeople(store, sync.name).held(), as_json=arguments.json)
+                held = [one for one in WaitingForPeople(store, sync.name).held() if study in (None, one.study)]
+                print_held(sync.name, held, as_json=arguments.json)
             return 0
         if patient and study is not None:
             return _assign(settings, syncs[0], store, study, patient)
@@ -114,7 +115,8 @@ def _dead(arguments: argparse.Namespace) -> int:
         store.check_migrated()
         if not arguments.retry:
             for sync in syncs:
-                print_dead(sync.name, WaitingForPeople(store, sync.name).dead(), as_json=arguments.json)
+                dead = [one for one in WaitingForPeople(store, sync.name).dead() if study in (None, one.study)]
+                print_dead(sync.name, dead, as_json=arguments.json)
             return 0
         changed = sum(WaitingForPeople(store, sync.name).retry(study, now=time.time()) for sync in syncs)
         print(f"{changed} studies are tried again by the next sync once, or the running sync watch.")

@@ -299,3 +299,18 @@ def test_a_second_ctrl_c_ends_at_once_though_the_archive_is_silent(site: Site) -
             process.wait()
             if process.stderr is not None:
                 process.stderr.close()
+
+
+def test_one_held_study_is_shown_alone_where_it_is_asked_for(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.sync("backfill", "--from", "2024-01-01")
+    capsys.readouterr()
+    assert site.sync("held", "--study", STRAY, "--json") == 0
+    assert [json.loads(line)["study"] for line in capsys.readouterr().out.splitlines()] == [STRAY]
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "1895-11-07", "31.1.2026", "2026-02-30"])
+def test_a_day_that_is_none_or_before_all_images_is_told(site: Site, capsys: pytest.CaptureFixture[str], day: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        site.sync("backfill", "--from", day)
+    assert ended.value.code == 2
+    assert day in capsys.readouterr().err
