@@ -94,7 +94,8 @@ class ExportFolder:
         entries = [{"resource": resource} for resource in describe(self._folder)]
         bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
         self._write(FHIR_FILE, lambda path: path.write_text(json.dumps(bundle, indent=1), encoding="utf-8"))
-        self._say_what_it_is()
+        nobody = "" if entries else "No FHIR resources: the instances name no patient, or several."
+        self._say_what_it_is(nobody)
         return self.exported
 
     def break_off(self) -> Exported:
