@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from fhir_imaging.archived_study import ArchivedStudy
@@ -16,13 +17,14 @@ from fhir_imaging.clients.fhir_writing import OVERTAKEN
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.fhir_mapping.comparison import fingerprint, without_server_marks
 from fhir_imaging.fhir_mapping.synced_study import SyncedContext, synced_study, withdrawn
+from fhir_imaging.settings import origin_of
 from fhir_imaging.tolerant import dicts
 from fhir_imaging.uids import StudyInstanceUID
-from pacs_sync.patients import Unknown, answer, decided_by_person, named_by_person, questions
+from pacs_sync.patients import Unknown, answer, decided_by_person, has_number, named_by_person, questions
 from pacs_sync.plan import Gathered, Hold, Verdict, Withdraw, Write, decide, withdrawn_status
-from pacs_sync.ports import Known, Memory, Source, Subject, Target, Task, Work, WrittenStudy
+from pacs_sync.ports import HoldReason, Known, Memory, Source, Subject, Target, Task, Work, WrittenStudy
 from pacs_sync.settings import ResourceIds, SyncSettings
-from pacs_sync.standing import Mark, bare_study, differs, with_what_others_said
+from pacs_sync.standing import Mark, bare_study, differs, subject_id, with_what_others_said
 
 log = logging.getLogger("imaging_cds.sync")
 
@@ -126,16 +128,32 @@ class OneStudy:
                 self._memory.done(task, None, now=self._clock())
 
     def _verdict(self, task: Task, archived: ArchivedStudy | None, *, is_complete: bool) -> Verdict:
-        return decide(
+        whose = None if archived is None else self._whose(archived, task)
+        verdict = decide(
             Gathered(
                 archived=archived,
                 is_complete=is_complete,
-                whose=None if archived is None else self._whose(archived, task),
+                whose=whose,
                 standing=self._target.find(task.study),
                 mark=self._mark,
                 given_id=str(task.study) if self._settings.target.ids is ResourceIds.STUDY_UID else None,
             )
         )
+        if archived is not None and isinstance(verdict, Hold) and verdict.held.reason is HoldReason.NO_PATIENT:
+            self._check_that_nobody_has_it(archived, verdict.withdraw)
+        return verdict
+
+    def _check_that_nobody_has_it(self, study: ArchivedStudy, standing: Sequence[WrittenStudy]) -> None:
+        """UpstreamError where a record has the number: an index that is being rebuilt finds nobody, and must not empty charts."""
+        asked = questions(study, self._settings.patients)
+        if isinstance(asked, Unknown):
+            return
+        today = datetime.fromtimestamp(self._clock(), UTC).date().isoformat()
+        owners = {owner for one in standing if (owner := subject_id(one.content)) is not None}
+        for record in (record for owner in sorted(owners) for record in self._target.standing_for(owner)):
+            if has_number(record, asked.main.system, asked.main.number, today=today):
+                words = "The FHIR server's search finds nobody with a number that one of its Patients has."
+                raise UpstreamError(words, server=origin_of(self._settings.target.fhir_base), retryable=True)
 
     def _whose(self, study: ArchivedStudy, task: Task) -> Subject | Unknown:
         by_person = decided_by_person(study, task)

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import request
 
 from fhir_imaging.archived_study import PatientNumber
+from fhir_imaging.errors import UpstreamError
 from pacs_sync.ports import HoldReason, Subject
+from pacs_sync.retries import is_like_an_outage
 from pacs_sync.settings import ResourceIds
-from tests.sync_actors import ACCESSIONS, MRN, STUDY, Sync, a_patient, a_study, a_sync, at_once
+from tests.sync_actors import ACCESSIONS, MRN, STUDY, Sync, a_patient, a_study, a_sync, at_once, json_response
 
 
 @pytest.fixture(params=[(ids, together) for ids in ResourceIds for together in (False, True)], ids=str)
@@ -122,6 +125,32 @@ def test_X14_a_patient_that_nobody_knows_takes_the_study_out_of_the_former_chart
     assert stands["status"] == "entered-in-error"
     assert set(stands) == {"resourceType", "id", "meta", "identifier", "status", "subject"}
     assert {one["status"] for one in sync.fhir.all("Observation")} == {"entered-in-error"}
+    assert [held.reason for _, held in sync.notes.held_] == [HoldReason.NO_PATIENT]
+
+
+def test_X14_an_index_that_finds_nobody_any_more_empties_no_chart(sync: Sync) -> None:
+    sync.archive.put(a_study())
+    sync.bring()
+    sync.fhir.instead = lambda: (
+        json_response({"resourceType": "Bundle", "type": "searchset"}) if request.path == "/fhir/Patient/_search" else None
+    )
+
+    with pytest.raises(UpstreamError, match="finds nobody") as raised:
+        sync.bring()
+
+    assert is_like_an_outage(raised.value), "every other study fares the same"
+    assert sync.fhir.one("ImagingStudy")["status"] == "available"
+    assert sync.notes.held_ == []
+
+
+def test_X14_a_number_that_the_ehr_has_taken_from_its_patient_takes_the_study_out_of_the_chart(sync: Sync) -> None:
+    sync.archive.put(a_study())
+    sync.bring()
+
+    sync.fhir.records.put(a_patient("pat-a", "ANOTHER"))
+    sync.bring()
+
+    assert sync.fhir.one("ImagingStudy")["status"] == "entered-in-error"
     assert [held.reason for _, held in sync.notes.held_] == [HoldReason.NO_PATIENT]
 
 
