@@ -144,7 +144,7 @@ class OneStudy:
         return verdict
 
     def _check_that_nobody_has_it(self, study: ArchivedStudy, standing: Sequence[WrittenStudy]) -> None:
-        """UpstreamError where a record has the number: an index that is being rebuilt finds nobody, and must not empty charts."""
+        """UpstreamError where a record has the number: an index that is rebuilt finds nobody, and must not empty charts."""
         asked = questions(study, self._settings.patients)
         if isinstance(asked, Unknown):
             return
