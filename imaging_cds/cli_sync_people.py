@@ -17,9 +17,10 @@ from imaging_cds.settings import ApplicationSettings
 from imaging_cds.sync_job import named_syncs, sync_job
 from imaging_cds.sync_printing import print_dead, print_held, print_status
 from pacs_sync.counts import counts
-from pacs_sync.held import WaitingForPeople
+from pacs_sync.held import WaitingForPeople, waiting_of
 from pacs_sync.settings import SyncSettings
 
+_WHEN = "by the next sync once or the running sync watch, or when the same folder is read again (sync files)"
 _PATIENT = "Patient/"
 _FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 
@@ -63,14 +64,14 @@ def _held(arguments: argparse.Namespace) -> int:
     try:
         store.check_migrated()
         if not any(given):
-            for sync in syncs:
-                held = [one for one in WaitingForPeople(store, sync.name).held() if study in (None, one.study)]
-                print_held(sync.name, held, as_json=arguments.json)
+            for people in _all_waiting(store, syncs):
+                held = [one for one in people.held() if study in (None, one.study)]
+                print_held(people.sync, held, as_json=arguments.json)
             return 0
         if patient and study is not None:
             return _assign(settings, syncs[0], store, study, patient)
-        changed = sum(_again(store, sync, study, forget=arguments.forget) for sync in syncs)
-        print(f"{changed} studies are looked at again by the next sync once, or the running sync watch.")
+        changed = sum(_again(people, study, forget=arguments.forget) for people in _all_waiting(store, syncs))
+        print(f"{changed} studies are looked at again {_WHEN}.")
         return 0 if changed else 1
     finally:
         store.close()
@@ -92,15 +93,15 @@ def _assign(settings: ApplicationSettings, sync: SyncSettings, store: Store, stu
             study_instance_uid=study,
         )
     )
-    if not WaitingForPeople(store, sync.name).resolve(study, subject, now=time.time()):
+    if not any(people.resolve(study, subject, now=time.time()) for people in waiting_of(store, sync.name)):
         print("This study is not held (any more).")
         return 1
-    print(f"It is brought over as Patient/{patient_id}'s by the next sync once, or the running sync watch.")
+    print(f"It is brought over as Patient/{patient_id}'s {_WHEN}.")
     return 0
 
 
-def _again(store: Store, sync: SyncSettings, study: StudyInstanceUID | None, *, forget: bool) -> int:
-    people, now = WaitingForPeople(store, sync.name), time.time()
+def _again(people: WaitingForPeople, study: StudyInstanceUID | None, *, forget: bool) -> int:
+    now = time.time()
     if forget and study is not None:
         return int(people.take_back(study, now=now))
     which = [study] if study is not None else [one.study for one in people.held()]
@@ -114,15 +115,19 @@ def _dead(arguments: argparse.Namespace) -> int:
     try:
         store.check_migrated()
         if not arguments.retry:
-            for sync in syncs:
-                dead = [one for one in WaitingForPeople(store, sync.name).dead() if study in (None, one.study)]
-                print_dead(sync.name, dead, as_json=arguments.json)
+            for people in _all_waiting(store, syncs):
+                dead = [one for one in people.dead() if study in (None, one.study)]
+                print_dead(people.sync, dead, as_json=arguments.json)
             return 0
-        changed = sum(WaitingForPeople(store, sync.name).retry(study, now=time.time()) for sync in syncs)
-        print(f"{changed} studies are tried again by the next sync once, or the running sync watch.")
+        changed = sum(people.retry(study, now=time.time()) for people in _all_waiting(store, syncs))
+        print(f"{changed} studies are tried again {_WHEN}.")
         return 0 if changed else 1
     finally:
         store.close()
+
+
+def _all_waiting(store: Store, syncs: tuple[SyncSettings, ...]) -> list[WaitingForPeople]:
+    return [people for sync in syncs for people in waiting_of(store, sync.name)]
 
 
 def _status(arguments: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +19,17 @@ from fhir_imaging.uids import StudyInstanceUID
 from imaging_cds.backend_signer import signer_of
 from imaging_cds.settings import ApplicationSettings
 from pacs_sync.fhir_target import FhirTarget
-from pacs_sync.held import WaitingForPeople
+from pacs_sync.held import OF_FILES, WaitingForPeople
 from pacs_sync.memory import StoredMemory
 from pacs_sync.one_study import OneStudy
 from pacs_sync.orthanc_source import OrthancSource
-from pacs_sync.ports import Source, Subject
+from pacs_sync.ports import Source, Subject, Task
 from pacs_sync.qido_source import QidoSource
 from pacs_sync.run import Runner
 from pacs_sync.settings import SyncSettings
 from pacs_sync.study_facts import SiteRules
 from pacs_sync.study_results import StudyResults
 from pacs_sync.target_access import TargetAccess
-
-FILES = ".files"
-"""Marks the memory of what came out of folders: a folder says nothing of what an archive still has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,15 +82,16 @@ def sync_job(
         target = FhirTarget(sync, access)
         memory = StoredMemory(store, _memory_name(sync, folders))
         one_study = OneStudy(source, target, memory, sync, results=StudyResults(source, target, sync))
+        process = _of_what_is_there(source, memory, one_study) if folders else one_study.process
         yield SyncJob(
             settings=sync,
             source=source,
             target=target,
             memory=memory,
             one_study=one_study,
-            runner=Runner(source, memory, one_study.process, sync.pace, clock=time.time),
+            runner=Runner(source, memory, process, sync.pace, clock=time.time),
             access=access,
-            people=WaitingForPeople(store, sync.name),
+            people=WaitingForPeople(store, memory.sync),
         )
 
 
@@ -102,7 +100,19 @@ def _memory_name(sync: SyncSettings, folders: Sequence[Path]) -> str:
     if not folders:
         return sync.name
     places = "\n".join(sorted(str(one.absolute()) for one in folders))
-    return f"{sync.name}{FILES}-{hashlib.sha256(places.encode()).hexdigest()[:12]}"
+    return f"{sync.name}{OF_FILES}{hashlib.sha256(places.encode()).hexdigest()[:12]}"
+
+
+def _of_what_is_there(source: Source, memory: StoredMemory, one_study: OneStudy) -> Callable[[Task], None]:
+    """A study whose files are no longer in their folder may be in the archive all the same: it is not taken back."""
+
+    def process(task: Task) -> None:
+        if source.study(task.study) is None:
+            memory.done(task, None, now=time.time())
+        else:
+            one_study.process(task)
+
+    return process
 
 
 def archive_of(settings: ApplicationSettings, sync: SyncSettings) -> PacsSettings:

@@ -18,6 +18,8 @@ from pacs_sync.sealed_facts import Decision, SealedFacts
 from pacs_sync.tables import sync_study
 
 PAGE = 500
+OF_FILES = ".files-"
+"""Between the name of a synchronisation and a folder's mark, in the name of what waits of that folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +44,21 @@ class DeadStudy:
     since: datetime
 
 
+def waiting_of(store: Store, sync: str) -> list[WaitingForPeople]:
+    """What waits of a synchronisation: of its archive, and of each folder of files that was read by its rules."""
+    table = sync_study.c
+    aside = table.since_ms.is_not(None) & table.stage.in_((Stage.HELD, Stage.DEAD))
+    folders = select(table.sync).where(table.sync.startswith(f"{sync}{OF_FILES}", autoescape=True), aside).distinct()
+    with store.read() as connection:
+        found = sorted(row.sync for row in connection.execute(folders))
+    return [WaitingForPeople(store, name) for name in (sync, *found)]
+
+
 class WaitingForPeople:
     """The lists of one synchronisation, and how a person clears them. ``now`` in UTC seconds."""
 
     def __init__(self, store: Store, sync: str) -> None:
+        self.sync = sync
         self._store = store
         self._sync = sync
         self._facts = SealedFacts(store.sealer)
