@@ -127,7 +127,7 @@ def _state(status: str) -> ReportState:
 
 def _is_by_device(resource: Mapping[str, Any]) -> bool:
     """Whether everybody who stands behind it is a device (X7 says who may), or it says that a program asserts it unsigned."""
-    if resource.get("status") not in _SIGNED and any(
+    if text(resource.get("status")) not in _SIGNED and any(
         codes.find(label, AI_ASSERTED) for label in dicts(as_dict(resource.get("meta")).get("security"))
     ):
         return True

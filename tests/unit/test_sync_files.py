@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import date
 from pathlib import Path
 
@@ -176,13 +177,27 @@ def test_what_cannot_be_read_is_listed_with_its_reason_and_stops_nothing(tmp_pat
     assert study.number_of_instances == 1
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may open everything")
-def test_a_file_that_may_not_be_opened_is_listed(tmp_path: Path, open_source: Open) -> None:
-    write(tmp_path / "closed").chmod(0)
+@contextmanager
+def nobody_special() -> Iterator[None]:
+    """Root may open everything; what is done here is done as a user who may not."""
+    me = os.geteuid()
+    if me == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(me)
 
-    assert list(open_source(tmp_path).odd_files()) == [
-        OddFileNote(path=tmp_path / "closed", reason="cannot be opened (PermissionError)")
-    ]
+
+def test_a_file_that_may_not_be_opened_is_listed(open_source: Open) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        write(folder / "closed").chmod(0)
+        with nobody_special():
+            odd = list(open_source(folder).odd_files())
+
+    assert odd == [OddFileNote(path=folder / "closed", reason="cannot be opened (PermissionError)")]
 
 
 def test_neither_reasons_nor_the_log_tell_what_is_in_a_file(

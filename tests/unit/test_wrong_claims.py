@@ -10,14 +10,21 @@ import pytest
 
 from cds_service.definitions import HOOK_VERSIONS
 from cds_service.evaluate import SERVICES
+from ehr_sandbox.demo_derived import derived_series
+from ehr_sandbox.demo_objects import derived_object
 from ehr_sandbox.demo_study import DemoCalendar
 from ehr_sandbox.patients import alma, bruno, clara
+from fhir_imaging.fhir_versions import FhirVersion
+from fhir_imaging.uids import StudyInstanceUID
+from imaging_cds.demo_plan import AI_SCHEMES
 from imaging_findings.body_parts import body_parts_of
 from imaging_findings.contrast import ContrastFacts, contrast_advice
 from imaging_findings.order_policy import OrderPolicy
 from imaging_findings.packs import bundled_packs, bundled_tables
 from imaging_findings.patient_facts import latest_egfr
 from imaging_findings.study_kinds import Contrast
+from pacs_sync.result_mapping import ResultContext, results_of
+from pacs_sync.structured_report import read_report
 from smart_app.ohif import OhifConfig, WadoRoot, viewer_path
 from tests.cds_actors import NOW
 from tests.order_actors import TODAY, a_kind, an_egfr, an_imaging_order
@@ -30,7 +37,19 @@ CHARTS: dict[str, list[dict[str, Any]]] = {
 }
 REPORTS = [one for chart in CHARTS.values() for one in chart if one["resourceType"] == "DiagnosticReport"]
 OBSERVATIONS = [one for chart in CHARTS.values() for one in chart if one["resourceType"] == "Observation"]
-MACHINES = [one for one in OBSERVATIONS if one["status"] == "preliminary"]
+
+
+def _of_machines() -> list[dict[str, Any]]:
+    """What the demo's AI found, as it comes out of its structured report."""
+    made = next(one for one in derived_series(alma.CURRENT) if one.modality == "SR")
+    report = read_report(derived_object(made, alma.CURRENT, CALENDAR, alma.AI_CLAIM).to_json_dict())
+    study = StudyInstanceUID(alma.CURRENT.study_instance_uid)
+    context = ResultContext(subject="Patient/demo-a", study=study, started=None, schemes=AI_SCHEMES)
+    found = results_of([report], context, FhirVersion.R4).resources
+    return [dict(one) for one in found if one["resourceType"] == "Observation"]
+
+
+MACHINES = _of_machines()
 
 
 def test_x7_a_report_is_performed_by_people_or_an_organization_and_never_by_a_device() -> None:
