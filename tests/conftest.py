@@ -29,6 +29,7 @@ LOG_WATCH = LogWatch()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--benchmarks", action="store_true", help="run tests/benchmarks too")
+    parser.addoption("--sync-studies", type=int, default=5000, help="how many studies a benchmark brings over")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

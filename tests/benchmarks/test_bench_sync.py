@@ -30,6 +30,8 @@ from tests.benchmarks.load import Sample
 from tests.benchmarks.peer_servers import dicom2fhir
 from tests.benchmarks.report import Report
 from tests.benchmarks.sync_files import write_study
+from tests.benchmarks.sync_many import WORKERS as FILLING
+from tests.benchmarks.sync_many import bring
 from tests.benchmarks.sync_worlds import MadeUpArchive, patients, sandbox_store
 from tests.conftest import CHECKOUT
 from tests.interop.hapi_build import is_built
@@ -159,6 +161,17 @@ def test_memory_stays_flat_at_100_000_studies(report: Report, tmp_path: Path) ->
     compared = Sample(durations_s=(many["compared_s"] / MANY,), elapsed_s=many["compared_s"] / MANY).timing
     report.compare(line, f"{MANY:,} studies compared, one of them", compared)
     assert growth < FLAT_MB
+
+
+@pytest.mark.timeout(4 * 3600)
+def test_memory_stays_flat_while_studies_are_brought_over(report: Report, pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    """All 100,000: ``make bench ARGS="-k brought --sync-studies 100000"``, most of an hour."""
+    brought = bring(tmp_path / "many", pytestconfig.getoption("--sync-studies"))
+    each = Sample(durations_s=(brought.elapsed_s / brought.number,), elapsed_s=brought.elapsed_s / brought.number)
+    timing = replace(each.timing, cpu_ms=1000 * brought.cpu_s / brought.number)
+    name = f"{brought.number:,} studies brought over by `sync backfill`, one of them"
+    report.add("sync memory", name, timing, concurrency=FILLING, remark=brought.told)
+    assert brought.readings[-1].mb - brought.mb_at(0.1) < FLAT_MB
 
 
 def in_a_process(home: Path, number: int) -> dict[str, float]:
