@@ -10,7 +10,16 @@ from urllib.parse import urlsplit
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from ehr_sandbox import pacs_bulkdata, pacs_frames, pacs_qido, pacs_rendered, pacs_stow, pacs_wado, pacs_wado_uri
+from ehr_sandbox import (
+    pacs_bulkdata,
+    pacs_frames,
+    pacs_qido,
+    pacs_rendered,
+    pacs_stow,
+    pacs_tape_views,
+    pacs_wado,
+    pacs_wado_uri,
+)
 from ehr_sandbox.dicomweb_resource import ResourceUrls, UidConverter
 from ehr_sandbox.pacs_access import AccessRules, guard, problem_response
 from ehr_sandbox.pacs_archive import Archive
@@ -66,8 +75,10 @@ def create_pacs(settings: PacsSettings) -> Flask:
     root = urlsplit(base_url).path or None
     for part in (pacs_qido, pacs_wado, pacs_frames, pacs_bulkdata, pacs_rendered, pacs_stow):
         app.register_blueprint(part.blueprint, url_prefix=root)
-    # WADO-URI is one address beside the DICOMweb root, as archives have it.
-    app.register_blueprint(pacs_wado_uri.blueprint, url_prefix=root.rpartition("/")[0] or None if root else None)
+    # WADO-URI is one address beside the DICOMweb root, as archives have it; so is what its operators do.
+    beside = root.rpartition("/")[0] or None if root else None
+    for part in (pacs_wado_uri, pacs_tape_views):
+        app.register_blueprint(part.blueprint, url_prefix=beside)
     app.register_error_handler(UndecodableFrame, _undecodable)
     app.register_error_handler(HTTPException, _problem)
     return app

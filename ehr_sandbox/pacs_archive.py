@@ -12,6 +12,7 @@ from ehr_sandbox.dicomweb_json import with_bulk_data_base
 from ehr_sandbox.dicomweb_resource import ResourceUrls
 from ehr_sandbox.pacs_header import PixelLayout
 from ehr_sandbox.pacs_index import PacsIndex
+from ehr_sandbox.pacs_tape import Tape
 
 _EXTENSION = "ehr_sandbox.pacs"
 _COLUMNS = """
@@ -42,16 +43,31 @@ class Archive:
     urls: ResourceUrls
     storage_dir: Path
 
+    @property
+    def tape(self) -> Tape:
+        """Which studies are not online."""
+        return Tape(self.storage_dir / "tape")
+
     def instances(self, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None) -> list[InstanceFile]:
         """The instances of a study, a series or one instance, in the order of series and instance number.
 
-        `NotFound` (404) when there is none: a study, series or instance exists by its instances only.
+        `NotFound` (404) when there is none: a study, series or instance exists by its instances only. Also when the study is
+        on tape: there is no representation of it that the archive could send (PS3.18 §8.5). Not 410, which says that none will
+        come back, and not 503, which speaks of the whole server and promises that waiting helps.
         """
+        if self.tape.holds(study_uid):
+            raise NotFound("The study is kept offline; somebody has to bring it back first.")
         with self.index.reading() as connection:
             found = [_instance_file(row) for row in _rows(connection, _COLUMNS, (study_uid, series_uid, sop_uid))]
         if not found:
             raise NotFound("The archive holds no such study, series or instance.")
         return found
+
+    def check_known(self, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None) -> None:
+        """`NotFound` when the archive has no such instance, be it online or not: what it knows of them stays in its index."""
+        with self.index.reading() as connection:
+            if next(_rows(connection, "sop_uid", (study_uid, series_uid, sop_uid)), None) is None:
+                raise NotFound("The archive holds no such study, series or instance.")
 
     def metadata(self, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None) -> Iterator[str]:
         """The metadata of the same instances as DICOM JSON text with complete BulkDataURIs, one at a time."""

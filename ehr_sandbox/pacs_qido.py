@@ -45,7 +45,7 @@ def search_instances(study_uid: str | None = None, series_uid: str | None = None
 def _answer(level: Level, scope: Scope) -> Response:
     media_type = acceptable().select_plain([DICOM_JSON, "application/json"])
     query = parse_search(request.args.items(multi=True))
-    search = Search(level=level, scope=scope, query=query, urls=archive().urls)
+    search = Search(level=level, scope=scope, query=query, urls=archive().urls, on_tape=archive().tape.studies())
     results = _results(search)
     first = next(results, None)
     if first is None:

@@ -59,6 +59,8 @@ class Search:
     scope: Scope
     query: SearchQuery
     urls: ResourceUrls
+    on_tape: frozenset[str] = frozenset()
+    """The studies that somebody has to fetch first."""
 
     def results(self, connection: sqlite3.Connection) -> Iterator[str]:
         """The matches as DICOM JSON text, in a stable order, after offset and within limit."""
@@ -102,7 +104,8 @@ class Search:
         result = {tag: element for tag, element in known.items() if self._is_returned(tag, asked)}
         for tag in REQUIRED_ATTRIBUTES[self.level]:
             result.setdefault(tag, {"vr": vr_of(tag)})
-        result[attributes.INSTANCE_AVAILABILITY] = {"vr": "CS", "Value": ["ONLINE"]}
+        availability = "OFFLINE" if row["study_uid"] in self.on_tape else "ONLINE"
+        result[attributes.INSTANCE_AVAILABILITY] = {"vr": "CS", "Value": [availability]}
         result[attributes.RETRIEVE_URL] = {"vr": "UR", "Value": [self._retrieve_url(row)]}
         text = json.dumps(dict(sorted(result.items())), ensure_ascii=False, separators=(",", ":"))
         if self.level is not Level.INSTANCE:

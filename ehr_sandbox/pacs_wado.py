@@ -61,7 +61,7 @@ def retrieve(study_uid: str, series_uid: str | None = None, sop_uid: str | None 
 def retrieve_metadata(study_uid: str, series_uid: str | None = None, sop_uid: str | None = None) -> Response:
     """The attributes of the instances without bulk data, as one JSON array."""
     media_type = acceptable().select_plain([DICOM_JSON, "application/json"])
-    archive().instances(study_uid, series_uid, sop_uid)
+    archive().check_known(study_uid, series_uid, sop_uid)
     return Response(json_array(archive().metadata(study_uid, series_uid, sop_uid)), content_type=media_type)
 
 

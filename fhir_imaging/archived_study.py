@@ -1,12 +1,13 @@
 """A study as an archive has it, whatever FHIR release tells it, and its copies in several archives joined.
 
-Spec: clinical rules 7.2; DICOM PS3.3 §C.7.2 and §C.7.3 (study and series).
+Spec: clinical rules 7.2; DICOM PS3.3 §C.7.2 and §C.7.3 (study and series), PS3.4 §C.4.1.1.3.2 (Instance Availability).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from fhir_imaging.concept import Concept
 from fhir_imaging.study import DERIVED_MODALITIES
@@ -14,6 +15,22 @@ from fhir_imaging.uids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUI
 
 MAX_NUMBER = 2**31 - 1
 """The largest ``unsignedInt`` of FHIR."""
+
+
+class InstanceAvailability(StrEnum):
+    """How soon an archive can give the images, the soonest first: (0008,0056).
+
+    ``OFFLINE`` ones a person has to fetch; those that are ``UNAVAILABLE`` nobody gets there.
+    """
+
+    ONLINE = "ONLINE"
+    NEARLINE = "NEARLINE"
+    OFFLINE = "OFFLINE"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+OUT_OF_REACH = frozenset({InstanceAvailability.OFFLINE, InstanceAvailability.UNAVAILABLE})
+"""Of such images no request brings any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +77,8 @@ class ArchivedStudy:
     ``listed_modalities`` is the index's own summary, which some archives do not keep. ``patients`` are all persons that its
     parts name, one for a study that is in order; ``other_numbers`` are further numbers of that person (0010,1002).
     ``accession_issuer`` is the local or universal entity of (0008,0051), ``referrer`` a name in words. ``accession_system`` is
-    the accession number's namespace in FHIR, where whoever told of the study knows it: archives do not.
+    the accession number's namespace in FHIR, where whoever told of the study knows it: archives do not. ``availability`` is
+    None where an archive says nothing of it.
     """
 
     uid: StudyInstanceUID
@@ -79,6 +97,12 @@ class ArchivedStudy:
     procedures: tuple[Concept, ...] = ()
     reasons: tuple[Concept, ...] = ()
     accession_system: str | None = None
+    availability: InstanceAvailability | None = None
+
+    @property
+    def is_out_of_reach(self) -> bool:
+        """Whether no request brings its images."""
+        return self.availability in OUT_OF_REACH
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -119,6 +143,7 @@ def merged(copies: Sequence[ArchivedStudy]) -> ArchivedStudy:
             referrer=first.referrer or other.referrer,
             procedures=first.procedures or other.procedures,
             reasons=first.reasons or other.reasons,
+            availability=_nearest(first.availability, other.availability),
         )
     return replace(first, series=_merged_series([one for copy in copies for one in copy.series]))
 
@@ -134,6 +159,15 @@ def _merged_series(series: Iterable[ArchivedSeries]) -> tuple[ArchivedSeries, ..
         count = _most(known.instance_count, one.instance_count)
         by_uid[one.uid] = replace(fuller, archives=_unique((*known.archives, *one.archives)), instance_count=count)
     return tuple(sorted(by_uid.values(), key=lambda one: (one.number is None, one.number or 0, one.uid)))
+
+
+def _nearest(one: InstanceAvailability | None, other: InstanceAvailability | None) -> InstanceAvailability | None:
+    """Of two copies the one that is had sooner; an archive that says nothing may well have its copy at hand."""
+    if InstanceAvailability.ONLINE in (one, other):
+        return InstanceAvailability.ONLINE
+    if one is None or other is None:
+        return None
+    return min(one, other, key=list(InstanceAvailability).index)
 
 
 def _most(*counts: int | None) -> int | None:

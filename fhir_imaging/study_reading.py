@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fhir_imaging.archived_study import MAX_NUMBER, ArchivedInstance, ArchivedSeries, ArchivedStudy
+from fhir_imaging.archived_study import MAX_NUMBER, ArchivedInstance, ArchivedSeries, ArchivedStudy, InstanceAvailability
 from fhir_imaging.dicom_json import (
     ISSUER_OF_PATIENT_ID,
     MODALITIES_IN_STUDY,
@@ -25,6 +25,8 @@ from fhir_imaging.uids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUI
 
 ACCESSION_NUMBER = "00080050"
 BODY_PART_EXAMINED = "00180015"
+INSTANCE_AVAILABILITY = "00080056"
+"""Nobody asks for it by name: an archive that knows it says it of itself (PS3.18 §10.6.3.3)."""
 INSTANCE_NUMBER = "00200013"
 MODALITY = "00080060"
 NUMBER_OF_SERIES_INSTANCES = "00201209"
@@ -41,7 +43,7 @@ STUDY_FIELDS = (
     *(STUDY_INSTANCE_UID, PATIENT_ID, ISSUER_OF_PATIENT_ID, STUDY_DATE, STUDY_TIME, TIMEZONE_OFFSET),
     *(ACCESSION_NUMBER, STUDY_DESCRIPTION, MODALITIES_IN_STUDY, NUMBER_OF_STUDY_SERIES, NUMBER_OF_STUDY_INSTANCES),
 )
-"""What a study's description is made of; also what tells one state of it from the next."""
+"""What a study's description is made of; with the availability also what tells one state of it from the next."""
 SERIES_FIELDS = (
     *(STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SERIES_NUMBER, MODALITY, SERIES_DESCRIPTION, BODY_PART_EXAMINED),
     *(NUMBER_OF_SERIES_INSTANCES, SERIES_DATE, SERIES_TIME, TIMEZONE_OFFSET),
@@ -66,6 +68,7 @@ def archived_study(dataset: Mapping[str, Any], archive: str) -> ArchivedStudy | 
         listed_modalities=codes_in(dataset, MODALITIES_IN_STUDY),
         series_count=number_in(dataset, NUMBER_OF_STUDY_SERIES),
         instance_count=number_in(dataset, NUMBER_OF_STUDY_INSTANCES),
+        availability=availability_in(dataset),
     )
 
 
@@ -96,7 +99,13 @@ def archived_instance(dataset: Mapping[str, Any]) -> ArchivedInstance | None:
 
 def state_of(dataset: Mapping[str, Any]) -> str:
     """What tells one state of a study in one archive from the next; nobody reads it, it is only compared."""
-    return "\n".join(f"{tag}={sorted(map(repr, values(dataset, tag)))}" for tag in STUDY_FIELDS)
+    return "\n".join(f"{tag}={sorted(map(repr, values(dataset, tag)))}" for tag in (*STUDY_FIELDS, INSTANCE_AVAILABILITY))
+
+
+def availability_in(dataset: Mapping[str, Any]) -> InstanceAvailability | None:
+    """How soon the images can be had; None where a search match does not say, or says what DICOM does not know."""
+    stated = next(iter(codes_in(dataset, INSTANCE_AVAILABILITY)), None)
+    return InstanceAvailability(stated) if stated in set(InstanceAvailability) else None
 
 
 def words_in(dataset: Mapping[str, Any], tag: str) -> str | None:

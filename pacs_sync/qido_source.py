@@ -25,6 +25,7 @@ from fhir_imaging.clients.dicomweb import DataSet, DicomwebClient
 from fhir_imaging.dicom_json import SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, first_text, values
 from fhir_imaging.errors import UpstreamError, UpstreamRefused
 from fhir_imaging.study_reading import (
+    INSTANCE_AVAILABILITY,
     NUMBER_OF_SERIES_INSTANCES,
     NUMBER_OF_STUDY_INSTANCES,
     STUDY_FIELDS,
@@ -221,6 +222,6 @@ def _days(first: date, last: date) -> str:
     return f"{first.isoformat().replace('-', '')}-{last.isoformat().replace('-', '')}"
 
 
-def _told_of(dataset: DataSet, fields: Sequence[str] = (*SEEN_FIELDS, STUDY_UPDATE)) -> str:
+def _told_of(dataset: DataSet, fields: Sequence[str] = (*SEEN_FIELDS, INSTANCE_AVAILABILITY, STUDY_UPDATE)) -> str:
     """What one match says, in one order: some archives list modalities each time in another."""
     return "\n".join(f"{tag}={sorted(json.dumps(value, sort_keys=True) for value in values(dataset, tag))}" for tag in fields)

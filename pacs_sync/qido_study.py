@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any, TypeVar
 
-from fhir_imaging.archived_study import ArchivedInstance, ArchivedStudy
+from fhir_imaging.archived_study import OUT_OF_REACH, ArchivedInstance, ArchivedStudy
 from fhir_imaging.clients.archive_session import Query
 from fhir_imaging.clients.dicomweb import DataSet, DicomwebClient, Matches
 from fhir_imaging.dicom_json import SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, first_text
@@ -25,6 +25,7 @@ from fhir_imaging.study_reading import (
     SERIES_FIELDS,
     STUDY_FIELDS,
     archived_instance,
+    availability_in,
     number_in,
 )
 from fhir_imaging.study_times import TIMEZONE_OFFSET
@@ -131,7 +132,7 @@ class StudyGatherer:
         has_few = len(series) <= MANY_SERIES
         wanted = [has_few and _wants_a_file(studies[0], one) for one in series]
         members = self._all_members(uid, series) if any(wanted) else {}
-        read = self._record if len(studies) == 1 else self._record_of_several
+        read = self._record if len(studies) == 1 and not _is_out_of_reach(studies[0]) else self._record_of_what_may_lack
         records = list(self._executor.map(partial(read, uid, members), series, wanted))
         return study_facts(studies, records, self._site)
 
@@ -153,10 +154,10 @@ class StudyGatherer:
             members.setdefault(first_text(one, SERIES_INSTANCE_UID), []).append(one)
         return members
 
-    def _record_of_several(
+    def _record_of_what_may_lack(
         self, study: StudyInstanceUID, members: Mapping[str | None, Sequence[DataSet]], match: DataSet, wants_a_file: bool
     ) -> SeriesRecord:
-        """Under several patients: some archives do not find then what stands under both, and it is told without."""
+        """Of a study under several patients, or on tape: some archives do not give its files then, and it is told without."""
         try:
             return self._record(study, members, match, wants_a_file)
         except UpstreamError as exc:
@@ -208,6 +209,10 @@ class StudyGatherer:
 
 def _instances(datasets: Iterable[DataSet]) -> list[ArchivedInstance]:
     return [one for one in map(archived_instance, datasets) if one is not None]
+
+
+def _is_out_of_reach(study: DataSet) -> bool:
+    return availability_in(study) in OUT_OF_REACH
 
 
 def _wants_a_file(study: DataSet, series: DataSet) -> bool:

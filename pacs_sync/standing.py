@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_imaging.fhir_mapping.comparison import comparable, without_server_marks
+from fhir_imaging.fhir_mapping.study_dialects import AVAILABILITY
 from fhir_imaging.tolerant import as_dict, dicts, text
 from fhir_imaging.uids import DICOM_UID_SYSTEM, StudyInstanceUID, from_urn, to_urn
 from imaging_findings.report_states import AI_ASSERTED
@@ -136,7 +137,10 @@ def with_what_others_said(wanted: Mapping[str, Any], stands: Mapping[str, Any]) 
     meta = {**labels, **as_dict(wanted.get("meta"))}
     if subject_id(wanted) != subject_id(stands):
         return {**wanted, "meta": meta}
-    return {**{name: value for name, value in stands.items() if name not in _OWNED}, **wanted, "meta": meta}
+    kept = {name: value for name, value in stands.items() if name not in (*_OWNED, "extension")}
+    extensions = [one for one in dicts(stands.get("extension")) if one.get("url") != AVAILABILITY]
+    extensions += dicts(wanted.get("extension"))
+    return {**kept, **wanted, **({"extension": extensions} if extensions else {}), "meta": meta}
 
 
 def with_others_labels(wanted: Mapping[str, Any], stands: Mapping[str, Any]) -> dict[str, Any]:

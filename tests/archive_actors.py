@@ -47,6 +47,7 @@ class HeldStudy:
     description: str = "CT chest"
     updated: str = "20260310080000"
     series: list[HeldSeries] = field(default_factory=list)
+    availability: str | None = None
 
     def __post_init__(self) -> None:
         self.series = self.series or [HeldSeries(f"{self.uid}.1")]
@@ -137,6 +138,8 @@ class HeldArchive:
             "00100020": element("LO", study.patient),
             "00100021": element("LO", study.issuer),
         }
+        if study.availability is not None:
+            told["00080056"] = element("CS", study.availability)
         if self.counts:
             told["00201206"] = element("IS", len(study.series))
             told["00201208"] = element("IS", sum(one.instances for one in study.series))

@@ -15,6 +15,7 @@ from fhir_imaging.fhir_mapping.concepts import Json, coding, stated
 from fhir_imaging.fhir_mapping.study_dialects import (
     DIALECTS,
     accession_identifier,
+    availability_extension,
     modalities,
     series_element,
     uid_identifier,
@@ -43,6 +44,7 @@ def imaging_study(study: ArchivedStudy, context: StudyContext) -> dict[str, Any]
         "resourceType": "ImagingStudy",
         "id": study.uid,
         "meta": _meta(context),
+        "extension": availability_extension(study),
         "identifier": identifiers(study),
         "status": "available",
         "modality": modalities(study, _R4),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from fhir_imaging.archived_study import ArchivedInstance, ArchivedSeries, ArchivedStudy
+from fhir_imaging.archived_study import ArchivedInstance, ArchivedSeries, ArchivedStudy, InstanceAvailability
 from fhir_imaging.concept import Concept
 from fhir_imaging.fhir_mapping.concepts import (
     IDENTIFIER_TYPES,
@@ -23,6 +23,8 @@ from fhir_imaging.fhir_mapping.concepts import (
 from fhir_imaging.fhir_versions import FhirVersion, Status
 from fhir_imaging.uids import DICOM_UID_SYSTEM, to_urn
 
+AVAILABILITY = "https://imaging-cds.example/fhir/StructureDefinition/instance-availability"
+"""The extension with DICOM's word for how soon the images can be had: no release since R4 has an element for it."""
 UNKNOWN_MODALITY = "OT"
 """DICOM's own "Other" (PS3.3 §C.7.3.1.1.1), where an archive does not say: FHIR wants one of each series."""
 
@@ -147,6 +149,12 @@ def accession_identifier(accession: str, system: str | None) -> Json:
 def modalities(study: ArchivedStudy, dialect: R4Dialect) -> list[Json]:
     """All of the study, acquisitions first (X15)."""
     return [dialect.modality(code) for code in study.modalities or (UNKNOWN_MODALITY,)]
+
+
+def availability_extension(study: ArchivedStudy) -> list[Json]:
+    """How soon the images can be had, where that is not at once; of an archive that does not say, nothing is said."""
+    stated = study.availability
+    return [] if stated in (None, InstanceAvailability.ONLINE) else [{"url": AVAILABILITY, "valueCode": stated.value}]
 
 
 def series_element(series: ArchivedSeries, dialect: R4Dialect, *, with_instances: bool = True, **more: object) -> Json:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from fhir.resources.R4B.imagingstudy import ImagingStudy
 
-from fhir_imaging.archived_study import ArchivedInstance, ArchivedSeries, ArchivedStudy, merged
+from fhir_imaging.archived_study import ArchivedInstance, ArchivedSeries, ArchivedStudy, InstanceAvailability, merged
 from fhir_imaging.fhir_mapping.imaging_study import StudyContext, imaging_study
 from fhir_imaging.study_reading import archived_instance, archived_series, archived_study, state_of
 from fhir_imaging.uids import series_uid, sop_uid, study_uid
@@ -104,6 +104,37 @@ def test_copies_join_to_the_most_that_is_known() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "joined"),
+    [
+        ("OFFLINE", "ONLINE", "ONLINE"),
+        ("UNAVAILABLE", "NEARLINE", "NEARLINE"),
+        ("OFFLINE", "OFFLINE", "OFFLINE"),
+        ("OFFLINE", "", None),
+        ("ONLINE", "", "ONLINE"),
+    ],
+)
+def test_of_two_copies_the_one_that_is_had_sooner_counts(one: str, other: str, joined: str | None) -> None:
+    copies = [a_study(x00080056=one), a_study(x00080056=other)]
+
+    assert merged(copies).availability == merged(copies[::-1]).availability == joined
+
+
+@pytest.mark.parametrize("stated", ["", "SOMEWHERE", 7, None])
+def test_an_availability_that_dicom_does_not_know_is_unknown(stated: object) -> None:
+    assert a_study(x00080056=stated).availability is None
+    assert a_study(x00080056=" offline").availability is None, "a CS is in capitals"
+    assert a_study(x00080056="OFFLINE ").availability is InstanceAvailability.OFFLINE
+
+
+def test_our_own_fhir_says_it_too() -> None:
+    context = StudyContext(subject="http://ehr.example/fhir/Patient/1")
+    (said,) = imaging_study(a_study(x00080056="OFFLINE"), context)["extension"]
+
+    assert said["valueCode"] == "OFFLINE"
+    assert "extension" not in imaging_study(a_study(x00080056="ONLINE"), context)
+
+
 @pytest.mark.parametrize("uid", ["", "abc", "1" * 65, "1.2.*"])
 def test_what_names_no_uid_is_nothing(uid: str) -> None:
     assert archived_study(dataset(x0020000D=uid), "main") is None
@@ -117,6 +148,7 @@ def test_a_state_changes_with_what_is_described_and_not_with_the_order() -> None
 
     assert state_of(one) == state_of(dataset(x00080061=["SR", "CT"], x00201208=3))
     assert len({state_of(one), state_of(dataset(x00201208=4)), state_of(dataset(x00100020="MRN-B"))}) == 3
+    assert state_of(dataset(x00080056="OFFLINE")) != state_of(dataset())
 
 
 def test_a_bare_study_is_valid_r4_with_the_modality_that_dicom_calls_other() -> None:
