@@ -21,10 +21,10 @@ from imaging_cds.cli_serve import add_config_argument, settings_of
 from imaging_cds.cli_sync_people import add_people_commands
 from imaging_cds.logs import configure_logging
 from imaging_cds.sync_job import SyncJob, named_syncs, sync_job
-from imaging_cds.sync_printing import backfill_bar, comparison_bar, print_comparison, print_files, print_summary
+from imaging_cds.sync_printing import backfill_bar, comparison_bar, print_comparison, print_files, print_gone, print_summary
 from pacs_sync.ports import Days
 from pacs_sync.queueing import chunks
-from pacs_sync.reconcile import Comparing, reconcile
+from pacs_sync.reconcile import Comparing, Difference, reconcile
 from pacs_sync.run import Summary
 from pacs_sync.settings import SyncSettings
 
@@ -127,6 +127,8 @@ def _reconcile(arguments: argparse.Namespace, job: SyncJob, stop: threading.Even
         )
         report = reconcile(job.source, job.target, job.memory, comparing, stop=stop)
     print_comparison(job.settings.name, report)
+    if arguments.repair and report.differences[Difference.GONE] and not report.does_not_trust:
+        print_gone(job.settings.pace.gone_s)
     if arguments.repair and report.is_whole:
         return _told(job, job.runner.once(stop))
     return 0 if report.agrees else DIFFERENCES

@@ -108,7 +108,7 @@ def _of_what_is_there(source: Source, memory: StoredMemory, one_study: OneStudy)
 
     def process(task: Task) -> None:
         if source.study(task.study) is None:
-            memory.done(task, None, now=time.time())
+            memory.done(task, now=time.time())
         else:
             one_study.process(task)
 

@@ -59,6 +59,13 @@ def print_comparison(name: str, report: reconcile.Report) -> None:
         print("  It was ended early.")
 
 
+def print_gone(gone_s: float) -> None:
+    """When what an archive lists no more is withdrawn."""
+    if gone_s > 0:
+        print(f"  What is gone is withdrawn once it has not been found for {gone_s / 60:.0f} minutes (pace.gone_s),")
+        print("  by the running sync watch, or by this command said again then.")
+
+
 def print_held(name: str, held: Iterable[HeldStudy], *, as_json: bool) -> None:
     """Studies that wait for a person, with what the archive says of their patient."""
     if as_json:

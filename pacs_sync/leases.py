@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import case, delete, null, select, update
+from sqlalchemy import delete, select, update
 
 from fhir_imaging.store.engine import Store
 from fhir_imaging.uids import StudyInstanceUID
@@ -48,12 +48,10 @@ class Leases:
                 due_ms=ms(now + lease_s),
                 attempts=table.attempts + 1,
                 again_ms=None,
-                # Whoever had it until its lease ended may have written something and did not say so.
-                known=case((table.ticket != "", null()), else_=table.known),
             )
             .returning(
                 *(table.study_digest, table.study, table.work, table.attempts, table.is_complete),
-                *(table.assigned, table.noted_ms, table.queued_ms),
+                *(table.assigned, table.noted_ms, table.queued_ms, table.missed_ms),
             )
         )
         with self._store.write_once() as connection:
@@ -88,6 +86,7 @@ class Leases:
             assigned=decision.subject if decision else None,
             assigned_for=decision.decided_for if decision else None,
             quiet_s=max(0.0, now - row.noted_ms / 1000),
+            missing_s=None if row.missed_ms is None else max(0.0, now - row.missed_ms / 1000),
         )
 
     def _forget_unreadable(self, digests: Sequence[str]) -> None:

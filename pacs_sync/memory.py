@@ -1,4 +1,4 @@
-"""The work queue of one synchronisation in the shared database, and what is known of each study.
+"""The work queue of one synchronisation in the shared database.
 
 Every method is one transaction. Killed between any two of them, a worker loses nothing: what it had taken is due again when its
 lease ends. A study has one row, so it can wait but once; whoever takes it writes a ticket there, and only the holder of the
@@ -20,7 +20,7 @@ from fhir_imaging.store.engine import Store, upsert
 from fhir_imaging.uids import StudyInstanceUID
 from pacs_sync.bookmarks import LOOK, Bookmarks
 from pacs_sync.leases import Leases
-from pacs_sync.ports import Held, Known, Sighting, Task, Work
+from pacs_sync.ports import Held, Sighting, Task, Work
 from pacs_sync.queueing import Stage, a_row, chunks, ms, queueing, study_digest
 from pacs_sync.sealed_facts import SealedFacts, Trouble
 from pacs_sync.tables import sync_study, sync_tally
@@ -72,7 +72,8 @@ class StoredMemory:
     ) -> int:
         """Queues the studies whose state is new, or of which the archive says only now that they are complete.
 
-        One without a state is always news. Held and laid aside ones come back, and begin to count their attempts anew.
+        One without a state is always news, and so is one that the archive lists and did not have when it was asked for it. Held
+        and laid aside ones come back, and begin to count their attempts anew.
         ``cursor`` is that of the bookmark ``of``, and moves with the queueing; None leaves it.
         """
         by_digest = {self._digest(study): one for study, one in _last_words(sightings).items()}
@@ -91,7 +92,7 @@ class StoredMemory:
         return len(rows)
 
     def enqueue(self, studies: Iterable[StudyInstanceUID], work: Work, *, now: float) -> int:
-        """Queues these studies, whatever is known of them; held and laid aside ones too. Some hundreds in a transaction."""
+        """Queues these studies, whatever became of them; held and laid aside ones too. Some hundreds in a transaction."""
         statement = queueing(self._store, with_state=False)
         number = 0
         for chunk in chunks(studies, ROWS_AT_ONCE):
@@ -115,12 +116,7 @@ class StoredMemory:
         """Holds what is under way for another lease; what another worker has by now stays there."""
         self._leases.renew(tasks, now=now, lease_s=self.lease_s)
 
-    def known(self, study: StudyInstanceUID) -> Known | None:
-        """What was written of it last; None also where somebody began to write since and did not say ``done``."""
-        with self._store.read() as connection:
-            return self._facts.opened_known(connection.execute(select(sync_study.c.known).where(self._is(study))).scalar())
-
-    def done(self, task: Task, known: Known | None, *, now: float, again_in_s: float | None = None) -> None:
+    def done(self, task: Task, *, now: float, again_in_s: float | None = None) -> None:
         """It is written (or nothing was to be done); ``again_in_s``: it is looked at again then (not complete yet)."""
         with self._store.write() as connection:
             if (row := self._held_by(connection, task)) is None:
@@ -133,10 +129,18 @@ class StoredMemory:
                 due_ms=due_ms,
                 queued_ms=due_ms,
                 attempts=0,
-                known=self._facts.known(known),
-                **{"reason": None, "trouble": None, "since_ms": None},
+                **{"missed_ms": None, "reason": None, "trouble": None, "since_ms": None},
             )
             self._count(connection, Outcome.DONE)
+
+    def missed(self, task: Task, *, now: float, again_in_s: float) -> None:
+        """The archive did not have it: it is looked at again then, or at once where the archive told of it meanwhile."""
+        with self._store.write() as connection:
+            if (row := self._held_by(connection, task)) is None:
+                return
+            due_ms = _earliest(row.again_ms, ms(now + again_in_s))
+            missed_ms = ms(now) if row.missed_ms is None else row.missed_ms
+            self._settle(connection, task, due_ms=due_ms, queued_ms=due_ms, attempts=0, missed_ms=missed_ms)
 
     def failed(self, task: Task, reason: str, *, now: float, again_in_s: float | None) -> None:
         """Comes back later, or at once where the archive told of it meanwhile; None = laid aside (dead letter)."""
@@ -149,7 +153,7 @@ class StoredMemory:
                 values["attempts"] = 0
             if due_ms is None:
                 values |= {"stage": Stage.DEAD, "queued_ms": None, "reason": None, "since_ms": ms(now)}
-            self._settle(connection, task, trouble=self._facts.trouble(Trouble(detail=reason)), known=None, **values)
+            self._settle(connection, task, trouble=self._facts.trouble(Trouble(detail=reason)), **values)
             self._count(connection, Outcome.DEAD if due_ms is None else Outcome.FAILED)
 
     def give_back(self, task: Task, *, now: float, again_in_s: float) -> None:
@@ -157,7 +161,7 @@ class StoredMemory:
         with self._store.write() as connection:
             if (row := self._held_by(connection, task)) is not None:
                 due_ms = _earliest(row.again_ms, ms(now + again_in_s))
-                self._settle(connection, task, due_ms=due_ms, attempts=max(row.attempts - 1, 0), known=None)
+                self._settle(connection, task, due_ms=due_ms, attempts=max(row.attempts - 1, 0))
 
     def hold(self, task: Task, held: Held, *, now: float) -> None:
         """Waits for a person; a change in the archive brings it back too. Held again for the same reason, it waits since then.
@@ -177,7 +181,7 @@ class StoredMemory:
                 due_ms=row.again_ms,
                 queued_ms=row.again_ms,
                 attempts=0,
-                known=None,
+                missed_ms=None,
                 assigned=row.assigned if still_counts else None,
                 reason=held.reason,
                 trouble=self._facts.trouble(Trouble(detail=held.detail, patient=held.patient)),
@@ -216,7 +220,7 @@ class StoredMemory:
 
     def _seen(self, digests: Sequence[str]) -> dict[str, Any]:
         table = sync_study.c
-        query = select(table.study_digest, table.noted_state, table.noted_ms, table.is_complete)
+        query = select(table.study_digest, table.noted_state, table.noted_ms, table.is_complete, table.missed_ms)
         with self._store.read() as connection:
             rows = connection.execute(query.where(table.sync == self.sync, table.study_digest.in_(digests)))
             return {row.study_digest: row for row in rows}
@@ -225,17 +229,21 @@ class StoredMemory:
         """The row that queues it; None when nothing is new."""
         state = told.state and self._store.sealer.digest("sync-state", self.sync, told.state)
         has_changed = seen is None or state == "" or state != seen.noted_state
-        if not has_changed and (seen.is_complete or not told.is_complete):
+        if not has_changed and seen.missed_ms is None and (seen.is_complete or not told.is_complete):
             return None
         study = self._facts.text(told.study) if seen is None else b""  # which stands there already
         row = a_row(sync=self.sync, digest=digest, study=study, work=Work.CHANGED, due_ms=ms(now + due_in_s))
         noted_ms = ms(now) if has_changed else seen.noted_ms
-        return row | {"noted_state": state, "noted_ms": noted_ms, "is_complete": told.is_complete}
+        return row | {
+            "noted_state": state,
+            "noted_ms": noted_ms,
+            "is_complete": told.is_complete or (not has_changed and seen.is_complete),
+        }
 
     def _held_by(self, connection: Connection, task: Task) -> Any:
         """The row, locked, while the task's ticket still counts; None when another worker has it by now."""
         table = sync_study.c
-        query = select(table.attempts, table.again_ms, table.assigned, table.reason, table.since_ms)
+        query = select(table.attempts, table.again_ms, table.assigned, table.reason, table.since_ms, table.missed_ms)
         return connection.execute(query.where(self._is(task.study), table.ticket == task.ticket).with_for_update()).first()
 
     def _settle(self, connection: Connection, task: Task, **values: Any) -> None:

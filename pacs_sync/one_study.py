@@ -15,14 +15,14 @@ from typing import Any, Protocol
 from fhir_imaging.archived_study import ArchivedStudy
 from fhir_imaging.clients.fhir_writing import OVERTAKEN
 from fhir_imaging.errors import UpstreamError
-from fhir_imaging.fhir_mapping.comparison import fingerprint, without_server_marks
+from fhir_imaging.fhir_mapping.comparison import without_server_marks
 from fhir_imaging.fhir_mapping.synced_study import SyncedContext, synced_study, withdrawn
 from fhir_imaging.settings import origin_of
 from fhir_imaging.tolerant import dicts
 from fhir_imaging.uids import StudyInstanceUID
 from pacs_sync.patients import Unknown, answer, decided_by_person, has_number, named_by_person, questions
 from pacs_sync.plan import Gathered, Hold, Verdict, Withdraw, Write, decide, withdrawn_status
-from pacs_sync.ports import HoldReason, Known, Memory, Source, Subject, Target, Task, Work, WrittenStudy
+from pacs_sync.ports import HoldReason, Memory, Source, Subject, Target, Task, Work, WrittenStudy
 from pacs_sync.settings import ResourceIds, SyncSettings
 from pacs_sync.standing import Mark, bare_study, differs, subject_id, with_what_others_said
 
@@ -33,6 +33,8 @@ TRIES_WHEN_OVERTAKEN = 5
 FIRST_LOOK_FOR_OTHERS_S = 300.0
 WAITS_FOR_OTHERS_S = 7 * 24 * 3600.0
 """For so long a report is read again, ever more seldom, that is about a study which does not stand in FHIR yet."""
+FIRST_LOOK_FOR_MISSING_S = 5.0
+"""A study that the archive does not have is looked for again then, and after ever longer pauses until ``pace.gone_s``."""
 _REPORTS = "SR"
 _STANDS_OTHERWISE = OVERTAKEN | {404, 410}
 """Answers to a write over what does not stand as it was read."""
@@ -110,22 +112,34 @@ class OneStudy:
         pace = self._settings.pace
         is_complete = task.is_complete or task.quiet_s >= pace.stable_s
         archived = self._source.study(task.study)
+        if archived is None and not self._is_gone(task):
+            return self._memory.missed(task, now=self._clock(), again_in_s=self._next_look_s(task))
         match self._verdict(task, archived, is_complete=is_complete):
             case Write() as write if archived is not None:
-                known, waits = self._write(archived, write)
+                waits = self._write(archived, write)
                 again_in_s = None if is_complete else max(1.0, pace.stable_s - task.quiet_s)
                 if waits and is_complete and task.quiet_s < WAITS_FOR_OTHERS_S:
                     again_in_s = max(FIRST_LOOK_FOR_OTHERS_S, task.quiet_s)
-                self._memory.done(task, known, now=self._clock(), again_in_s=again_in_s)
+                self._memory.done(task, now=self._clock(), again_in_s=again_in_s)
             case Withdraw(standing=standing):
-                taken_back = [self._withdraw(one, is_gone=True) for one in standing]
-                self._memory.done(task, taken_back[0], now=self._clock())
+                for one in standing:
+                    self._withdraw(one, is_gone=True)
+                self._memory.done(task, now=self._clock())
             case Hold(held=held, withdraw=standing):
                 for one in standing:
                     self._withdraw(one, is_gone=False)
                 self._memory.hold(task, held, now=self._clock())
             case _:
-                self._memory.done(task, None, now=self._clock())
+                self._memory.done(task, now=self._clock())
+
+    def _is_gone(self, task: Task) -> bool:
+        """An index that is rebuilt, or lags behind, does not list for a while what the archive holds: one look is no proof."""
+        gone_s = self._settings.pace.gone_s
+        return gone_s <= 0 or (task.missing_s is not None and task.missing_s >= gone_s)
+
+    def _next_look_s(self, task: Task) -> float:
+        missing_s = task.missing_s or 0.0
+        return max(1.0, min(max(FIRST_LOOK_FOR_MISSING_S, missing_s), self._settings.pace.gone_s - missing_s))
 
     def _verdict(self, task: Task, archived: ArchivedStudy | None, *, is_complete: bool) -> Verdict:
         whose = None if archived is None else self._whose(archived, task)
@@ -187,20 +201,20 @@ class OneStudy:
         wanted = synced_study(study, context, self._target.version)
         return wanted if write.replaces is None else with_what_others_said(wanted, write.replaces.content)
 
-    def _write(self, study: ArchivedStudy, write: Write) -> tuple[Known, bool]:
-        """What stands then, and whether a report waits for another study."""
+    def _write(self, study: ArchivedStudy, write: Write) -> bool:
+        """Whether a report waits for another study."""
         wanted = self._wanted(study, write)
         results = self._results.of(study, write.subject) if _has_reports(wanted) else MadeResults()
         if _has_reports(wanted) or (write.replaces and _has_reports(write.replaces.content)):
-            stands = self._target.write_together(wanted, results.resources, replaces=write.replaces)
+            self._target.write_together(wanted, results.resources, replaces=write.replaces)
         else:
-            stands = self._target.write(wanted, replaces=write.replaces)
+            self._target.write(wanted, replaces=write.replaces)
         for copy in write.copies:
             status = withdrawn_status(copy)
             self._target.write(withdrawn(bare_study(copy.content), status, self._target.version), replaces=copy)
-        return Known(fingerprint=fingerprint(wanted), resource_id=stands.id, status=write.status), results.waits
+        return results.waits
 
-    def _withdraw(self, standing: WrittenStudy, *, is_gone: bool) -> Known:
+    def _withdraw(self, standing: WrittenStudy, *, is_gone: bool) -> None:
         """Its results first: whoever is killed after the study was taken back would not come back for them."""
         content = without_server_marks(standing.content)
         status = withdrawn_status(standing)
@@ -209,7 +223,6 @@ class OneStudy:
             self._target.write_together(taken_back, (), replaces=standing)
         else:
             self._target.write(taken_back, replaces=standing)
-        return Known(fingerprint=fingerprint(taken_back), resource_id=standing.id, status=status)
 
     def _accession_system(self, study: ArchivedStudy) -> str | None:
         if study.accession_issuer is None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from fhir_imaging.archived_study import ArchivedStudy, PatientNumber
-from fhir_imaging.fhir_versions import FhirVersion, Status
+from fhir_imaging.fhir_versions import FhirVersion
 from fhir_imaging.uids import StudyInstanceUID
 
 
@@ -180,19 +180,12 @@ class Task:
     """What the archive said of its patient when that was decided (None: nothing). Of another patient it decides nothing."""
     quiet_s: float = 0.0
     """For how long the archive has told of no change of it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What was written of a study last: ``fingerprint`` of archive's facts and resource, both only compared."""
-
-    fingerprint: str
-    resource_id: str
-    status: Status
+    missing_s: float | None = None
+    """For how long the archive has not had it, whenever it was asked; None: it had it when it was asked last."""
 
 
 class Memory(Protocol):
-    """The work queue and what is known of each study, of one synchronisation; sealed in the shared database, all times UTC s.
+    """The work queue of one synchronisation; sealed in the shared database, all times UTC s.
 
     Every method is one transaction: whoever is killed between two of them loses nothing, and nothing is done twice for it.
     """
@@ -207,19 +200,16 @@ class Memory(Protocol):
         """
 
     def enqueue(self, studies: Iterable[StudyInstanceUID], work: Work, *, now: float) -> int:
-        """Queues these studies, whatever is known of them; held and laid aside ones too."""
+        """Queues these studies, whatever became of them; held and laid aside ones too."""
 
     def take(self, *, now: float, limit: int) -> list[Task]:
         """Studies that are due, the oldest first, for this worker alone until its lease ends (SKIP LOCKED on PostgreSQL)."""
 
-    def known(self, study: StudyInstanceUID) -> Known | None:
-        """What was written of it last; None also where somebody began to write since and did not say ``done``."""
+    def done(self, task: Task, *, now: float, again_in_s: float | None = None) -> None:
+        """It is written (or nothing was to be done); ``again_in_s``: it is looked at again then (not complete yet)."""
 
-    def done(self, task: Task, known: Known | None, *, now: float, again_in_s: float | None = None) -> None:
-        """It is written (or nothing was to be done); ``again_in_s``: it is looked at again then (not complete yet).
-
-        ``known`` None: nothing is known of what FHIR holds of it.
-        """
+    def missed(self, task: Task, *, now: float, again_in_s: float) -> None:
+        """The archive did not have it just now; it is looked at again then. Nothing was written, and nothing failed."""
 
     def failed(self, task: Task, reason: str, *, now: float, again_in_s: float | None) -> None:
         """Comes back later; None = laid aside until a person says so (dead letter). ``reason`` holds no patient data."""

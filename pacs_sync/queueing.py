@@ -45,6 +45,7 @@ def queueing(store: Store, *, with_state: bool) -> Any:
     }
     if with_state:
         changes |= {"noted_state": new.noted_state, "noted_ms": new.noted_ms, "is_complete": new.is_complete}
+        changes["missed_ms"] = null()  # what is listed is there
     return statement.on_conflict_do_update(index_elements=["sync", "study_digest"], set_=changes)
 
 

@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fhir_imaging.archived_study import PatientNumber
-from fhir_imaging.fhir_versions import Status
 from fhir_imaging.store.keys import Sealer
-from pacs_sync.ports import Known, Subject
+from pacs_sync.ports import Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +42,6 @@ class SealedFacts:
         """What ``text`` sealed."""
         plain = None if sealed is None else self._sealer.open(sealed)
         return None if plain is None else plain.decode()
-
-    def known(self, known: Known | None) -> bytes | None:
-        """None for None."""
-        return None if known is None else self._json(asdict(known))
-
-    def opened_known(self, sealed: bytes | None) -> Known | None:
-        """What ``known`` sealed."""
-        body = self._opened(sealed)
-        return None if body is None else Known(**{**body, "status": Status(body["status"])})
 
     def decision(self, decision: Decision) -> bytes:
         """Of a person."""

@@ -83,6 +83,8 @@ class PaceSettings:
     """Between two looks at the archive (``sync watch``)."""
     stable_s: float = 60.0
     """A study that did not change for so long is complete; until then it is ``registered``. Orthanc says it by itself."""
+    gone_s: float = 3600.0
+    """A study that the archive does not find for so long, asked again and again, is withdrawn; 0 = at the first look."""
     overlap_days: int = 2
     """How many days before today are searched at each look, by StudyDate."""
     window_days: int = 7
@@ -189,7 +191,7 @@ def _patient_problems(where: str, rules: Sequence[PatientRule]) -> Iterator[str]
 
 
 def _pace_problems(where: str, pace: PaceSettings) -> Iterator[str]:
-    seconds = ("interval_s", "stable_s", "first_retry_s", "longest_retry_s", "reconcile_hours", "overlap_days")
+    seconds = ("interval_s", "stable_s", "gone_s", "first_retry_s", "longest_retry_s", "reconcile_hours", "overlap_days")
     for name in seconds:
         if not 0 <= getattr(pace, name) < float("inf"):  # nan too
             yield f"{where}.{name}: must not be negative."

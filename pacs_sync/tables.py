@@ -1,4 +1,4 @@
-"""What a synchronisation remembers, on the shared ``metadata``: its queue, what it knows of each study, how far it has come.
+"""What a synchronisation remembers, on the shared ``metadata``: its queue, and how far it has come.
 
 No UID, patient number or reason stands here in clear: studies are known by keyed digest, all else about them is sealed. Clear
 are only words of closed vocabularies and what orders the work. Times are UTC milliseconds since 1970.
@@ -26,7 +26,7 @@ sync_study = Table(
     Column("attempts", Integer, nullable=False),
     Column("ticket", String(32), nullable=False),
     Column("again_ms", BigInteger, nullable=True),
-    Column("known", LargeBinary, nullable=True),
+    Column("missed_ms", BigInteger, nullable=True),
     Column("assigned", LargeBinary, nullable=True),
     Column("reason", String(32), nullable=True),
     Column("trouble", LargeBinary, nullable=True),
@@ -39,8 +39,8 @@ sync_study = Table(
 ``stage``: idle, queued, held or dead. ``due_ms`` is set while it is queued, and leases too: whoever takes a row moves it into
 the future and writes a ``ticket``, so a worker that dies gives it back by dying. ``again_ms``: what came while a worker has it
 makes it due then. ``noted_state`` is a keyed digest of the archive's state, empty where none was told, ``noted_ms`` when that
-was. ``reason`` (a word), ``trouble`` (sealed) and ``since_ms`` say what holds or kills it; they outlive a new attempt until one
-succeeds.
+was. ``missed_ms``: since when the archive has not had it whenever it was asked; null where it had it. ``reason`` (a word),
+``trouble`` (sealed) and ``since_ms`` say what holds or kills it; they outlive a new attempt until one succeeds.
 """
 
 sync_bookmark = Table(

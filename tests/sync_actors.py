@@ -19,7 +19,7 @@ from fhir_imaging.archived_study import ArchivedSeries, ArchivedStudy, PatientNu
 from fhir_imaging.uids import SeriesInstanceUID, StudyInstanceUID
 from pacs_sync.fhir_target import FhirTarget
 from pacs_sync.one_study import MadeResults, OneStudy
-from pacs_sync.ports import Days, Held, Known, Look, Sighting, Subject, Task, Work
+from pacs_sync.ports import Days, Held, Look, Sighting, Subject, Task, Work
 from pacs_sync.settings import PaceSettings, PatientRule, ResourceIds, SyncSettings, TargetSettings
 from pacs_sync.target_access import TargetAccess
 from tests.conftest import free_port_number, serving
@@ -85,7 +85,8 @@ class Archive:
 class Notes:
     """``Memory`` that only writes down what it is told."""
 
-    done_: list[tuple[str, Known | None, float | None]] = field(default_factory=list)
+    done_: list[tuple[str, float | None]] = field(default_factory=list)
+    missed_: list[tuple[str, float]] = field(default_factory=list)
     failed_: list[tuple[str, str, float | None]] = field(default_factory=list)
     held_: list[tuple[str, Held]] = field(default_factory=list)
     queued: list[tuple[str, Work]] = field(default_factory=list)
@@ -104,11 +105,11 @@ class Notes:
     def take(self, *, now: float, limit: int) -> list[Task]:
         return []
 
-    def known(self, study: StudyInstanceUID) -> Known | None:
-        return next((known for uid, known, _ in reversed(self.done_) if uid == study), None)
+    def done(self, task: Task, *, now: float, again_in_s: float | None = None) -> None:
+        self.done_.append((task.study, again_in_s))
 
-    def done(self, task: Task, known: Known | None, *, now: float, again_in_s: float | None = None) -> None:
-        self.done_.append((task.study, known, again_in_s))
+    def missed(self, task: Task, *, now: float, again_in_s: float) -> None:
+        self.missed_.append((task.study, again_in_s))
 
     def failed(self, task: Task, reason: str, *, now: float, again_in_s: float | None) -> None:
         self.failed_.append((task.study, reason, again_in_s))
@@ -213,7 +214,8 @@ class Sync:
 
 
 def a_task(uid: str = STUDY, **more: Any) -> Task:
-    stated = {"work": Work.CHANGED, "attempts": 1, "ticket": "t", "is_complete": True, **more}
+    """Complete, and looked for in vain so long that what the archive does not have is gone."""
+    stated = {"work": Work.CHANGED, "attempts": 1, "ticket": "t", "is_complete": True, "missing_s": 3600.0, **more}
     return Task(study=StudyInstanceUID(uid), **stated)
 
 

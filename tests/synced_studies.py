@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 import tomli_w
 
 from ehr_sandbox.patients import DemoData
+from fhir_imaging.archived_study import ArchivedStudy, InstanceAvailability
 from fhir_imaging.fhir_mapping.endpoint import SyncedEndpoint, synced_endpoint
 from fhir_imaging.fhir_versions import FhirVersion
 from fhir_imaging.tolerant import dicts
@@ -24,7 +25,7 @@ from imaging_cds.settings import load
 from pacs_sync.fhir_target import has_accession
 from pacs_sync.files import FileSource
 from pacs_sync.one_study import OneStudy
-from pacs_sync.ports import Held, Known, Memory, Task, Work, WrittenStudy
+from pacs_sync.ports import Held, Memory, Task, Work, WrittenStudy
 from pacs_sync.settings import SyncSettings
 from pacs_sync.standing import Mark, study_uids, subject_id
 from pacs_sync.study_facts import SiteRules
@@ -113,6 +114,17 @@ class Charts:
         return reference
 
 
+class ArchiveWithTape(FileSource):
+    """The demo's files as the sandbox PACS tells of them: also which studies it has on tape."""
+
+    on_tape: frozenset[str] = frozenset()
+
+    def study(self, uid: StudyInstanceUID) -> ArchivedStudy | None:
+        found = super().study(uid)
+        is_away = found is not None and uid in self.on_tape
+        return replace(found, availability=InstanceAvailability.OFFLINE) if found and is_away else found
+
+
 @dataclass
 class Notes:
     """The two methods of ``ports.Memory`` that bringing one study over needs."""
@@ -120,7 +132,7 @@ class Notes:
     held: list[Held] = field(default_factory=list)
     done_: list[str] = field(default_factory=list)
 
-    def done(self, task: Task, known: Known | None, *, now: float, again_in_s: float | None = None) -> None:
+    def done(self, task: Task, *, now: float, again_in_s: float | None = None) -> None:
         assert again_in_s is None, "the study was not complete"
         self.done_.append(str(task.study))
 
@@ -149,7 +161,8 @@ def synced_demo(demo: DemoData, dicom_dir: Path, gateway: str | None = None) -> 
     charts, notes = Charts(settings, {}), Notes()
     for resource in in_bundles(demo.charts):
         charts.put(resource)
-    with closing(FileSource([dicom_dir], SiteRules.of(settings))) as source:
+    with closing(ArchiveWithTape([dicom_dir], SiteRules.of(settings))) as source:
+        source.on_tape = frozenset(one.study_instance_uid for one in demo.studies.values() if one.is_on_tape)
         results = StudyResults(source, charts, settings)
         one_study = OneStudy(source, charts, cast(Memory, notes), settings, results=results)
         for sighting in source.studies():

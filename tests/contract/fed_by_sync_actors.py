@@ -63,7 +63,7 @@ class FedBySync:
             "coding_schemes": {"99NORTH": CODES},
             "patients": [{"system": MRN, "issuer_of_patient_id": "NORTH"}],
             "target": {"fhir_base": self.fhir_base},
-            "pace": {"stable_s": 0.0, "workers": 1},
+            "pace": {"stable_s": 0.0, "gone_s": 0.0, "workers": 1},
             **changes,
         }
 

@@ -52,6 +52,8 @@ NEWEST = date(2024, 6, 30)
 PATIENTS = 150
 PATIENCE_S = 240.0
 FHIR_FAULTS = {409: 0.01, 412: 0.01, 429: 0.01, 500: 0.015, 503: 0.005, BROKEN: 0.005, SILENT: 0.001}
+MISSES = 0.01
+"""Share of questions for a study that the archive does not find though it has it."""
 ARCHIVE_FAULTS = {500: 0.01, 503: 0.005, 429: 0.005, BROKEN: 0.005, SILENT: 0.001}
 
 
@@ -91,7 +93,7 @@ def a_world(
     ]
     archive_port, fhir_port = free_port_number(), free_port_number()
     archive_url, fhir_url = f"http://127.0.0.1:{archive_port}/dicom-web", f"http://127.0.0.1:{fhir_port}/fhir"
-    archive, fhir = StubArchive(held), StubFhir(fhir_url, known)
+    archive, fhir = StubArchive(held, is_away=lambda: chance.random() < MISSES), StubFhir(fhir_url, known)
     faults = Faults(chance, ARCHIVE_FAULTS), Faults(chance, FHIR_FAULTS)
     state = StateSettings(state_dir=directory / "state", database_url=database_url)
     store = Store.open(state)

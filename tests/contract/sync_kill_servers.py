@@ -181,7 +181,10 @@ class StubArchive:
     """Searches of studies by date or UID, and of their one series; it tells everything in its answers."""
 
     studies: list[StubStudy]
+    is_away: Callable[[], bool] = lambda: False
+    """Whether it does not find a study just now that it holds and lists: its index lags behind."""
     by_uid: dict[str, StubStudy] = field(default_factory=dict)
+    missed: int = 0
 
     def __post_init__(self) -> None:
         self.by_uid = {one.uid: one for one in self.studies}
@@ -196,6 +199,9 @@ class StubArchive:
         if len(parts) == 3:
             return Answer(200, [self._series(self.by_uid[parts[1]], request)])
         uid = request.first("StudyInstanceUID")
+        if uid and self.is_away():
+            self.missed += 1
+            return Answer(200, [])
         if uid:
             return Answer(200, [self._study(self.by_uid[uid])] if uid in self.by_uid else [])
         first, _, last = request.first("StudyDate", "00000000-99999999").partition("-")

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fhir_imaging.archived_study import PatientNumber
-from fhir_imaging.fhir_versions import Status
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.uids import StudyInstanceUID
 from pacs_sync.memory import StoredMemory
-from pacs_sync.ports import Known, Sighting, Subject
+from pacs_sync.ports import Sighting, Subject
 
 SUBJECT = Subject(patient_id="demo-a", system="urn:example:mrn", number="DEMO-1001")
 IN_ARCHIVE = PatientNumber(number="DEMO-1001", issuer="OTHER")
@@ -35,10 +34,6 @@ def a_uid(number: int) -> StudyInstanceUID:
 
 def a_sighting(number: int, state: str = "1", *, is_complete: bool = False) -> Sighting:
     return Sighting(study=a_uid(number), state=state, is_complete=is_complete)
-
-
-def a_known(fingerprint: str = "f") -> Known:
-    return Known(fingerprint=fingerprint, resource_id="r-1", status=Status.AVAILABLE)
 
 
 def taken_numbers(memory: StoredMemory, *, now: float, limit: int = 100) -> list[int]:

@@ -13,8 +13,7 @@ from fhir_imaging.archived_study import ArchivedStudy
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.uids import StudyInstanceUID
 from pacs_sync.memory import StoredMemory
-from pacs_sync.ports import Days, Known, Look, Sighting, Task
-from tests.contract.sync_memory_actors import a_known
+from pacs_sync.ports import Days, Look, Sighting, Task
 
 
 @dataclass(slots=True)
@@ -84,8 +83,7 @@ class Bringer:
         self.written[task.study] = self.archive.states[task.study]
         if task.is_complete:
             self.completed.add(task.study)
-        known: Known = a_known(self.written[task.study])
-        self.memory.done(task, known, now=self.now(), again_in_s=None if task.is_complete else self.again_in_s)
+        self.memory.done(task, now=self.now(), again_in_s=None if task.is_complete else self.again_in_s)
 
 
 def unreachable(server: str = "fhir") -> UpstreamError:

@@ -22,6 +22,7 @@ import pytest
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import Store
 from imaging_cds.cli import main
+from imaging_cds.sync_printing import print_gone
 from tests.conftest import CHECKOUT, free_port_number, serving
 from tests.pacs_actors import STUDY_A, STUDY_B, STUDY_C, RunningPacs, Slice, a_running_pacs, write_demo
 from tests.sync_actors import MRN, FhirServer, a_patient
@@ -107,7 +108,7 @@ pacs = "main"
 endpoint_address = "http://localhost:8000/imaging/north/dicom-web/main"
 target = {{ fhir_base = "{fhir}", ids = "study-uid" }}
 patients = [{{ system = "{MRN}", issuer_of_patient_id = "DEMO" }}]
-pace = {{ stable_s = 0, interval_s = 0.2 }}
+pace = {{ stable_s = 0, interval_s = 0.2, gone_s = 0 }}
 """
 
 
@@ -331,3 +332,10 @@ def test_a_day_that_is_none_or_before_all_images_is_told(site: Site, capsys: pyt
         site.sync("backfill", "--from", day)
     assert ended.value.code == 2
     assert day in capsys.readouterr().err
+
+
+def test_who_repairs_is_told_when_what_is_gone_is_withdrawn(capsys: pytest.CaptureFixture[str]) -> None:
+    print_gone(3600.0)
+    assert "has not been found for 60 minutes (pace.gone_s)" in capsys.readouterr().out
+    print_gone(0.0)
+    assert capsys.readouterr().out == ""

@@ -210,7 +210,7 @@ def test_F7_in_the_ehrs_own_record_studies_move_and_vanish_by_themselves(tmp_pat
 
 def test_a_study_is_told_when_it_is_complete(tmp_path: Path) -> None:
     with fed_by_sync(tmp_path, Written.OTHER_IDS) as fed:
-        fed.syncs[:] = [fed.table(one, pace={"stable_s": 3600.0, "workers": 1}) for one in ("main", "second")]
+        fed.syncs[:] = [fed.table(one, pace={"stable_s": 3600.0, "gone_s": 0.0, "workers": 1}) for one in ("main", "second")]
         fed.bring()
 
         assert set(fed.statuses().values()) == {"registered"}

@@ -47,6 +47,7 @@ def test_a_back_fill_that_is_killed_again_and_again_ends_exactly_as_the_archive_
             assert {429, 500, 503, BROKEN, SILENT} <= seen.keys()
         assert {409, 412} <= world.faults[1].seen.keys()
         assert world.faults[1].lost > 0, "some writes were done and not answered"
+        assert world.archive.missed > 0, "some studies were not found when they were looked at"
 
 
 def test_studies_that_grow_while_the_service_is_killed_again_and_again_stand_as_they_are_at_last(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from fhir_imaging.store.engine import SQLITE_FILE, Store
 from pacs_sync import tables
 from pacs_sync.held import WaitingForPeople
 from pacs_sync.memory import Outcome, StoredMemory
-from pacs_sync.ports import Held, HoldReason, Sighting, Work
-from tests.contract.sync_memory_actors import IN_ARCHIVE, SUBJECT, a_known, a_sighting, a_store, a_uid, taken_numbers
+from pacs_sync.ports import Held, HoldReason, Sighting, Task, Work
+from tests.contract.sync_memory_actors import IN_ARCHIVE, SUBJECT, a_sighting, a_store, a_uid, taken_numbers
 
 LEASE_S = 60.0
 
@@ -56,12 +56,12 @@ def test_a_study_is_queued_once_however_often_it_is_told(memory: StoredMemory) -
 def test_a_study_that_became_complete_is_news_though_its_state_is_the_same(memory: StoredMemory) -> None:
     memory.note([a_sighting(1)], cursor=None, now=10)
     (growing,) = memory.take(now=10, limit=9)
-    memory.done(growing, a_known(), now=11)
+    memory.done(growing, now=11)
 
     assert memory.note([a_sighting(1)], cursor=None, now=12) == 0
     assert memory.note([a_sighting(1, is_complete=True)], cursor=None, now=13) == 1
     (complete,) = memory.take(now=13, limit=9)
-    memory.done(complete, a_known(), now=13)
+    memory.done(complete, now=13)
 
     assert (growing.is_complete, complete.is_complete) == (False, True)
     assert complete.quiet_s == pytest.approx(3)
@@ -76,7 +76,7 @@ def test_what_cannot_be_compared_is_always_news(memory: StoredMemory) -> None:
         assert memory.note([a_sighting(1, ""), a_sighting(1, "", is_complete=True)], cursor=None, now=now) == 1
         (task,) = memory.take(now=now, limit=9)
         assert task.is_complete
-        memory.done(task, a_known(), now=now)
+        memory.done(task, now=now)
 
 
 def test_a_study_may_be_due_later_and_what_waits_longer_comes_first(memory: StoredMemory) -> None:
@@ -107,15 +107,15 @@ def test_a_change_while_a_worker_has_the_study_is_looked_at_afterwards(memory: S
 
     assert memory.note([a_sighting(1, "2")], cursor=None, now=11) == 1
     assert memory.take(now=11, limit=9) == [], "two workers never have one study"
-    memory.done(task, a_known(), now=12)
+    memory.done(task, now=12)
 
     (again,) = memory.take(now=12, limit=9)
-    memory.done(again, a_known(), now=13)
+    memory.done(again, now=13)
     assert memory.pending(now=13) == 0
     assert memory.next_due_s(now=13) is None
 
 
-@pytest.mark.parametrize("end", ["failed", "dead", "held", "given back"])
+@pytest.mark.parametrize("end", ["failed", "dead", "held", "given back", "missed"])
 def test_a_change_while_a_worker_has_the_study_counts_however_that_ends(memory: StoredMemory, end: str) -> None:
     memory.note([a_sighting(1)], cursor=None, now=10)
     (task,) = memory.take(now=10, limit=9)
@@ -125,6 +125,8 @@ def test_a_change_while_a_worker_has_the_study_counts_however_that_ends(memory: 
         memory.hold(task, Held(reason=HoldReason.NO_PATIENT), now=12)
     elif end == "given back":
         memory.give_back(task, now=12, again_in_s=900)
+    elif end == "missed":
+        memory.missed(task, now=12, again_in_s=900)
     else:
         memory.failed(task, "refused", now=12, again_in_s=900 if end == "failed" else None)
 
@@ -134,23 +136,22 @@ def test_a_change_while_a_worker_has_the_study_counts_however_that_ends(memory: 
 def test_a_killed_worker_gives_its_study_back_and_what_it_says_later_does_not_count(memory: StoredMemory) -> None:
     memory.note([a_sighting(1)], cursor=None, now=10)
     (first,) = memory.take(now=10, limit=9)
-    memory.done(first, a_known("old"), now=10)
+    memory.done(first, now=10)
     memory.note([a_sighting(1, "2")], cursor=None, now=10)
     (lost,) = memory.take(now=10, limit=9)
-    assert memory.known(a_uid(1)) == a_known("old")
 
     assert memory.take(now=10 + LEASE_S - 1, limit=9) == []
     (task,) = memory.take(now=10 + LEASE_S, limit=9)
 
     assert task.attempts == 2
-    assert memory.known(a_uid(1)) is None, "the lost worker may have written something else meanwhile"
-    memory.done(lost, a_known("lost"), now=80)
+    memory.done(lost, now=80)
     memory.failed(lost, "too late", now=80, again_in_s=None)
     memory.hold(lost, Held(reason=HoldReason.MIXED), now=80)
     memory.give_back(lost, now=80, again_in_s=0)
-    assert (memory.pending(now=80), memory.known(a_uid(1))) == (1, None)
-    memory.done(task, a_known("new"), now=81)
-    assert (memory.pending(now=81), memory.known(a_uid(1))) == (0, a_known("new"))
+    memory.missed(lost, now=80, again_in_s=0)
+    assert memory.pending(now=80) == 1
+    memory.done(task, now=81)
+    assert memory.pending(now=81) == 0
     assert memory.outcomes() == {Outcome.DONE: 2}
 
 
@@ -216,25 +217,42 @@ def test_an_attempt_that_could_not_be_made_is_not_counted(memory: StoredMemory) 
 def test_a_study_that_is_not_complete_is_looked_at_again(memory: StoredMemory) -> None:
     memory.note([a_sighting(1)], cursor=None, now=10)
     (task,) = memory.take(now=10, limit=9)
-    memory.done(task, a_known(), now=11, again_in_s=60)
+    memory.done(task, now=11, again_in_s=60)
 
-    assert memory.known(a_uid(1)) == a_known()
     assert memory.take(now=70, limit=9) == []
     (again,) = memory.take(now=71, limit=9)
     assert (again.attempts, again.quiet_s) == (1, pytest.approx(61))
 
 
-def test_what_was_written_is_known_until_somebody_begins_to_write_and_fails(memory: StoredMemory) -> None:
-    memory.note([a_sighting(1)], cursor=None, now=10)
-    assert memory.known(a_uid(1)) is None
-    (task,) = memory.take(now=10, limit=9)
-    memory.done(task, a_known(), now=10, again_in_s=1)
-    (task,) = memory.take(now=11, limit=9)
-    assert memory.known(a_uid(1)) == a_known()
+def test_since_when_the_archive_has_not_had_a_study_is_remembered_until_it_has_it(memory: StoredMemory) -> None:
+    """Over failures, comparisons and other workers too; a study that is merely listed is asked for once more at once."""
 
-    memory.failed(task, "half-way", now=12, again_in_s=1)
+    def asked(now: float) -> Task:
+        (task,) = memory.take(now=now, limit=9)
+        return task
 
-    assert memory.known(a_uid(1)) is None
+    memory.note([a_sighting(1, is_complete=True)], cursor=None, now=10)
+    first = asked(10)
+    memory.missed(first, now=10, again_in_s=5)
+    assert memory.take(now=14, limit=9) == []
+    second = asked(15)
+    memory.failed(second, "no answer", now=15, again_in_s=5)
+    memory.enqueue([a_uid(1)], Work.COMPARED, now=16)
+    third = asked(16)
+    memory.missed(third, now=16, again_in_s=600)
+
+    assert memory.note([a_sighting(1)], cursor=None, now=20) == 1
+    listed = asked(20)
+    memory.missed(listed, now=20, again_in_s=600)
+    again = asked(620)
+    memory.done(again, now=620)
+    memory.enqueue([a_uid(1)], Work.COMPARED, now=700)
+    last = asked(700)
+
+    assert [one.missing_s for one in (first, second, third, listed, again, last)] == [None, 5, 6, None, 600, None]
+    assert {one.attempts for one in (first, third, listed, again, last)} == {1}
+    assert {one.is_complete for one in (listed, again, last)} == {True}, "what was said of the same state before still holds"
+    assert memory.outcomes() == {Outcome.FAILED: 1, Outcome.DONE: 1}
 
 
 def test_a_comparison_is_not_forgotten_because_the_archive_tells_of_a_change(memory: StoredMemory) -> None:
@@ -250,7 +268,7 @@ def test_a_comparison_is_not_forgotten_because_the_archive_tells_of_a_change(mem
 def test_a_study_of_a_comparison_that_the_archive_never_told_is_noted_like_any_other(memory: StoredMemory) -> None:
     memory.enqueue([a_uid(1)], Work.COMPARED, now=10)
     (task,) = memory.take(now=10, limit=9)
-    memory.done(task, a_known(), now=10)
+    memory.done(task, now=10)
 
     assert memory.note([a_sighting(1)], cursor=None, now=11) == 1
     assert memory.note([a_sighting(1)], cursor=None, now=11) == 0
@@ -288,7 +306,7 @@ def test_a_persons_word_counts_for_later_images_until_the_archive_names_another_
     assert not people.resolve(a_uid(1), SUBJECT, now=11)
     (task,) = memory.take(now=11, limit=9)
     assert (task.work, task.assigned, task.assigned_for) == (Work.RELEASED, SUBJECT, IN_ARCHIVE)
-    memory.done(task, a_known(), now=11)
+    memory.done(task, now=11)
     assert list(people.held()) == []
 
     memory.note([a_sighting(1, "late image")], cursor=None, now=12)
@@ -320,7 +338,7 @@ def test_a_persons_word_can_be_taken_back(store: Store, memory: StoredMemory) ->
     (task,) = memory.take(now=11, limit=9)
 
     assert people.take_back(a_uid(1), now=12)
-    memory.done(task, a_known(), now=13)
+    memory.done(task, now=13)
 
     (again,) = memory.take(now=13, limit=9)
     assert (again.work, again.assigned) == (Work.RELEASED, None)
@@ -360,7 +378,7 @@ def test_of_many_workers_each_study_is_taken_by_one(memory: StoredMemory) -> Non
         while tasks := memory.take(now=10, limit=3):
             for task in tasks:
                 mine.append(int(task.study.removeprefix("2.25.")))
-                memory.done(task, None, now=10)
+                memory.done(task, now=10)
         return mine
 
     with ThreadPoolExecutor(4) as pool:

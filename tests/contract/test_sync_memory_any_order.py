@@ -17,8 +17,8 @@ from fhir_imaging.store.engine import Store
 from pacs_sync.counts import counts
 from pacs_sync.held import WaitingForPeople
 from pacs_sync.memory import StoredMemory
-from pacs_sync.ports import Held, HoldReason, Known, Task, Work
-from tests.contract.sync_memory_actors import IN_ARCHIVE, SUBJECT, a_known, a_sighting, a_store, a_uid
+from pacs_sync.ports import Held, HoldReason, Task, Work
+from tests.contract.sync_memory_actors import IN_ARCHIVE, SUBJECT, a_sighting, a_store, a_uid
 
 LEASE_S = 60.0
 numbers = st.integers(0, 3)
@@ -34,7 +34,8 @@ class Study:
     """Whether somebody looked at it after its last news, and said what became of it."""
     holder: Task | None = None
     leased_until: float = 0.0
-    known: Known | None = None
+    is_missing: bool = False
+    """Whether the archive did not have it when it was asked last, and has not listed it since."""
     aside: str = ""
     """"held" or "dead", while it waits for a person."""
     news_while_taken: bool = False
@@ -63,9 +64,9 @@ class Queue(RuleBasedStateMachine):
     @rule(number=numbers, state=st.sampled_from(["a", "b"]), later=pauses)
     def the_archive_tells(self, number: int, state: str, later: float) -> None:
         study = self.studies.setdefault(number, Study())
-        is_news = study.state != state
+        is_news = study.state != state or study.is_missing
         assert self.memory.note([a_sighting(number, state)], cursor=None, now=self.now, due_in_s=later) == is_news
-        study.state = state
+        study.state, study.is_missing = state, False
         if is_news:
             self._queued(study)
 
@@ -81,8 +82,7 @@ class Queue(RuleBasedStateMachine):
             study = self.studies[int(task.study.removeprefix("2.25."))]
             assert not study.aside
             assert study.leased_until <= self.now, "no two workers have one study"
-            if study.holder is not None:
-                study.known = None
+            assert (task.missing_s is not None) == study.is_missing
             study.holder, study.leased_until, study.news_while_taken = task, self.now + LEASE_S, False
         return taken[0] if taken else None
 
@@ -94,13 +94,21 @@ class Queue(RuleBasedStateMachine):
             if study is not None:
                 study.leased_until = self.now + LEASE_S
 
-    @rule(task=consumes(tasks), known=st.sampled_from([None, a_known("1"), a_known("2")]), again=st.none() | pauses)
-    def it_is_done(self, task: Task | None, known: Known | None, again: float | None) -> None:
+    @rule(task=consumes(tasks), again=st.none() | pauses)
+    def it_is_done(self, task: Task | None, again: float | None) -> None:
         if task is not None:
-            self.memory.done(task, known, now=self.now, again_in_s=again)
+            self.memory.done(task, now=self.now, again_in_s=again)
             study = self._ended(task, is_looked_at=again is None)
             if study is not None:
-                study.known = known
+                study.is_missing = False
+
+    @rule(task=consumes(tasks))
+    def it_is_missed(self, task: Task | None) -> None:
+        if task is not None:
+            self.memory.missed(task, now=self.now, again_in_s=5)
+            study = self._ended(task)
+            if study is not None:
+                study.is_missing = True
 
     @rule(task=consumes(tasks), again=st.none() | pauses)
     def it_fails(self, task: Task | None, again: float | None) -> None:
@@ -118,7 +126,9 @@ class Queue(RuleBasedStateMachine):
     def it_is_held(self, task: Task | None) -> None:
         if task is not None:
             self.memory.hold(task, Held(reason=HoldReason.NO_PATIENT, patient=IN_ARCHIVE), now=self.now)
-            self._ended(task, aside="held")
+            study = self._ended(task, aside="held")
+            if study is not None:
+                study.is_missing = False
 
     @rule(number=numbers)
     def a_person_resolves(self, number: int) -> None:
@@ -145,8 +155,6 @@ class Queue(RuleBasedStateMachine):
         (told,) = counts(self.store, [self.sync], now=self.now)
         under_way = [one for one in self.studies.values() if one.holder is not None and one.leased_until > self.now]
         assert (told.under_way, told.waiting) == (len(under_way), len(pending) - len(under_way))
-        for number, one in self.studies.items():
-            assert self.memory.known(a_uid(number)) == one.known
 
     def _queued(self, study: Study) -> None:
         study.is_looked_at, study.aside = False, ""
@@ -159,7 +167,7 @@ class Queue(RuleBasedStateMachine):
     def _ended(self, task: Task, *, is_looked_at: bool = False, aside: str = "") -> Study | None:
         study = self._held_by(task)
         if study is not None:
-            study.holder, study.leased_until, study.known = None, 0.0, None
+            study.holder, study.leased_until = None, 0.0
             study.is_looked_at = is_looked_at and not study.news_while_taken
             study.aside = "" if study.news_while_taken else aside
             study.news_while_taken = False

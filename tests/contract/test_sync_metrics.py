@@ -23,7 +23,7 @@ def test_waiting_held_and_finished_studies_are_told_for_each_synchronisation(tmp
     studies = [Sighting(study=StudyInstanceUID(f"2.25.{number}"), is_complete=True) for number in range(1, 5)]
     memory.note(studies, cursor="1", now=NOW)
     first, second, *_ = memory.take(now=NOW, limit=2)
-    memory.done(first, None, now=NOW)
+    memory.done(first, now=NOW)
     memory.hold(second, Held(reason=HoldReason.NO_PATIENT), now=NOW)
 
     text = Metrics(looked_up=[SyncFigures(lambda: counts(store, ["main"], now=NOW + 30))]).as_text().decode()

@@ -528,7 +528,7 @@ def test_the_numbers_say_how_it_fares(world: World) -> None:
     memory.note([a_sighting(number) for number in range(6)], cursor="a", now=now)
     memory.note([a_sighting(6)], cursor="b", now=now, due_in_s=60)
     done, failed, dead, held, *_ = memory.take(now=now, limit=5)
-    memory.done(done, None, now=now)
+    memory.done(done, now=now)
     memory.failed(failed, "no", now=now, again_in_s=5)
     memory.failed(dead, "no", now=now, again_in_s=None)
     memory.hold(held, Held(reason=HoldReason.MIXED), now=now)

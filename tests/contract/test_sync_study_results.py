@@ -86,15 +86,15 @@ def test_a_report_in_another_study_of_the_patient_finds_the_study_of_its_images(
     sync.archive.reports[OTHER_STUDY] = [AReport(lies_in=OTHER_STUDY).json()]
     bring(sync, OTHER_STUDY)
     assert sync.fhir.all("Observation") == []
-    assert sync.notes.done_[-1][2] == 300.0
+    assert sync.notes.done_[-1][1] == 300.0
     bring(sync, OTHER_STUDY, quiet_s=4000.0)
-    assert sync.notes.done_[-1][2] == 4000.0
+    assert sync.notes.done_[-1][1] == 4000.0
     bring(sync, OTHER_STUDY, quiet_s=8 * 24 * 3600.0)
-    assert sync.notes.done_[-1][2] is None
+    assert sync.notes.done_[-1][1] is None
 
     bring(sync)
     bring(sync, OTHER_STUDY)
-    assert sync.notes.done_[-1][2] is None
+    assert sync.notes.done_[-1][1] is None
 
     of_uid = {one["identifier"][0]["value"]: f"ImagingStudy/{one['id']}" for one in sync.fhir.all("ImagingStudy")}
     found = sync.fhir.one("Observation")

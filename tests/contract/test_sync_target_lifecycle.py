@@ -40,7 +40,7 @@ def test_X16_a_study_stands_once_with_its_patient_its_images_and_our_mark(sync: 
     assert endpoint["address"] == "https://gateway.example/imaging/demo/dicom-web"
     assert stands["meta"]["source"] == "urn:imaging-cds:sync:demo"
     assert (stands["id"] == STUDY) == (sync.settings.target.ids is ResourceIds.STUDY_UID)
-    assert [(uid, known.resource_id) for uid, known, _ in sync.notes.done_ if known] == [(STUDY, stands["id"])]
+    assert [uid for uid, _ in sync.notes.done_] == [STUDY]
 
 
 def test_X16_bringing_it_again_writes_nothing_also_in_another_process(sync: Sync) -> None:
@@ -60,11 +60,11 @@ def test_X24_a_study_is_announced_then_available_and_stays_so_while_late_images_
     sync.archive.put(a_study(images=1))
     sync.bring(worker=worker, is_complete=False, quiet_s=20.0)
     assert sync.fhir.one("ImagingStudy")["status"] == "registered"
-    assert sync.notes.done_[-1][2] == 40.0
+    assert sync.notes.done_[-1][1] == 40.0
 
     sync.bring(worker=worker, is_complete=False, quiet_s=60.0)
     assert sync.fhir.one("ImagingStudy")["status"] == "available"
-    assert sync.notes.done_[-1][2] is None
+    assert sync.notes.done_[-1][1] is None
 
     sync.archive.put(a_study(images=5))
     sync.bring(worker=worker, is_complete=False)

@@ -153,7 +153,7 @@ def _settings(home: Path, orthanc: Orthanc, hapi: Hapi, ids: ResourceIds) -> Jso
         "target": {"fhir_base": hapi.base, "ids": ids.value},
         "patients": [{"system": NUMBERS, "issuer_of_patient_id": "DEMO"}, {"system": NUMBERS, "issuer_of_patient_id": "SYN"}],
         "accession_system": "https://hospital.example/accession",
-        "pace": {"first_retry_s": 0.1, "workers": 4},
+        "pace": {"first_retry_s": 0.1, "gone_s": 0.0, "workers": 4},
     }
     return {
         "public_base_url": "http://localhost:8000",

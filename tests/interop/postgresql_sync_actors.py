@@ -28,7 +28,7 @@ def bring_studies(work: Work, at_a_time: int) -> list[str]:
         memory = StoredMemory(store, SYNC, lease_s=LEASE_S)
         while tasks := memory.take(now=200, limit=at_a_time):
             for task in tasks:
-                memory.done(task, None, now=200)
+                memory.done(task, now=200)
                 brought.append(task.study)
     return brought
 

@@ -106,7 +106,7 @@ def test_a_study_noted_while_workers_have_it_is_never_forgotten(memory: StoredMe
         for _turn in range(60):
             for task in memory.take(now=200, limit=3):
                 looked_at[task.study] = current[0]
-                memory.done(task, None, now=200)
+                memory.done(task, now=200)
 
     current = [0]
     with ThreadPoolExecutor(3) as pool:
