@@ -81,7 +81,36 @@ def _check_server(target: FhirTarget, access: TargetAccess, sync: SyncSettings) 
         return False
     yield SERVER.ok(f"It says that it is FHIR {version.name}.")
     yield from check_writing(SERVER, statement, sync)
+    yield from _check_marks(target)
     return True
+
+
+def _check_marks(target: FhirTarget) -> Iterator[Finding]:
+    """Whether what was written before can be known again. Before anything was written, the first write tells."""
+    try:
+        stands = target.standing_endpoint()
+        if stands is None:
+            return
+        is_tagged = target.mark.is_tagged_on(stands)
+        is_found = is_tagged and target.finds_by_mark(stands)
+    except ImagingError as error:
+        yield SERVER.fault(
+            f"Whether it keeps marks (meta.tag) cannot be told: {_told(error)}",
+            "It must search Endpoint by identifier and _tag.",
+        )
+        return
+    if is_found:
+        yield SERVER.ok("It keeps the marks (meta.tag) of what was written, and finds it by them.")
+    elif is_tagged:
+        yield SERVER.fault(
+            "It keeps the marks (meta.tag) of what was written and does not find it by them (_tag).",
+            "Have it search by _tag: results would be written twice, and no deleted study be withdrawn.",
+        )
+    else:
+        yield SERVER.warning(
+            f"Endpoint/{stands.get('id')} at endpoint_address has not our mark: the server drops meta.tag, or others made it.",
+            "If imaging-cds made it, have the server keep meta.tag: until it does, the synchronisation writes nothing.",
+        )
 
 
 def _check_patients(target: FhirTarget, sync: SyncSettings, studies: Sequence[ArchivedStudy]) -> Iterator[Finding]:

@@ -13,24 +13,24 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from fhir_imaging.clients.fhir_writing import Written
-from fhir_imaging.errors import UpstreamError, UpstreamRefused
-from fhir_imaging.fhir_mapping.endpoint import SyncedEndpoint, endpoint_identifier, synced_endpoint
+from fhir_imaging.errors import UpstreamError
 from fhir_imaging.fhir_versions import FhirVersion
 from fhir_imaging.settings import origin_of
 from fhir_imaging.tolerant import as_dict, dicts, text
 from fhir_imaging.uids import DICOM_UID_SYSTEM, StudyInstanceUID, to_urn
+from pacs_sync.kept_marks import KeptMarks
 from pacs_sync.patients import has_number, is_active, replaced_by
 from pacs_sync.plan import ours_first
 from pacs_sync.ports import WrittenStudy
-from pacs_sync.result_steps import WITHDRAWABLE, Key, study_key
+from pacs_sync.result_steps import WITHDRAWABLE, study_key
 from pacs_sync.settings import ResourceIds, SyncSettings
-from pacs_sync.standing import SYNC_TAGS, Mark, differs, has_other_maker, has_tag, study_tag, study_uids, subject_id
+from pacs_sync.standing import SYNC_TAGS, Mark, has_tag, study_tag, study_uids, subject_id
 from pacs_sync.target_access import TargetAccess
+from pacs_sync.target_endpoint import TargetEndpoint
 from pacs_sync.target_search import PAGE_SIZE, TargetSearch, has_identifier, token
 from pacs_sync.target_writing import TargetWriting, is_needed, version_of
 
@@ -41,7 +41,6 @@ _ACCESSION = "ACSN"
 _NOT_TOLD = frozenset({400, 403, 404, 405, 501})
 """Of a search for orders: the server has none, or tells us nothing of them."""
 _LOCAL_PATIENT = re.compile(r"Patient/([A-Za-z0-9.-]{1,64})", re.ASCII)
-ENDPOINT_KEPT_S = 600.0
 
 
 class FhirTarget:
@@ -53,13 +52,19 @@ class FhirTarget:
         self._access = access
         self._clock = clock
         self._search = TargetSearch(access)
+        self._marks = KeptMarks(self._search, self.mark, clock=clock)
         self._writing = TargetWriting(
-            access, self._search, self.mark, ids=settings.target.ids, only_updates=self._knows_only_updates
+            access,
+            self._search,
+            self.mark,
+            ids=settings.target.ids,
+            only_updates=self._knows_only_updates,
+            wrote=self._marks.look,
         )
-        self._statement_lock, self._endpoint_lock = threading.Lock(), threading.Lock()
+        self._endpoint = TargetEndpoint(settings, self._search, self._writing, version=lambda: self.version, clock=clock)
+        self._statement_lock = threading.Lock()
         self._stated: Mapping[str, Any] | None = None
         self._orders_are_untold = False
-        self._endpoint: tuple[str | None, float] = None, 0.0
 
     @property
     def version(self) -> FhirVersion:
@@ -150,25 +155,32 @@ class FhirTarget:
     # What is written
 
     def endpoint(self) -> str:
-        """As ``Target``; looked at again after some minutes, and when the server refuses what refers to it."""
-        with self._endpoint_lock:
-            known, until = self._endpoint
-            if known is None or self._clock() >= until:
-                known = self._made_endpoint()
-                self._endpoint = known, self._clock() + ENDPOINT_KEPT_S
-            return known
+        """As ``Target``; nothing is made where the server dropped our mark a moment ago."""
+        self._marks.ensure()
+        return self._endpoint.reference()
+
+    def standing_endpoint(self) -> Mapping[str, Any] | None:
+        """The Endpoint as it stands there, ours or another's; None where none is found."""
+        return self._endpoint.standing()
+
+    def finds_by_mark(self, endpoint: Mapping[str, Any]) -> bool:
+        """Whether the server finds an Endpoint of ours by our tag."""
+        params = [("_tag", token(SYNC_TAGS, self.mark.name)), ("_count", "20")]
+        return any(one.get("id") == endpoint.get("id") for one in self._search.few("Endpoint", params, self.mark.is_tagged_on))
 
     def write(self, resource: Mapping[str, Any], *, replaces: WrittenStudy | None) -> WrittenStudy:
         """As ``Target``; ``replaces`` itself where nothing differs."""
+        self._marks.ensure()
         wanted, uid = self._wanted(resource, replaces)
         if replaces is not None and not is_needed(wanted, replaces, self.mark):
             return replaces
-        with self._doubting_endpoint():
+        with self._endpoint.doubted():
             written = self._writing.study(wanted, study_key(uid), replaces)
         return self._stands(uid, written, wanted, replaces)
 
     def write_results(self, uid: StudyInstanceUID, resources: Iterable[Mapping[str, Any]]) -> None:
         """As ``Target``; UpstreamError with ``status`` 409 where the study that they refer to is not there."""
+        self._marks.ensure()
         wanted, standing = list(resources), self.results_of(uid)
         ours = ours_first(self.find(uid), self.mark) if wanted else ()
         if wanted and not ours:
@@ -179,11 +191,12 @@ class FhirTarget:
         self, resource: Mapping[str, Any], results: Iterable[Mapping[str, Any]], *, replaces: WrittenStudy | None
     ) -> WrittenStudy:
         """As ``Target``; results before the study that stands, so that whoever is killed between them sees what is to do."""
+        self._marks.ensure()
         wanted, uid = self._wanted(resource, replaces)
         resources, standing = list(results), self.results_of(uid)
         if self._settings.target.transactions:
             changed = wanted if is_needed(wanted, replaces, self.mark) else None
-            with self._doubting_endpoint():
+            with self._endpoint.doubted():
                 written = self._writing.together(changed, resources, (uid, replaces), standing)
             if written is not None:
                 return self._stands(uid, written, wanted, replaces)
@@ -201,16 +214,6 @@ class FhirTarget:
         self._access.close()
 
     # How
-
-    @contextmanager
-    def _doubting_endpoint(self) -> Iterator[None]:
-        """A server may refuse a study because somebody deleted the Endpoint: the next attempt looks for it."""
-        try:
-            yield
-        except UpstreamRefused:
-            with self._endpoint_lock:
-                self._endpoint = None, 0.0
-            raise
 
     def _statement(self) -> Mapping[str, Any]:
         with self._statement_lock:
@@ -246,33 +249,6 @@ class FhirTarget:
         stands = [self._search.one("Patient", one) for one in dict.fromkeys(ids)]
         return [one for one in stands if one is not None and is_active(one) and not replaced_by(one)]
 
-    def _made_endpoint(self) -> str:
-        settings = self._settings
-        given = settings.pacs if settings.target.ids is ResourceIds.STUDY_UID else None
-        made = SyncedEndpoint(address=settings.endpoint_address, name=settings.pacs, source=self.mark.source, resource_id=given)
-        wanted = self.mark.put_on(synced_endpoint(made, self.version))
-        key = Key("Endpoint", *endpoint_identifier(settings.endpoint_address))
-        stands = self._standing_endpoint(given, key)
-        if stands is None:
-            return f"Endpoint/{self._writing.created(key, wanted).id}"
-        is_ours = self.mark.is_on(stands) or (
-            stands.get("address") != wanted["address"] and not has_other_maker(stands, self.mark)
-        )
-        if is_ours and differs(wanted, stands):
-            self._writing.updated(wanted, stands)
-        elif stands.get("address") != wanted["address"]:
-            raise UpstreamError(
-                f"Endpoint/{given} is another system's, of other images.", server=origin_of(self._access.base_url)
-            )
-        return f"Endpoint/{stands['id']}"
-
-    def _standing_endpoint(self, given: str | None, key: Key) -> Mapping[str, Any] | None:
-        """By its id, else by its address: a server may have given ours an id of its own."""
-        if given is not None and (stands := self._search.one("Endpoint", given)) is not None:
-            return stands
-        known = self._writing.standing(key)
-        return known if known is not None and (given is None or self.mark.is_on(known)) else None
-
     def _wanted(self, resource: Mapping[str, Any], replaces: WrittenStudy | None) -> tuple[dict[str, Any], StudyInstanceUID]:
         uid = StudyInstanceUID(next(iter(study_uids(resource))))
         given = replaces.id if replaces is not None else self.given_id(uid)
@@ -283,6 +259,7 @@ class FhirTarget:
         self, uid: StudyInstanceUID, written: Written, wanted: Mapping[str, Any], replaces: WrittenStudy | None
     ) -> WrittenStudy:
         """Looks once more where the server gave an id, asked to or not: not every one keeps two writers apart."""
+        self._marks.look("ImagingStudy", written.id)
         gave_id = replaces is None and written.id != self.given_id(uid)
         if gave_id and len(ours_first(self.find(uid), self.mark)) > 1:
             raise self._writing.overtaken()

@@ -60,9 +60,11 @@ class Mark:
 
     def is_on(self, resource: Mapping[str, Any]) -> bool:
         """Whether we made it, by either mark."""
-        meta = as_dict(resource.get("meta"))
-        is_tagged = any(one.get("system") == SYNC_TAGS and one.get("code") == self.name for one in dicts(meta.get("tag")))
-        return is_tagged or _source(meta) == self.source
+        return self.is_tagged_on(resource) or _source(as_dict(resource.get("meta"))) == self.source
+
+    def is_tagged_on(self, resource: Mapping[str, Any]) -> bool:
+        """Whether it has the tag, by which alone it can be searched for."""
+        return has_tag(resource, {"system": SYNC_TAGS, "code": self.name})
 
     def put_on(self, resource: Mapping[str, Any], *, study: StudyInstanceUID | None = None) -> dict[str, Any]:
         """The resource with both marks, and for a result that of its study; other tags of it stay."""

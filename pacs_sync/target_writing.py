@@ -32,7 +32,8 @@ Place: TypeAlias = Callable[[Step], str]
 class TargetWriting:
     """Writes for one synchronisation, whose ``mark`` is on all of it. Thread-safe.
 
-    ``only_updates``: of this type the server knows conditional updates and no conditional creates.
+    ``only_updates``: of this type the server knows conditional updates and no conditional creates. ``wrote`` is told type and
+    id of what is new.
     """
 
     def __init__(
@@ -43,12 +44,14 @@ class TargetWriting:
         *,
         ids: ResourceIds,
         only_updates: Callable[[str], bool],
+        wrote: Callable[[str, str], None],
     ) -> None:
         self._access = access
         self._search = search
         self._mark = mark
         self._ids = ids
         self._only_updates = only_updates
+        self._wrote = wrote
 
     def study(self, wanted: Mapping[str, Any], key: Key, replaces: WrittenStudy | None) -> Written:
         """An ImagingStudy; UpstreamError with ``status`` 409 where somebody else has just made it."""
@@ -61,6 +64,12 @@ class TargetWriting:
 
     def created(self, key: Key, wanted: Mapping[str, Any]) -> Written:
         """What is new; where something of ours has its identifier by now, that stands instead."""
+        written = self._create(key, wanted)
+        if written.is_new:
+            self._wrote(key.kind, written.id)
+        return written
+
+    def _create(self, key: Key, wanted: Mapping[str, Any]) -> Written:
         if "id" in wanted:
             return self._access.write(lambda writer: writer.update(wanted, is_first=True))
         if self._only_updates(key.kind):
@@ -135,6 +144,9 @@ class TargetWriting:
         if not entries:
             return None
         written = self._access.write(lambda writer: writer.transaction(entries))
+        for entry, made_there in zip(entries, written, strict=True):
+            if made_there.is_new:
+                self._wrote(entry["resource"]["resourceType"], made_there.id)
         if wanted is not None and replaces is None and not written[0].is_new:
             raise self.overtaken()
         return written[0] if wanted is not None else None

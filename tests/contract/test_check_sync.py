@@ -13,6 +13,8 @@ from flask import Response, request
 
 from fhir_imaging.archived_study import ArchivedStudy
 from fhir_imaging.errors import ConfigurationError
+from fhir_imaging.fhir_mapping.endpoint import SyncedEndpoint, synced_endpoint
+from fhir_imaging.fhir_versions import FhirVersion
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_cds.check_report import Finding, Verdict
 from imaging_cds.check_sync import check_sync
@@ -192,3 +194,29 @@ def test_check_tells_of_synchronisations_beside_the_ehrs(site: Site, capsys: pyt
 
     main(["check", "--config", str(site.config)])
     assert "Synchronisation main" in capsys.readouterr().out
+
+
+def test_a_server_that_forgets_or_does_not_find_our_mark_is_told(site: Site) -> None:
+    """Known where something was written before; until then the first write tells."""
+    assert not any("mark" in one.what for one in site.findings())
+    address, tag = "http://localhost:8000/imaging/north/dicom-web/main", {"system": "urn:imaging-cds:sync", "code": "main"}
+    made = SyncedEndpoint(address=address, name="main", source="urn:imaging-cds:sync:main", resource_id="1")
+    written = synced_endpoint(made, FhirVersion.R4)
+
+    site.fhir.records.put({**written, "meta": {"tag": [tag]}})
+    assert any("keeps the marks" in one.what for one in site.findings() if one.verdict is Verdict.OK)
+
+    def finds_nothing(response: Response) -> Response:
+        if request.args.get("_tag"):
+            response.set_data(json.dumps({"resourceType": "Bundle", "type": "searchset"}))
+        return response
+
+    site.fhir.change = finds_nothing
+    (what, blind), *_ = [one for one in site.worse().items() if "mark" in one[0]]
+    assert (blind.verdict, "does not find it by them" in what) == (Verdict.FAULT, True)
+
+    site.fhir.change = lambda response: response
+    site.fhir.records.put(written)
+    (what, forgetful), *_ = [one for one in site.worse().items() if "mark" in one[0]]
+    assert (forgetful.verdict, "drops meta.tag" in what) == (Verdict.WARNING, True)
+    assert "have the server keep meta.tag" in forgetful.remedy

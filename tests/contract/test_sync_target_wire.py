@@ -372,7 +372,8 @@ def test_a_server_of_studies_alone_is_asked_for_nothing_else(sync: Sync) -> None
     sync.bring()
 
     asked = {path.split("?")[0] for _, path, _, _ in sync.fhir.requests}
-    assert asked == {"/fhir/metadata", "/fhir/Patient/_search", "/fhir/ImagingStudy", "/fhir/Endpoint"}
+    kinds = {path.removeprefix("/fhir/").partition("/")[0] for path in asked}
+    assert kinds == {"metadata", "Patient", "ImagingStudy", "Endpoint"}
 
 
 def test_an_endpoint_that_somebody_deleted_is_made_again(sync: Sync) -> None:
