@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from flask import Blueprint
 
+from ehr_sandbox.arrivals import Arrivals
 from ehr_sandbox.authorization import Authorization, UnknownClient
 from ehr_sandbox.cds_keys import ClientIdentity, load_or_make_key
 from ehr_sandbox.chart_actions import CardDesk
@@ -71,6 +72,7 @@ def create_chart_blueprint(
         launches=LaunchDesk(clients=settings.clients, fhir_base=settings.fhir_base, issue=_launch_issuer(authorization)),
         key=key,
         clock=local_clock,
+        arriving=Arrivals(settings.state_dir).now,
     )
     return ChartViews(parts).blueprint()
 

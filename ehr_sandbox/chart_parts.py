@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Response, jsonify, render_template
 
+from ehr_sandbox.arrivals import Arriving
 from ehr_sandbox.cards import DrawnCard
 from ehr_sandbox.cds_keys import CdsClientKey
 from ehr_sandbox.chart_actions import CardDesk
@@ -27,7 +28,8 @@ ChartRoute = tuple[str, str, Callable[..., Any]]
 class ChartParts:
     """Everything that the chart's pages work with. `user` is a relative reference.
 
-    `clock` gives aware time in the chart's zone, so that today is the day that people there are having.
+    `clock` gives aware time in the chart's zone, so that today is the day that people there are having. `arriving` says what
+    people have to wait for, if anything.
     """
 
     base_url: str
@@ -42,6 +44,7 @@ class ChartParts:
     launches: LaunchDesk
     key: CdsClientKey
     clock: Callable[[], datetime]
+    arriving: Callable[[], Arriving | None]
     openings: ChartOpenings = field(default_factory=ChartOpenings)
 
     def opening(self, fields: dict[str, Any], patient_id: str) -> ChartOpening:

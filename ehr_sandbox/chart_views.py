@@ -32,6 +32,7 @@ from ehr_sandbox.launch_variants import grouped_variants
 from ehr_sandbox.wire_log import pretty
 
 MAX_SEARCH_CHARACTERS = 100
+LOOK_AGAIN_S = 2
 
 
 class ChartViews:
@@ -48,6 +49,7 @@ class ChartViews:
             "chart", __name__, template_folder="templates", static_folder="static", static_url_path="/chart-static"
         )
         chart.before_request(lambda: refuse_foreign_requests(self._parts.base_url))
+        chart.before_request(self._asked_to_wait)
         chart.after_request(lambda response: add_security_headers(response, self._policy))
         chart.context_processor(self._template_values)
         chart.add_app_template_filter(pretty, "pretty")
@@ -60,6 +62,7 @@ class ChartViews:
             ("/patients/<patient_id>/cards/dismiss", "POST", self.dismiss),
             ("/patients/<patient_id>/launches", "POST", self.launch),
             ("/patients/<patient_id>/wire/<opening_id>", "GET", self.wire),
+            ("/arriving", "GET", self.arriving),
             ("/cds-client/jwks.json", "GET", self.jwks),
         ):
             chart.add_url_rule(rule, view_func=view, methods=[method])
@@ -153,6 +156,20 @@ class ChartViews:
         response.headers["Cache-Control"] = "public, max-age=300"
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         return response
+
+    def arriving(self) -> Response:
+        """How far the preparation has come, for the page that waits for it."""
+        now = self._parts.arriving()
+        return jsonify(over=True) if now is None else jsonify(over=False, step=now.step, done=now.done, total=now.total)
+
+    def _asked_to_wait(self) -> Response | None:
+        """A page in place of list and chart while whoever fills this EHR is at it: half of a record is taken for all of it."""
+        is_for_people = request.endpoint in ("chart.patients", "chart.search_patients", "chart.open_chart")
+        now = self._parts.arriving() if is_for_people else None
+        if now is None:
+            return None
+        page = render_template("chart/waiting.html", arriving=now)
+        return Response(page, status=503, headers={"Retry-After": str(LOOK_AGAIN_S)}, mimetype="text/html")
 
     def _patient_list(self, words: str) -> str:
         today = self._parts.clock().date()
