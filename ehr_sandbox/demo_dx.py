@@ -9,10 +9,11 @@ from ehr_sandbox.demo_ct import coded, file_meta, put_patient, put_study
 from ehr_sandbox.demo_projection import BEGINS_AFTER, put_exposure, put_projection_series, put_twelve_bits
 from ehr_sandbox.demo_radiograph import DemoRadiograph
 from ehr_sandbox.demo_study import INSTITUTION, DemoCalendar
+from ehr_sandbox.phantom_radiograph import RadiographView
 
 
 def dx_header(examination: DemoRadiograph, calendar: DemoCalendar, index: int) -> Dataset:
-    """The complete data set of the view without its PixelData."""
+    """The complete data set of one view without its PixelData."""
     image = Dataset()
     image.file_meta = file_meta(examination, index)
     image.SpecificCharacterSet = "ISO_IR 192"
@@ -22,9 +23,9 @@ def dx_header(examination: DemoRadiograph, calendar: DemoCalendar, index: int) -
     put_projection_series(image, examination, start, "CHEST")
     _put_equipment(image)
     put_exposure(image, examination, start + BEGINS_AFTER, index)
-    _put_view(image, examination)
-    phantom = examination.phantom
-    put_twelve_bits(image, (phantom.rows, phantom.columns), phantom.pixel_spacing, ("2048", "4096"))
+    view, phantom = examination.views[index], examination.phantom
+    _put_view(image, examination, view)
+    put_twelve_bits(image, (phantom.rows, phantom.columns_of(view)), phantom.pixel_spacing, ("2048", "4096"))
     return image
 
 
@@ -40,9 +41,9 @@ def _put_equipment(image: Dataset) -> None:
     image.DetectorConfiguration = "AREA"
 
 
-def _put_view(image: Dataset, examination: DemoRadiograph) -> None:
-    """The front of the chest, the patient's left on the right of the image."""
+def _put_view(image: Dataset, examination: DemoRadiograph, view: RadiographView) -> None:
+    """On the right of the image is the patient's left; from the side it is the back."""
     image.ImageLaterality = "U"
-    image.PatientOrientation = ["L", "F"]
+    image.PatientOrientation = ["P" if view is RadiographView.FROM_THE_SIDE else "L", "F"]
     image.AnatomicRegionSequence = [coded(examination.body_site.code, "SCT", examination.body_site.display)]
-    image.ViewPosition = examination.view
+    image.ViewPosition = view.value

@@ -87,7 +87,7 @@ def bring_up_to_date(files: DemoFiles, progress: Progress, *, workers: int = 2, 
             _re_date(files, ct, progress)
     for scan, which in files.derived():
         made = derived_object(which, scan, files.calendar, files.claims[scan.key])
-        _write_whole(files.derived_file(scan, which), _encoded(made))
+        write_whole(files.derived_file(scan, which), _encoded(made))
     manifest.write(wanted)
 
 
@@ -110,14 +110,14 @@ class _Manifest:
 
     def write(self, content: Mapping[str, Any]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(self.path, json.dumps(content, indent=1, sort_keys=True).encode())
+        write_whole(self.path, json.dumps(content, indent=1, sort_keys=True).encode())
 
 
 def _wanted(files: DemoFiles) -> dict[str, Any]:
     """What the manifest says once everything is done."""
     return {
         "demo_day": files.calendar.demo_day.isoformat(),
-        "headers": _program("demo_"),
+        "headers": program_print("demo_"),
         "studies": sorted(ct.key for ct in files.cts),
         "pixels": {ct.key: _pixel_print(ct) for ct in files.cts},
     }
@@ -126,10 +126,10 @@ def _wanted(files: DemoFiles) -> dict[str, Any]:
 def _pixel_print(ct: DemoExamination) -> str:
     """Changes when the pixels of an examination would."""
     recipe = json.dumps({"phantom": asdict(ct.phantom), "syntax": ct.transfer_syntax}, sort_keys=True)
-    return sha256(f"{recipe}{_program('phantom')}{np.__version__}".encode()).hexdigest()[:16]
+    return sha256(f"{recipe}{program_print('phantom')}{np.__version__}".encode()).hexdigest()[:16]
 
 
-def _program(prefix: str) -> str:
+def program_print(prefix: str) -> str:
     """A digest of our own source files whose names begin so: a changed program makes its files anew."""
     digest = sha256()
     for source in sorted(resources.files("ehr_sandbox").iterdir(), key=lambda item: item.name):
@@ -192,9 +192,14 @@ def _leave_ctrl_c_to_the_parent() -> None:
 def make_images(files: DemoFiles, ct: DemoExamination, indices: range) -> None:
     """Render and write these slices of an examination."""
     for index in indices:
-        image = header_of(ct, files.calendar, index)
-        _put_pixel_data(image, _stored(ct, index), UID(ct.transfer_syntax))
-        _write_whole(files.image(ct, index), _encoded(image))
+        write_whole(files.image(ct, index), image_file(ct, files.calendar, index, stored_pixels(ct, index)))
+
+
+def image_file(examination: DemoExamination, calendar: DemoCalendar, index: int, pixels: NDArray[np.uint16]) -> bytes:
+    """A whole Part-10 file of one image with these pixels."""
+    image = header_of(examination, calendar, index)
+    _put_pixel_data(image, pixels, UID(examination.transfer_syntax))
+    return _encoded(image)
 
 
 def header_of(examination: DemoExamination, calendar: DemoCalendar, index: int) -> Dataset:
@@ -209,7 +214,7 @@ def header_of(examination: DemoExamination, calendar: DemoCalendar, index: int) 
     raise TypeError(type(examination).__name__)
 
 
-def _stored(examination: DemoExamination, index: int) -> NDArray[np.uint16]:
+def stored_pixels(examination: DemoExamination, index: int) -> NDArray[np.uint16]:
     """The pixel values of one image as its file carries them."""
     match examination:
         case DemoCtScan():
@@ -217,7 +222,7 @@ def _stored(examination: DemoExamination, index: int) -> NDArray[np.uint16]:
         case DemoMammogram():
             return examination.phantom.render(*examination.projections[index]).astype("<u2")
         case DemoRadiograph():
-            return examination.phantom.render().astype("<u2")
+            return examination.phantom.render(examination.views[index]).astype("<u2")
     raise TypeError(type(examination).__name__)
 
 
@@ -260,7 +265,7 @@ def _replace_header(path: Path, header: bytes) -> None:
             return
         stream.seek(0)
         content = stream.read()
-    _write_whole(path, header + content[_pixel_offset(content) :])
+    write_whole(path, header + content[_pixel_offset(content) :])
 
 
 _PIXEL_TAG = b"\xe0\x7f\x10\x00O"  # (7FE0,0010) in explicit little endian, VR OB or OW
@@ -277,7 +282,7 @@ def _encoded(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that no reader ever sees half of it."""
     draft = path.with_name(f".{path.name}.part")
     draft.write_bytes(content)

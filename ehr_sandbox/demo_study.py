@@ -98,7 +98,7 @@ class DemoExamination(ABC):
     `key` names its files and its records and is the root of all its UIDs. `transfer_syntax` is how the pixels
     are stored. `reason` is why it was asked for, of at most 64 characters (a DICOM LO). `minutes_to_report` lie between its
     start and the signed report. `patient_id` is the PatientID in the images where it is not the person's own: a study that
-    nobody can be sure of.
+    nobody can be sure of. `is_on_tape`: the archive has since moved it to where a person has to fetch it from.
     """
 
     modality: ClassVar[str]  # (0008,0060), and in small letters the beginning of the files' names
@@ -116,6 +116,7 @@ class DemoExamination(ABC):
     transfer_syntax: str
     minutes_to_report: int = 200
     patient_id: str | None = None
+    is_on_tape: bool = False
 
     @property
     def study_instance_uid(self) -> str:

@@ -15,7 +15,7 @@ TokenEndpointAuthMethod = Literal["none", "client_secret_basic", "private_key_jw
 MAX_ACCESS_TOKEN_LIFETIME_S = 3600
 """SMART asks for short-lived tokens; one hour is the longest that this server will issue (S5)."""
 
-LARGEST_CROWD = 20000
+LARGEST_CROWD = 5000
 """Of studies that one patient is given on request; a mistyped number should not fill the disk."""
 SYNC_CLIENT = "imaging-cds-sync"
 """Brings the archive's studies into the record: a service of its own, which no user starts."""

@@ -37,7 +37,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     demo.add_argument("--viewer-dir", type=Path, default=DEFAULT_VIEWER_DIR, help="the OHIF files (default: %(default)s)")
     demo.add_argument("--workers", type=int, default=2, help="worker processes of the application (default: %(default)s)")
     demo.add_argument("--reset", action="store_true", help="forget everything that earlier runs kept and start anew")
-    words = "add a patient with so many studies, to try long lists (1000 take some seconds more at the first start)"
+    words = "add a patient with so many studies, to try long lists (1000 take about a minute more at the first start of a day)"
     demo.add_argument("--crowded", type=int, default=0, metavar="STUDIES", help=words)
     _add_time_zone_argument(demo)
     _add_outsider_arguments(demo)

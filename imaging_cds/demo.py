@@ -16,12 +16,13 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from fhir_imaging.errors import ConfigurationError
-from imaging_cds import demo_data
+from imaging_cds import demo_arrival, demo_data
 from imaging_cds.cli_viewer import ensure_viewer
 from imaging_cds.demo_data import Prepared
 from imaging_cds.demo_directory import claimed
 from imaging_cds.demo_outside import check_outside_servers
 from imaging_cds.demo_plan import DEFAULT_DIRECTORY, PACS_NAME, DemoOptions, app_table, check_options, issuer_name
+from imaging_cds.demo_progress import told_to_both
 from imaging_cds.processes import ProcessGroup, ProcessSpec, python_command
 from imaging_cds.server import is_port_free
 from imaging_cds.settings import CONFIG_VARIABLE, load
@@ -78,26 +79,30 @@ def bring_up(
     """Waits for the started servers, and lets the studies come the way that they come in a hospital.
 
     Images go to the archive by STOW-RS while the application starts; the synchronisation, a further process of ``group``, finds
-    them there and writes them into the record; then come the reports that name them.
+    them there and writes them into the record; then come the reports that name them. Until then the chart asks people to wait.
     """
-    if demo_data.stores_images(options, prepared):
-        with console.status("Starting the archive"):
+    missing: tuple[str, ...] = ()
+    with told_to_both(options, console) as show:
+        if demo_data.stores_images(options, prepared):
+            show("Starting the archive", 0, 0)
             group.wait_ready(READY_TIMEOUT_S, titles=(PACS_TITLE,), is_given_up=is_given_up)
-        demo_data.store_images(options, console, is_given_up)
-    with console.status("Starting the servers"):
+            demo_data.store_images(options, prepared, show, is_given_up)
+        elif prepared.is_due:
+            show("Starting the servers", 0, 0)
         group.wait_ready(READY_TIMEOUT_S, is_given_up=is_given_up)
-    sync = sync_spec(options)
-    if is_given_up():
-        return
-    if sync is not None:
-        group.start(sync)
-    if prepared.is_due:
-        with console.status("Waiting for the studies to come from the archive"):
-            missing = demo_data.await_studies(options, prepared, group.check, is_given_up) if sync is not None else ()
-        if missing:
-            console.print(f"{len(missing)} studies have not come from the archive yet. See {options.logs / SYNC_LOG}.")
-        if not is_given_up():
-            demo_data.load_reports(options, prepared, is_complete=not missing)
+        sync = sync_spec(options)
+        if is_given_up():
+            return
+        if sync is not None:
+            group.start(sync)
+        if prepared.is_due:
+            if sync is not None:
+                missing = demo_arrival.await_studies(options, prepared, show, group.check, is_given_up)
+            if not is_given_up():
+                show("Writing the reports", 0, 0)
+                demo_data.load_reports(options, prepared, is_complete=not missing)
+    if missing:
+        console.print(f"{len(missing)} studies have not come from the archive yet. See {options.logs / SYNC_LOG}.")
 
 
 @contextmanager

@@ -6,35 +6,26 @@ they name these.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from hashlib import sha256
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 import ehr_sandbox
-from ehr_sandbox.demo_study import DemoCalendar, DemoExamination
 from ehr_sandbox.fhir_store import FhirRecords
-from ehr_sandbox.patients import DemoData, build_demo
-from ehr_sandbox.patients.crowded import crowded_bundles
+from ehr_sandbox.patients import DemoData, build_crowd, build_demo
+from ehr_sandbox.patients.crowded import CROWDED_KEY
 from ehr_sandbox.services import make_services
-from fhir_imaging.uids import StudyInstanceUID
-from imaging_cds.audit_trail import open_store
-from imaging_cds.demo_plan import PACS_NAME, DemoOptions
-from imaging_cds.demo_seed import store_dicom, store_fhir
+from imaging_cds.demo_plan import DemoOptions
+from imaging_cds.demo_progress import Step, bar
+from imaging_cds.demo_seed import move_to_tape, store_dicom, store_fhir
 from imaging_cds.sandbox_servers import ehr_settings
-from imaging_cds.settings import load
-from pacs_sync.memory import StoredMemory
-from pacs_sync.ports import Work
 
-ARRIVAL_TIMEOUT_S = 60.0
-POLL_S = 0.2
 _STAMP = "demo-day"
 _WRITTEN_BY_HAND = ("Endpoint/demo-wado", "Device/demo-nodule-ai")
 """What earlier versions put into the record themselves; studies and what the AI found come from the archive now."""
@@ -54,14 +45,15 @@ def prepare(options: DemoOptions, console: Console) -> Prepared:
 
     A foreign FHIR server gets demo patients only with ``--seed``; the sandbox's own gets them always.
     """
-    day = demo_day()
+    day, base = demo_day(), f"{options.ehr_url}/fhir"
     # Costs a hundredth of a second when nothing changed; notices lost files and another version of the generator.
-    with _progress(console) as show:
-        demo = build_demo(options.dicom_dir, demo_day=day, fhir_base=f"{options.ehr_url}/fhir", progress=show)
+    with bar(console) as show:
+        demo = build_demo(options.dicom_dir, demo_day=day, fhir_base=base, progress=show)
+        crowd = build_crowd(options.dicom_dir, options.crowded, demo_day=day, fhir_base=base, progress=show)
+    demo = demo.joined(crowd)
     prepared = Prepared(demo=demo, day=day, is_due=_is_due(options, day))
     if prepared.is_due:
-        crowded = crowded_bundles(options.crowded, demo_day=day, fhir_base=f"{options.ehr_url}/fhir") if options.crowded else ()
-        _load_records(options, [*demo.charts, *crowded])
+        _load_records(options, demo.charts)
         if options.fhir_url is None:
             _forget_what_was_written_by_hand(options, demo)
     return prepared
@@ -82,41 +74,21 @@ def stores_images(options: DemoOptions, prepared: Prepared) -> bool:
 
 def images_print(dicom_dir: Path) -> str:
     """Tells the images of one day and program from others."""
-    return sha256((dicom_dir / "manifest.json").read_bytes()).hexdigest() + "\n"
+    manifests = [dicom_dir / "manifest.json", *dicom_dir.glob("*/manifest.json")]
+    return sha256(b"".join(one.read_bytes() for one in manifests)).hexdigest() + "\n"
 
 
-def store_images(options: DemoOptions, console: Console, is_given_up: Callable[[], bool] = lambda: False) -> None:
-    """Stores all of them by STOW-RS, over those of the day before. UpstreamError where the archive does not take them."""
-    with _progress(console) as show:
-        store_dicom(options, show, is_given_up=is_given_up)
-    if not is_given_up():
-        options.stored_images.write_text(images_print(options.dicom_dir))
+def store_images(options: DemoOptions, prepared: Prepared, show: Step, is_given_up: Callable[[], bool] = lambda: False) -> None:
+    """Stores all of them by STOW-RS, over those of the day before. UpstreamError where the archive does not take them.
 
-
-def await_studies(
-    options: DemoOptions,
-    prepared: Prepared,
-    check: Callable[[], None] = lambda: None,
-    is_given_up: Callable[[], bool] = lambda: False,
-) -> tuple[str, ...]:
-    """Waits until the synchronisation, which runs, has brought the demo's studies; the keys of those that did not come.
-
-    They are asked for by name: of a foreign archive only its newest studies are looked at by themselves. One that did not get
-    them now is not waited for: who knows whether somebody stored them there before.
+    The sandbox's own archive moves to tape what is said to be there; how to tell a foreign one, nobody knows.
     """
-    _ask_for(options, prepared)
-    if not options.stores_demo_images:
-        return ()
-    records, calendar = _records(options), DemoCalendar(demo_day=prepared.day)
-    missing = list(prepared.demo.studies.values())
-    deadline = time.monotonic() + ARRIVAL_TIMEOUT_S
-    while missing and not is_given_up() and time.monotonic() < deadline:
-        check()
-        if _is_way_to_images_open(records, options):
-            missing = [one for one in missing if not _is_there(records, one, calendar)]
-        if missing:
-            time.sleep(POLL_S)
-    return tuple(one.key for one in missing)
+    store_dicom(options, show, is_given_up=is_given_up)
+    if is_given_up():
+        return
+    if options.pacs_url is None:
+        move_to_tape(options, [one.study_instance_uid for one in prepared.demo.studies.values() if one.is_on_tape])
+    options.stored_images.write_text(images_print(options.dicom_dir))
 
 
 def load_reports(options: DemoOptions, prepared: Prepared, *, is_complete: bool = True) -> None:
@@ -126,36 +98,14 @@ def load_reports(options: DemoOptions, prepared: Prepared, *, is_complete: bool 
         (options.directory / _STAMP).write_text(_stamp(options, prepared.day))
 
 
-def _ask_for(options: DemoOptions, prepared: Prepared) -> None:
-    examinations = (*prepared.demo.studies.values(), *prepared.demo.strays)
-    store = open_store(load(options.app_config))
-    try:
-        uids = [StudyInstanceUID(one.study_instance_uid) for one in examinations]
-        StoredMemory(store, PACS_NAME).enqueue(uids, Work.CHANGED, now=time.time())
-    finally:
-        store.close()
-
-
-def _is_way_to_images_open(records: FhirRecords, options: DemoOptions) -> bool:
-    """Whether the Endpoint of all these studies names the gateway where it is: the last start may have had other ports."""
-    endpoint = records.read("Endpoint", PACS_NAME)
-    return endpoint is not None and endpoint["address"] == options.gateway_root
-
-
-def _is_there(records: FhirRecords, examination: DemoExamination, calendar: DemoCalendar) -> bool:
-    """Of the day that the calendar tells: a study of the day before is about to be changed."""
-    study = records.read("ImagingStudy", examination.study_instance_uid)
-    started = calendar.at(examination.days_ago, examination.clock)
-    return study is not None and datetime.fromisoformat(study["started"]) == started
-
-
-def _records(options: DemoOptions) -> FhirRecords:
+def records_of(options: DemoOptions) -> FhirRecords:
+    """What the sandbox EHR answers from."""
     return make_services(ehr_settings(options)).store
 
 
 def _load_records(options: DemoOptions, bundles: Iterable[dict[str, Any]]) -> None:
     if options.fhir_url is None:
-        store = _records(options)
+        store = records_of(options)
         for bundle in bundles:
             store.transaction(bundle)
     elif options.seed:
@@ -168,8 +118,10 @@ def _forget_what_was_written_by_hand(options: DemoOptions, demo: DemoData) -> No
     results = [
         f"{kind}/{key}-ai-{name}" for key in keys for kind, name in (("Observation", "lung-rads"), ("Provenance", "provenance"))
     ]
-    records = _records(options)
-    for reference in (*results, *studies, *_WRITTEN_BY_HAND):
+    records = records_of(options)
+    crowd = takewhile(lambda key: records.read("ImagingStudy", key) is not None, (f"{CROWDED_KEY}-{n:05d}" for n in count(1)))
+    crowded = [one for key in crowd for one in (f"DiagnosticReport/{key}-report", f"ImagingStudy/{key}")]
+    for reference in (*results, *studies, *crowded, *_WRITTEN_BY_HAND):
         kind, _, logical_id = reference.partition("/")
         if records.read(kind, logical_id) is not None:
             records.delete(kind, logical_id)
@@ -194,17 +146,3 @@ def _program() -> str:
     for source in sorted(folder.rglob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Any]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def show(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = progress.add_task(step, total=total)
-            progress.update(tasks[step], completed=done, total=total)
-
-        yield show

@@ -205,6 +205,8 @@ def _missing_problems(options: DemoOptions) -> Iterator[str]:
         yield f"--pacs-user needs its password in the environment variable {PASSWORD_VARIABLE}."
     if not 0 <= options.crowded <= LARGEST_CROWD:
         yield f"--crowded {options.crowded}: between 1 and {LARGEST_CROWD} studies are possible."
+    if options.crowded and not (options.has_demo_patients and options.stores_demo_images):
+        yield "--crowded needs --seed with --fhir or --pacs: her studies come from the archive into the record."
     if options.seed and not (options.fhir_url or options.pacs_url):
         yield "--seed needs --fhir or --pacs: the sandbox's own servers have the demo patients always."
     for client in options.trusted_cds_clients:

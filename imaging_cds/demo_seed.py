@@ -50,6 +50,18 @@ def store_dicom(
             progress("Storing the images in the archive", sent, len(files))
 
 
+def move_to_tape(options: DemoOptions, studies: Sequence[str]) -> None:
+    """Has the sandbox PACS keep them offline, as its operators would; UpstreamRefused when it does not."""
+    beside = options.dicomweb_root.rpartition("/")[0]
+    with OutboundSession([options.dicomweb_root], timeout_s=60) as session:
+        for uid in studies:
+            response = session.put(f"{beside}/tape/{uid}")
+            if response.status_code != 204:
+                raise UpstreamRefused(
+                    f"The sandbox PACS did not take {uid} off line.", server=beside, status=response.status_code
+                )
+
+
 def _groups(files: list[Path]) -> list[list[Path]]:
     return [files[start : start + FILES_A_REQUEST] for start in range(0, len(files), FILES_A_REQUEST)]
 

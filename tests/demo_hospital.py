@@ -90,6 +90,10 @@ def a_demo_hospital(
         stack.enter_context(serving(ehr, ehr_port))
         credential = ("gateway", ARCHIVE_PASSWORD)
         pacs = stack.enter_context(a_running_pacs(directory / "pacs", directory / "dicom", basic_credential=credential))
+        for one in data.studies.values():
+            if one.is_on_tape:
+                tape = f"{pacs.url.removesuffix('/dicom-web')}/tape/{one.study_instance_uid}"
+                assert pacs.session.put(tape, auth=credential, timeout=5).status_code == 204
         store = Store.open(StateSettings(state_dir=directory / "app"))
         stack.callback(store.close)
         store.migrate()

@@ -6,13 +6,14 @@
   which compared with nothing, says 4A. The radiologist picked the two slices through the nodule as key images; the AI also
   segmented it.
 
-Both studies are stored uncompressed.
+Six years ago she had a chest radiograph, which is on tape (`alma_portal`). All studies are stored uncompressed.
 """
 
 from datetime import time
 
 from pydicom.uid import ExplicitVRLittleEndian
 
+from ehr_sandbox.demo_radiograph import DemoRadiograph
 from ehr_sandbox.demo_study import LOW_DOSE, DemoCalendar, DemoCt, DemoPerson
 from ehr_sandbox.patients import codings
 from ehr_sandbox.patients.alma_portal import portal_resources
@@ -27,6 +28,7 @@ from ehr_sandbox.patients.findings import (
 )
 from ehr_sandbox.phantom import ChestPhantom, Nodule
 from ehr_sandbox.phantom_grid import VolumeGrid
+from ehr_sandbox.phantom_radiograph import ChestRadiographPhantom, RadiographView
 from ehr_sandbox.phantom_torso import Habitus
 
 ALMA = DemoPerson(
@@ -86,6 +88,23 @@ CURRENT = DemoCt(
     with_ai_report=True,
     with_marks=True,
 )
+ON_TAPE = DemoRadiograph(
+    key="demo-a-dx-archived",
+    person=ALMA,
+    days_ago=2197,
+    clock=time(14, 20),
+    minutes_to_report=165,
+    accession="DEMO-1001-0",
+    description="CHEST RADIOGRAPH PA AND LATERAL",
+    procedure=codings.CHEST_XRAY_TWO_VIEWS,
+    reason="Before an operation",
+    phantom=ChestRadiographPhantom(
+        chest=PRIOR.phantom, noise_seed=103, levels=80, columns_sampled=240, depths=48, rows=630, columns=750
+    ),
+    views=(RadiographView.FROM_THE_BACK, RadiographView.FROM_THE_SIDE),
+    transfer_syntax=ExplicitVRLittleEndian,
+    is_on_tape=True,
+)
 
 _PRIOR_TEXT = """LOW-DOSE CT OF THE CHEST (screening, first examination)
 
@@ -105,8 +124,8 @@ Recommendation: referral to the chest clinic for PET/CT and tissue sampling.
 """
 
 
-def alma_resources(calendar: DemoCalendar, prior: DemoCt, current: DemoCt) -> list[Json]:
-    """Her chart, with the two examinations as they were made (a test may have shortened them)."""
+def alma_resources(calendar: DemoCalendar, radiograph: DemoRadiograph, prior: DemoCt, current: DemoCt) -> list[Json]:
+    """Her chart, with the examinations as they were made (a test may have shortened them)."""
     chart = Chart(person=ALMA, calendar=calendar)
     earlier = lung_rads_by_radiologist(chart, prior, "3", solid_nodule(prior, first_seen(), follow_up_in(6)))
     now = lung_rads_by_radiologist(chart, current, "4B", solid_nodule(current, *grown_from(prior)))
@@ -130,5 +149,5 @@ def alma_resources(calendar: DemoCalendar, prior: DemoCt, current: DemoCt) -> li
             "Referral to the chest clinic for PET/CT and tissue sampling.",
             results=[now],
         ),
-        *portal_resources(chart, current),
+        *portal_resources(chart, radiograph, current),
     ]

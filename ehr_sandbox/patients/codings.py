@@ -23,6 +23,7 @@ SCREENING_MAMMOGRAM = Coding(system=_LOINC, code="26175-0", display="MG Breast -
 DIAGNOSTIC_MAMMOGRAM = Coding(system=_LOINC, code="26346-7", display="MG Breast - bilateral Diagnostic", dicom_scheme="LN")
 CHEST_XRAY_IN_BED = Coding(system=_LOINC, code="36572-6", display="XR Chest AP", dicom_scheme="LN")
 CHEST_XRAY = Coding(system=_LOINC, code="24648-8", display="XR Chest PA upright", dicom_scheme="LN")
+CHEST_XRAY_TWO_VIEWS = Coding(system=_LOINC, code="24647-0", display="XR Chest PA and Lateral upright", dicom_scheme="LN")
 CHEST_CT = Coding(system=_LOINC, code="29252-4", display="CT Chest WO contrast", dicom_scheme="LN")
 
 ABDOMEN_AND_PELVIS = Coding(system=_SCT, code="818982008", display="Abdomen and pelvis")

@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from ehr_sandbox.demo_crowd import bring_crowd_up_to_date
 from ehr_sandbox.demo_files import DemoFiles, Progress, bring_up_to_date
 from ehr_sandbox.demo_study import DemoCalendar, DemoCt, DemoExamination, NoduleMark, nodule_marks
 from ehr_sandbox.patients import alma, bruno, clara, dario, elsa, fiona
+from ehr_sandbox.patients.crowded import CROWDED_KEY, crowd, crowd_charts, crowd_reports
 from ehr_sandbox.patients.elements import Json, transaction
 from ehr_sandbox.patients.hospital import hospital_resources
 
 _Writer = Callable[..., list[Json]]
 _PATIENTS: Mapping[str, tuple[_Writer, tuple[DemoExamination, ...]]] = {
-    alma.ALMA.key: (alma.alma_resources, (alma.PRIOR, alma.CURRENT)),
+    alma.ALMA.key: (alma.alma_resources, (alma.ON_TAPE, alma.PRIOR, alma.CURRENT)),
     bruno.BRUNO.key: (bruno.bruno_resources, (bruno.CURRENT,)),
     clara.CLARA.key: (clara.clara_resources, (clara.CURRENT,)),
     dario.DARIO.key: (dario.dario_resources, (dario.PRIOR,)),
@@ -46,6 +48,16 @@ class DemoData:
     def bundles(self) -> tuple[Json, ...]:
         """All of them, in the order in which they belong into a server."""
         return (*self.charts, *self.reports)
+
+    def joined(self, other: "DemoData") -> "DemoData":
+        """Both."""
+        return DemoData(
+            charts=(*self.charts, *other.charts),
+            reports=(*self.reports, *other.reports),
+            nodules={**self.nodules, **other.nodules},
+            studies={**self.studies, **other.studies},
+            strays=(*self.strays, *other.strays),
+        )
 
 
 def build_demo(
@@ -80,6 +92,21 @@ def build_demo(
         nodules=nodule_marks(one for one in known if isinstance(one, DemoCt)),
         studies={one.key: one for one in known},
         strays=strays,
+    )
+
+
+def build_crowd(dicom_dir: Path, studies: int, *, demo_day: date, fhir_base: str, progress: Progress | None = None) -> DemoData:
+    """A further patient with so many small studies, whose files lie beside the others'; without files for 0 studies.
+
+    ValueError for a number that cannot be meant.
+    """
+    calendar, many = DemoCalendar(demo_day=demo_day), crowd(studies) if studies else ()
+    bring_crowd_up_to_date(dicom_dir / CROWDED_KEY, many, calendar, progress or _silence)
+    return DemoData(
+        charts=tuple(crowd_charts(calendar, fhir_base)) if many else (),
+        reports=tuple(crowd_reports(many, calendar, fhir_base)),
+        nodules={},
+        studies={one.key: one for one in many},
     )
 
 

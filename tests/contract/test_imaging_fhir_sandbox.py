@@ -9,6 +9,7 @@ import requests
 from fhir.resources.R4B.bundle import Bundle
 
 from ehr_sandbox.oauth_context import LaunchContext
+from ehr_sandbox.patients import alma
 from ehr_sandbox.settings import SandboxSettings
 from fhir_imaging.endpoints import BundleResources, EndpointState, resolve_endpoint
 from fhir_imaging.settings import EhrSettings, Ownership
@@ -46,9 +47,11 @@ def test_F1_demo_patients_studies_are_listed_as_they_are_archived(hospital: Hosp
 
     assert answer.status_code == 200, answer.text
     bundle = answer.json()
-    assert Bundle.model_validate(bundle).total == len(hospital.studies[patient])
+    on_tape = [alma.ON_TAPE.study_instance_uid] if patient == "demo-a" else []
+    assert Bundle.model_validate(bundle).total == len(hospital.studies[patient]) + len(on_tape)
     studies = [one["resource"] for one in bundle["entry"] if one["search"]["mode"] == "match"]
-    assert sorted(one["id"] for one in studies) == sorted(hospital.studies[patient])
+    assert sorted(one["id"] for one in studies) == sorted([*hospital.studies[patient], *on_tape])
+    assert [one["id"] for one in studies if "extension" in one] == on_tape
     for study in studies:
         assert study["subject"]["reference"] == f"{hospital.sandbox.fhir_base}/Patient/{patient}"
         assert study["numberOfInstances"] == sum(one["numberOfInstances"] for one in study["series"])

@@ -103,7 +103,7 @@ def test_paging_stays_here_and_inside_the_compartment(world: World) -> None:
         assert curl("GET", following[0], world.demo.token("--patient", "demo-b")).status_code in (403, 404, 410)
         bundle = curl("GET", following[0], world.demo.token("--patient", "demo-a")).json()
 
-    assert sorted(seen) == sorted([uid_of("demo-a-ct-current"), uid_of("demo-a-ct-prior"), "demo-a-dx-archived"])
+    assert sorted(seen) == sorted([uid_of("demo-a-ct-current"), uid_of("demo-a-ct-prior"), uid_of("demo-a-dx-archived")])
 
 
 @pytest.mark.parametrize(

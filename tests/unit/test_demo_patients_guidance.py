@@ -149,6 +149,6 @@ def _codes(item: Dataset) -> set[tuple[str, str]]:
 
 def test_day_of_birth_gives_the_age_on_any_demo_day() -> None:
     for day, born in ((date(2026, 3, 13), "1963-03-14"), (date(2026, 3, 14), "1964-03-14"), (date(2028, 2, 29), "1965-03-14")):
-        patient: dict[str, Any] = alma.alma_resources(DemoCalendar(demo_day=day), alma.PRIOR, alma.CURRENT)[0]
+        patient: dict[str, Any] = alma.alma_resources(DemoCalendar(demo_day=day), alma.ON_TAPE, alma.PRIOR, alma.CURRENT)[0]
 
         assert patient["birthDate"] == born

@@ -89,6 +89,13 @@ def test_a_crowded_patient_is_only_there_when_asked_for_and_within_reason() -> N
     assert "--crowded 1000000" in refused.value.problems[0]
 
 
+@pytest.mark.parametrize("where", [{"fhir_url": "https://fhir.example/r4"}, {"pacs_url": "https://pacs.example/dicom-web"}])
+def test_a_crowded_patient_comes_by_the_archive_so_a_foreign_one_has_to_be_seeded(where: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match="--crowded needs --seed"):
+        demo_plan.check_options(replace(OPTIONS, crowded=10, **where))
+    demo_plan.check_options(replace(OPTIONS, crowded=10, seed=True, **where))
+
+
 def test_patients_see_what_was_released_long_enough_ago() -> None:
     assert demo_plan.app_table(OPTIONS)["rules"] == {"patient_results": "released", "release_after_hours": 240}
 

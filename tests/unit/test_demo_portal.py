@@ -5,13 +5,12 @@ from typing import Any
 
 from ehr_sandbox.demo_study import DemoCalendar
 from ehr_sandbox.patients import alma
-from fhir_imaging.study import ImagingStudy, read_study
 
 CALENDAR = DemoCalendar(demo_day=date(2026, 11, 21))
 
 
 def record() -> dict[str, dict[str, Any]]:
-    resources = alma.alma_resources(CALENDAR, alma.PRIOR, alma.CURRENT)
+    resources = alma.alma_resources(CALENDAR, alma.ON_TAPE, alma.PRIOR, alma.CURRENT)
     return {f"{one['resourceType']}/{one['id']}": one for one in resources}
 
 
@@ -22,13 +21,14 @@ def test_her_daughter_acts_for_her() -> None:
     assert daughter["relationship"][0]["text"] == "daughter"
 
 
-def test_the_radiograph_of_long_ago_is_offline_and_names_no_server() -> None:
-    study = record()["ImagingStudy/demo-a-dx-archived"]
+def test_the_radiograph_of_long_ago_is_reported_and_on_tape_and_only_the_archive_tells_of_it() -> None:
+    report = record()["DiagnosticReport/demo-a-dx-archived-report"]
 
-    assert "endpoint" not in study
-    assert study["extension"][0]["valueCode"] == "OFFLINE"
-    assert datetime.fromisoformat(study["started"]).date() == date(2020, 11, 15)
-    assert isinstance(read_study(study), ImagingStudy)
+    assert alma.ON_TAPE.is_on_tape
+    assert not [name for name in record() if name.startswith("ImagingStudy/")]
+    assert report["imagingStudy"][0]["reference"] == f"ImagingStudy/{alma.ON_TAPE.study_instance_uid}"
+    assert datetime.fromisoformat(report["effectiveDateTime"]).date() == date(2020, 11, 15)
+    assert report["effectiveDateTime"] < report["issued"]
 
 
 def test_of_her_reports_one_is_not_signed_and_is_younger_than_the_signed_one() -> None:

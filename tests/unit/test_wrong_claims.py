@@ -31,7 +31,7 @@ from tests.order_actors import TODAY, a_kind, an_egfr, an_imaging_order
 
 CALENDAR = DemoCalendar(demo_day=date(2026, 11, 21))
 CHARTS: dict[str, list[dict[str, Any]]] = {
-    "alma": alma.alma_resources(CALENDAR, alma.PRIOR, alma.CURRENT),
+    "alma": alma.alma_resources(CALENDAR, alma.ON_TAPE, alma.PRIOR, alma.CURRENT),
     "bruno": bruno.bruno_resources(CALENDAR, bruno.CURRENT),
     "clara": clara.clara_resources(CALENDAR, clara.CURRENT),
 }
