@@ -68,22 +68,41 @@ def stores_images(options: DemoOptions, prepared: Prepared) -> bool:
     """Whether the archive is to get the images now: those of another day or program; a foreign one only with ``--seed``."""
     if options.pacs_url is not None:
         return prepared.is_due and options.stores_demo_images
-    told = options.stored_images
-    return not options.pacs_dir.is_dir() or not told.exists() or told.read_text() != images_print(options.dicom_dir)
+    return bool(_unstored(options))
 
 
 def images_print(dicom_dir: Path) -> str:
-    """Tells the images of one day and program from others."""
+    """Tells the images of one day and program from others, those of the crowded patient by themselves: a line for each."""
+    return "".join(f"{part}\n" for part in _parts(dicom_dir))
+
+
+def _parts(dicom_dir: Path) -> dict[str, Path]:
+    """The folders with a manifest of their own, by what tells one state of theirs from the next."""
     manifests = [dicom_dir / "manifest.json", *dicom_dir.glob("*/manifest.json")]
-    return sha256(b"".join(one.read_bytes() for one in manifests)).hexdigest() + "\n"
+    return {f"{one.parent.name} {sha256(one.read_bytes()).hexdigest()}": one.parent for one in manifests}
+
+
+def _unstored(options: DemoOptions) -> list[Path]:
+    """The folders whose images the archive does not have as they are; of a foreign archive nobody knows."""
+    told = options.stored_images
+    is_known = options.pacs_url is None and options.pacs_dir.is_dir() and told.exists()
+    stored = set(told.read_text().splitlines()) if is_known else set()
+    return [folder for part, folder in _parts(options.dicom_dir).items() if part not in stored]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Its images without those of a folder in it that has a manifest of its own."""
+    inner = [one.parent for one in folder.glob("*/manifest.json")]
+    return sorted(one for one in folder.rglob("*.dcm") if one.parent not in inner)
 
 
 def store_images(options: DemoOptions, prepared: Prepared, show: Step, is_given_up: Callable[[], bool] = lambda: False) -> None:
-    """Stores all of them by STOW-RS, over those of the day before. UpstreamError where the archive does not take them.
+    """Stores by STOW-RS what the archive lacks, over that of the day before. UpstreamError where it does not take them.
 
     The sandbox's own archive moves to tape what is said to be there; how to tell a foreign one, nobody knows.
     """
-    store_dicom(options, show, is_given_up=is_given_up)
+    files = [one for folder in _unstored(options) for one in _files_in(folder)]
+    store_dicom(options, files, show, is_given_up=is_given_up)
     if is_given_up():
         return
     if options.pacs_url is None:

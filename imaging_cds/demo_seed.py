@@ -26,10 +26,13 @@ def store_fhir(fhir_url: str, bundles: Sequence[dict[str, Any]]) -> None:
 
 
 def store_dicom(
-    options: DemoOptions, progress: Callable[[str, int, int], None], *, is_given_up: Callable[[], bool] = lambda: False
+    options: DemoOptions,
+    files: Sequence[Path],
+    progress: Callable[[str, int, int], None],
+    *,
+    is_given_up: Callable[[], bool] = lambda: False,
 ) -> None:
-    """STOW-RS of all demo files, some at a time (PS3.18 §10.5); UpstreamRefused when the archive does not take them."""
-    files = sorted(path for path in options.dicom_dir.rglob("*.dcm"))
+    """STOW-RS of these files, some at a time (PS3.18 §10.5); UpstreamRefused when the archive does not take them."""
     sent = 0
     with OutboundSession([options.dicomweb_root], timeout_s=120) as session:
         for group in _groups(files):
@@ -62,11 +65,11 @@ def move_to_tape(options: DemoOptions, studies: Sequence[str]) -> None:
                 )
 
 
-def _groups(files: list[Path]) -> list[list[Path]]:
+def _groups(files: Sequence[Path]) -> list[Sequence[Path]]:
     return [files[start : start + FILES_A_REQUEST] for start in range(0, len(files), FILES_A_REQUEST)]
 
 
-def _multipart(files: list[Path]) -> bytes:
+def _multipart(files: Sequence[Path]) -> bytes:
     head = f"--{_BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode()
     return b"".join(head + path.read_bytes() + b"\r\n" for path in files) + f"--{_BOUNDARY}--\r\n".encode()
 

@@ -21,7 +21,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from ehr_sandbox.demo_study import uid_of
-from ehr_sandbox.patients import build_demo
+from ehr_sandbox.patients import alma, build_demo
+from ehr_sandbox.patients.crowded import CROWDED_KEY
 from ehr_sandbox.services import make_services
 from imaging_cds.demo_plan import DemoOptions
 from imaging_cds.sandbox_servers import ehr_settings
@@ -41,6 +42,7 @@ from tests.interop.outsiders import (
 # A demo draws its images and starts three servers, which a machine that others use as well does in its own time.
 pytestmark = [pytest.mark.xdist_group("outsiders"), pytest.mark.timeout(420)]
 
+CROWD = 12
 SECOND_START_S = 15.0
 """On a machine that does nothing else."""
 
@@ -187,13 +189,27 @@ def test_studies_come_from_the_archive_and_those_of_nobody_wait_for_a_person(
     tmp_path: Path, images: Path, viewer_dir: Path
 ) -> None:
     """Issue 6: DICOM, STOW, archive, synchronisation, FHIR. A study that is stored later comes by itself."""
-    with a_demo(with_images(tmp_path / "demo", images), viewer_dir, "--workers", "1") as demo:
+    with a_demo(with_images(tmp_path / "demo", images), viewer_dir, "--workers", "1", "--crowded", str(CROWD)) as demo:
         token = demo.token("--patient", "demo-a")
         before = {one["id"]: one for one in studies_of(demo.fhir, token, "demo-a")}
         assert {uid_of("demo-a-ct-current"), uid_of("demo-a-ct-prior")} <= set(before)
         assert before[uid_of("demo-a-ct-current")]["meta"]["source"] == "urn:imaging-cds:sync:demo"
         found = curl("GET", f"{demo.fhir}/Observation?patient=demo-a&status=preliminary", token).json()["entry"]
         assert [one["resource"]["valueCodeableConcept"]["text"] for one in found] == ["Lung-RADS 4A (v2022)"]
+
+        crowd = studies_of(demo.fhir, demo.token("--patient", CROWDED_KEY), CROWDED_KEY)
+        assert (len(crowd), {one["numberOfInstances"] for one in crowd}) == (CROWD, {1})
+        assert {one["endpoint"][0]["reference"] for one in crowd} == {"Endpoint/demo"}
+        assert curl("GET", f"{demo.ehr_url}/").status_code == 200, "nobody waits any more once it says where to click"
+
+        on_tape = alma.ON_TAPE.study_instance_uid
+        assert [one["valueCode"] for one in before[on_tape]["extension"]] == ["OFFLINE"]
+        assert "endpoint" not in before[on_tape]
+        assert curl("GET", f"{demo.gateway}/studies/{on_tape}/rendered", token).status_code == 404
+        assert curl("DELETE", f"http://127.0.0.1:{demo.ports[2]}/tape/{on_tape}").status_code == 204
+        wait_until(lambda: "extension" not in study_in(demo, token, on_tape))
+        assert study_in(demo, token, on_tape)["endpoint"] == [{"reference": "Endpoint/demo"}]
+        assert curl("GET", f"{demo.gateway}/studies/{on_tape}/rendered", token).status_code == 200
 
         config = ("--config", str(demo.directory / "app.toml"))
         wait_until(lambda: "DEMO-106 " in cli("sync", "held", *config)[0])
@@ -203,6 +219,10 @@ def test_studies_come_from_the_archive_and_those_of_nobody_wait_for_a_person(
         wait_until(lambda: str(new.StudyInstanceUID) in {one["id"] for one in studies_of(demo.fhir, token, "demo-a")})
 
         assert "DEMO-1" not in (demo.directory / "logs" / "sync.log").read_text()
+
+
+def study_in(demo: DemoProcess, token: str, uid: str) -> dict[str, Any]:
+    return next(one for one in studies_of(demo.fhir, token, "demo-a") if one["id"] == uid)
 
 
 def a_later_study(path: Path) -> Dataset:

@@ -22,11 +22,11 @@ import pytest
 import requests
 
 from ehr_sandbox.pacs import create_pacs
-from ehr_sandbox.patients import build_demo
+from ehr_sandbox.patients import alma, build_demo
 from imaging_cds.cli import main
 from imaging_cds.demo_data import images_print
 from imaging_cds.demo_plan import DemoOptions
-from imaging_cds.demo_seed import store_dicom
+from imaging_cds.demo_seed import move_to_tape, store_dicom
 from imaging_cds.sandbox_servers import pacs_settings
 from tests.conftest import CHECKOUT, free_port_number, serving
 
@@ -57,7 +57,8 @@ def _store_once(folder: Path) -> None:
         return
     shutil.rmtree(options.pacs_dir, ignore_errors=True)
     with serving(create_pacs(pacs_settings(options)), options.pacs_port):
-        store_dicom(options, lambda _step, _done, _total: None)
+        store_dicom(options, sorted(options.dicom_dir.rglob("*.dcm")), lambda _step, _done, _total: None)
+        move_to_tape(options, [alma.ON_TAPE.study_instance_uid])
     options.stored_images.write_text(images_print(options.dicom_dir))
 
 
@@ -65,7 +66,8 @@ def with_images(directory: Path, images: Path) -> Path:
     """A demo's directory that has its images already, in its archive too; files are linked, for each is only ever replaced."""
     directory.mkdir(parents=True)
     shutil.copytree(images, directory / "dicom", copy_function=_link_or_copy)
-    shutil.copytree(images.parent / "pacs" / "stored", directory / "pacs" / "stored", copy_function=_link_or_copy)
+    for part in ("stored", "tape"):
+        shutil.copytree(images.parent / "pacs" / part, directory / "pacs" / part, copy_function=_link_or_copy)
     shutil.copy2(images.parent / "stored-images", directory)
     return directory
 
