@@ -31,6 +31,7 @@ from pacs_sync.result_elements import (
 )
 from pacs_sync.result_findings import TRACKING_ID, TRACKING_UID, Stated, stated_by
 from pacs_sync.result_places import selection_of, study_of
+from pacs_sync.result_words import conclusion_of
 
 _IMAGING = codes.concept("http://terminology.hl7.org/CodeSystem/observation-category", "imaging")
 _RADIOLOGY = codes.concept("http://terminology.hl7.org/CodeSystem/v2-0074", "RAD")
@@ -215,6 +216,7 @@ def _report(findings: list[_Finding], context: ResultContext, terms: Terms, vers
     if not document.is_signed:
         resource["meta"] = _ai_label()
     resource["identifier"].append(uid_identifier(document.uid))
+    elements = [one.stated.elements for one in findings]
     started = _started(findings[0].study, context)
     by_study = "imagingStudy" if version in (FhirVersion.R4, FhirVersion.R4B) else "study"
     return resource | {
@@ -229,7 +231,15 @@ def _report(findings: list[_Finding], context: ResultContext, terms: Terms, vers
         **({"resultsInterpreter": interpreters} if (interpreters := _signers(document)) else {}),
         by_study: [{"reference": _reference_to(one, context)} for one in studies],
         "result": [{"reference": reference("Observation", *one.key)} for one in findings],
+        "conclusion": conclusion_of(elements, _label(document)),
     }
+
+
+def _label(document: Document) -> str:
+    """What the lines below it are, wherever they are read without the report's status and labels."""
+    if document.is_signed:
+        return "AI results"
+    return "AI results, preliminary, not signed" if document.is_complete else "AI results, not complete, not signed"
 
 
 def _reference_to(study: StudyInstanceUID, context: ResultContext) -> str:

@@ -136,7 +136,11 @@ def test_the_list_calls_the_report_an_ai_report_that_nobody_signed(ai_result: li
     row = report_row(report)
 
     assert (row.state, row.title, row.is_by_ai, row.is_signed) == ("AI report", "Imaging Measurement Report", True, False)
-    assert (row.conclusion, row.text) == (None, None)
+    assert row.text is None
+    assert row.conclusion is not None
+    label, *lines = row.conclusion.split("\n")
+    assert label == "AI results, preliminary, not signed."
+    assert any("9" in line and "mm" in line for line in lines), lines
 
 
 def test_t8_an_ai_s_emergency_is_not_critical_until_a_person_signs_it() -> None:

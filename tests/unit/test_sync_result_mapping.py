@@ -52,11 +52,12 @@ def test_a_program_s_unsigned_finding_is_preliminary_labelled_and_has_its_device
     assert "performer" not in found
 
 
-def test_x7_x23_the_report_s_performer_is_an_organisation_and_it_has_no_conclusion() -> None:
+def test_x7_x23_the_report_s_performer_is_an_organisation_and_its_conclusion_is_labelled() -> None:
     (report,) = of_type(mapped(AReport()), "DiagnosticReport")
 
     assert report["performer"] == [{"type": "Organization", "display": "Synthetic Hospital"}]
-    assert not {"conclusion", "conclusionCode", "presentedForm", "resultsInterpreter"} & report.keys()
+    assert not {"conclusionCode", "presentedForm", "resultsInterpreter"} & report.keys()
+    assert report["conclusion"].startswith("AI results, preliminary, not signed.\n")
     assert report["category"][0]["coding"][0]["code"] == "RAD"
     assert report["imagingStudy"] == [{"reference": STUDY_REFERENCE}]
 
