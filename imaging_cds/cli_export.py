@@ -12,6 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome, AuditRecord
 from fhir_imaging.clients.archive_session import ArchiveSession
 from fhir_imaging.clients.dicomweb import DicomwebClient
@@ -80,7 +82,8 @@ def _run(arguments: argparse.Namespace) -> int:
         if first is None:
             raise NotFound(f"The archive {pacs.name} has no such study, or no images of it yet.")
         audit = AuditLog(store)
-        audit.append(_record(pacs, study))  # before anything leaves the archive's walls
+        # Before anything leaves the archive's walls.
+        _put_on_record(audit, _record(pacs, study), "nothing was exported")
         try:
             for fetch in chain([first], listed):
                 _add(folder, fetch)
@@ -94,10 +97,18 @@ def _run(arguments: argparse.Namespace) -> int:
                 raise _unwritable(arguments.out, exc) from exc
             raise
         finally:
-            audit.append(_record(pacs, study, told=folder.exported.said))
+            _put_on_record(audit, _record(pacs, study, told=folder.exported.said), "it has the beginning of this export alone")
     _say(exported, arguments.out)
     print("What was not done:", *(f"  - {one}" for one in NOT_DONE), sep="\n")
     return 0 if exported.is_whole else 1
+
+
+def _put_on_record(audit: AuditLog, record: AuditRecord, otherwise: str) -> None:
+    """A disk that is full may be the database's too."""
+    try:
+        audit.append(record)
+    except SQLAlchemyError as exc:
+        raise ImagingError(f"The audit log cannot be written ({type(exc).__name__}): {otherwise}.") from exc
 
 
 def _unwritable(out: Path, exc: OSError) -> ImagingError:

@@ -19,6 +19,7 @@ from pydicom.dataset import Dataset
 from fhir_imaging.errors import InvalidRequest
 from pacs_sync.confidential_attributes import TABLE
 from pacs_sync.deidentification import NOT_DONE, Deidentifier
+from pacs_sync.exported_bundle import bundle_of
 from pacs_sync.file_reading import FAULTS, quietly
 from pacs_sync.telltales import identifying_words, leftovers, refusal
 
@@ -91,10 +92,9 @@ class ExportFolder:
 
     def finish(self, describe: Describe) -> Exported:
         """Adds the FHIR resources and what this export is; the last step."""
-        entries = [{"resource": resource} for resource in describe(self._folder)]
-        bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+        bundle = bundle_of(describe(self._folder))
         self._write(FHIR_FILE, lambda path: path.write_text(json.dumps(bundle, indent=1), encoding="utf-8"))
-        nobody = "" if entries else "No FHIR resources: the instances name no patient, or several."
+        nobody = "" if "entry" in bundle else "No FHIR resources: the instances name no patient, or several."
         self._say_what_it_is(nobody)
         return self.exported
 

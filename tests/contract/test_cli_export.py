@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -20,8 +21,9 @@ from ehr_sandbox.patients import alma
 from fhir_imaging.clients.dicomweb import DicomwebClient
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import StateSettings
-from fhir_imaging.store.engine import Store
+from fhir_imaging.store.engine import SQLITE_FILE, Store
 from imaging_cds.cli import main
+from tests.bundle_references import references
 from tests.pacs_actors import STUDY_A, STUDY_C, Slice, a_running_pacs, write_demo
 
 SCAN = alma.CURRENT
@@ -81,7 +83,10 @@ def test_a_study_leaves_without_its_patient_and_with_its_fhir(config: Path, caps
     everything = b"".join(path.read_bytes() for path in out.iterdir())
     assert sorted(one.Modality for one in written) == ["CT", "SR"]
     assert not any(word in everything for word in (b"Alma", b"DEMO-1001", b"19640314", SCAN.study_instance_uid.encode()))
-    resources = [entry["resource"] for entry in json.loads((out / "fhir.json").read_text())["entry"]]
+    bundle = json.loads((out / "fhir.json").read_text())
+    get_fhir_model_class("Bundle").model_validate(bundle)
+    assert set(references(bundle)) <= {entry["fullUrl"] for entry in bundle["entry"]}
+    resources = [entry["resource"] for entry in bundle["entry"]]
     for one in resources:
         get_fhir_model_class(one["resourceType"]).model_validate(one)
     study = next(one for one in resources if one["resourceType"] == "ImagingStudy")
@@ -239,3 +244,15 @@ def test_a_folder_that_cannot_be_written_is_told(
     told = capsys.readouterr()
     assert "No space left on device" in told.err
     assert "0 instances written" in told.out
+
+
+def test_nothing_leaves_while_the_audit_log_cannot_be_written(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with sqlite3.connect(config.parent / "state" / SQLITE_FILE) as database:
+        database.execute("ALTER TABLE audit_event RENAME TO mislaid")
+
+    assert export(config, STUDY_A, "--deidentify") == 1
+
+    said = capsys.readouterr().err
+    assert "The audit log cannot be written" in said
+    assert "nothing was exported" in said
+    assert list((config.parent / "out").iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
 import tracemalloc
 from io import BytesIO
@@ -69,6 +70,27 @@ def test_a_full_disk_ends_the_export_without_a_half_file(tmp_path: Path, monkeyp
     assert stat.S_IMODE(os.stat(out / "ABOUT.txt").st_mode) == 0o600
 
 
+def test_a_disk_that_takes_no_more_ends_the_export_and_the_folder_says_so(tmp_path: Path) -> None:
+    """A real one: the system lets no file of this process grow beyond 64 KiB."""
+    out = tmp_path / "out"
+    folder = ExportFolder(out, Deidentifier(Pseudonyms(KEY), Options()))
+    folder.add(an_image())
+    large = an_image(SOPInstanceUID="1.2.3.4.9", Rows=512, Columns=512)
+    large.PixelData = bytes(512 * 512 * 2)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            folder.add(large)
+        folder.break_off()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert sorted(path.suffix for path in out.iterdir()) == [".dcm", ".txt"], "no half file is left"
+    assert dcmread(next(out.glob("*.dcm"))).SOPInstanceUID
+    assert "1 instances written" in (out / "ABOUT.txt").read_text()
+
+
 def test_a_file_in_place_of_a_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(InvalidRequest):
@@ -113,5 +135,5 @@ def test_a_study_of_two_persons_has_no_fhir_resources_and_says_so(tmp_path: Path
     folder.add(an_image(SOPInstanceUID="1.2.3.4.8", PatientID="OTHER-77", PatientName="Other^Olga"))
     folder.finish(lambda made: described(made, {}))
 
-    assert json.loads((tmp_path / "out" / "fhir.json").read_text())["entry"] == []
+    assert "entry" not in json.loads((tmp_path / "out" / "fhir.json").read_text())
     assert "No FHIR resources" in (tmp_path / "out" / "ABOUT.txt").read_text()
