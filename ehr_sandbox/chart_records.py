@@ -39,6 +39,8 @@ class _SectionQuery:
     heading: str
     resource_type: str
     row: Callable[[Mapping[str, Any]], Row]
+    sort: str = ""
+    """What the newest of very many are found by."""
 
 
 _ORDERS = _SectionQuery(key="orders", heading="Orders", resource_type="ServiceRequest", row=order_row)
@@ -49,9 +51,9 @@ _RECORD_SECTIONS = (
     _MEDICATIONS,
     _SectionQuery(key="encounters", heading="Encounters", resource_type="Encounter", row=encounter_row),
     _APPOINTMENTS,
-    _SectionQuery(key="imaging", heading="Imaging", resource_type="ImagingStudy", row=imaging_row),
-    _SectionQuery(key="reports", heading="Reports", resource_type="DiagnosticReport", row=report_row),
-    _SectionQuery(key="results", heading="Results", resource_type="Observation", row=observation_row),
+    _SectionQuery(key="imaging", heading="Imaging", resource_type="ImagingStudy", row=imaging_row, sort="-started"),
+    _SectionQuery(key="reports", heading="Reports", resource_type="DiagnosticReport", row=report_row, sort="-date"),
+    _SectionQuery(key="results", heading="Results", resource_type="Observation", row=observation_row, sort="-date"),
 )
 
 
@@ -178,18 +180,25 @@ class ChartRecords:
         return self._resources(resource_type, (("patient", patient_id), ("status", "draft"), ("_count", str(_MAX_ROWS))))
 
     def _section(self, query: _SectionQuery, patient_id: str) -> Section:
-        parameters = (("patient", patient_id), ("_count", str(_MAX_ROWS)))
+        sort = (("_sort", query.sort),) if query.sort else ()
+        parameters = (("patient", patient_id), *sort, ("_count", str(_MAX_ROWS)))
         try:
-            found = self._resources(query.resource_type, parameters)
+            bundle = self.search(query.resource_type, parameters)
         except QueryFailed:
             return Section(key=query.key, heading=query.heading, rows=(), missing="could not be read")
         draw = partial(appointment_row, zone=self.zone) if query is _APPOINTMENTS else query.row
+        found = _matches(bundle, query.resource_type)
         rows = [draw(resource) for resource in found]
         if query is _MEDICATIONS:
             rows = [row for row in rows if row.status != "draft"]
-        return Section(key=query.key, heading=query.heading, rows=newest_first(rows))
+        total = bundle.get("total")
+        is_more = isinstance(total, int) and total > len(found)
+        return Section(key=query.key, heading=query.heading, rows=newest_first(rows), total=total if is_more else None)
 
     def _resources(self, resource_type: str, parameters: tuple[tuple[str, str], ...]) -> list[dict[str, Any]]:
-        entries = self.search(resource_type, parameters).get("entry", [])
-        resources = [entry.get("resource", {}) for entry in entries]
-        return [resource for resource in resources if resource.get("resourceType") == resource_type]
+        return _matches(self.search(resource_type, parameters), resource_type)
+
+
+def _matches(bundle: Mapping[str, Any], resource_type: str) -> list[dict[str, Any]]:
+    resources = [entry.get("resource", {}) for entry in bundle.get("entry", [])]
+    return [resource for resource in resources if resource.get("resourceType") == resource_type]

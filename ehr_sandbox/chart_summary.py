@@ -34,7 +34,8 @@ class Row:
 
     `study_id` is the id of an ImagingStudy whose images can be opened from the line, `order_id` that of a ServiceRequest
     with which something can be done from the line, and `booked` the day for which that order is booked. `reference` names
-    an order of any type (`Type/id`), `appointment_id` an appointment that can be cancelled.
+    an order of any type (`Type/id`), `appointment_id` an appointment that can be cancelled. `is_out_of_reach`: images that
+    somebody has to fetch, or that nobody gets.
     """
 
     day: str
@@ -47,16 +48,21 @@ class Row:
     booked: str = ""
     reference: str = ""
     appointment_id: str = ""
+    is_out_of_reach: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One section of the chart. `missing` says why it is empty when that is not because there is nothing."""
+    """One section of the chart. `missing` says why it is empty when that is not because there is nothing.
+
+    `total` is how many the record has, where that is known and more than are shown.
+    """
 
     key: str
     heading: str
     rows: tuple[Row, ...]
     missing: str = ""
+    total: int | None = None
 
 
 def read_banner(patient: Mapping[str, Any], today: date) -> Banner:
@@ -124,13 +130,24 @@ def report_row(report: Mapping[str, Any]) -> Row:
 def imaging_row(study: Mapping[str, Any]) -> Row:
     modalities = (_text(modality.get("code")) for modality in _objects(study.get("modality")))
     counts = (_count(study.get("numberOfSeries"), "series"), _count(study.get("numberOfInstances"), "images"))
+    availability = next((words for one in _objects(study.get("extension")) if (words := _AWAY.get(_availability(one)))), "")
     return Row(
         day=_day(study.get("started")),
         title=_text(study.get("description")) or "Imaging study",
-        facts=tuple(filter(None, ("/".join(filter(None, modalities)), *counts))),
+        facts=tuple(filter(None, ("/".join(filter(None, modalities)), *counts, availability))),
         status=_text(study.get("status")),
         study_id=_text(study.get("id")),
+        is_out_of_reach=bool(availability),
     )
+
+
+_AWAY = {"OFFLINE": "images kept offline", "UNAVAILABLE": "images no longer there"}
+
+
+def _availability(extension: Mapping[str, Any]) -> str:
+    """DICOM's Instance Availability, whoever's extension for it this is."""
+    is_it = _text(extension.get("url")).endswith("instance-availability")
+    return _text(extension.get("valueCode")) if is_it else ""
 
 
 def observation_row(observation: Mapping[str, Any]) -> Row:
@@ -255,7 +272,8 @@ def _age(birth_date: str, today: date) -> int | None:
 
 
 def _count(number: object, unit: str) -> str:
-    return f"{number} {unit}" if isinstance(number, int) else ""
+    counted = "image" if unit == "images" and number == 1 else unit
+    return f"{number} {counted}" if isinstance(number, int) else ""
 
 
 def _day(moment: object) -> str:
