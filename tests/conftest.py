@@ -19,10 +19,13 @@ from werkzeug.serving import make_server
 
 from imaging_cds.viewer_install import is_installed
 from tests.log_watch import LogWatch, leaks_in_files
+from tests.suite_times import suite_times
 
 CHECKOUT = Path(__file__).parent.parent
 VIEWER_DIR = CHECKOUT / ".viewer"
 PORT_RANGES, PORTS_OF_WORKER = 8, 2500
+MANY_REPORTS = 1000
+"""From here on a run is one of whole suites."""
 LOG_WATCH = LogWatch()
 """Reads every log line of this process (security group 34)."""
 
@@ -51,6 +54,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.outcome = "failed"
         report.longrepr = "This must stand in no log:\n" + "\n".join(leaks)
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [one for kind in terminalreporter.stats.values() for one in kind if isinstance(one, pytest.TestReport)]
+    if len(reports) > MANY_REPORTS:
+        terminalreporter.section("minutes of work of each suite")
+        for one in suite_times(reports):
+            terminalreporter.write_line(f"{one.suite:9} {one.minutes:6.1f} min {one.tests:6} tests")
 
 
 @pytest.hookimpl(tryfirst=True)
