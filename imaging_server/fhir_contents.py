@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fhir_imaging.archived_study import ArchivedInstance, ArchivedStudy, merged
+from fhir_imaging.archived_study import ArchivedInstance, ArchivedSeries, ArchivedStudy, merged
 from fhir_imaging.dicom_json import SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, first_text
 from fhir_imaging.study_reading import archived_instance, archived_series
+from imaging_findings.body_site import body_site_of
 
 
 def with_series(study: ArchivedStudy, listed: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> ArchivedStudy:
@@ -19,9 +20,13 @@ def with_series(study: ArchivedStudy, listed: Iterable[tuple[str, Sequence[Mappi
     copies = []
     for archive, datasets in listed:
         own = (one for one in datasets if first_text(one, STUDY_INSTANCE_UID) == study.uid)
-        series = tuple(one for one in (archived_series(dataset, archive) for dataset in own) if one)
-        copies.append(replace(study, series=series))
+        series = (one for one in (archived_series(dataset, archive) for dataset in own) if one)
+        copies.append(replace(study, series=tuple(_with_body_site(one) for one in series)))
     return merged(copies) if copies else study
+
+
+def _with_body_site(series: ArchivedSeries) -> ArchivedSeries:
+    return replace(series, body_site=body_site_of(series.body_part)) if series.body_part else series
 
 
 def with_instances(study: ArchivedStudy, datasets: Iterable[Mapping[str, Any]]) -> ArchivedStudy:

@@ -13,7 +13,7 @@ from fhir_imaging.concept import Concept
 from fhir_imaging.dicom_json import values, whole_text
 from fhir_imaging.tolerant import dicts
 from imaging_findings import codes
-from imaging_findings.body_parts import body_parts_of
+from imaging_findings.body_site import body_site_of
 from pacs_sync.coding_schemes import CodingSchemes, unique
 
 ANATOMIC_REGION, REGION_MODIFIER = "00082218", "00082220"
@@ -47,10 +47,8 @@ def site_of(told: Sequence[Mapping[str, Any]], words: Sequence[str], coding: Cod
     stated = unique(one for item in _regions(told) if (one := coding.concept(item)) is not None)
     if any(one.code for one in stated):
         return stated[0] if len(stated) == 1 else None
-    parts = body_parts_of(" ".join(words))
-    if len(parts) == 1:
-        code = parts[0].code
-        return Concept(code.display, code.system, code.code)
+    if (named := body_site_of(" ".join(words))) is not None:
+        return named
     return stated[0] if len(stated) == 1 and not words else None
 
 

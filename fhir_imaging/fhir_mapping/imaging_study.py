@@ -11,7 +11,7 @@ from typing import Any
 from fhirclient.models.imagingstudy import ImagingStudy
 
 from fhir_imaging.archived_study import ArchivedSeries, ArchivedStudy
-from fhir_imaging.fhir_mapping.concepts import Json, coding, stated
+from fhir_imaging.fhir_mapping.concepts import Json, stated
 from fhir_imaging.fhir_mapping.study_dialects import (
     DIALECTS,
     accession_identifier,
@@ -74,15 +74,8 @@ def _meta(context: StudyContext) -> Json:
 
 def _series(series: ArchivedSeries, study: ArchivedStudy) -> Json:
     everywhere = set(series.archives) == set(study.archives)
-    site = coding(series.body_site) if series.body_site else None
-    return series_element(
-        series,
-        _R4,
-        # Without a code the archive's word for it; a SNOMED code would be ours.
-        bodySite=site or stated({"display": series.body_part}),
-        laterality=coding(series.laterality) if series.laterality else None,
-        endpoint=[] if everywhere else _endpoints(series.archives),
-    )
+    endpoints = [] if everywhere else _endpoints(series.archives)
+    return series_element(series, _R4, **_R4.anatomy(series), endpoint=endpoints)
 
 
 def _endpoints(archives: tuple[str, ...]) -> list[dict[str, str]]:
