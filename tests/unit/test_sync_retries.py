@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from fhir_imaging.errors import ConfigurationError, NotFound, UpstreamError, UpstreamRefused, UpstreamTimeout
 from fhir_imaging.uids import StudyInstanceUID
 from pacs_sync.retries import (
+    FEW,
     LONGEST_OUTAGE_PAUSE_S,
     Outage,
     is_like_an_outage,
@@ -151,6 +153,47 @@ def test_one_study_that_a_server_breaks_at_is_to_blame_itself() -> None:
     outage.succeeded(OTHER, now=110)
     assert breaks(outage, OTHER, now=111) is None
     assert breaks(outage, ONE, now=112) == 2, "two in a row"
+
+
+def tries_until_laid_aside(studies: int, error: Exception, *, days: float) -> dict[StudyInstanceUID, list[float]]:
+    """When each of these was tried, in an archive where nothing else is to be done, until all are laid aside or time is up."""
+    outage, now = Outage(pace=PACE), 0.0
+    due = {StudyInstanceUID(f"2.25.{number}"): 0.0 for number in range(studies)}
+    attempts = dict.fromkeys(due, 0)
+    tried: dict[StudyInstanceUID, list[float]] = {one: [] for one in due}
+    while due and now < days * 86400:
+        study = min(due, key=lambda one: due[one])
+        now = max(now + 0.1, due[study], outage.until)
+        tried[study].append(now)
+        back_in_s = outage.comes_back_in_s(study, begun=now, now=now, retry_after_s=None, alone=is_like_an_outage(error))
+        if back_in_s is None:
+            attempts[study] += 1
+            back_in_s = pause_s(attempts[study], error, PACE)
+        due[study] = now + (back_in_s or 0.0)
+        if back_in_s is None:
+            del due[study]
+    assert not due or now >= days * 86400
+    return tried
+
+
+@pytest.mark.parametrize("status", [503, 500, 404])
+@pytest.mark.parametrize("studies", [1, 2, FEW])
+def test_a_few_studies_that_always_fail_where_nothing_else_is_to_be_done_come_back_seldom_and_are_laid_aside(
+    studies: int, status: int
+) -> None:
+    for times in tries_until_laid_aside(studies, an_answer(status), days=3).values():
+        gaps = [later - sooner for sooner, later in pairwise(times)]
+        assert times[-1] < 1.5 * 86400, "it was laid aside"
+        assert len(times) < 160, "not each minute"
+        if len(gaps) > PACE.max_attempts:
+            assert max(gaps) >= PACE.longest_retry_s
+
+
+def test_many_studies_that_fail_for_days_are_an_outage_and_none_is_laid_aside() -> None:
+    for times in tries_until_laid_aside(FEW + 1, an_answer(503), days=3).values():
+        assert times[-1] > 3 * 86400 - 600
+        gaps = [later - sooner for sooner, later in pairwise(times[-100:])]
+        assert max(gaps) <= 2 * (FEW + 1) * LONGEST_OUTAGE_PAUSE_S, "the end of the outage is soon seen"
 
 
 @pytest.mark.parametrize("status", [None, 200, 302, 400, 409, 422, 500, 501, 503])
