@@ -29,7 +29,10 @@ log = logging.getLogger("imaging_cds.request")
 LOG_FIELDS = "fields"
 """The attribute of a log record that holds what a structured line says."""
 _IN_THE_LINE = frozenset(("request_id", "method", "route", "status", "duration_ms"))
-_OF_EVERY_ANSWER = (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
+OF_EVERY_ANSWER = (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
+REQUEST_STARTED = "fhir_imaging.request_started"
+"""Where the WSGI environment has the ``time.perf_counter`` of a request that began before the application saw it."""
+_OBSERVERS = "request_observers"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 ERROR_PAGE_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 # Neither a number (a patient's, a UID) nor the beginning of a JWT: it stands in the log.
@@ -57,9 +60,13 @@ def request_reference() -> str:
     """The number under which this request stands in the log: the caller's X-Request-Id when it is plain, else a fresh one."""
     known: str | None = g.get("request_reference")
     if known is None:
-        sent = request.headers.get("X-Request-Id", "")
-        known = g.request_reference = sent if _REFERENCE.fullmatch(sent) else secrets.token_hex(8)
+        known = g.request_reference = reference_of(request.headers.get("X-Request-Id", ""))
     return known
+
+
+def reference_of(sent: str) -> str:
+    """A request's number: the one that was sent with it when that is plain, else a fresh one."""
+    return sent if _REFERENCE.fullmatch(sent) else secrets.token_hex(8)
 
 
 def note_for_log(**names: str) -> None:
@@ -71,7 +78,8 @@ def note_for_log(**names: str) -> None:
 class RequestSummary:
     """One request as the log and the metrics know it: no path, no query, nobody's name.
 
-    ``route`` is the route's template, ``reason`` the code of the error that was answered, ``names`` what ``note_for_log`` said.
+    ``route`` is the route's template and ``endpoint`` the application's name for it, ``reason`` the code of the error that was
+    answered, ``names`` what ``note_for_log`` said.
     ``duration_s`` ends with the answer's headers: a long body is still to come.
     """
 
@@ -82,6 +90,7 @@ class RequestSummary:
     duration_s: float
     reason: str | None
     names: Mapping[str, str]
+    endpoint: str | None = None
 
     @property
     def fields(self) -> dict[str, object]:
@@ -109,7 +118,19 @@ def summary_of(response: Response) -> RequestSummary:
         duration_s=now - g.get("request_started", now),
         reason=g.get("error_code"),
         names=g.get("log_names", {}),
+        endpoint=request.endpoint,
     )
+
+
+def observe(app: Flask, observer: Callable[[RequestSummary], None]) -> None:
+    """From now on ``observer`` is told of each request that the application answers."""
+    app.extensions.setdefault(_OBSERVERS, []).append(observer)
+
+
+def tell(app: Flask, one: RequestSummary) -> None:
+    """Tells all observers of a request. Whatever answers in front of the application tells of it here too."""
+    for observer in app.extensions.get(_OBSERVERS, ()):
+        observer(one)
 
 
 def install(app: Flask, surfaces: Collection[ErrorSurface]) -> None:
@@ -169,7 +190,7 @@ def allow_cors(
     """
     origin = request.headers.get("Origin")
     response.vary.add("Origin")
-    if origin is None or not ("*" in allowed_origins or origin in allowed_origins) or (origin == "null"):
+    if origin is None or not may_read(origin, allowed_origins):
         return response
     response.headers["Access-Control-Allow-Origin"] = origin
     if expose:
@@ -181,6 +202,11 @@ def allow_cors(
         if request.headers.get("Access-Control-Request-Private-Network") == "true":
             response.headers["Access-Control-Allow-Private-Network"] = "true"
     return response
+
+
+def may_read(origin: str, allowed_origins: Collection[str]) -> bool:
+    """Whether a page of this origin may read answers. "null" stands for every page that hides where it is from."""
+    return origin != "null" and ("*" in allowed_origins or origin in allowed_origins)
 
 
 def _shaped(error: errors.ImagingError, shape: ErrorShape) -> Response:
@@ -230,22 +256,28 @@ def _of_http(error: HTTPException) -> errors.ImagingError:
 
 
 def _install_access_log(app: Flask) -> None:
+    observe(app, _write_line)
+
     @app.before_request
     def _start() -> None:
-        g.request_started = time.perf_counter()
+        g.request_started = request.environ.get(REQUEST_STARTED) or time.perf_counter()
         request_reference()
 
     @app.after_request
     def _finish(response: Response) -> Response:
-        # The route's template, not the path: session ids and queries stay out of the log.
         one = summary_of(response)
-        if log.isEnabledFor(logging.INFO):
-            fields = one.fields
-            further = "".join(f" {name}={value}" for name, value in fields.items() if name not in _IN_THE_LINE)
-            line = (one.reference, one.method, one.route, one.status, one.duration_s * 1000, further)
-            log.info("%s %s %s %d %.1fms%s", *line, extra={LOG_FIELDS: fields})
-        _add_missing(response, ("X-Request-Id", one.reference), *_OF_EVERY_ANSWER)
+        tell(app, one)
+        _add_missing(response, ("X-Request-Id", one.reference), *OF_EVERY_ANSWER)
         return response
+
+
+def _write_line(one: RequestSummary) -> None:
+    """The route's template, not the path: session ids and queries stay out of the log."""
+    if log.isEnabledFor(logging.INFO):
+        fields = one.fields
+        further = "".join(f" {name}={value}" for name, value in fields.items() if name not in _IN_THE_LINE)
+        line = (one.reference, one.method, one.route, one.status, one.duration_s * 1000, further)
+        log.info("%s %s %s %d %.1fms%s", *line, extra={LOG_FIELDS: fields})
 
 
 def _add_missing(response: Response, *headers: tuple[str, str]) -> None:

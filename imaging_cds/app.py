@@ -57,9 +57,6 @@ def create_app(settings: ApplicationSettings, policy: SitePolicy | None = None) 
     policy = policy or site_policy(settings.rules)
     app = Flask("imaging_cds", template_folder=str(_folder("templates")), static_folder=None)
     StaticFiles.read(_folder("static")).install(app)
-    if settings.server.trusted_proxies:
-        count = settings.server.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     ending = app.extensions[ENDING] = ExitStack()  # the last that is begun ends first
     store = open_store(settings)
     ending.callback(store.close)
@@ -68,6 +65,9 @@ def create_app(settings: ApplicationSettings, policy: SitePolicy | None = None) 
     app.register_blueprint(health.create_blueprint(store, lambda: breakers))
     parts = _Parts(settings=settings, store=store, policy=policy)
     surfaces = [surface for component in settings.components for surface in _register(app, component, parts)]
+    if settings.server.trusted_proxies:  # before anything that a component has put before the application
+        count = settings.server.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     imaging: ImagingServerServices | None = app.extensions.get(IMAGING_SERVER)
     breakers += imaging.breakers if imaging else ()
     if settings.metrics.is_on:

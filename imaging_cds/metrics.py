@@ -10,29 +10,42 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response, g, has_request_context, request
+from flask import Flask
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
+from fhir_imaging import web
 from fhir_imaging.clients.breaker import Outcome, State
-from fhir_imaging.web import RequestSummary, summary_of
+from fhir_imaging.web import RequestSummary
 from imaging_cds.metrics_workers import DIRECTORY_VARIABLE
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 ALLOWED = "allowed"
-_ROUTE = "imaging_cds.route"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _STATES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 _DECIDING = frozenset({"imaging_server", "imaging_fhir"})
 _OPEN_TO_ALL = frozenset({"imaging_fhir.capability"})
 Pending = Callable[[], int]
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """What is found out about a request while it is answered."""
+
+    route: str = "(no route)"
+    ehr_was_asked: bool = False
+
+
+_REQUEST: ContextVar[_UnderWay | None] = ContextVar("request_under_way", default=None)
 
 
 class Metrics:
@@ -70,7 +83,7 @@ class Metrics:
 
     def install(self, app: Flask) -> None:
         """Counts every request of an application; below ``/imaging/`` also what is sent, to its last byte."""
-        app.after_request(self._answered)
+        web.observe(app, self._answered)
         app.wsgi_app = self._counting(app.wsgi_app)  # type: ignore[method-assign, assignment]
 
     def knows(self, servers: Iterable[str]) -> None:
@@ -82,8 +95,9 @@ class Metrics:
         """A question to another server (``fhir_imaging.clients.breaker.Watch``)."""
         self._upstream.labels(server, outcome.value).observe(seconds)
         self._breakers.labels(server).set(_STATES[state])
-        if has_request_context() and not server.endswith("-archive"):
-            g.ehr_was_asked = True
+        under_way = _REQUEST.get()
+        if under_way is not None and not server.endswith("-archive"):
+            under_way.ehr_was_asked = True
 
     def as_text(self) -> bytes:
         """Everything in Prometheus' text format, of all workers where there are several."""
@@ -102,29 +116,34 @@ class Metrics:
             registry.register(one)
         return registry
 
-    def _answered(self, response: Response) -> Response:
-        one = summary_of(response)
-        request.environ[_ROUTE] = one.route
+    def _answered(self, one: RequestSummary) -> None:
+        under_way = _REQUEST.get() or _UnderWay()
+        under_way.route = one.route
         self._requests.labels(one.route, one.method, str(one.status)).inc()
         self._seconds.labels(one.route).observe(one.duration_s)
         if _is_decision(one):
             self._decisions.labels(one.reason or ALLOWED).inc()
-            if "ehr_was_asked" not in g and one.reason is None:
+            if not under_way.ehr_was_asked and one.reason is None:
                 self._cached.inc()
-        return response
 
     def _counting(self, wsgi: WSGIApplication) -> WSGIApplication:
         def counted(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            body = wsgi(environ, start_response)
+            under_way = _UnderWay()
+            before = _REQUEST.set(under_way)
+            try:
+                body = wsgi(environ, start_response)
+            finally:
+                _REQUEST.reset(before)
             if not str(environ.get("PATH_INFO", "")).startswith("/imaging/"):
                 return body
-            return _CountedBody(body, self._streams, self._bytes.labels(environ.get(_ROUTE, "(no route)")))
+            return _CountedBody(body, self._streams, self._bytes.labels(under_way.route))
 
         return counted
 
 
 def _is_decision(one: RequestSummary) -> bool:
-    return request.blueprint in _DECIDING and one.method != "OPTIONS" and request.endpoint not in _OPEN_TO_ALL
+    endpoint = one.endpoint or ""
+    return endpoint.partition(".")[0] in _DECIDING and one.method != "OPTIONS" and endpoint not in _OPEN_TO_ALL
 
 
 class _CountedBody:

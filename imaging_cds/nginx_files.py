@@ -18,9 +18,9 @@ from fhir_imaging.errors import ImagingError, TooManyRequests, UpstreamTimeout
 from fhir_imaging.problems import Problem, operation_outcome, problem_json, problem_of
 from fhir_imaging.uids import UID_PATTERN
 from imaging_cds.nginx_plan import HandedRoute, NginxPlan
+from imaging_server.gateway_headers import EXPOSED_HEADERS
 from imaging_server.handover import ACCEPT_HEADER, AUTHORIZATION_HEADER, INTERNAL_PREFIX, KEY_HEADER, vendor_header
 from imaging_server.rate_limit import RateLimitSettings
-from imaging_server.views import EXPOSED_HEADERS
 
 MAIN_FILE, HTTP_FILE, SECRETS_FILE = "nginx.conf", "imaging-cds.conf", "imaging-cds-secrets.conf"
 _CLOSED, _PASSABLE = 0o700, 0o711

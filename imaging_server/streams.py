@@ -11,7 +11,6 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Protocol
 
 from fhir_imaging.errors import UpstreamError
-from fhir_imaging.web import request_reference
 from imaging_server.multipart import MultipartError
 from imaging_server.open_downloads import TakePlace
 from imaging_server.upstream import UpstreamAnswer
@@ -32,7 +31,8 @@ class BodyFilter(Protocol):
 class StreamedBody:
     """A body on its way through. The server calls ``close`` at its end and when the caller goes away: the archive is let go.
 
-    ``begun`` is what was read of the body already; ``take_place`` is asked before anything of it is passed on.
+    ``reference`` is the request's number in the log; ``begun`` is what was read of the body already; ``take_place`` is asked
+    before anything of it is passed on.
     """
 
     def __init__(
@@ -41,11 +41,13 @@ class StreamedBody:
         body_filter: BodyFilter | None,
         server: str,
         *,
+        reference: str,
         take_place: TakePlace,
         begun: Sequence[bytes] = (),
     ) -> None:
         self._answer = answer
         self._filter = body_filter
+        self._reference = reference
         self._begun = deque(begun)
         try:
             self._give_back = take_place()
@@ -96,7 +98,7 @@ class StreamedBody:
                 yield self._filter.finish()
         except (UpstreamError, MultipartError) as exc:
             # The status is sent already: breaking off is the only way to say that the body is not complete.
-            log.error("%s archive broke off: %s", request_reference_or_none(), type(exc).__name__)
+            log.error("%s archive broke off: %s", self._reference, type(exc).__name__)
             raise
         finally:
             self._let_go()
@@ -113,14 +115,6 @@ def beginning(answer: UpstreamAnswer, limit: int) -> tuple[tuple[bytes, ...], bo
         pieces.append(piece)
         size += len(piece)
     return tuple(pieces), False
-
-
-def request_reference_or_none() -> str:
-    """The request's number while there is a request; a body may outlive it."""
-    try:
-        return request_reference()
-    except RuntimeError:
-        return "-"
 
 
 def broken(answer: UpstreamAnswer, server: str) -> UpstreamError:

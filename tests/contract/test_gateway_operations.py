@@ -147,7 +147,7 @@ def test_group_23_a_storm_at_a_dead_ehr_asks_it_a_handful_of_times(tmp_path: Pat
 
 
 def test_w7_an_archive_behind_a_dead_gateway_is_left_alone_and_taken_up_again(tmp_path: Path) -> None:
-    with a_world_with_breakers(tmp_path) as world:
+    with a_world_with_breakers(tmp_path, cool_down_s=4) as world:
         token = world.north.token()
         paths = (FRAME, f"/studies/{PRIOR_A}/metadata")
         assert [world.get(path, token).status for path in paths] == [200, 200]
@@ -159,7 +159,8 @@ def test_w7_an_archive_behind_a_dead_gateway_is_left_alone_and_taken_up_again(tm
         world.pacs.answer = lambda asked: None
 
         assert failed == [504, 504]
-        assert (left_alone.status, left_alone.headers["Retry-After"]) == (503, "1")
+        assert left_alone.status == 503
+        assert 1 <= int(left_alone.headers["Retry-After"]) <= 4
         assert again.status == 503
         assert len(world.pacs.asked) == asked
         assert until(lambda: world.get(FRAME, token).status == 200)

@@ -1,0 +1,136 @@
+"""The short way of a frame: a viewer asks for thousands of them in the same words, and a third of each was the web framework.
+
+The lane takes requests for frames that are asked for in the plainest way, before the framework sees them. They pass the same
+gate, the same archive client and the same rewriting as all others (``Retrievals``) and are told to the same log and metrics.
+Whatever else is asked goes to the application; so does every refusal and every fault, with the error that was raised, so that
+there is one place which explains errors.
+
+Spec: DICOM PS3.18 §10.4.1.1.3 (frames); PEP 3333; docs/decisions/0007.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from fhir_imaging.errors import NotSupported
+from fhir_imaging.settings import EhrSettings
+from fhir_imaging.web import OF_EVERY_ANSWER, REQUEST_STARTED, RequestSummary, may_read, reference_of
+from imaging_server.answers import Answer
+from imaging_server.asking import Way, ways_to_ask
+from imaging_server.gateway_headers import EXPOSED_HEADERS, GUARDING_HEADERS, VARIES_BY
+from imaging_server.handover import KEY_HEADER
+from imaging_server.resource import DicomResource, Kind, from_pieces
+from imaging_server.retrieval import Call, Retrievals
+from imaging_server.routes import GATEWAY_PREFIX, ROUTES, address_pattern
+from imaging_server.services import ImagingServerServices
+from imaging_server.upstream import Archive, UpstreamRequest
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+RAISED = "imaging_server.raised"
+"""Where the WSGI environment has what the gate or the archive raised; no header of a request can get there."""
+_ROUTE = next(route for route in ROUTES if route.kind is Kind.FRAMES)
+_NAMES = re.compile(r"<(ehr|pacs)>")
+_ADDRESS = re.compile(_NAMES.sub(r"(?P<\1>[^/]+)", GATEWAY_PREFIX) + address_pattern(_ROUTE, prefix=""), re.ASCII)
+_HANDOVER = "HTTP_" + KEY_HEADER.upper().replace("-", "_")
+_SAME_FOR_ALL = (*GUARDING_HEADERS, ("Vary", ", ".join(VARIES_BY)), *OF_EVERY_ANSWER)
+Observe = Callable[[RequestSummary], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Frames:
+    """What a request asks for, of which archive, by whose tokens."""
+
+    ehr: EhrSettings
+    archive: Archive
+    resource: DicomResource
+    ways: tuple[Way, ...]
+
+
+class FrameLane:
+    """A WSGI application in front of the application. Thread-safe."""
+
+    def __init__(self, app: WSGIApplication, services: ImagingServerServices, *, endpoint: str, observe: Observe) -> None:
+        """``endpoint`` names the application's own route for frames; ``observe`` is told of each request that ends here."""
+        self._app = app
+        self._services = services
+        self._retrievals = Retrievals(services)
+        self._origins = services.settings.browser_origins
+        self._endpoint = endpoint
+        self._observe = observe
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answers a request for frames, and leaves all others to the application."""
+        asked = self._asked(environ)
+        if asked is None:
+            return self._app(environ, start_response)
+        began = time.perf_counter()
+        call = Call(
+            authorization=environ.get("HTTP_AUTHORIZATION"),
+            client_address=environ.get("REMOTE_ADDR"),
+            reference=reference_of(environ.get("HTTP_X_REQUEST_ID", "")),
+        )
+        try:
+            answer = self._answer(asked, call)
+        except Exception as raised:  # the application explains it under the same number
+            environ |= {RAISED: raised, REQUEST_STARTED: began, "HTTP_X_REQUEST_ID": call.reference}
+            return self._app(environ, start_response)
+        self._observe(self._summary(asked, call, answer, time.perf_counter() - began))
+        start_response(_status_line(answer.status), self._headers(answer, call, environ.get("HTTP_ORIGIN")))
+        return (answer.body,) if isinstance(answer.body, bytes) else answer.body or ()
+
+    def _asked(self, environ: WSGIEnvironment) -> _Frames | None:
+        """None for everything that is not plain. Nobody was asked yet, and nothing is on record."""
+        if environ["REQUEST_METHOD"] != "GET" or environ.get("QUERY_STRING") or environ.get("SCRIPT_NAME"):
+            return None
+        named = _ADDRESS.fullmatch(environ.get("PATH_INFO", ""))
+        if named is None or _HANDOVER in environ:
+            return None
+        pieces = named.groupdict()
+        ehr, pacs = pieces.pop("ehr"), pieces.pop("pacs")
+        known, archive = self._services.ehrs.get(ehr), self._services.archives.get(pacs)
+        if known is None or archive is None or not self._services.settings.may_reach(ehr, pacs):
+            return None
+        try:
+            resource = from_pieces(_ROUTE.kind, _ROUTE.level, pieces)
+            return _Frames(known, archive, resource, ways_to_ask(resource, environ.get("HTTP_ACCEPT")))
+        except (ValueError, NotSupported):
+            return None
+
+    def _answer(self, asked: _Frames, call: Call) -> Answer:
+        take_place = self._retrievals.open(asked.ehr, asked.archive, asked.resource, call)
+        request = UpstreamRequest(resource=asked.resource, accept=asked.ways[0].accept)
+        return self._retrievals.passed_on(asked.ehr, asked.archive, request, asked.ways, take_place=take_place, call=call)
+
+    def _headers(self, answer: Answer, call: Call, origin: str | None) -> list[tuple[str, str]]:
+        headers = [*answer.headers.items(), *_SAME_FOR_ALL, ("X-Request-Id", call.reference)]
+        if isinstance(answer.body, bytes):
+            headers.append(("Content-Length", str(len(answer.body))))
+        if origin is not None and may_read(origin, self._origins):
+            headers += [("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", EXPOSED_HEADERS)]
+        return headers
+
+    def _summary(self, asked: _Frames, call: Call, answer: Answer, duration_s: float) -> RequestSummary:
+        return RequestSummary(
+            reference=call.reference,
+            method="GET",
+            route=GATEWAY_PREFIX + _ROUTE.rule,
+            endpoint=self._endpoint,
+            status=answer.status,
+            duration_s=duration_s,
+            reason=None,
+            names={"ehr": asked.ehr.name, "pacs": asked.archive.name},
+        )
+
+
+@lru_cache
+def _status_line(status: int) -> str:
+    known: Any = HTTPStatus._value2member_map_.get(status)
+    return f"{status} {known.phrase if known else 'Unknown'}"

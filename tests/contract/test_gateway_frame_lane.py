@@ -1,0 +1,233 @@
+"""The short way of a frame: the very answer of the framework, for plain requests only, and nothing asked or recorded twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import MethodType
+
+import pytest
+from flask import Flask, Response, request
+from werkzeug.test import TestResponse
+
+from fhir_imaging.web import RequestSummary, install, observe
+from imaging_server.handover import KEY_HEADER, handover_key
+from imaging_server.views import create_blueprint, error_surface
+from tests.security.gateway_actors import VIEWER_ORIGIN, World, a_world
+from tests.security.gateway_stubs import FRAME, STUDY_A, STUDY_B, Asked
+
+REFERENCE = "reading-room-4711"
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """The gateway's application on the world's services, with or without the lane before it."""
+
+    world: World
+    has_lane: bool
+    seen: list[str] = field(default_factory=list)
+    told: list[RequestSummary] = field(default_factory=list)
+
+    def get(self, path: str = FRAME, *, token: str | None = None, method: str = "GET", **headers: str) -> TestResponse:
+        """One request; ``seen`` has its path if the framework saw it, ``told`` what log and metrics are told of it."""
+        app = Flask("gateway", static_folder=None)
+        install(app, [error_surface(self.world.services)])
+        app.before_request(lambda: self.seen.append(request.path))
+        observe(app, self.told.append)
+        app.register_blueprint(create_blueprint(self.world.services))
+        if not self.has_lane:
+            app.wsgi_app = MethodType(Flask.wsgi_app, app)  # type: ignore[method-assign]
+        sent = {"X-Request-Id": REFERENCE} | {name.replace("_", "-"): value for name, value in headers.items()}
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
+        return app.test_client().open(f"{self.world.root}{path}", method=method, headers=sent)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with a_world(tmp_path_factory.mktemp("lane"), server={"small_body_bytes": 4096}) as world:
+        yield world
+
+
+@pytest.fixture
+def lane(world: World) -> Entrance:
+    world.start_anew()
+    return Entrance(world, has_lane=True)
+
+
+@pytest.fixture
+def framework(world: World) -> Entrance:
+    return Entrance(world, has_lane=False)
+
+
+def in_parts(asked: Asked, body: bytes, **headers: str) -> Response:
+    """One part of a multipart message, its length as the archive says it in ``headers``."""
+    location = f"http://pacs.internal.example{asked.path}"
+    head = f"\r\n--b\r\nContent-Type: application/octet-stream\r\nContent-Location: {location}\r\n\r\n".encode()
+    said = {"Content-Type": 'multipart/related; type="application/octet-stream"; boundary=b', **headers}
+    return Response(head + body + b"\r\n--b--\r\n", headers=said)
+
+
+ARCHIVE = {
+    "as usual": lambda asked: None,
+    "a warning, a location and a life": lambda asked: in_parts(
+        asked,
+        b"pixels",
+        **{
+            "Warning": '299 pacs.internal.example "rounded"',
+            "Content-Location": f"http://pacs.internal.example{asked.path}",
+            "Set-Cookie": "archive=1",
+            "Accept-Ranges": "bytes",
+        },
+    ),
+    "larger than what is read whole": lambda asked: in_parts(asked, b"\x01" * 20_000),
+    "not there": lambda asked: Response("no such frame at pacs.internal.example", 404),
+    "not in this form": lambda asked: Response("cannot", 406),
+    "partly": lambda asked: Response(
+        in_parts(asked, b"pix").data, 206, content_type='multipart/related; type="application/octet-stream"; boundary=b'
+    ),
+    "busy": lambda asked: Response("later", 503, {"Retry-After": "7"}),
+    "its own fault": lambda asked: Response("Traceback at pacs.internal.example", 500),
+    "a page": lambda asked: Response("<script>", content_type="text/html"),
+    "cut": lambda asked: Response(b"--b\r\n\r\npix", content_type='multipart/related; type="image/jpeg"; boundary=b'),
+    "our credential is refused": lambda asked: Response("who are you", 401),
+}
+CALLERS: dict[str, dict[str, str]] = {
+    "a viewer": {"Origin": VIEWER_ORIGIN, "Accept": 'multipart/related; type="application/octet-stream"; transfer-syntax=*'},
+    "a page elsewhere": {"Origin": "https://elsewhere.example"},
+    "a page that hides": {"Origin": "null"},
+    "a program": {"Accept": "*/*"},
+    "several forms": {"Accept": 'multipart/related; type="image/jls", multipart/related; type="application/octet-stream"'},
+}
+
+
+def as_told(answer: TestResponse) -> tuple[int, bytes, list[tuple[str, str]]]:
+    return answer.status_code, answer.data, sorted(answer.headers.items())
+
+
+def without_time(told: list[RequestSummary]) -> list[tuple[object, ...]]:
+    return [(one.reference, one.method, one.route, one.endpoint, one.status, one.reason, dict(one.names)) for one in told]
+
+
+@pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
+@pytest.mark.parametrize("says", ARCHIVE.values(), ids=ARCHIVE)
+def test_answer_log_and_archive_are_those_of_the_framework(
+    lane: Entrance, framework: Entrance, says: object, caller: dict[str, str]
+) -> None:
+    world = lane.world
+    world.pacs.answer = lambda asked: says(asked) if "/frames/" in asked.path else None  # type: ignore[operator]
+    token, further = world.north.token(), world.north.token()
+    ways = []
+    for entrance, holds in ((framework, token), (lane, further)):
+        world.pacs.asked.clear()
+        answer = entrance.get(token=holds, **caller)
+        ways.append(
+            (
+                as_told(answer),
+                without_time(entrance.told),
+                [(one.path, one.headers.get("Accept"), one.headers.get("Authorization")) for one in world.pacs.retrievals()],
+                [(one.outcome, one.reason, one.request_id, one.query) for one in world.audit()[:1]],
+            )
+        )
+
+    assert ways[0] == ways[1]
+    assert lane.seen == ([] if lane.told[0].reason is None else [f"{world.root}{FRAME}"])
+
+
+PLAIN = {
+    "one frame": FRAME,
+    "several": FRAME.replace("/frames/1", "/frames/1,2,3"),
+    "a dot as %2E, which no server tells from a dot": FRAME.replace("2.25", "2%2E25", 1),
+}
+OTHERS = {
+    "a query": (f"{FRAME}?accept=image/jpeg", "GET", {}),
+    "only the head": (FRAME, "HEAD", {}),
+    "what is allowed": (FRAME, "OPTIONS", {}),
+    "to write": (FRAME, "POST", {}),
+    "a form that is not offered": (FRAME, "GET", {"Accept": "text/html"}),
+    "no number": (FRAME.replace("/frames/1", "/frames/x"), "GET", {}),
+    "frame nought": (FRAME.replace("/frames/1", "/frames/0"), "GET", {}),
+    "a slash more": (f"{FRAME}/", "GET", {}),
+    "a UID that is none": (FRAME.replace(STUDY_A, f"{STUDY_A}..1"), "GET", {}),
+    "a rendered frame": (f"{FRAME}/rendered", "GET", {}),
+    "a whole instance": (FRAME.partition("/frames/")[0], "GET", {}),
+}
+
+
+@pytest.mark.parametrize("path", PLAIN.values(), ids=PLAIN)
+def test_plain_requests_for_frames_are_answered_before_the_framework(lane: Entrance, path: str) -> None:
+    answer = lane.get(path, token=lane.world.north.token())
+
+    assert (answer.status_code, lane.seen) == (200, [])
+    assert [(one.status, one.names) for one in lane.told] == [(200, {"ehr": "north", "pacs": "main"})]
+
+
+@pytest.mark.parametrize(("path", "method", "headers"), OTHERS.values(), ids=OTHERS)
+def test_whatever_is_not_plain_is_the_frameworks(
+    lane: Entrance, framework: Entrance, path: str, method: str, headers: dict[str, str]
+) -> None:
+    told = [as_told(one.get(path, token=lane.world.north.token(), method=method, **headers)) for one in (lane, framework)]
+
+    assert told[0] == told[1]
+    assert len(lane.seen) == 1
+
+
+def test_group_10_a_refusal_is_explained_by_the_framework_and_recorded_once(lane: Entrance, framework: Entrance) -> None:
+    world, path = lane.world, FRAME.replace(STUDY_A, STUDY_B)
+    before = len(world.audit())
+    refused = lane.get(path, token=world.north.token())
+    recorded = world.audit()
+
+    assert refused.status_code == 403
+    assert refused.get_json()["type"].endswith("study-not-of-patient")
+    assert as_told(refused) == as_told(framework.get(path, token=world.north.token()))
+    assert [(one.outcome, one.reason, one.request_id) for one in recorded[: len(recorded) - before]] == [
+        ("denied", "study-not-of-patient", REFERENCE)
+    ]
+    assert world.pacs.asked == []
+    assert [(one.status, one.reason) for one in lane.told] == [(403, "study-not-of-patient")]
+
+
+def test_group_1_without_a_token_nobody_is_asked(lane: Entrance) -> None:
+    answer = lane.get()
+
+    assert (answer.status_code, answer.headers["WWW-Authenticate"], lane.world.pacs.asked) == (401, "Bearer", [])
+
+
+def test_group_7_a_scope_that_is_too_small_is_challenged(lane: Entrance, framework: Entrance) -> None:
+    token = lane.world.north.token(scope="patient/Observation.rs")
+    told = [one.get(token=token) for one in (lane, framework)]
+
+    assert told[0].status_code == 403
+    assert told[0].headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope"'
+    assert as_told(told[0]) == as_told(told[1])
+
+
+def test_nginx_that_shows_its_key_is_given_directions_by_the_framework(lane: Entrance) -> None:
+    key = handover_key(lane.world.store.sealer)
+    lane.get(token=lane.world.north.token(), **{KEY_HEADER: key})
+
+    assert len(lane.seen) == 1
+
+
+def test_a_caller_cannot_put_an_error_into_the_environment(lane: Entrance) -> None:
+    answer = lane.get(token=lane.world.north.token(), imaging_server_raised="x", HTTP_IMAGING_SERVER_RAISED="x")
+
+    assert answer.status_code == 200
+
+
+def test_a_refused_request_is_timed_from_its_beginning(lane: Entrance) -> None:
+    lane.world.pacs.answer = lambda asked: Response(status=500) if "/frames/" in asked.path else None
+    lane.get(token=lane.world.north.token())
+
+    assert 0 < lane.told[0].duration_s < 60
+
+
+def test_a_number_that_is_no_plain_one_is_made_anew_for_log_audit_and_answer(lane: Entrance) -> None:
+    token = lane.world.north.token()
+    answers = [lane.get(path, token=token, X_Request_Id="2.25.11 Alma") for path in (FRAME, FRAME.replace(STUDY_A, STUDY_B))]
+    sent = [one.headers["X-Request-Id"] for one in answers]
+
+    assert "2.25.11 Alma" not in sent
+    assert [one.reference for one in lane.told] == sent
+    assert [one.request_id for one in lane.world.audit()[:2]] == sent[::-1]
