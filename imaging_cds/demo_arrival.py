@@ -22,7 +22,7 @@ ARRIVAL_TIMEOUT_S = 60.0
 """So long after the last one came, the others are not waited for."""
 POLL_S = 0.2
 ARRIVING = "Studies coming in from the archive"
-_LOOKED_FOR_AT_ONCE = 200
+_LOOKED_FOR_AT_ONCE = 50
 
 
 def await_studies(

@@ -237,9 +237,9 @@ def app_table(options: DemoOptions) -> dict[str, Any]:
 def sync_table(options: DemoOptions) -> dict[str, Any]:
     """What brings the archive's studies into the sandbox EHR's record: a service of its own, which may do just that."""
     issuer = DEMO_NUMBERS["issuer_of_patient_id"]
-    # The demo's own archive is small and near: all of it is looked through every few seconds, so that a study of any day
-    # appears at once. Somebody else's is looked at as any hospital's.
-    near = {"interval_s": 3.0, "overlap_days": 36500} if options.pacs_url is None else {}
+    # The demo's own archive is near: all of it is looked through every few seconds, with a crowd the more seldom, so that a
+    # study of any day appears at once. Somebody else's is looked at as any hospital's.
+    near = {"interval_s": max(3.0, options.crowded / 50), "overlap_days": 36500} if options.pacs_url is None else {}
     return {
         "name": PACS_NAME,
         "pacs": PACS_NAME,

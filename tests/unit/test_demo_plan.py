@@ -138,3 +138,5 @@ def test_somebody_elses_archive_is_looked_at_as_any_hospitals(tmp_path: Path) ->
 
     assert own.pace.interval_s < 10 < foreign.pace.interval_s
     assert own.pace.overlap_days > 10000 > foreign.pace.overlap_days
+    (crowded,) = synced(replace(OPTIONS, crowded=1000), tmp_path)
+    assert crowded.pace.interval_s == 20, "looking through a thousand studies takes a second of a processor"
