@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -125,7 +124,7 @@ def _reconcile(arguments: argparse.Namespace, job: SyncJob, stop: threading.Even
             is_held=job.held().__contains__,
             progress=show,
         )
-        report = reconcile(job.source, job.target, job.memory, comparing, stop=stop)
+        report = reconcile(job.source, job.target, job.memory, comparing, stop=stop, clock=job.clock)
     print_comparison(job.settings.name, report)
     if arguments.repair and report.differences[Difference.GONE] and not report.does_not_trust:
         print_gone(job.settings.pace.gone_s)
@@ -139,8 +138,9 @@ def _compare_by_itself(job: SyncJob, stop: threading.Event) -> None:
     for page in chunks(job.source.studies(), job.settings.pace.page_size):
         if stop.is_set():
             return
-        job.memory.note(page, cursor=None, now=time.time())
-    reconcile(job.source, job.target, job.memory, Comparing(repair=True, is_held=job.held().__contains__), stop=stop)
+        job.memory.note(page, cursor=None, now=job.clock())
+    comparing = Comparing(repair=True, is_held=job.held().__contains__)
+    reconcile(job.source, job.target, job.memory, comparing, stop=stop, clock=job.clock)
 
 
 def _told(job: SyncJob, summary: Summary) -> int:

@@ -19,6 +19,7 @@ from imaging_cds.sync_printing import print_dead, print_held, print_status
 from pacs_sync.counts import counts
 from pacs_sync.held import WaitingForPeople, waiting_of
 from pacs_sync.settings import SyncSettings
+from pacs_sync.shared_clock import SharedClock
 
 _WHEN = "by the next sync once or the running sync watch, or when the same folder is read again (sync files)"
 _PATIENT = "Patient/"
@@ -70,7 +71,8 @@ def _held(arguments: argparse.Namespace) -> int:
             return 0
         if patient and study is not None:
             return _assign(settings, syncs[0], store, study, patient)
-        changed = sum(_again(people, study, forget=arguments.forget) for people in _all_waiting(store, syncs))
+        now = SharedClock(store)()
+        changed = sum(_again(people, study, forget=arguments.forget, now=now) for people in _all_waiting(store, syncs))
         print(f"{changed} studies are looked at again {_WHEN}.")
         return 0 if changed else 1
     finally:
@@ -93,15 +95,15 @@ def _assign(settings: ApplicationSettings, sync: SyncSettings, store: Store, stu
             study_instance_uid=study,
         )
     )
-    if not any(people.resolve(study, subject, now=time.time()) for people in waiting_of(store, sync.name)):
+    now = SharedClock(store)()
+    if not any(people.resolve(study, subject, now=now) for people in waiting_of(store, sync.name)):
         print("This study is not held (any more).")
         return 1
     print(f"It is brought over as Patient/{patient_id}'s {_WHEN}.")
     return 0
 
 
-def _again(people: WaitingForPeople, study: StudyInstanceUID | None, *, forget: bool) -> int:
-    now = time.time()
+def _again(people: WaitingForPeople, study: StudyInstanceUID | None, *, forget: bool, now: float) -> int:
     if forget and study is not None:
         return int(people.take_back(study, now=now))
     which = [study] if study is not None else [one.study for one in people.held()]
@@ -119,7 +121,8 @@ def _dead(arguments: argparse.Namespace) -> int:
                 dead = [one for one in people.dead() if study in (None, one.study)]
                 print_dead(people.sync, dead, as_json=arguments.json)
             return 0
-        changed = sum(people.retry(study, now=time.time()) for people in _all_waiting(store, syncs))
+        now = SharedClock(store)()
+        changed = sum(people.retry(study, now=now) for people in _all_waiting(store, syncs))
         print(f"{changed} studies are tried again {_WHEN}.")
         return 0 if changed else 1
     finally:
@@ -135,7 +138,7 @@ def _status(arguments: argparse.Namespace) -> int:
     store = open_store(settings)
     try:
         store.check_migrated()
-        print_status(counts(store, [sync.name for sync in syncs], now=time.time()), as_json=arguments.json)
+        print_status(counts(store, [sync.name for sync in syncs], now=SharedClock(store)()), as_json=arguments.json)
         return 0
     finally:
         store.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,9 +26,11 @@ from pacs_sync.ports import Source, Subject, Task
 from pacs_sync.qido_source import QidoSource
 from pacs_sync.run import Runner
 from pacs_sync.settings import SyncSettings
+from pacs_sync.shared_clock import SharedClock
 from pacs_sync.study_facts import SiteRules
 from pacs_sync.study_results import StudyResults
 from pacs_sync.target_access import TargetAccess
+from pacs_sync.workers import Working
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,8 @@ class SyncJob:
     runner: Runner
     access: TargetAccess
     people: WaitingForPeople
+    clock: SharedClock
+    """The one that all processes of it go by."""
 
     def held(self) -> frozenset[StudyInstanceUID]:
         """Studies that wait for a person just now."""
@@ -81,17 +84,19 @@ def sync_job(
         stack.callback(access.close)
         target = FhirTarget(sync, access)
         memory = StoredMemory(store, _memory_name(sync, folders))
-        one_study = OneStudy(source, target, memory, sync, results=StudyResults(source, target, sync))
-        process = _of_what_is_there(source, memory, one_study) if folders else one_study.process
+        clock = SharedClock(store)
+        one_study = OneStudy(source, target, memory, sync, results=StudyResults(source, target, sync), clock=clock)
+        process = _of_what_is_there(source, memory, one_study, clock) if folders else one_study.process
         yield SyncJob(
             settings=sync,
             source=source,
             target=target,
             memory=memory,
             one_study=one_study,
-            runner=Runner(source, memory, process, sync.pace, clock=time.time),
+            runner=Runner(source, Working(memory=memory, process=process, pace=sync.pace, clock=clock)),
             access=access,
             people=WaitingForPeople(store, memory.sync),
+            clock=clock,
         )
 
 
@@ -103,12 +108,12 @@ def _memory_name(sync: SyncSettings, folders: Sequence[Path]) -> str:
     return f"{sync.name}{OF_FILES}{hashlib.sha256(places.encode()).hexdigest()[:12]}"
 
 
-def _of_what_is_there(source: Source, memory: StoredMemory, one_study: OneStudy) -> Callable[[Task], None]:
+def _of_what_is_there(source: Source, memory: StoredMemory, one_study: OneStudy, clock: SharedClock) -> Callable[[Task], None]:
     """A study whose files are no longer in their folder may be in the archive all the same: it is not taken back."""
 
     def process(task: Task) -> None:
         if source.study(task.study) is None:
-            memory.done(task, now=time.time())
+            memory.done(task, now=clock())
         else:
             one_study.process(task)
 

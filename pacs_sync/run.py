@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +15,7 @@ from pacs_sync.backfill import Backfill, Progress
 from pacs_sync.bookmarks import COMPARISON, LOOK
 from pacs_sync.memory import Outcome, StoredMemory
 from pacs_sync.ports import Days, Source
-from pacs_sync.settings import PaceSettings
-from pacs_sync.workers import Process, Workers
+from pacs_sync.workers import Workers, Working
 
 log = logging.getLogger("imaging_cds.sync")
 
@@ -50,22 +47,12 @@ class Summary:
 class Runner:
     """Of one synchronisation, in one process. ``settle_s``: what is due again within this time is still waited for."""
 
-    def __init__(
-        self,
-        source: Source,
-        memory: StoredMemory,
-        process: Process,
-        pace: PaceSettings,
-        *,
-        clock: Callable[[], float] = time.time,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
+    def __init__(self, source: Source, working: Working) -> None:
         self._source = source
-        self._memory = memory
-        self._process = process
-        self._pace = pace
-        self._clock = clock
-        self._jitter = jitter
+        self._working_with = working
+        self._memory = working.memory
+        self._pace = working.pace
+        self._clock = working.clock
 
     def look(self, stop: threading.Event | None = None) -> int:
         """Queues what is new in the archive, page by page, each with the place where the next look begins. How many studies.
@@ -158,7 +145,7 @@ class Runner:
 
     @contextmanager
     def _working(self, grace_s: float = GRACE_S) -> Iterator[Workers]:
-        workers = Workers(self._memory, self._process, self._pace, clock=self._clock, jitter=self._jitter)
+        workers = Workers(self._working_with)
         workers.start()
         try:
             yield workers

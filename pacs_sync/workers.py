@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,24 +28,27 @@ SHORTEST_WAIT_S = 0.02
 UNFINISHED = "Each worker that had it ended before it was finished."
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Working:
+    """What one synchronisation works with. ``clock`` is the one that all its processes go by; ``jitter`` is from 0 to 1."""
+
+    memory: StoredMemory
+    process: Process
+    pace: PaceSettings
+    clock: Callable[[], float] = time.time
+    jitter: Callable[[], float] = random.random
+
+
 class Workers:
     """So many threads as ``pace.workers`` says. ``stop`` them before the store is closed."""
 
-    def __init__(
-        self,
-        memory: StoredMemory,
-        process: Process,
-        pace: PaceSettings,
-        *,
-        clock: Callable[[], float] = time.time,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
-        self._memory = memory
-        self._process = process
-        self._pace = pace
-        self._clock = clock
-        self._jitter = jitter
-        self._outage = Outage(pace=pace)
+    def __init__(self, working: Working) -> None:
+        self._memory = working.memory
+        self._process = working.process
+        self._pace = working.pace
+        self._clock = working.clock
+        self._jitter = working.jitter
+        self._outage = Outage(pace=working.pace)
         self._under_way: dict[str, Task] = {}
         self._number_taken = 0
         self._changed = threading.Condition()

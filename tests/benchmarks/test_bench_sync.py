@@ -26,6 +26,7 @@ from pacs_sync.settings import PaceSettings
 from pacs_sync.study_facts import SiteRules
 from pacs_sync.study_results import StudyResults
 from pacs_sync.target_access import TargetAccess
+from pacs_sync.workers import Working
 from tests.benchmarks.load import Sample
 from tests.benchmarks.peer_servers import dicom2fhir
 from tests.benchmarks.report import Report
@@ -124,7 +125,7 @@ def measured(report: Report, name: str, base: str, state: Path) -> None:
         for memory in (StoredMemory(store, "first"), StoredMemory(store, "again")):
             one_study = OneStudy(source, target, memory, settings, results=StudyResults(source, target, settings))
             watch = Watch(one_study.process)
-            runner = Runner(source, memory, watch, settings.pace)
+            runner = Runner(source, Working(memory=memory, process=watch, pace=settings.pace))
             cpu, began = time.process_time(), time.perf_counter()
             summary = runner.once()
             elapsed = time.perf_counter() - began

@@ -29,9 +29,11 @@ from pacs_sync.ports import Days, HoldReason
 from pacs_sync.qido_source import QidoSource
 from pacs_sync.run import Runner
 from pacs_sync.settings import PaceSettings, PatientRule, SyncSettings, TargetSettings
+from pacs_sync.shared_clock import SharedClock
 from pacs_sync.study_facts import SiteRules
 from pacs_sync.study_results import StudyResults
 from pacs_sync.target_access import TargetAccess
+from pacs_sync.workers import Working
 from tests.conftest import CHECKOUT, free_port_number
 from tests.contract.sync_kill_servers import (
     BROKEN,
@@ -180,8 +182,9 @@ def a_runner(state_dir: str, archive: str, fhir: str, database_url: str | None =
         access = TargetAccess(sync, None)
         stack.callback(access.close)
         target, memory = FhirTarget(sync, access), StoredMemory(store, sync.name, lease_s=LEASE_S)
-        one_study = OneStudy(source, target, memory, sync, results=StudyResults(source, target, sync))
-        yield Runner(source, memory, one_study.process, sync.pace)
+        clock = SharedClock(store)
+        one_study = OneStudy(source, target, memory, sync, results=StudyResults(source, target, sync), clock=clock)
+        yield Runner(source, Working(memory=memory, process=one_study.process, pace=sync.pace, clock=clock))
 
 
 def backfill(runner: Runner) -> None:

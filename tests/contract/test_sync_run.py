@@ -24,7 +24,7 @@ from pacs_sync.memory import Outcome, StoredMemory
 from pacs_sync.ports import Days, Held, HoldReason, Task
 from pacs_sync.run import Runner
 from pacs_sync.settings import PaceSettings
-from pacs_sync.workers import UNFINISHED
+from pacs_sync.workers import UNFINISHED, Working
 from tests.contract.sync_memory_actors import IN_ARCHIVE, SUBJECT, a_sighting, a_store, a_uid
 from tests.contract.sync_run_actors import ArchiveInMemory, Bringer, refused, unreachable
 
@@ -52,7 +52,7 @@ class World:
     bring: Bringer
 
     def runner(self, pace: PaceSettings = PACE) -> Runner:
-        return Runner(self.archive, self.memory, self.bring, pace, jitter=lambda: 1.0)
+        return Runner(self.archive, Working(memory=self.memory, process=self.bring, pace=pace, jitter=lambda: 1.0))
 
     def is_level(self) -> bool:
         return self.bring.written == self.archive.states
@@ -70,6 +70,10 @@ def eventually(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < give_up_at, "it never came to that"
         time.sleep(0.01)
+
+
+def working(world: World) -> Working:
+    return Working(memory=world.memory, process=world.bring, pace=PACE)
 
 
 @contextmanager
@@ -146,7 +150,8 @@ def test_failed_attempts_come_back_and_refused_studies_are_laid_aside(world: Wor
 def test_a_held_study_is_counted_and_waits(world: World) -> None:
     world.archive.put(a_uid(1), "1")
     held = Held(reason=HoldReason.NO_PATIENT, patient=IN_ARCHIVE)
-    runner = Runner(world.archive, world.memory, lambda task: world.memory.hold(task, held, now=1.0), PACE)
+    hold = Working(memory=world.memory, process=lambda task: world.memory.hold(task, held, now=1.0), pace=PACE)
+    runner = Runner(world.archive, hold)
 
     summary = runner.once()
 
@@ -207,7 +212,7 @@ def test_a_study_whose_workers_all_died_is_laid_aside(world: World) -> None:
     for now in range(PACE.max_attempts):
         assert world.memory.take(now=time.time() + 10 * now, limit=1)
 
-    later = Runner(world.archive, world.memory, world.bring, PACE, clock=lambda: time.time() + 1000)
+    later = Runner(world.archive, replace(working(world), clock=lambda: time.time() + 1000))
     summary = later.once()
 
     assert (summary.dead, summary.done) == (1, 0)
@@ -241,7 +246,7 @@ def test_a_look_keeps_what_was_read_before_the_archive_failed(world: World) -> N
             raise unreachable("archive")
         return failing(cursor)
 
-    broken = Runner(_Looks(fail_at_6), world.memory, world.bring, PACE)  # type: ignore[arg-type]
+    broken = Runner(_Looks(fail_at_6), working(world))  # type: ignore[arg-type]
     with pytest.raises(UpstreamError):
         broken.once()
 
@@ -262,7 +267,7 @@ def test_a_source_that_never_says_that_it_is_done_is_not_asked_for_ever(world: W
         asked.append(cursor)
         return replace(world.archive.look(None), cursor="same", is_last=False)
 
-    assert Runner(_Looks(look), world.memory, world.bring, PACE).look() == 0  # type: ignore[arg-type]
+    assert Runner(_Looks(look), working(world)).look() == 0  # type: ignore[arg-type]
     assert asked == [None, "same"]
 
 
@@ -326,7 +331,7 @@ def test_what_does_not_end_in_time_is_left_to_the_next_process(world: World) -> 
     assert world.bring.written == {}
 
     second = Bringer(world.archive, StoredMemory(world.store, "demo"), now=time.time)
-    summary = Runner(world.archive, second.memory, second, PACE).once(settle_s=5)
+    summary = Runner(world.archive, Working(memory=second.memory, process=second, pace=PACE)).once(settle_s=5)
     release.set()
 
     eventually(world.is_level)
@@ -339,7 +344,7 @@ def test_a_slow_study_is_held_while_its_process_lives(world: World) -> None:
     memory = StoredMemory(world.store, "demo", lease_s=0.3)
     slow = Bringer(world.archive, memory, trouble=lambda _: time.sleep(1.5), now=time.time)
 
-    Runner(world.archive, memory, slow, PACE).once()
+    Runner(world.archive, Working(memory=memory, process=slow, pace=PACE)).once()
 
     assert slow.attempts == {a_uid(1): 1}
 

@@ -31,6 +31,8 @@ from tests.conftest import free_port_number
 
 T = TypeVar("T")
 START_TIMEOUT_S = 30.0
+PROCESSES = 3
+"""That share a database in a test."""
 INSTALL_HINT = "PostgreSQL's server is not installed. On Debian: apt-get install postgresql"
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",

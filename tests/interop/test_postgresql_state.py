@@ -5,9 +5,7 @@ Issue 2 item 10; DESIGN §9 (many workers share one PostgreSQL).
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,9 +32,7 @@ from fhir_imaging.store.tables import metadata
 from pacs_sync.tables import sync_study
 from tests.conftest import free_port_number
 from tests.interop.postgresql_actors import (
-    PostgresqlServer,
     WorkerProcesses,
-    a_postgresql_server,
     an_opening,
     lease_records,
     migrate,
@@ -47,33 +43,7 @@ from tests.interop.postgresql_actors import (
 )
 
 pytestmark = pytest.mark.interop
-PROCESSES = 3
 THREADS = 8
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresqlServer]:
-    with a_postgresql_server() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def processes(server: PostgresqlServer) -> Iterator[WorkerProcesses]:
-    with ProcessPoolExecutor(PROCESSES, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield WorkerProcesses(pool, PROCESSES)
-
-
-@pytest.fixture
-def settings(server: PostgresqlServer, tmp_path: Path) -> StateSettings:
-    return StateSettings(state_dir=tmp_path / "state", database_url=server.new_database())
-
-
-@pytest.fixture
-def store(settings: StateSettings) -> Iterator[Store]:
-    opened = Store.open(settings)
-    opened.migrate()
-    yield opened
-    opened.close()
 
 
 # Migrations

@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_server.study_states import StudyStates
-from tests.interop.postgresql_actors import PostgresqlServer, a_postgresql_server
 
 pytestmark = pytest.mark.interop
 THREADS = 8
 STUDIES = [StudyInstanceUID(f"1.2.{number}") for number in range(60)]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresqlServer]:
-    with a_postgresql_server() as running:
-        yield running
-
-
-@pytest.fixture
-def store(server: PostgresqlServer, tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(StateSettings(state_dir=tmp_path / "state", database_url=server.new_database()))
-    opened.migrate()
-    yield opened
-    opened.close()
 
 
 def test_workers_that_see_a_state_at_once_say_the_same_of_it_afterwards(store: Store) -> None:

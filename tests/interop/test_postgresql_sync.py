@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -15,37 +12,11 @@ from fhir_imaging.uids import StudyInstanceUID
 from pacs_sync.held import WaitingForPeople
 from pacs_sync.memory import StoredMemory
 from pacs_sync.ports import Held, HoldReason, Sighting, Subject, Work
-from tests.interop.postgresql_actors import PostgresqlServer, WorkerProcesses, a_postgresql_server
+from tests.interop.postgresql_actors import PROCESSES, WorkerProcesses
 from tests.interop.postgresql_sync_actors import LEASE_S, SYNC, bring_studies, lease_the_look, note_studies, take_and_die
 
 pytestmark = pytest.mark.interop
-PROCESSES = 3
 SUBJECT = Subject(patient_id="demo-a", system="urn:example:mrn", number="DEMO-1001")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresqlServer]:
-    with a_postgresql_server() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[WorkerProcesses]:
-    with ProcessPoolExecutor(PROCESSES, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield WorkerProcesses(pool, PROCESSES)
-
-
-@pytest.fixture
-def settings(server: PostgresqlServer, tmp_path: Path) -> StateSettings:
-    return StateSettings(state_dir=tmp_path / "state", database_url=server.new_database())
-
-
-@pytest.fixture
-def store(settings: StateSettings) -> Iterator[Store]:
-    opened = Store.open(settings)
-    opened.migrate()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
