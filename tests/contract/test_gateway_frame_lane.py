@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MethodType
 
 import pytest
 from flask import Flask, Response, request
 from werkzeug.test import TestResponse
 
+from fhir_imaging.audit import AuditFilter, AuditLog
+from fhir_imaging.settings import StateSettings
+from fhir_imaging.store.engine import Store
 from fhir_imaging.web import RequestSummary, install, observe
 from imaging_server.handover import KEY_HEADER, handover_key
 from imaging_server.views import create_blueprint, error_surface
 from tests.security.gateway_actors import VIEWER_ORIGIN, World, a_world
 from tests.security.gateway_stubs import FRAME, STUDY_A, STUDY_B, Asked
+from tests.served_actors import a_served_installation
 
 REFERENCE = "reading-room-4711"
 
@@ -231,3 +236,13 @@ def test_a_number_that_is_no_plain_one_is_made_anew_for_log_audit_and_answer(lan
     assert "2.25.11 Alma" not in sent
     assert [one.reference for one in lane.told] == sent
     assert [one.request_id for one in lane.world.audit()[:2]] == sent[::-1]
+
+
+def test_behind_a_counted_proxy_the_callers_own_address_is_recorded(tmp_path: Path) -> None:
+    with a_served_installation(tmp_path, server={"trusted_proxies": 1}) as running:
+        answer = running.gateway(FRAME, running.north.token(), X_Forwarded_For="10.9.8.7")
+        store = Store.open(StateSettings(state_dir=tmp_path / "state"))
+        (record,) = AuditLog(store).find(AuditFilter())
+        store.close()
+
+    assert (answer.status, record.client_address) == (200, "10.9.8.7")
