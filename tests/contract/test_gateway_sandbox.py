@@ -11,12 +11,14 @@ import requests
 from ehr_sandbox.authorization import TokenOptions
 from ehr_sandbox.oauth_context import LaunchContext
 from ehr_sandbox.oauth_keys import client_secret
+from ehr_sandbox.patients import alma
 from ehr_sandbox.settings import SandboxSettings
 from fhir_imaging.settings import EhrSettings, Ownership
 from fhir_imaging.store.launched_tokens import LaunchedToken, LaunchedTokens
 from tests.demo_hospital import DemoHospital, a_demo_hospital, signed_by
 
 SCOPE = "patient/ImagingStudy.rs patient/Patient.r"
+ON_TAPE = alma.ON_TAPE.study_instance_uid
 
 
 class Demo(DemoHospital):
@@ -84,10 +86,22 @@ def test_demo_patient_a_opens_own_studies_and_nothing_of_b(demo: Demo, ehr: str)
     metadata = demo.get(f"/studies/{own[0]}/metadata", token, ehr)
     other = demo.get(f"/studies/{study_b}/metadata", token, ehr)
 
-    assert sorted(one["0020000D"]["Value"][0] for one in found.json()) == own
+    assert sorted(one["0020000D"]["Value"][0] for one in found.json()) == sorted([*own, ON_TAPE])
     assert metadata.status_code == 200
     assert len(metadata.json()) >= 3
     assert (other.status_code, other.json()["type"]) == (403, "urn:imaging-cds:problem:study-not-of-patient")
+
+
+def test_a_study_on_the_archives_tape_is_listed_as_offline_and_its_images_are_not_there(demo: Demo) -> None:
+    """Asked for again and again, so often as breaks a circuit: the archive is as well as before."""
+    token = demo.token("demo-a")
+    listed = {one["0020000D"]["Value"][0]: one["00080056"]["Value"][0] for one in demo.get("/studies", token).json()}
+
+    images = {demo.get(f"/studies/{ON_TAPE}/rendered", token).status_code for _ in range(12)}
+
+    assert images == {404}
+    assert listed == {ON_TAPE: "OFFLINE", **dict.fromkeys(demo.studies["demo-a"], "ONLINE")}
+    assert demo.get(f"/studies/{demo.studies['demo-a'][0]}/rendered", token).status_code == 200
 
 
 def test_demo_patient_b_opens_own_study(demo: Demo) -> None:
