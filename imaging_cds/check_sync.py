@@ -21,6 +21,7 @@ from pacs_sync.fhir_target import FhirTarget
 from pacs_sync.patients import Questions, Unknown, questions
 from pacs_sync.ports import HoldReason, Source
 from pacs_sync.settings import SyncSettings
+from pacs_sync.study_mapping import accession_system
 from pacs_sync.target_access import TargetAccess
 
 ARCHIVE = Area("The archive")
@@ -55,7 +56,7 @@ def _check_archive(source: Source, sync: SyncSettings) -> Generator[Finding, Non
         return []
     yield ARCHIVE.ok(f"The archive {sync.pacs} lists studies; {len(studies)} were looked at.")
     yield from _check_times(studies, sync)
-    if sync.accession_system is None and any(one.accession and not one.accession_system for one in studies):
+    if any(one.accession and accession_system(one, sync) is None for one in studies):
         yield ARCHIVE.note(
             "Accession numbers come without a system that the settings know.",
             "Give accession_system, or accession_systems by issuer, so that orders can be found by them.",

@@ -16,7 +16,7 @@ from fhir_imaging.archived_study import ArchivedStudy
 from fhir_imaging.clients.fhir_writing import OVERTAKEN
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.fhir_mapping.comparison import without_server_marks
-from fhir_imaging.fhir_mapping.synced_study import SyncedContext, synced_study, withdrawn
+from fhir_imaging.fhir_mapping.synced_study import withdrawn
 from fhir_imaging.settings import origin_of
 from fhir_imaging.tolerant import dicts
 from fhir_imaging.uids import StudyInstanceUID
@@ -25,6 +25,7 @@ from pacs_sync.plan import Gathered, Hold, Verdict, Withdraw, Write, decide, wit
 from pacs_sync.ports import HoldReason, Memory, Source, Subject, Target, Task, Work, WrittenStudy
 from pacs_sync.settings import ResourceIds, SyncSettings
 from pacs_sync.standing import Mark, bare_study, differs, subject_id, with_what_others_said
+from pacs_sync.study_mapping import accession_system, wanted_study
 
 log = logging.getLogger("imaging_cds.sync")
 
@@ -181,24 +182,12 @@ class OneStudy:
         return answer(asked, main, others)
 
     def _wanted(self, study: ArchivedStudy, write: Write) -> dict[str, Any]:
-        settings, subject = self._settings, write.subject
-        system = self._accession_system(study)
-        order = None
+        settings, subject, order = self._settings, write.subject, None
         if study.accession:
+            system = accession_system(study, settings)
             order = self._target.order_with(system, study.accession, patient_id=subject.patient_id)
-        context = SyncedContext(
-            patient_id=subject.patient_id,
-            patient_system=subject.system,
-            patient_number=subject.number,
-            status=write.status,
-            source=self._mark.source,
-            endpoints=(self._target.endpoint(),),
-            accession_system=system,
-            order=order,
-            resource_id=None,
-            with_instances=settings.with_instances,
-        )
-        wanted = synced_study(study, context, self._target.version)
+        endpoint, version = self._target.endpoint(), self._target.version
+        wanted = wanted_study(study, subject, write.status, settings, endpoint=endpoint, order=order, version=version)
         return wanted if write.replaces is None else with_what_others_said(wanted, write.replaces.content)
 
     def _write(self, study: ArchivedStudy, write: Write) -> bool:
@@ -223,11 +212,6 @@ class OneStudy:
             self._target.write_together(taken_back, (), replaces=standing)
         else:
             self._target.write(taken_back, replaces=standing)
-
-    def _accession_system(self, study: ArchivedStudy) -> str | None:
-        if study.accession_issuer is None:
-            return self._settings.accession_system
-        return self._settings.accession_systems.get(study.accession_issuer)
 
 
 def _has_reports(resource: Mapping[str, Any]) -> bool:
