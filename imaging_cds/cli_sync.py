@@ -23,7 +23,7 @@ from imaging_cds.sync_job import SyncJob, named_syncs, sync_job
 from imaging_cds.sync_printing import backfill_bar, comparison_bar, print_comparison, print_files, print_gone, print_summary
 from pacs_sync.ports import Days
 from pacs_sync.queueing import chunks
-from pacs_sync.reconcile import Comparing, Difference, reconcile
+from pacs_sync.reconcile import Difference, reconcile
 from pacs_sync.run import Summary
 from pacs_sync.settings import SyncSettings
 
@@ -117,11 +117,10 @@ def _files(_: argparse.Namespace, job: SyncJob, stop: threading.Event) -> int:
 
 def _reconcile(arguments: argparse.Namespace, job: SyncJob, stop: threading.Event) -> int:
     with comparison_bar(job.settings.name) as show:
-        comparing = Comparing(
+        comparing = job.comparing(
             repair=arguments.repair,
             trust_archive=arguments.trust_archive,
             would_change=job.one_study.would_change,
-            is_held=job.held().__contains__,
             progress=show,
         )
         report = reconcile(job.source, job.target, job.memory, comparing, stop=stop, clock=job.clock)
@@ -139,7 +138,7 @@ def _compare_by_itself(job: SyncJob, stop: threading.Event) -> None:
         if stop.is_set():
             return
         job.memory.note(page, cursor=None, now=job.clock())
-    comparing = Comparing(repair=True, is_held=job.held().__contains__)
+    comparing = job.comparing(repair=True)
     reconcile(job.source, job.target, job.memory, comparing, stop=stop, clock=job.clock)
 
 

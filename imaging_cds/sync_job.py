@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fhir_imaging.clients.archive_session import ArchiveSession
 from fhir_imaging.clients.dicomweb import DicomwebClient
@@ -22,8 +23,9 @@ from pacs_sync.held import OF_FILES, WaitingForPeople
 from pacs_sync.memory import StoredMemory
 from pacs_sync.one_study import OneStudy
 from pacs_sync.orthanc_source import OrthancSource
-from pacs_sync.ports import Source, Subject, Task
+from pacs_sync.ports import HoldReason, Source, Subject, Task
 from pacs_sync.qido_source import QidoSource
+from pacs_sync.reconcile import Comparing
 from pacs_sync.run import Runner
 from pacs_sync.settings import SyncSettings
 from pacs_sync.shared_clock import SharedClock
@@ -48,9 +50,15 @@ class SyncJob:
     clock: SharedClock
     """The one that all processes of it go by."""
 
-    def held(self) -> frozenset[StudyInstanceUID]:
-        """Studies that wait for a person just now."""
-        return frozenset(one.study for one in self.people.held())
+    def held(self) -> dict[StudyInstanceUID, HoldReason]:
+        """Studies that wait for a person just now, and why."""
+        return {one.study: one.reason for one in self.people.held()}
+
+    def comparing(self, **more: Any) -> Comparing:
+        """A comparison that knows what waits for a person just now."""
+        held = self.held()
+        of_others = frozenset(study for study, reason in held.items() if reason is HoldReason.SEVERAL_STUDIES)
+        return Comparing(is_held=held.__contains__, may_be_free=of_others.__contains__, **more)
 
     def subject(self, patient_id: str) -> Subject:
         """A Patient of the FHIR server, with its number of a configured system. InvalidRequest where it has none."""

@@ -16,6 +16,7 @@ from fhir_imaging.archived_study import ArchivedStudy
 from fhir_imaging.fhir_versions import Status
 from pacs_sync.patients import Unknown
 from pacs_sync.ports import Held, HoldReason, Subject, WrittenStudy
+from pacs_sync.several_studies import beside_others, of_another_patient
 from pacs_sync.standing import Mark, has_other_maker, is_withdrawn, subject_id
 
 
@@ -78,8 +79,8 @@ def decide(gathered: Gathered) -> Verdict:
         return _held(gathered.whose, active)
     subject = gathered.whose
     others = [one for one in gathered.standing if not gathered.mark.is_on(one.content)]
-    if any(_contradicts(one, subject) for one in others):
-        return _several(gathered.archived, "another system's ImagingStudy names another patient", active, subject)
+    if contradicting := [one for one in others if _contradicts(one, subject)]:
+        return _several(gathered.archived, of_another_patient(contradicting), active, subject)
     if not ours:
         return _beside_others(gathered, others, subject)
     first, *copies = sorted(ours, key=_rank)
@@ -116,7 +117,7 @@ def _beside_others(gathered: Gathered, others: list[WrittenStudy], subject: Subj
         return Write(status=_status(gathered, None), subject=subject, replaces=None)
     if len(in_the_way) > 1 or has_other_maker(in_the_way[0].content, gathered.mark):
         assert gathered.archived is not None  # noqa: S101 - decided before
-        return _several(gathered.archived, "another system wrote an ImagingStudy with its UID", (), subject)
+        return _several(gathered.archived, beside_others(in_the_way), (), subject)
     return Write(status=_status(gathered, in_the_way[0]), subject=subject, replaces=in_the_way[0])
 
 

@@ -94,13 +94,15 @@ class Comparing:
 
     ``repair`` queues what differs. ``trust_archive``: what an archive does not list is gone, however little it lists.
     ``would_change`` looks at each study that both sides have (``OneStudy.would_change``); None compares only what there is.
-    ``is_held``: it waits for a person. ``found`` and ``progress`` are told as it goes.
+    ``is_held``: it waits for a person; ``may_be_free``: for what others wrote in FHIR, which they may have taken back since, so
+    that it is looked at again. ``found`` and ``progress`` are told as it goes.
     """
 
     repair: bool = False
     trust_archive: bool = False
     would_change: Callable[[StudyInstanceUID], bool] | None = None
     is_held: Callable[[StudyInstanceUID], bool] = lambda _: False
+    may_be_free: Callable[[StudyInstanceUID], bool] = lambda _: False
     found: Callable[[Difference, StudyInstanceUID], None] = lambda *_: None
     progress: Callable[[Progress], None] = lambda _: None
 
@@ -207,6 +209,8 @@ class _Comparison:
         if row is None:
             if self._how.is_held(uid):
                 self._held += 1
+                if self._how.may_be_free(uid):
+                    self._queue(uid)
             else:
                 self._differs(uid, Difference.MISSING)
             return

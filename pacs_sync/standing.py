@@ -94,6 +94,14 @@ def has_other_maker(resource: Mapping[str, Any], mark: Mark) -> bool:
     return is_tagged or _source(meta) not in ("", mark.source)
 
 
+def maker_of(resource: Mapping[str, Any]) -> str | None:
+    """The name of the synchronisation that says it made it; None where none does."""
+    meta = as_dict(resource.get("meta"))
+    named = (text(one.get("code")) for one in dicts(meta.get("tag")) if one.get("system") == SYNC_TAGS)
+    own, _, name = _source(meta).partition(f"{SYNC_TAGS}:")
+    return next(filter(None, named), None) or (name if name and not own else None)
+
+
 def study_uids(resource: Mapping[str, Any]) -> frozenset[str]:
     """The Study Instance UIDs that an ImagingStudy claims to be."""
     stated = (text(one.get("value")) for one in dicts(resource.get("identifier")) if one.get("system") == DICOM_UID_SYSTEM)

@@ -18,7 +18,7 @@ from ehr_sandbox.settings import demo_settings
 from fhir_imaging.settings import Ownership, SubjectBy
 from imaging_cds.settings import ApplicationSettings, from_table
 from imaging_cds.sync_job import SyncJob, sync_job
-from pacs_sync.reconcile import Comparing, reconcile
+from pacs_sync.reconcile import reconcile
 from tests.contract.imaging_fhir_actors import MRN, RULE, ImagingFhir, an_imaging_fhir
 from tests.security.gateway_stubs import PACS_PASSWORD, StubEhr
 
@@ -97,7 +97,7 @@ class FedBySync:
     def compare(self) -> None:
         """``imaging-cds sync reconcile --repair``."""
         for job in self.jobs():
-            comparing = Comparing(repair=True, would_change=job.one_study.would_change)
+            comparing = job.comparing(repair=True, would_change=job.one_study.would_change)
             assert reconcile(job.source, job.target, job.memory, comparing).is_whole
             job.runner.once(settle_s=0.0)
 

@@ -19,7 +19,7 @@ from fhir_imaging.uids import StudyInstanceUID
 from imaging_cds.settings import load
 from imaging_cds.sync_job import SyncJob, sync_job
 from pacs_sync.ports import Task, Work
-from pacs_sync.reconcile import Comparing, Report, reconcile
+from pacs_sync.reconcile import Report, reconcile
 from pacs_sync.run import Summary
 from pacs_sync.settings import ResourceIds
 from tests.interop.hapi_process import Hapi
@@ -92,7 +92,7 @@ class Site:
     def reconcile(self) -> Report:
         """What ``imaging-cds sync reconcile --repair`` does."""
         job = self.job
-        comparing = Comparing(repair=True, would_change=job.one_study.would_change, is_held=job.held().__contains__)
+        comparing = job.comparing(repair=True, would_change=job.one_study.would_change)
         report = reconcile(job.source, job.target, job.memory, comparing)
         self.once()
         return report
