@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 VIEWER := .viewer
 HAPI := .hapi
+COUNTERPARTS := .counterparts
 ARGS ?=
 
 DEMO_ARGS := $(if $(PORT),--port $(PORT)) $(if $(EHR_PORT),--ehr-port $(EHR_PORT)) $(if $(PACS_PORT),--pacs-port $(PACS_PORT)) $(ARGS)
 
-.PHONY: help demo check test bench mutants conformance pictures texts viewer hapi clean
+.PHONY: help demo check test bench mutants conformance pictures texts viewer hapi counterparts clean
 help:
 	@echo "make demo    start the app, a sandbox EHR and a sandbox PACS on this machine (ARGS=\"--reset\" and so on)"
 	@echo "make check   formatting, lint, types, import rules"
@@ -19,6 +20,7 @@ help:
 	@echo "make pictures  write docs/pictures anew (ARGS as for test)"
 	@echo "make texts   collect all words for people for translation"
 	@echo "make hapi    build the HAPI FHIR server that tests synchronise to (needs Maven and a JDK)"
+	@echo "make counterparts  fetch the npm packages that play foreign servers and clients in tests"
 
 demo: $(VENV)/.demo
 	@$(BIN)/python -m imaging_cds demo $(DEMO_ARGS)
@@ -58,6 +60,10 @@ viewer: $(VENV)/.dev
 hapi: | $(VENV)/bin/python
 	@$(BIN)/python -m tests.interop.hapi_build $(ARGS)
 
+# A second FHIR server, the JavaScript SMART client and a CDS client; without them their tests skip and say how to get them.
+counterparts: $(VENV)/.dev
+	@$(BIN)/python -m tests.interop.npm_build $(ARGS)
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=..."; exit 2; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
@@ -75,4 +81,4 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	@touch $@ $(VENV)/.demo
 
 clean:
-	rm -rf $(VENV) $(VIEWER) $(HAPI) .demo dist build
+	rm -rf $(VENV) $(VIEWER) $(HAPI) $(COUNTERPARTS) .demo dist build
