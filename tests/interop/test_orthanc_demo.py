@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from ehr_sandbox.patients import alma
 from tests.conftest import free_port_number
 from tests.interop.orthanc_process import USER, Orthanc, running_orthanc
 from tests.interop.outsiders import DemoProcess, a_demo, cli, curl, demo_images, run_cli, studies_of, study_uid, with_images
@@ -44,8 +45,8 @@ def uid_of(demo: DemoProcess, patient: str) -> str:
 def test_the_demo_patients_are_stored_and_nothing_else_is_started(demo: DemoProcess, orthanc: Orthanc) -> None:
     stored = orthanc.get("/statistics").json()
 
-    # Patients A to F with nine studies, and patient F's stray study under a PatientID that nobody has.
-    assert (stored["CountPatients"], stored["CountStudies"]) == (7, 10)
+    # Patients A to F with ten studies, and patient F's stray study under a PatientID that nobody has.
+    assert (stored["CountPatients"], stored["CountStudies"]) == (7, 11)
     assert stored["CountInstances"] > 400
     assert orthanc.dicomweb in demo.output
     with pytest.raises(requests.ConnectionError):
@@ -56,8 +57,16 @@ def test_the_record_has_the_studies_of_orthanc_and_one_waits_for_a_person(demo: 
     held, _ = cli("sync", "held", "--config", str(demo.directory / "app.toml"))
     described = [(len(studies_of(demo.fhir, demo.token("--patient", f"demo-{one}"), f"demo-{one}"))) for one in "abcdef"]
 
-    assert described == [3, 1, 1, 1, 2, 2]  # patient A's third is the film library's
+    assert described == [3, 1, 1, 1, 2, 2]
     assert "DEMO-106 " in held
+
+
+def test_orthanc_has_no_tape_so_what_is_on_tape_elsewhere_is_online_there(demo: DemoProcess) -> None:
+    studies = {study_uid(one): one for one in studies_of(demo.fhir, demo.token("--patient", "demo-a"), "demo-a")}
+    radiograph = studies[alma.ON_TAPE.study_instance_uid]
+
+    assert "extension" not in radiograph
+    assert radiograph["endpoint"] == [{"reference": "Endpoint/demo"}]
 
 
 def test_a_token_opens_its_patients_study_in_orthanc(demo: DemoProcess, orthanc: Orthanc) -> None:
