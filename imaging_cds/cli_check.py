@@ -34,7 +34,7 @@ from imaging_cds.check_report import Area, Finding, Report, Reports
 from imaging_cds.check_settings import check_settings
 from imaging_cds.check_site import site_of
 from imaging_cds.check_sync import check_sync
-from imaging_cds.cli_serve import DEMO_CONFIG, add_config_argument
+from imaging_cds.cli_serve import DEMO_CONFIG, add_config_argument, tell_remarks
 from imaging_cds.settings import CONFIG_VARIABLE, ApplicationSettings, load
 
 AREA = Area("Issuer")
@@ -86,6 +86,8 @@ def refuse_given(arguments: argparse.Namespace, actions: Iterable[argparse.Actio
 
 def _run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
+    if settings is not None:
+        tell_remarks(arguments)
     if arguments.issuer is not None:
         report = _report(_context(arguments, arguments.issuer, settings))
         print_report(report, arguments.form)

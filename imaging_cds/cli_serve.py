@@ -20,7 +20,7 @@ from imaging_cds.demo_plan import DEFAULT_DIRECTORY
 from imaging_cds.logs import configure_logging
 from imaging_cds.metrics_workers import prepare_workers
 from imaging_cds.server import serve
-from imaging_cds.settings import CONFIG_VARIABLE, ApplicationSettings, load
+from imaging_cds.settings import CONFIG_VARIABLE, ApplicationSettings, load, remarks_on
 from imaging_cds.settings_table import as_markdown, describe
 from imaging_cds.site_rules import site_policy
 
@@ -59,11 +59,21 @@ def add_config_argument(command: argparse.ArgumentParser) -> argparse.Action:
 
 def settings_of(arguments: argparse.Namespace) -> ApplicationSettings:
     """The settings that the command line, the environment or the demo in this directory names."""
+    return load(_path_of(arguments))
+
+
+def tell_remarks(arguments: argparse.Namespace) -> None:
+    """On standard error, for settings that load: what works and yet should not stay so."""
+    for remark in remarks_on(_path_of(arguments)):
+        print(f"imaging-cds: warning: {remark}", file=sys.stderr)
+
+
+def _path_of(arguments: argparse.Namespace) -> Path:
     named = arguments.config or os.environ.get(CONFIG_VARIABLE)
     path = Path(named) if named else DEMO_CONFIG
     if not named and not path.exists():
         raise ConfigurationError([f"no settings: give --config FILE, set {CONFIG_VARIABLE}, or start the demo here first."])
-    return load(path)
+    return path
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -97,6 +107,7 @@ def _config(arguments: argparse.Namespace) -> int:
         sys.stdout.write(as_markdown(describe()))
         return 0
     settings = settings_of(arguments)
+    tell_remarks(arguments)
     if arguments.associated_endpoints:
         sys.stdout.write(json.dumps(fragments(settings), indent=2) + "\n")
         return 0

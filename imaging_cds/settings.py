@@ -1,4 +1,4 @@
-"""The settings of one installation: TOML for the structure, environment variables for secrets and overrides."""
+"""The settings of one installation: TOML for the structure, files and environment variables for secrets and overrides."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from fhir_imaging.audit_settings import AuditSettings
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import EhrSettings, PacsSettings, StateSettings, is_loopback, origin_of
 from imaging_cds.metrics_settings import MetricsSettings
+from imaging_cds.secret_files import remarks
 from imaging_cds.server import ServerSettings
-from imaging_cds.settings_reader import build, overlay
+from imaging_cds.settings_reader import build, overlay, variables_without_place
 from imaging_findings.rule_settings import RuleSettings
 from imaging_server.settings import ImagingServerSettings
 from pacs_sync.settings import SyncSettings
@@ -61,14 +62,30 @@ class ApplicationSettings:
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> ApplicationSettings:
     """The settings in a TOML file, with ``IMAGING_CDS__…`` variables over them. ConfigurationError lists every fault."""
+    settings = from_table(overlay(_table_of(path), os.environ if environment is None else environment))
+    return replace(settings, rules=settings.rules.beside(path.parent))
+
+
+def remarks_on(path: Path, environment: Mapping[str, str] | None = None) -> list[str]:
+    """Of settings that load: secrets that too many may read, and variables that count for nothing."""
+    given = os.environ if environment is None else environment
+    table = _table_of(path)
+    return [
+        *remarks(ApplicationSettings, table, overlay(table, given)),
+        *(
+            f"{name}: the settings have no entry of that name, so it counts for nothing."
+            for name in variables_without_place(table, given)
+        ),
+    ]
+
+
+def _table_of(path: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
         raise ConfigurationError([f"{path} cannot be read: {exc.strerror}."]) from exc
     except (UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as exc:
         raise ConfigurationError([f"{path} is not TOML: {exc}."]) from exc
-    settings = from_table(overlay(table, os.environ if environment is None else environment))
-    return replace(settings, rules=settings.rules.beside(path.parent))
 
 
 def from_table(table: Mapping[str, Any]) -> ApplicationSettings:

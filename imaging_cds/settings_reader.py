@@ -12,8 +12,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from imaging_cds.secret_files import ENVIRONMENT_PREFIX, SUFFIX, with_files_read
+
 Settings = TypeVar("Settings")
-ENVIRONMENT_PREFIX = "IMAGING_CDS__"
 
 
 def build(kind: type[Settings], table: Mapping[str, Any], where: str, problems: list[str]) -> Settings | None:
@@ -21,6 +22,7 @@ def build(kind: type[Settings], table: Mapping[str, Any], where: str, problems: 
     hints = get_type_hints(kind)
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     before = len(problems)
+    table = with_files_read(kind, table, where, problems)
     problems.extend(f"{where}{key}: there is no such setting." for key in table if key not in known)
     values: dict[str, Any] = {}
     for name, field in known.items():
@@ -41,26 +43,43 @@ def overlay(table: Mapping[str, Any], environment: Mapping[str, str]) -> dict[st
     """The tables with the environment's ``IMAGING_CDS__…`` values over them.
 
     Two underscores part the levels; an entry of a list of tables is found by its ``name``:
-    ``IMAGING_CDS__EHR__SANDBOX__CLIENT_SECRET`` sets ``client_secret`` of the ``[[ehr]]`` named ``sandbox``.
+    ``IMAGING_CDS__EHR__SANDBOX__CLIENT_SECRET`` sets ``client_secret`` of the ``[[ehr]]`` named ``sandbox``. A secret goes over
+    the file's own by whichever of its two names it is given (``client_secret``, ``client_secret_file``).
     """
     merged: dict[str, Any] = _copied(table)
-    for variable, value in sorted(environment.items()):
-        if variable.startswith(ENVIRONMENT_PREFIX):
-            _put(merged, variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"), value)
+    given = [
+        (_place(merged, variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")), value)
+        for variable, value in sorted(environment.items())
+        if variable.startswith(ENVIRONMENT_PREFIX)
+    ]
+    for place, _ in given:
+        if place is not None:
+            target, name = place
+            target.pop(name.removesuffix(SUFFIX) if name.endswith(SUFFIX) else f"{name}{SUFFIX}", None)
+    for place, value in given:
+        if place is not None:
+            target, name = place
+            target[name] = value
     return merged
 
 
-def _put(target: dict[str, Any], path: list[str], value: str) -> None:
+def variables_without_place(table: Mapping[str, Any], environment: Mapping[str, str]) -> list[str]:
+    """Variables that name an entry which the file does not have; they count for nothing."""
+    copy = _copied(table)
+    names = [name for name in sorted(environment) if name.startswith(ENVIRONMENT_PREFIX)]
+    return [name for name in names if _place(copy, name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")) is None]
+
+
+def _place(target: dict[str, Any], path: list[str]) -> tuple[dict[str, Any], str] | None:
+    """The table that a variable's name leads to, made where there is none, and the name in it."""
     head, *rest = path
     if not rest:
-        target[head] = value
-        return
+        return target, head
     inner = target.setdefault(head, {})
     if isinstance(inner, list):
         inner = next((e for e in inner if str(e.get("name", "")).replace("-", "_").lower() == rest[0]), None)
         rest = rest[1:]
-    if isinstance(inner, dict) and rest:
-        _put(inner, rest, value)
+    return _place(inner, rest) if isinstance(inner, dict) and rest else None
 
 
 def _copied(value: Any) -> Any:
