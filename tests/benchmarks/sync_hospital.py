@@ -25,6 +25,7 @@ STUDIES_A_DAY = 50
 STUDIES_OF_PATIENT = 5
 STUDIES_A_REPORT = 20
 """Each twentieth study has a structured report of a program beside its images."""
+_NUMBERED = {"Patient": "DEMO", "ServiceRequest": "ACC"}
 SERVED = ("Patient", "ServiceRequest", "ImagingStudy", "Endpoint", "Observation", "DiagnosticReport", "Device")
 
 
@@ -127,7 +128,13 @@ class ManyRecords:
             return self._create(kind, request)
         if request.method == "PUT":
             return self._update(kind, resource_id, request)
-        return self._found(kind, dict(request.query))
+        return self._read(kind, resource_id) if resource_id else self._found(kind, dict(request.query))
+
+    def _read(self, kind: str, resource_id: str) -> Answer:
+        if kind in ("Patient", "ServiceRequest"):
+            return Answer(200, _made_up(kind, f"{_NUMBERED[kind]}-{resource_id[1:]}"))
+        stands = self.texts.get((kind, resource_id))
+        return Answer(404, {"resourceType": "OperationOutcome"}) if stands is None else Answer(200, json.loads(stands))
 
     def _found(self, kind: str, asked: Mapping[str, str]) -> Answer:
         entries = [{"resource": one} for one in self._matches(kind, asked.get("identifier") or asked["_tag"])]
