@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
-from urllib3.response import BaseHTTPResponse
-
 from fhir_imaging.clients.breaker import Outcome
 from fhir_imaging.errors import UpstreamError, UpstreamTimeout
+from imaging_server.archive_answers import ArchiveResponse
 from imaging_server.resource import DicomResource
 
 
@@ -31,9 +30,9 @@ def asked_about(resource: DicomResource, query: Sequence[tuple[str, str]]) -> fr
     return frozenset(",".join(named).split(",")) if named else frozenset({urlencode(query)})
 
 
-def outcome_of(answer: BaseHTTPResponse | Exception) -> Outcome:
+def outcome_of(answer: ArchiveResponse | Exception) -> Outcome:
     """500 and 503 may be about one study (a picture that cannot be made, a file on tape), so they count as answers."""
-    if isinstance(answer, BaseHTTPResponse):
+    if not isinstance(answer, Exception):
         # A proxy before the archive says so too when one object takes its archive too long, or takes it down.
         return Outcome.UNANSWERED if answer.status in (502, 504) else Outcome.ANSWERED
     if isinstance(answer, TooLate | BrokenOff):

@@ -17,13 +17,13 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
-from urllib3.response import BaseHTTPResponse
 
 from fhir_imaging.clients.archive_credentials import ArchiveCredential, credential_of, trust_of
 from fhir_imaging.clients.breaker import Breaker, BreakerSettings, State
 from fhir_imaging.errors import InvalidRequest, TooLarge, UpstreamError, UpstreamTimeout
 from fhir_imaging.retry_after import seconds_to_wait
 from fhir_imaging.settings import PacsSettings, origin_of
+from imaging_server.archive_answers import ArchiveResponse
 from imaging_server.archive_connections import with_lean_answers
 from imaging_server.archive_outcomes import BrokenOff, TooLate, asked_about, outcome_of
 from imaging_server.resource import DicomResource
@@ -58,7 +58,7 @@ class AnswerTooLarge(UpstreamError):
 class UpstreamAnswer:
     """An archive's answer with its body not yet read. Whoever has it must read it to the end or ``close`` it."""
 
-    def __init__(self, response: BaseHTTPResponse, server: str) -> None:
+    def __init__(self, response: ArchiveResponse, server: str) -> None:
         self._response = response
         self._server = server
         self.status = response.status
@@ -222,7 +222,7 @@ class Archive:
         response = self._breaker.call(lambda: self._sent(method, target, headers), outcome_of, about=about)
         return UpstreamAnswer(response, self.server)
 
-    def _sent(self, method: str, target: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+    def _sent(self, method: str, target: str, headers: Mapping[str, str]) -> ArchiveResponse:
         for attempt in (1, 2):
             try:
                 return self._pool.urlopen(
