@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -24,11 +23,6 @@ def comparable(resource: Mapping[str, Any]) -> dict[str, Any]:
     """
     told = _told({name: value for name, value in resource.items() if name not in ("id", "meta", "text")})
     return {**told, "meta": {"source": _source(resource)}}
-
-
-def fingerprint(resource: Mapping[str, Any]) -> str:
-    """A digest that two resources share exactly when they compare equal."""
-    return hashlib.sha256(_canonical(comparable(resource)).encode()).hexdigest()
 
 
 def without_server_marks(resource: Mapping[str, Any]) -> dict[str, Any]:
