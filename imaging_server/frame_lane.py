@@ -18,7 +18,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from fhir_imaging.errors import NotSupported
+from fhir_imaging.errors import ImagingError
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.web import OF_EVERY_ANSWER, REQUEST_STARTED, RequestSummary, may_read, reference_of
 from imaging_server.answers import Answer
@@ -101,7 +101,7 @@ class FrameLane:
         try:
             resource = from_pieces(_ROUTE.kind, _ROUTE.level, pieces)
             return _Frames(known, archive, resource, ways_to_ask(resource, environ.get("HTTP_ACCEPT")))
-        except (ValueError, NotSupported):
+        except (ValueError, ImagingError):
             return None
 
     def _answer(self, asked: _Frames, call: Call) -> Answer:

@@ -150,6 +150,8 @@ OTHERS = {
     "what is allowed": (FRAME, "OPTIONS", {}),
     "to write": (FRAME, "POST", {}),
     "a form that is not offered": (FRAME, "GET", {"Accept": "text/html"}),
+    "an Accept that cannot be read": (FRAME, "GET", {"Accept": "multipart/related; type="}),
+    "an Accept without end": (FRAME, "GET", {"Accept": "image/jpeg," * 2000}),
     "no number": (FRAME.replace("/frames/1", "/frames/x"), "GET", {}),
     "frame nought": (FRAME.replace("/frames/1", "/frames/0"), "GET", {}),
     "a slash more": (f"{FRAME}/", "GET", {}),
