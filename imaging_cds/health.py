@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, current_app, jsonify
 from sqlalchemy.exc import SQLAlchemyError
 
 from fhir_imaging.clients.breaker import Breaker, State
 from fhir_imaging.store.engine import Store
+from imaging_cds.worker import STOPPING
 
 _WORDS = {State.CLOSED: "is asked", State.HALF_OPEN: "is tried again", State.OPEN: "is left alone"}
 
@@ -18,6 +19,8 @@ def create_blueprint(store: Store, breakers: Callable[[], Sequence[Breaker]] = t
 
     ``/readyz`` also says which of the servers that the imaging server asks are left alone. That makes no worker unready: the
     others would fare no better with it, and other EHRs and archives are served all the while.
+
+    A worker that is stopping is not ready. Only a proxy with a connection from before can ask it: it takes no other.
     """
     health = Blueprint("health", __name__)
 
@@ -32,8 +35,10 @@ def create_blueprint(store: Store, breakers: Callable[[], Sequence[Breaker]] = t
         except SQLAlchemyError:
             ready = False
         servers = {one.server: _WORDS[one.state] for one in breakers()}
-        response = jsonify(servers=servers, database="answers" if ready else "does not answer")
-        response.status_code = 200 if ready else 503
+        said = {"servers": servers, "database": "answers" if ready else "does not answer"}
+        is_stopping = current_app.extensions.get(STOPPING, False)
+        response = jsonify({**said, "server": "is stopping"} if is_stopping else said)
+        response.status_code = 200 if ready and not is_stopping else 503
         return response
 
     return health

@@ -18,6 +18,7 @@ from gunicorn.app.base import BaseApplication
 
 from imaging_cds.logs import LogFormat
 from imaging_cds.metrics_workers import worker_ended
+from imaging_cds.worker import ENDING_S
 
 # A request of 62 kB makes some thousand objects, and a dozen of them may be under way at once; Python's default is 700.
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
@@ -38,7 +39,7 @@ class ServerSettings:
     timeout_s: int = 120
     """A worker that shows no sign of life for so long is replaced."""
     graceful_timeout_s: int = 10
-    """How long running requests may take to end when the server stops."""
+    """How long requests under way may take to end when the server stops; new ones are refused meanwhile."""
     trusted_proxies: int = 0
     """How many reverse proxies stand in front and set X-Forwarded-*; 0 = nobody's headers are believed."""
     log_format: LogFormat = LogFormat.TEXT
@@ -92,10 +93,13 @@ def serve(make_app: Callable[[], Flask], settings: ServerSettings) -> None:
         "bind": binds(settings.host, settings.port),
         "workers": settings.workers,
         "threads": settings.threads,
-        "worker_class": "gthread",
+        "worker_class": "imaging_cds.worker.Worker",
         "timeout": settings.timeout_s,
-        "graceful_timeout": settings.graceful_timeout_s,
+        "graceful_timeout": settings.graceful_timeout_s + ENDING_S,
         "keepalive": 30,
+        # gunicorn would take gunicorn_h1c where that is installed; its 0.6.9 ends lines at a lone line feed, which hides a
+        # second request from a proxy in front that does not (group 22).
+        "http_parser": "python",
         # gunicorn would believe SCRIPT_NAME, PATH_INFO and X-Forwarded-Proto of loopback; trusted_proxies says whom to believe.
         "forwarded_allow_ips": "",
         "accesslog": None,
