@@ -27,7 +27,14 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--out", type=Path, metavar="DIR", help="write the files here (else they are printed, without secrets)"
     )
     command.add_argument("--listen", default="127.0.0.1:8080", metavar="ADDRESS", help="default: %(default)s")
-    command.add_argument("--app", metavar="HOST:PORT", help="the application (default: as its settings say)")
+    command.add_argument(
+        "--app",
+        dest="apps",
+        action="append",
+        default=[],
+        metavar="HOST:PORT",
+        help="the application (default: as its settings say); again for each further server of the same installation",
+    )
     command.add_argument("--certificate", type=Path, metavar="FILE", help="TLS certificate chain, PEM")
     command.add_argument("--key", type=Path, metavar="FILE", help="its private key")
     command.add_argument("--user", metavar="NAME", help="system user of nginx's workers, where root starts it")
@@ -56,7 +63,7 @@ def _run(arguments: argparse.Namespace) -> int:
     options = NginxOptions(
         mode=Mode(arguments.mode),
         listen=arguments.listen,
-        app=arguments.app,
+        apps=tuple(arguments.apps),
         certificate=arguments.certificate,
         key=arguments.key,
         decisions=arguments.decisions,
@@ -83,7 +90,7 @@ def _remarks(plan: NginxPlan) -> list[str]:
     remarks = []
     if plan.settings.server.trusted_proxies != 1:
         remarks.append("say server.trusted_proxies = 1, or every caller has nginx's address in limits and audit records.")
-    if plan.app.partition(":")[0] not in ("127.0.0.1", "localhost", "[", "[::1]"):
+    if any(app.rpartition(":")[0] not in ("127.0.0.1", "localhost", "[::1]") for app in plan.apps):
         remarks.append("nginx and the application should be on one machine: archives' credentials pass between them.")
     if plan.settings.cds.certificate_header:
         remarks.append("cds.certificate_header: this nginx passes on nobody's; name it there once nginx verifies certificates.")

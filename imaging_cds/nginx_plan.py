@@ -46,8 +46,8 @@ class NginxOptions:
 
     mode: Mode
     listen: str = "127.0.0.1:8080"
-    app: str | None = None
-    """``host:port`` of the application; None = as its own settings say."""
+    apps: tuple[str, ...] = ()
+    """``host:port`` of each of the application's servers; none = the one that its own settings name."""
     certificate: Path | None = None
     key: Path | None = None
     decisions: Path = Path("decisions")
@@ -107,7 +107,7 @@ class NginxPlan:
 
     options: NginxOptions
     settings: ApplicationSettings
-    app: str
+    apps: tuple[str, ...]
     archives: tuple[HandedPacs, ...]
 
     @property
@@ -120,6 +120,11 @@ class NginxPlan:
         """How long the application may be silent: while an archive is, and an EHR was before."""
         slowest = max(one.connect_timeout_s + one.read_timeout_s for one in self.settings.pacs)
         return math.ceil(max(self.settings.server.timeout_s + 10, slowest + _RESERVE_S))
+
+    @property
+    def repeated_within_s(self) -> int:
+        """How long after its arrival a request may be sent to another server; not after the silence that ends it here."""
+        return self.application_s // 2
 
     @property
     def public_host(self) -> str:
@@ -141,7 +146,7 @@ def plan_of(settings: ApplicationSettings, options: NginxOptions) -> NginxPlan:
     return NginxPlan(
         options=options,
         settings=settings,
-        app=options.app or _address_of(settings),
+        apps=options.apps or (_address_of(settings),),
         archives=tuple(_handed(one, settings, options) for one in handed),
     )
 
@@ -153,9 +158,11 @@ def _address_of(settings: ApplicationSettings) -> str:
 
 
 def _option_problems(options: NginxOptions) -> Iterator[str]:
-    for name, address in (("--listen", options.listen), ("--app", options.app)):
-        if address is not None and not _LISTEN.fullmatch(address):
+    for name, address in (("--listen", options.listen), *(("--app", one) for one in options.apps)):
+        if not _LISTEN.fullmatch(address):
             yield f"{name}: {address!r} is no address such as 127.0.0.1:8080."
+    if len(set(options.apps)) < len(options.apps):
+        yield "--app: each server is named once."
     if (options.certificate is None) != (options.key is None):
         yield "--certificate and --key belong together."
     for path in (options.certificate, options.key, options.decisions, options.modules, options.authorities):
@@ -236,7 +243,7 @@ def _handed(archive: PacsSettings, settings: ApplicationSettings, options: Nginx
         root=archive.dicomweb_root.rstrip("/"),
         prefix=parts.path,
         routes=tuple(_route(one) for one in ROUTES if is_handed(archive.hand_over, one.kind)),
-        connections=archive.max_connections * settings.server.workers,
+        connections=archive.max_connections * settings.server.workers * max(len(options.apps), 1),
         connect_timeout_s=archive.connect_timeout_s,
         read_timeout_s=archive.read_timeout_s,
         authorities=archive.certificate_authority or options.authorities,

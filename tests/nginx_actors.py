@@ -97,6 +97,11 @@ def without_room(text: str) -> str:
     return re.sub(r"worker_connections \d+;", "worker_connections 32;", text).replace("processes auto", "processes 1")
 
 
+def nginx_program() -> str | None:
+    """Also where root's programs are not on the path."""
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
 @contextmanager
 def running_nginx(
     settings: ApplicationSettings, options: NginxOptions, key: str, directory: Path, changed: Change = as_written
@@ -105,7 +110,7 @@ def running_nginx(
 
     ``changed`` makes the circumstances of a test out of each file.
     """
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    program = nginx_program()
     if program is None:
         pytest.skip(NGINX_HINT)
     if options.mode is Mode.AUTH_REQUEST and not (options.modules / "ngx_http_set_misc_module.so").exists():
@@ -144,7 +149,7 @@ def a_front(
     handed = {"hand_over": HandOver(hand_over), "keeps_hierarchy": mode is Mode.AUTH_REQUEST, **world.pop("archive", {})}
     with a_world(directory / "state", server=told, archive=handed, **world) as behind:
         settings = as_application(behind, directory / "state", told, handed)
-        options = NginxOptions(mode=mode, listen=listen, app=urlsplit(behind.url).netloc, user=user or me())
+        options = NginxOptions(mode=mode, listen=listen, apps=(urlsplit(behind.url).netloc,), user=user or me())
         with running_nginx(settings, options, handover_key(behind.store.sealer), directory / "nginx", changed) as nginx:
             yield Front(replace(behind, url=nginx.url), nginx, behind.url, mode)
 

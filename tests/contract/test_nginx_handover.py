@@ -248,7 +248,7 @@ def test_application_that_is_not_there_is_told_in_the_callers_form(
         running.world, tmp_path, {"public_base_url": "http://127.0.0.1", "handed_decision_s": 9}, HANDED_MAIN
     )
     listen = f"127.0.0.1:{free_port_number()}"
-    options = NginxOptions(mode=running.mode, listen=listen, app=f"127.0.0.1:{free_port_number()}", user=me())
+    options = NginxOptions(mode=running.mode, listen=listen, apps=(f"127.0.0.1:{free_port_number()}",), user=me())
     with running_nginx(settings, options, "key", tmp_path / "nginx") as nginx:
         sent = {"Authorization": "Bearer token", "Accept": OCTETS, "Origin": VIEWER_ORIGIN, "X-Request-Id": "number-of-mine"}
         answer = replace(running.world, url=nginx.url).send("GET", target, sent)

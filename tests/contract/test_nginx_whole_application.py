@@ -84,7 +84,7 @@ def a_site(directory: Path, mode: Mode, *, other_authority: bool = False) -> Ite
         if other_authority:
             table["pacs"][0]["certificate_authority"] = str(stranger.file)
         options = NginxOptions(
-            mode=mode, listen=listen, app=f"127.0.0.1:{port}", certificate=certificate, key=certificate, user=me()
+            mode=mode, listen=listen, apps=(f"127.0.0.1:{port}",), certificate=certificate, key=certificate, user=me()
         )
         nginx = stack.enter_context(running_nginx(from_table(table), options, handover_key(store.sealer), directory / "nginx"))
         yield Site(f"https://{listen}", front_ca.file, nginx, ehr, pacs, store)

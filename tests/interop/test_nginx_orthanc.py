@@ -106,7 +106,7 @@ def front(request: pytest.FixtureRequest, orthanc: Orthanc, tmp_path_factory: py
                 "pacs": [{**named, "hand_over": "retrievals", "keeps_hierarchy": True}],
             }
         )
-        options = NginxOptions(mode=request.param, listen=listen, app=f"127.0.0.1:{port}", user=me())
+        options = NginxOptions(mode=request.param, listen=listen, apps=(f"127.0.0.1:{port}",), user=me())
         nginx = stack.enter_context(running_nginx(settings, options, handover_key(store.sealer), directory / "nginx"))
         yield Front(nginx, behind, ehr, orthanc, request.param)
 

@@ -58,7 +58,8 @@ def problems(mode: Mode = Mode.ACCEL, **more: Any) -> str:
     [
         ({"pacs": {"hand_over": "off"}}, "no archive is handed over"),
         ({"listen": "8080; include /etc/passwd"}, "--listen"),
-        ({"app": "unix:/run/x"}, "--app"),
+        ({"apps": ("unix:/run/x",)}, "--app"),
+        ({"apps": ("10.0.0.1:8000", "10.0.0.1:8000")}, "each server is named once"),
         ({"certificate": Path("a.pem")}, "belong together"),
         ({"decisions": Path("a b;")}, "cannot stand in nginx's configuration"),
         ({"user": "www data;"}, "--user"),
