@@ -75,9 +75,14 @@ class TargetSearch:
         return tuple({str(one.get("id")): one for one in found}.values())
 
     def pages(self, kind: str, params: Sequence[tuple[str, str]]) -> Iterator[SearchPage]:
-        """All pages, however many; each with the access that counts by then."""
+        """All pages, however many; each with the access that counts by then.
+
+        UpstreamError where a server says that it found more than it gives, and has no further page.
+        """
         try:
             page = self._first(kind, params)
+            if page.next_url is None and page.total is not None and page.total > len(page.matches):
+                raise self._without_pages(kind, page)
             yield self._local_page(page)
             while page.next_url is not None:
                 following = page.next_url
@@ -91,6 +96,14 @@ class TargetSearch:
                 server=origin_of(self._access.base_url),
                 status=404,
             ) from exc
+
+    def _without_pages(self, kind: str, page: SearchPage) -> UpstreamError:
+        """What is left out may be what is looked for: no study is taken for missing because of it."""
+        words = (
+            f"The FHIR server found {page.total} {kind}, gave {len(page.matches)} and no link to the rest, so nothing certain "
+            "is known. It must link its further pages (Bundle.link, relation next) or give all at once."
+        )
+        return UpstreamError(words, server=origin_of(self._access.base_url))
 
     def one(self, kind: str, resource_id: str) -> dict[str, Any] | None:
         """The resource with this id; None where there is none."""
