@@ -118,9 +118,15 @@ class UpstreamSession:
         count = MAX_COUNT if query.only_count else query.count
         parameters.append(("_count", str(count)))
         response = self.upstream.call("GET", query.resource_type, params=parameters)
+        bundle = self.upstream.resource(response)
+        if self._next_link(bundle) is None and _is_cut_off(bundle, count):
+            # Without the rest the caller would take what there is for all; the true total may not be told.
+            raise FhirFault(
+                502, "incomplete", "the FHIR server behind found more and has no page for it; ask for more at once (_count)"
+            )
         if query.only_count:
             return SearchPage(matches=[], included=[], total=self._count(response, sight), next_cursor=None)
-        return self._page(query, self.upstream.resource(response), sight, is_first=True)
+        return self._page(query, bundle, sight, is_first=True)
 
     def _count(self, response: requests.Response, sight: Sight) -> int:
         bundles = self._pages_from(response)
@@ -202,6 +208,13 @@ def _narrowing(resource_type: str, patient: str | None) -> list[tuple[str, str]]
     if resource_type == "Patient":
         return [("_id", patient)]
     return [("patient", f"Patient/{patient}")] if "patient" in SEARCH_PARAMETERS[resource_type] else []
+
+
+def _is_cut_off(bundle: Resource, count: int) -> bool:
+    """Whether it is as full as was asked for and says that there are more: some servers have no further pages."""
+    matches = [entry for entry in bundle.get("entry", []) if entry.get("search", {}).get("mode", "match") == "match"]
+    total = bundle.get("total")
+    return isinstance(total, int) and len(matches) >= count and total > len(matches)
 
 
 def _entries(bundle: Resource, mode: str, sight: Sight) -> list[Resource]:

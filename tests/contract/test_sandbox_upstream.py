@@ -108,6 +108,22 @@ def test_a_paging_link_is_hidden_behind_our_own(world: tuple[FakeServer, Sandbox
     assert url.startswith(f"{ehr.fhir_base}/Patient?_cursor=")
 
 
+@pytest.mark.parametrize("query", ["Patient?_count=1", "Patient?_count=1&_total=none"])
+def test_a_server_without_pages_is_not_taken_to_have_said_all(world: tuple[FakeServer, SandboxClient], query: str) -> None:
+    """As Medplum's router does: a total, as many as were asked for, and no link to the rest."""
+    fake, ehr = world
+    token = ehr.a_token("user/*.rs")
+    fake.body = _bundle(_patient("demo-a"))
+
+    refused = ehr.fhir("GET", query, token)
+    whole = ehr.fhir("GET", "Patient?_count=2", token)
+
+    assert refused.status_code == 502
+    assert "_count" in refused.json()["issue"][0]["diagnostics"]
+    assert "99" not in refused.text
+    assert (whole.status_code, whole.json()["total"]) == (200, 1)
+
+
 @pytest.mark.parametrize(("status", "expected"), [(500, 502), (401, 502), (400, 400), (404, 404)])
 def test_refusals_of_the_server_behind_are_outcomes(
     world: tuple[FakeServer, SandboxClient], status: int, expected: int
