@@ -15,7 +15,7 @@ import jwt
 from werkzeug.datastructures import MultiDict
 
 from ehr_sandbox.oauth_client_keys import ClientKeys
-from ehr_sandbox.oauth_faults import invalid_client, invalid_request
+from ehr_sandbox.oauth_faults import invalid_client, invalid_grant, invalid_request
 from ehr_sandbox.oauth_keys import client_secret
 from ehr_sandbox.oauth_records import AuthorizationRecords
 from ehr_sandbox.settings import RegisteredClient, SandboxSettings
@@ -46,12 +46,21 @@ class ClientAuthenticator:
         return self._public(form)
 
     def _public(self, form: "MultiDict[str, str]") -> RegisteredClient:
-        client = self._known(form.get("client_id"))
+        is_refresh = form.get("grant_type") == "refresh_token" and "client_id" not in form
+        client = self._refreshing(form) if is_refresh else self._known(form.get("client_id"))
         if "client_secret" in form:
             raise invalid_client("send the client secret by HTTP Basic authentication, not in the body")
         if client.auth_method != "none":
             raise invalid_client(f"this client must authenticate by {client.auth_method}")
         return client
+
+    def _refreshing(self, form: "MultiDict[str, str]") -> RegisteredClient:
+        """Whose refresh token it is: a public client need not name itself (RFC 6749 sections 3.2.1 and 6)."""
+        record = self.records.read_refresh_token(form.get("refresh_token", ""))
+        grant = None if record is None else self.records.live_grant(record.grant_id)
+        if grant is None:
+            raise invalid_grant("the refresh token is unknown or revoked")
+        return self._known(grant.client_id)
 
     def _by_secret(self, authorization: str, form: "MultiDict[str, str]") -> RegisteredClient:
         client_id, secret = _basic_credentials(authorization)

@@ -186,6 +186,30 @@ def test_s5_a_refresh_token_of_another_client_is_refused_and_its_grant_ended(ehr
     assert error_of(ehr.refresh(tokens["refresh_token"])) == "invalid_grant"
 
 
+def test_s5_a_public_client_need_not_name_itself_when_it_refreshes(ehr: SandboxClient) -> None:
+    """The token is bound to it; ``client_id`` is required with a code only (RFC 6749 sections 3.2.1 and 6)."""
+    first = ehr.tokens("launch patient/*.rs offline_access")
+
+    second = ehr.refresh(first["refresh_token"], client_id=None)
+
+    assert second.status_code == 200, second.text
+    assert error_of(ehr.refresh("unknown", client_id=None)) == "invalid_grant"
+    assert error_of(ehr.refresh(first["refresh_token"], client_id=None)) == "invalid_grant"
+    assert ehr.fhir("GET", "Patient/demo-a", second.json()["access_token"]).status_code == 401
+    assert error_of(ehr.exchange(ehr.launched()["code"], client_id=None)) == "invalid_client"
+
+
+def test_s5_a_confidential_client_authenticates_when_it_refreshes(ehr: SandboxClient) -> None:
+    client_id = "imaging-cds-confidential"
+    auth = (client_id, client_secret(ehr.settings.state_dir, client_id))
+    code = ehr.launched("launch patient/*.rs offline_access", client_id=client_id)["code"]
+    tokens = ehr.exchange(code, auth=auth, client_id=None).json()
+
+    assert error_of(ehr.refresh(tokens["refresh_token"], client_id=None)) == "invalid_client"
+    form: dict[str, str | None] = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    assert ehr.post_token(form, auth=auth).status_code == 200
+
+
 def test_s5_online_access_ends_with_the_session(tmp_path: Path) -> None:
     with a_sandbox(tmp_path, online_refresh_lifetime_s=0) as ehr:
         tokens = ehr.tokens("launch patient/*.rs online_access")
