@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from ehr_sandbox.authorization import Authorization
 from ehr_sandbox.ehr import create_ehr
 from ehr_sandbox.fhir_store import FhirStore
 from ehr_sandbox.patients import build_demo
-from ehr_sandbox.settings import SandboxSettings, demo_settings
+from ehr_sandbox.settings import RegisteredClient, SandboxSettings, demo_settings
 from fhir_imaging.settings import EhrSettings, PacsSettings, StateSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.web import install
@@ -64,15 +64,17 @@ def a_demo_hospital(
     *,
     rules: Iterable[str] | None = None,
     endpoints_of: str = "sandbox",
+    clients: tuple[RegisteredClient, ...] = (),
 ) -> Iterator[H]:
     """A hospital of two patients. ``known_as`` are the names and ways under which the imaging server knows the sandbox.
 
     ``rules`` names those with a rule about patients' numbers (None = all); ``endpoints_of`` the one whose gateway the EHR's
-    Endpoints name.
+    Endpoints name; ``clients`` are registered at the EHR beside the demo's.
     """
     app_port, ehr_port = free_port_number(), free_port_number()
     app_url = f"http://127.0.0.1:{app_port}"
     sandbox = demo_settings(base_url=f"http://127.0.0.1:{ehr_port}", app_url=app_url, state_dir=directory / "ehr")
+    sandbox = replace(sandbox, clients=(*sandbox.clients, *clients))
     with ExitStack() as stack:
         ehr = create_ehr(sandbox)
         data = build_demo(
