@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +54,7 @@ class Demo:
 
 
 @contextmanager
-def running_demo(directory: Path, viewer_dir: Path, *more: str) -> Iterator[Demo]:
+def running_demo(directory: Path, viewer_dir: Path, *more: str, environment: Mapping[str, str] | None = None) -> Iterator[Demo]:
     """``imaging-cds demo`` on free ports until the block ends; then it must stop cleanly on Ctrl-C."""
     app, ehr, pacs = (str(free_port_number()) for _ in range(3))
     demo = Demo(
@@ -67,7 +68,11 @@ def running_demo(directory: Path, viewer_dir: Path, *more: str) -> Iterator[Demo
     told = directory.parent / f"{directory.name}.out"
     with told.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "imaging_cds", *command, *ports, *more], cwd=CHECKOUT, stdout=output, stderr=output
+            [sys.executable, "-m", "imaging_cds", *command, *ports, *more],
+            cwd=CHECKOUT,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **(environment or {})},
         )
         try:
             _wait_until_up(process, told)
