@@ -93,7 +93,10 @@ class Store:
             return bool(connection.execute(text("SELECT 1")).scalar_one())
 
     def migrate(self) -> None:
-        """Brings the tables to this version; safe when several processes do it at once. UpstreamError without a database."""
+        """Brings the tables to this version; safe when several processes do it at once.
+
+        UpstreamError without a database, ConfigurationError for one that a newer version has migrated.
+        """
         with _answering(), self.engine.begin() as connection, ExitStack() as stack:
             if connection.dialect.name == "postgresql":
                 from fhir_imaging.store.postgresql_limits import without_limits
@@ -102,6 +105,7 @@ class Store:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             config = alembic_config()
             config.attributes["connection"] = connection
+            _refuse_newer(connection, config)
             command.upgrade(config, "head")
 
     def check_migrated(self) -> None:
@@ -117,6 +121,18 @@ class Store:
     def close(self) -> None:
         """Gives all connections back."""
         self.engine.dispose()
+
+
+def _refuse_newer(connection: Connection, config: Config) -> None:
+    found = MigrationContext.configure(connection).get_current_revision()
+    known = {one.revision for one in ScriptDirectory.from_config(config).walk_revisions()}
+    if found is not None and found not in known:
+        raise ConfigurationError(
+            [
+                f"The database is at revision {found}, which this version does not know: a newer one has migrated it. "
+                "Start that version, or restore the backup from before the upgrade."
+            ]
+        )
 
 
 def _turn_wal_on(connection: sqlite3.Connection) -> None:
