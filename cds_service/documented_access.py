@@ -35,8 +35,11 @@ EXAMPLE_REQUEST: Mapping[str, Any] = {
         "findings": {
             "resourceType": "Bundle",
             "type": "searchset",
+            "link": [{"relation": "self", "url": "https://fhir.example/r4/Observation?patient=p"}],
             "entry": [
                 {
+                    "fullUrl": "https://fhir.example/r4/Observation/finding",
+                    "search": {"mode": "match"},
                     "resource": {
                         "resourceType": "Observation",
                         "id": "finding",
@@ -45,7 +48,7 @@ EXAMPLE_REQUEST: Mapping[str, Any] = {
                         "effectiveDateTime": "2026-10-01T10:00:00+02:00",
                         "code": {"coding": [{"system": "http://snomed.info/sct", "code": "1362105002"}]},
                         "valueCodeableConcept": {"coding": [_LUNG_RADS]},
-                    }
+                    },
                 }
             ],
         },

@@ -50,6 +50,8 @@ _EXPORT = (DCM, "110106", "Export")
 _SECURITY_ALERT = (DCM, "110113", "Security Alert")
 _ATTRIBUTES_CHANGED = (DCM, "110137", "User Security Attributes Changed")
 _NODE_AUTHENTICATION = (DCM, "110126", "Node Authentication")
+_URIS = "urn:ietf:rfc:3986"
+"""Identifier system of what is identified by a URI."""
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+", re.ASCII)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]|\A\s+|\s+\Z")
 _INTERACTIONS = {"POST": ("create", "C"), "PUT": ("update", "U"), "PATCH": ("patch", "U"), "DELETE": ("delete", "D")}
@@ -209,9 +211,7 @@ def _entities(record: AuditRecord, server: AuditedServer) -> list[dict[str, Any]
         what = {"reference": f"{server.fhir_base.rstrip('/')}/Patient/{record.patient_id}", "type": "Patient"}
         entities.append({"what": what, **_entity_kind("1", "Person", "1", "Patient")})
     if record.action is AuditAction.ENDPOINT_REFUSED:
-        origin = (record.reason or "").removeprefix(f"{ORIGIN_NOT_ALLOWED}: ") or "unknown"
-        node = {"identifier": {"system": "urn:ietf:rfc:3986", "value": origin}, "display": "server that is not allowed"}
-        entities.append({"what": node, **_entity_kind("2", "System Object", "17", "Data Repository")})
+        entities.append({"what": _refused_node(record), **_entity_kind("2", "System Object", "17", "Data Repository")})
     elif record.action is AuditAction.SEARCHED:
         query = base64.b64encode((record.query or "").encode()).decode("ascii")
         entities.append({**_entity_kind("2", "System Object", "24", "Query"), **({"query": query} if query else {})})
@@ -228,6 +228,13 @@ def _entities(record: AuditRecord, server: AuditedServer) -> list[dict[str, Any]
         transaction = _coding("https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType", "XrequestId")
         entities.append({"what": {"identifier": {"value": record.request_id}}, "type": transaction})
     return entities
+
+
+def _refused_node(record: AuditRecord) -> dict[str, Any]:
+    """By its origin; an address that names none is told in words, and words are no URI."""
+    origin = (record.reason or "").removeprefix(f"{ORIGIN_NOT_ALLOWED}: ")
+    node = _identified(origin, _URIS if _URI.fullmatch(origin) else None) if origin else {}
+    return {**node, "display": "server that is not allowed"}
 
 
 def _entity_kind(kind: str, kind_display: str, role: str, role_display: str) -> dict[str, Any]:
@@ -253,7 +260,7 @@ def _identified(value: str, system: str | None) -> dict[str, Any]:
 
 
 def _reference(url: str, name: str) -> dict[str, Any]:
-    return {"identifier": {"system": "urn:ietf:rfc:3986", "value": url}, "display": name}
+    return {"identifier": {"system": _URIS, "value": url}, "display": name}
 
 
 def _role(code: str) -> dict[str, Any]:

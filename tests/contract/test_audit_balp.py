@@ -13,8 +13,9 @@ from fhir.resources.R4B.auditevent import AuditEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_imaging.audit import AuditAction, AuditOutcome, AuditRecord
+from fhir_imaging.audit import ORIGIN_NOT_ALLOWED, AuditAction, AuditOutcome, AuditRecord
 from fhir_imaging.fhir_mapping.audit_event import audit_event
+from smart_app.refused_endpoints import NO_WEB_ADDRESS
 from tests.audit_actors import SERVER, an_access
 from tests.balp_profiles import PATIENT_QUERY, PATIENT_READ, TOKEN_MINIMAL, faults
 from tests.security.gateway_actors import World, a_world
@@ -73,6 +74,21 @@ def test_balp_p7_the_token_s_profile_is_claimed_for_a_jti_and_a_user(record: Aud
 )
 def test_balp_what_a_profile_does_not_cover_claims_none(changes: dict[str, Any]) -> None:
     assert "meta" not in audit_event(replace(READ, **changes), SERVER)
+
+
+@pytest.mark.parametrize(
+    ("said", "identifier"),
+    [
+        (": https://evil.example:8443", {"system": "urn:ietf:rfc:3986", "value": "https://evil.example:8443"}),
+        (f": {NO_WEB_ADDRESS}", {"value": NO_WEB_ADDRESS}),
+    ],
+    ids=["origin", "words"],
+)
+def test_group_25_a_refused_server_is_a_uri_only_where_its_address_names_one(said: str, identifier: dict[str, str]) -> None:
+    record = replace(READ, action=AuditAction.ENDPOINT_REFUSED, outcome=AuditOutcome.DENIED, reason=ORIGIN_NOT_ALLOWED + said)
+
+    (node,) = [one["what"] for one in audit_event(record, SERVER)["entity"] if one["type"]["code"] == "2"]
+    assert node == {"identifier": identifier, "display": "server that is not allowed"}
 
 
 def damaged() -> Iterator[tuple[str, AuditRecord, Callable[[dict[str, Any]], object]]]:
