@@ -1,4 +1,4 @@
-"""Builds the real HAPI FHIR JPA server that interop tests write to: ``make hapi``.
+"""Builds what interop tests run of HAPI FHIR, its JPA server and its validator: ``make hapi``.
 
 Maven fetches what hapi/pom.xml names, from where its own settings say. Every jar must be the one that hapi/jars.sha256
 names, byte for byte, before one is run; ``make hapi ARGS=--pin`` writes that list anew after a change of version.
@@ -95,7 +95,7 @@ def _build(directory: Path, *, pin: bool) -> int:
     if problems:
         return 1
     classes = ("-cp", f"{directory}/lib/*", "-d", directory / "classes")
-    _run("javac", "-Xlint:deprecation,unchecked,removal", "-proc:none", *classes, SOURCE / "HapiServer.java")
+    _run("javac", "-Xlint:deprecation,unchecked,removal", "-proc:none", *classes, *sorted(SOURCE.glob("*.java")))
     (BUILT / "stamp").unlink(missing_ok=True)
     for name in ("lib", "classes"):
         shutil.rmtree(BUILT / name, ignore_errors=True)
