@@ -189,10 +189,11 @@ def test_an_export_says_what_it_is_and_its_files_can_be_read(pseudonyms: Pseudon
     out = tmp_path / "out"
     folder = ExportFolder(out, Deidentifier(pseudonyms, Options()))
     folder.add(an_image())
-    folder.finish(lambda path: [{"resourceType": "Basic", "id": str(len(list(path.glob("*.dcm"))))}])
+    identifier = [{"system": "urn:ietf:rfc:3986", "value": "urn:oid:2.25.1"}]
+    folder.finish(lambda path: [{"resourceType": "Basic", "identifier": identifier, "id": str(len(list(path.glob("*.dcm"))))}])
 
     assert all(one in (out / "ABOUT.txt").read_text() for one in NOT_DONE)
-    assert json.loads((out / "fhir.json").read_text())["entry"] == [{"resource": {"resourceType": "Basic", "id": "1"}}]
+    assert [one["resource"]["id"] for one in json.loads((out / "fhir.json").read_text())["entry"]] == ["1"]
     assert SECRET.encode() not in b"".join(path.read_bytes() for path in out.iterdir())
     assert dcmread(next(out.glob("*.dcm"))).PatientIdentityRemoved == "YES"
     assert (out.stat().st_mode & 0o777, next(out.glob("*.dcm")).stat().st_mode & 0o777) == (0o700, 0o600)

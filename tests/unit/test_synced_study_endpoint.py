@@ -8,7 +8,7 @@ import pytest
 from fhir.resources.endpoint import Endpoint as R5Endpoint
 from fhir.resources.R4B.endpoint import Endpoint as R4BEndpoint
 
-from fhir_imaging.fhir_mapping.comparison import fingerprint
+from fhir_imaging.fhir_mapping.comparison import comparable
 from fhir_imaging.fhir_mapping.endpoint import SyncedEndpoint, endpoint_identifier, synced_endpoint, wado_endpoint
 from fhir_imaging.fhir_versions import FhirVersion
 from tests.imaging_profiles import SMART_WADO_ENDPOINT, broken
@@ -45,7 +45,7 @@ def test_it_is_found_again_by_its_address_and_has_no_slash_at_its_end(version: F
 
     assert made["address"] == value == ADDRESS
     assert made["identifier"] == [{"system": system, "value": value}]
-    assert fingerprint(made) == fingerprint(synced_endpoint(replace(TOLD, address=ADDRESS, resource_id="main"), version))
+    assert comparable(made) == comparable(synced_endpoint(replace(TOLD, address=ADDRESS, resource_id="main"), version))
     assert (made.get("id"), synced_endpoint(replace(TOLD, resource_id="main"), version)["id"]) == (None, "main")
 
 
