@@ -13,6 +13,7 @@ from functools import cache
 from itertools import cycle
 from pathlib import Path
 
+import hypothesis
 import pytest
 from flask import Flask
 from werkzeug.serving import make_server
@@ -24,6 +25,8 @@ from tests.suite_times import suite_times
 CHECKOUT = Path(__file__).parent.parent
 VIEWER_DIR = CHECKOUT / ".viewer"
 PORT_RANGES, PORTS_OF_WORKER = 8, 2500
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of an example
+hypothesis.settings.load_profile("untimed")
 MANY_REPORTS = 1000
 """From here on a run is one of whole suites."""
 LOG_WATCH = LogWatch()
