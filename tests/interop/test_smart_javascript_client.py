@@ -105,6 +105,7 @@ def test_its_token_opens_the_imaging_fhir_endpoint_for_the_same_patient_only(sit
 def test_it_refreshes_without_naming_itself_and_reads_on(opened: Opened) -> None:
     refreshed = opened.found["refreshed"]
 
+    assert "failed" not in refreshed, refreshed
     assert refreshed["isAnother"] is True
     assert refreshed["ehr"] == opened.found["ehr"]
     assert refreshed["imaging"] == opened.found["imaging"]

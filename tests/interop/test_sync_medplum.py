@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ from tests.sr_actors import STUDY as REPORTED
 from tests.sync_actors import Archive, NoResults, Notes, a_patient, a_study, a_task, at_once, sync_settings
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("outsiders")]
-WORKERS = 4
+WORKERS = 6
 MODES = [(ids, together) for ids in ResourceIds for together in (False, True)]
 
 
@@ -76,21 +77,32 @@ class Site:
         return [*self.medplum.found(f"Observation?{tag}"), *self.medplum.found(f"DiagnosticReport?{tag}")]
 
 
-@pytest.fixture(scope="module")
-def medplum(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Medplum]:
-    with running_medplum(tmp_path_factory.mktemp("medplum")) as running:
+@contextmanager
+def a_hospital(home: Path) -> Iterator[Medplum]:
+    with running_medplum(home) as running:
         for patient_id, number in (("pat-a", "DEMO-1001"), ("pat-b", "DEMO-1002"), ("syn", "SYN-1")):
             running.put(a_patient(patient_id, number))
+        yield running
+
+
+@contextmanager
+def a_site(medplum: Medplum, ids: ResourceIds, *, together: bool, number: int = 0) -> Iterator[Site]:
+    settings = sync_settings(medplum.base, ids=ids, transactions=together)
+    with ExitStack() as closing:
+        yield Site(medplum, replace(settings, name=f"site-{number}", coding_schemes=SCHEMES), f"2.25.80{number}", closing)
+
+
+@pytest.fixture(scope="module")
+def medplum(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Medplum]:
+    with a_hospital(tmp_path_factory.mktemp("medplum")) as running:
         yield running
 
 
 @pytest.fixture(scope="module", params=MODES, ids=lambda mode: f"{mode[0]}-{'together' if mode[1] else 'one-by-one'}")
 def site(request: pytest.FixtureRequest, medplum: Medplum) -> Iterator[Site]:
     ids, together = request.param
-    number = MODES.index(request.param)
-    settings = sync_settings(medplum.base, ids=ids, transactions=together)
-    with ExitStack() as closing:
-        yield Site(medplum, replace(settings, name=f"site-{number}", coding_schemes=SCHEMES), f"2.25.80{number}", closing)
+    with a_site(medplum, ids, together=together, number=MODES.index(request.param)) as made:
+        yield made
 
 
 def test_a_new_study_stands_once_and_what_is_looked_at_again_is_not_written(site: Site) -> None:
@@ -154,7 +166,7 @@ def test_a_report_becomes_results_that_follow_their_study(site: Site) -> None:
 
 def test_workers_that_write_the_same_new_study_at_once_leave_one(site: Site) -> None:
     targets = [site.target() for _ in range(WORKERS)]
-    for _ in range(2):
+    for _ in range(5):
         uid = site.new_uid()
         site.archive.put(a_study(uid))
 
@@ -177,13 +189,14 @@ def test_all_that_stands_is_found_for_a_comparison(site: Site) -> None:
     assert site.standing(uid)[0]["id"] in standing
 
 
-def test_what_the_server_keeps_back_without_a_link_is_not_taken_for_missing(site: Site) -> None:
+def test_what_the_server_keeps_back_without_a_link_is_not_taken_for_missing(tmp_path: Path) -> None:
     """It gives as many as are asked for at once, says that there are more, and has no next page."""
-    uid = site.new_uid()
-    site.archive.put(a_study(uid))
-    study = site.bring(uid)
-    for number in range(PAGE_SIZE):
-        site.medplum.put({**study, "id": f"{site.settings.name}-{number}", "identifier": []})
+    with a_hospital(tmp_path) as medplum, a_site(medplum, ResourceIds.SERVER, together=False) as site:
+        uid = site.new_uid()
+        site.archive.put(a_study(uid))
+        study = site.bring(uid)
+        for number in range(PAGE_SIZE):
+            medplum.put({**study, "id": f"another-{number}", "identifier": []})
 
-    with pytest.raises(UpstreamError, match=rf"found \d+ ImagingStudy, gave {PAGE_SIZE} and no link to the rest"):
-        list(site.target().all_studies())
+        with pytest.raises(UpstreamError, match=rf"found \d+ ImagingStudy, gave {PAGE_SIZE} and no link to the rest"):
+            list(site.target().all_studies())

@@ -1,5 +1,5 @@
 // An app on the official JavaScript SMART client: node smart_app.cjs PORT CLIENT_ID IMAGING_FHIR_BASE OTHER_PATIENT
-// After the launch /callback answers with what the client read, wrote down and was refused, as JSON.
+// After the launch /callback answers with what the client read and what it was refused, as JSON.
 const { createServer } = require('node:http');
 const { randomUUID } = require('node:crypto');
 const smart = require('fhirclient');
@@ -42,17 +42,24 @@ async function readsOfImagingServer(client) {
   };
 }
 
-async function callback(client) {
+async function refreshed(client) {
   const first = client.state.tokenResponse;
-  const found = { ehr: await reads(client), imaging: await readsOfImagingServer(client), granted: first.scope };
   await client.refresh();
   const second = client.state.tokenResponse;
-  found.refreshed = {
+  return {
     ehr: await reads(client),
     imaging: await readsOfImagingServer(client),
     isAnother: first.access_token !== second.access_token && first.refresh_token !== second.refresh_token,
   };
-  return found;
+}
+
+async function callback(client) {
+  return {
+    granted: client.state.tokenResponse.scope,
+    ehr: await reads(client),
+    imaging: await readsOfImagingServer(client),
+    refreshed: await refreshed(client).catch((error) => ({ failed: String(error) })),
+  };
 }
 
 createServer(async (request, response) => {
