@@ -20,6 +20,7 @@ import tomli_w
 
 from imaging_cds.server import ServerSettings
 from imaging_cds.settings import load
+from imaging_cds.worker import ENDING_S
 from tests.conftest import CHECKOUT, free_port_number
 
 UNITS = CHECKOUT / "docs" / "examples" / "systemd"
@@ -98,7 +99,7 @@ def test_each_secret_that_is_lent_is_named_to_the_service_as_the_clinics_setting
 def test_the_service_may_take_longer_to_end_than_its_requests() -> None:
     (seconds,) = values("imaging-cds.service", "TimeoutStopSec")
 
-    assert int(seconds) > ServerSettings().graceful_timeout_s
+    assert int(seconds) > ServerSettings().graceful_timeout_s + ENDING_S
 
 
 def test_the_server_tells_systemd_when_it_is_ready_and_needs_no_executable_memory(tmp_path: Path) -> None:
