@@ -5,6 +5,7 @@ Spec: FHIR R4 Bundle, SMART Imaging Access F3, F4, M11.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,8 @@ NOT_ALL = (
     "This list may lack studies or series: there are more than fit into one answer of those who know them, or some are not "
     "described in a way that can be read."
 )
+_NOT_ALL_URL = uuid.uuid5(uuid.NAMESPACE_URL, NOT_ALL).urn
+"""Every entry of a searchset has an address of its own; this one stands nowhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +94,8 @@ def searchset(
     archives = dict.fromkeys(name for one in page.studies for name in one.study.archives)
     included = [_entry(addresses, addresses.endpoint(name), "include") for name in archives if search.includes_endpoints]
     remark = operation_outcome("incomplete", NOT_ALL, severity="warning")
-    entries = [*studies, *included, *([] if complete else [{"resource": remark, "search": {"mode": "outcome"}}])]
+    told = {"fullUrl": _NOT_ALL_URL, "resource": remark, "search": {"mode": "outcome"}}
+    entries = [*studies, *included, *([] if complete else [told])]
     return {
         "resourceType": "Bundle",
         "type": "searchset",

@@ -347,8 +347,9 @@ def test_a_list_that_an_archive_cuts_off_says_so(archived: ImagingFhir) -> None:
 
     bundle = archived.search(id=CT_A).json()
 
-    (remark,) = [one["resource"] for one in bundle["entry"] if one["search"]["mode"] == "outcome"]
-    assert (remark["issue"][0]["severity"], "total" in bundle) == ("warning", False)
+    (told,) = [one for one in bundle["entry"] if one["search"]["mode"] == "outcome"]
+    assert (told["resource"]["issue"][0]["severity"], "total" in bundle) == ("warning", False)
+    assert told["fullUrl"].startswith("urn:uuid:")
 
 
 def test_group_11_a_study_under_two_patients_is_left_out(archived: ImagingFhir) -> None:
