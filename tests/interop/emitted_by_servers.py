@@ -27,8 +27,9 @@ from tests.cds_actors import (
     nodule_components,
     whole_prefetch,
 )
-from tests.contract.imaging_fhir_actors import CT_A, ImagingFhir, an_imaging_fhir, only_at
+from tests.contract.imaging_fhir_actors import CT_A, ImagingFhir, an_imaging_fhir, only_at, tagged
 from tests.order_cases import a_chart, a_draft, signing
+from tests.security.gateway_stubs import dicom_json
 
 Json = dict[str, Any]
 CATEGORIES = ("0", "1", "2", "3", "4A", "4B", "4X")
@@ -69,8 +70,11 @@ def endpoint_answers(directory: Path) -> Iterator[Json]:
     """Of the imaging FHIR endpoint over HTTP, told by the archives' own index and by a FHIR server."""
     with an_imaging_fhir(directory / "indexed") as world:
         yield from _asked(world)
+        some = [tagged(x0020000D=CT_A, x0020000E="2.25.5")]
+        only_at(world.main, "/series", lambda: dicom_json(some, Warning='299 pacs "There are more"'))
+        yield world.search(id=CT_A).json()
         only_at(world.second, "studies", lambda: Response(status=500))
-        yield world.search(include="ImagingStudy:endpoint").json()
+        yield world.search().json()
     with an_imaging_fhir(directory / "fed", fed={}) as world:
         yield from _asked(world)
 

@@ -2,7 +2,7 @@
 
 LOINC, SNOMED CT, RadLex and DICOM codes are not looked up by it, since nobody gives their tables away with it: what we write of
 those is checked against our own (tests/code_literals.py). UCUM and HL7's own codes are.
-Spec: FHIR R4 §2.13 Validation; IHE ITI BALP, whose profiles are judged by tests/balp_profiles.py.
+Spec: clinical rules T3; FHIR R4 Validation; IHE ITI BALP, whose profiles are judged by tests/balp_profiles.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fhir_imaging.fhir_versions import FhirVersion
+from fhir_imaging.fhir_versions import FhirVersion, Status
 from tests.balp_profiles import PATIENT_QUERY, PATIENT_READ, TOKEN_MINIMAL, faults
 from tests.interop.emitted_resources import KINDS, Emitted, emitted
 from tests.interop.fhir_validator import TIMEOUT_S, Issue, needed, validated
@@ -169,6 +169,24 @@ def _damaged(written: list[Emitted], version: FhirVersion, kind: str, damage: st
 
 
 # What is said
+
+
+def _stated(judged: Judged, kind: Kind, element: str) -> set[str]:
+    return {str(one.resource.get(element)) for one, _ in judged.of(kind)}
+
+
+def test_every_use_and_state_is_among_what_is_judged(judged: Judged) -> None:
+    r4, r4b, r5 = FhirVersion.R4, FhirVersion.R4B, FhirVersion.R5
+    searches = [one.resource for one, _ in judged.of((r4, "Bundle")) if one.resource["type"] == "searchset"]
+
+    assert _stated(judged, (r4, "Bundle"), "type") == {"collection", "searchset", "transaction"}
+    for version in (r4, r4b):
+        assert _stated(judged, (version, "ImagingStudy"), "status") == set(Status)
+        assert _stated(judged, (version, "Observation"), "status") == {"preliminary", "final", "entered-in-error"}
+    assert _stated(judged, (r5, "ImagingStudy"), "status") >= set(Status)
+    assert {entry["search"]["mode"] for one in searches for entry in one.get("entry", [])} == {"match", "include", "outcome"}
+    assert _stated(judged, (r4, "ServiceRequest"), "id") == {"None", "new"}, "orders that are made, and changed"
+    assert _stated(judged, (r4, "AuditEvent"), "outcome") == {"0", "4", "8"}
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND, ids=[" ".join(one) for one in EVERY_KIND])
