@@ -9,10 +9,13 @@ ARGS ?=
 
 DEMO_ARGS := $(if $(PORT),--port $(PORT)) $(if $(EHR_PORT),--ehr-port $(EHR_PORT)) $(if $(PACS_PORT),--pacs-port $(PACS_PORT)) $(ARGS)
 
-.PHONY: help demo check test bench mutants conformance pictures texts viewer hapi counterparts clean
+PACKAGES := cds_service ehr_sandbox fhir_imaging imaging_cds imaging_findings imaging_server pacs_sync smart_app
+
+.PHONY: help demo check scans security test bench mutants conformance pictures texts viewer hapi counterparts clean
 help:
 	@echo "make demo    start the app, a sandbox EHR and a sandbox PACS on this machine (ARGS=\"--reset\" and so on)"
 	@echo "make check   formatting, lint, types, import rules"
+	@echo "make security  bandit, a search for credentials, the attack suite, and build/sbom.json: what the wheel needs"
 	@echo "make test    all tests"
 	@echo "make bench   benchmarks (ARGS=\"-k card\": a part of them)"
 	@echo "make mutants break one thing at a time in a copy and show which test turns red (ARGS=\"--only R38 F2\")"
@@ -30,6 +33,17 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Beside ruff's S rules, which are part of check. What looks like a credential and is none stands in .secrets.baseline.
+scans: $(VENV)/.dev
+	$(BIN)/bandit -q -c pyproject.toml -r $(PACKAGES)
+	$(BIN)/python -m tests.secret_scan
+
+security: scans
+	$(BIN)/ruff check --select S .
+	$(BIN)/python -m pytest tests/security -n auto --dist loadfile $(ARGS)
+	@mkdir -p build
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON -o build/sbom.json requirements/runtime.txt
 
 test: $(VENV)/.dev viewer
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)

@@ -265,7 +265,8 @@ class AuthorizationRecords:
 
 def _sweep(connection: sqlite3.Connection, before: float) -> None:
     for table in _SWEPT:
-        connection.execute(f"DELETE FROM {table} WHERE expires_at < ?", (before,))  # noqa: S608 - fixed table names
+        statement = f"DELETE FROM {table} WHERE expires_at < ?"  # nosec B608 # noqa: S608 - fixed table names
+        connection.execute(statement, (before,))
 
 
 def _grant(row: sqlite3.Row) -> Grant:

@@ -99,7 +99,7 @@ def _rows(connection: sqlite3.Connection, columns: str, uids: tuple[str, str | N
         f"""
         SELECT {columns} FROM instance JOIN series USING (study_uid, series_uid) WHERE {condition}
         ORDER BY series.series_number, instance.series_uid, instance.instance_number, instance.sop_uid
-        """,  # noqa: S608 - columns and names are constants of this module
+        """,  # nosec B608 # noqa: S608 - columns and names are constants of this module
         [uid for _, uid in asked],
     )
 

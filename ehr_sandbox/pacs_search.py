@@ -150,5 +150,6 @@ def _holds_below(connection: sqlite3.Connection, row: sqlite3.Row, keys: list[Ma
     if "series_uid" in row.keys():  # noqa: SIM118 - as above
         condition += " AND series_uid = ?"
         values.append(row["series_uid"])
-    instances = connection.execute(f"SELECT metadata FROM instance WHERE {condition}", values)  # noqa: S608 - constants
+    statement = f"SELECT metadata FROM instance WHERE {condition}"  # nosec B608 # noqa: S608 - constants
+    instances = connection.execute(statement, values)
     return any(all(key.matches(json.loads(instance["metadata"])) for key in keys) for instance in instances)

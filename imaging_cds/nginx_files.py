@@ -98,7 +98,7 @@ def files_of(plan: NginxPlan, key: str) -> NginxFiles:
     templates = Environment(
         loader=PackageLoader("imaging_cds", "nginx_templates"),
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - these are no pages
+        autoescape=False,  # nosec B701 # noqa: S701 - these are no pages
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

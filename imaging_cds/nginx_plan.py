@@ -153,7 +153,8 @@ def plan_of(settings: ApplicationSettings, options: NginxOptions) -> NginxPlan:
 
 def _address_of(settings: ApplicationSettings) -> str:
     host = settings.server.host
-    reached = {"localhost": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is compared
+    everywhere = "0.0.0.0"  # nosec B104 # noqa: S104 - it is compared
+    reached = {"localhost": "127.0.0.1", everywhere: "127.0.0.1", "::": "::1"}.get(host, host)
     return f"[{reached}]:{settings.server.port}" if ":" in reached else f"{reached}:{settings.server.port}"
 
 

@@ -61,7 +61,9 @@ def fetch_tarball(
     ]
     log = scratch / "npm.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT, cwd=scratch)  # noqa: S603
+        process = subprocess.Popen(  # nosec B603 # noqa: S603 - npm itself, and fixed words
+            arguments, stdout=output, stderr=subprocess.STDOUT, cwd=scratch
+        )
         try:
             _watch(process, cache, report)
         finally:

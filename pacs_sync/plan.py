@@ -116,7 +116,7 @@ def _beside_others(gathered: Gathered, others: list[WrittenStudy], subject: Subj
     if not in_the_way:
         return Write(status=_status(gathered, None), subject=subject, replaces=None)
     if len(in_the_way) > 1 or has_other_maker(in_the_way[0].content, gathered.mark):
-        assert gathered.archived is not None  # noqa: S101 - decided before
+        assert gathered.archived is not None  # nosec B101 # noqa: S101 - decided before
         return _several(gathered.archived, beside_others(in_the_way), (), subject)
     return Write(status=_status(gathered, in_the_way[0]), subject=subject, replaces=in_the_way[0])
 

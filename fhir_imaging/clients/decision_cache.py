@@ -69,7 +69,7 @@ class DecisionCache(Generic[T]):
             raise UpstreamTimeout("An answer that another request asked for did not come in time.", server="", retryable=True)
         if flight.error is not None:
             raise flight.error
-        assert flight.value is not None  # noqa: S101 - a flight lands with one or the other
+        assert flight.value is not None  # nosec B101 # noqa: S101 - a flight lands with one or the other
         return flight.value
 
     def _fly(self, key: tuple[str, ...], flight: _Flight[T], ask: Callable[[], T], seconds: Callable[[T], float]) -> T:

@@ -61,7 +61,7 @@ def without_limits(connection: Connection) -> Iterator[None]:
     """For one transaction: a migration may take its time."""
     connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     driven = connection.connection.driver_connection
-    assert isinstance(driven, PatientConnection)  # noqa: S101 - the engine makes no other
+    assert isinstance(driven, PatientConnection)  # nosec B101 # noqa: S101 - the engine makes no other
     driven.patience_s = None
     try:
         yield
