@@ -10,6 +10,7 @@ from typing import Any
 from ehr_sandbox.settings import LARGEST_CROWD, SYNC_CLIENT, SYNC_SCOPES, zone_of
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import is_loopback, origin_of
+from imaging_cds.demo_trust import TrustedCdsClient, TrustedIssuer
 
 DEFAULT_DIRECTORY = Path(".demo")
 EHR_NAME = "sandbox"
@@ -24,35 +25,6 @@ AI_SCHEMES = {
 }
 """What the demo's AI means by its own coding schemes; its report says which version of Lung-RADS."""
 PASSWORD_VARIABLE = "IMAGING_CDS_PACS_PASSWORD"  # noqa: S105 - the variable's name, not a password
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrustedIssuer:
-    """A SMART launcher or EHR that may launch the app: ``--trust-issuer URL[=client_id]``."""
-
-    url: str
-    client_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrustedCdsClient:
-    """A CDS client that may call: ``--trust-cds-client ISS=JWKS_URL_OR_FILE``."""
-
-    issuer: str
-    keys: str
-
-    @property
-    def keys_are_a_file(self) -> bool:
-        """Whether ``keys`` names a file of pinned keys instead of a URL."""
-        return not self.keys.startswith(("http://", "https://"))
-
-    @property
-    def origin(self) -> str | None:
-        """The browser origin that the issuer names; None where it is no address."""
-        try:
-            return origin_of(self.issuer)
-        except ValueError:
-            return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ from ehr_sandbox.demo_study import ACCESSION_SYSTEM, ISSUER_OF_PATIENT_ID, MRN_S
 from ehr_sandbox.settings import demo_clients
 from fhir_imaging.errors import ConfigurationError
 from imaging_cds import demo, demo_plan
-from imaging_cds.demo_plan import DemoOptions, TrustedCdsClient, TrustedIssuer
+from imaging_cds.demo_plan import DemoOptions
+from imaging_cds.demo_trust import TrustedCdsClient, TrustedIssuer
 from imaging_cds.settings import load
 from pacs_sync.settings import ResourceIds, SyncSettings
 

@@ -9,7 +9,8 @@ import tomli_w
 from cds_service.settings import ClientAuthentication
 from fhir_imaging.errors import ConfigurationError
 from imaging_cds.cli import main
-from imaging_cds.demo_plan import DemoOptions, TrustedCdsClient, TrustedIssuer, app_table
+from imaging_cds.demo_plan import DemoOptions, app_table
+from imaging_cds.demo_trust import TrustedCdsClient, TrustedIssuer
 from imaging_cds.settings import ApplicationSettings, Component, from_table, load
 
 
