@@ -1,4 +1,4 @@
-# The verbs of this project, the same on a laptop and in CI: demo, check, test, bench, mutants.
+# The verbs of this project, the same on a laptop and in CI: demo, check, test, soak, bench, mutants.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,12 +11,13 @@ DEMO_ARGS := $(if $(PORT),--port $(PORT)) $(if $(EHR_PORT),--ehr-port $(EHR_PORT
 
 PACKAGES := cds_service ehr_sandbox fhir_imaging imaging_cds imaging_findings imaging_server pacs_sync smart_app
 
-.PHONY: help demo check scans security test bench mutants conformance pictures texts viewer hapi counterparts clean
+.PHONY: help demo check scans security test soak bench mutants conformance pictures texts viewer hapi counterparts clean
 help:
 	@echo "make demo    start the app, a sandbox EHR and a sandbox PACS on this machine (ARGS=\"--reset\" and so on)"
 	@echo "make check   formatting, lint, types, import rules"
 	@echo "make security  bandit, a search for credentials, the attack suite, and build/sbom.json: what the wheel needs"
 	@echo "make test    all tests"
+	@echo "make soak    property and kill tests only, twenty times as long as in CI (TIMES=100: longer)"
 	@echo "make bench   benchmarks (ARGS=\"-k card\": a part of them)"
 	@echo "make mutants break one thing at a time in a copy and show which test turns red (ARGS=\"--only R38 F2\")"
 	@echo "make conformance  write docs/conformance.md anew"
@@ -47,6 +48,10 @@ security: scans
 
 test: $(VENV)/.dev viewer
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+# Not viewer: nothing here opens a page.
+soak: $(VENV)/.dev
+	IMAGING_CDS_SOAK=$(or $(TIMES),20) $(BIN)/python -m pytest -n auto $(ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/benchmarks --benchmarks $(ARGS)

@@ -19,6 +19,7 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from imaging_cds.viewer_install import is_installed
+from tests.examples import SOAK
 from tests.log_watch import LogWatch, leaks_in_files
 from tests.suite_times import suite_times
 
@@ -43,6 +44,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         benchmarks = [item for item in items if "benchmarks" in Path(item.path).parts]
         config.hook.pytest_deselected(items=benchmarks)
         items[:] = [item for item in items if item not in benchmarks]
+    if SOAK > 1:
+        others = [item for item in items if not _may_soak(item)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if _may_soak(item)]
+
+
+def _may_soak(item: pytest.Item) -> bool:
+    """Whether a test finds more the longer it runs: property tests, and whatever is killed at random moments."""
+    return getattr(getattr(item, "obj", None), "is_hypothesis_test", False) or "_kill" in item.path.stem
 
 
 @pytest.hookimpl(wrapper=True)

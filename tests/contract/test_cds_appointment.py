@@ -32,6 +32,7 @@ from tests.cds_actors import (
     an_order,
     concept,
 )
+from tests.examples import examples
 
 SERVICE = "imaging-appointment"
 
@@ -245,7 +246,7 @@ MEMBERS = st.sampled_from(
 
 
 @given(broken=st.dictionaries(MEMBERS, JSON, max_size=4), keys=st.sets(st.sampled_from(sorted(prefetch())), max_size=3))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_shape_of_an_appointment_gives_an_error_or_an_invalid_card(
     cds: CdsActor, broken: dict[str, Any], keys: set[str]
 ) -> None:
@@ -259,7 +260,7 @@ def test_no_shape_of_an_appointment_gives_an_error_or_an_invalid_card(
 
 
 @given(stated=st.dictionaries(st.sampled_from(["entry", "resourceType", "type", "id"]), JSON) | st.lists(JSON, max_size=3))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_shape_of_the_bundle_gives_an_error(cds: CdsActor, stated: object) -> None:
     assert isinstance(cards_of(cds, a_booking(appointments=stated)), list)
 

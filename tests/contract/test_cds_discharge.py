@@ -35,6 +35,7 @@ from tests.cds_actors import (
     a_store,
     a_study,
 )
+from tests.examples import examples
 
 SERVICE = "imaging-discharge"
 ENCOUNTER = {"reference": "Encounter/e"}
@@ -282,7 +283,7 @@ MEMBERS = st.sampled_from(
 
 
 @given(broken=st.dictionaries(MEMBERS, JSON, max_size=4), keys=st.sets(st.sampled_from(sorted(prefetch())), max_size=3))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_shape_of_data_gives_an_error_or_an_invalid_card(cds: CdsActor, broken: dict[str, Any], keys: set[str]) -> None:
     """R2, R23: odd members of study, report and encounter, and keys that did not come."""
     sent = prefetch(

@@ -27,6 +27,7 @@ from tests.cds_actors import (
     an_order,
     concept,
 )
+from tests.examples import examples
 from tests.order_actors import a_metformin, an_allergy, an_egfr
 from tests.order_cases import CT_PLAIN, a_chart, a_draft, cards_of, selecting, signing, topics
 
@@ -306,7 +307,7 @@ odd_orders = (
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(draft_orders=odd_orders, selections=json_values, select=st.booleans())
 def test_r23_no_shape_of_draft_orders_gives_an_error_or_an_invalid_card(
     cds: CdsActor, draft_orders: Any, selections: Any, select: bool
@@ -324,7 +325,7 @@ KEYS = sorted(query.key for query in ORDER_QUERIES if query.key != "patient")
 TYPE_OF = {query.key: query.resource_type for query in ORDER_QUERIES}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     key=st.sampled_from(KEYS),
     members=st.dictionaries(

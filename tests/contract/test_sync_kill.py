@@ -7,6 +7,8 @@ import random
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.contract.sync_kill_actors import (
     PATIENCE_S,
     World,
@@ -15,16 +17,19 @@ from tests.contract.sync_kill_actors import (
     wait_until_written,
 )
 from tests.contract.sync_kill_servers import BROKEN, SILENT
+from tests.examples import SOAK
 
 STUDIES = 2000
 KILLS = 6
 GROWING = 150
-SEED = 20261121
+SEEDS = range(20261121, 20261121 + SOAK)
+"""Of what is left to chance, for a test that can be repeated."""
 
 
-def test_a_back_fill_that_is_killed_again_and_again_ends_exactly_as_the_archive_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_back_fill_that_is_killed_again_and_again_ends_exactly_as_the_archive_is(tmp_path: Path, seed: int) -> None:
     """Kills come when so many resources are written, at random, so that each process has done something."""
-    chance = random.Random(SEED)  # noqa: S311 - for a test that can be repeated
+    chance = random.Random(seed)  # noqa: S311 - for a test that can be repeated
     with a_world(tmp_path, chance, studies=STUDIES) as world:
         killed_at = []
         for threshold in sorted(chance.sample(range(50, STUDIES - 200), KILLS)):
@@ -50,9 +55,12 @@ def test_a_back_fill_that_is_killed_again_and_again_ends_exactly_as_the_archive_
         assert world.archive.missed > 0, "some studies were not found when they were looked at"
 
 
-def test_studies_that_grow_while_the_service_is_killed_again_and_again_stand_as_they_are_at_last(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", SEEDS)
+def test_studies_that_grow_while_the_service_is_killed_again_and_again_stand_as_they_are_at_last(
+    tmp_path: Path, seed: int
+) -> None:
     """A change that comes while a worker has the study is not lost either, whoever is killed. SIGTERM ends it in order."""
-    chance = random.Random(SEED)  # noqa: S311 - for a test that can be repeated
+    chance = random.Random(seed)  # noqa: S311 - for a test that can be repeated
     with a_world(tmp_path, chance, studies=GROWING, recent=True) as world:
         for _ in range(4):
             process = world.start()

@@ -19,6 +19,7 @@ from pacs_sync.held import WaitingForPeople
 from pacs_sync.memory import StoredMemory
 from pacs_sync.ports import Held, HoldReason, Task, Work
 from tests.contract.sync_memory_actors import IN_ARCHIVE, SUBJECT, a_sighting, a_store, a_uid
+from tests.examples import examples
 
 LEASE_S = 60.0
 numbers = st.integers(0, 3)
@@ -177,7 +178,7 @@ class Queue(RuleBasedStateMachine):
 class TestAnyOrder(Queue.TestCase):
     """All runs share a database, each with a synchronisation of its own."""
 
-    settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+    settings = settings(max_examples=examples(30), stateful_step_count=30, deadline=None)
 
     @classmethod
     def setUpClass(cls) -> None:

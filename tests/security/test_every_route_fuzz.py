@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from werkzeug.routing import Rule
 
+from tests.examples import examples
 from tests.security.route_requests import MARKUP, METHODS, SECRET, Asking, Callers, askings, callers_of, shapes_at
 from tests.security.whole_application import METRICS_TOKEN, Sent, WholeApplication, a_whole_application
 
@@ -92,7 +93,7 @@ def each_of(world: WholeApplication, rule: Rule, method: str, tried: Callable[[A
 
     @seed(f"{SEED} {method} {rule.rule} {rule.endpoint}")
     @settings(
-        max_examples=1 + EXAMPLES,
+        max_examples=examples(1) + EXAMPLES,
         derandomize=False,
         deadline=None,
         database=None,

@@ -14,6 +14,7 @@ from flask import Response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.security.gateway_actors import Answer, World, a_world
 from tests.security.gateway_stubs import (
     BULK,
@@ -155,7 +156,7 @@ def test_group_20_a_quoted_value_stays_one_value_on_its_way_up(world: World, hid
 
 # Anything at all
 
-fuzzed = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fuzzed = settings(max_examples=examples(120), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 lines = st.one_of(
     st.sampled_from(
         [

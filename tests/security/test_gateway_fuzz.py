@@ -8,10 +8,11 @@ from flask import Response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.security.gateway_actors import World
 from tests.security.gateway_stubs import STUDY_A, STUDY_B, instance_of, series_of
 
-fuzzed = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fuzzed = settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 texts = st.text(max_size=20)
 uids = st.sampled_from(
     [STUDY_A, STUDY_B, series_of(STUDY_A), series_of(STUDY_B), instance_of(STUDY_A), instance_of(STUDY_B), "..", "1.2.3"]

@@ -8,10 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imaging_server.routes import ROUTES, Route
+from tests.examples import examples
 from tests.security.gateway_actors import VIEWER_ORIGIN, Answer, World
 from tests.security.gateway_stubs import PACS_PASSWORD, STUDY_A, STUDY_B, instance_of, series_of
 
-fuzzed = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fuzzed = settings(max_examples=examples(400), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 _PLACE = re.compile(r"<(?:any\(([^)]*)\)|dicom_([a-z]+)):([a-z]+)>")
 OWN = {"study": STUDY_A, "series": series_of(STUDY_A), "instance": instance_of(STUDY_A), "frames": "1", "bulk": "7FE00010"}
 FOREIGN = {"study": STUDY_B, "series": series_of(STUDY_B), "instance": instance_of(STUDY_B), "frames": "2,1", "bulk": "a/b"}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.security.gateway_actors import World
 from tests.security.gateway_stubs import STUDY_A, STUDY_B, instance_of, series_of
 
@@ -161,7 +162,7 @@ values = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(names, values), max_size=7), st.sampled_from(["GET", "HEAD"]))
 @example([tuple(pair.split("=")) for pair in query(STUDY_B).split("&")], "GET")
 def test_any_query_is_answered_without_b(running: World, pairs: list[tuple[str, str]], method: str) -> None:

@@ -14,8 +14,9 @@ from fhir_imaging.study_reading import archived_instance, archived_series, archi
 from imaging_server.fhir_contents import with_instances, with_series
 from imaging_server.fhir_search import OFFERED
 from tests.contract.imaging_fhir_actors import CT_A, CT_B, MR_A, ImagingFhir, an_imaging_fhir
+from tests.examples import examples
 
-fuzzed = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fuzzed = settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 texts = st.text(max_size=20).map(lambda raw: quote(raw, safe=""))
 names = st.one_of(st.sampled_from([*sorted(OFFERED), "page", "patient:Patient", "_revinclude", "_has:x"]), texts)
 values = st.one_of(
@@ -81,7 +82,7 @@ datasets = st.dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(study=datasets, series=datasets, instance=datasets)
 def test_whatever_an_archive_says_becomes_valid_fhir(study: dict, series: dict, instance: dict) -> None:  # type: ignore[type-arg]
     """F3: FHIR's own model is strict, so that a resource which it takes is valid R4."""

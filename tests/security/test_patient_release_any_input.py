@@ -35,6 +35,7 @@ from tests.cds_actors import (
     whole_prefetch,
 )
 from tests.contract.test_cds_any_input import JSON, places
+from tests.examples import examples
 
 DAY = r"\d{1,2} [A-Z][a-z]+ \d{4}"
 WHEN = rf"(?:was recommended by {DAY}|is recommended (?:around {DAY}|between {DAY} and {DAY}))"
@@ -104,7 +105,7 @@ def test_the_chart_as_it_is_has_two_cards_for_the_patient(cds: CdsActor) -> None
     assert len(told(cds, a_chart())) == 2
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(250), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(PLACES), JSON)
 def test_no_word_of_the_chart_gets_into_a_patients_card(cds: CdsActor, path: tuple[str | int, ...], value: object) -> None:
     body = copy.deepcopy(a_chart())

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cds_service.validator import faults_of
+from tests.examples import examples
 
 RIGHT: dict[str, Any] = {
     "cards": [
@@ -156,7 +157,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.sampled_from(sorted(RIGHT["cards"][0])), JSON)
 def test_nothing_breaks_the_judge(member: str, value: object) -> None:
     assert isinstance(faults_of(bent(CARD + member, value)), tuple)

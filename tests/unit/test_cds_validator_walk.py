@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cds_service.validator import faults_of, is_plainly_sound
+from tests.examples import examples
 
 _NAMES = st.sampled_from(["a", "extension", "resourceType", "é", "\ud800"])
 _LEAVES = st.one_of(
@@ -19,7 +20,7 @@ _CARD = {"summary": "s", "indicator": "info", "source": {"label": "l"}, "uuid": 
 
 
 @given(_ANY)
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_both_ways_of_looking_agree(member: object) -> None:
     answer = {"cards": [_CARD | {"member": member}]}
 

@@ -13,9 +13,10 @@ from imaging_findings.facts import read_facts
 from imaging_findings.guidance import judge
 from imaging_findings.packs import bundled_packs
 from tests.cds_actors import NOW, a_lung_rads, a_patient, a_report, a_study, an_ai_lung_rads
+from tests.examples import examples
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.text(max_size=600))
 @example("<b>bold</b>\r\n[link](x) `code` *star* | cell")
 def test_escaped_text_holds_no_html_and_no_line_break(words: str) -> None:

@@ -18,6 +18,7 @@ from imaging_server.fed_servers import check_fed_servers
 from imaging_server.fhir_bundles import instant, page_of
 from imaging_server.fhir_search import Token, identifier_tokens, parse_study_search
 from imaging_server.fhir_sources import FoundStudy
+from tests.examples import examples
 from tests.imaging_profiles import SMART_IMAGING_STUDY, broken
 
 EHR, MRN = "https://ehr.example/fhir", "https://mrn.example"
@@ -260,7 +261,7 @@ SEARCHES = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.dictionaries(st.sampled_from(PARTS), JSON | TERMS | ACCESSIONS), SERIES, TIMES | JSON, TIMES | JSON)
 def test_F3_whatever_stands_in_a_resource_ours_stays_valid(
     stated: dict[str, Any], series: list[Any], started: Any, updated: Any

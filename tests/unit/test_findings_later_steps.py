@@ -27,6 +27,7 @@ from tests.cds_actors import (
     concept,
     nodule_components,
 )
+from tests.examples import examples
 from tests.followed_actors import assessed, imaged
 
 Resource = dict[str, Any]
@@ -405,7 +406,7 @@ _WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     finding=st.sampled_from([F1, F2, F3, F4, F5, F6, F7, UNKNOWN]),
     days=st.lists(_DAYS, max_size=4, unique=True),

@@ -19,6 +19,7 @@ from imaging_findings.packs import bundled_packs
 from imaging_findings.quotes import MAX_QUOTE
 from imaging_findings.rules import TablePack, Urgency
 from tests.cds_actors import DCM, LOINC, NOW, a_lung_rads, a_patient, a_report, a_study, concept
+from tests.examples import examples
 from tests.followed_actors import imaged
 
 Resource = Mapping[str, Any]
@@ -294,7 +295,7 @@ _PHRASES = st.tuples(
 
 
 @given(st.one_of(_PHRASES, st.lists(_PHRASES, max_size=3).map("".join), st.tuples(st.text(max_size=9), _PHRASES).map(" ".join)))
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_looking_for_plain_pieces_first_misses_no_pattern_and_no_mention(words: str) -> None:
     report = a_report_saying(words)
 

@@ -19,6 +19,7 @@ from imaging_findings.guidance import judge
 from imaging_findings.packs import bundled_packs, bundled_tables
 from imaging_findings.rules import Packs, SizeRange, TablePack, TableRow
 from tests.cds_actors import NOW, a_patient, a_study, an_observation, concept
+from tests.examples import examples
 
 OWN = "https://imaging-cds.example/fhir/CodeSystem/imaging-assessment"
 UNITS = {"max-diameter": "mm", "attenuation-hu": "[hnsf'U]"}
@@ -103,7 +104,7 @@ def complete(draw: st.DrawFn, pack: TablePack, row: TableRow) -> Assessed:
 
 
 @pytest.mark.parametrize(("pack", "row"), CASES, ids=[f"{pack.info.pack_id}/{row.row_id}" for pack, row in CASES])
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(data=st.data())
 def test_t11_no_interval_and_no_order_where_any_input_is_missing(pack: TablePack, row: TableRow, data: st.DataObject) -> None:
     """Gd, T11."""
@@ -121,7 +122,7 @@ def test_t11_no_interval_and_no_order_where_any_input_is_missing(pack: TablePack
 
 
 @pytest.mark.parametrize(("pack", "row"), CASES, ids=[f"{pack.info.pack_id}/{row.row_id}" for pack, row in CASES])
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=examples(3), deadline=None)
 @given(data=st.data())
 def test_gd_each_single_input_that_is_missing_is_named(pack: TablePack, row: TableRow, data: st.DataObject) -> None:
     """Gd: and never is the finding passed over for want of one."""

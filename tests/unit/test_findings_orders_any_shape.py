@@ -37,9 +37,10 @@ from tests.cds_actors import (
     an_order,
     concept,
 )
+from tests.examples import examples
 from tests.order_actors import a_metformin, an_allergy, an_egfr
 
-OFTEN = settings(max_examples=250, deadline=None)
+OFTEN = settings(max_examples=examples(250), deadline=None)
 ODD_VALUES = st.sampled_from(["ServiceRequest/new", "p", "#w", "2026-11-20"]) | st.text(max_size=8)
 ODD_NAMES = st.sampled_from(["coding", "code", "text", "reference", "display", "value"])
 ODD = st.recursive(

@@ -36,6 +36,7 @@ from tests.cds_actors import (
     millimetres,
     nodule_components,
 )
+from tests.examples import examples
 
 
 def a_finding(resource: dict[str, Any]) -> Finding:
@@ -319,7 +320,7 @@ def bent_resources(draw: st.DrawFn) -> dict[str, Any]:
     return resource
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.lists(bent_resources(), max_size=5))
 def test_no_resource_of_any_shape_breaks_the_reader_or_the_rules(resources: list[dict[str, Any]]) -> None:
     """Tolerant reading, T11: and whatever comes out, nothing is ordered where an input is missing."""

@@ -12,6 +12,7 @@ from imaging_findings.facts import read_facts
 from imaging_findings.guidance import judge
 from imaging_findings.packs import bundled_packs
 from tests.cds_actors import a_nodule, a_patient, a_report, nodule_components
+from tests.examples import examples
 from tests.followed_actors import imaged
 
 DAY = "2024-09-01"
@@ -165,7 +166,7 @@ def test_ga_a_statement_of_its_own_rules_after_a_denial(conclusion: str) -> None
     assert ends(conclusion)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.sampled_from(DENIALS), st.lists(ITEMS, max_size=3), NODULES, st.lists(ITEMS, max_size=2), st.data())
 def test_ga_no_list_under_a_denial_ends_a_follow_up(
     denial: str, before: list[str], nodule: str, after: list[str], data: st.DataObject

@@ -17,6 +17,7 @@ from imaging_findings.mentions import may_be_told_of, mentions_of
 from imaging_findings.own_resources import read_each
 from imaging_findings.packs import bundled_packs
 from tests.cds_actors import NOW, a_lung_rads, a_patient, a_report, a_study
+from tests.examples import examples
 
 PACKS = bundled_packs()
 _UNLINKED = {name: member for name, member in a_report("").items() if name not in ("imagingStudy", "result", "conclusion")}
@@ -66,7 +67,7 @@ def _numbered(reports: list[dict[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 @given(st.lists(_REPORTS, max_size=5))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_reading_every_report_would_say_the_same(drawn: list[dict[str, Any]]) -> None:
     sent = _numbered(drawn)
     resources: dict[str, list[Mapping[str, Any]]] = {

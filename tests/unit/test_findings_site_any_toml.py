@@ -15,6 +15,7 @@ from imaging_findings.packs import TABLE_FILES
 from imaging_findings.site_packs import parse_site_packs
 from imaging_findings.study_table import SiteTableError, read_site_studies
 from imaging_findings.toml_tables import PackError
+from tests.examples import examples
 
 SITE = """# A site's packs
 [[pack]]
@@ -100,13 +101,13 @@ def read(toml: str) -> None:
 
 
 @given(files)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_content_is_read_or_refused_by_file_and_line(content: dict[str, Any]) -> None:
     read(tomli_w.dumps(content))
 
 
 @given(st.text(alphabet=string.printable + "é\u2028", max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @example("a = " + "[" * 5000)
 @example("a = " + "9" * 5000)
 @example('a = """\n[[pack]]\n')
@@ -118,7 +119,7 @@ def test_any_text_is_read_or_refused_by_file_and_line(toml: str) -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_a_good_file_with_any_line_changed_is_read_or_refused_by_file_and_line(data: st.DataObject) -> None:
     lines = SITE.splitlines()
     for _ in range(data.draw(st.integers(1, 3))):
@@ -137,7 +138,7 @@ def test_the_good_file_is_good() -> None:
 
 
 @given(st.text(alphabet=string.printable + "é\u2028\x00", max_size=80), st.integers(0, len(CSV)))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @example('"' * 3, 70)
 @example("x" * 200_000, 70)
 def test_any_table_of_codes_is_read_or_refused_by_file_and_line(inserted: str, at: int) -> None:

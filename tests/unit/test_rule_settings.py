@@ -18,6 +18,7 @@ from imaging_findings.intervals import Interval, Unit
 from imaging_findings.order_policy import LOOKBACK, OrderPolicy
 from imaging_findings.rule_settings import RuleSettings
 from imaging_findings.site_policy import product_policy
+from tests.examples import examples
 
 LEAST = {"public_base_url": "https://imaging.example", "state": {"state_dir": "state"}, "ehr": []}
 CSV = "system,codes,display,modality,regions,contrast,side,purpose\nurn:oid:2.25.1,CTTHX,CT chest,CT,chest,,,\n"
@@ -169,7 +170,7 @@ values = st.recursive(
 
 
 @given(st.dictionaries(names, values, max_size=5) | values)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_section_is_read_or_refused_in_words(section: Any) -> None:
     try:
         orders = from_table({**LEAST, "rules": section}).rules.orders

@@ -11,6 +11,7 @@ from fhir_imaging.endpoints import BundleResources
 from smart_app.study_list import ListContext, build_study_list
 from smart_app.study_search import FoundStudies
 from tests.contract.smart_actors import PATIENT, STUDY_A, imaging_study, wado_endpoint
+from tests.examples import examples
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=6),
@@ -32,7 +33,7 @@ CONTEXT = ListContext(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     changes=st.dictionaries(FIELDS, JSON, max_size=5), endpoint=st.dictionaries(st.sampled_from(sorted(wado_endpoint())), JSON)
 )

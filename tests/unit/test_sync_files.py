@@ -27,6 +27,7 @@ from pacs_sync.file_headers import MoreNeeded, OddFile, header_of
 from pacs_sync.files import WANTED, FileSource, OddFileNote
 from pacs_sync.ports import Days, Source
 from pacs_sync.study_facts import SiteRules
+from tests.examples import examples
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 UID = "1.2.3"
@@ -345,7 +346,7 @@ def test_a_long_private_element_before_the_wanted_ones_is_stepped_over(tmp_path:
     st.lists(st.tuples(st.integers(128, 2500), st.integers(0, 255)), max_size=12),
     st.integers(0, 6000),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_no_broken_file_stops_the_reading(
     tmp_path_factory: pytest.TempPathFactory, name: str, broken: list[tuple[int, int]], length: int
 ) -> None:

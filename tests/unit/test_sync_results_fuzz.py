@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from fhir_imaging.fhir_versions import FhirVersion
 from pacs_sync.report_document import Document
 from pacs_sync.structured_report import read_report
+from tests.examples import examples
 from tests.sr_actors import (
     CENTIMETRE,
     DIAMETER,
@@ -46,7 +47,7 @@ LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), WORDS)
 VALUES = st.recursive(
     LEAVES, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(WORDS, inner, max_size=3)), max_leaves=6
 )
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FUZZ = settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

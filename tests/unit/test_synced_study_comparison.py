@@ -17,6 +17,7 @@ from fhir_imaging.archived_study import ArchivedStudy
 from fhir_imaging.fhir_mapping.comparison import comparable
 from fhir_imaging.fhir_mapping.synced_study import SyncedContext, synced_study, withdrawn
 from fhir_imaging.fhir_versions import FhirVersion, Status
+from tests.examples import examples
 from tests.sync_strategies import contexts, studies
 from tests.unit.test_synced_study import CONTEXT, STUDY
 
@@ -49,7 +50,7 @@ def test_what_a_server_adds_is_no_difference() -> None:
     assert comparable(STORED) == comparable(MADE)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(study=studies, context=contexts, chance=st.randoms(use_true_random=False))
 def test_the_order_of_equal_things_is_no_difference(
     study: ArchivedStudy, context: SyncedContext, chance: random.Random

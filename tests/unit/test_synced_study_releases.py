@@ -18,6 +18,7 @@ from fhir_imaging.fhir_mapping.synced_study import SyncedContext, synced_study
 from fhir_imaging.fhir_versions import FhirVersion
 from fhir_imaging.study import ImagingStudy as Told
 from fhir_imaging.study import read_study
+from tests.examples import examples
 from tests.sync_strategies import contexts, studies
 from tests.unit.test_synced_study import CONTEXT, CT, REPORT, STUDY
 
@@ -109,7 +110,7 @@ def test_r6_no_series_starts_before_its_study(study: str | None, series: str, is
     assert synced_study(odd, CONTEXT, FhirVersion.R5)["series"][0]["started"] == series
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(study=studies, context=contexts)
 def test_t3_whatever_an_archive_tells_every_release_is_valid_and_says_the_same(
     study: ArchivedStudy, context: SyncedContext
@@ -128,7 +129,7 @@ def test_t3_whatever_an_archive_tells_every_release_is_valid_and_says_the_same(
         assert len(told.series) == len(study.series)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(study=studies, context=contexts)
 def test_m3_m4_no_coding_without_system_and_nothing_empty(study: ArchivedStudy, context: SyncedContext) -> None:
     for version in FhirVersion:
