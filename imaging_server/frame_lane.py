@@ -14,9 +14,8 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from http.client import responses
+from typing import TYPE_CHECKING
 
 from fhir_imaging.errors import ImagingError
 from fhir_imaging.settings import EhrSettings
@@ -83,7 +82,8 @@ class FrameLane:
             environ |= {RAISED: raised, REQUEST_STARTED: began, "HTTP_X_REQUEST_ID": call.reference}
             return self._app(environ, start_response)
         self._observe(self._summary(asked, call, answer, time.perf_counter() - began))
-        start_response(_status_line(answer.status), self._headers(answer, call, environ.get("HTTP_ORIGIN")))
+        status = f"{answer.status} {responses.get(answer.status, 'Unknown')}"
+        start_response(status, self._headers(answer, call, environ.get("HTTP_ORIGIN")))
         return (answer.body,) if isinstance(answer.body, bytes) else answer.body or ()
 
     def _asked(self, environ: WSGIEnvironment) -> _Frames | None:
@@ -128,9 +128,3 @@ class FrameLane:
             reason=None,
             names={"ehr": asked.ehr.name, "pacs": asked.archive.name},
         )
-
-
-@lru_cache
-def _status_line(status: int) -> str:
-    known: Any = HTTPStatus._value2member_map_.get(status)
-    return f"{status} {known.phrase if known else 'Unknown'}"
