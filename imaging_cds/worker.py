@@ -1,29 +1,79 @@
-"""A worker of the server that stops without losing anybody: gunicorn's threaded one, but for the moment of its end.
+"""A worker of the server, gunicorn's threaded one but for three moments: when a caller comes, asks again, and when it ends.
 
-gunicorn's own stops taking connections when it is told to end, and yet keeps its listening socket open until its last request
-is done. The kernel goes on taking connections meanwhile; nobody answers them, and they are cut when the process ends. A proxy
-takes such a server for one that is there but slow, and what it sent (a POST, which must not be sent twice) is lost.
+gunicorn's own gives a new connection a thread before the caller has said anything, and waits five seconds there: a dozen silent
+callers, which browsers that connect ahead are too, hold everybody up. Here a silent caller has no thread.
+
+After each answer it hands the connection back to its main thread, which waits for the next request and finds a thread for it.
+Viewers ask for thousands of frames, one right after the other, and that way there and back was a third of what the process did.
+Here the thread itself looks for the next request, for some milliseconds, while there are threads enough for all.
+
+Told to end, it stops taking connections, and yet keeps its listening socket open until its last request is done. The kernel
+goes on taking connections meanwhile; nobody answers them, and they are cut when the process ends. A proxy takes such a server
+for one that is there but slow, and what it sent (a POST, which must not be sent twice) is lost. Here the socket is closed.
 """
 
 from __future__ import annotations
 
+import select
+import time
+from concurrent.futures import Future
+from functools import partial
+from selectors import EVENT_READ
 from typing import Any
 
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 STOPPING = "stopping"
 """Whether a worker takes no more callers, in ``app.extensions``; those that are connected already may still ask."""
 ENDING_S = 2
 """What a worker has, after its last request's time is over, for ending what runs beside requests; then it is killed."""
+_STAYS_MS = 5
+"""How long a thread looks for its caller's next request: a viewer's comes within one or two, a person's next click later."""
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
     """Told to stop, it takes those who wait already, refuses everybody else at once, and ends when the last is answered."""
 
+    _with_threads = 0
+    """Connections that have a thread or wait for one; only the main thread writes it."""
+    _threads = 0
+
     def init_process(self) -> None:
         """After the fork, so the copy of the settings is this worker's own: the process that started it waits longer."""
         self.cfg.set("graceful_timeout", max(self.cfg.graceful_timeout - ENDING_S, 0))
+        self._threads = self.cfg.threads
         super().init_process()
+
+    def enqueue_req(self, conn: Any) -> None:
+        """In the main thread: a caller who has said something is given a thread, any other is waited for without one."""
+        if not (conn.initialized or conn.data_ready or _has_spoken(conn.sock, 0)):
+            self._wait_for(conn)
+            return
+        self._with_threads += 1
+        super().enqueue_req(conn)
+
+    def finish_request(self, conn: Any, fs: Future[Any]) -> None:
+        """In the main thread, when a thread has let go of a connection."""
+        self._with_threads -= 1
+        super().finish_request(conn, fs)
+
+    def handle(self, conn: Any) -> Any:
+        """In a thread: what a caller asks, and what it asks right after that."""
+        goes_on = super().handle(conn)
+        while goes_on is True and self._is_asked_again(conn):
+            goes_on = super().handle(conn)
+        return goes_on
+
+    def _is_asked_again(self, conn: Any) -> bool:
+        """No caller keeps a thread that another one waits for."""
+        return self.alive and self._with_threads < self._threads and _has_spoken(conn.sock, _STAYS_MS)
+
+    def _wait_for(self, conn: Any) -> None:
+        """As gunicorn waits for those who were silent for five seconds."""
+        conn.sock.setblocking(False)
+        conn.timeout = time.monotonic() + (self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER)
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Called with False while it is alive too, when it has as many connections as it may have."""
@@ -36,6 +86,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().set_accept_enabled(False)
         for listener in self.sockets:
             listener.close()
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, time.monotonic() + STOP_KEEPALIVE_LINGER)
 
     def _take_who_waits(self, listener: Any) -> None:
         """They are connected, and may have sent their request; the last worker to close the socket would cut them off."""
@@ -43,3 +95,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         while connections != self.nr_conns:
             connections = self.nr_conns
             self.accept(listener)
+
+
+def _has_spoken(sock: Any, wait_ms: int) -> bool:
+    """Whether there is something to read, or the caller is gone."""
+    looked_at = select.poll()
+    looked_at.register(sock, select.POLLIN)
+    return bool(looked_at.poll(wait_ms))

@@ -9,7 +9,7 @@ Spec: DICOM PS3.18 §10.4.1 (retrieve), §10.6.1 (search); SMART Imaging Access 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from fhir_imaging.uids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUID, is_uid
@@ -70,16 +70,17 @@ class DicomResource:
     frames: tuple[int, ...] = ()
     bulk_store: str | None = None
     bulk_path: str | None = None
+    path: str = field(init=False, compare=False)
+    """The path below a DICOMweb root, starting with a slash. Printed once: a frame's is needed four times on its way."""
 
     def __post_init__(self) -> None:
         if not (self._is_search() if self.kind is Kind.SEARCH else self._is_retrieval()):
             raise ValueError(f"no such DICOMweb resource: {self.kind} at {self.level}")
         if not all(is_uid(uid) for uid in (self.study, self.series, self.instance) if uid is not None):
             raise ValueError("not a DICOM UID")
+        object.__setattr__(self, "path", self._printed())
 
-    @property
-    def path(self) -> str:
-        """The path below a DICOMweb root, starting with a slash."""
+    def _printed(self) -> str:
         pieces = []
         for word, uid in (("studies", self.study), ("series", self.series), ("instances", self.instance)):
             if uid is not None:
