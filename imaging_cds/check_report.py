@@ -62,7 +62,7 @@ class Area:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Everything found at one issuer, or of one synchronisation (``kind``), in the order in which it was looked at."""
+    """Everything found at one issuer, one synchronisation or one installation (``kind``), in the order of looking."""
 
     issuer: str
     findings: tuple[Finding, ...]
@@ -116,32 +116,38 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """Every EHR of an installation, one after another, then every synchronisation."""
+    """Every EHR of an installation, one after another, then every synchronisation; at the end what is on this machine."""
 
     reports: tuple[Report, ...]
     syncs: tuple[Report, ...] = ()
+    installation: Report | None = None
 
     @property
     def exit_code(self) -> int:
-        """1 as soon as one EHR or synchronisation has a fault."""
-        return max((one.exit_code for one in (*self.reports, *self.syncs)), default=0)
+        """1 as soon as one of them has a fault."""
+        return max((one.exit_code for one in self._all), default=0)
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
         syncs = {"syncs": [one.as_json() for one in self.syncs]} if self.syncs else {}
-        return {"ehrs": [one.as_json() for one in self.reports], **syncs}
+        own = {"installation": self.installation.as_json()} if self.installation else {}
+        return {"ehrs": [one.as_json() for one in self.reports], **syncs, **own}
 
     def lines(self, paint: Callable[[str], str] = plain) -> Iterator[str]:
         """For people."""
-        for number, one in enumerate((*self.reports, *self.syncs)):
+        for number, one in enumerate(self._all):
             yield from ("", "") if number else ()
             yield from one.lines(paint)
 
     def markdown(self) -> Iterator[str]:
         """For a ticket."""
-        for number, one in enumerate((*self.reports, *self.syncs)):
+        for number, one in enumerate(self._all):
             yield from ("",) if number else ()
             yield from one.markdown()
+
+    @property
+    def _all(self) -> tuple[Report, ...]:
+        return (*self.reports, *self.syncs, *((self.installation,) if self.installation else ()))
 
 
 _MARKS = {Verdict.OK: "ok", Verdict.NOTE: "note", Verdict.WARNING: "WARNING", Verdict.FAULT: "FAULT"}

@@ -81,7 +81,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     settings = settings_of(arguments)
     policy = site_policy(settings.rules)  # before the fork: a fault is told once, and all workers judge alike
-    _migrated(settings)
+    _migrate_at(settings, and_check=True)  # before the fork too: workers would tell it one by one, and be started anew
     if settings.metrics.is_on:
         prepare_workers(settings.state.state_dir, settings.server.port)
     configure_logging(log_format=settings.server.log_format)
@@ -90,14 +90,17 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _migrate(arguments: argparse.Namespace) -> int:
-    _migrated(settings_of(arguments))
+    _migrate_at(settings_of(arguments))
     return 0
 
 
-def _migrated(settings: ApplicationSettings) -> None:
+def _migrate_at(settings: ApplicationSettings, *, and_check: bool = False) -> None:
+    """``and_check``: whether the installation's key is the database's, which whoever owns the tables need not have."""
     store = Store.open(settings.state)
     try:
         store.migrate()
+        if and_check:
+            store.check_migrated()
     finally:
         store.close()
 

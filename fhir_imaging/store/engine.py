@@ -20,7 +20,9 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from fhir_imaging.errors import ConfigurationError, UpstreamError
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.backlog import Backlog, OutboxRules
+from fhir_imaging.store.key_mark import MASTER, REFUSED, KeyState, in_words, key_state, mark_of
 from fhir_imaging.store.keys import Sealer, private_directory
+from fhir_imaging.store.tables import installation_key
 
 SQLITE_FILE = "imaging-cds.sqlite3"
 _MIGRATION_LOCK = 0x1CD5  # any number, the same in every process
@@ -38,10 +40,11 @@ _NO_SINKS = OutboxRules()
 class Store:
     """The engine and the sealer that belong together. One per process: make it after the fork, close it at the end."""
 
-    def __init__(self, engine: Engine, sealer: Sealer, outbox: OutboxRules = _NO_SINKS) -> None:
+    def __init__(self, engine: Engine, state_dir: Path, outbox: OutboxRules = _NO_SINKS) -> None:
         self.engine = engine
-        self.sealer = sealer
         self.backlog = Backlog(outbox)
+        self._state_dir = state_dir
+        self._sealer = Sealer.present(state_dir)
 
     @classmethod
     def open(cls, settings: StateSettings, outbox: OutboxRules = _NO_SINKS) -> Store:
@@ -58,7 +61,14 @@ class Store:
             from fhir_imaging.store import postgresql_limits  # its driver is there where such a database is configured
 
             postgresql_limits.prepare(engine)
-        return cls(engine, Sealer.of(settings.state_dir), outbox)
+        return cls(engine, settings.state_dir, outbox)
+
+    @property
+    def sealer(self) -> Sealer:
+        """Of the installation's key, which is made when something is to be sealed first; ``check_migrated`` goes before."""
+        if self._sealer is None:
+            self._sealer = Sealer.of(self._state_dir)
+        return self._sealer
 
     @contextmanager
     def write(self, *, durable: bool = False) -> Iterator[Connection]:
@@ -109,6 +119,27 @@ class Store:
             command.upgrade(config, "head")
 
     def check_migrated(self) -> None:
+        """ConfigurationError when tables are not of this version or were sealed with another key, UpstreamError without them.
+
+        Every program that uses the store begins with it. The first one marks the database with its key; one that is refused
+        writes nothing, and makes no key either.
+        """
+        self.check_revision()
+        state = self.key_state()
+        if state in (KeyState.NEW, KeyState.UNMARKED):
+            with _answering(), self.write() as connection:
+                mark = upsert(self, installation_key).values(name=MASTER, digest=mark_of(self.sealer))
+                connection.execute(mark.on_conflict_do_nothing())
+            state = self.key_state()  # a machine with a key of its own may have been first
+        if state in REFUSED:
+            raise ConfigurationError([" ".join(in_words(state, self._state_dir))])
+
+    def key_state(self) -> KeyState:
+        """What the installation's key is to a database of this version; only looked at."""
+        with _answering(), self.read() as connection:
+            return key_state(connection, self._present_sealer)
+
+    def check_revision(self) -> None:
         """ConfigurationError when the tables are not of this version, UpstreamError without a database."""
         head = ScriptDirectory.from_config(alembic_config()).get_current_head()
         with _answering(), self.read() as connection:
@@ -118,9 +149,20 @@ class Store:
                 [f"The database is at revision {found}, this version needs {head}: run imaging-cds migrate."]
             )
 
+    def _present_sealer(self) -> Sealer | None:
+        self._sealer = self._sealer or Sealer.present(self._state_dir)
+        return self._sealer
+
     def close(self) -> None:
         """Gives all connections back."""
         self.engine.dispose()
+
+
+def is_begun(settings: StateSettings) -> bool:
+    """Whether there is something to look at; ``Store.open`` makes the state directory and SQLite's file where they are not."""
+    address = settings.database_url or f"sqlite:///{settings.state_dir / SQLITE_FILE}"
+    is_elsewhere = not address.startswith("sqlite")
+    return settings.state_dir.is_dir() and (is_elsewhere or Path(make_url(address).database or "").is_file())
 
 
 def _refuse_newer(connection: Connection, config: Config) -> None:

@@ -125,3 +125,11 @@ revocation = Table(
 )
 """Marks by which an administrator ends access: rows are added and never changed. NULL means any; the sealed body says in words
 who ended what, and why."""
+
+installation_key = Table(
+    "installation_key",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("digest", String(64), nullable=False),
+)
+"""The mark of the key that everything here is sealed with (``key_mark``): one row, made by the first start."""

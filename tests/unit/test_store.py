@@ -24,6 +24,7 @@ def state_dir(tmp_path: Path) -> Path:
 def store(state_dir: Path) -> Iterator[Store]:
     opened = Store.open(StateSettings(state_dir=state_dir))
     opened.migrate()
+    opened.check_migrated()
     yield opened
     opened.close()
 
