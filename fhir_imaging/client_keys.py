@@ -57,6 +57,13 @@ class ClientKeys:
         """The keys in the state directory, made on first use; safe when several processes start at once."""
         return cls(private_directory(state_dir))
 
+    @classmethod
+    def present(cls, state_dir: Path) -> ClientKeys | None:
+        """As ``of``; None, and nothing is made, where keys would have to be made."""
+        wanted = KeySchedule.in_directory(state_dir).keys
+        made_anew = (one for one in wanted if one.is_first and one.published_until is None)
+        return cls.of(state_dir) if all((state_dir / one.name).exists() for one in made_anew) else None
+
     def assertion(self, algorithm: str, *, client_id: str, audience: str, now: int) -> str:
         """A fresh client assertion for one token request: at most five minutes, with an id of its own."""
         key = self._signing(algorithm, now)

@@ -2,7 +2,8 @@
 
 Nothing is changed anywhere and no person signs in: the sign-in page is only looked at. The imaging server's own client, where
 there is one, gets a token and lets it go. The issuer on the command line is the operator's word that it may be asked; without
-one every EHR and every synchronisation of the settings is checked.
+one every EHR and every synchronisation of the settings is checked, and whether this machine's keys are the database's and the
+other machines'.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import EhrSettings, certificate_authorities, find_ehr_by_iss
 from fhir_imaging.tolerant import text
 from imaging_cds import cli_check_imaging
+from imaging_cds.check_client_keys import check_client_keys
 from imaging_cds.check_context import CheckContext
 from imaging_cds.check_discovery import check_answer, check_clock, check_document, metadata_of, read_discovery
 from imaging_cds.check_frames import check_frames
 from imaging_cds.check_hierarchy import check_hierarchy
 from imaging_cds.check_identity import check_identity
 from imaging_cds.check_imaging import check_imaging
+from imaging_cds.check_installation import check_installation
 from imaging_cds.check_ownership import check_ownership
 from imaging_cds.check_print import add_format, print_report
 from imaging_cds.check_probe import Prober
@@ -101,6 +104,11 @@ def _run(arguments: argparse.Namespace) -> int:
         syncs=tuple(
             Report(issuer=sync.name, findings=tuple(check_sync(settings, sync)), kind="Synchronisation")
             for sync in settings.sync
+        ),
+        installation=Report(
+            issuer=settings.public_base_url,
+            findings=(*check_installation(settings.state), *check_client_keys(settings)),
+            kind="Installation",
         ),
     )
     print_report(reports, arguments.form)

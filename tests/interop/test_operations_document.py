@@ -51,6 +51,7 @@ def an_installation(settings: StateSettings) -> Store:
     """One study opened, client keys made; left open, as a running server has it."""
     store = Store.open(settings)
     store.migrate()
+    store.check_migrated()
     AuditLog(store).append(an_opening(STUDY))
     ClientKeys.of(settings.state_dir)
     return store
@@ -103,13 +104,35 @@ def test_a_postgresql_installation_comes_back_in_another_database(server: Postgr
     assert key_ids(settings.state_dir) == before
 
 
-def test_without_the_master_key_nobody_reads_the_audit_of_a_backup(tmp_path: Path) -> None:
+def test_without_the_master_key_nothing_starts_on_a_backup(tmp_path: Path) -> None:
     settings = StateSettings(state_dir=tmp_path / "state")
     an_installation(settings).close()
 
     (settings.state_dir / "master.key").unlink()
 
-    assert studies_on_record(settings) == []
+    with pytest.raises(ConfigurationError, match=r"master\.key is missing"):
+        studies_on_record(settings)
+    assert not (settings.state_dir / "master.key").exists()
+
+
+def test_a_further_machine_has_the_same_keys_and_takes_a_rotation_while_it_runs(tmp_path: Path) -> None:
+    one, other, packed, new = tmp_path / "one", tmp_path / "other", tmp_path / "keys.tar", tmp_path / "new"
+    an_installation(StateSettings(state_dir=one)).close()
+    run("pack-keys", STATE=one, KEYS=packed)
+    run("unpack-keys", STATE=other, KEYS=packed)
+    running = ClientKeys.of(other)
+    assert [key.kid for key in running.published(0)] == key_ids(one)
+    assert not list(other.glob("*.sqlite3*"))
+
+    ClientKeys.of(one).rotate("ES384", signs_from=100, overlap_s=50)
+    run("pack-keys", STATE=one, KEYS=packed)
+    run("unpack-keys", STATE=new, KEYS=packed)
+    run("rotated-keys", STATE=other, NEW=new)
+
+    assert [key.kid for key in running.published(0)] == key_ids(one)
+    assert len(key_ids(one)) == 3
+    assert (other / "master.key").read_bytes() == (one / "master.key").read_bytes()
+    assert {path.stat().st_mode & 0o077 for path in (other, packed, *other.iterdir())} == {0}
 
 
 def test_the_application_needs_no_right_to_change_tables(server: PostgresqlServer, tmp_path: Path) -> None:
@@ -127,6 +150,7 @@ def test_the_application_needs_no_right_to_change_tables(server: PostgresqlServe
 
     served = Store.open(settings)
     served.migrate()  # as `serve` does at each start
+    served.check_migrated()
     AuditLog(served).append(an_opening(STUDY))
     served.close()
 
