@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ import tomli_w
 
 from tests.conftest import CHECKOUT, free_port_number
 from tests.interop.outsiders import curl
+from tests.interop.postgresql_actors import a_postgresql_server
 
 pytestmark = pytest.mark.interop
 START_TIMEOUT_S = 60.0
@@ -109,6 +111,25 @@ def test_it_serves_its_pages_and_ends_when_told_to(installed: Installed, setting
     assert answers["/static/app.css"].headers["Content-Type"].startswith("text/css")
     assert answers["/cds-services"].json()["services"]
     assert status == 0
+
+
+def test_with_the_servers_list_it_keeps_its_state_in_postgresql(installed: Installed, settings: Path, tmp_path: Path) -> None:
+    """As docs/operations.md installs a server: PostgreSQL's driver by its hash too."""
+    listed = str(CHECKOUT / "requirements" / "server.txt")
+    pip = ["install", "--quiet", "--disable-pip-version-check", "--no-compile", "--require-hashes", "-r", listed]
+    added = installed.runs("pip", *pip, cwd=tmp_path)
+    with a_postgresql_server() as server:
+        table = tomllib.loads(settings.read_text())
+        table["state"]["database_url"] = server.new_database().replace("postgresql+psycopg:", "postgresql:")
+        settings.write_text(tomli_w.dumps(table))
+        with served(installed, settings, tmp_path) as (url, _):
+            ready = curl("GET", f"{url}/readyz")
+        checked = installed.runs("imaging-cds", "audit", "--config", str(settings), cwd=tmp_path)
+
+    assert (added.returncode, added.stderr) == (0, "")
+    assert ready.json()["database"] == "answers"
+    assert checked.returncode == 0, checked.stderr
+    assert not list((tmp_path / "state").glob("*.sqlite3*"))
 
 
 @contextmanager
