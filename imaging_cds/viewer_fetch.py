@@ -1,17 +1,22 @@
 """Fetch one package tarball with npm, which knows the site's registry, proxy and certificates."""
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from imaging_cds.viewer_fetch_words import in_words
 from imaging_cds.viewer_progress import InstallStep, ProgressReport, ViewerInstallError
 
 # Size of the pinned tarball, for the progress display only.
 _EXPECTED_BYTES = 49_906_651
 _POLL_S = 0.25
+
+# npm tries three times; as it is, it waits over a minute between before it tells that a proxy's address is wrong.
+_SOON_TOLD = ("--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=3000")
 
 NPM_MISSING = (
     "npm was not found, and the OHIF viewer comes from npm. Either install Node.js (on Debian: apt install npm), "
@@ -58,6 +63,7 @@ def fetch_tarball(
         "--cache",
         str(cache),
         "--no-update-notifier",
+        *_SOON_TOLD,
     ]
     log = scratch / "npm.log"
     with log.open("wb") as output:
@@ -72,7 +78,7 @@ def fetch_tarball(
                 process.wait()
     tarballs = list(download.glob("*.tgz"))
     if process.returncode != 0 or len(tarballs) != 1:
-        raise ViewerInstallError(_failure(package, log))
+        raise ViewerInstallError(in_words(package, log.read_text(encoding="utf-8", errors="replace"), os.environ))
     return tarballs[0]
 
 
@@ -95,13 +101,3 @@ def _size(folder: Path) -> int:
         except FileNotFoundError:  # npm renames its temporary files
             continue
     return total
-
-
-def _failure(package: str, log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    said = "\n".join(lines[-6:]) or "nothing"
-    return (
-        f"npm could not fetch {package}. It said:\n{said}\n"
-        "Check the network and the registry settings (`npm config list`), or hand over a tarball made elsewhere by "
-        f"`npm pack {package}`: imaging-cds viewer --from-file TARBALL."
-    )
