@@ -87,14 +87,15 @@ _WHOLE_TYPES = ((rf"~*^(?P<imaging_whole>{_PARTS})\s*(?:;|\z)", "$imaging_whole$
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NginxFiles:
-    """The files' contents. ``public`` by name, in the order in which they are read best; ``secrets`` is never printed."""
+    """The files' contents. ``public`` by name, in the order in which they are read best; ``secrets`` is never printed, and is
+    empty where nginx needs none."""
 
     public: Mapping[str, str]
     secrets: str = field(repr=False)
 
 
 def files_of(plan: NginxPlan, key: str) -> NginxFiles:
-    """The files for a plan. ``key`` is the one by which the application knows nginx."""
+    """The files for a plan. ``key`` is the one by which the application knows nginx, where it fetches anything itself."""
     templates = Environment(
         loader=PackageLoader("imaging_cds", "nginx_templates"),
         undefined=StrictUndefined,
@@ -113,7 +114,7 @@ def files_of(plan: NginxPlan, key: str) -> NginxFiles:
     public |= {f"imaging-cds-{part}.conf": rendered(f"{part}.conf") for part in ("application", "answer")}
     for archive in plan.archives:
         public[f"imaging-cds-archive-{archive.name}.conf"] = rendered("archive.conf", archive=archive)
-    return NginxFiles(public=public, secrets=rendered("secrets.conf"))
+    return NginxFiles(public=public, secrets=rendered("secrets.conf") if plan.archives else "")
 
 
 def write(files: NginxFiles, directory: Path) -> None:
@@ -127,7 +128,8 @@ def write(files: NginxFiles, directory: Path) -> None:
         directory.chmod(_PASSABLE)
     elif (directory / SECRETS_FILE).exists() and stat.S_IMODE(directory.stat().st_mode) == _CLOSED:
         directory.chmod(_PASSABLE)
-    for name, content in {SECRETS_FILE: files.secrets, **files.public}.items():
+    secrets = {SECRETS_FILE: files.secrets} if files.secrets else {}
+    for name, content in {**secrets, **files.public}.items():
         mode = 0o600 if name == SECRETS_FILE else 0o644
         written = directory / f".{name}.new"
         written.unlink(missing_ok=True)
@@ -135,6 +137,8 @@ def write(files: NginxFiles, directory: Path) -> None:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(content)
         written.replace(directory / name)
+    if not secrets:  # one of an earlier configuration would be a secret that nobody needs
+        (directory / SECRETS_FILE).unlink(missing_ok=True)
 
 
 def _words(plan: NginxPlan) -> dict[str, object]:

@@ -109,6 +109,7 @@ class NginxPlan:
     settings: ApplicationSettings
     apps: tuple[str, ...]
     archives: tuple[HandedPacs, ...]
+    """Those whose bytes nginx fetches. None: it stands in front and passes everything on, and needs no secret."""
 
     @property
     def keeps_decisions(self) -> bool:
@@ -118,7 +119,7 @@ class NginxPlan:
     @property
     def application_s(self) -> int:
         """How long the application may be silent: while an archive is, and an EHR was before."""
-        slowest = max(one.connect_timeout_s + one.read_timeout_s for one in self.settings.pacs)
+        slowest = max((one.connect_timeout_s + one.read_timeout_s for one in self.settings.pacs), default=0)
         return math.ceil(max(self.settings.server.timeout_s + 10, slowest + _RESERVE_S))
 
     @property
@@ -179,14 +180,18 @@ def _unwritable(path: Path) -> str:
 
 def _mode_problems(settings: ApplicationSettings, options: NginxOptions) -> Iterator[str]:
     handed = [one for one in settings.pacs if one.hand_over is not HandOver.OFF]
-    if not handed:
-        yield 'no archive is handed over: say hand_over = "frames" below [[pacs]] of those whose bytes nginx may fetch.'
     for origin in settings.imaging_server.browser_origins:
         if len(origin) > _LONGEST_ORIGIN:
             yield f"the origin {origin[:60]}… is longer than nginx can look up."
     for one in handed:
         yield from _archive_problems(one)
     if options.mode is not Mode.AUTH_REQUEST:
+        return
+    if not handed:
+        yield (
+            "--mode auth-request: no archive is handed over, so there is nothing that nginx could decide. Leave --mode out, "
+            'or say hand_over = "frames" below [[pacs]] of those whose bytes nginx may fetch.'
+        )
         return
     if not settings.imaging_server.handed_decision_s:
         yield "imaging_server.handed_decision_s is 0: nginx may keep no decision. Say how many seconds, or use --mode accel."

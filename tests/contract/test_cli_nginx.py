@@ -81,6 +81,25 @@ def test_nginx_takes_settings_of_ordinary_length(mode: str, tmp_path: Path) -> N
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
+def test_nginx_takes_what_is_written_where_no_archive_is_handed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A plain front: neither a secret nor a key is made for it."""
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if program is None:
+        pytest.skip(NGINX_HINT)
+    out, several = tmp_path / "nginx", ("--app", "127.0.0.1:8001", "--app", "127.0.0.1:8002")
+
+    assert main(["nginx", "--config", str(settings_file(tmp_path, hand_over="off")), "--out", str(out), *several]) == 0
+
+    assert "no archive is handed over: nginx passes everything on" in capsys.readouterr().err
+    assert not (out / "imaging-cds-secrets.conf").exists()
+    assert not (tmp_path / "state").exists()
+    command = [program, "-t", "-q", "-p", f"{out}/", "-c", "nginx.conf"]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
 def test_what_cannot_work_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = str(settings_file(tmp_path, keeps_hierarchy=False))
 

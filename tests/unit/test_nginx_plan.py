@@ -56,7 +56,6 @@ def problems(mode: Mode = Mode.ACCEL, **more: Any) -> str:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"pacs": {"hand_over": "off"}}, "no archive is handed over"),
         ({"listen": "8080; include /etc/passwd"}, "--listen"),
         ({"apps": ("unix:/run/x",)}, "--app"),
         ({"apps": ("10.0.0.1:8000", "10.0.0.1:8000")}, "each server is named once"),
@@ -91,6 +90,39 @@ def test_what_nginx_may_not_keep_is_refused_and_yet_may_be_told_each_time(more: 
     """Group 10: without an archive that checks its own hierarchy, a kept decision would open other instances."""
     assert said in problems(Mode.AUTH_REQUEST, **more)
     assert planned(Mode.ACCEL, **more).archives
+
+
+NOTHING_HANDED = [{"pacs": {"hand_over": "off"}}, {"top": {"imaging_server": {}, "pacs": []}}]
+
+
+@pytest.mark.parametrize("more", NOTHING_HANDED, ids=["off", "no-archive"])
+def test_nginx_passes_everything_on_where_no_archive_is_handed_over(more: dict[str, Any]) -> None:
+    apps = ("127.0.0.1:8001", "127.0.0.1:8002")
+
+    files = printed(apps=apps, certificate=Path("/etc/ssl/a.pem"), key=Path("/etc/ssl/a.key"), **more)
+
+    http, onward = files.public["imaging-cds.conf"], files.public["imaging-cds-application.conf"]
+    assert files.secrets == ""
+    assert set(files.public) == {"nginx.conf", "imaging-cds.conf", "imaging-cds-application.conf", "imaging-cds-answer.conf"}
+    for line in ("ssl_certificate /etc/ssl/a.pem;", "limit_conn imaging_addresses", "client_max_body_size", *apps):
+        assert line in http
+    for line in ("X-Forwarded-For $remote_addr;", 'traceparent "";', "proxy_request_buffering on;", "proxy_buffering on;"):
+        assert line in onward
+    assert not re.search("imaging_archive|imaging_handover_key|imaging_told|secrets|--mode", http + files.public["nginx.conf"])
+
+
+@pytest.mark.parametrize("more", NOTHING_HANDED, ids=["off", "no-archive"])
+def test_there_is_no_decision_to_keep_where_no_archive_is_handed_over(more: dict[str, Any]) -> None:
+    assert "no archive is handed over" in problems(Mode.AUTH_REQUEST, **more)
+
+
+def test_a_secret_that_is_needed_no_more_goes(tmp_path: Path) -> None:
+    write(printed(), tmp_path / "nginx")
+    assert (tmp_path / "nginx" / "imaging-cds-secrets.conf").exists()
+
+    write(printed(pacs={"hand_over": "off"}), tmp_path / "nginx")
+
+    assert not (tmp_path / "nginx" / "imaging-cds-secrets.conf").exists()
 
 
 def test_secrets_stand_in_their_own_file_alone() -> None:
