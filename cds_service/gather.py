@@ -21,6 +21,7 @@ from cds_service.protocol import HookRequest
 from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import PrefetchUnavailable
+from fhir_imaging.followed import followed
 from fhir_imaging.scopes import ScopeContext
 from imaging_findings.facts import ENCOUNTER_ID_TOKEN, FactQuery
 
@@ -181,7 +182,12 @@ def _fetch_all(
     pool = _pool_of(os.getpid())
     futures: dict[str, Future[Fetched]] = {
         query.key: pool.submit(
-            fetch, client, query, values[query.key], request, (hard if query.required else optional, budgets.max_pages)
+            followed(fetch),
+            client,
+            query,
+            values[query.key],
+            request,
+            (hard if query.required else optional, budgets.max_pages),
         )
         for query in queries
     }

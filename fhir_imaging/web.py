@@ -28,6 +28,8 @@ log = logging.getLogger("imaging_cds.request")
 
 LOG_FIELDS = "fields"
 """The attribute of a log record that holds what a structured line says."""
+NO_ROUTE = "(no route)"
+"""Stands in place of a route's template where no route was met."""
 _IN_THE_LINE = frozenset(("request_id", "method", "route", "status", "duration_ms"))
 OF_EVERY_ANSWER = (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
 REQUEST_STARTED = "fhir_imaging.request_started"
@@ -113,7 +115,7 @@ def summary_of(response: Response) -> RequestSummary:
         reference=request_reference(),
         # A method is the caller's text too; routes know these.
         method=method if method in _METHODS else "other",
-        route=rule.rule if rule else "(no route)",
+        route=rule.rule if rule else NO_ROUTE,
         status=response.status_code,
         duration_s=now - g.get("request_started", now),
         reason=g.get("error_code"),

@@ -58,6 +58,7 @@ def create_app(settings: ApplicationSettings, policy: SitePolicy | None = None) 
     app = Flask("imaging_cds", template_folder=str(_folder("templates")), static_folder=None)
     StaticFiles.read(_folder("static")).install(app)
     ending = app.extensions[ENDING] = ExitStack()  # the last that is begun ends first
+    at_last = ending.enter_context(ExitStack())  # has what is left of a worker's time to end
     store = open_store(settings)
     ending.callback(store.close)
     store.check_migrated()
@@ -73,6 +74,8 @@ def create_app(settings: ApplicationSettings, policy: SitePolicy | None = None) 
     if settings.metrics.is_on:
         surfaces.append(_measure(app, settings, store, imaging))
     web.install(app, surfaces)
+    if settings.telemetry.is_on:
+        _trace(app, settings, at_last)
     delivery = delivery_of(settings, store)
     delivery.start()
     ending.callback(delivery.stop)
@@ -132,6 +135,15 @@ def _measure(app: Flask, settings: ApplicationSettings, store: Store, imaging: I
     proxies = settings.server.trusted_proxies
     app.register_blueprint(metrics_view.create_blueprint(settings.metrics, measured, behind_proxies=proxies))
     return metrics_view.ERRORS
+
+
+def _trace(app: Flask, settings: ApplicationSettings, ending: ExitStack) -> None:
+    """Tells a collector what the application does."""
+    from imaging_cds.telemetry import Tracing  # its libraries are an extra
+
+    tracing = Tracing.of(settings)
+    tracing.install(app)
+    ending.callback(tracing.close)
 
 
 def _folder(name: str) -> Path:

@@ -19,6 +19,7 @@ from imaging_cds.metrics_settings import MetricsSettings
 from imaging_cds.secret_files import remarks
 from imaging_cds.server import ServerSettings
 from imaging_cds.settings_reader import build, overlay, variables_without_place
+from imaging_cds.telemetry_settings import TelemetrySettings
 from imaging_findings.rule_settings import RuleSettings
 from imaging_server.settings import ImagingServerSettings
 from pacs_sync.settings import SyncSettings
@@ -56,6 +57,7 @@ class ApplicationSettings:
     rules: RuleSettings = field(default_factory=RuleSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
     sync: tuple[SyncSettings, ...] = ()
 
@@ -112,7 +114,7 @@ def _spread(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _contradictions(settings: ApplicationSettings) -> list[str]:
-    problems = list(settings.metrics.problems())
+    problems = [*settings.metrics.problems(), *settings.telemetry.problems(settings.server.trusted_proxies)]
     runs_without_app = Component.CDS_SERVICE in settings.components and Component.SMART_APP not in settings.components
     if runs_without_app and settings.cds.app_base_url is None:
         problems.append("cds.app_base_url: must be given where smart_app does not run here: the links of cards lead to it.")
@@ -158,6 +160,7 @@ def _addresses(settings: ApplicationSettings) -> list[tuple[str, str]]:
         addresses += [(f"ehr.{ehr.name}", url) for url in origins]
     audit = {"fhir_base": settings.audit.fhir_base, "fhir_token_url": settings.audit.fhir_token_url}
     addresses += [(f"audit.{name}", url) for name, url in audit.items() if url]
+    addresses += [("telemetry.endpoint", settings.telemetry.endpoint)] if settings.telemetry.endpoint else []
     for client in settings.cds.trusted_clients:
         urls = (*client.fhir_servers, *client.jku_prefixes, *([client.jwks_url] if client.jwks_url else []))
         addresses += [(f"cds.trusted_clients.{client.iss}", url) for url in urls]

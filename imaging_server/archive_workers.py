@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fhir_imaging.errors import InvalidRequest, TooManyRequests, UpstreamError, UpstreamTimeout
+from fhir_imaging.followed import followed
 
 T = TypeVar("T")
 
@@ -70,6 +71,7 @@ class _Turns:
     def submit(self, caller: str, job: Callable[[], T]) -> Future[T]:
         """The answer to come, in the caller's turn."""
         future: Future[T] = Future()
+        job = followed(job)  # whoever is ready first starts it, also in the middle of another request
         with self._lock:
             self._waiting.setdefault(caller, deque()).append((future, lambda: _answer(future, job)))
             self._start_all()

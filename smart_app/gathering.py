@@ -20,6 +20,7 @@ from queue import Empty, SimpleQueue
 
 from fhir_imaging.clients.fhir import SearchPage
 from fhir_imaging.errors import ImagingError, NotFound, UpstreamError, UpstreamRefused, UpstreamTimeout
+from fhir_imaging.followed import followed
 from fhir_imaging.settings import is_web_address
 from smart_app.study_search import (
     PATIENT,
@@ -201,7 +202,7 @@ class Gathering:
     def _ask(self, key: str) -> None:
         one = self._progress[key]
         ask = partial(one.question.next, next_url=one.next_url) if one.next_url else one.question.first
-        self._under_way[key] = _asking_threads(os.getpid()).submit(self._answered, key, ask, self._token)
+        self._under_way[key] = _asking_threads(os.getpid()).submit(followed(self._answered), key, ask, self._token)
 
     def _answered(self, key: str, ask: Callable[[Servers], FirstPage], token: str) -> None:
         """Runs in a thread of its own; whatever happens is told to the reader of the events."""

@@ -24,6 +24,7 @@ PASSWORD_FILE = "IMAGING_CDS__PACS__MAIN__PASSWORD_FILE"
 SECTIONS: dict[str, str] = {
     "StateSettings": "state",
     "MetricsSettings": "metrics",
+    "TelemetrySettings": "telemetry",
     "AuditSettings": "audit",
     "EhrSettings": "ehr.hospital",
     "StudiesServerSettings": "ehr.hospital.studies_server",

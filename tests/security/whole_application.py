@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from flask import Flask
@@ -84,8 +84,11 @@ class WholeApplication:
 
 
 @contextmanager
-def a_whole_application(directory: Path) -> Iterator[WholeApplication]:
-    """As ``imaging-cds serve`` composes it, with metrics on; its EHR knows patient A, whose study the archive has."""
+def a_whole_application(directory: Path, **tables: dict[str, Any]) -> Iterator[WholeApplication]:
+    """As ``imaging-cds serve`` composes it, with metrics on; its EHR knows patient A, whose study the archive has.
+
+    ``tables`` are further settings.
+    """
     with ExitStack() as stack:
         ehr, pacs = FakeEhr(fhir=demo_record()), StubPacs(persons={STUDY_A: (PATIENT_NUMBER, "DEMO")})
         ehr.base_url = stack.enter_context(serving(ehr.app(), free_port_number()))
@@ -103,6 +106,7 @@ def a_whole_application(directory: Path) -> Iterator[WholeApplication]:
                 "pacs": [{"name": "demo", "dicomweb_root": pacs.root, "user": "gateway", "password": PACS_PASSWORD}],
                 # Refusals are what this is about; how many of them are too many is tried elsewhere.
                 "imaging_server": {"rate_limit": {"requests_per_second": 0, "refusals_per_minute": 0}},
+                **tables,
             }
         )
         store = Store.open(settings.state)

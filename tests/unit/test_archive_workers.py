@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from fhir_imaging.errors import InvalidRequest, TooManyRequests, UpstreamError, UpstreamTimeout
+from fhir_imaging.followed import FOLLOWED
 from imaging_server.archive_workers import KEPT_FREE, REQUESTS_AT_ONCE, WORKERS, ArchiveWorkers, asking_for
 
 
@@ -198,3 +200,28 @@ def test_what_nobody_waits_for_any_more_is_not_asked(workers: ArchiveWorkers) ->
 
     assert asked_by(workers, archive, "another", 1) == ["another"]
     assert archive.under_way.count("impatient") == WORKERS - KEPT_FREE
+
+
+def test_each_question_is_part_of_the_request_that_asked_it_whoever_starts_it(patient_workers: ArchiveWorkers) -> None:
+    """The second request's questions begin where those of the first end, in their threads."""
+    archive = SlowArchive()
+    seen: list[tuple[str, object]] = []
+
+    def ask(request: str, number: int, archived: Callable[[], str]) -> None:
+        def question() -> None:
+            archived()
+            seen.append((request, FOLLOWED.get()))
+
+        FOLLOWED.set(request)
+        patient_workers.together([("main", question) for _ in range(number)])
+
+    with ThreadPoolExecutor(2) as requests:
+        first = requests.submit(ask, "first", WORKERS, archive.question("first"))
+        assert archive.has(WORKERS - KEPT_FREE)
+        second = requests.submit(ask, "second", WORKERS, lambda: "at once")
+        archive.let_go.set()
+        first.result()
+        second.result()
+    patient_workers.together([("main", lambda: seen.append(("nobody", FOLLOWED.get())))])
+
+    assert Counter(seen) == {("first", "first"): WORKERS, ("second", "second"): WORKERS, ("nobody", None): 1}
