@@ -117,10 +117,10 @@ class ArchivedStudy:
 
     @property
     def number_of_instances(self) -> int | None:
-        """As the index counts, else the sum over the series where each is counted."""
+        """As the index counts, else the sum over the series where each is counted and FHIR has a number so large."""
         counted = [one.instance_count for one in self.series]
         total = sum(one for one in counted if one is not None) if counted and None not in counted else None
-        return self.instance_count if total is None else max(total, self.instance_count or 0)
+        return self.instance_count if total is None or total > MAX_NUMBER else max(total, self.instance_count or 0)
 
 
 def merged(copies: Sequence[ArchivedStudy]) -> ArchivedStudy:

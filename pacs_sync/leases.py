@@ -51,7 +51,7 @@ class Leases:
             )
             .returning(
                 *(table.study_digest, table.study, table.work, table.attempts, table.is_complete),
-                *(table.assigned, table.noted_ms, table.queued_ms, table.missed_ms),
+                *(table.assigned, table.noted_ms, table.queued_ms, table.missed_ms, table.lacking_ms),
             )
         )
         with self._store.write_once() as connection:
@@ -86,7 +86,8 @@ class Leases:
             assigned=decision.subject if decision else None,
             assigned_for=decision.decided_for if decision else None,
             quiet_s=max(0.0, now - row.noted_ms / 1000),
-            missing_s=None if row.missed_ms is None else max(0.0, now - row.missed_ms / 1000),
+            missing_s=_seconds_since(row.missed_ms, now),
+            lacking_s=_seconds_since(row.lacking_ms, now),
         )
 
     def _forget_unreadable(self, digests: Sequence[str]) -> None:
@@ -95,3 +96,7 @@ class Leases:
         gone = (sync_study.c.sync == self._sync) & sync_study.c.study_digest.in_(digests)
         with self._store.write_once() as connection:
             connection.execute(delete(sync_study).where(gone))
+
+
+def _seconds_since(moment_ms: int | None, now: float) -> float | None:
+    return None if moment_ms is None else max(0.0, now - moment_ms / 1000)

@@ -116,8 +116,11 @@ class StoredMemory:
         """Holds what is under way for another lease; what another worker has by now stays there."""
         self._leases.renew(tasks, now=now, lease_s=self.lease_s)
 
-    def done(self, task: Task, *, now: float, again_in_s: float | None = None) -> None:
-        """It is written (or nothing was to be done); ``again_in_s``: it is looked at again then (not complete yet)."""
+    def done(self, task: Task, *, now: float, again_in_s: float | None = None, is_lacking: bool = False) -> None:
+        """It is written (or nothing was to be done); ``again_in_s``: it is looked at again then (not complete yet).
+
+        ``is_lacking``: the archive did not list a report series just now whose results stand.
+        """
         with self._store.write() as connection:
             if (row := self._held_by(connection, task)) is None:
                 return
@@ -129,6 +132,7 @@ class StoredMemory:
                 due_ms=due_ms,
                 queued_ms=due_ms,
                 attempts=0,
+                lacking_ms=(row.lacking_ms or ms(now)) if is_lacking else None,
                 **{"missed_ms": None, "reason": None, "trouble": None, "since_ms": None},
             )
             self._count(connection, Outcome.DONE)
@@ -182,6 +186,7 @@ class StoredMemory:
                 queued_ms=row.again_ms,
                 attempts=0,
                 missed_ms=None,
+                lacking_ms=None,
                 assigned=row.assigned if still_counts else None,
                 reason=held.reason,
                 trouble=self._facts.trouble(Trouble(detail=held.detail, patient=held.patient)),
@@ -243,7 +248,8 @@ class StoredMemory:
     def _held_by(self, connection: Connection, task: Task) -> Any:
         """The row, locked, while the task's ticket still counts; None when another worker has it by now."""
         table = sync_study.c
-        query = select(table.attempts, table.again_ms, table.assigned, table.reason, table.since_ms, table.missed_ms)
+        noted = (table.attempts, table.again_ms, table.assigned, table.reason, table.since_ms)
+        query = select(*noted, table.missed_ms, table.lacking_ms)
         return connection.execute(query.where(self._is(task.study), table.ticket == task.ticket).with_for_update()).first()
 
     def _settle(self, connection: Connection, task: Task, **values: Any) -> None:

@@ -18,8 +18,8 @@ from fhir_imaging.errors import UpstreamError
 from fhir_imaging.fhir_mapping.comparison import without_server_marks
 from fhir_imaging.fhir_mapping.synced_study import withdrawn
 from fhir_imaging.settings import origin_of
-from fhir_imaging.tolerant import dicts
 from fhir_imaging.uids import StudyInstanceUID
+from pacs_sync.lacking_reports import beside_kept, has_reports, kept_results, lacking_series, with_series
 from pacs_sync.patients import Unknown, answer, decided_by_person, has_number, named_by_person, questions
 from pacs_sync.plan import Gathered, Hold, Verdict, Withdraw, Write, decide, withdrawn_status
 from pacs_sync.ports import HoldReason, Memory, Source, Subject, Target, Task, Work, WrittenStudy
@@ -35,18 +35,27 @@ FIRST_LOOK_FOR_OTHERS_S = 300.0
 WAITS_FOR_OTHERS_S = 7 * 24 * 3600.0
 """For so long a report is read again, ever more seldom, that is about a study which does not stand in FHIR yet."""
 FIRST_LOOK_FOR_MISSING_S = 5.0
-"""A study that the archive does not have is looked for again then, and after ever longer pauses until ``pace.gone_s``."""
-_REPORTS = "SR"
+"""What the archive does not have is looked for again then, and after ever longer pauses until ``pace.gone_s``."""
 _STANDS_OTHERWISE = OVERTAKEN | {404, 410}
 """Answers to a write over what does not stand as it was read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeResults:
-    """What a study's reports say. ``waits``: a part is about another study that does not stand in the same chart yet."""
+    """What a study's reports say. ``documents`` are the UIDs of all that were read, whatever came of them. ``waits``: a part is
+    about another study that does not stand in the same chart yet."""
 
     resources: Sequence[Mapping[str, Any]] = ()
+    documents: frozenset[str] = frozenset()
     waits: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """``waits``: as ``MadeResults``. ``is_lacking``: a report series is not listed just now, and its results were kept."""
+
+    waits: bool
+    is_lacking: bool
 
 
 class MakesResults(Protocol):
@@ -104,7 +113,7 @@ class OneStudy:
         return isinstance(verdict, Withdraw) or (isinstance(verdict, Hold) and bool(verdict.withdraw))
 
     def _results_differ(self, study: ArchivedStudy, write: Write, wanted: Mapping[str, Any]) -> bool:
-        if write.replaces is None or not _has_reports(wanted):
+        if write.replaces is None or not has_reports(wanted):
             return False
         results = self._results.of(study, write.subject)
         return self._target.results_differ(study.uid, results.resources, study_id=write.replaces.id)
@@ -113,15 +122,13 @@ class OneStudy:
         pace = self._settings.pace
         is_complete = task.is_complete or task.quiet_s >= pace.stable_s
         archived = self._source.study(task.study)
-        if archived is None and not self._is_gone(task):
-            return self._memory.missed(task, now=self._clock(), again_in_s=self._next_look_s(task))
+        if archived is None and not self._is_gone(task.missing_s):
+            return self._memory.missed(task, now=self._clock(), again_in_s=self._next_look_s(task.missing_s))
         match self._verdict(task, archived, is_complete=is_complete):
             case Write() as write if archived is not None:
-                waits = self._write(archived, write)
-                again_in_s = None if is_complete else max(1.0, pace.stable_s - task.quiet_s)
-                if waits and is_complete and task.quiet_s < WAITS_FOR_OTHERS_S:
-                    again_in_s = max(FIRST_LOOK_FOR_OTHERS_S, task.quiet_s)
-                self._memory.done(task, now=self._clock(), again_in_s=again_in_s)
+                written = self._write(archived, write, is_patient=not self._is_gone(task.lacking_s))
+                again_in_s = self._next_time_s(task, written, is_complete=is_complete)
+                self._memory.done(task, now=self._clock(), again_in_s=again_in_s, is_lacking=written.is_lacking)
             case Withdraw(standing=standing):
                 for one in standing:
                     self._withdraw(one, is_gone=True)
@@ -133,14 +140,23 @@ class OneStudy:
             case _:
                 self._memory.done(task, now=self._clock())
 
-    def _is_gone(self, task: Task) -> bool:
+    def _next_time_s(self, task: Task, written: _Written, *, is_complete: bool) -> float | None:
+        """In how many seconds a study that was written is looked at again; None: when the archive tells of it."""
+        moments = [] if is_complete else [max(1.0, self._settings.pace.stable_s - task.quiet_s)]
+        if written.waits and is_complete and task.quiet_s < WAITS_FOR_OTHERS_S:
+            moments.append(max(FIRST_LOOK_FOR_OTHERS_S, task.quiet_s))
+        if written.is_lacking:
+            moments.append(self._next_look_s(task.lacking_s))
+        return min(moments, default=None)
+
+    def _is_gone(self, missing_s: float | None) -> bool:
         """An index that is rebuilt, or lags behind, does not list for a while what the archive holds: one look is no proof."""
         gone_s = self._settings.pace.gone_s
-        return gone_s <= 0 or (task.missing_s is not None and task.missing_s >= gone_s)
+        return gone_s <= 0 or (missing_s is not None and missing_s >= gone_s)
 
-    def _next_look_s(self, task: Task) -> float:
-        missing_s = task.missing_s or 0.0
-        return max(1.0, min(max(FIRST_LOOK_FOR_MISSING_S, missing_s), self._settings.pace.gone_s - missing_s))
+    def _next_look_s(self, missing_s: float | None) -> float:
+        so_far = missing_s or 0.0
+        return max(1.0, min(max(FIRST_LOOK_FOR_MISSING_S, so_far), self._settings.pace.gone_s - so_far))
 
     def _verdict(self, task: Task, archived: ArchivedStudy | None, *, is_complete: bool) -> Verdict:
         whose = None if archived is None else self._whose(archived, task)
@@ -190,32 +206,31 @@ class OneStudy:
         wanted = wanted_study(study, subject, write.status, settings, endpoint=endpoint, order=order, version=version)
         return wanted if write.replaces is None else with_what_others_said(wanted, write.replaces.content)
 
-    def _write(self, study: ArchivedStudy, write: Write) -> bool:
-        """Whether a report waits for another study."""
+    def _write(self, study: ArchivedStudy, write: Write, *, is_patient: bool) -> _Written:
+        """``is_patient``: what came of reports that the archive does not list just now stays."""
         wanted = self._wanted(study, write)
-        results = self._results.of(study, write.subject) if _has_reports(wanted) else MadeResults()
-        if _has_reports(wanted) or (write.replaces and _has_reports(write.replaces.content)):
-            self._target.write_together(wanted, results.resources, replaces=write.replaces)
+        made = self._results.of(study, write.subject) if has_reports(wanted) else MadeResults()
+        lacking = lacking_series(study, write) if is_patient and self._settings.results else ()
+        kept = kept_results(self._target.results_of(study.uid), made.documents) if lacking else ()
+        results = made.resources
+        if kept and write.replaces is not None:
+            wanted = with_series(wanted, lacking, write.replaces.content)
+            results = beside_kept(results, kept)
+        if has_reports(wanted) or (write.replaces and has_reports(write.replaces.content)):
+            self._target.write_together(wanted, results, replaces=write.replaces)
         else:
             self._target.write(wanted, replaces=write.replaces)
         for copy in write.copies:
             status = withdrawn_status(copy)
             self._target.write(withdrawn(bare_study(copy.content), status, self._target.version), replaces=copy)
-        return results.waits
+        return _Written(waits=made.waits, is_lacking=bool(kept))
 
     def _withdraw(self, standing: WrittenStudy, *, is_gone: bool) -> None:
         """Its results first: whoever is killed after the study was taken back would not come back for them."""
         content = without_server_marks(standing.content)
         status = withdrawn_status(standing)
         taken_back = withdrawn(content if is_gone else bare_study(content), status, self._target.version, is_gone=is_gone)
-        if _has_reports(standing.content):
+        if has_reports(standing.content):
             self._target.write_together(taken_back, (), replaces=standing)
         else:
             self._target.write(taken_back, replaces=standing)
-
-
-def _has_reports(resource: Mapping[str, Any]) -> bool:
-    """Whether an ImagingStudy of any release has structured reports among its modalities."""
-    stated = dicts(resource.get("modality"))
-    codings = [one for modality in stated for one in (dicts(modality.get("coding")) or [modality])]
-    return any(one.get("code") == _REPORTS for one in codings)

@@ -182,6 +182,8 @@ class Task:
     """For how long the archive has told of no change of it."""
     missing_s: float | None = None
     """For how long the archive has not had it, whenever it was asked; None: it had it when it was asked last."""
+    lacking_s: float | None = None
+    """For how long it has lacked a report series there whose results stand; None: it had them all."""
 
 
 class Memory(Protocol):
@@ -205,8 +207,11 @@ class Memory(Protocol):
     def take(self, *, now: float, limit: int) -> list[Task]:
         """Studies that are due, the oldest first, for this worker alone until its lease ends (SKIP LOCKED on PostgreSQL)."""
 
-    def done(self, task: Task, *, now: float, again_in_s: float | None = None) -> None:
-        """It is written (or nothing was to be done); ``again_in_s``: it is looked at again then (not complete yet)."""
+    def done(self, task: Task, *, now: float, again_in_s: float | None = None, is_lacking: bool = False) -> None:
+        """It is written (or nothing was to be done); ``again_in_s``: it is looked at again then (not complete yet).
+
+        ``is_lacking``: the archive did not list a report series just now whose results stand.
+        """
 
     def missed(self, task: Task, *, now: float, again_in_s: float) -> None:
         """The archive did not have it just now; it is looked at again then. Nothing was written, and nothing failed."""

@@ -44,7 +44,8 @@ class StudyResults:
         results = results_of(reports, context, self._target.version)
         for reason in sorted({one.reason for one in results.left_out}):
             log.info("sync %s: a report, or part of one, was left out: %s", self._settings.name, reason)
-        return MadeResults(resources=results.resources, waits=len(beside) < len(named))
+        read = frozenset(one.uid for one in reports if one.uid is not None)
+        return MadeResults(resources=results.resources, documents=read, waits=len(beside) < len(named))
 
     def _beside(self, uid: StudyInstanceUID, subject: Subject) -> OtherStudy | None:
         """Another study, where it stands in FHIR and is this patient's too."""

@@ -27,6 +27,7 @@ sync_study = Table(
     Column("ticket", String(32), nullable=False),
     Column("again_ms", BigInteger, nullable=True),
     Column("missed_ms", BigInteger, nullable=True),
+    Column("lacking_ms", BigInteger, nullable=True),
     Column("assigned", LargeBinary, nullable=True),
     Column("reason", String(32), nullable=True),
     Column("trouble", LargeBinary, nullable=True),
@@ -39,7 +40,8 @@ sync_study = Table(
 ``stage``: idle, queued, held or dead. ``due_ms`` is set while it is queued, and leases too: whoever takes a row moves it into
 the future and writes a ``ticket``, so a worker that dies gives it back by dying. ``again_ms``: what came while a worker has it
 makes it due then. ``noted_state`` is a keyed digest of the archive's state, empty where none was told, ``noted_ms`` when that
-was. ``missed_ms``: since when the archive has not had it whenever it was asked; null where it had it. ``reason`` (a word),
+was. ``missed_ms``: since when the archive has not had it whenever it was asked; null where it had it. ``lacking_ms``: the same
+of a report series whose results stand. ``reason`` (a word),
 ``trouble`` (sealed) and ``since_ms`` say what holds or kills it; they outlive a new attempt until one succeeds.
 """
 

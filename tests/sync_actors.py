@@ -105,7 +105,7 @@ class Notes:
     def take(self, *, now: float, limit: int) -> list[Task]:
         return []
 
-    def done(self, task: Task, *, now: float, again_in_s: float | None = None) -> None:
+    def done(self, task: Task, *, now: float, again_in_s: float | None = None, is_lacking: bool = False) -> None:
         self.done_.append((task.study, again_in_s))
 
     def missed(self, task: Task, *, now: float, again_in_s: float) -> None:

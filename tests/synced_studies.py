@@ -132,7 +132,7 @@ class Notes:
     held: list[Held] = field(default_factory=list)
     done_: list[str] = field(default_factory=list)
 
-    def done(self, task: Task, *, now: float, again_in_s: float | None = None) -> None:
+    def done(self, task: Task, *, now: float, again_in_s: float | None = None, is_lacking: bool = False) -> None:
         assert again_in_s is None, "the study was not complete"
         self.done_.append(str(task.study))
 

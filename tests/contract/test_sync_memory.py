@@ -255,6 +255,28 @@ def test_since_when_the_archive_has_not_had_a_study_is_remembered_until_it_has_i
     assert memory.outcomes() == {Outcome.FAILED: 1, Outcome.DONE: 1}
 
 
+def test_since_when_the_archive_lacks_a_report_series_is_remembered_though_it_lists_the_study(memory: StoredMemory) -> None:
+    """Over failures, news and times when the whole study is missing, until it lacks nothing or the study waits for a person."""
+    told: list[float | None] = []
+
+    def asked(now: float) -> Task:
+        memory.note([a_sighting(1, state=str(now), is_complete=True)], cursor=None, now=now)
+        (task,) = memory.take(now=now, limit=9)
+        told.append(task.lacking_s)
+        return task
+
+    memory.done(asked(10), now=10, again_in_s=5, is_lacking=True)
+    memory.failed(asked(12), "no answer", now=12, again_in_s=5)
+    memory.missed(asked(14), now=14, again_in_s=5)
+    memory.done(asked(16), now=16, again_in_s=5, is_lacking=True)
+    memory.done(asked(20), now=20)
+    memory.done(asked(30), now=30, is_lacking=True)
+    memory.hold(asked(40), Held(reason=HoldReason.NO_PATIENT), now=40)
+    asked(50)
+
+    assert told == [None, 2, 4, 6, 10, None, 10, None]
+
+
 def test_a_comparison_is_not_forgotten_because_the_archive_tells_of_a_change(memory: StoredMemory) -> None:
     assert memory.enqueue([a_uid(1), a_uid(2)], Work.COMPARED, now=10) == 2
     memory.note([a_sighting(1), a_sighting(3)], cursor=None, now=11)

@@ -2,82 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from fhir_imaging.archived_study import ArchivedStudy
-from fhir_imaging.uids import StudyInstanceUID
 from pacs_sync.memory import StoredMemory
-from pacs_sync.one_study import OneStudy
-from pacs_sync.ports import Sighting, Work
 from pacs_sync.settings import PaceSettings
 from tests.contract.sync_memory_actors import a_store
-from tests.sync_actors import NOW, STUDY, Archive, Sync, a_study, a_sync
-
-GONE_S = 3600.0
-MINUTE_S = 60.0
+from tests.contract.sync_missing_actors import GONE_S, MINUTE_S, FlickeringArchive, Site
+from tests.sync_actors import NOW, a_study, a_sync
 
 
 @dataclass
-class FlickeringArchive(Archive):
-    """It holds its studies all the time; asked for one by its UID, it finds nothing while ``is_away``."""
+class StudySite(Site):
+    """Its archive loses whole studies."""
 
-    is_away: Callable[[], bool] = lambda: False
-    looks: list[bool] = field(default_factory=list)
-
-    def study(self, uid: StudyInstanceUID) -> ArchivedStudy | None:
-        self.looks.append(not self.is_away())
-        return None if self.is_away() else super().study(uid)
-
-
-@dataclass
-class Site:
-    """One worker over a queue on disk, at a time that the test decides."""
-
-    sync: Sync
-    memory: StoredMemory
     archive: FlickeringArchive
-    now: float = NOW
-
-    def works_until(self, end: float) -> list[str]:
-        """Which states could be seen in FHIR after each of its looks until then."""
-        one_study = OneStudy(
-            self.archive, self.sync.target(), self.memory, self.sync.settings, results=self.sync.results, clock=lambda: self.now
-        )
-        states = []
-        while (due_in_s := self.memory.next_due_s(now=self.now)) is not None and self.now + due_in_s <= end:
-            self.now += due_in_s
-            for task in self.memory.take(now=self.now, limit=1):
-                one_study.process(task)
-                states += [one["status"] for one in self.sync.fhir.all("ImagingStudy")] or ["none"]
-        self.now = end
-        return states
-
-    def is_told(self, state: str = "1") -> None:
-        sighting = Sighting(study=STUDY, state=state, is_complete=True)
-        self.memory.note([sighting], cursor=None, now=self.now)
-
-    def is_compared(self) -> None:
-        self.memory.enqueue([STUDY], Work.COMPARED, now=self.now)
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[StudySite]:
     with a_sync(tmp_path / "fhir") as sync, a_store(tmp_path / "state") as store:
         sync.settings = replace(sync.settings, pace=PaceSettings(gone_s=GONE_S))
         archive = FlickeringArchive()
         archive.put(a_study())
-        made = Site(sync, StoredMemory(store, "demo"), archive)
+        made = StudySite(sync, StoredMemory(store, "demo"), archive)
         made.is_told()
         assert made.works_until(NOW) == ["available"]
         yield made
 
 
 @pytest.mark.parametrize("minutes", [1, 20, 59])
-def test_a_study_that_is_not_found_while_the_index_is_rebuilt_stays(site: Site, minutes: int) -> None:
+def test_a_study_that_is_not_found_while_the_index_is_rebuilt_stays(site: StudySite, minutes: int) -> None:
     """Comparisons and news of the study itself fall into that time too."""
     back_at = NOW + minutes * MINUTE_S
     site.archive.is_away = lambda: site.now < back_at
@@ -94,7 +52,7 @@ def test_a_study_that_is_not_found_while_the_index_is_rebuilt_stays(site: Site, 
     assert site.memory.pending(now=site.now) == 0
 
 
-def test_a_study_that_flickers_at_every_other_look_stays(site: Site) -> None:
+def test_a_study_that_flickers_at_every_other_look_stays(site: StudySite) -> None:
     site.archive.is_away = lambda: len(site.archive.looks) % 2 == 0
     states = []
     for _ in range(20):
@@ -103,7 +61,7 @@ def test_a_study_that_flickers_at_every_other_look_stays(site: Site) -> None:
     assert set(states) == {"available"}
 
 
-def test_a_study_that_is_gone_is_withdrawn_after_an_hour_of_looks_and_returns_with_its_images(site: Site) -> None:
+def test_a_study_that_is_gone_is_withdrawn_after_an_hour_of_looks_and_returns_with_its_images(site: StudySite) -> None:
     site.archive.is_away = lambda: True
     site.is_compared()
 
@@ -119,7 +77,7 @@ def test_a_study_that_is_gone_is_withdrawn_after_an_hour_of_looks_and_returns_wi
     assert site.works_until(site.now) == ["available"]
 
 
-def test_what_is_listed_all_the_time_is_never_withdrawn_though_nobody_finds_it_by_its_uid(site: Site) -> None:
+def test_what_is_listed_all_the_time_is_never_withdrawn_though_nobody_finds_it_by_its_uid(site: StudySite) -> None:
     site.archive.is_away = lambda: True
     states = []
     for _ in range(10):
@@ -130,7 +88,7 @@ def test_what_is_listed_all_the_time_is_never_withdrawn_though_nobody_finds_it_b
 
 def test_a_new_study_that_is_listed_before_it_is_found_is_written_as_soon_as_it_is_found(tmp_path: Path) -> None:
     with a_sync(tmp_path / "fhir") as sync, a_store(tmp_path / "state") as store:
-        site = Site(sync, StoredMemory(store, "demo"), FlickeringArchive())
+        site = StudySite(sync, StoredMemory(store, "demo"), FlickeringArchive())
         site.archive.put(a_study())
         site.archive.is_away = lambda: site.now < NOW + 12
         site.is_told()
@@ -139,7 +97,7 @@ def test_a_new_study_that_is_listed_before_it_is_found_is_written_as_soon_as_it_
         assert site.memory.pending(now=site.now) == 0
 
 
-def test_a_site_whose_archive_never_errs_may_withdraw_at_the_first_look(site: Site) -> None:
+def test_a_site_whose_archive_never_errs_may_withdraw_at_the_first_look(site: StudySite) -> None:
     site.sync.settings = replace(site.sync.settings, pace=PaceSettings(gone_s=0))
     site.archive.studies_by_uid.clear()
     site.is_compared()

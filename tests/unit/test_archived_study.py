@@ -7,7 +7,14 @@ from dataclasses import replace
 import pytest
 from fhir.resources.R4B.imagingstudy import ImagingStudy
 
-from fhir_imaging.archived_study import ArchivedInstance, ArchivedSeries, ArchivedStudy, InstanceAvailability, merged
+from fhir_imaging.archived_study import (
+    MAX_NUMBER,
+    ArchivedInstance,
+    ArchivedSeries,
+    ArchivedStudy,
+    InstanceAvailability,
+    merged,
+)
 from fhir_imaging.fhir_mapping.imaging_study import StudyContext, imaging_study
 from fhir_imaging.study_reading import archived_instance, archived_series, archived_study, state_of
 from fhir_imaging.uids import series_uid, sop_uid, study_uid
@@ -118,6 +125,16 @@ def test_of_two_copies_the_one_that_is_had_sooner_counts(one: str, other: str, j
     copies = [a_study(x00080056=one), a_study(x00080056=other)]
 
     assert merged(copies).availability == merged(copies[::-1]).availability == joined
+
+
+def test_a_sum_of_instances_that_fhir_has_no_number_for_is_not_said() -> None:
+    """Found by ``test_synced_study_releases``: two series that no modality makes."""
+    series = tuple(a_series(number, instance_count=MAX_NUMBER - 1 + number) for number in (0, 1))
+    odd = replace(a_study(), series=series, instance_count=None)
+
+    assert odd.number_of_instances is None
+    assert replace(odd, instance_count=7).number_of_instances == 7
+    assert replace(odd, series=series[:1]).number_of_instances == MAX_NUMBER - 1
 
 
 @pytest.mark.parametrize("stated", ["", "SOMEWHERE", 7, None])
