@@ -23,9 +23,11 @@ from tests.benchmarks.load import Client, Request
 from tests.benchmarks.processor_time import memory_kb
 from tests.benchmarks.sync_hospital import NEWEST, STUDIES_A_REPORT, oldest
 from tests.conftest import CHECKOUT, free_port_number
-from tests.sync_actors import ACCESSIONS, MRN
+from tests.sync_actors import ACCESSIONS
+from tests.sync_config import sync_config
 
 WORKERS = 4
+MORE = (f'accession_system = "{ACCESSIONS}"', 'time_zone = "Europe/Berlin"', f"pace = {{ workers = {WORKERS} }}")
 EVERY_S = 0.5
 READY_TIMEOUT_S = 60
 
@@ -81,7 +83,7 @@ def bring(home: Path, number: int) -> Brought:
     home.mkdir(parents=True, exist_ok=True)
     with _hospital(home, number) as (archive, fhir):
         config = home / "app.toml"
-        config.write_text(_settings(home / "state", archive, fhir))
+        config.write_text(sync_config(home / "state", archive, fhir, *MORE))
         subprocess.run(_command("migrate", "--config", str(config)), check=True, capture_output=True, cwd=CHECKOUT)
         days = ("--from", str(oldest(number)), "--to", str(NEWEST))
         spent, began = _spent_s(), time.perf_counter()
@@ -151,29 +153,6 @@ def _hospital(home: Path, number: int) -> Iterator[tuple[str, str]]:
 
 def _command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "imaging_cds", *arguments]
-
-
-def _settings(state: Path, archive: str, fhir: str) -> str:
-    return f"""
-public_base_url = "http://localhost:8000"
-[state]
-state_dir = "{state}"
-[[ehr]]
-name = "north"
-fhir_base = "{fhir}"
-[[pacs]]
-name = "main"
-dicomweb_root = "{archive}"
-[[sync]]
-name = "main"
-pacs = "main"
-endpoint_address = "http://localhost:8000/imaging/north/dicom-web/main"
-accession_system = "{ACCESSIONS}"
-time_zone = "Europe/Berlin"
-target = {{ fhir_base = "{fhir}" }}
-patients = [{{ system = "{MRN}", issuer_of_patient_id = "DEMO" }}]
-pace = {{ workers = {WORKERS} }}
-"""
 
 
 if __name__ == "__main__":

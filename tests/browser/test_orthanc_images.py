@@ -7,7 +7,6 @@ gateway; what its frames look like to programs: interop/test_orthanc_demo.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import requests
@@ -18,27 +17,17 @@ from ehr_sandbox.patients import alma, bruno
 from tests.browser.demo_stack import Demo, clinician, open_chart, opened_app, running_demo
 from tests.browser.ohif_pixels import viewer_frame, wait_for_picture
 from tests.browser.test_whole_way import assert_nodule_at_its_place, click_launch, shows_a_chest
-from tests.interop.orthanc_process import USER, Orthanc, running_orthanc
-from tests.interop.outsiders import curl, demo_images, with_images
+from tests.interop.orthanc_demos import DemosOnOrthanc
+from tests.interop.orthanc_process import Orthanc
+from tests.interop.outsiders import curl
 
-pytest_plugins = ["tests.browser.demo_fixtures"]
+pytest_plugins = ["tests.browser.demo_fixtures", "tests.interop.orthanc_fixtures"]
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400), pytest.mark.xdist_group("outsiders")]
 
 
 @pytest.fixture(scope="module")
-def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def demo(
-    orthanc: Orthanc, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, viewer_dir: Path
-) -> Iterator[Demo]:
-    """Without an archive of its own: nobody listens where the sandbox's would be."""
-    directory = with_images(tmp_path_factory.mktemp("demo") / "state", demo_images(pytestconfig))
-    foreign = (f"--pacs={orthanc.dicomweb}", f"--pacs-user={USER}", "--seed")
-    with running_demo(directory, viewer_dir, *foreign, environment={"IMAGING_CDS_PACS_PASSWORD": orthanc.password}) as running:
+def demo(demos: DemosOnOrthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with demos.run(running_demo, tmp_path_factory.mktemp("demo") / "state", "--seed") as running:
         with pytest.raises(requests.ConnectionError):
             curl("GET", f"{running.pacs_url}/studies")
         yield running

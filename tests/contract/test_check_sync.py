@@ -21,9 +21,11 @@ from imaging_cds.check_sync import check_sync
 from imaging_cds.cli import main
 from imaging_cds.settings import load
 from pacs_sync.qido_source import QidoSource
+from pacs_sync.settings import ResourceIds
 from tests.conftest import free_port_number, serving
 from tests.pacs_actors import RunningPacs, a_running_pacs, write_demo
 from tests.sync_actors import MRN, FhirServer, a_patient
+from tests.sync_config import sync_config
 
 
 @dataclass
@@ -71,25 +73,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def _settings(site: Site) -> str:
-    return f"""
-public_base_url = "http://localhost:8000"
-[state]
-state_dir = "{site.config.parent / "state"}"
-[[ehr]]
-name = "north"
-fhir_base = "{site.fhir.base}"
-[[pacs]]
-name = "main"
-dicomweb_root = "{site.pacs.url}"
-[[sync]]
-name = "main"
-pacs = "main"
-endpoint_address = "http://localhost:8000/imaging/north/dicom-web/main"
-time_zone = "Europe/Berlin"
-accession_system = "urn:x:accession"
-target = {{ fhir_base = "{site.fhir.base}", ids = "study-uid" }}
-patients = [{{ system = "{MRN}", issuer_of_patient_id = "DEMO" }}]
-"""
+    more = ('time_zone = "Europe/Berlin"', 'accession_system = "urn:x:accession"')
+    return sync_config(site.config.parent / "state", site.pacs.url, site.fhir.base, *more, ids=ResourceIds.STUDY_UID)
 
 
 def test_a_sound_one_has_nothing_that_would_fail_and_nothing_is_written(site: Site) -> None:

@@ -25,6 +25,7 @@ from fhir_imaging.store.engine import SQLITE_FILE, Store
 from imaging_cds.cli import main
 from tests.bundle_references import references
 from tests.pacs_actors import STUDY_A, STUDY_C, Slice, a_running_pacs, write_demo
+from tests.sync_config import sync_config
 
 SCAN = alma.CURRENT
 
@@ -36,26 +37,10 @@ def config(tmp_path: Path) -> Iterator[Path]:
     _with_ai_report(images)
     file = tmp_path / "app.toml"
     with a_running_pacs(tmp_path / "pacs", images) as pacs:
-        file.write_text(
-            f"""
-public_base_url = "http://localhost:8000"
-[state]
-state_dir = "{tmp_path / "state"}"
-[[ehr]]
-name = "north"
-fhir_base = "https://ehr.example/fhir"
-[[pacs]]
-name = "main"
-dicomweb_root = "{pacs.url}"
-[[sync]]
-name = "main"
-pacs = "main"
-endpoint_address = "http://localhost:8000/imaging/north/dicom-web/main"
-target = {{ fhir_base = "https://ehr.example/fhir" }}
-"""
-        )
+        file.write_text(sync_config(tmp_path / "state", pacs.url, "https://ehr.example/fhir"))
         store = Store.open(StateSettings(state_dir=tmp_path / "state"))
         store.migrate()
+        store.check_migrated()
         store.close()
         yield file
 

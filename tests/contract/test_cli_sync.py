@@ -23,9 +23,11 @@ from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import Store
 from imaging_cds.cli import main
 from imaging_cds.sync_printing import print_gone
+from pacs_sync.settings import ResourceIds
 from tests.conftest import CHECKOUT, free_port_number, serving
 from tests.pacs_actors import STUDY_A, STUDY_B, STUDY_C, RunningPacs, Slice, a_running_pacs, write_demo
-from tests.sync_actors import MRN, FhirServer, a_patient
+from tests.sync_actors import FhirServer, a_patient
+from tests.sync_config import sync_config
 
 TODAY = datetime.now(UTC).date()
 STRAY = "2.25.4001"
@@ -84,32 +86,12 @@ def site(tmp_path: Path) -> Iterator[Site]:
     with logging_as_it_was(), a_running_pacs(tmp_path / "pacs", images) as pacs, serving(fhir.app(), fhir.port):
         fhir.records.put(a_patient("pat-a", "DEMO-1001"))
         fhir.records.put(a_patient("pat-b", "DEMO-1002"))
-        config.write_text(settings(tmp_path / "state", pacs.url, fhir.base))
+        pace = "pace = { stable_s = 0, interval_s = 0.2, gone_s = 0 }"
+        config.write_text(sync_config(tmp_path / "state", pacs.url, fhir.base, pace, ids=ResourceIds.STUDY_UID))
         store = Store.open(StateSettings(state_dir=tmp_path / "state"))
         store.migrate()
         store.close()
         yield Site(pacs, fhir, config)
-
-
-def settings(state: Path, pacs: str, fhir: str) -> str:
-    return f"""
-public_base_url = "http://localhost:8000"
-[state]
-state_dir = "{state}"
-[[ehr]]
-name = "north"
-fhir_base = "{fhir}"
-[[pacs]]
-name = "main"
-dicomweb_root = "{pacs}"
-[[sync]]
-name = "main"
-pacs = "main"
-endpoint_address = "http://localhost:8000/imaging/north/dicom-web/main"
-target = {{ fhir_base = "{fhir}", ids = "study-uid" }}
-patients = [{{ system = "{MRN}", issuer_of_patient_id = "DEMO" }}]
-pace = {{ stable_s = 0, interval_s = 0.2, gone_s = 0 }}
-"""
 
 
 def test_once_brings_what_is_new_and_says_what_it_did(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,13 +24,12 @@ from imaging_server.services import build_services
 from imaging_server.settings import ImagingServerSettings
 from imaging_server.views import create_blueprint, error_surface
 from tests.conftest import free_port_number, serving
-from tests.interop.test_orthanc_demo import USER, Orthanc
-from tests.interop.test_orthanc_demo import orthanc as an_orthanc
+from tests.interop.orthanc_process import USER, Orthanc
 from tests.pacs_actors import COLUMNS, ROWS, STUDY_A, STUDY_B, STUDY_C, write_demo
 from tests.security.gateway_stubs import StubEhr
 
+pytest_plugins = ["tests.interop.orthanc_fixtures"]
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("outsiders")]
-__all__ = ["an_orthanc"]
 
 FRAMES = f"/studies/{STUDY_A}/series/{STUDY_A}.1/instances/{STUDY_A}.1.2/frames/1"
 
@@ -49,13 +48,13 @@ class Gateway:
 
 
 @pytest.fixture(scope="module")
-def gateway(an_orthanc: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def gateway(orthanc: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     directory: Path = tmp_path_factory.mktemp("gateway")
     write_demo(directory / "dicom")
     with requests.Session() as session:
-        session.auth = (USER, an_orthanc.password)
+        session.auth = (USER, orthanc.password)
         for path in sorted((directory / "dicom").rglob("*.dcm")):
-            session.post(f"{an_orthanc.url}/instances", data=path.read_bytes(), timeout=20).raise_for_status()
+            session.post(f"{orthanc.url}/instances", data=path.read_bytes(), timeout=20).raise_for_status()
     with ExitStack() as stack:
         ehr = StubEhr("north")
         ehr.base = stack.enter_context(serving(ehr.app(), free_port_number()))
@@ -65,7 +64,7 @@ def gateway(an_orthanc: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> It
         store = Store.open(StateSettings(state_dir=directory / "state"))
         stack.callback(store.close)
         store.migrate()
-        archive = PacsSettings(name="orthanc", dicomweb_root=an_orthanc.dicomweb, user=USER, password=an_orthanc.password)
+        archive = PacsSettings(name="orthanc", dicomweb_root=orthanc.dicomweb, user=USER, password=orthanc.password)
         services = build_services(settings, (ehr.settings(),), (archive,), store=store)
         stack.callback(services.close)
         app = Flask("gateway", static_folder=None)

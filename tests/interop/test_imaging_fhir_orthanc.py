@@ -23,13 +23,12 @@ from imaging_server.services import build_services
 from imaging_server.settings import ImagingServerSettings, PatientIdentifierRule
 from imaging_server.views import create_blueprint, error_surface
 from tests.conftest import free_port_number, serving
-from tests.interop.test_orthanc_demo import USER, Orthanc
-from tests.interop.test_orthanc_demo import orthanc as orthanc_server
+from tests.interop.orthanc_process import USER, Orthanc
 from tests.pacs_actors import STUDY_A, STUDY_B, write_demo
 from tests.security.gateway_stubs import StubEhr
 
+pytest_plugins = ["tests.interop.orthanc_fixtures"]
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("outsiders")]
-__all__ = ["orthanc_server"]
 
 MRN = PatientIdentifierRule(system="https://mrn.example", issuer_of_patient_id="DEMO")
 
@@ -48,13 +47,13 @@ class Endpoint:
 
 
 @pytest.fixture(scope="module")
-def endpoint(orthanc_server: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+def endpoint(orthanc: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     directory: Path = tmp_path_factory.mktemp("endpoint")
     write_demo(directory / "dicom")
     with requests.Session() as session:
-        session.auth = (USER, orthanc_server.password)
+        session.auth = (USER, orthanc.password)
         for path in sorted((directory / "dicom").rglob("*.dcm")):
-            session.post(f"{orthanc_server.url}/instances", data=path.read_bytes(), timeout=20).raise_for_status()
+            session.post(f"{orthanc.url}/instances", data=path.read_bytes(), timeout=20).raise_for_status()
     with ExitStack() as stack:
         ehr = StubEhr("north")
         ehr.base = stack.enter_context(serving(ehr.app(), free_port_number()))
@@ -68,9 +67,7 @@ def endpoint(orthanc_server: Orthanc, tmp_path_factory: pytest.TempPathFactory) 
         store = Store.open(StateSettings(state_dir=directory / "state"))
         stack.callback(store.close)
         store.migrate()
-        archive = PacsSettings(
-            name="orthanc", dicomweb_root=orthanc_server.dicomweb, user=USER, password=orthanc_server.password
-        )
+        archive = PacsSettings(name="orthanc", dicomweb_root=orthanc.dicomweb, user=USER, password=orthanc.password)
         ehrs = tuple(ehr.settings(name=way.value, ownership=way) for way in Ownership)
         services = build_services(settings, ehrs, (archive,), store=store)
         stack.callback(services.close)

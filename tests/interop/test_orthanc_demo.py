@@ -14,27 +14,17 @@ import requests
 
 from ehr_sandbox.patients import alma
 from tests.conftest import free_port_number
-from tests.interop.orthanc_process import USER, Orthanc, running_orthanc
-from tests.interop.outsiders import DemoProcess, a_demo, cli, curl, demo_images, run_cli, studies_of, study_uid, with_images
+from tests.interop.orthanc_demos import DemosOnOrthanc
+from tests.interop.orthanc_process import Orthanc
+from tests.interop.outsiders import DemoProcess, a_demo, cli, curl, run_cli, studies_of, study_uid
 
+pytest_plugins = ["tests.interop.orthanc_fixtures"]
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("outsiders")]
 
-__all__ = ["USER", "Orthanc", "orthanc"]
-
 
 @pytest.fixture(scope="module")
-def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def demo(
-    orthanc: Orthanc, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, viewer_dir: Path
-) -> Iterator[DemoProcess]:
-    directory = with_images(tmp_path_factory.mktemp("seeded") / "demo", demo_images(pytestconfig))
-    foreign = (f"--pacs={orthanc.dicomweb}", f"--pacs-user={USER}", "--seed")
-    with a_demo(directory, viewer_dir, *foreign, environment={"IMAGING_CDS_PACS_PASSWORD": orthanc.password}) as running:
+def demo(demos: DemosOnOrthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoProcess]:
+    with demos.run(a_demo, tmp_path_factory.mktemp("seeded") / "demo", "--seed") as running:
         yield running
 
 
@@ -146,15 +136,11 @@ def test_a_wrong_or_missing_password_is_said_before_anything_starts(orthanc: Ort
 
 
 def test_without_seed_an_archives_studies_come_all_the_same_and_nobody_waits_for_them(
-    demo: DemoProcess, orthanc: Orthanc, tmp_path: Path, pytestconfig: pytest.Config, viewer_dir: Path
+    demo: DemoProcess, demos: DemosOnOrthanc, orthanc: Orthanc, tmp_path: Path
 ) -> None:
     """What an earlier demo stored there is found by name; the archive gets nothing new."""
     before = orthanc.get("/statistics").json()["CountInstances"]
-    foreign = (f"--pacs={orthanc.dicomweb}", f"--pacs-user={USER}")
-    environment = {"IMAGING_CDS_PACS_PASSWORD": orthanc.password}
-    with a_demo(
-        with_images(tmp_path / "demo", demo_images(pytestconfig)), viewer_dir, *foreign, environment=environment
-    ) as other:
+    with demos.run(a_demo, tmp_path / "demo") as other:
         assert "have not come" not in other.output
         assert "with --seed they are" in other.output
         token = other.token("--patient", "demo-b")
