@@ -21,15 +21,13 @@ from werkzeug.serving import make_server
 from imaging_cds.viewer_install import is_installed
 from tests.examples import SOAK
 from tests.log_watch import LogWatch, leaks_in_files
-from tests.suite_times import suite_times
+from tests.suite_times import SuiteBudgets
 
 CHECKOUT = Path(__file__).parent.parent
 VIEWER_DIR = CHECKOUT / ".viewer"
 PORT_RANGES, PORTS_OF_WORKER = 8, 2500
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of an example
 hypothesis.settings.load_profile("untimed")
-MANY_REPORTS = 1000
-"""From here on a run is one of whole suites."""
 LOG_WATCH = LogWatch()
 """Reads every log line of this process (security group 34)."""
 
@@ -37,6 +35,10 @@ LOG_WATCH = LogWatch()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--benchmarks", action="store_true", help="run tests/benchmarks too")
     parser.addoption("--sync-studies", type=int, default=5000, help="how many studies a benchmark brings over")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(SuiteBudgets(config))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -67,14 +69,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.outcome = "failed"
         report.longrepr = "This must stand in no log:\n" + "\n".join(leaks)
     return report
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    reports = [one for kind in terminalreporter.stats.values() for one in kind if isinstance(one, pytest.TestReport)]
-    if len(reports) > MANY_REPORTS:
-        terminalreporter.section("minutes of work of each suite")
-        for one in suite_times(reports):
-            terminalreporter.write_line(f"{one.suite:9} {one.minutes:6.1f} min {one.tests:6} tests")
 
 
 @pytest.hookimpl(tryfirst=True)

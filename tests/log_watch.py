@@ -10,6 +10,7 @@ Spec: smart-imaging.md §13 group 34; DESIGN §9 (names and tokens stand in no l
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -104,5 +105,9 @@ def leaks_in_files(directory: Path) -> list[str]:
 
 
 def _log_files(directory: Path) -> Iterable[Path]:
-    files = {path for pattern in LOG_FILES for path in directory.rglob(pattern) if path.is_file() and not path.is_symlink()}
+    # Not rglob: in a run that is broken off, servers still make and remove folders, and it fails at one that is gone.
+    named = (Path(folder, name) for folder, _, names in os.walk(directory) for name in names)
+    files = [
+        one for one in named if any(one.match(pattern) for pattern in LOG_FILES) and one.is_file() and not one.is_symlink()
+    ]
     return sorted(one for one in files if not any(word in "/".join(one.parts[-2:]).lower() for word in NOT_OURS))

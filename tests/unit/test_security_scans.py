@@ -69,6 +69,9 @@ def test_each_exception_from_bandit_says_which_and_why() -> None:
         ("tests/planted.py", f'\nKEY = "{CLOUD_KEY}"\n', ["tests/planted.py:2: AWS Access Key"]),
         ("docs/planted.pem", "-----BEGIN EC " + "PRIVATE KEY-----\n", ["docs/planted.pem:1: Private Key"]),
         ("docs/planted.toml", 'password_file = "/run/credentials/imaging-cds/password"\n', []),
+        ("imaging_cds/planted.py", f'PACS_PASSWORD = "{PASSWORD}"  # pragma: allowlist secret\n', []),
+        ("imaging_cds/planted.py", f'# pragma: allowlist nextline secret\nPACS_PASSWORD = "{PASSWORD}"\n', []),
+        ("imaging_cds/planted.py", f'KEY = use("{CLOUD_KEY}")\n', ["imaging_cds/planted.py:1: AWS Access Key"]),
         ("docs/planted.toml", "# Secret: IMAGING_CDS__PACS__MAIN__PASSWORD_FILE\n", []),
     ],
 )
