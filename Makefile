@@ -1,4 +1,4 @@
-# The verbs of this project, the same on a laptop and in CI: demo, check, test, soak, bench, mutants.
+# The verbs of this project, the same on a laptop and in CI: demo, check, test, soak, bench, figures, mutants.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ DEMO_ARGS := $(if $(PORT),--port $(PORT)) $(if $(EHR_PORT),--ehr-port $(EHR_PORT
 
 PACKAGES := cds_service ehr_sandbox fhir_imaging imaging_cds imaging_findings imaging_server pacs_sync smart_app
 
-.PHONY: help demo check scans security test soak bench mutants conformance pictures texts viewer hapi counterparts clean
+.PHONY: help demo check scans security test soak bench figures mutants conformance pictures texts viewer hapi counterparts clean
 help:
 	@echo "make demo    start the app, a sandbox EHR and a sandbox PACS on this machine (ARGS=\"--reset\" and so on)"
 	@echo "make check   formatting, lint, types, import rules"
@@ -19,6 +19,7 @@ help:
 	@echo "make test    all tests"
 	@echo "make soak    property and kill tests only, twenty times as long as in CI (TIMES=100: longer)"
 	@echo "make bench   benchmarks (ARGS=\"-k card\": a part of them)"
+	@echo "make figures write docs/performance.* from the last benchmarks (ARGS=--again: only draw them anew)"
 	@echo "make mutants break one thing at a time in a copy and show which test turns red (ARGS=\"--only R38 F2\")"
 	@echo "make conformance  write docs/conformance.md anew"
 	@echo "make pictures  write docs/pictures anew (ARGS as for test)"
@@ -55,6 +56,10 @@ soak: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/benchmarks --benchmarks $(ARGS)
+
+# Into docs/performance.json what the last run measured, from it the page's tables and its picture.
+figures: $(VENV)/.dev
+	@$(BIN)/python -m tests.benchmarks.report $(ARGS)
 
 mutants: $(VENV)/.dev
 	@$(BIN)/python -m tests.mutants $(ARGS)

@@ -13,6 +13,11 @@ from tests.browser.ohif_actors import CHROMIUM_ARGUMENTS
 from tests.interop.outsiders import demo_images
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--site-seconds", type=float, default=600.0, help="how long a site of 200 readers works")
+    parser.addoption("--site-step-seconds", type=float, default=30.0, help="how long each step works that looks for its bend")
+
+
 @pytest.fixture(scope="session")
 def stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with a_stack(tmp_path_factory.mktemp("bench") / "demo", demo_images(pytestconfig)) as running:

@@ -53,14 +53,14 @@ class FrameLoad:
         return Sample(durations_s=tuple(run.durations), elapsed_s=elapsed, cpu_s=spent)
 
 
-class _Connection:
+class FrameConnection:
     """One connection with one request under way."""
 
     def __init__(self, port: int, least: int) -> None:
         self._port = port
         self._least = least
         self.socket = self._connected()
-        self._began = 0.0
+        self.began = 0.0
         self._head = b""
         self._length: int | None = None
         self._is_chunked = False
@@ -71,7 +71,7 @@ class _Connection:
     def begin(self, request: bytes) -> None:
         """Sends the next request."""
         self._head, self._length, self._is_chunked, self._came, self._end = b"", None, False, 0, b""
-        self._began = time.perf_counter()
+        self.began = time.perf_counter()
         self.socket.sendall(request)
 
     def take(self, buffer: memoryview) -> float | None:
@@ -88,7 +88,7 @@ class _Connection:
         if not self._is_complete:
             return None
         assert self._came >= self._least, f"the answer is too short: {self._head!r}"
-        return time.perf_counter() - self._began
+        return time.perf_counter() - self.began
 
     @property
     def _is_complete(self) -> bool:
@@ -134,7 +134,7 @@ class _Run:
     ends_at: float
     durations: list[float] = field(default_factory=list)
     _ready: selectors.DefaultSelector = field(default_factory=selectors.DefaultSelector)
-    _open: list[_Connection] = field(default_factory=list)
+    _open: list[FrameConnection] = field(default_factory=list)
 
     def __enter__(self) -> _Run:
         return self
@@ -148,7 +148,7 @@ class _Run:
         """All connections until the end."""
         buffer = memoryview(bytearray(_BUFFER))
         for _ in range(concurrency):
-            connection = _Connection(self.port, self.least)
+            connection = FrameConnection(self.port, self.least)
             self._open.append(connection)
             self._begin(connection)
         while self._ready.get_map():
@@ -158,11 +158,11 @@ class _Run:
             for key, _ in events:
                 self._go_on(key.data, buffer)
 
-    def _begin(self, connection: _Connection) -> None:
+    def _begin(self, connection: FrameConnection) -> None:
         connection.begin(next(self.requests))
         self._ready.register(connection.socket, selectors.EVENT_READ, connection)
 
-    def _go_on(self, connection: _Connection, buffer: memoryview) -> None:
+    def _go_on(self, connection: FrameConnection, buffer: memoryview) -> None:
         took = connection.take(buffer)
         if took is None:
             return

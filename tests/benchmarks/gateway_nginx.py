@@ -47,6 +47,8 @@ http {
     proxy_max_temp_file_size 0;
     upstream archive { server 127.0.0.1:$archive; keepalive 32; }
     upstream trivial { server 127.0.0.1:$trivial; keepalive 32; }
+    upstream trivial_here { server 127.0.0.1:$trivial_here; keepalive 32; }
+    map $$server_port $$asked { $asking trivial; $asking_here trivial_here; }
     server {
         listen 127.0.0.1:$plain;
         location = / { return 204; }
@@ -58,10 +60,11 @@ http {
     }
     server {
         listen 127.0.0.1:$asking;
+        listen 127.0.0.1:$asking_here;
         location = / { return 204; }
         location = /decision {
             internal;
-            proxy_pass http://trivial/decision;
+            proxy_pass http://$$asked/decision;
             proxy_pass_request_body off;
             proxy_set_header Content-Length "";
         }
@@ -77,12 +80,14 @@ http {
 
 @dataclass(frozen=True, slots=True)
 class NginxPorts:
-    """What nginx asks (``archive``, ``trivial``), and where each listens."""
+    """What nginx asks (``archive``, ``trivial`` and the same on our own server), and where each listens."""
 
     archive: int
     trivial: int
+    trivial_here: int
     plain: int
     asking: int
+    asking_here: int
     accel: int
     kept: int
 
@@ -115,8 +120,10 @@ def plain_nginx(home: Path, orthanc: Orthanc, ports: NginxPorts) -> ProcessSpec:
         user=getuser(),
         archive=ports.archive,
         trivial=ports.trivial,
+        trivial_here=ports.trivial_here,
         plain=ports.plain,
         asking=ports.asking,
+        asking_here=ports.asking_here,
         credential=credential(orthanc),
     )
     configuration = home / "nginx.conf"

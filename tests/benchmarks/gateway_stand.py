@@ -17,6 +17,7 @@ from imaging_cds.demo import process_specs
 from imaging_cds.demo_plan import EHR_NAME, PACS_NAME, DemoOptions, app_table
 from imaging_cds.processes import ProcessGroup, ProcessSpec
 from imaging_cds.sandbox_servers import ehr_settings
+from imaging_cds.server import ServerSettings
 from tests.benchmarks.gateway_images import FRAME_ACCEPT, STUDIES, store
 from tests.benchmarks.gateway_nginx import NginxPorts, credential, generated_nginx, plain_nginx
 from tests.benchmarks.processor_time import cpu_reader
@@ -26,10 +27,14 @@ from tests.interop.orthanc_process import USER, Orthanc, running_orthanc
 
 SCOPE = "patient/ImagingStudy.rs patient/Patient.r"
 APPLICATION = "The application"
-PLAIN, TRIVIAL, ACCEL, KEPT = "plain nginx", "trivial endpoint", "nginx that is told", "nginx that keeps decisions"
+PLAIN, ACCEL, KEPT = "plain nginx", "nginx that is told", "nginx that keeps decisions"
+TRIVIAL, TRIVIAL_HERE = "trivial endpoint", "trivial endpoint on our server"
 DIRECT = "Orthanc itself"
 PLAIN_PROXY = "nginx, plain proxy"
 ASKING = "nginx, auth_request to a trivial endpoint"
+"""A Flask view on gunicorn as it is installed: what a site would build without us."""
+ASKING_HERE = "nginx, auth_request to a trivial endpoint on our own server"
+"""The same view on our worker, which is faster than gunicorn's: what deciding alone costs."""
 STREAMING = "gateway, streaming"
 BEHIND_NGINX = ("gateway behind nginx, X-Accel-Redirect", "gateway behind nginx, cached auth_request")
 RATE = 100_000
@@ -80,11 +85,12 @@ def a_stand(home: Path) -> Iterator[Stand]:
         for images in STUDIES:
             store(images, orthanc)
         options = options_of(home / "demo", orthanc)
-        ports = NginxPorts(port_of(orthanc.url), *(free_port_number() for _ in range(5)))
+        ports = NginxPorts(port_of(orthanc.url), *(free_port_number() for _ in range(7)))
         servers = process_specs(options)
         specs = [
             *servers,
             trivial_endpoint(home, ports.trivial),
+            trivial_endpoint_here(home, ports.trivial_here),
             plain_nginx(home / "nginx", orthanc, ports),
             generated_nginx(ACCEL, "accel", ports.accel, home / "accel", servers[-1].environment),
             generated_nginx(KEPT, "auth-request", ports.kept, home / "kept", servers[-1].environment),
@@ -145,6 +151,7 @@ def ways_of(orthanc: Orthanc, options: DemoOptions, ports: NginxPorts, token: st
         way(DIRECT, ports.archive, "/dicom-web"),
         way(PLAIN_PROXY, ports.plain, "/dicom-web", PLAIN),
         way(ASKING, ports.asking, "/dicom-web", PLAIN, TRIVIAL),
+        way(ASKING_HERE, ports.asking_here, "/dicom-web", PLAIN, TRIVIAL_HERE),
         way(STREAMING, options.port, gateway, APPLICATION),
         way(BEHIND_NGINX[0], ports.accel, gateway, ACCEL, APPLICATION),
         way(BEHIND_NGINX[1], ports.kept, gateway, KEPT, APPLICATION),
@@ -157,13 +164,24 @@ def token_of(authorization: Authorization) -> str:
 
 
 def trivial_endpoint(home: Path, port: int) -> ProcessSpec:
-    """A Flask view on the application's own gunicorn."""
-    return ProcessSpec(
-        title=TRIVIAL,
-        command=[sys.executable, "-m", "tests.benchmarks.servers", "decision", "--port", str(port)],
-        ready_url=f"http://127.0.0.1:{port}/decision",
-        log_file=home / "decision.log",
+    """A Flask view on gunicorn's own threaded workers, as many as ours."""
+    ours = ServerSettings()
+    alike = (
+        f"--workers {ours.workers} --threads {ours.threads} --worker-class gthread --keep-alive 30 --log-level warning".split()
     )
+    served = (*alike, "--bind", f"127.0.0.1:{port}", "tests.benchmarks.servers:decision()")
+    return _trivial(TRIVIAL, port, home / "decision.log", "gunicorn", *served)
+
+
+def trivial_endpoint_here(home: Path, port: int) -> ProcessSpec:
+    """The same view on the application's own server."""
+    told = ("tests.benchmarks.servers", "decision", "--port", str(port))
+    return _trivial(TRIVIAL_HERE, port, home / "decision-here.log", *told)
+
+
+def _trivial(title: str, port: int, log_file: Path, *module: str) -> ProcessSpec:
+    command = [sys.executable, "-m", *module]
+    return ProcessSpec(title=title, command=command, ready_url=f"http://127.0.0.1:{port}/decision", log_file=log_file)
 
 
 def port_of(url: str) -> int:

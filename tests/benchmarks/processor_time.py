@@ -24,6 +24,14 @@ def cpu_reader(group: ProcessGroup, *titles: str) -> Callable[[], float]:
     return spent
 
 
+def machine_cpu_s() -> float:
+    """The seconds that all processors of the machine were busy since it started, whoever was at work."""
+    user, nice, system, _idle, _waiting, interrupts, softly, *_ = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    )
+    return (user + nice + system + interrupts + softly) / os.sysconf("SC_CLK_TCK")
+
+
 def workers_of(group: ProcessGroup, title: str) -> list[int]:
     """The processes that the server's first one has made."""
     master = group.process_id(title)
@@ -41,6 +49,17 @@ def memory_kb(process: int) -> Mapping[str, int]:
     """``now`` and ``peak`` of the memory that a process has in use (VmRSS, VmHWM)."""
     lines = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
     return {"now": int(lines["VmRSS"].split()[0]), "peak": int(lines["VmHWM"].split()[0])}
+
+
+def memory_of_all_kb(group: ProcessGroup, title: str) -> Mapping[str, int]:
+    """``pss`` and ``rss`` of a server's processes together; what they share counts once in the first."""
+    sums = {"pss": 0, "rss": 0}
+    for process, _ in _of_sessions({group.process_id(title)}):
+        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]:
+            name, _, amount = line.lower().partition(":")
+            if name in sums:
+                sums[name] += int(amount.split()[0])
+    return sums
 
 
 def _of_sessions(sessions: Collection[int]) -> Iterator[tuple[int, list[str]]]:

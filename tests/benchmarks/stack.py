@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,8 +81,8 @@ class Stack:
 
 
 @contextmanager
-def a_stack(directory: Path, images: Path) -> Iterator[Stack]:
-    """Everything running, until the block ends."""
+def a_stack(directory: Path, images: Path, archives: Sequence[Mapping[str, object]] = ()) -> Iterator[Stack]:
+    """Everything running, until the block ends; ``archives`` are further ones in the application's settings."""
     ports = {name: free_port_number() for name in ("port", "ehr_port", "pacs_port", "static", "slow")}
     fake_ports = {studies: free_port_number() for studies in STUDIES}
     options = DemoOptions(
@@ -96,7 +96,7 @@ def a_stack(directory: Path, images: Path) -> Iterator[Stack]:
     services = make_services(ehr_settings(options))
     caller = SigningEhr(iss=CALLER)
     fake_urls = {studies: f"http://127.0.0.1:{port}" for studies, port in fake_ports.items()}
-    write_configuration(options, caller, fake_urls, ports["slow"])
+    write_configuration(options, caller, fake_urls, ports["slow"], archives)
     beside = [
         beside_spec(options, "static", ports["static"], "--length", "4000"),
         *(
@@ -136,13 +136,20 @@ def beside_spec(options: DemoOptions, title: str, port: int, *told: str) -> Proc
     )
 
 
-def write_configuration(options: DemoOptions, caller: SigningEhr, fake_ehr_urls: dict[int, str], slow_fhir_port: int) -> None:
-    """The demo's settings, with a further CDS client and further EHRs."""
+def write_configuration(
+    options: DemoOptions,
+    caller: SigningEhr,
+    fake_ehr_urls: dict[int, str],
+    slow_fhir_port: int,
+    archives: Sequence[Mapping[str, object]],
+) -> None:
+    """The demo's settings, with a further CDS client, further EHRs and archives."""
     keys = options.directory / "caller.jwks.json"
     keys.write_text(json.dumps(caller.jwks()))
     table = app_table(options)
     fhir_servers = [f"{options.ehr_url}/fhir", f"http://127.0.0.1:{slow_fhir_port}/fhir"]
     table["cds"]["trusted_clients"].append({"iss": CALLER, "jwks_file": str(keys.absolute()), "fhir_servers": fhir_servers})
+    table["pacs"] += archives
     for studies, url in fake_ehr_urls.items():
         table["ehr"].append(
             {

@@ -6,13 +6,14 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict
 
 import pytest
 
 from tests.benchmarks.lean import LeanClient, posted
 from tests.benchmarks.load import Client, Load, Request, Sample, Timing, drive, timed
-from tests.benchmarks.report import BEGIN, END, Report, between_markers, markdown, read_rows, with_part
+from tests.benchmarks.report import Report, as_json, machine
+from tests.benchmarks.results import GROUPS, Results
+from tests.benchmarks.tables import BEGIN, END, between_markers, markdown
 
 
 def a_timing(p50_ms: float, per_s: float) -> Timing:
@@ -46,19 +47,26 @@ def test_one_at_a_time_is_compared_by_time_and_many_by_throughput() -> None:
 
     assert report.compare(alone, "card", a_timing(5, 200)).ratio == 2.5
     assert report.compare(together, "gateway", a_timing(20, 400)).ratio == 0.5
-    assert not report.is_complete
+    assert not Results(machine={}, rows=tuple(report.rows)).is_complete
 
 
-def test_rows_survive_their_json() -> None:
-    report = Report()
+def test_results_survive_their_json() -> None:
+    report = Report(remarks={"goal": "met"}, figures={"card": {"any": 1}})
     report.compare(report.add("card", "static", a_timing(2, 500)), "card", a_timing(5, 200), remark="signed")
+    found = Results(machine={"state": "SQLite"}, rows=tuple(report.rows), remarks=report.remarks, figures=report.figures)
 
-    again = read_rows(json.loads(json.dumps({"rows": [asdict(row) for row in report.rows]})))
+    again = Results.read(json.loads(as_json(found)))
 
-    assert again == report.rows
-    assert "| card (signed) | 1 | 5.00 | 10.0 | 15.0 | 200 |  | 2.50 | p50 of “static” | 10 |" in markdown(
-        {"state": "SQLite"}, again
-    )
+    assert again == found
+    assert "| card (signed) | 1 | 5.00 | 10.0 | 15.0 | 200 |  | 2.50 | p50 of “static” | 10 |" in markdown(again)
+    assert markdown(again).startswith("- state: SQLite\n- goal: met\n")
+
+
+def test_machine_and_versions_are_told() -> None:
+    told = machine()
+
+    assert {"measured", "processor", "system", "load", "python", "libraries", "programs"} <= set(told)
+    assert "flask " in told["libraries"]
 
 
 def test_only_what_is_between_the_markers_is_written_anew() -> None:
@@ -75,17 +83,42 @@ def test_a_part_that_was_measured_apart_replaces_only_its_tables() -> None:
     earlier.add("card", "static", a_timing(2, 500))
     earlier.add("launch", "launch URL to study list", a_timing(60, 15))
     later.add("launch", "launch URL to study list", a_timing(40, 20))
-    table = markdown({"measured": "2026-11-01", "load": "1.0", "goal of launches": "NOT met"}, earlier.rows)
+    before = {"measured": "2026-11-01", "load": "1.0", "libraries": "flask 3"}
+    after = {"measured": "2026-11-21", "load": "9.0", "libraries": "flask 3"}
+    standing = Results(
+        machine=before, rows=tuple(earlier.rows), remarks={"goal of launches": "NOT met"}, figures={"launch": 1, "card": 2}
+    )
+    part = Results(machine=after, rows=tuple(later.rows), remarks={"goal of launches": "met"}, figures={"launch": 3})
 
-    told = {"measured": "2026-11-21", "load": "9.0", "goal of launches": "met"}
-    page = with_part(table, told, later.rows)
+    both = standing.with_part(part)
+    page = markdown(both)
 
     assert "| static | 1 | 2.00 |" in page
     assert "| launch URL to study list | 1 | 40.0 |" in page
     assert "| launch URL to study list | 1 | 60.0 |" not in page
-    assert page.startswith("- measured: 2026-11-01\n- load: 1.0\n- goal of launches: met\n")
+    assert page.startswith("- measured: 2026-11-01\n- load: 1.0\n- libraries: flask 3\n- goal of launches: met\n")
     assert "- measured apart (launch): 2026-11-21, load 9.0\n" in page
-    assert with_part(page, told, later.rows) == page
+    assert both.figures == {"launch": 3, "card": 2}
+    assert both.with_part(part) == both
+
+
+def test_a_part_that_was_measured_with_other_versions_says_so() -> None:
+    told = {"measured": "2026-11-21", "load": "9.0", "libraries": "flask 3"}
+    report = Report()
+    report.add("launch", "launch URL to study list", a_timing(40, 20))
+    part = Results(machine=told | {"libraries": "flask 4"}, rows=tuple(report.rows))
+
+    assert Results(machine=told).with_part(part).apart == {"launch": "2026-11-21, load 9.0; libraries flask 4"}
+
+
+def test_a_whole_run_replaces_everything() -> None:
+    report = Report()
+    for group in GROUPS:
+        report.add(group, "one", a_timing(2, 500))
+    whole = Results(machine={"measured": "2026-11-22", "load": "1.0"}, rows=tuple(report.rows))
+
+    assert whole.is_complete
+    assert Results(machine={}, remarks={"goal": "old"}, apart={"card": "old"}).with_part(whole) == whole
 
 
 def test_only_this_machine_is_loaded_and_within_bounds() -> None:
