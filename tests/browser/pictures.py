@@ -1,4 +1,4 @@
-"""Writes docs/pictures: each page at three widths, light and dark (``make pictures``; no part of the tests).
+"""Writes docs/pictures: each page at three widths, light and dark, and the README's (``make pictures``; no part of the tests).
 
 The list and the viewer are the demo's, with its images; the other pages stand at an EHR of one's own, by a fixed clock.
 """
@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page
 from ehr_sandbox.demo_study import nodule_mark
 from ehr_sandbox.patients import alma
 from tests.browser.app_pages import APP_PAGES, a_visit, served_app
-from tests.browser.demo_stack import Demo, clinician, opened_app
+from tests.browser.demo_stack import Demo, clinician, open_chart, opened_app
 from tests.browser.ohif_pixels import viewer_frame, wait_for_picture
 from tests.conftest import CHECKOUT
 
@@ -33,6 +33,11 @@ PLAIN_PAGES = {"list-crowded": "list-crowded", "error": "declined", "index": "in
 DEMO_PAGES = ("list", "viewer")
 LARGEST_PICTURE = 110_000
 LARGEST_SUM = 1_500_000
+STORY, STILL = CHECKOUT / "docs" / "story.png", CHECKOUT / "docs" / "screenshot.png"
+STORY_SIZE = (1200, 860)
+LARGEST_STORY = 250_000
+STEP_MS = 3500
+"""How long each step of the story is looked at."""
 NOISE = 24
 """What differs by less than so many levels of grey is noise."""
 STEADY = """() => {
@@ -125,3 +130,44 @@ def test_pictures_of_the_viewer(list_page: Page) -> None:
     nodule = nodule_mark(alma.CURRENT).sop_instance_uid
     address = urljoin(list_page.url, list_page.get_by_role("link", name="Show on its slice").first.get_attribute("href") or "")
     keep_all("viewer", list_page, drawn)
+
+
+def keep_story(steps: list[bytes]) -> None:
+    """Writes the steps as one picture that moves (APNG), and side by side at half their size for who wants none that does."""
+    width, height = STORY_SIZE
+    images = [without_noise(Image.open(io.BytesIO(one)).convert("RGB")) for one in steps]
+    strip = Image.new("RGB", (width * len(images), height))
+    for number, image in enumerate(images):
+        strip.paste(image, (number * width, 0))
+    shared = few_colours(strip)
+    first, *others = (shared.crop((left, 0, left + width, height)) for left in range(0, strip.width, width))
+    first.save(STORY, "PNG", save_all=True, append_images=others, duration=STEP_MS, loop=0, optimize=True)
+    few_colours(strip.reduce(2)).save(STILL, "PNG", optimize=True)
+    sizes = {path.name: path.stat().st_size for path in (STORY, STILL)}
+    assert max(sizes.values()) <= LARGEST_STORY, sizes
+
+
+def test_the_way_from_the_card_to_the_images(demo: Demo, browser: Browser) -> None:
+    """The README's: the card in the chart, the study list that it launches, the slice that the AI marked."""
+    nodule = nodule_mark(alma.CURRENT).sop_instance_uid
+    with clinician(browser, demo) as (context, _):
+        page = context.new_page()
+        page.set_viewport_size({"width": STORY_SIZE[0], "height": STORY_SIZE[1]})
+        page.emulate_media(color_scheme="light", reduced_motion="reduce")
+        open_chart(page, demo, "Alma")
+        steps = [page.screenshot()]
+
+        page.locator("#open-app", has_text="Open imaging app").click()
+        page.frame_locator("iframe").locator("li.study").first.wait_for()
+        page.wait_for_timeout(3000)
+        page.evaluate("scrollTo(0, 0)")
+        steps.append(page.screenshot())
+        page.get_by_role("button", name="Close app").click()
+        page.frame_locator("iframe").locator("body").wait_for(state="detached")
+
+        page.locator("[data-launch]", has_text="Open the AI result's slice").first.click()
+        wait_for_picture(viewer_frame(page), until=lambda one: one.sop_instance_uid == nodule and not one.is_empty)
+        page.wait_for_timeout(3000)
+        page.evaluate("scrollTo(0, 0)")
+        steps.append(page.screenshot())
+    keep_story(steps)
