@@ -14,6 +14,7 @@ import json
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import jwt
@@ -134,10 +135,16 @@ def _load(path: Path, fresh: PrivateKey | None) -> PrivateKey:
     if fresh is not None:
         encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
         pem = fresh.private_bytes(encoding, form, serialization.NoEncryption())
-    loaded = serialization.load_pem_private_key(read_or_make(path, pem), password=None)
+    loaded = _checked(read_or_make(path, pem))
     if not isinstance(loaded, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise ConfigurationError([f"{path.name} holds neither an RSA nor an elliptic key."])
     return loaded
+
+
+@lru_cache(maxsize=4)
+def _checked(pem: bytes) -> object:
+    """Whether an RSA key's factors are primes takes a tenth of a second; every component of a process reads the same keys."""
+    return serialization.load_pem_private_key(pem, password=None)
 
 
 def _client_key(private_key: PrivateKey, scheduled: ScheduledKey) -> ClientKey:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import cache
 from itertools import cycle
@@ -16,11 +17,12 @@ from pathlib import Path
 import hypothesis
 import pytest
 from flask import Flask
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from imaging_cds.viewer_install import is_installed
 from tests.examples import SOAK
-from tests.log_watch import LogWatch, leaks_in_files
+from tests.log_watch import LogWatch, leaks_in_files, logging_as_it_was
+from tests.ready_templates import compile_once
 from tests.suite_times import SuiteBudgets
 
 CHECKOUT = Path(__file__).parent.parent
@@ -39,6 +41,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(SuiteBudgets(config))
+    compile_once()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As a shell starts what runs in the background; programs that tests start would be deaf to Ctrl-C too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -69,6 +75,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.outcome = "failed"
         report.longrepr = "This must stand in no log:\n" + "\n".join(leaks)
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    with logging_as_it_was():
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -114,10 +126,16 @@ def free_port() -> int:
     return free_port_number()
 
 
+class _AtOnce(WSGIRequestHandler):
+    """Sends an answer's body without waiting for its head to be acknowledged, as gunicorn does: up to 40 ms."""
+
+    disable_nagle_algorithm = True
+
+
 @contextmanager
 def serving(app: Flask, port: int, *, host: str = "127.0.0.1") -> Iterator[str]:
     """The application on a real socket, in a thread; yields its base URL."""
-    server = make_server(host, port, app, threaded=True)
+    server = make_server(host, port, app, threaded=True, request_handler=_AtOnce)
     server.daemon_threads = True
     # The default interval of half a second is what every test would wait for at its end.
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)

@@ -111,3 +111,18 @@ def _log_files(directory: Path) -> Iterable[Path]:
         one for one in named if any(one.match(pattern) for pattern in LOG_FILES) and one.is_file() and not one.is_symlink()
     ]
     return sorted(one for one in files if not any(word in "/".join(one.parts[-2:]).lower() for word in NOT_OURS))
+
+
+@contextmanager
+def logging_as_it_was() -> Iterator[None]:
+    """A command of ours sets the logging of its whole process up, which here is that of all tests to come."""
+    own = logging.getLogger(OWN_LOGGER)
+    before = own.handlers, own.level, own.propagate
+    module = {name: getattr(logging, name) for name in ("_srcfile", "logThreads", "logMultiprocessing")}
+    try:
+        yield
+    finally:
+        own.handlers, own.propagate = before[0], before[2]
+        own.setLevel(before[1])
+        for name, value in module.items():
+            setattr(logging, name, value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import socket
@@ -11,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -61,21 +59,6 @@ class Site:
         return {one["identifier"][0]["value"].removeprefix("urn:oid:"): one["status"] for one in found}
 
 
-@contextmanager
-def logging_as_it_was() -> Iterator[None]:
-    """The command sets the logging of its whole process up, which here is everybody's."""
-    own = logging.getLogger("imaging_cds")
-    before = own.handlers, own.level, own.propagate
-    module = {name: getattr(logging, name) for name in ("_srcfile", "logThreads", "logMultiprocessing")}
-    try:
-        yield
-    finally:
-        own.handlers, own.propagate = before[0], before[2]
-        own.setLevel(before[1])
-        for name, value in module.items():
-            setattr(logging, name, value)
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     images, fhir = tmp_path / "images", FhirServer(directory=tmp_path / "fhir", port=free_port_number())
@@ -83,7 +66,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     Slice(study_uid=STRAY, patient_id="STRAY-9", study_date=f"{TODAY:%Y%m%d}").write(images)
     fhir.directory.mkdir()
     config = tmp_path / "app.toml"
-    with logging_as_it_was(), a_running_pacs(tmp_path / "pacs", images) as pacs, serving(fhir.app(), fhir.port):
+    with a_running_pacs(tmp_path / "pacs", images) as pacs, serving(fhir.app(), fhir.port):
         fhir.records.put(a_patient("pat-a", "DEMO-1001"))
         fhir.records.put(a_patient("pat-b", "DEMO-1002"))
         pace = "pace = { stable_s = 0, interval_s = 0.2, gone_s = 0 }"
