@@ -7,6 +7,9 @@ HAPI := .hapi
 COUNTERPARTS := .counterparts
 ARGS ?=
 
+# Container images often set it, and every start of ours would then compile all of our modules: half of its time.
+export PYTHONDONTWRITEBYTECODE :=
+
 DEMO_ARGS := $(if $(PORT),--port $(PORT)) $(if $(EHR_PORT),--ehr-port $(EHR_PORT)) $(if $(PACS_PORT),--pacs-port $(PACS_PORT)) $(ARGS)
 
 PACKAGES := cds_service ehr_sandbox fhir_imaging imaging_cds imaging_findings imaging_server pacs_sync smart_app
