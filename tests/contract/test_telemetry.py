@@ -22,6 +22,7 @@ from imaging_cds.telemetry import MOST_WAITING, Tracing
 from imaging_cds.telemetry_servers import KnownServers
 from imaging_cds.telemetry_settings import TelemetrySettings
 from tests.conftest import free_port_number
+from tests.program_texts import MAKES_AN_INSTALLATION
 from tests.security.gateway_stubs import FRAME, METADATA, STUDY_A, STUDY_B
 from tests.served_actors import Installation, a_served_installation
 from tests.telemetry_actors import CLIENT, SERVER, Collector, ReceivedSpan, a_collector
@@ -251,22 +252,10 @@ def test_of_what_waits_for_a_collector_that_hangs_the_oldest_is_dropped() -> Non
 
 
 def test_nothing_of_it_is_loaded_unless_it_is_set(tmp_path: Path) -> None:
-    code = """
+    code = f"""{MAKES_AN_INSTALLATION}
 import sys
-from fhir_imaging.store.engine import Store
-from imaging_cds.app import create_app
-from imaging_cds.settings import from_table
 import urllib3
 
-settings = from_table({
-    "public_base_url": "https://imaging.example",
-    "state": {"state_dir": "state"},
-    "cds": {"client_authentication": "off"},
-    "ehr": [{"name": "hospital", "fhir_base": "https://ehr.example/fhir"}],
-})
-store = Store.open(settings.state)
-store.migrate()
-store.close()
 create_app(settings)
 print([name for name in sys.modules if name.split(".")[0] in ("opentelemetry", "google")])
 print(urllib3.HTTPConnectionPool.urlopen.__module__)

@@ -9,32 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.program_texts import MAKES_AN_INSTALLATION
+
 CHECKOUT = Path(__file__).parent.parent.parent
 PYPROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
 PACKAGES = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 # Runs without the site module, so that no .pth file brings the checkout back onto the path.
-SERVES_A_PAGE = """
+SERVES_A_PAGE = f"""
 import sys
 from pathlib import Path
 
 site, *dependencies = sys.argv[1:]
 sys.path[:0] = [site]
 sys.path += dependencies
-
-from fhir_imaging.store.engine import Store
-from imaging_cds.app import create_app
+{MAKES_AN_INSTALLATION}
 from imaging_cds.cli import main
-from imaging_cds.settings import from_table
 
-settings = from_table({
-    "public_base_url": "https://imaging.example",
-    "state": {"state_dir": "state"},
-    "cds": {"client_authentication": "off"},
-    "ehr": [{"name": "hospital", "fhir_base": "https://ehr.example/fhir"}],
-})
-store = Store.open(settings.state)
-store.migrate()
-store.close()
 client = create_app(settings).test_client()
 for address in ("/", "/static/app.css", "/cds-services", "/readyz"):
     with client.get(address, base_url="https://imaging.example") as answer:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.program_texts import MAKES_AN_INSTALLATION
+
 CHECKOUT = Path(__file__).parent.parent.parent
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
 # Before the first import of ours: what the extras bring is not there.
@@ -26,20 +28,7 @@ class NotInstalled(MetaPathFinder):
 REFUSED = frozenset(sys.argv[1].split(","))
 sys.meta_path.insert(0, NotInstalled())
 """
-CREATES_THE_APPLICATION = """
-from fhir_imaging.store.engine import Store
-from imaging_cds.app import create_app
-from imaging_cds.settings import from_table
-
-settings = from_table({
-    "public_base_url": "https://imaging.example",
-    "state": {"state_dir": "state"},
-    "cds": {"client_authentication": "off"},
-    "ehr": [{"name": "hospital", "fhir_base": "https://ehr.example/fhir"}],
-})
-store = Store.open(settings.state)
-store.migrate()
-store.close()
+CREATES_THE_APPLICATION = f"""{MAKES_AN_INSTALLATION}
 print(create_app(settings).test_client().get("/readyz", base_url="https://imaging.example").status_code)
 """
 SETTINGS = """
