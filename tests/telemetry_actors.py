@@ -58,7 +58,7 @@ class Collector:
         def take() -> Response:
             self.headers.append(dict(request.headers))
             body = request.get_data()
-            self.may_answer.wait(60)
+            self.may_answer.wait(100)
             self.bodies.append(body)
             return Response(b"", self.status, content_type="application/x-protobuf")
 
@@ -70,7 +70,7 @@ class Collector:
         return [span for body in list(self.bodies) for span in _spans(body)]
 
     def has(
-        self, count: int, holds: Callable[[ReceivedSpan], bool] = lambda one: True, seconds: float = 30.0
+        self, count: int, holds: Callable[[ReceivedSpan], bool] = lambda one: True, seconds: float = 60.0
     ) -> list[ReceivedSpan]:
         """So many spans of a kind at least, waited for; the time is only there to end a test that fails."""
         deadline = time.monotonic() + seconds
