@@ -26,7 +26,7 @@ Json = Mapping[str, Any]
 
 def has_reports(resource: Json) -> bool:
     """Whether an ImagingStudy of any release has structured reports among its modalities."""
-    return any(_code(one) == _REPORTS for one in dicts(resource.get("modality")))
+    return any(map(_is_report, dicts(resource.get("modality"))))
 
 
 def lacking_series(study: ArchivedStudy, write: Write) -> tuple[Json, ...]:
@@ -35,7 +35,7 @@ def lacking_series(study: ArchivedStudy, write: Write) -> tuple[Json, ...]:
         return ()
     listed = {one.uid for one in study.series}
     standing = dicts(write.replaces.content.get("series"))
-    return tuple(one for one in standing if _code(as_dict(one.get("modality"))) == _REPORTS and one.get("uid") not in listed)
+    return tuple(one for one in standing if _is_report(as_dict(one.get("modality"))) and one.get("uid") not in listed)
 
 
 def kept_results(standing: Sequence[Json], read: frozenset[str]) -> tuple[Json, ...]:
@@ -60,8 +60,8 @@ def with_series(wanted: Json, lacking: Sequence[Json], standing: Json) -> dict[s
     series = sorted([*dicts(wanted.get("series")), *lacking], key=_place)
     modalities = dicts(wanted.get("modality"))
     if not has_reports(wanted):
-        modalities += [one for one in dicts(standing.get("modality")) if _code(one) == _REPORTS]
-        modalities.sort(key=lambda one: (_code(one) in DERIVED_MODALITIES, _code(one)))
+        modalities += [one for one in dicts(standing.get("modality")) if _is_report(one)]
+        modalities.sort(key=lambda one: (_codes(one)[0] in DERIVED_MODALITIES, _codes(one)[0]))
     counts = [one.get("numberOfInstances") for one in series]
     counted = [one for one in counts if isinstance(one, int)]
     total = max(wanted.get("numberOfInstances") or 0, sum(counted))
@@ -75,10 +75,14 @@ def _place(series: Json) -> tuple[bool, int, str]:
     return (number is None, number or 0, str(series.get("uid")))
 
 
-def _code(modality: Json) -> str:
-    """Of a Coding (R4), or of a CodeableConcept (R5)."""
-    codings = dicts(modality.get("coding")) or [modality]
-    return text(codings[0].get("code")) or ""
+def _is_report(modality: Json) -> bool:
+    """Also where somebody put a coding of their own before DICOM's."""
+    return _REPORTS in _codes(modality)
+
+
+def _codes(modality: Json) -> list[str]:
+    """Of a Coding (R4), or of a CodeableConcept (R5); at least one, empty where nothing is said."""
+    return [text(one.get("code")) or "" for one in dicts(modality.get("coding")) or [modality]]
 
 
 def _document_of(result: Json) -> str | None:

@@ -10,7 +10,7 @@ from fhir_imaging.archived_study import ArchivedSeries, ArchivedStudy
 from fhir_imaging.fhir_mapping.synced_study import SyncedContext, synced_study
 from fhir_imaging.fhir_versions import FhirVersion, Status
 from fhir_imaging.uids import SeriesInstanceUID
-from pacs_sync.lacking_reports import lacking_series, with_series
+from pacs_sync.lacking_reports import has_reports, lacking_series, with_series
 from pacs_sync.plan import Write
 from pacs_sync.ports import Subject, WrittenStudy
 from tests.sync_actors import MRN, a_study
@@ -56,3 +56,13 @@ def test_images_and_another_patients_reports_are_not_waited_for() -> None:
     assert lacking_series(replace(whole, series=()), replace(write, replaces=None)) == ()
     another = replace(ALMA, patient_id="b")
     assert lacking_series(replace(whole, series=()), replace(write, subject=another)) == ()
+
+
+def test_a_report_is_known_by_any_coding_of_its_modality() -> None:
+    local, dicom = (
+        {"system": "urn:local", "code": "REPORT"},
+        {"system": "http://dicom.nema.org/resources/ontology/DCM", "code": "SR"},
+    )
+    assert has_reports({"modality": [{"coding": [local, dicom]}]})
+    assert has_reports({"modality": [dicom]})
+    assert not has_reports({"modality": [{"coding": [local]}, {"text": "SR"}, {}]})
