@@ -143,9 +143,9 @@ class Wire:
 
 
 @contextmanager
-def clinician(browser: Browser, demo: Demo) -> Iterator[tuple[BrowserContext, Wire]]:
-    """A fresh browser profile with a record of its traffic."""
-    context = browser.new_context(viewport={"width": 1400, "height": 900})
+def clinician(browser: Browser, demo: Demo, width: int = 1400) -> Iterator[tuple[BrowserContext, Wire]]:
+    """A fresh browser profile, whose windows are ``width`` pixels wide from their beginning, with a record of its traffic."""
+    context = browser.new_context(viewport={"width": width, "height": 900})
     context.set_default_timeout(60_000)
     wire = Wire(demo)
     wire.watch(context)

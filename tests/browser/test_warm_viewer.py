@@ -146,12 +146,10 @@ def test_the_end_of_the_session_is_met_at_the_click(demo: Demo, browser: Browser
 
 @pytest.mark.parametrize("why", ["narrow", "data saving"])
 def test_devices_that_cannot_spare_it_prepare_nothing(demo: Demo, browser: Browser, why: str) -> None:
-    with clinician(browser, demo) as (context, wire):
+    with clinician(browser, demo, width=390 if why == "narrow" else 1400) as (context, wire):
         if why == "data saving":
             context.add_init_script("Object.defineProperty(navigator, 'connection', { value: { saveData: true } })")
         page = opened_app(context, demo)
-        if why == "narrow":
-            page.set_viewport_size({"width": 390, "height": 800})
         page.locator("html[data-viewer=off]").wait_for(state="attached")
 
         assert page.locator("iframe.prepared-viewer").count() == 0

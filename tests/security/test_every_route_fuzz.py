@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from http.client import HTTPMessage
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
@@ -49,7 +50,8 @@ def faults(world: WholeApplication, rule: Rule, target: str, sent: Sent) -> list
         "a stack trace": any(one in sent.body for one in TRACES),
         "a token comes back": any(one.encode() in head + sent.body for one in secrets),
         "markup comes back": sent.media_type == Callers.PEOPLE and MARKUP.encode() in sent.body,
-        "a header was planted": b"x-planted" in head.lower(),
+        # The name of one: within a value, as in the address that a redirect names, it is text.
+        "a header was planted": "X-Planted" in sent.headers,
         f"an error as {sent.media_type}": sent.status >= 400 and bool(sent.body) and sent.media_type not in shapes_at(target),
     }
     return [fault for fault, is_so in told.items() if is_so]
@@ -60,6 +62,16 @@ def test_every_route_says_who_its_callers_are(world: WholeApplication) -> None:
 
     assert len(described) > 60
     assert set(described.values()) == set(Callers)
+
+
+def test_a_planted_header_is_told_from_the_same_text_in_an_address(world: WholeApplication) -> None:
+    planted, told = HTTPMessage(), HTTPMessage()
+    planted["X-Planted"] = "yes"
+    told["Location"] = "http://app.example/?iss=%0d%0aX-Planted:%20yes"
+    rule = routes(world)[0]
+
+    assert faults(world, rule, rule.rule, Sent(308, planted, b"")) == ["a header was planted"]
+    assert faults(world, rule, rule.rule, Sent(308, told, b"")) == []
 
 
 def test_a_method_that_a_route_does_not_know_is_refused_in_its_callers_shape(world: WholeApplication) -> None:
