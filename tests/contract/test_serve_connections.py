@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import signal
 import socket
 import threading
@@ -25,6 +26,13 @@ GUNICORNS_PATIENCE_S = 5
 def site(tmp_path: Path) -> Iterator[Installation]:
     """One worker, so that all callers are its own."""
     with a_served_installation(tmp_path, server={"workers": 1, "threads": THREADS, "graceful_timeout_s": 20}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One for all tests that leave it as it was."""
+    with a_served_installation(tmp_path_factory.mktemp("lasting"), server={"workers": 1, "threads": THREADS}) as running:
         yield running
 
 
@@ -101,6 +109,111 @@ def test_two_requests_at_once_are_answered_one_after_the_other(site: Installatio
             answers += piece
 
     assert answers.count(b"HTTP/1.1 200 ") == 2
+
+
+PLAIN = b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n"
+POSTED = b"POST /healthz HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n" % len(PLAIN) + PLAIN
+"""A body that would be a request if it were taken for one."""
+
+
+def heard(caller: socket.socket) -> bytes:
+    """All that is said until the server hangs up."""
+    said = b""
+    while piece := caller.recv(65536):
+        said += piece
+    return said
+
+
+def one_answer(caller: socket.socket) -> bytes:
+    """The next answer, whole, in however many packets it comes; none of it may be another's."""
+    said = b""
+    while b"\r\n\r\n" not in said:
+        said += _more(caller)
+    head, _, body = said.partition(b"\r\n\r\n")
+    length = re.search(rb"\r\nContent-Length: (\d+)", head)
+    while length and len(body) < int(length[1]):
+        body += _more(caller)
+    return head + b"\r\n\r\n" + body
+
+
+def _more(caller: socket.socket) -> bytes:
+    piece = caller.recv(65536)
+    assert piece, "the server hung up"
+    return piece
+
+
+def statuses(said: bytes) -> list[bytes]:
+    return re.findall(rb"HTTP/1\.[01] (\d{3}) ", said)
+
+
+@pytest.mark.parametrize("pause_s", [0, 0.1], ids=["at once", "a moment later"])
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        ([PLAIN, PLAIN], [b"200", b"200"]),
+        ([PLAIN, POSTED], [b"200", b"405"]),
+        ([PLAIN, POSTED, PLAIN, PLAIN], [b"200", b"405", b"200", b"200"]),
+        ([POSTED, PLAIN], [b"405", b"200"]),
+        ([PLAIN, PLAIN.replace(b"Host", b" Host")], [b"200", b"400"]),
+        ([PLAIN, PLAIN.replace(b"healthz", b"nothing"), PLAIN], [b"200", b"404", b"200"]),
+    ],
+    ids=["two", "a body", "a body between", "a body before", "one that cannot be read", "another address in the same words"],
+)
+def test_requests_on_one_connection_are_answered_in_turn(
+    lasting: Installation, asked: list[bytes], answered: list[bytes], pause_s: float
+) -> None:
+    with closing(connected(lasting)) as caller:
+        for one in asked:
+            caller.sendall(one)
+            time.sleep(pause_s)
+        caller.shutdown(socket.SHUT_WR)
+
+        assert statuses(heard(caller)) == answered
+
+
+@pytest.mark.parametrize(
+    ("asked", "has_body"),
+    [
+        (PLAIN.replace(b"here\r\n", b"here\r\nConnection: close\r\n"), True),
+        (PLAIN.replace(b"HTTP/1.1", b"HTTP/1.0"), True),
+        (PLAIN.replace(b"GET", b"HEAD").replace(b"here\r\n", b"here\r\nConnection: close\r\n"), False),
+        (PLAIN.replace(b"GET", b"HEAD").replace(b"HTTP/1.1", b"HTTP/1.0"), False),
+    ],
+    ids=["close", "HTTP/1.0", "HEAD and close", "HEAD by HTTP/1.0"],
+)
+def test_a_connection_that_shall_end_ends_with_its_answer(lasting: Installation, asked: bytes, has_body: bool) -> None:
+    """Also after a plain request on it."""
+    with closing(connected(lasting)) as caller:
+        caller.sendall(PLAIN)
+        first = one_answer(caller)
+        caller.sendall(asked)
+        said = heard(caller)
+
+    head, _, body = said.partition(b"\r\n\r\n")
+    assert statuses(first + said) == [b"200", b"200"]
+    assert b"\r\nConnection: keep-alive" in first
+    assert b"\r\nConnection: close" in head
+    assert body == (first.partition(b"\r\n\r\n")[2] if has_body else b"")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        PLAIN.replace(b"GET", b"HEAD"),
+        PLAIN.replace(b"HTTP/1.1\r\n", b"HTTP/1.0\r\nConnection: keep-alive\r\n"),
+        PLAIN.replace(b"here\r\n", b"here\r\nConnection: Keep-Alive\r\n"),
+    ],
+    ids=["HEAD", "HTTP/1.0 that stays", "HTTP/1.1 that says so"],
+)
+def test_a_connection_that_may_stay_stays(lasting: Installation, asked: bytes) -> None:
+    with closing(connected(lasting)) as caller:
+        caller.sendall(asked)
+        first = caller.recv(65536) if asked.startswith(b"HEAD") else one_answer(caller)
+        caller.sendall(PLAIN)
+        second = one_answer(caller)
+
+    assert statuses(first) == statuses(second) == [b"200"]
+    assert b"\r\nConnection: keep-alive" in first
 
 
 def test_silent_callers_do_not_keep_it_from_ending(site: Installation) -> None:

@@ -1,0 +1,137 @@
+r"""The plain heads of requests, read at once: nearly all that a viewer asks for, itself or through nginx, has such.
+
+gunicorn reads a head line by line and holds each against a dozen rules: of a frame's way, that was the dearest thing its server
+did. Here a head is plain or None. Plain is what two patterns describe: a GET of a path with nothing encoded in it, letters of
+ASCII, no field twice, no body, a connection that stays, and nothing behind it. All else is left to gunicorn, with not a byte
+taken from it; what is plain, both read alike.
+
+Spec: RFC 9112 §2.2, §3, §5, §6.3; RFC 9110 §5.3; group 22.
+"""
+
+from __future__ import annotations
+
+import re
+from io import BytesIO
+from typing import Any
+
+from gunicorn.http.message import Request
+from gunicorn.http.parser import RequestParser
+from gunicorn.http.wsgi import create
+
+from imaging_cds.one_write import OneWrite
+
+# Possessive (++, *+) all of them: each byte is looked at once. A name with an underscore is none that gunicorn lets through.
+_NAME = r"[!#$%&'*+.^`|~0-9A-Za-z-]++"
+_PATH = r"/(?!/)[0-9A-Za-z/._~,:@!$&'()*+;=-]*+"
+_QUERY = r"[0-9A-Za-z/._~,:@!$&'()*+;=%?-]*+"
+_LINE = re.compile(rf"GET (({_PATH})(?:\?({_QUERY}))?) HTTP/1\.1\r\n".encode("ascii"))
+_FIELDS = re.compile(rf"(?:{_NAME}:[\t\x20-\x7e]*+\r\n)++\r\n".encode("ascii"))
+_FIELD = re.compile(r"([^:\r\n]++):[\t ]*+([^\r\n]*+)\r\n")
+_SAYS_MORE = frozenset(
+    ("CONTENT-LENGTH", "CONTENT-TYPE", "TRANSFER-ENCODING", "TRAILER", "TE", "EXPECT", "UPGRADE", "HTTP2-SETTINGS")
+)
+"""Fields after which a request is not over, or the connection is another: gunicorn knows what they mean."""
+_STAYS = "keep-alive"
+_LONGEST = 8192
+_LONGEST_LINE = 4000
+_MOST_FIELDS = 64
+
+
+class PlainFields:
+    """What a head says after its first line: the same each time while a viewer asks for one frame after the other."""
+
+    __slots__ = ("environ", "headers", "written")
+
+    def __init__(self, written: bytes, headers: list[tuple[str, str]]) -> None:
+        self.written = written
+        self.headers = headers
+        self.environ: dict[str, Any] | None = None
+        """The WSGI environment that was made of them on this connection, without what is another request's."""
+
+
+class PlainRequest:
+    """A request whose head is plain, with what gunicorn wants to know of a ``Request``."""
+
+    __slots__ = ("body", "fields", "path", "query", "uri")
+
+    method = "GET"
+    version = (1, 1)
+    scheme = "http"
+    proxy_protocol_info = None
+    _expected_100_continue = False
+
+    def __init__(self, *, uri: str, path: str, query: str, fields: PlainFields) -> None:
+        self.uri = uri
+        self.path = path
+        self.query = query
+        self.fields = fields
+        self.body = BytesIO()
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Names in capitals, and values."""
+        return self.fields.headers
+
+    def should_close(self) -> bool:
+        """Whether the caller wants the connection closed."""
+        return False
+
+    def created(self, conn: Any, cfg: Any) -> tuple[OneWrite, dict[str, Any]]:
+        """The answer that is to be filled, and the WSGI environment, as gunicorn's ``create`` makes it."""
+        known = self.fields.environ
+        if known is None:
+            answer, environ = create(self, conn.sock, conn.client, conn.server, cfg, response_class=OneWrite)
+            del environ["wsgi.early_hints"]
+            environ["wsgi.multithread"] = True
+            if not environ["SCRIPT_NAME"]:  # which gunicorn takes off the path, where the process's own environment has one
+                self.fields.environ = environ.copy()
+            return answer, environ
+        # A plain path has nothing encoded in it.
+        own = {"RAW_URI": self.uri, "PATH_INFO": self.path, "QUERY_STRING": self.query, "wsgi.input": self.body}
+        return OneWrite(self, conn.sock, cfg), {**known, **own}
+
+
+def plain_request(begun: bytes, last: PlainFields | None = None) -> PlainRequest | None:
+    """The request that these bytes are; None when it is not plain, not here yet in whole, or something follows it.
+
+    ``last``: the fields of the request before it on its connection.
+    """
+    line = _LINE.match(begun) if len(begun) <= _LONGEST else None
+    if line is None or line.end() > _LONGEST_LINE:
+        return None
+    written = begun[line.end() :]
+    fields = last if last is not None and last.written == written else _plain_fields(written)
+    if fields is None:
+        return None
+    uri, path, query = line[1].decode("ascii"), line[2].decode("ascii"), (line[3] or b"").decode("ascii")
+    return PlainRequest(uri=uri, path=path, query=query, fields=fields)
+
+
+def _plain_fields(written: bytes) -> PlainFields | None:
+    if _FIELDS.fullmatch(written) is None:
+        return None
+    headers = [(name.upper(), value.rstrip("\t ")) for name, value in _FIELD.findall(written.decode("ascii"))]
+    named = dict(headers)
+    if len(named) != len(headers) or len(named) > _MOST_FIELDS or not named.keys().isdisjoint(_SAYS_MORE):
+        return None
+    return PlainFields(written, headers) if named.get("CONNECTION", _STAYS).lower() == _STAYS else None
+
+
+class PlainlyReading(RequestParser):  # type: ignore[misc]
+    """A connection's requests: the plain ones read at once, all others by gunicorn."""
+
+    _last: PlainFields | None = None
+
+    def mesg_class(self, cfg: Any, unreader: Any, peer_addr: Any, req_number: int) -> Any:
+        """The next request."""
+        begun = unreader.read()
+        plain = plain_request(begun, self._last)
+        if plain is not None:
+            self._last = plain.fields
+            return plain
+        unreader.unread(begun)
+        return Request(cfg, unreader, peer_addr, req_number)
+
+    def finish_body(self, *args: Any, **options: Any) -> bool:
+        """Whether nothing of the present request is left on the connection."""
+        return isinstance(self.mesg, PlainRequest) or bool(super().finish_body(*args, **options))
