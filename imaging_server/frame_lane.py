@@ -51,6 +51,8 @@ class _Frames:
     archive: Archive
     resource: DicomResource
     ways: tuple[Way, ...]
+    handover_key: str | None
+    """What the caller shows who says that it is nginx."""
 
 
 class FrameLane:
@@ -91,7 +93,7 @@ class FrameLane:
         if environ["REQUEST_METHOD"] != "GET" or environ.get("QUERY_STRING") or environ.get("SCRIPT_NAME"):
             return None
         named = _ADDRESS.fullmatch(environ.get("PATH_INFO", ""))
-        if named is None or _HANDOVER in environ:
+        if named is None:
             return None
         pieces = named.groupdict()
         ehr, pacs = pieces.pop("ehr"), pieces.pop("pacs")
@@ -100,12 +102,16 @@ class FrameLane:
             return None
         try:
             resource = from_pieces(_ROUTE.kind, _ROUTE.level, pieces)
-            return _Frames(known, archive, resource, ways_to_ask(resource, environ.get("HTTP_ACCEPT")))
+            ways = ways_to_ask(resource, environ.get("HTTP_ACCEPT"))
         except (ValueError, ImagingError):
             return None
+        return _Frames(known, archive, resource, ways, environ.get(_HANDOVER))
 
     def _answer(self, asked: _Frames, call: Call) -> Answer:
         take_place = self._retrievals.open(asked.ehr, asked.archive, asked.resource, call)
+        directions = self._services.handover.directions_for(asked.handover_key, asked.archive, asked.resource, asked.ways)
+        if directions is not None:
+            return Answer(status=200, headers=directions, body=b"")
         request = UpstreamRequest(resource=asked.resource, accept=asked.ways[0].accept)
         return self._retrievals.passed_on(asked.ehr, asked.archive, request, asked.ways, take_place=take_place, call=call)
 

@@ -20,6 +20,7 @@ from imaging_server.asking import Way
 from imaging_server.auditing import AccessAudit, Attempt
 from imaging_server.rate_limit import HeldBack
 from imaging_server.resource import DicomResource, Kind
+from imaging_server.upstream import Archive
 
 KEY_HEADER = "X-Imaging-Handover"
 INTERNAL_PREFIX = "/_handed"
@@ -88,6 +89,14 @@ class Handover:
         """Whether a decision by study and series holds for every instance that an address names (group 10)."""
         handed = self._archives.get(archive)
         return handed is not None and handed.hand_over is not HandOver.OFF and handed.keeps_hierarchy
+
+    def directions_for(
+        self, presented: str | None, archive: Archive, resource: DicomResource, ways: Sequence[Way]
+    ) -> dict[str, str] | None:
+        """As ``directions``, for nginx alone, and while the archive is not left alone: then the answer made here says so."""
+        if not self.knows(presented) or archive.is_left_alone:
+            return None
+        return self.directions(archive.name, resource, ways)
 
     def directions(self, archive: str, resource: DicomResource, ways: Sequence[Way]) -> dict[str, str] | None:
         """The headers that send nginx to the archive; None when this answer is better made here.

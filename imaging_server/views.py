@@ -212,10 +212,9 @@ class GatewayViews:
 
     def _handed_over(self, archive: Archive, resource: DicomResource, ways: tuple[Way, ...]) -> Response | None:
         """Where nginx gets the bytes itself, now that the gate has let the request through; None for every other caller."""
-        handover = self._services.handover
-        if request.method != "GET" or request.query_string or not handover.knows(request.headers.get(KEY_HEADER)):
+        if request.method != "GET" or request.query_string:
             return None
-        directions = None if archive.is_left_alone else handover.directions(archive.name, resource, ways)
+        directions = self._services.handover.directions_for(request.headers.get(KEY_HEADER), archive, resource, ways)
         if directions is None:
             return None
         response = Response(headers=directions)

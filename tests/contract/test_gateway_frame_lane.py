@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MethodType
+from typing import Any
 
 import pytest
 from flask import Flask, Response, request
 from werkzeug.test import TestResponse
 
 from fhir_imaging.audit import AuditFilter, AuditLog
-from fhir_imaging.settings import StateSettings
+from fhir_imaging.clients.breaker import BreakerSettings
+from fhir_imaging.settings import HandOver, StateSettings
 from fhir_imaging.store.engine import Store
 from fhir_imaging.web import RequestSummary, install, observe
-from imaging_server.handover import KEY_HEADER, handover_key
+from imaging_server.handover import ACCEPT_HEADER, AUTHORIZATION_HEADER, KEY_HEADER, handover_key, vendor_header
 from imaging_server.views import create_blueprint, error_surface
 from tests.security.gateway_actors import VIEWER_ORIGIN, World, a_world
-from tests.security.gateway_stubs import FRAME, STUDY_A, STUDY_B, Asked
+from tests.security.gateway_stubs import FRAME, PACS_PASSWORD, PRIOR_A, STUDY_A, STUDY_B, Asked
 from tests.served_actors import a_served_installation
 
 REFERENCE = "reading-room-4711"
@@ -210,11 +214,144 @@ def test_group_7_a_scope_that_is_too_small_is_challenged(lane: Entrance, framewo
     assert as_told(told[0]) == as_told(told[1])
 
 
-def test_nginx_that_shows_its_key_is_given_directions_by_the_framework(lane: Entrance) -> None:
-    key = handover_key(lane.world.store.sealer)
-    lane.get(token=lane.world.north.token(), **{KEY_HEADER: key})
+HANDED = {"hand_over": HandOver.FRAMES, "keeps_hierarchy": True, "headers": {"X-Tenant": "north"}}
+FOR_NGINX = ("X-Accel-Redirect", ACCEPT_HEADER, AUTHORIZATION_HEADER, vendor_header(0))
+CREDENTIAL = base64.b64encode(f"gateway:{PACS_PASSWORD}".encode()).decode()
+ONE_FORM = {"Accept": 'multipart/related; type="application/octet-stream"; transfer-syntax=*'}
 
-    assert len(lane.seen) == 1
+
+@pytest.fixture(scope="module")
+def handing_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with a_world(tmp_path_factory.mktemp("handing"), server={"small_body_bytes": 4096}, archive=HANDED) as world:
+        yield world
+
+
+@pytest.fixture
+def handing(handing_world: World) -> tuple[Entrance, Entrance]:
+    """By the framework, and by the lane."""
+    handing_world.start_anew()
+    return Entrance(handing_world, has_lane=False), Entrance(handing_world, has_lane=True)
+
+
+def shown(world: World) -> dict[str, str]:
+    """What nginx says besides what its caller says."""
+    return {KEY_HEADER: handover_key(world.store.sealer)}
+
+
+def all_told(entrance: Entrance, path: str = FRAME, **asked: Any) -> tuple[object, ...]:
+    """An answer, and whatever log, archive and audit know of it."""
+    world = entrance.world
+    world.pacs.asked.clear()
+    known = len(world.audit())
+    answer = entrance.get(path, **asked)
+    recorded = [replace(one, recorded_at=0, token_reference=None) for one in world.audit()[: len(world.audit()) - known]]
+    return as_told(answer), without_time(entrance.told), [(one.path, one.headers) for one in world.pacs.retrievals()], recorded
+
+
+@pytest.mark.parametrize("path", PLAIN.values(), ids=PLAIN)
+@pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
+def test_directions_for_nginx_log_and_audit_are_those_of_the_framework(
+    handing: tuple[Entrance, Entrance], caller: dict[str, str], path: str
+) -> None:
+    """Whoever asks for several forms gets the image itself, by both ways: nginx asks for one only."""
+    world = handing[0].world
+    tokens = [world.north.token() for _ in handing]
+    told = [all_told(one, path, token=its, **caller, **shown(world)) for one, its in zip(handing, tokens, strict=True)]
+
+    assert told[0] == told[1]
+    assert [len(one.seen) for one in handing] == [1, 0]
+
+
+def test_directions_name_the_frame_and_the_archives_credential_once_it_is_recorded(
+    handing: tuple[Entrance, Entrance],
+) -> None:
+    world, lane = handing[0].world, handing[1]
+    known = len(world.audit())
+    answer = lane.get(token=world.north.token(), **ONE_FORM, **shown(world))
+
+    assert (answer.status_code, answer.data, lane.seen, world.pacs.retrievals()) == (200, b"", [], [])
+    assert [answer.headers[name] for name in FOR_NGINX] == [
+        f"/_handed/main{FRAME}",
+        ONE_FORM["Accept"],
+        f"Basic {CREDENTIAL}",
+        "north",
+    ]
+    assert "Content-Type" not in answer.headers
+    assert [(one.outcome, one.study_instance_uid, one.request_id) for one in world.audit()[: len(world.audit()) - known]] == [
+        ("allowed", STUDY_A, REFERENCE)
+    ]
+
+
+@pytest.mark.parametrize("key", [None, "", "x", "0" * 64, "schl\u00fcssel"])
+def test_group_21_nobody_but_nginx_is_given_directions(handing: tuple[Entrance, Entrance], key: str | None) -> None:
+    world, presented = handing[0].world, {} if key is None else {KEY_HEADER: key}
+    told = [all_told(one, token=world.north.token(), **ONE_FORM, **presented) for one in handing]
+    answer = handing[1].get(token=world.north.token(), **ONE_FORM, **presented)
+
+    assert told[0] == told[1]
+    assert (answer.status_code, STUDY_A.encode() in answer.data) == (200, True)
+    assert not [name for name in FOR_NGINX if name in answer.headers]
+    assert CREDENTIAL not in str(answer.headers) + answer.get_data(as_text=True)
+    assert [len(one.seen) for one in handing] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("path", "has_token", "status"),
+    [(FRAME.replace(STUDY_A, STUDY_B), True, 403), (FRAME.replace(STUDY_A, "2.25.99"), True, 403), (FRAME, False, 401)],
+    ids=["of another patient", "of nobody", "without a token"],
+)
+def test_group_10_nginx_is_refused_what_its_caller_may_not_see(
+    handing: tuple[Entrance, Entrance], path: str, has_token: bool, status: int
+) -> None:
+    world = handing[0].world
+    tokens = [world.north.token() if has_token else None for _ in handing]
+    told = [all_told(one, path, token=its, **ONE_FORM, **shown(world)) for one, its in zip(handing, tokens, strict=True)]
+    answer = handing[1].get(path, token=tokens[1], **ONE_FORM, **shown(world))
+
+    assert told[0] == told[1]
+    assert answer.status_code == status
+    assert not [name for name in FOR_NGINX if name in answer.headers]
+    assert CREDENTIAL not in str(answer.headers) + answer.get_data(as_text=True)
+    assert world.pacs.retrievals() == []
+
+
+def out_of_order(world: World) -> None:
+    """Makes the archive fail for two studies, one after the other, whose owner is known by then."""
+    for says in (lambda _: None, lambda _: Response("no", 502)):
+        world.pacs.answer = says
+        for study in (STUDY_A, PRIOR_A):
+            world.get(FRAME.replace(STUDY_A, study), world.north.token())
+    world.pacs.asked.clear()
+
+
+def test_group_23_nginx_is_not_sent_to_an_archive_that_is_left_alone(tmp_path: Path) -> None:
+    breaker = BreakerSettings(outages=2, cool_down_s=60)
+    with a_world(tmp_path, server={"breaker": breaker}, archive=HANDED) as world:
+        out_of_order(world)
+        entrances = [Entrance(world, has_lane=has_lane) for has_lane in (False, True)]
+        answers = [one.get(token=world.north.token(), **ONE_FORM, **shown(world)) for one in entrances]
+
+    told = [(status, [one for one in headers if one[0] != "Retry-After"]) for status, _, headers in map(as_told, answers)]
+    assert told[0] == told[1]
+    assert [one.status_code for one in answers] == [503, 503]
+    assert [without_time(one.told) for one in entrances[:1]] == [without_time(one.told) for one in entrances[1:]]
+    assert not [name for name in FOR_NGINX for one in answers if name in one.headers]
+    assert world.pacs.retrievals() == []
+
+
+@pytest.mark.parametrize("has_lane", [False, True], ids=["framework", "lane"])
+def test_group_23_the_application_itself_finds_the_archive_back_before_nginx_asks_again(has_lane: bool, tmp_path: Path) -> None:
+    breaker = BreakerSettings(outages=2, cool_down_s=0.05)
+    with a_world(tmp_path, server={"breaker": breaker}, archive=HANDED) as world:
+        out_of_order(world)
+        world.pacs.answer = lambda _: None
+        time.sleep(0.2)
+        entrance = Entrance(world, has_lane=has_lane)
+        found, after = (entrance.get(token=world.north.token(), **ONE_FORM, **shown(world)) for _ in range(2))
+
+    assert [one.status_code for one in (found, after)] == [200, 200]
+    assert STUDY_A.encode() in found.data
+    assert [[name for name in FOR_NGINX if name in one.headers] for one in (found, after)] == [[], list(FOR_NGINX)]
 
 
 def test_a_caller_cannot_put_an_error_into_the_environment(lane: Entrance) -> None:
