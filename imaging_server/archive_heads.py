@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 # Possessive (++, *+) all of them: each byte is looked at once.
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
@@ -22,6 +23,7 @@ _HOST = re.compile(r"[0-9A-Za-z.-]*[0-9A-Za-z]")
 # What urllib3 sends as it stands; all else it rewrites or refuses.
 _REQUEST = re.compile(rf"GET /(?:[0-9A-Za-z/._~,?&=+:;@!$'()*-]++|%[0-9A-F]{{2}})*+ HTTP/1\.1\r\n{_FIELDS}\r\n")
 _ANSWER = re.compile(rf"HTTP/1\.1 ([2-5][0-9][0-9]) [\t\x20-\x7e]*+\r\n({_FIELDS})\r\n".encode("ascii"))
+_FIELD = re.compile(r"([^:]++):[\t ]*+([^\r]*+)\r\n")
 _WRITTEN_UNASKED = frozenset({"accept-encoding", "user-agent"})
 """Fields that urllib3 adds where they are missing."""
 _OF_THE_WAY = frozenset({"host", "content-length", "transfer-encoding"})
@@ -40,6 +42,10 @@ class Fields(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As every mapping has it, without an error raised and caught for what is not there."""
+        return self._values.get(name.lower(), default)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._values
@@ -84,12 +90,12 @@ def plain_head(begun: bytes) -> PlainHead | None:
     found = _ANSWER.match(begun)
     if found is None:
         return None
-    lines = found[2].decode("ascii").split("\r\n")[:-1]
-    values = {name.lower(): value.lstrip(" \t") for name, _, value in [line.partition(":") for line in lines]}
-    length = _length(values)
-    if length is None or len(values) != len(lines) or len(lines) > _MOST_FIELDS or int(found[1]) in _WITHOUT_BODY:
+    fields = _FIELD.findall(found[2].decode("ascii"))
+    values = {name.lower(): value for name, value in fields}
+    length, status = _length(values), int(found[1])
+    if length is None or len(values) != len(fields) or len(fields) > _MOST_FIELDS or status in _WITHOUT_BODY:
         return None
-    return PlainHead(int(found[1]), Fields(values), length, found.end())
+    return PlainHead(status, Fields(values), length, found.end())
 
 
 def _length(values: Mapping[str, str]) -> int | None:

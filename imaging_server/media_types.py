@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from fhir_imaging.errors import InvalidRequest, NotSupported
 from imaging_server.resource import DicomResource, Kind, Level
@@ -78,6 +79,12 @@ def parse_media_type(text: str) -> MediaType | None:
     return found if found is not None and position == len(text.strip()) else None
 
 
+@lru_cache(maxsize=256)
+def _inner_type(text: str) -> MediaType | None:
+    """The type of a message's parts: one of few, where the message's own has another boundary each time."""
+    return parse_media_type(text)
+
+
 def upstream_accept(resource: DicomResource, accepted: str | None) -> str:
     """What to ask the archive for, so that the caller can take the answer. NotSupported (406) when there is nothing.
 
@@ -116,7 +123,7 @@ def is_rendered(name: str) -> bool:
 def may_go_down(resource: DicomResource, content_type: MediaType) -> bool:
     """Whether an archive's answer of this type may reach the caller: what was asked for, and nothing a browser would run."""
     if content_type.name == "multipart/related":
-        inner = parse_media_type(content_type.parameters.get("type", "application/octet-stream"))
+        inner = _inner_type(content_type.parameters.get("type", "application/octet-stream"))
         boundary = content_type.parameters.get("boundary", "")
         concrete = inner is not None and "*" not in inner.name and _is_part_type(resource.kind, inner.name)
         return concrete and _BOUNDARY.fullmatch(boundary) is not None
@@ -126,11 +133,12 @@ def may_go_down(resource: DicomResource, content_type: MediaType) -> bool:
 def as_told(content_type: MediaType) -> MediaType:
     """An archive's type with those parameters that a caller needs: any other (``name``, ``start``) may name the archive."""
     told: dict[str, str] = {}
-    inner = parse_media_type(content_type.parameters.get("type", ""))
-    if inner is not None and content_type.name == "multipart/related":
-        told["type"] = inner.name
-    if "boundary" in content_type.parameters and content_type.name == "multipart/related":
-        told["boundary"] = content_type.parameters["boundary"]
+    if content_type.name == "multipart/related":
+        inner = _inner_type(content_type.parameters.get("type", ""))
+        if inner is not None:
+            told["type"] = inner.name
+        if "boundary" in content_type.parameters:
+            told["boundary"] = content_type.parameters["boundary"]
     syntax = content_type.parameters.get("transfer-syntax", "")
     if _TRANSFER_SYNTAX.fullmatch(syntax):
         told["transfer-syntax"] = syntax

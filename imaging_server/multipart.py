@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 
 from imaging_server.media_types import as_told, parse_media_type
 
@@ -175,6 +176,7 @@ class PartHeaders:
         return b"".join(out)
 
 
+@lru_cache(maxsize=256)  # the frames of a study are of few types
 def _part_type(line: bytes) -> bytes | None:
     """The Content-Type line as it stands when it holds nothing but what a caller needs, else made anew; None = not a type."""
     written = _TYPE.fullmatch(line)
