@@ -48,7 +48,8 @@ http {
     upstream archive { server 127.0.0.1:$archive; keepalive 32; }
     upstream trivial { server 127.0.0.1:$trivial; keepalive 32; }
     upstream trivial_here { server 127.0.0.1:$trivial_here; keepalive 32; }
-    map $$server_port $$asked { $asking trivial; $asking_here trivial_here; }
+    upstream bare { server 127.0.0.1:$bare; keepalive 32; }
+    map $$server_port $$asked { $asking trivial; $asking_here trivial_here; $asking_bare bare; }
     server {
         listen 127.0.0.1:$plain;
         location = / { return 204; }
@@ -61,6 +62,7 @@ http {
     server {
         listen 127.0.0.1:$asking;
         listen 127.0.0.1:$asking_here;
+        listen 127.0.0.1:$asking_bare;
         location = / { return 204; }
         location = /decision {
             internal;
@@ -80,14 +82,16 @@ http {
 
 @dataclass(frozen=True, slots=True)
 class NginxPorts:
-    """What nginx asks (``archive``, ``trivial`` and the same on our own server), and where each listens."""
+    """What nginx asks (``archive``, ``trivial``, the same on our own server, ``bare``), and where each listens."""
 
     archive: int
     trivial: int
     trivial_here: int
+    bare: int
     plain: int
     asking: int
     asking_here: int
+    asking_bare: int
     accel: int
     kept: int
 
@@ -121,9 +125,11 @@ def plain_nginx(home: Path, orthanc: Orthanc, ports: NginxPorts) -> ProcessSpec:
         archive=ports.archive,
         trivial=ports.trivial,
         trivial_here=ports.trivial_here,
+        bare=ports.bare,
         plain=ports.plain,
         asking=ports.asking,
         asking_here=ports.asking_here,
+        asking_bare=ports.asking_bare,
         credential=credential(orthanc),
     )
     configuration = home / "nginx.conf"

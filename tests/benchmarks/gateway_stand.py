@@ -28,13 +28,15 @@ from tests.interop.orthanc_process import USER, Orthanc, running_orthanc
 SCOPE = "patient/ImagingStudy.rs patient/Patient.r"
 APPLICATION = "The application"
 PLAIN, ACCEL, KEPT = "plain nginx", "nginx that is told", "nginx that keeps decisions"
-TRIVIAL, TRIVIAL_HERE = "trivial endpoint", "trivial endpoint on our server"
+TRIVIAL, TRIVIAL_HERE, BARE = "trivial endpoint", "trivial endpoint on our server", "bare loop"
 DIRECT = "Orthanc itself"
 PLAIN_PROXY = "nginx, plain proxy"
 ASKING = "nginx, auth_request to a trivial endpoint"
 """A Flask view on gunicorn as it is installed: what a site would build without us."""
 ASKING_HERE = "nginx, auth_request to a trivial endpoint on our own server"
 """The same view on our worker, which is faster than gunicorn's: what deciding alone costs."""
+ASKING_BARE = "nginx, auth_request to a bare loop of Python that says yes"
+"""Nothing that asks Python for each frame can cost less: no HTTP library, no threads, no decision."""
 STREAMING = "gateway, streaming"
 BEHIND_NGINX = ("gateway behind nginx, X-Accel-Redirect", "gateway behind nginx, cached auth_request")
 RATE = 100_000
@@ -85,12 +87,13 @@ def a_stand(home: Path) -> Iterator[Stand]:
         for images in STUDIES:
             store(images, orthanc)
         options = options_of(home / "demo", orthanc)
-        ports = NginxPorts(port_of(orthanc.url), *(free_port_number() for _ in range(7)))
+        ports = NginxPorts(port_of(orthanc.url), *(free_port_number() for _ in range(9)))
         servers = process_specs(options)
         specs = [
             *servers,
             trivial_endpoint(home, ports.trivial),
             trivial_endpoint_here(home, ports.trivial_here),
+            _trivial(BARE, ports.bare, home / "bare.log", "tests.benchmarks.bare_loop", str(ports.bare)),
             plain_nginx(home / "nginx", orthanc, ports),
             generated_nginx(ACCEL, "accel", ports.accel, home / "accel", servers[-1].environment),
             generated_nginx(KEPT, "auth-request", ports.kept, home / "kept", servers[-1].environment),
@@ -152,6 +155,7 @@ def ways_of(orthanc: Orthanc, options: DemoOptions, ports: NginxPorts, token: st
         way(PLAIN_PROXY, ports.plain, "/dicom-web", PLAIN),
         way(ASKING, ports.asking, "/dicom-web", PLAIN, TRIVIAL),
         way(ASKING_HERE, ports.asking_here, "/dicom-web", PLAIN, TRIVIAL_HERE),
+        way(ASKING_BARE, ports.asking_bare, "/dicom-web", PLAIN, BARE),
         way(STREAMING, options.port, gateway, APPLICATION),
         way(BEHIND_NGINX[0], ports.accel, gateway, ACCEL, APPLICATION),
         way(BEHIND_NGINX[1], ports.kept, gateway, KEPT, APPLICATION),
