@@ -18,7 +18,7 @@ from tests.benchmarks.report import Report
 
 CONCURRENCIES = (1, 8, 16)
 SECONDS = 0.4
-ROUNDS = 8
+ROUNDS = 12
 COLD = 40
 CEILING = "a file from nginx: the load generator's own ceiling"
 
