@@ -2,6 +2,7 @@
 
 Minutes of work, not of the clock: tests of several workers at once add up. CI has two cores and an hour, of which checks and
 installing take a few minutes: all budgets together are 55 minutes on two cores. Who needs more takes it from another suite.
+The minutes are those of one machine; on one that proves slower while the tests run (``machine_speed``) they are more.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.machine_speed import MachineSpeed
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -66,7 +69,7 @@ def table(times: Sequence[SuiteTime], budgets: Mapping[str, float] = BUDGET_MINU
     whole = sum(one.minutes for one in times) or 1
     for one in times:
         budget = budgets.get(one.suite, 0)
-        used = f"{one.minutes / budget:4.0%} of {budget:3g} min" if budget else "no budget"
+        used = f"{one.minutes / budget:4.0%} of {budget:3.3g} min" if budget else "no budget"
         yield f"{one.suite:9} {one.minutes:6.1f} min, {used:15}, {one.minutes / whole:4.0%} of all {one.tests:6} tests"
 
 
@@ -78,8 +81,8 @@ def over_budget(times: Sequence[SuiteTime], budgets: Mapping[str, float] = BUDGE
 def _in_words(one: SuiteTime, budget: float) -> str:
     slowest = ", ".join(f"{name} {took:.1f} min" for name, took in one.modules[:_SLOWEST])
     return (
-        f"{one.suite}: {one.minutes:.1f} minutes of work, and its budget is {budget:g}. Make it faster, or change the budgets "
-        f"in tests/suite_times.py. Slowest: {slowest}."
+        f"{one.suite}: {one.minutes:.1f} minutes of work, and its budget is {budget:.3g}. Make it faster, or change the "
+        f"budgets in tests/suite_times.py. Slowest: {slowest}."
     )
 
 
@@ -87,7 +90,17 @@ class SuiteBudgets:
     """The pytest plugin, by which a run fails in words."""
 
     def __init__(self, config: pytest.Config, budgets: Mapping[str, float] = BUDGET_MINUTES) -> None:
-        self._config, self._budgets = config, budgets
+        self._config, self._base = config, budgets
+        self._speed = MachineSpeed()
+
+    @property
+    def _budgets(self) -> Mapping[str, float]:
+        return {suite: round(minutes * self._speed.slowness, 4) for suite, minutes in self._base.items()}
+
+    def pytest_runtest_logreport(self) -> None:
+        """With each test that has ended, where all of them are counted."""
+        if not hasattr(self._config, "workerinput"):
+            self._speed.look()
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -103,6 +116,7 @@ class SuiteBudgets:
         terminalreporter.section("minutes of work of each suite")
         for line in table(times, self._budgets):
             terminalreporter.write_line(line)
+        terminalreporter.write_line(str(self._speed))
         for line in over_budget(times, self._budgets) if self._counts() else ():
             terminalreporter.write_line(f"FAILED: over its time budget: {line}", red=True)
 
