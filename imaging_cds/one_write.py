@@ -36,8 +36,10 @@ class OneWrite(Response):  # type: ignore[misc]
         super().close()
 
     def sendfile(self, respiter: Any) -> bool:
-        """Whether the kernel has copied a file to the caller: it would come before the head."""
-        return False
+        """Whether the kernel has copied a file to the caller; the head goes first, by itself."""
+        self.send_headers()
+        self._emit_head()
+        return bool(super().sendfile(respiter))
 
     def _emit_body(self, data: bytes) -> None:
         if not data:

@@ -82,8 +82,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         try:
             chunks = self.wsgi(environ, response.start_response)
             try:
-                for chunk in chunks:
-                    response.write(chunk)
+                if isinstance(chunks, environ["wsgi.file_wrapper"]):
+                    response.write_file(chunks)  # by the kernel, where it can
+                else:
+                    for chunk in chunks:
+                        response.write(chunk)
                 response.close()
             finally:
                 if hasattr(chunks, "close"):

@@ -7,11 +7,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from gunicorn.config import Config
-from gunicorn.http.wsgi import Response
+from gunicorn.http.wsgi import FileWrapper, Response
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -221,3 +223,23 @@ def test_a_reader_who_is_gone_is_noticed_as_before(body: list[bytes]) -> None:
     far.close()
     with near, pytest.raises(BrokenPipeError):
         answer(OneWrite, near, "200 OK", length(6), body)
+
+
+@pytest.mark.parametrize("size", [0, 5, 3_000_000])
+@pytest.mark.parametrize("is_on_disk", [True, False], ids=["a file", "what only looks like one"])
+def test_a_file_is_written_as_gunicorn_writes_it_its_head_first(size: int, is_on_disk: bool, tmp_path: Path) -> None:
+    """By the kernel where it is one, as whoever uses ``wsgi.file_wrapper`` expects."""
+    (tmp_path / "a").write_bytes(bytes(range(256)) * (size // 256) + bytes(size % 256))
+
+    def written(kind: type) -> bytes:
+        def write(sock: socket.socket) -> None:
+            with (tmp_path / "a").open("rb") as file:
+                made = kind(plain_request(b"GET /a HTTP/1.1\r\nHost: here\r\n\r\n"), sock, CONFIG)
+                made.start_response("200 OK", length(size))
+                made.write_file(FileWrapper(file if is_on_disk else BytesIO(file.read())))
+                made.close()
+
+        return read_by(write)
+
+    assert written(OneWrite) == written(Response)
+    assert written(OneWrite).startswith(b"HTTP/1.1 200 OK\r\n")
