@@ -2,6 +2,7 @@
 // metadata is there, and says whether a person has signed it. OHIF itself draws third-party reports only after the
 // reader opens the report's own viewport; it would also let them be edited and saved as the reader's.
 import { measured } from "./key_objects.js";
+import { picturedImage } from "./slices.js";
 import { readMeasurementReport } from "./sr_measurements.js";
 import { wordsOf } from "./words.js";
 
@@ -176,9 +177,10 @@ function half(a, b) {
   return a.map((value, axis) => (b[axis] - value) / 2);
 }
 
-// The stored image that the viewport shows in its own plane; null for a reformatted view.
+// The stored image that the viewport shows in its own plane; null for a reformatted view. While a slice's pixels are on
+// their way the picture is still the former one, and only the former one's findings may lie on it.
 function shownImage(cornerstone, viewport) {
-  const imageId = viewport.getCurrentImageId?.();
+  const imageId = picturedImage(viewport);
   const plane = imageId && cornerstone.metaData.get("imagePlaneModule", imageId);
   if (!plane?.rowCosines || !plane.columnCosines) return null;
   const normal = cross(plane.rowCosines, plane.columnCosines);

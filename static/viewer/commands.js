@@ -9,13 +9,13 @@
 // Viewer to page, each with `source: "imaging-cds-viewer"`:
 //   { event: "ready" }                               commands are taken from now on
 //   { event: "first-image", study, instance }        the first picture after each opening has been drawn
-//   { event: "jumped", study, instance }             the slice asked for is on the screen
+//   { event: "jumped", study, instance }             the slice asked for has been drawn
 //   { event: "failed", type, reason }                "unknown-command", "not-uids", "not-found", "not-ready"
 // A later "open" or "compare" overrules every command that still waits, a later "jump" only an earlier one; nothing more is
-// told of what was overruled.
+// told of what was overruled, nor of a slice that the reader left before its pixels came.
 // contents.js, keys.js and main.js tell more: "contents", "leave-images", "session-ended".
 import { COMPARE_PROTOCOL } from "./compare_protocol.js";
-import { drawOver, imagePlace, instancesOf, showImage } from "./slices.js";
+import { drawOver, imagePlace, instancesOf, picturedImage, showImage } from "./slices.js";
 
 const PAGE = "imaging-cds-page";
 const UID = /^[0-9]+(\.[0-9]+)+$/;
@@ -31,6 +31,8 @@ export class Commands {
   #awaitsPicture = true;
   #picture = null;
   #onContents;
+  // What each viewport's element has on it: its image's address as of its last drawing.
+  #drawn = new WeakMap();
   // How many commands of each kind there were. A later opening overrules all that still waits, a later jump only jumps.
   #turns = { open: 0, jump: 0 };
 
@@ -103,9 +105,11 @@ export class Commands {
     const { study, instance } = command;
     const counts = this.#take("jump");
     const isThere = () => this.#managers !== null && imagePlace(this.#managers.services, study, instance);
-    const isShown = (await this.#untilDone(isThere, counts)) && (await showImage(this.#managers, this.#page, command, counts));
-    // What was overruled neither counts as shown nor as failed.
-    if (!counts()) return;
+    const drawn = (viewport) => viewport && this.#drawn.get(viewport.element);
+    const isShown =
+      (await this.#untilDone(isThere, counts)) && (await showImage(this.#managers, this.#page, command, counts, drawn));
+    // What was overruled, or left again, neither counts as shown nor as failed.
+    if (!counts() || isShown === null) return;
     if (isShown && command.over) drawOver(this.#managers, command.over);
     if (isShown) this.#tell({ event: "jumped", study, instance });
     else this.#fail(command, "not-found");
@@ -135,8 +139,10 @@ export class Commands {
   }
 
   #notePicture(element) {
+    const viewport = this.#page.cornerstone.getEnabledElement(element)?.viewport;
+    const imageId = viewport && picturedImage(viewport);
+    this.#drawn.set(element, imageId);
     if (!this.#awaitsPicture) return;
-    const imageId = this.#page.cornerstone.getEnabledElement(element)?.viewport.getCurrentImageId?.();
     const { study, instance } = instancesOf(imageId);
     const wanted = new URLSearchParams(this.#page.location.search).get("StudyInstanceUIDs")?.split(",") ?? [];
     if (!wanted.includes(study)) return;

@@ -8,6 +8,12 @@ export function instancesOf(imageId) {
   return { study, instance };
 }
 
+// The image whose picture a viewport has. It trails behind the place in the stack for as long as pixels are on their way:
+// what is drawn, said or marked about "the slice on the screen" is about this one.
+export function picturedImage(viewport) {
+  return viewport.getCornerstoneImage ? viewport.getCornerstoneImage()?.imageId : viewport.getCurrentImageId?.();
+}
+
 // The loaded series that holds the image, with the image's place in it; null when no such image is loaded (yet).
 export function imagePlace({ displaySetService }, study, instance) {
   for (const displaySet of displaySetService.getActiveDisplaySets()) {
@@ -20,8 +26,9 @@ export function imagePlace({ displaySetService }, study, instance) {
 }
 
 // Shows the image in the viewport that already has its series, else in the one that has its study, else in the active
-// one. Resolves to whether it is on the screen; stops trying as soon as it is no longer wanted.
-export async function showImage({ services, commandsManager }, page, { study, instance }, isWanted) {
+// one. Resolves to whether it is on the screen; stops trying as soon as it is no longer wanted. However long the archive
+// takes, that is no failure: null when the reader went elsewhere before it was drawn. `drawn` tells what was drawn last.
+export async function showImage({ services, commandsManager }, page, { study, instance }, isWanted, drawn) {
   const { displaySet } = imagePlace(services, study, instance);
   const viewportId = viewportFor(services, displaySet);
   if (!shows(services, viewportId, displaySet)) {
@@ -30,7 +37,12 @@ export async function showImage({ services, commandsManager }, page, { study, in
     });
   }
   services.viewportGridService.setActiveViewportId(viewportId);
-  return untilShown(page, () => jump(services, page.cornerstone, viewportId, instance), isWanted);
+  const viewport = () => services.cornerstoneViewportService.getCornerstoneViewport(viewportId);
+  const isThere = await until(page, () => jump(viewport(), page.cornerstone, instance), isWanted, Date.now() + WAIT_FOR_MS);
+  if (!isThere || !isStack(viewport(), page.cornerstone)) return isThere;
+  const isDrawn = () => instancesOf(drawn(viewport())).instance === instance;
+  const isStillThere = () => isWanted() && viewport() && instancesOf(viewport().getCurrentImageId()).instance === instance;
+  return (await until(page, isDrawn, isStillThere, Infinity)) || null;
 }
 
 // Lays a segmentation over the picture in the active viewport; the viewer itself knows whether it fits, and whether it lies there.
@@ -59,15 +71,14 @@ function shows({ viewportGridService }, viewportId, { displaySetInstanceUID }) {
 }
 
 // Whether the viewport is at the image; brings it there once its series is in it.
-function jump({ cornerstoneViewportService }, cornerstone, viewportId, instance) {
-  const viewport = cornerstoneViewportService.getCornerstoneViewport(viewportId);
+function jump(viewport, cornerstone, instance) {
   const isIt = (imageId) => instancesOf(imageId).instance === instance;
   if (!viewport) return false;
   if (isIt(viewport.getCurrentImageId?.())) return true;
   const imageIds = viewport.getImageIds?.() ?? [];
   const imageIndex = imageIds.findIndex(isIt);
   if (imageIndex < 0) return false;
-  if (viewport.type === cornerstone.Enums.ViewportType.STACK) {
+  if (isStack(viewport, cornerstone)) {
     void cornerstone.utilities.jumpToSlice(viewport.element, { imageIndex });
     return false;
   }
@@ -76,8 +87,11 @@ function jump({ cornerstoneViewportService }, cornerstone, viewportId, instance)
   return viewport.jumpToWorld(plane.imagePositionPatient);
 }
 
-async function untilShown(page, attempt, isWanted) {
-  const giveUpAt = Date.now() + WAIT_FOR_MS;
+function isStack(viewport, cornerstone) {
+  return viewport?.type === cornerstone.Enums.ViewportType.STACK;
+}
+
+async function until(page, attempt, isWanted, giveUpAt) {
   while (isWanted() && Date.now() < giveUpAt) {
     if (attempt()) return true;
     await new Promise((resolve) => page.setTimeout(resolve, WAIT_EVERY_MS));

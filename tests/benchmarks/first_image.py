@@ -17,7 +17,9 @@ WATCH = """
   const small = new OffscreenCanvas(32, 32).getContext("2d", { willReadFrequently: true });
   const look = () => {
     const viewport = window.cornerstone?.getEnabledElements?.()[0]?.viewport;
-    const imageId = viewport?.getCurrentImageId?.();
+    // Where a stack is runs ahead of what it has the pixels of.
+    const hasPicture = viewport?.getCornerstoneImage;
+    const imageId = hasPicture ? viewport.getCornerstoneImage()?.imageId : viewport?.getCurrentImageId?.();
     if (imageId && (!window.imageWanted || imageId.includes(window.imageWanted))) {
       small.drawImage(viewport.getCanvas(), 0, 0, 32, 32);
       const { data } = small.getImageData(0, 0, 32, 32);

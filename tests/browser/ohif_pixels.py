@@ -12,13 +12,24 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Error, Frame, Page
 
-# The bundle keeps cornerstone's namespace on the window; canvas coordinates are CSS pixels.
-_READ_VIEWPORT = """
-() => {
+# The bundle keeps cornerstone's namespace on the window; canvas coordinates are CSS pixels. A viewport's place in its stack
+# runs ahead of its image, and its image of the canvas, which is drawn with the next frame: what had the same image at the
+# end of two frames is on the canvas. A page that is not on the screen has no frames, hence the time limit.
+PICTURED = """(viewport) => viewport?.getCornerstoneImage
+  ? viewport.getCornerstoneImage()?.imageId : viewport?.getCurrentImageId?.()"""
+_READ_VIEWPORT = (
+    """
+async () => {
+  const frame = () => new Promise((done) => { requestAnimationFrame(done); setTimeout(done, 500); });
   const [enabled] = window.cornerstone?.getEnabledElements() ?? [];
   const viewport = enabled?.viewport;
-  const imageId = viewport?.getCurrentImageId?.();
-  if (!imageId) return null;
+  const pictured = """
+    + PICTURED
+    + """;
+  await frame();
+  const imageId = pictured(viewport);
+  await frame();
+  if (!imageId || pictured(viewport) !== imageId) return null;
   const canvas = viewport.getCanvas();
   const plane = window.cornerstone.metaData.get("imagePlaneModule", imageId);
   const place = (column, row) =>
@@ -34,6 +45,7 @@ _READ_VIEWPORT = """
   };
 }
 """
+)
 _STUDIES_BY_PLACE = """
 () => window.cornerstone.getEnabledElements()
   .map(({ viewport }) => [viewport.canvas.getBoundingClientRect().x, viewport.getCurrentImageId?.() ?? ""])

@@ -10,14 +10,14 @@ from urllib.parse import urlencode
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, Frame, Page
+from playwright.sync_api import Browser, Frame, Page, Route
 
 from ehr_sandbox.demo_study import NoduleMark
 from ehr_sandbox.patients import alma as alma_record
 from ehr_sandbox.patients.demo import build_demo
 from smart_app import ohif
 from tests.browser.ohif_actors import Launch, add_parent_page, archive_of, running_viewer, viewer_config
-from tests.browser.ohif_pixels import wait_for_picture
+from tests.browser.ohif_pixels import read_viewport, wait_for_picture
 from tests.conftest import CHECKOUT, free_port_number, serving
 
 pytest_plugins = ["tests.browser.ohif_fixtures"]
@@ -107,6 +107,43 @@ def test_a_jump_shows_the_slice_without_loading_the_viewer_anew(
     assert jumped["instance"] == mark.sop_instance_uid
     assert picture.at((mark.column + 0.5) / 512, (mark.row + 0.5) / 512, 0.003) > 100
     assert same
+
+
+def test_a_slice_whose_pixels_are_on_their_way_is_neither_told_of_nor_marked(
+    ohif_dir: Path, ohif_browser: Browser, alma: tuple[Flask, NoduleMark]
+) -> None:
+    """An archive may take seconds for a slice. Until then the former picture stays, without the finding of the next."""
+    pacs, mark = alma
+    held: list[Route] = []
+    with running_viewer(ohif_dir, Launch(), pacs) as base:
+        page = ohif_browser.new_page(viewport={"width": 1280, "height": 800})
+        page.route(f"**/instances/{mark.sop_instance_uid}/frames/1", lambda route: held.append(route))
+        frame = framed(page, base, CURRENT)
+        send(page, type="jump", study=CURRENT, series=mark.series_instance_uid, instance=mark.sop_instance_uid)
+        frame.wait_for_function(
+            "uid => cornerstone.getEnabledElements()[0].viewport.getCurrentImageId().includes(uid)", arg=mark.sop_instance_uid
+        )
+        # Whatever makes the viewer draw its marks anew.
+        frame.evaluate("cornerstone.getEnabledElements()[0].viewport.render()")
+        page.wait_for_timeout(1000)
+        waiting = read_viewport(frame)
+        told_early = [one for one in page.evaluate("window.heard") if one.get("event") in ("jumped", "failed")]
+        words_early = frame.locator("svg.svg-layer text", has_text="AI (unsigned)").count()
+        for route in held:
+            route.continue_()
+        heard(page, "jumped")
+        picture = read_viewport(frame)
+        frame.locator("svg.svg-layer text", has_text="AI (unsigned)").wait_for(state="attached", timeout=15_000)
+        page.close()
+
+    assert held
+    assert waiting is not None
+    assert waiting.sop_instance_uid != mark.sop_instance_uid
+    assert told_early == []
+    assert words_early == 0
+    assert picture is not None
+    assert picture.sop_instance_uid == mark.sop_instance_uid
+    assert picture.at((mark.column + 0.5) / 512, (mark.row + 0.5) / 512, 0.003) > 100
 
 
 def test_prior_and_current_hang_side_by_side_and_a_jump_finds_its_side(

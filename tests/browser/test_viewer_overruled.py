@@ -14,16 +14,24 @@ from tests.conftest import CHECKOUT, free_port_number, serving
 pytest_plugins = ["tests.browser.ohif_fixtures"]
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
 
-# The commands at a viewer whose studies are loaded, and whose pictures move, when the test says so.
+# The commands at a viewer whose studies are loaded, and whose pictures move and get their pixels, when the test says so.
 VIEWER = """async () => {
   const { Commands } = await import("/static/viewer/commands.js");
-  const viewer = { told: [], loaded: [], moves: [], isStuck: false, isStarting: false, shown: null };
+  const viewer = { told: [], loaded: [], moves: [], isStuck: false, isStarting: false, isSlow: false, shown: null };
   let hear;
   const images = ["1.1", "1.2", "1.3"];
   const set = { StudyInstanceUID: "1.0", displaySetInstanceUID: "set", numImageFrames: 1,
                 images: images.map((SOPInstanceUID) => ({ SOPInstanceUID })) };
   const imageIds = images.map((uid) => `/studies/1.0/series/2.0/instances/${uid}`);
-  const viewport = { type: "stack", getImageIds: () => imageIds, getCurrentImageId: () => viewer.shown };
+  const element = new EventTarget();
+  let pictured;
+  const viewport = { type: "stack", element, getImageIds: () => imageIds, getCurrentImageId: () => viewer.shown,
+                     getCornerstoneImage: () => pictured && { imageId: pictured } };
+  // The pixels of where the viewport is have come, and with the next frame they are drawn.
+  viewer.draw = () => {
+    pictured = viewer.shown;
+    element.dispatchEvent(new Event("drawn"));
+  };
   const services = {
     displaySetService: { getActiveDisplaySets: () => viewer.loaded, getDisplaySetByUID: () => set },
     viewportGridService: {
@@ -41,10 +49,14 @@ VIEWER = """async () => {
     parent, location: { origin: "here", search: "" }, addEventListener: (_, listen) => { hear = listen; },
     setTimeout: (work, wait) => setTimeout(work, wait),
     cornerstone: {
-      Enums: { Events: {}, ViewportType: { STACK: "stack" } }, eventTarget: { addEventListener: () => {} },
+      Enums: { Events: { ELEMENT_ENABLED: "enabled", IMAGE_RENDERED: "drawn" }, ViewportType: { STACK: "stack" } },
+      eventTarget: { addEventListener: (_, listen) => listen({ detail: { element } }) },
+      getEnabledElement: () => ({ viewport }),
       utilities: { jumpToSlice: (_, { imageIndex }) => {
         viewer.moves.push(imageIndex);
-        if (!viewer.isStuck) viewer.shown = imageIds[imageIndex];
+        if (viewer.isStuck) return;
+        viewer.shown = imageIds[imageIndex];
+        if (!viewer.isSlow) viewer.draw();
       } },
     },
   };
@@ -135,6 +147,34 @@ def test_a_slice_leaves_the_study_that_is_being_opened(viewer: Page) -> None:
 
     assert sorted(map(str, viewer.evaluate("viewer.moves"))) == ["/viewer?StudyInstanceUIDs=1.0", "1"]
     assert told(viewer) == [{"event": "jumped", "study": "1.0", "instance": "1.2"}]
+
+
+def test_a_slice_is_told_of_once_its_pixels_are_drawn_however_slow_the_archive_is(viewer: Page) -> None:
+    """The viewer's place in the stack moves at once; until the pixels come, the former slice is on the screen."""
+    viewer.evaluate("viewer.load(); viewer.isSlow = true")
+    send(viewer, type="jump", study="1.0", instance="1.2")
+    viewer.clock.run_for(60_000)
+    before = told(viewer)
+    viewer.evaluate("viewer.draw()")
+    viewer.clock.run_for(1000)
+
+    assert before == []
+    assert told(viewer) == [{"event": "jumped", "study": "1.0", "instance": "1.2"}]
+    assert viewer.evaluate("viewer.moves") == [1]
+
+
+def test_a_slice_that_the_reader_left_before_its_pixels_came_is_not_heard_of_again(viewer: Page) -> None:
+    """Neither as shown when the reader comes by later, nor as failed, which would load the page anew."""
+    viewer.evaluate("viewer.load(); viewer.isSlow = true")
+    send(viewer, type="jump", study="1.0", instance="1.2")
+    viewer.clock.run_for(1000)
+    viewer.evaluate("viewer.shown = '/studies/1.0/series/2.0/instances/1.3'; viewer.draw()")
+    viewer.clock.run_for(1000)
+    viewer.evaluate("viewer.shown = '/studies/1.0/series/2.0/instances/1.2'; viewer.draw()")
+    viewer.clock.run_for(60_000)
+
+    assert told(viewer) == []
+    assert viewer.evaluate("viewer.moves") == [1]
 
 
 def test_what_nothing_overrules_fails_in_the_end(viewer: Page) -> None:
