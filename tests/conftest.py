@@ -23,6 +23,7 @@ from imaging_cds.viewer_install import is_installed
 from tests.examples import SOAK
 from tests.log_watch import LogWatch, leaks_in_files, logging_as_it_was
 from tests.ready_templates import compile_once
+from tests.side_by_side import cores, workers
 from tests.suite_times import SuiteBudgets
 
 CHECKOUT = Path(__file__).parent.parent
@@ -37,6 +38,10 @@ LOG_WATCH = LogWatch()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--benchmarks", action="store_true", help="run tests/benchmarks too")
     parser.addoption("--sync-studies", type=int, default=5000, help="how many studies a benchmark brings over")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    return workers(cores())
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,7 +1,8 @@
 """How long each suite took in all, printed after every long run; in CI a suite that outgrows its budget fails the run.
 
-Minutes of work, not of the clock: tests of several workers at once add up. CI has two cores and an hour, of which checks and
-installing take a few minutes: all budgets together are 55 minutes on two cores. Who needs more takes it from another suite.
+Minutes of work, not of the clock: of one core, to which tests that share it (``side_by_side``) add up. CI has two cores and an
+hour, of which checks and installing take a few minutes: all budgets together are 55 minutes on two cores. Who needs more takes
+it from another suite.
 The minutes are those of one machine; on one that proves slower while the tests run (``machine_speed``) they are more.
 """
 
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.machine_speed import MachineSpeed
+from tests.side_by_side import cores, share_of_a_core
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -39,13 +41,15 @@ class SuiteTime:
     """Each module with its minutes, the longest first."""
 
 
-def suite_times(reports: Iterable[pytest.TestReport], budgets: Mapping[str, float] = BUDGET_MINUTES) -> list[SuiteTime]:
-    """By suite, the longest first; preparing and clearing up count, for a test once."""
+def suite_times(
+    reports: Iterable[pytest.TestReport], budgets: Mapping[str, float] = BUDGET_MINUTES, *, share: float = 1.0
+) -> list[SuiteTime]:
+    """By suite, the longest first; preparing and clearing up count, for a test once. ``share``: what each had of a core."""
     seconds: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     tests: dict[str, set[str]] = defaultdict(set)
     for report in reports:
         suite = _suite_of(report.nodeid, budgets)
-        seconds[suite][report.nodeid.partition("::")[0]] += report.duration
+        seconds[suite][report.nodeid.partition("::")[0]] += report.duration * share
         tests[suite].add(report.nodeid)
     found = [
         SuiteTime(
@@ -129,7 +133,8 @@ class SuiteBudgets:
         return bool(os.environ.get("IMAGING_CDS_NO_SKIP")) and whole and not soaking
 
     def _times(self) -> list[SuiteTime]:
-        return suite_times(self._reports(), self._budgets)
+        share = share_of_a_core(self._config.getoption("numprocesses", None) or 1, cores())
+        return suite_times(self._reports(), self._budgets, share=share)
 
     def _reports(self) -> list[pytest.TestReport]:
         """Those of all workers; a worker itself has none."""

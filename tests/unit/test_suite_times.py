@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.side_by_side import share_of_a_core, workers
 from tests.suite_times import BUDGET_MINUTES, SuiteTime, over_budget, suite_times, table
 
 CHECKOUT = Path(__file__).parent.parent.parent
@@ -36,6 +37,19 @@ def test_each_suite_has_the_time_of_all_its_tests_and_their_preparation() -> Non
     reports = [report(slow, "setup", 60), report(slow, "call", 30), report(slow, "teardown", 30), report(other, "call", 6)]
 
     assert [(one.suite, one.tests, one.minutes) for one in suite_times(reports)] == [("interop", 1, 2.0), ("unit", 1, 0.1)]
+
+
+def test_tests_that_share_a_core_count_with_their_share_of_it() -> None:
+    """Three workers on two cores: what they took adds up to what the clock says, times two."""
+    reports = [report(f"tests/unit/test_{worker}.py::test_one", "call", 60) for worker in "abc"]
+
+    assert [one.minutes for one in suite_times(reports, share=share_of_a_core(3, 2))] == [pytest.approx(2.0)]
+    assert share_of_a_core(1, 2) == share_of_a_core(0, 2) == 1
+
+
+@pytest.mark.parametrize(("of_cores", "expected"), [(1, 1), (2, 3), (3, 4), (8, 12)])
+def test_half_as_many_tests_again_as_cores_run_side_by_side(of_cores: int, expected: int) -> None:
+    assert workers(of_cores) == expected
 
 
 def test_what_stands_in_no_suite_is_not_left_out() -> None:
