@@ -76,7 +76,9 @@ class Seen:
     @property
     def timing(self) -> Timing:
         """Their figures; with nothing but faults, of the time that everybody waited in vain."""
-        return Timing.of(self.durations_s or [self.span.counted_s], self.span.counted_s)
+        was_any_answered = len(self.durations_s) + len(self.coming_s) > self.unasked
+        durations = self.durations_s if was_any_answered else []
+        return Timing.of(durations or [self.span.counted_s], self.span.counted_s)
 
     @property
     def timing_while_coming(self) -> Timing:
