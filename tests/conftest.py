@@ -40,7 +40,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--sync-studies", type=int, default=5000, help="how many studies a benchmark brings over")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
+    """For ``-n auto``, where xdist is loaded at all."""
     return workers(cores())
 
 
