@@ -14,7 +14,8 @@ from playwright.sync_api import Error, Frame, Page
 
 # The bundle keeps cornerstone's namespace on the window; canvas coordinates are CSS pixels. A viewport's place in its stack
 # runs ahead of its image, and its image of the canvas, which is drawn with the next frame: what had the same image at the
-# end of two frames is on the canvas. A page that is not on the screen has no frames, hence the time limit.
+# end of two frames is on the canvas. A page that is not on the screen has no frames, hence the time limit. A canvas without
+# width is not on the page: OHIF takes one out when it puts another viewport in its place, and tells cornerstone later.
 PICTURED = """(viewport) => viewport?.getCornerstoneImage
   ? viewport.getCornerstoneImage()?.imageId : viewport?.getCurrentImageId?.()"""
 _READ_VIEWPORT = (
@@ -31,6 +32,7 @@ async () => {
   await frame();
   if (!imageId || pictured(viewport) !== imageId) return null;
   const canvas = viewport.getCanvas();
+  if (!canvas.clientWidth) return null;
   const plane = window.cornerstone.metaData.get("imagePlaneModule", imageId);
   const place = (column, row) =>
     viewport.worldToCanvas(window.cornerstone.utilities.imageToWorldCoords(imageId, [column, row]))
