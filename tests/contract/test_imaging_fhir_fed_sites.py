@@ -43,15 +43,15 @@ def test_a_number_of_somebody_else_speaks_louder_than_a_reference(tmp_path: Any)
 
 
 def test_F10_a_slow_server_makes_the_answer_wait(tmp_path: Any) -> None:
-    with an_imaging_fhir(tmp_path / "state", fed={}, server={"ehr_timeout_s": 0.5}) as world:
-        world.fed.instead = lambda: time.sleep(1.5)  # type: ignore[func-returns-value]
+    with an_imaging_fhir(tmp_path / "state", fed={}, server={"ehr_timeout_s": 1.0}) as world:
+        world.fed.instead = lambda: time.sleep(3)  # type: ignore[func-returns-value]
 
         assert world.search().status == 503
 
 
 def test_a_large_list_may_take_longer_than_that_server_may_be_silent(tmp_path: Any) -> None:
-    with an_imaging_fhir(tmp_path / "state", fed={}, server={"ehr_timeout_s": 0.5}) as world:
-        world.fed.instead = lambda: Response(slowly(b'{"resourceType": "Bundle"}', 0.8), mimetype="application/fhir+json")
+    with an_imaging_fhir(tmp_path / "state", fed={}, server={"ehr_timeout_s": 1.0}) as world:
+        world.fed.instead = lambda: Response(slowly(b'{"resourceType": "Bundle"}', 1.6), mimetype="application/fhir+json")
         answer = world.search()
 
         assert (answer.status, lacks_something(answer.json())) == (200, True)

@@ -313,7 +313,7 @@ def test_F10_one_archive_that_cannot_search_makes_the_answer_wait(archived: Imag
 
 def test_F10_a_slow_archive_makes_the_answer_wait(archived: ImagingFhir) -> None:
     def late() -> Response:
-        time.sleep(2.5)
+        time.sleep(6)
         return dicom_json([])
 
     only_at(archived.second, "/series", late)

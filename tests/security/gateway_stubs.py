@@ -195,6 +195,11 @@ class StubEhr:
         return {**resource, **changes}
 
 
+def is_index(asked: Asked) -> bool:
+    """Whether it asks what there is, and not for the images themselves."""
+    return asked.path.endswith(("/studies", "/series", "/instances"))
+
+
 @dataclass
 class StubPacs:
     """An archive that answers everything: it trusts whoever holds its credential, and ignores names that it does not know."""
@@ -211,7 +216,7 @@ class StubPacs:
 
     def retrievals(self) -> list[Asked]:
         """Requests for anything else than the index."""
-        return [one for one in self.asked if not one.path.endswith(("/studies", "/series", "/instances"))]
+        return [one for one in self.asked if not is_index(one)]
 
     def settings(self, **changes: Any) -> PacsSettings:
         values: dict[str, Any] = {
@@ -219,8 +224,8 @@ class StubPacs:
             "dicomweb_root": self.root,
             "user": "gateway",
             "password": PACS_PASSWORD,
-            "connect_timeout_s": 2.0,
-            "read_timeout_s": 2.0,
+            "connect_timeout_s": 5.0,
+            "read_timeout_s": 5.0,
         }
         return PacsSettings(**{**values, **changes})
 

@@ -242,7 +242,7 @@ def test_caller_who_goes_away_frees_the_archives_connection(world: World) -> Non
 
 def test_archive_that_does_not_answer_in_time_is_504(world: World) -> None:
     def slow() -> Response:
-        time.sleep(2.6)
+        time.sleep(6)
         return dicom_json([])
 
     world.pacs.answer = only_for("/metadata", slow)

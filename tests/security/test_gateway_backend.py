@@ -39,7 +39,7 @@ def signer(keys: ClientKeys) -> SignAssertion:
 def a_site() -> dict[str, Any]:
     rule = PatientIdentifierRule(system=MRN, issuer_of_patient_id="NORTH")
     return {
-        "server": {"decision_cache_s": KEPT_S, "ehr_timeout_s": 1.0, "patient_identifiers": {"north": rule}},
+        "server": {"decision_cache_s": KEPT_S, "ehr_timeout_s": 2.0, "patient_identifiers": {"north": rule}},
         "north": {"ownership": Ownership.IDENTIFIER, "backend_client_id": CLIENT},
     }
 
@@ -258,11 +258,11 @@ def test_sign_in_that_fails_is_an_outage(
 def test_sign_in_that_hangs_is_an_outage_in_bounded_time(
     world: World, authority: BackendAuthority, record: PatientRecord
 ) -> None:
-    authority.slow_s = 6
+    authority.slow_s = 15
     began = time.monotonic()
 
     assert world.get(METADATA, world.north.token()).status == 503
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 def test_sign_in_that_works_again_is_used_at_once(world: World, authority: BackendAuthority, record: PatientRecord) -> None:

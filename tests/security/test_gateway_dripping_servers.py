@@ -16,8 +16,8 @@ from fhir_imaging.settings import PacsSettings
 from tests.security.gateway_actors import World, a_world
 from tests.security.gateway_stubs import METADATA, STUDY_A
 
-TIMEOUT_S = 0.5
-AT_ONCE_S = 6.0
+TIMEOUT_S = 1.0
+AT_ONCE_S = 10.0
 """Far less than what drips takes, and far more than a busy machine needs for all questions of a request."""
 CLIENT = {"introspection_client_id": "gateway", "introspection_client_secret": "secret"}
 

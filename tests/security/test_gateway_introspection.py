@@ -20,7 +20,7 @@ CLIENT = {"introspection_client_id": "gateway of the north", "introspection_clie
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Both EHRs introspect; north names its endpoint in its SMART configuration only."""
-    server = {"decision_cache_s": KEPT_S, "ehr_timeout_s": 1.0}
+    server = {"decision_cache_s": KEPT_S, "ehr_timeout_s": 2.0}
     with a_world(tmp_path_factory.mktemp("gateway"), server=server, north={"jwks_url": None, **CLIENT}) as world:
         yield world
 
@@ -57,7 +57,7 @@ def test_discovered_endpoint_is_asked_with_our_own_credential(world: World) -> N
 
 def test_server_that_hangs_is_503_in_bounded_time(world: World) -> None:
     def hang() -> Response:
-        time.sleep(6)
+        time.sleep(12)
         return jsonify({"active": True})
 
     world.north.answers["/auth/introspect"] = hang
@@ -65,7 +65,7 @@ def test_server_that_hangs_is_503_in_bounded_time(world: World) -> None:
     answer = world.get(METADATA, fresh_token())
 
     assert (answer.status, world.pacs.asked) == (503, [])
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 12
     assert world.audit()[0].reason == "authorization-unavailable"
 
 
@@ -73,7 +73,7 @@ def test_hanging_server_is_waited_for_once_by_all_requests_of_a_token(world: Wor
     """A stampede while the server is down must not queue up one timeout after the other."""
 
     def hang() -> Response:
-        time.sleep(1.4)
+        time.sleep(2.8)
         return Response("", 500)
 
     world.north.answers["/auth/introspect"] = hang
@@ -86,7 +86,7 @@ def test_hanging_server_is_waited_for_once_by_all_requests_of_a_token(world: Wor
         thread.join()
 
     assert statuses == [503] * 6
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 12
     assert introspections(world) == 1
 
 
@@ -173,9 +173,9 @@ def test_same_token_at_two_ehrs_is_asked_about_at_both(world: World) -> None:
 
 
 def test_answer_never_outlives_the_tokens_own_end(world: World) -> None:
-    token = alive(world, fresh_token(), exp=int(time.time()) + 1)
+    token = alive(world, fresh_token(), exp=int(time.time()) + 2)
     before = world.get(METADATA, token).status
     world.north.answers["/auth/introspect"] = lambda: Response("", 500)
-    time.sleep(1.2)
+    time.sleep(2.2)
 
     assert (before, world.get(METADATA, token).status) == (200, 503)

@@ -166,7 +166,7 @@ def test_whoever_writes_into_the_database_opens_nothing(tmp_path: Path, forgery:
 
 
 def test_a_worker_that_dies_while_it_asks_holds_the_others_up_for_a_while_only(tmp_path: Path) -> None:
-    server = {"ehr_timeout_s": 0.5}
+    server = {"ehr_timeout_s": 2.0}
     with two_workers(StateSettings(state_dir=tmp_path), north=INTROSPECTED, server=server) as workers:
         token = an_opaque_token(workers)
         assert workers.one.get(METADATA, token).status == 200
