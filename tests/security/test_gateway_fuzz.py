@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.examples import examples
 from tests.security.gateway_actors import World
-from tests.security.gateway_stubs import STUDY_A, STUDY_B, instance_of, series_of
+from tests.security.gateway_stubs import STUDY_A, STUDY_B, instance_of, is_index, series_of
 
 fuzzed = settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 texts = st.text(max_size=20)
@@ -70,7 +70,8 @@ def test_any_bytes_from_the_archive_end_in_an_answer_or_a_refusal(running: World
     headers = {"Content-Type": f"{content_type}; boundary=b" if content_type.startswith("multipart") else content_type}
     token = running.north.token()
     running.get(f"{frame}/metadata", token)
-    running.pacs.answer = lambda asked: Response(body, 200, headers)
+    # On a busy machine what was decided may end in between, and the index is asked for anew.
+    running.pacs.answer = lambda asked: None if is_index(asked) else Response(body, 200, headers)
 
     for ending in ("/metadata", "/frames/1", ""):
         assert running.get(frame + ending, token).status in (200, 502)
