@@ -176,14 +176,14 @@ def test_endless_paging_ends(cds: CdsActor, fhir: FakeFhir) -> None:
 
 def test_r22_slow_optional_data_is_left_out_after_the_soft_budget(store: Store, tmp_path: Path, fhir: FakeFhir) -> None:
     hasty = a_cds_service(store, tmp_path, trust={"fhir_servers": (fhir.base,)}, soft_budget_ms=300)
-    fhir.slow = {"ServiceRequest": 1.5}
+    fhir.slow = {"ServiceRequest": 4.0}
     prefetch = whole_prefetch(a_lung_rads("3"))
     del prefetch["orders"]
 
     started = time.monotonic()
     (card,) = hasty.cards(granted(fhir.base, prefetch))
 
-    assert time.monotonic() - started < 1.2
+    assert time.monotonic() - started < 3.5
     assert "**Not available:** open orders." in card["detail"]
 
 
@@ -193,14 +193,14 @@ def test_r22_slow_required_data_is_waited_for_until_the_hard_budget(store: Store
 
     assert len(patient.cards(granted(fhir.base))) == 1
 
-    fhir.slow = {"Observation": 1.5}
+    fhir.slow = {"Observation": 4.0}
     hasty = a_cds_service(store, tmp_path, trust={"fhir_servers": (fhir.base,)}, soft_budget_ms=100, hard_budget_ms=400)
     started = time.monotonic()
     response = hasty.call(granted(fhir.base))
 
     assert response.status_code == 412
     assert "findings: " in response.get_data(as_text=True)
-    assert time.monotonic() - started < 1.2
+    assert time.monotonic() - started < 3.5
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 500, 503])
@@ -397,7 +397,7 @@ def test_the_threads_that_ask_are_kept_for_the_next_card(cds: CdsActor, fhir: Fa
 
 
 def test_a_silent_server_does_not_hold_up_the_next_card(cds: CdsActor, fhir: FakeFhir) -> None:
-    fhir.slow["Condition"] = 2.0
+    fhir.slow["Condition"] = 4.0
     (card,) = cds.cards(granted(fhir.base))
     assert "conditions" in card["detail"]
     del fhir.slow["Condition"]
@@ -405,5 +405,5 @@ def test_a_silent_server_does_not_hold_up_the_next_card(cds: CdsActor, fhir: Fak
     began = time.monotonic()
     (card,) = cds.cards(granted(fhir.base))
 
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 1.5, "within the soft budget"
     assert "Not available" not in card["detail"]

@@ -155,7 +155,7 @@ def test_archive_that_refuses_every_token_is_not_asked_on_and_on(cloud: Cloud) -
 
 
 def test_refusal_without_another_token_keeps_no_place_in_the_pool(cloud: Cloud) -> None:
-    settings = cloud.archive.settings(**cloud.tokens.settings(), max_connections=1, connect_timeout_s=0.5)
+    settings = cloud.archive.settings(**cloud.tokens.settings(), max_connections=1, connect_timeout_s=2.0)
     archive = Archive(settings, ClientCredentials(settings, cloud.tokens.url, monotonic=cloud.clock))
     try:
         assert status_of(archive) == 200

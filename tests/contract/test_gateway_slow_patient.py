@@ -71,7 +71,7 @@ def asking(ehr: SlowEhr) -> Asking:
     base = f"{ehr.base}/fhir"
     settings = BreakerSettings(outages=3, cool_down_s=30)
     one = EhrSettings(name="north", fhir_base=base)
-    session = GuardedSession([one], [ehr.base], lambda name: Breaker(name, settings), timeout_s=0.3)
+    session = GuardedSession([one], [ehr.base], lambda name: Breaker(name, settings), timeout_s=1.0)
     return Asking(FhirClient(base, session), session)
 
 

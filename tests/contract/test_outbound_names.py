@@ -27,6 +27,9 @@ from tests.cds_actors import CdsActor, a_cds_service, a_hook, a_lung_rads, a_sto
 Serve = Callable[[Flask, int], str]
 NAMED = "http://ehr.example:8000"
 """A name that only the fakes know."""
+AT_ONCE_S = 5.0
+"""Far less than the resolver hangs, and far more than a busy machine needs."""
+SOFT_S, HARD_S = 0.2, 2.0
 
 
 class HungResolver:
@@ -63,7 +66,7 @@ def test_a_name_that_nobody_resolves_is_a_timeout(hung: HungResolver, timeout_s:
         with pytest.raises(UpstreamTimeout):
             session.ask(NAMED + "/fhir/Patient/p", headers={}, timeout_s=timeout_s)
 
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < AT_ONCE_S
 
 
 def test_however_many_wait_for_one_name_one_thread_asks_for_it(hung: HungResolver) -> None:
@@ -155,7 +158,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def cds(store: Store, tmp_path: Path, hung: HungResolver) -> Iterator[CdsActor]:
     """A service whose FHIR server has a name that the resolver never answers for."""
-    budgets = {"soft_budget_ms": 200, "hard_budget_ms": 500}
+    budgets = {"soft_budget_ms": int(SOFT_S * 1000), "hard_budget_ms": int(HARD_S * 1000)}
     actor = a_cds_service(store, tmp_path, trust={"fhir_servers": (f"{NAMED}/fhir",)}, **budgets)
     with OutboundSession([NAMED], retries=0, resolver=hung) as outbound:
         services = replace(actor.services, outbound=outbound)
@@ -178,6 +181,13 @@ def asking() -> int:
     return sum("_fetch" in one for one in names)
 
 
+def nobody_asks_by(deadline: float) -> bool:
+    """Whether all questions end before that moment of the monotonic clock."""
+    while asking() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return asking() == 0
+
+
 def names_of(frame: Any) -> set[str]:
     found = set()
     while frame is not None:
@@ -192,10 +202,9 @@ def test_r22_optional_data_behind_a_hung_resolver_is_left_out_at_the_soft_budget
     del sent["orders"]
     (card,) = cds.cards(a_request(**sent))
 
-    assert time.monotonic() - began < 0.6
+    assert time.monotonic() - began < HARD_S
     assert "open orders could not be looked up" in card["detail"]
-    time.sleep(0.3)
-    assert asking() == 0, "no thread of the service waits on for the name"
+    assert nobody_asks_by(began + HARD_S), "no thread of the service waits on for the name"
 
 
 def test_r19_required_data_behind_a_hung_resolver_is_412_at_the_hard_budget(cds: CdsActor) -> None:
@@ -203,9 +212,8 @@ def test_r19_required_data_behind_a_hung_resolver_is_412_at_the_hard_budget(cds:
     answer = cds.call(a_request())
 
     assert answer.status_code == 412
-    assert time.monotonic() - began < 1.0
-    time.sleep(0.2)
-    assert asking() == 0
+    assert time.monotonic() - began < AT_ONCE_S
+    assert nobody_asks_by(began + AT_ONCE_S)
 
 
 def test_r37_keys_behind_a_hung_resolver_hold_nobody_beyond_their_time(hung: HungResolver) -> None:
@@ -215,4 +223,4 @@ def test_r37_keys_behind_a_hung_resolver_hold_nobody_beyond_their_time(hung: Hun
         with pytest.raises(UpstreamError):
             keys.candidates("any", "ES384")
 
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < AT_ONCE_S

@@ -39,7 +39,7 @@ def published() -> Iterator[tuple[str, dict[str, Callable[[], Response]]]]:
 
 @pytest.fixture
 def session(published: tuple[str, object]) -> Iterator[OutboundSession]:
-    with OutboundSession([published[0]], timeout_s=0.5, retries=0) as made:
+    with OutboundSession([published[0]], timeout_s=1.5, retries=0) as made:
         yield made
 
 

@@ -278,7 +278,7 @@ def test_the_old_one_serves_while_somebody_asks_a_slow_ehr(ehr: Ehr) -> None:
 def test_an_ehr_that_does_not_answer_is_in_trouble_too(ehr: Ehr) -> None:
     good = ehr.says()
     held = ehr.instead[WELL_KNOWN] = Held()
-    with OutboundSession([ehr.base], timeout_s=0.3, retries=0) as hasty:
+    with OutboundSession([ehr.base], timeout_s=1.0, retries=0) as hasty:
         with pytest.raises(UpstreamTimeout):
             SmartMetadataClient(hasty).of(f"{ehr.base}/fhir")
         ehr.client = SmartMetadataClient(hasty, policy=POLICY, monotonic=lambda: ehr.now)

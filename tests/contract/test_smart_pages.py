@@ -80,8 +80,8 @@ def test_an_ehr_that_does_not_answer_is_explained(tmp_path: Path) -> None:
 
 
 def test_s11_slow_metadata_is_waited_for_within_bounds_and_can_be_tried_again(world: World) -> None:
-    world.app.services.outbound.timeout_s = 0.2
-    world.ehr.configuration_delay_s = 1
+    world.app.services.outbound.timeout_s = 1.0
+    world.ehr.configuration_delay_s = 3
     slow = world.clinician.launches(world.ehr)
     world.ehr.configuration_delay_s = 0
     again = world.clinician.launches(world.ehr)

@@ -111,7 +111,7 @@ def test_a31_a_slow_style_holds_no_page(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(style_views, "PATIENCE_S", 0.2)
 
     def slowly() -> Response:
-        time.sleep(2)
+        time.sleep(5)
         return Response(json.dumps(STYLE))
 
     with styled(tmp_path, slowly) as (world, _server):
@@ -121,7 +121,7 @@ def test_a31_a_slow_style_holds_no_page(tmp_path: Path, monkeypatch: pytest.Monk
         took = time.monotonic() - began
 
     assert sheet.text == ""
-    assert took < 1.5
+    assert took < 4
 
 
 @pytest.mark.parametrize(
