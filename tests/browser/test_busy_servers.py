@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader
 from playwright.sync_api import Browser, Page, expect
 
 from fhir_imaging import texts
+from tests.browser.list_actors import wait_until
 from tests.conftest import CHECKOUT, free_port_number, serving
 
 pytest_plugins = ["tests.browser.ohif_fixtures"]
@@ -71,6 +72,12 @@ def page(ohif_browser: Browser, server: BusyServer) -> Iterator[Page]:
     opened.goto(server.base)
     yield opened
     opened.close()
+
+
+def stop_the_clock(page: Page) -> None:
+    """From now on the page's time goes on by ``page.clock.run_for`` alone, so no second passes unseen on a busy machine."""
+    page.clock.install(time=0)
+    page.clock.pause_at(1)
 
 
 GUARD = """async () => {
@@ -138,6 +145,7 @@ def test_c7_a_renewed_token_is_sent_where_the_repetition_is_refused(page: Page, 
 
 def test_c7_a_longer_wait_is_counted_down_beside_the_images(page: Page, server: BusyServer) -> None:
     server.answers = [(503, "4"), (503, "4")]
+    stop_the_clock(page)
     page.evaluate(GUARD)
     page.evaluate("() => { window.both = Promise.all([fetch('/images/1'), fetch('/images/2')]); }")
     notice = page.locator("#imaging-cds-busy")
@@ -145,7 +153,10 @@ def test_c7_a_longer_wait_is_counted_down_beside_the_images(page: Page, server: 
     expect(notice).to_have_count(1)
     expect(notice).to_contain_text("The image server is busy.")
     expect(notice).to_contain_text("asked for again in 4 s.")
+    wait_until(lambda: len(server.asked) == 2, page)
+    page.clock.run_for(2_000)
     expect(notice).to_contain_text("asked for again in 2 s.")
+    page.clock.run_for(2_000)
     assert page.evaluate("both.then((answers) => answers.map((one) => one.status))") == [200, 200]
     expect(notice).to_have_count(0)
 
@@ -153,7 +164,7 @@ def test_c7_a_longer_wait_is_counted_down_beside_the_images(page: Page, server: 
 def test_c7_a_countdown_is_not_contradicted_by_the_word_that_images_are_slow(page: Page, server: BusyServer) -> None:
     """The notice of late images would cover the countdown; it may come again when the request has gone out again."""
     server.answers = [(503, "40")]
-    page.clock.install()
+    stop_the_clock(page)
     page.evaluate(TROUBLED_GUARD)
     page.evaluate("() => { window.one = fetch('/images/1').then((answer) => answer.status); }")
     notice = page.locator("#imaging-cds-busy")
@@ -199,11 +210,14 @@ def test_c7_which_answers_are_waited_for(
 
 
 def test_c7_the_page_counts_down_and_loads_itself_again(page: Page, server: BusyServer) -> None:
+    stop_the_clock(page)
     page.goto(f"{server.base}/waiting")
     timer = page.locator("#countdown")
-    expect(timer).to_be_visible()
+    expect(timer).to_contain_text("again in 2 s.")
+    page.clock.run_for(1_000)
+    expect(timer).to_contain_text("again in 1 s.")
     with page.expect_event("load"):
-        expect(timer).to_contain_text("again in 1 s.")
+        page.clock.run_for(1_000)
 
     assert server.pages == 2
     assert page.evaluate("history.state.busyAttempts") == 1
