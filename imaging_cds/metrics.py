@@ -12,11 +12,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
 
 from flask import Flask
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
@@ -35,6 +37,7 @@ _STATES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 _DECIDING = frozenset({"imaging_server", "imaging_fhir"})
 _OPEN_TO_ALL = frozenset({"imaging_fhir.capability"})
 Pending = Callable[[], int]
+M = TypeVar("M", bound=MetricWrapperBase)
 
 
 @dataclass(slots=True)
@@ -56,29 +59,35 @@ class Metrics:
         self._pending = pending
         self._looked_up = tuple(looked_up)
         own = self._own = CollectorRegistry()
-        self._requests = Counter("imaging_cds_requests", "Requests answered.", ("route", "method", "status"), registry=own)
-        self._seconds = Histogram(
-            "imaging_cds_request_seconds", "Until an answer's headers.", ("route",), buckets=_SECONDS, registry=own
+        self._requests = _by_labels(
+            Counter("imaging_cds_requests", "Requests answered.", ("route", "method", "status"), registry=own)
         )
-        self._decisions = Counter(
-            "imaging_cds_decisions", "Requests to the imaging server: allowed, or why not.", ("reason",), registry=own
+        self._seconds = _by_labels(
+            Histogram("imaging_cds_request_seconds", "Until an answer's headers.", ("route",), buckets=_SECONDS, registry=own)
+        )
+        self._decisions = _by_labels(
+            Counter("imaging_cds_decisions", "Requests to the imaging server: allowed, or why not.", ("reason",), registry=own)
         )
         self._cached = Counter("imaging_cds_decisions_from_cache", "Decisions for which no EHR had to be asked.", registry=own)
-        self._upstream = Histogram(
-            "imaging_cds_upstream_seconds",
-            "Until another server's headers, by how it went.",
-            ("server", "outcome"),
-            buckets=_SECONDS,
-            registry=own,
+        self._upstream = _by_labels(
+            Histogram(
+                "imaging_cds_upstream_seconds",
+                "Until another server's headers, by how it went.",
+                ("server", "outcome"),
+                buckets=_SECONDS,
+                registry=own,
+            )
         )
-        self._bytes = Counter("imaging_cds_sent_bytes", "Bytes of bodies sent.", ("route",), registry=own)
+        self._bytes = _by_labels(Counter("imaging_cds_sent_bytes", "Bytes of bodies sent.", ("route",), registry=own))
         self._streams = Gauge("imaging_cds_open_streams", "Bodies on their way.", registry=own, multiprocess_mode="livesum")
-        self._breakers = Gauge(
-            "imaging_cds_breaker_state",
-            "0 a server is asked, 1 it is tried again, 2 it is left alone; the worst of all workers.",
-            ("server",),
-            registry=own,
-            multiprocess_mode="livemax",
+        self._breakers = _by_labels(
+            Gauge(
+                "imaging_cds_breaker_state",
+                "0 a server is asked, 1 it is tried again, 2 it is left alone; the worst of all workers.",
+                ("server",),
+                registry=own,
+                multiprocess_mode="livemax",
+            )
         )
 
     def install(self, app: Flask) -> None:
@@ -89,12 +98,12 @@ class Metrics:
     def knows(self, servers: Iterable[str]) -> None:
         """Shows the servers' breakers before anything has happened to them."""
         for server in servers:
-            self._breakers.labels(server).set(_STATES[State.CLOSED])
+            self._breakers(server).set(_STATES[State.CLOSED])
 
     def watch(self, server: str, outcome: Outcome, seconds: float, state: State) -> None:
         """A question to another server (``fhir_imaging.clients.breaker.Watch``)."""
-        self._upstream.labels(server, outcome.value).observe(seconds)
-        self._breakers.labels(server).set(_STATES[state])
+        self._upstream(server, outcome.value).observe(seconds)
+        self._breakers(server).set(_STATES[state])
         under_way = _REQUEST.get()
         if under_way is not None and not server.endswith("-archive"):
             under_way.ehr_was_asked = True
@@ -119,10 +128,10 @@ class Metrics:
     def _answered(self, one: RequestSummary) -> None:
         under_way = _REQUEST.get() or _UnderWay()
         under_way.route = one.route
-        self._requests.labels(one.route, one.method, str(one.status)).inc()
-        self._seconds.labels(one.route).observe(one.duration_s)
+        self._requests(one.route, one.method, one.status).inc()
+        self._seconds(one.route).observe(one.duration_s)
         if _is_decision(one):
-            self._decisions.labels(one.reason or ALLOWED).inc()
+            self._decisions(one.reason or ALLOWED).inc()
             if not under_way.ehr_was_asked and one.reason is None:
                 self._cached.inc()
 
@@ -136,9 +145,14 @@ class Metrics:
                 _REQUEST.reset(before)
             if not str(environ.get("PATH_INFO", "")).startswith("/imaging/"):
                 return body
-            return _CountedBody(body, self._streams, self._bytes.labels(under_way.route))
+            return _CountedBody(body, self._streams, self._bytes(under_way.route))
 
         return counted
+
+
+def _by_labels(metric: M) -> Callable[..., M]:
+    """Finds the number of its labels' values: a frame needs eight of them, and prometheus_client writes and locks for each."""
+    return lru_cache(maxsize=4096)(metric.labels)
 
 
 def _is_decision(one: RequestSummary) -> bool:
