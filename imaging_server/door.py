@@ -40,6 +40,14 @@ class Door:
         self._hold_back(attempt, self._limits.admit_granted(grant), grant)
         return token, grant
 
+    def enter_again(self, grant: AccessGrant, fingerprint: str, attempt: Attempt) -> bool:
+        """Whether a token that held a moment ago still does, as far as is known without asking; TooManyRequests as above."""
+        if not self._tokens.still_holds(grant):
+            return False
+        self._hold_back(attempt, self._limits.admit(attempt.ehr, fingerprint, attempt.client_address))
+        self._hold_back(attempt, self._limits.admit_granted(grant), grant)
+        return True
+
     def refuse_method(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt) -> None:
         """Records a method that is refused to everybody, and who tried it where the token tells; TooManyRequests in a flood."""
         grant = None
@@ -48,7 +56,7 @@ class Door:
         except NotAuthenticated:
             self._hold_back(attempt, self._limits.admit_without_token(attempt.client_address))
         else:
-            self._hold_back(attempt, self._limits.admit(ehr.name, token, attempt.client_address))
+            self._hold_back(attempt, self._limits.admit(ehr.name, token.fingerprint, attempt.client_address))
             grant = self._known(ehr, token, attempt)
             attempt = replace(attempt, token=token.fingerprint)
         if grant is not None:
@@ -63,7 +71,7 @@ class Door:
             self._hold_back(attempt, self._limits.admit_without_token(attempt.client_address))
             self._audit.denied(attempt, None, refusal.code)
             raise
-        self._hold_back(attempt, self._limits.admit(attempt.ehr, token, attempt.client_address))
+        self._hold_back(attempt, self._limits.admit(attempt.ehr, token.fingerprint, attempt.client_address))
         return token
 
     def _known(self, ehr: EhrSettings, token: BearerToken, attempt: Attempt) -> AccessGrant | None:

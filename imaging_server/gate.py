@@ -19,6 +19,7 @@ from imaging_server.auditing import AUTHORIZATION_UNAVAILABLE, AccessAudit, Atte
 from imaging_server.door import Door
 from imaging_server.identity import KnownCaller, PatientIdentity, Person
 from imaging_server.ownership import Caller, Ownership
+from imaging_server.passes import FramePasses
 from imaging_server.policy import (
     NOTHING_THERE,
     REASON_IN_WORDS,
@@ -97,6 +98,7 @@ class Gate:
         door: Door,
         sources: EvidenceSources,
         audit: AccessAudit,
+        passes: FramePasses,
         leeway_s: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -105,21 +107,19 @@ class Gate:
         self._identity = sources.identity
         self._contents = sources.contents
         self._audit = audit
+        self._passes = passes
         self._leeway_s = leeway_s
         self._clock = clock
 
-    def open_study(self, ehr: EhrSettings, archive: Archive, authorization: str | None, attempt: Attempt) -> Caller:
+    def open_study(self, ehr: EhrSettings, archive: Archive, authorization: str | None, attempt: Attempt) -> AccessGrant:
         """Passes a request about one study, or raises NotAuthenticated, NotPermitted or UpstreamError (503)."""
-        caller = self._caller(ehr, authorization, attempt)
-        study = attempt.resource.study
-        if study is None:
-            raise ValueError("a request without a study is a search")
-        evidence = self._asked(attempt, caller, lambda: self._evidence(caller, archive, attempt.resource, study))
-        verdict = decide(caller.grant, attempt.resource, evidence, now=self._now())
-        if isinstance(verdict, Refused):
-            raise self._refusal(attempt, caller.grant, verdict.reason)
-        self._audit.allowed(attempt, caller.grant)
-        return caller
+        grant = self._passes.again(archive, authorization, attempt)
+        if grant is None:
+            caller = self._decided(ehr, archive, authorization, attempt)
+            self._passes.give(archive, authorization, attempt, caller)
+            grant = caller.grant
+        self._audit.allowed(attempt, grant)
+        return grant
 
     def open_search(
         self, ehr: EhrSettings, archive: Archive, authorization: str | None, attempt: Attempt, query: SearchQuery
@@ -221,6 +221,18 @@ class Gate:
     def of_person(self, opened: OpenedSearch, matches: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The matches of an opened search, as ``fitting``."""
         return opened.caller.person.fitting(matches)
+
+    def _decided(self, ehr: EhrSettings, archive: Archive, authorization: str | None, attempt: Attempt) -> Caller:
+        """Who asks, once everybody was asked who decides."""
+        caller = self._caller(ehr, authorization, attempt)
+        study = attempt.resource.study
+        if study is None:
+            raise ValueError("a request without a study is a search")
+        evidence = self._asked(attempt, caller, lambda: self._evidence(caller, archive, attempt.resource, study))
+        verdict = decide(caller.grant, attempt.resource, evidence, now=self._now())
+        if isinstance(verdict, Refused):
+            raise self._refusal(attempt, caller.grant, verdict.reason)
+        return caller
 
     def _caller(
         self, ehr: EhrSettings, authorization: str | None, attempt: Attempt, decide_grant: DecideGrant | None = None

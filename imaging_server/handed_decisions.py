@@ -60,8 +60,8 @@ class HandedDecisions:
             client_address=request.remote_addr,
             request_id=request_reference(),
         )
-        caller = services.handed_gate.open_study(known, archive, request.headers.get("Authorization"), attempt)
-        keep_s = min(settings.handed_decision_s, settings.audit_window_s, caller.grant.expires_at - self._clock())
+        grant = services.handed_gate.open_study(known, archive, request.headers.get("Authorization"), attempt)
+        keep_s = min(settings.handed_decision_s, settings.audit_window_s, grant.expires_at - self._clock())
         # nginx's clock for this has whole seconds, and takes an entry for good until its last second has passed.
         return Response(status=204, headers={"X-Accel-Expires": str(max(0, int(keep_s) - 1))})
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadataClient
-from fhir_imaging.errors import NotAuthenticated
+from fhir_imaging.errors import NotAuthenticated, UpstreamError
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.store.launched_tokens import LaunchedTokens
 from imaging_server.access import AccessGrant, BearerToken
@@ -85,6 +85,14 @@ class KeptTokens(TokenVerifier):
         if marks.refuses(checked.grant):
             raise NotAuthenticated("This token's access was ended here.", challenge="invalid_token", code=REVOKED)
         return replace(checked.grant, revision=needed) if needed else checked.grant
+
+    def still_holds(self, grant: AccessGrant) -> bool:
+        """Whether no mark has come that ``verify`` would heed; False too while that cannot be read, which it then tells."""
+        try:
+            marks = self._memory.revocations.current()
+        except UpstreamError:
+            return False
+        return marks.concerning(grant) == grant.revision and not marks.refuses(grant)
 
     def _checked(self, ehr: EhrSettings, token: BearerToken, marks: Marks, *since: str) -> _Checked:
         def ask() -> _Checked:

@@ -138,9 +138,9 @@ class RequestLimits:
         self._refused_at = TokenBuckets(CALLERS_AT_ADDRESS * refusals, CALLERS_AT_ADDRESS * at_once)
         self._not_refused = TokenBuckets(refusals, at_once)
 
-    def admit(self, ehr: str, token: BearerToken, address: str | None) -> HeldBack | None:
+    def admit(self, ehr: str, fingerprint: str, address: str | None) -> HeldBack | None:
         """None when the token may be looked at now."""
-        key, now = (ehr, token.fingerprint), self._monotonic()
+        key, now = (ehr, fingerprint), self._monotonic()
         with self._lock:
             held = self._refused.look(key, now)
             known = self._tokens.known(key)

@@ -65,8 +65,8 @@ class Retrievals:
     ) -> TakePlace:
         """Passes the gate or raises as it does; what is let through may need a place for its body."""
         attempt = self.attempt(ehr, resource, call, query)
-        caller = self._services.gate.open_study(ehr, archive, call.authorization, attempt)
-        return partial(self._services.downloads.take, caller.grant, attempt)
+        grant = self._services.gate.open_study(ehr, archive, call.authorization, attempt)
+        return partial(self._services.downloads.take, grant, attempt)
 
     def passed_on(
         self,

@@ -24,6 +24,7 @@ from imaging_server.gate import Gate
 from imaging_server.guarded_session import GuardedSession
 from imaging_server.handover import AccessesOnly, Handover
 from imaging_server.open_downloads import OpenDownloads
+from imaging_server.passes import FramePasses
 from imaging_server.payloads import GatewayAddresses
 from imaging_server.rate_limit import RequestLimits
 from imaging_server.settings import ImagingServerSettings, check_settings
@@ -117,10 +118,12 @@ def build_services(
     log, limits = AuditLog(store), RequestLimits(settings.rate_limit)
 
     def gate_with(audit: AccessAudit) -> Gate:
+        door = Door(decisions.tokens, limits, audit)
         return Gate(
-            door=Door(decisions.tokens, limits, audit),
+            door=door,
             sources=decisions.sources,
             audit=audit,
+            passes=FramePasses(door, decisions.sources.contents, seconds=public.pass_s, clock=clock),
             leeway_s=settings.token_leeway_s,
             clock=clock,
         )

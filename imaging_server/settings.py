@@ -15,6 +15,7 @@ from imaging_server.rate_limit import RateLimitSettings
 MAX_DECISION_CACHE_S = 60
 LEAST_HANDED_S = 2
 """nginx counts in whole seconds, and one of them is lost to its rounding."""
+LONGEST_PASS_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +83,16 @@ class ImagingServerSettings:
         allowed = self.pacs_by_ehr.get(ehr)
         return allowed is None or pacs in allowed
 
+    @property
+    def pass_s(self) -> float:
+        """How long the gate remembers that it let a token through to a series: one after the other, its frames come sooner."""
+        return min(LONGEST_PASS_S, (self.decision_cache_s - self.handed_decision_s) / 10)
+
     def kept_here(self) -> ImagingServerSettings:
-        """The settings for what this process keeps: what nginx may keep is taken off, so that both together keep the bound."""
-        return replace(self, decision_cache_s=self.decision_cache_s - self.handed_decision_s, handed_decision_s=0.0)
+        """The settings for what this process keeps of others' answers: how long nginx and the gate may keep what was made of
+        them is taken off, so that all together keep the bound."""
+        kept_s = self.decision_cache_s - self.handed_decision_s - self.pass_s
+        return replace(self, decision_cache_s=kept_s, handed_decision_s=0.0)
 
     @property
     def browser_origins(self) -> frozenset[str]:

@@ -99,6 +99,16 @@ class StudyContents:
             return False
         return resource.instance is None or self._holds_instance(archive, resource.study, resource.series, resource.instance)
 
+    def is_listed(self, archive: Archive, resource: DicomResource) -> bool:
+        """Whether it is known that a resource's instance belongs to its series: nobody is asked, the unknown is a no."""
+        if resource.study is None or resource.series is None or resource.instance is None:
+            return False
+        key = (archive.name, resource.study, resource.series)
+        listed = self._instances.kept(key)
+        return listed is not None and (
+            resource.instance in listed or self._instances.kept((*key, resource.instance)) is not None
+        )
+
     def _series_of(self, archive: Archive, study: StudyInstanceUID, named: SeriesInstanceUID | None = None) -> SeriesIndex:
         key = (archive.name, study) if named is None else (archive.name, study, named)
         return self._series.get(

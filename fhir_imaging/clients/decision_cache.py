@@ -64,6 +64,15 @@ class DecisionCache(Generic[T]):
                 mine = self._flights[key] = _Flight()
         return self._wait(flight) if flight is not None else self._fly(key, mine, ask, seconds)
 
+    def kept(self, key: tuple[str, ...]) -> T | None:
+        """The kept value; None where there is none, and nobody is asked."""
+        kept = self._values.get(key)
+        return kept[1] if kept is not None and kept[0] > self._monotonic() else None
+
+    def keep(self, key: tuple[str, ...], value: T, seconds: float) -> None:
+        """Keeps a value that was found out elsewhere; not at all for 0 seconds or less."""
+        self._keep(key, value, seconds)
+
     def _wait(self, flight: _Flight[T]) -> T:
         if not flight.landed.wait(self._patience_s):
             raise UpstreamTimeout("An answer that another request asked for did not come in time.", server="", retryable=True)

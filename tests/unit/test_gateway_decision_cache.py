@@ -143,3 +143,16 @@ def test_nobody_waits_without_end_for_an_answer_that_another_asked_for() -> None
     first.join(20)
 
     assert cache.get(("k",), hang, seconds=keep(10)) == "late"
+
+
+def test_what_was_found_out_elsewhere_is_kept_like_any_other() -> None:
+    clock = Clock()
+    cache: DecisionCache[str] = DecisionCache(monotonic=clock)
+    assert cache.kept(("a",)) is None
+    cache.keep(("a",), "yes", 2)
+    cache.keep(("b",), "no time", 0)
+
+    assert (cache.kept(("a",)), cache.kept(("b",))) == ("yes", None)
+    assert cache.get(("a",), counting([]), seconds=keep(1)) == "yes"
+    clock.now = 2.0
+    assert cache.kept(("a",)) is None

@@ -31,9 +31,9 @@ def limits(clock: Clock, **settings: float) -> RequestLimits:
 
 def test_a_burst_passes_and_then_the_rate_counts(clock: Clock) -> None:
     limit = limits(clock)
-    at_once = [limit.admit("north", GOOD, "10.0.0.1") for _ in range(4)]
+    at_once = [limit.admit("north", GOOD.fingerprint, "10.0.0.1") for _ in range(4)]
     clock.now += 0.5
-    later = [limit.admit("north", GOOD, "10.0.0.1") for _ in range(2)]
+    later = [limit.admit("north", GOOD.fingerprint, "10.0.0.1") for _ in range(2)]
 
     assert at_once == [None, None, None, HeldBack(1, ("north", GOOD.fingerprint))]
     assert later == [None, HeldBack(1, ("north", GOOD.fingerprint))]
@@ -42,10 +42,10 @@ def test_a_burst_passes_and_then_the_rate_counts(clock: Clock) -> None:
 def test_tokens_and_ehrs_have_buckets_of_their_own(clock: Clock) -> None:
     limit = limits(clock, request_burst=1)
 
-    assert limit.admit("north", GOOD, None) is None
-    assert limit.admit("north", OTHER, None) is None
-    assert limit.admit("south", GOOD, None) is None
-    assert limit.admit("north", GOOD, None) is not None
+    assert limit.admit("north", GOOD.fingerprint, None) is None
+    assert limit.admit("north", OTHER.fingerprint, None) is None
+    assert limit.admit("south", GOOD.fingerprint, None) is None
+    assert limit.admit("north", GOOD.fingerprint, None) is not None
 
 
 def test_zero_means_no_limit(clock: Clock) -> None:
@@ -55,7 +55,7 @@ def test_zero_means_no_limit(clock: Clock) -> None:
         limit.refused_token("north", GOOD.fingerprint, "10.0.0.1")
         limit.refused(grant())
 
-    assert [limit.admit("north", GOOD, "10.0.0.1") for _ in range(50)] == [None] * 50
+    assert [limit.admit("north", GOOD.fingerprint, "10.0.0.1") for _ in range(50)] == [None] * 50
     assert [limit.admit_without_token("10.0.0.1") for _ in range(50)] == [None] * 50
     assert limit.admit_granted(grant()) is None
 
@@ -63,38 +63,38 @@ def test_zero_means_no_limit(clock: Clock) -> None:
 def flood(limit: RequestLimits, address: str, count: int = 6) -> None:
     for number in range(count):
         token = BearerToken(f"forged-{address}-{number}")
-        if limit.admit("north", token, address) is None:
+        if limit.admit("north", token.fingerprint, address) is None:
             limit.found_bad("north", token, address)
 
 
 def test_an_address_that_tries_tokens_waits_and_a_token_found_good_there_does_not(clock: Clock) -> None:
     limit = limits(clock, request_burst=100)
-    limit.admit("north", GOOD, "10.0.0.1")
+    limit.admit("north", GOOD.fingerprint, "10.0.0.1")
     limit.found_good("north", GOOD)
     flood(limit, "10.0.0.1")
 
-    held = limit.admit("north", OTHER, "10.0.0.1")
+    held = limit.admit("north", OTHER.fingerprint, "10.0.0.1")
     assert held == HeldBack(10, ("10.0.0.1",))
-    assert limit.admit("north", GOOD, "10.0.0.1") is None
-    assert limit.admit("north", OTHER, "10.0.0.2") is None
+    assert limit.admit("north", GOOD.fingerprint, "10.0.0.1") is None
+    assert limit.admit("north", OTHER.fingerprint, "10.0.0.2") is None
 
     clock.now += 10
-    assert limit.admit("north", BearerToken("new"), "10.0.0.1") is None
+    assert limit.admit("north", BearerToken("new").fingerprint, "10.0.0.1") is None
 
 
 def test_one_token_that_has_ended_counts_once_at_its_address_however_often_it_is_sent(clock: Clock) -> None:
     limit = limits(clock, request_burst=100)
     for _ in range(30):
-        limit.admit("north", OTHER, "10.0.0.1")
+        limit.admit("north", OTHER.fingerprint, "10.0.0.1")
         limit.found_bad("north", OTHER, "10.0.0.1")
 
-    assert limit.admit("north", GOOD, "10.0.0.1") is None
+    assert limit.admit("north", GOOD.fingerprint, "10.0.0.1") is None
 
 
 def refusals(limit: RequestLimits, token: BearerToken, count: int, address: str = "10.0.0.1") -> int:
     """How often the token is told that it does not hold before it is held back."""
     for number in range(count):
-        if limit.admit("north", token, address) is not None:
+        if limit.admit("north", token.fingerprint, address) is not None:
             return number
         limit.found_bad("north", token, address)
         limit.refused_token("north", token.fingerprint, address)
@@ -105,7 +105,7 @@ def test_one_token_is_refused_so_often_and_then_waits(clock: Clock) -> None:
     """A viewer whose token has ended has its answers to a prefetch; whoever goes on is held back."""
     limit = limits(clock, request_burst=100)
     at_once = refusals(limit, OTHER, 30)
-    held = limit.admit("north", OTHER, "10.0.0.1")
+    held = limit.admit("north", OTHER.fingerprint, "10.0.0.1")
     clock.now += 20
 
     assert at_once == 6
@@ -129,21 +129,21 @@ def test_many_known_tokens_of_one_address_wait_together_in_the_end(clock: Clock)
     told = sum(refusals(limit, token, 6) for token in tokens)
 
     assert told < 30
-    assert limit.admit("north", GOOD, "10.0.0.2") is None
+    assert limit.admit("north", GOOD.fingerprint, "10.0.0.2") is None
 
 
 def test_what_could_not_be_checked_counts_as_refused_and_is_over_with_the_outage(clock: Clock) -> None:
     limit = limits(clock, request_burst=100)
-    limit.admit("north", GOOD, None)
+    limit.admit("north", GOOD.fingerprint, None)
     limit.found_good("north", GOOD)
     told = 0
-    while limit.admit("north", GOOD, None) is None and told < 30:
+    while limit.admit("north", GOOD.fingerprint, None) is None and told < 30:
         limit.refused_token("north", GOOD.fingerprint, None)
         told += 1
     clock.now += 10
 
     assert told == 6
-    assert [limit.admit("north", GOOD, None) for _ in range(20)] == [None] * 20, "answers cost nothing"
+    assert [limit.admit("north", GOOD.fingerprint, None) for _ in range(20)] == [None] * 20, "answers cost nothing"
 
 
 def grant(reference: str = "jti-1", issuer: str = "https://north.example") -> AccessGrant:
@@ -175,12 +175,12 @@ def test_a_token_that_holds_is_held_back_for_what_it_was_refused_and_no_other_is
 
 def test_a_token_that_was_good_and_ended_is_a_stranger_again(clock: Clock) -> None:
     limit = limits(clock, request_burst=100)
-    limit.admit("north", GOOD, "10.0.0.1")
+    limit.admit("north", GOOD.fingerprint, "10.0.0.1")
     limit.found_good("north", GOOD)
     limit.found_bad("north", GOOD, "10.0.0.1")
     flood(limit, "10.0.0.1")
 
-    assert limit.admit("north", GOOD, "10.0.0.1") is not None
+    assert limit.admit("north", GOOD.fingerprint, "10.0.0.1") is not None
 
 
 def test_requests_without_a_token_do_not_lock_tokens_out(clock: Clock) -> None:
@@ -189,7 +189,7 @@ def test_requests_without_a_token_do_not_lock_tokens_out(clock: Clock) -> None:
 
     assert told[:6] == [None] * 6
     assert told[6] is not None
-    assert limit.admit("north", GOOD, "10.0.0.1") is None
+    assert limit.admit("north", GOOD.fingerprint, "10.0.0.1") is None
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_an_address_stands_for_a_subscriber(clock: Clock, one: str | None, anoth
     limit = limits(clock, request_burst=100)
     flood(limit, one or "", 6)
 
-    assert (limit.admit("north", GOOD, another) is not None) == is_same
+    assert (limit.admit("north", GOOD.fingerprint, another) is not None) == is_same
 
 
 def test_memory_is_bounded_and_the_oldest_go() -> None:
