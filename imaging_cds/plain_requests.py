@@ -31,14 +31,20 @@ _SAYS_MORE = frozenset(
     ("CONTENT-LENGTH", "CONTENT-TYPE", "TRANSFER-ENCODING", "TRAILER", "TE", "EXPECT", "UPGRADE", "HTTP2-SETTINGS")
 )
 """Fields after which a request is not over, or the connection is another: gunicorn knows what they mean."""
+_NOT_PLAIN = _SAYS_MORE | {"X-REQUEST-ID"}
+"""A number that still stands there is a second one."""
 _STAYS = "keep-alive"
+_NUMBER = re.compile(rb"(?<!\n)\r\n(?i:X-Request-Id):[\t ]*+([\t\x20-\x7e]*+)(?=\r\n)")
+"""The one field that a proxy in front writes anew for each request. Behind an empty line it is none: the head is over there."""
+_NUMBERED = "HTTP_X_REQUEST_ID"
 _LONGEST = 8192
 _LONGEST_LINE = 4000
 _MOST_FIELDS = 64
 
 
 class PlainFields:
-    """What a head says after its first line: the same each time while a viewer asks for one frame after the other."""
+    """What a head says after its first line, but for the request's number: the same each time while a viewer asks for one frame
+    after the other."""
 
     __slots__ = ("environ", "headers", "written")
 
@@ -52,7 +58,7 @@ class PlainFields:
 class PlainRequest:
     """A request whose head is plain, with what gunicorn wants to know of a ``Request``."""
 
-    __slots__ = ("body", "fields", "path", "query", "uri")
+    __slots__ = ("body", "fields", "number", "path", "query", "uri")
 
     method = "GET"
     version = (1, 1)
@@ -60,17 +66,18 @@ class PlainRequest:
     proxy_protocol_info = None
     _expected_100_continue = False
 
-    def __init__(self, *, uri: str, path: str, query: str, fields: PlainFields) -> None:
+    def __init__(self, *, uri: str, path: str, query: str, fields: PlainFields, number: str | None) -> None:
         self.uri = uri
         self.path = path
         self.query = query
         self.fields = fields
+        self.number = number
         self.body = BytesIO()
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """Names in capitals, and values."""
-        return self.fields.headers
+        """Names in capitals, and values; the number last."""
+        return self.fields.headers if self.number is None else [*self.fields.headers, ("X-REQUEST-ID", self.number)]
 
     def should_close(self) -> bool:
         """Whether the caller wants the connection closed."""
@@ -85,9 +92,12 @@ class PlainRequest:
             environ["wsgi.multithread"] = True
             if not environ["SCRIPT_NAME"]:  # which gunicorn takes off the path, where the process's own environment has one
                 self.fields.environ = environ.copy()
+                self.fields.environ.pop(_NUMBERED, None)
             return answer, environ
         # A plain path has nothing encoded in it.
         own = {"RAW_URI": self.uri, "PATH_INFO": self.path, "QUERY_STRING": self.query, "wsgi.input": self.body}
+        if self.number is not None:
+            own[_NUMBERED] = self.number
         return OneWrite(self, conn.sock, cfg), {**known, **own}
 
 
@@ -99,12 +109,23 @@ def plain_request(begun: bytes, last: PlainFields | None = None) -> PlainRequest
     line = _LINE.match(begun) if len(begun) <= _LONGEST else None
     if line is None or line.end() > _LONGEST_LINE:
         return None
-    written = begun[line.end() :]
+    written, number = _without_number(begun[line.end() - 2 :])
     fields = last if last is not None and last.written == written else _plain_fields(written)
     if fields is None:
         return None
     uri, path, query = line[1].decode("ascii"), line[2].decode("ascii"), (line[3] or b"").decode("ascii")
-    return PlainRequest(uri=uri, path=path, query=query, fields=fields)
+    return PlainRequest(uri=uri, path=path, query=query, fields=fields, number=number)
+
+
+def _without_number(tail: bytes) -> tuple[bytes, str | None]:
+    """The fields behind the line break of the first line, without the request's number; and that number.
+
+    A second one stays, and so makes the head one that is not plain.
+    """
+    found = _NUMBER.search(tail)
+    if found is None:
+        return tail[2:], None
+    return (tail[: found.start()] + tail[found.end() :])[2:], found[1].decode("ascii").rstrip("\t ")
 
 
 def _plain_fields(written: bytes) -> PlainFields | None:
@@ -112,7 +133,7 @@ def _plain_fields(written: bytes) -> PlainFields | None:
         return None
     headers = [(name.upper(), value.rstrip("\t ")) for name, value in _FIELD.findall(written.decode("ascii"))]
     named = dict(headers)
-    if len(named) != len(headers) or len(named) > _MOST_FIELDS or not named.keys().isdisjoint(_SAYS_MORE):
+    if len(named) != len(headers) or len(named) > _MOST_FIELDS or not named.keys().isdisjoint(_NOT_PLAIN):
         return None
     return PlainFields(written, headers) if named.get("CONNECTION", _STAYS).lower() == _STAYS else None
 

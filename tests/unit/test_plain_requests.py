@@ -46,6 +46,7 @@ def asked(target: str, *lines: str) -> bytes:
 
 
 SMALL = asked("/a", "Host: here")
+NUMBERED = asked("/a", "Host: here", "X-Request-Id: 1")
 POSTED = b"POST /b HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n" % len(SMALL) + SMALL
 CHUNKED = b"POST /c HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"
 
@@ -199,6 +200,8 @@ GOOD_FIELDS = st.sampled_from(
         "Proxy-Connection: close",
         "X-Forwarded-Proto: https",
         "X-Forwarded-Ssl: on",
+        "X-Request-Id: 1",
+        "x-request-id:\t2 \t",
         "Script-Name: /a",
         "Path-Info: /a",
         "X-Long: " + "x" * 7000,
@@ -206,6 +209,8 @@ GOOD_FIELDS = st.sampled_from(
 )
 ODD_FIELDS = [
     "Accept: twice",
+    "X-Request-Id: 9",
+    "X-Request-ID:",
     "Host: there",
     "Host:",
     "Content-Length: 0",
@@ -264,7 +269,9 @@ HEADS = (
     | st.builds(lambda said, kept: said[:kept], st.builds(head, st.just(FIRST), SOME_FIELDS), st.integers(0, 60))
 )
 AGAIN = st.sampled_from(["/a", "/a?b", "/a?", "/b;c", "/a%20b", "//b", "/a#b"])
-BEHIND = st.lists(st.sampled_from([SMALL, POSTED, CHUNKED, b"body", b"\r\n", b"GET /"]) | HEADS | AGAIN, max_size=3)
+BEHIND = st.lists(
+    st.sampled_from([SMALL, POSTED, CHUNKED, b"body", b"\r\n", b"GET /", b"X-Request-Id: 1\r\n"]) | HEADS | AGAIN, max_size=3
+)
 SIZES = st.sampled_from([None, None, None, 0, 1, 40, 8192])
 
 
@@ -283,6 +290,16 @@ SIZES = st.sampled_from([None, None, None, 0, 1, 40, 8192])
 @example(asked("/a", "X-Padding: " + "x" * (8192 - len(asked("/a", "X-Padding: ")))), [SMALL], 0, "all")
 @example(asked("/a"), [SMALL], None, "all")
 @example(SMALL, ["/a?b=1", POSTED, "/b?", SMALL], None, "none")
+@example(
+    NUMBERED, [asked("/b", "Host: here", "X-Request-Id: 2"), SMALL, asked("/a", "X-Request-Id: 3", "Host: here")], None, "all"
+)
+@example(SMALL, [NUMBERED, SMALL, NUMBERED], None, "all")
+@example(NUMBERED, [asked("/a", "Host: here", "X-Request-Id: 2", "x-request-id: 3"), SMALL], None, "all")
+@example(NUMBERED, [asked("/a", "X-Request-Id: 2", "Host: here", "X-Request-Id: 2"), SMALL], None, "all")
+@example(SMALL, [SMALL + b"X-Request-Id: 1\r\n"], None, "all")
+@example(SMALL, [SMALL + b"X-Request-Id: 1\r\n\r\n"], None, "all")
+@example(SMALL, [asked("/a") + b"X-Request-Id: 1\r\n\r\n"], None, "all")
+@example(asked("/a", "X-Request-Id: 1"), [SMALL], None, "all")
 @example(SMALL, ["/a%20b", "/c", asked("/c", "Host: here", "Accept: */*"), "/c"], None, "all")
 def test_requests_are_what_gunicorn_takes_them_for(
     first: bytes, behind: list[bytes | str], size: int | None, reads: str
