@@ -5,9 +5,12 @@ Two writes wake a reader twice on the same machine; and where the reader is ngin
 
 from __future__ import annotations
 
+import time
+from functools import lru_cache
 from typing import Any
 
 from gunicorn.http.wsgi import Response
+from gunicorn.util import http_date
 
 
 class OneWrite(Response):  # type: ignore[misc]
@@ -28,6 +31,16 @@ class OneWrite(Response):  # type: ignore[misc]
         lines = [*self.default_headers(), *(f"{name}: {value}\r\n" for name, value in self.headers), "\r\n"]
         self._head = "".join(lines).encode("latin-1")
         self.headers_sent = True
+
+    def default_headers(self) -> list[str]:
+        """What each answer says of itself, as gunicorn has it; the time is written once a second."""
+        lines = [
+            f"HTTP/{self.req.version[0]}.{self.req.version[1]} {self.status}\r\n",
+            f"Server: {self.version}\r\n",
+            f"Date: {_date(int(time.time()))}\r\n",
+            f"Connection: {'upgrade' if self.upgrade else 'close' if self.should_close() else 'keep-alive'}\r\n",
+        ]
+        return [*lines, "Transfer-Encoding: chunked\r\n"] if self.chunked else lines
 
     def close(self) -> None:
         """Says what is left to say."""
@@ -55,6 +68,12 @@ class OneWrite(Response):  # type: ignore[misc]
         if self._head:
             head, self._head = self._head, b""
             self.sock.sendall(head)
+
+
+@lru_cache(maxsize=2)
+def _date(now_s: int) -> str:
+    """A second, in UTC, as HTTP writes it."""
+    return str(http_date(now_s))
 
 
 def _send_all(sock: Any, head: bytes, body: bytes) -> None:

@@ -7,6 +7,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,22 @@ def both_ways(status: str, headers: Headers, body: list[bytes], *, closing: bool
         got = read_by(lambda sock: made.append(answer(kind, sock, status, headers, body, closing=closing)))  # noqa: B023
         told.append((got, made[0].should_close(), made[0].sent))
     return told
+
+
+def date_of(kind: type) -> datetime:
+    """The time that an answer says it is."""
+    near, far = socket.socketpair()
+    with near, far:
+        answer(kind, near, "200 OK", length(6), [b"pixels"])
+        head = far.recv(4096).partition(b"\r\n\r\n")[0].decode("ascii")
+    return parsedate_to_datetime(head.partition("\r\nDate: ")[2].partition("\r\n")[0])
+
+
+def test_an_answer_says_the_present_second_as_gunicorns_does() -> None:
+    for _ in range(3):
+        before, ours, after = date_of(Response), date_of(OneWrite), date_of(Response)
+        assert before <= ours <= after
+        time.sleep(0.6)
 
 
 ANSWERS: dict[str, tuple[str, Headers, list[bytes]]] = {
