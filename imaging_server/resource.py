@@ -46,6 +46,8 @@ class Level(StrEnum):
     INSTANCE = "instance"
 
 
+_NAMED = {Level.STUDY: (True, False, False), Level.SERIES: (True, True, False), Level.INSTANCE: (True, True, True)}
+"""Whether what is retrieved names a study, a series and an instance."""
 _SEARCH_WORD = {Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
 
 
@@ -76,8 +78,9 @@ class DicomResource:
     def __post_init__(self) -> None:
         if not (self._is_search() if self.kind is Kind.SEARCH else self._is_retrieval()):
             raise ValueError(f"no such DICOMweb resource: {self.kind} at {self.level}")
-        if not all(is_uid(uid) for uid in (self.study, self.series, self.instance) if uid is not None):
-            raise ValueError("not a DICOM UID")
+        for uid in (self.study, self.series, self.instance):
+            if uid is not None and not is_uid(uid):
+                raise ValueError("not a DICOM UID")
         object.__setattr__(self, "path", self._printed())
 
     def _printed(self) -> str:
@@ -102,8 +105,7 @@ class DicomResource:
         return has == scopes[self.level] if self.level in scopes else has in ((True, False), (True, True))
 
     def _is_retrieval(self) -> bool:
-        depth = {Level.STUDY: (True, False, False), Level.SERIES: (True, True, False), Level.INSTANCE: (True, True, True)}
-        if (self.study is not None, self.series is not None, self.instance is not None) != depth[self.level]:
+        if (self.study is not None, self.series is not None, self.instance is not None) != _NAMED[self.level]:
             return False
         return self._frames_fit() and self._bulk_fits()
 
