@@ -113,11 +113,11 @@ def test_who_waits_for_a_slow_server_is_counted_from_when_the_frame_was_wanted()
 
 
 def test_hooks_come_in_time_whoever_still_waits() -> None:
-    with answering(body=b'{"cards": [{}]}', takes_s=0.2) as port:
-        seen = fired(port)
+    with answering(body=b'{"cards": [{}]}', takes_s=1.2) as port:
+        seen = fired(port, seconds=3.0, per_s=2.0)  # the last comes half a second before the end
 
-    assert (seen.faults, seen.unasked, len(seen.durations_s)) == ([], 0, 10)
-    assert min(seen.durations_s) >= 0.2
+    assert (seen.faults, seen.unasked, len(seen.durations_s)) == ([], 0, 6)
+    assert min(seen.durations_s) >= 1.2
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,9 @@ def test_a_hook_without_a_card_is_a_fault(told: dict[str, Any]) -> None:
     with answering(**told) as port:
         seen = fired(port)
 
-    assert len(seen.faults) == 10
-    assert seen.durations_s == []
+    # The last comes 50 ms before the end: on a busy machine some may not go out any more, and have waited until then.
+    assert len(seen.faults) + seen.unasked == 10
+    assert len(seen.durations_s) == seen.unasked < 10
 
 
 def test_hooks_that_nobody_was_free_to_fire_have_waited_until_the_end() -> None:
