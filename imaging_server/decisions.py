@@ -27,7 +27,6 @@ from imaging_server.settings import ImagingServerSettings
 from imaging_server.shared_decisions import SharedDecisions
 from imaging_server.shared_numbers import SharedNumbers
 from imaging_server.study_contents import StudyContents
-from imaging_server.tokens import TokenVerifier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +42,7 @@ class Counterparts:
 class Decisions:
     """What the gate works with."""
 
-    tokens: TokenVerifier
+    tokens: KeptTokens
     numbers: PatientNumbers
     sources: EvidenceSources
 

@@ -11,14 +11,15 @@ from fhir_imaging.errors import NotAuthenticated, TooManyRequests, UpstreamError
 from fhir_imaging.settings import EhrSettings
 from imaging_server.access import AccessGrant, BearerToken
 from imaging_server.auditing import AUTHORIZATION_UNAVAILABLE, METHOD_NOT_ALLOWED, AccessAudit, Attempt
+from imaging_server.kept_tokens import KeptTokens
 from imaging_server.rate_limit import HeldBack, RequestLimits
-from imaging_server.tokens import TokenVerifier, read_bearer, unavailable
+from imaging_server.tokens import read_bearer, unavailable
 
 
 class Door:
     """Reads and checks tokens, none of them more often than it may be used. Thread-safe."""
 
-    def __init__(self, tokens: TokenVerifier, limits: RequestLimits, audit: AccessAudit) -> None:
+    def __init__(self, tokens: KeptTokens, limits: RequestLimits, audit: AccessAudit) -> None:
         self._tokens = tokens
         self._limits = limits
         self._audit = audit
@@ -30,13 +31,13 @@ class Door:
         try:
             grant = self._tokens.verify(ehr, token)
         except NotAuthenticated as refusal:
-            self._limits.found_bad(ehr.name, token, attempt.client_address)
+            self._limits.found_bad(ehr.name, token.fingerprint, attempt.client_address)
             self._audit.denied(replace(attempt, token=token.fingerprint), None, refusal.code)
             raise
         except UpstreamError as outage:
             self._audit.denied(replace(attempt, token=token.fingerprint), None, AUTHORIZATION_UNAVAILABLE)
             raise unavailable(outage) from outage
-        self._limits.found_good(ehr.name, token)
+        self._limits.found_good(ehr.name, token.fingerprint)
         self._hold_back(attempt, self._limits.admit_granted(grant), grant)
         return token, grant
 
@@ -79,7 +80,7 @@ class Door:
         try:
             return self._tokens.verify(ehr, token)
         except NotAuthenticated:
-            self._limits.found_bad(ehr.name, token, attempt.client_address)
+            self._limits.found_bad(ehr.name, token.fingerprint, attempt.client_address)
         except UpstreamError:
             return None  # what is asked is refused in any case
         return None

@@ -75,5 +75,5 @@ def _key(archive: Archive, authorization: str | None, attempt: Attempt) -> tuple
     asked = attempt.resource
     if asked.kind is not Kind.FRAMES or asked.study is None or asked.series is None or authorization is None:
         return None
-    presented = hashlib.sha256(authorization.encode("utf-8", "surrogateescape")).hexdigest()
+    presented = hashlib.sha256(authorization.encode("utf-8", "surrogatepass")).hexdigest()
     return (attempt.ehr, archive.name, asked.study, asked.series, presented)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from imaging_server.access import AccessGrant, BearerToken
+from imaging_server.access import AccessGrant
 
 MAX_BUCKETS = 10_000
 CALLERS_AT_ADDRESS = 10
@@ -162,20 +162,20 @@ class RequestLimits:
         with self._lock:
             return self._addresses.take((*_place(address), "no token"), self._monotonic())
 
-    def found_good(self, ehr: str, token: BearerToken) -> None:
+    def found_good(self, ehr: str, fingerprint: str) -> None:
         """The token holds."""
-        bucket = self._tokens.known((ehr, token.fingerprint))
+        bucket = self._tokens.known((ehr, fingerprint))
         if bucket is None or (bucket.holds and not bucket.refused):
             return  # as it is for all frames but the first
         with self._lock:
             bucket.holds, bucket.refused = True, False
 
-    def found_bad(self, ehr: str, token: BearerToken, address: str | None) -> None:
+    def found_bad(self, ehr: str, fingerprint: str, address: str | None) -> None:
         """The token does not hold. A viewer whose token has ended sends it again for many frames: at its address it counts
         once."""
         now = self._monotonic()
         with self._lock:
-            bucket = self._tokens.known((ehr, token.fingerprint))
+            bucket = self._tokens.known((ehr, fingerprint))
             if bucket is None or not bucket.refused:
                 self._addresses.spend(_place(address), now)
             if bucket is not None:

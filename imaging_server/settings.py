@@ -16,6 +16,7 @@ MAX_DECISION_CACHE_S = 60
 LEAST_HANDED_S = 2
 """nginx counts in whole seconds, and one of them is lost to its rounding."""
 LONGEST_PASS_S = 1.0
+"""A viewer that reads a series asks for its next frame sooner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

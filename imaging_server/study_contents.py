@@ -52,8 +52,9 @@ class InstanceLists(DecisionCache[frozenset[str]]):
         super().__init__(max_entries=2000)
         self._max_uids = max_uids
 
-    def _keep(self, key: tuple[str, ...], value: frozenset[str], seconds: float) -> None:
-        super()._keep(key, value, seconds)
+    def keep(self, key: tuple[str, ...], value: frozenset[str], seconds: float) -> None:
+        """As any value; the oldest lists go when all together hold too many."""
+        super().keep(key, value, seconds)
         with self._lock:
             held = sum(len(uids) for _, uids in self._values.values())
             for oldest in list(self._values)[:-1]:

@@ -102,10 +102,6 @@ class TokenVerifier:
             )
         return self._by_signature(ehr, token, means.keys, means.issuer)
 
-    def still_holds(self, grant: AccessGrant) -> bool:
-        """Whether nothing is known here that ends a grant of ``verify`` before its time; nobody else is asked."""
-        return True
-
     def _by_signature(self, ehr: EhrSettings, token: BearerToken, keys: JwksClient, issuer: str) -> AccessGrant:
         def check() -> AccessGrant:
             unverified_claims = signed_claims(token, keys)

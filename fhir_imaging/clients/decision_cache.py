@@ -56,9 +56,9 @@ class DecisionCache(Generic[T]):
         waited for by one request after the other. UpstreamTimeout for those that would wait too long.
         """
         with self._lock:
-            kept = self._values.get(key)
-            if kept is not None and kept[0] > self._monotonic():
-                return kept[1]
+            kept = self.kept(key)
+            if kept is not None:
+                return kept
             flight = self._flights.get(key)
             if flight is None:
                 mine = self._flights[key] = _Flight()
@@ -70,8 +70,18 @@ class DecisionCache(Generic[T]):
         return kept[1] if kept is not None and kept[0] > self._monotonic() else None
 
     def keep(self, key: tuple[str, ...], value: T, seconds: float) -> None:
-        """Keeps a value that was found out elsewhere; not at all for 0 seconds or less."""
-        self._keep(key, value, seconds)
+        """Keeps a value (0 seconds or less = not at all). Those go whose time is over, and the oldest of too many."""
+        if seconds <= 0:
+            return
+        with self._lock:
+            now = self._monotonic()
+            if now - self._swept_at >= SWEEP_S:
+                self._swept_at = now
+                self._values = {one: kept for one, kept in self._values.items() if kept[0] > now}
+            self._values.pop(key, None)
+            while len(self._values) >= self._max_entries:
+                self._values.pop(next(iter(self._values)))
+            self._values[key] = (now + seconds, value)
 
     def _wait(self, flight: _Flight[T]) -> T:
         if not flight.landed.wait(self._patience_s):
@@ -84,7 +94,7 @@ class DecisionCache(Generic[T]):
     def _fly(self, key: tuple[str, ...], flight: _Flight[T], ask: Callable[[], T], seconds: Callable[[T], float]) -> T:
         try:
             flight.value = value = ask()
-            self._keep(key, value, seconds(value))
+            self.keep(key, value, seconds(value))
         except BaseException as exc:
             flight.error = exc
             raise
@@ -93,17 +103,3 @@ class DecisionCache(Generic[T]):
                 del self._flights[key]
             flight.landed.set()
         return value
-
-    def _keep(self, key: tuple[str, ...], value: T, seconds: float) -> None:
-        """Those go whose time is over, and the oldest when there are too many."""
-        if seconds <= 0:
-            return
-        with self._lock:
-            now = self._monotonic()
-            if now - self._swept_at >= SWEEP_S:
-                self._swept_at = now
-                self._values = {one: kept for one, kept in self._values.items() if kept[0] > now}
-            self._values.pop(key, None)
-            while len(self._values) >= self._max_entries:
-                self._values.pop(next(iter(self._values)))
-            self._values[key] = (now + seconds, value)

@@ -51,7 +51,7 @@ def test_tokens_and_ehrs_have_buckets_of_their_own(clock: Clock) -> None:
 def test_zero_means_no_limit(clock: Clock) -> None:
     limit = limits(clock, requests_per_second=0, refusals_per_minute=0)
     for number in range(50):
-        limit.found_bad("north", BearerToken(str(number)), "10.0.0.1")
+        limit.found_bad("north", BearerToken(str(number)).fingerprint, "10.0.0.1")
         limit.refused_token("north", GOOD.fingerprint, "10.0.0.1")
         limit.refused(grant())
 
@@ -64,13 +64,13 @@ def flood(limit: RequestLimits, address: str, count: int = 6) -> None:
     for number in range(count):
         token = BearerToken(f"forged-{address}-{number}")
         if limit.admit("north", token.fingerprint, address) is None:
-            limit.found_bad("north", token, address)
+            limit.found_bad("north", token.fingerprint, address)
 
 
 def test_an_address_that_tries_tokens_waits_and_a_token_found_good_there_does_not(clock: Clock) -> None:
     limit = limits(clock, request_burst=100)
     limit.admit("north", GOOD.fingerprint, "10.0.0.1")
-    limit.found_good("north", GOOD)
+    limit.found_good("north", GOOD.fingerprint)
     flood(limit, "10.0.0.1")
 
     held = limit.admit("north", OTHER.fingerprint, "10.0.0.1")
@@ -86,7 +86,7 @@ def test_one_token_that_has_ended_counts_once_at_its_address_however_often_it_is
     limit = limits(clock, request_burst=100)
     for _ in range(30):
         limit.admit("north", OTHER.fingerprint, "10.0.0.1")
-        limit.found_bad("north", OTHER, "10.0.0.1")
+        limit.found_bad("north", OTHER.fingerprint, "10.0.0.1")
 
     assert limit.admit("north", GOOD.fingerprint, "10.0.0.1") is None
 
@@ -96,7 +96,7 @@ def refusals(limit: RequestLimits, token: BearerToken, count: int, address: str 
     for number in range(count):
         if limit.admit("north", token.fingerprint, address) is not None:
             return number
-        limit.found_bad("north", token, address)
+        limit.found_bad("north", token.fingerprint, address)
         limit.refused_token("north", token.fingerprint, address)
     return count
 
@@ -135,7 +135,7 @@ def test_many_known_tokens_of_one_address_wait_together_in_the_end(clock: Clock)
 def test_what_could_not_be_checked_counts_as_refused_and_is_over_with_the_outage(clock: Clock) -> None:
     limit = limits(clock, request_burst=100)
     limit.admit("north", GOOD.fingerprint, None)
-    limit.found_good("north", GOOD)
+    limit.found_good("north", GOOD.fingerprint)
     told = 0
     while limit.admit("north", GOOD.fingerprint, None) is None and told < 30:
         limit.refused_token("north", GOOD.fingerprint, None)
@@ -176,8 +176,8 @@ def test_a_token_that_holds_is_held_back_for_what_it_was_refused_and_no_other_is
 def test_a_token_that_was_good_and_ended_is_a_stranger_again(clock: Clock) -> None:
     limit = limits(clock, request_burst=100)
     limit.admit("north", GOOD.fingerprint, "10.0.0.1")
-    limit.found_good("north", GOOD)
-    limit.found_bad("north", GOOD, "10.0.0.1")
+    limit.found_good("north", GOOD.fingerprint)
+    limit.found_bad("north", GOOD.fingerprint, "10.0.0.1")
     flood(limit, "10.0.0.1")
 
     assert limit.admit("north", GOOD.fingerprint, "10.0.0.1") is not None
