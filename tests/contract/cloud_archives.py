@@ -64,8 +64,9 @@ class TokenEndpoint:
             login = base64.b64decode(encoded).decode().partition(":")
             if scheme != "Basic" or (unquote_plus(login[0]), unquote_plus(login[2])) != (CLIENT_ID, CLIENT_SECRET):
                 return {"error": "invalid_client"}, 401
-            self.issued.append(f"archive-token-{len(self.issued) + 1}")
-            return {"access_token": self.issued[-1], "token_type": "Bearer", "expires_in": self.lifetime_s}
+            token = f"archive-token-{len(self.issued) + 1}"
+            self.issued.append(token)
+            return {"access_token": token, "token_type": "Bearer", "expires_in": self.lifetime_s}
 
         return app
 

@@ -28,8 +28,9 @@ class TokenServer:
 
         @app.post("/token")
         def _token() -> dict[str, object]:
-            self.issued.append(f"archive-token-{len(self.issued) + 1}")
-            return {"access_token": self.issued[-1], "token_type": "Bearer", "expires_in": 3600}
+            token = f"archive-token-{len(self.issued) + 1}"
+            self.issued.append(token)
+            return {"access_token": token, "token_type": "Bearer", "expires_in": 3600}
 
         return app
 

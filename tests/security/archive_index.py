@@ -76,6 +76,11 @@ def identifier(value: object, system: str = MRN, **more: Any) -> dict[str, Any]:
     return {"system": system, "value": value, **more}
 
 
+def asking_token() -> str:
+    """The bearer token of the request that is being answered: several may be at once."""
+    return request.headers.get("Authorization", "").removeprefix("Bearer ")
+
+
 @dataclass
 class PatientRecord:
     """``Patient/pat-a`` of an EHR, read out to the tokens that ``readers`` allows; everybody else gets ``refusal``."""
@@ -92,7 +97,7 @@ class PatientRecord:
         self.ehr.answers["/fhir/Patient/"] = self._answer
 
     def _answer(self) -> Response:
-        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        token = asking_token()
         self.reads.append(token)
         if not self.readers(token):
             return Response("{}", self.refusal)

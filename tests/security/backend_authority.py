@@ -50,8 +50,9 @@ class BackendAuthority:
         if fault is not None:
             self.faults.append(fault)
             return Response('{"error": "invalid_client"}', 400, content_type="application/json")
-        self.issued.append(f"own-token-{len(self.issued)}-{time.perf_counter_ns()}")
-        answer: dict[str, object] = {"access_token": self.issued[-1], "token_type": "bearer", "scope": request.form["scope"]}
+        token = f"own-token-{len(self.issued)}-{time.perf_counter_ns()}"
+        self.issued.append(token)
+        answer: dict[str, object] = {"access_token": token, "token_type": "bearer", "scope": request.form["scope"]}
         answer["expires_in"] = self.lifetime
         return jsonify({name: value for name, value in answer.items() if value is not None})
 

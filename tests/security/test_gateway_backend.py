@@ -16,7 +16,7 @@ from fhir_imaging.clients.backend_client import SignAssertion
 from fhir_imaging.clients.smart_metadata import SmartMetadata
 from fhir_imaging.settings import EhrSettings, Ownership
 from imaging_server.settings import PatientIdentifierRule
-from tests.security.archive_index import MRN, Index, PatientRecord, a_study, identifier
+from tests.security.archive_index import MRN, Index, PatientRecord, a_study, asking_token, identifier
 from tests.security.backend_authority import CLIENT, BackendAuthority
 from tests.security.gateway_actors import World, a_world
 from tests.security.gateway_stubs import METADATA, STUDY_A, STUDY_B
@@ -152,14 +152,10 @@ def test_ehr_that_does_not_serve_our_own_client_opens_nothing(
 ) -> None:
     """401 for our own token is our fault or the EHR's, not the caller's: 503."""
     token = world.north.token()
-    world.north.answers["/fhir/Patient/"] = lambda: Response("{}", 403 if record_of_caller(world, token) else refusal)
+    world.north.answers["/fhir/Patient/"] = lambda: Response("{}", 403 if asking_token() == token else refusal)
 
     assert world.get(METADATA, token).status == expected
     assert world.pacs.retrievals() == []
-
-
-def record_of_caller(world: World, token: str) -> bool:
-    return world.north.asked[-1].headers.get("Authorization") == f"Bearer {token}"
 
 
 # The token of our own

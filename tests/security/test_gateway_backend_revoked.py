@@ -25,7 +25,7 @@ from imaging_server.ownership import Caller
 from imaging_server.patient_numbers import PatientNumbers
 from imaging_server.settings import PatientIdentifierRule
 from tests.conftest import free_port_number, serving
-from tests.security.archive_index import MRN, PatientRecord, identifier
+from tests.security.archive_index import MRN, PatientRecord, asking_token, identifier
 from tests.security.backend_authority import CLIENT, BackendAuthority
 from tests.security.gateway_stubs import StubEhr
 
@@ -100,7 +100,7 @@ def site(tmp_path: Path, keys: ClientKeys) -> Iterator[Site]:
         def answer() -> Response:
             said = usual()
             if said.status_code != 200:
-                said.status_code = made.refusal_of(record.reads[-1])
+                said.status_code = made.refusal_of(asking_token())
             return said
 
         stub.answers["/fhir/Patient/"] = answer
