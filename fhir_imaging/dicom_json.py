@@ -21,7 +21,10 @@ SERIES_INSTANCE_UID = "0020000E"
 SOP_INSTANCE_UID = "00080018"
 STUDY_INSTANCE_UID = "0020000D"
 
-_URL_ATTRIBUTES = frozenset({RETRIEVE_URL, RETRIEVE_URI})
+_BULK_DATA_URI = "BulkDataURI"
+_URLS = frozenset({_BULK_DATA_URI, RETRIEVE_URL, RETRIEVE_URI, RETRIEVE_URI.lower()})
+"""Members of an object that hold addresses; some archives write the letters of a tag small."""
+_NESTED = (dict, list)
 
 UrlRewriter = Callable[[str], str | None]
 """Gives the address that a reader may see instead of one in a data set; None = it has none and the URL goes."""
@@ -48,27 +51,31 @@ def whole_text(dataset: Mapping[str, Any], tag: str) -> str | None:
 
 
 def rewrite_urls(dataset: Mapping[str, Any], rewrite: UrlRewriter) -> dict[str, Any]:
-    """The data set with every BulkDataURI, RetrieveURL and RetrieveURI replaced, in sequences at any depth.
+    """The data set with every BulkDataURI, RetrieveURL and RetrieveURI replaced, at any depth, whatever they stand in.
 
-    A BulkDataURI without a replacement is dropped, which leaves the attribute without value; a RetrieveURL goes whole.
-    The input stays as it is. RecursionError for sequences nested deeper than Python's stack.
+    A BulkDataURI without a replacement is dropped, which leaves the attribute without value; a RetrieveURL goes whole. So do
+    those that are no text or no attribute, since a reader might still follow them. The input stays as it is.
+    RecursionError for what is nested deeper than Python's stack.
     """
-    return {tag: fresh for tag, element in dataset.items() if (fresh := _element(tag, element, rewrite)) is not None}
-
-
-def _element(tag: str, element: Any, rewrite: UrlRewriter) -> Any:
-    if not isinstance(element, dict):
-        return element
-    if tag.upper() in _URL_ATTRIBUTES:
-        found = [rewrite(value) for value in as_list(element.get("Value")) if isinstance(value, str)]
-        kept = [url for url in found if url is not None]
-        return {"vr": "UR", "Value": kept} if kept else None
-    fresh = dict(element)
-    if "BulkDataURI" in fresh:
-        address = fresh.pop("BulkDataURI")
-        replaced = rewrite(address) if isinstance(address, str) else None
-        if replaced is not None:
-            fresh["BulkDataURI"] = replaced
-    if isinstance(fresh.get("Value"), list):
-        fresh["Value"] = [rewrite_urls(one, rewrite) if isinstance(one, dict) else one for one in fresh["Value"]]
+    fresh: dict[str, Any] = {}
+    for key, found in dataset.items():
+        if key not in _URLS:
+            fresh[key] = _inside(found, rewrite) if isinstance(found, _NESTED) else found
+        elif (replaced := _replaced(key, found, rewrite)) is not None:
+            fresh[key] = replaced
     return fresh
+
+
+def _inside(found: Any, rewrite: UrlRewriter) -> Any:
+    if isinstance(found, dict):
+        return rewrite_urls(found, rewrite)
+    return [_inside(one, rewrite) if isinstance(one, _NESTED) else one for one in found]
+
+
+def _replaced(key: str, found: Any, rewrite: UrlRewriter) -> Any:
+    """What a reader may see instead of an address, or of an attribute of addresses; None where there is nothing."""
+    if key == _BULK_DATA_URI:
+        return rewrite(found) if isinstance(found, str) else None
+    urls = [rewrite(one) for one in values({key: found}, key) if isinstance(one, str)]
+    kept = [url for url in urls if url is not None]
+    return {"vr": "UR", "Value": kept} if kept else None

@@ -151,10 +151,12 @@ class PartHeaders:
             return False
         lines = self._held[self._at + 2 : end].split(b"\r\n") if end > self._at else []
         kept = [fresh for line in lines if (fresh := self._header(line)) is not None]
-        out.append(b"\r\n" + b"".join(line + b"\r\n" for line in kept) + b"\r\n")
-        self._at = end + 4
+        out.append(b"\r\n" + b"".join(line + b"\r\n" for line in kept))
+        # The empty line's break stays in front of the body: in a part without one it is the next delimiter's.
+        self._at = end + 2
         lengths = [match for match in map(_LENGTH.fullmatch, lines) if match]
-        self._skip = int(lengths[0][1]) if len(lengths) == 1 else 0
+        length = int(lengths[0][1]) if len(lengths) == 1 else 0
+        self._skip = length + 2 if length else 0
         self._place = _Place.BODY
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -124,6 +125,32 @@ def test_odd_values_in_place_of_addresses_do_no_harm(world: World) -> None:
     (answer,) = world.get(METADATA, world.north.token()).json()
 
     assert answer["7FE00010"] == {"vr": "OW"}
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        [{"BulkDataURI": "{address}"}],
+        {"vr": "SQ", "Value": {"7FE00010": {"vr": "OW", "BulkDataURI": "{address}"}}},
+        {"vr": "SQ", "Value": [[{"7FE00010": {"vr": "OW", "BulkDataURI": "{address}"}}]]},
+        {"vr": "OW", "InlineBinary": {"BulkDataURI": "{address}"}},
+        {"vr": "PN", "Value": [{"Alphabetic": {"BulkDataURI": "{address}"}}]},
+        {
+            "vr": "SQ",
+            "Value": [{"00081190": "{address}", "0040e010": ["{address}"], "0040E010": {"vr": "UR", "Value": "{address}"}}],
+        },
+    ],
+)
+def test_addresses_are_dropped_wherever_an_archive_puts_them(world: World, attribute: object) -> None:
+    """What is no attribute of the JSON model is not passed on with the archive's own address in it."""
+    odd = json.loads(json.dumps(attribute).replace("{address}", "http://pacs.internal.example/studies/1"))
+    world.pacs.answer = only_for("/metadata", lambda: dicom_json([{**world.pacs.instance(STUDY_A), "00091010": odd}]))
+
+    answer = world.get(METADATA, world.north.token())
+
+    assert answer.status == 200
+    assert b"00091010" in answer.body
+    assert b"pacs.internal.example" not in answer.body
 
 
 @pytest.mark.parametrize("location", [f"/archive/dicom-web/studies/{STUDY_B}", "http://pacs.internal.example/x"])

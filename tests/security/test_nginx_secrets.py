@@ -58,6 +58,7 @@ def test_logs_and_kept_decisions_name_no_study(front: Front) -> None:
     used(front)
 
     kept = b"".join(path.read_bytes() for path in front.nginx.decisions())
+    assert bool(kept) is (front.mode is Mode.AUTH_REQUEST)
     logs = b"".join((front.nginx.directory / name).read_bytes() for name in ("access.log", "error.log", "stderr"))
     for uid in (STUDY_A, STUDY_B):
         assert uid.encode() not in kept + logs
@@ -69,7 +70,7 @@ def test_archives_credential_stands_in_a_file_only_where_nginx_must_have_it(fron
     secrets = front.nginx.directory / "imaging-cds-secrets.conf"
 
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
-    assert (ARCHIVES_CREDENTIAL in secrets.read_text()) is bool(front.nginx.decisions())
+    assert (ARCHIVES_CREDENTIAL in secrets.read_text()) is (front.mode is Mode.AUTH_REQUEST)
 
 
 def test_kept_decisions_are_their_owners_alone(front: Front) -> None:

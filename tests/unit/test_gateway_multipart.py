@@ -71,6 +71,15 @@ def test_addresses_are_rewritten_wherever_the_pieces_are_cut(cuts: list[int]) ->
     )
 
 
+@pytest.mark.parametrize("headers", [b"", b"Content-Type: a/b\r\n", b"Content-Length: 0\r\n"])
+@given(cuts=st.lists(st.integers(0, 200), max_size=6))
+def test_break_after_the_headers_of_an_empty_part_may_begin_the_next_delimiter(headers: bytes, cuts: list[int]) -> None:
+    """RFC 2046 §5.1.1: a part may have headers alone; what follows it are headers again, and no image."""
+    message = b"--b0undary\r\n" + headers + b"\r\n--b0undary\r\nServer: pacs\r\n\r\nx\r\n--b0undary--"
+
+    assert through(message, cuts=cuts) == message.replace(b"Server: pacs\r\n", b"")
+
+
 @given(st.lists(st.integers(0, 1000), max_size=8))
 def test_what_stands_before_the_first_part_and_after_the_last_is_dropped(cuts: list[int]) -> None:
     """RFC 2046 §5.1.1 calls it of no account; it may name the archive."""
