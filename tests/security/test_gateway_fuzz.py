@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from urllib.parse import quote
 
+import pytest
 from flask import Response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from imaging_server.rate_limit import RateLimitSettings
 from tests.examples import examples
-from tests.security.gateway_actors import World
+from tests.security.gateway_actors import World, a_world
 from tests.security.gateway_stubs import STUDY_A, STUDY_B, instance_of, is_index, series_of
 
 fuzzed = settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -30,6 +33,14 @@ names = st.one_of(
 )
 values = st.one_of(uids, st.sampled_from(["*", "all", "1", "-1", "true"]), texts.map(lambda raw: quote(raw, safe="")))
 header_values = st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), max_size=60)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """With no limit to refusals, which a long run would reach."""
+    limits = RateLimitSettings(refusals_per_minute=0.0)
+    with a_world(tmp_path_factory.mktemp("gateway"), server={"rate_limit": limits}) as made:
+        yield made
 
 
 @fuzzed
