@@ -18,7 +18,7 @@ PACKAGES := cds_service ehr_sandbox fhir_imaging imaging_cds imaging_findings im
 help:
 	@echo "make demo    start the app, a sandbox EHR and a sandbox PACS on this machine (ARGS=\"--reset\" and so on)"
 	@echo "make check   formatting, lint, types, import rules"
-	@echo "make security  bandit, a search for credentials, the attack suite, and build/sbom.json: what the wheel needs"
+	@echo "make security  bandit, a search for credentials, the attack suite, and build/sbom.json: what a server installs"
 	@echo "make test    all tests"
 	@echo "make soak    property and kill tests only, twenty times as long as in CI (TIMES=100: longer)"
 	@echo "make bench   benchmarks (ARGS=\"-k card\": a part of them)"
@@ -48,7 +48,7 @@ security: scans
 	$(BIN)/ruff check --select S .
 	$(BIN)/python -m pytest tests/security -n auto --dist loadfile $(ARGS)
 	@mkdir -p build
-	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON -o build/sbom.json requirements/runtime.txt
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON -o build/sbom.json requirements/server.txt
 
 test: $(VENV)/.dev viewer
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
