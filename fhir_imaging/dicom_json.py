@@ -61,7 +61,7 @@ def rewrite_urls(dataset: Mapping[str, Any], rewrite: UrlRewriter) -> dict[str, 
     for key, found in dataset.items():
         if key not in _URLS:
             fresh[key] = _inside(found, rewrite) if isinstance(found, _NESTED) else found
-        elif (replaced := _replaced(key, found, rewrite)) is not None:
+        elif (replaced := _replaced(dataset, key, rewrite)) is not None:
             fresh[key] = replaced
     return fresh
 
@@ -72,10 +72,11 @@ def _inside(found: Any, rewrite: UrlRewriter) -> Any:
     return [_inside(one, rewrite) if isinstance(one, _NESTED) else one for one in found]
 
 
-def _replaced(key: str, found: Any, rewrite: UrlRewriter) -> Any:
+def _replaced(dataset: Mapping[str, Any], key: str, rewrite: UrlRewriter) -> Any:
     """What a reader may see instead of an address, or of an attribute of addresses; None where there is nothing."""
     if key == _BULK_DATA_URI:
-        return rewrite(found) if isinstance(found, str) else None
-    urls = [rewrite(one) for one in values({key: found}, key) if isinstance(one, str)]
+        address = dataset[key]
+        return rewrite(address) if isinstance(address, str) else None
+    urls = [rewrite(one) for one in values(dataset, key) if isinstance(one, str)]
     kept = [url for url in urls if url is not None]
     return {"vr": "UR", "Value": kept} if kept else None
