@@ -148,6 +148,7 @@ _WORDS = {
     "gateway behind nginx, X-Accel-Redirect": "X-Accel-Redirect",
     "gateway behind nginx, cached auth_request": "cached auth_request",
     "nginx, auth_request to a trivial endpoint": "nginx that asks",
+    "nginx, auth_request to a trivial endpoint on our own server": "nginx that asks ours",
     "nginx, plain proxy": "plain nginx",
     "pacs_sync: read, mapped to R4, as JSON": "pacs_sync",
     "our viewer page, never here before (cold)": "viewer page, cold",

@@ -132,6 +132,14 @@ def test_page_and_picture_stand_as_the_results_say() -> None:
     assert PAGE.read_text().index(BEGIN) < PAGE.read_text().index(END)
 
 
+def test_no_label_of_the_standing_picture_begins_left_of_it() -> None:
+    """Labels end where the bars begin; letters of the picture's size are 6.4 units wide on average in any common font."""
+    labels = [one for one in elements(svg(standing()), "text") if one.get("text-anchor") == "end"]
+
+    assert labels
+    assert [one.text for one in labels if len(one.text or "") * 6.4 > float(one.get("x", 0))] == []
+
+
 def test_every_pair_is_of_lines_that_are_measured() -> None:
     found = {(one.group, one.ours, one.peer) for one in beside(standing())}
 
