@@ -9,8 +9,9 @@ import time
 from functools import lru_cache
 from typing import Any
 
-from gunicorn.http.wsgi import Response
-from gunicorn.util import http_date
+from gunicorn.http.message import TOKEN_RE
+from gunicorn.http.wsgi import HEADER_VALUE_RE, Response
+from gunicorn.util import http_date, is_hoppish
 
 
 class OneWrite(Response):  # type: ignore[misc]
@@ -23,6 +24,14 @@ class OneWrite(Response):  # type: ignore[misc]
     def has_begun(self) -> bool:
         """Whether the caller has been sent anything: until then another answer can be given."""
         return self.headers_sent and not self._head
+
+    def process_headers(self, headers: list[tuple[str, str]]) -> None:
+        """Takes an answer's headers as gunicorn does. All answers have the same names: each is held against its rules once."""
+        for name, value in headers:
+            if _is_passed_on(name) and HEADER_VALUE_RE.fullmatch(value):
+                self.headers.append((name, value.strip(" \t")))
+            else:
+                super().process_headers([(name, value)])
 
     def send_headers(self) -> None:
         """Makes the head ready; the first bytes of the body take it along, or the end where there are none."""
@@ -74,6 +83,17 @@ class OneWrite(Response):  # type: ignore[misc]
 def _date(now_s: int) -> str:
     """A second, in UTC, as HTTP writes it."""
     return str(http_date(now_s))
+
+
+@lru_cache(maxsize=256)
+def _is_passed_on(name: object) -> bool:
+    """Whether a header of this name goes to the caller as it is, and means nothing to the server itself."""
+    return (
+        isinstance(name, str)
+        and TOKEN_RE.fullmatch(name) is not None
+        and name.lower() != "content-length"
+        and not is_hoppish(name)
+    )
 
 
 def _send_all(sock: Any, head: bytes, body: bytes) -> None:

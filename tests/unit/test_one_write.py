@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from gunicorn.config import Config
+from gunicorn.http.errors import InvalidHeader, InvalidHeaderName
 from gunicorn.http.wsgi import FileWrapper, Response
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -154,6 +155,47 @@ def test_any_answer_is_gunicorns(status: str, stated: int | None, body: list[byt
     gunicorns, ours = both_ways(status, [] if stated is None else length(stated), body)
 
     assert ours == gunicorns
+
+
+def headers_taken(kind: type, headers: list[tuple[Any, Any]]) -> object:
+    """What an answer makes of an application's headers; the kind of error where it takes none of them."""
+    made = kind(plain_request(b"GET /a HTTP/1.1\r\nHost: here\r\n\r\n"), None, CONFIG)
+    try:
+        made.process_headers(headers)
+    except (TypeError, ValueError, InvalidHeader, InvalidHeaderName) as refused:
+        return type(refused), made.headers
+    return made.headers, made.response_length, made.upgrade
+
+
+NAMES = ("X-A", "vary", "Content-Length", "CONTENT-LENGTH", "Connection", "Upgrade", "TE", "", "X A", "X-\xe9", "X:", 1)
+VALUES = (
+    "a",
+    " a\t",
+    "",
+    "5",
+    " 7 ",
+    "websocket",
+    "Upgrade",
+    "close",
+    "\xe9",
+    "\u20ac",
+    "a\r\nX: b",
+    "a\n",
+    "\0",
+    5,
+    None,
+    b"a",
+)
+NAMED = st.tuples(st.sampled_from(NAMES) | st.text(max_size=5), st.sampled_from(VALUES) | st.text(max_size=5))
+
+
+@settings(max_examples=examples(200))
+@given(st.lists(NAMED, max_size=5))
+def test_any_headers_are_taken_or_refused_as_gunicorn_does(headers: list[tuple[Any, Any]]) -> None:
+    """Also what would end a head before its end, and what belongs to the connection."""
+    first, again = headers_taken(OneWrite, headers), headers_taken(OneWrite, headers)
+
+    assert first == again == headers_taken(Response, headers)
 
 
 @pytest.mark.parametrize("body", [[LARGE], [b"", LARGE], [LARGE[:100], LARGE[100:]], [LARGE[:-100], LARGE[-100:]]])
