@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 from flask import Flask
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 import cds_service.views
 import imaging_server.fhir_views
@@ -28,6 +27,7 @@ from imaging_cds.server import ENDING
 from imaging_cds.settings import ApplicationSettings, Component
 from imaging_cds.site_rules import site_policy
 from imaging_cds.static_files import StaticFiles
+from imaging_cds.trusted_proxies import TrustedProxies
 from imaging_findings.site_policy import SitePolicy
 from imaging_server.services import ImagingServerServices, build_services
 from pacs_sync.counts import counts
@@ -67,8 +67,7 @@ def create_app(settings: ApplicationSettings, policy: SitePolicy | None = None) 
     parts = _Parts(settings=settings, store=store, policy=policy)
     surfaces = [surface for component in settings.components for surface in _register(app, component, parts)]
     if settings.server.trusted_proxies:  # before anything that a component has put before the application
-        count = settings.server.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+        app.wsgi_app = TrustedProxies(app.wsgi_app, settings.server.trusted_proxies)  # type: ignore[method-assign]
     imaging: ImagingServerServices | None = app.extensions.get(IMAGING_SERVER)
     breakers += imaging.breakers if imaging else ()
     if settings.metrics.is_on:
