@@ -30,7 +30,6 @@ LOG_FIELDS = "fields"
 """The attribute of a log record that holds what a structured line says."""
 NO_ROUTE = "(no route)"
 """Stands in place of a route's template where no route was met."""
-_IN_THE_LINE = frozenset(("request_id", "method", "route", "status", "duration_ms"))
 OF_EVERY_ANSWER = (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
 REQUEST_STARTED = "fhir_imaging.request_started"
 """Where the WSGI environment has the ``time.perf_counter`` of a request that began before the application saw it."""
@@ -107,6 +106,13 @@ class RequestSummary:
             **({"reason": self.reason} if self.reason else {}),
         }
 
+    @property
+    def line(self) -> str:
+        """For a log that people read. The route's template, not the path: session ids and queries stay out of it."""
+        names = "".join([f" {name}={value}" for name, value in self.names.items()])
+        reason = f" reason={self.reason}" if self.reason else ""
+        return f"{self.reference} {self.method} {self.route} {self.status} {self.duration_s * 1000:.1f}ms{names}{reason}"
+
 
 def summary_of(response: Response) -> RequestSummary:
     """The present request with its answer."""
@@ -135,8 +141,13 @@ def tell(app: Flask, one: RequestSummary) -> None:
         observer(one)
 
 
-def install(app: Flask, surfaces: Collection[ErrorSurface]) -> None:
-    """Registers the one error handler and the access log. The longest matching prefix decides the shape; HTML otherwise."""
+def install(
+    app: Flask, surfaces: Collection[ErrorSurface], *, write_line: Callable[[RequestSummary], None] | None = None
+) -> None:
+    """Registers the one error handler and the access log. The longest matching prefix decides the shape; HTML otherwise.
+
+    ``write_line`` writes the line of each request; None = the logger ``imaging_cds.request``.
+    """
     app.ensure_sync = _as_it_is  # type: ignore[method-assign]
     texts.install(app.jinja_env)
     # A component that speaks another language says so in a handler of its own, which comes after this one.
@@ -175,7 +186,7 @@ def install(app: Flask, surfaces: Collection[ErrorSurface]) -> None:
             errors.ImagingError("Something went wrong on our side. Please try again; if it persists, report the number.")
         )
 
-    _install_access_log(app)
+    _install_access_log(app, write_line or _log_line)
 
 
 def _as_it_is(func: Callable[..., Any]) -> Callable[..., Any]:
@@ -257,8 +268,8 @@ def _of_http(error: HTTPException) -> errors.ImagingError:
     return errors.ImagingError("Something went wrong on our side.")
 
 
-def _install_access_log(app: Flask) -> None:
-    observe(app, _write_line)
+def _install_access_log(app: Flask, write_line: Callable[[RequestSummary], None]) -> None:
+    observe(app, write_line)
 
     @app.before_request
     def _start() -> None:
@@ -273,13 +284,9 @@ def _install_access_log(app: Flask) -> None:
         return response
 
 
-def _write_line(one: RequestSummary) -> None:
-    """The route's template, not the path: session ids and queries stay out of the log."""
+def _log_line(one: RequestSummary) -> None:
     if log.isEnabledFor(logging.INFO):
-        fields = one.fields
-        further = "".join(f" {name}={value}" for name, value in fields.items() if name not in _IN_THE_LINE)
-        line = (one.reference, one.method, one.route, one.status, one.duration_s * 1000, further)
-        log.info("%s %s %s %d %.1fms%s", *line, extra={LOG_FIELDS: fields})
+        log.info("%s", one.line, extra={LOG_FIELDS: one.fields})
 
 
 def _add_missing(response: Response, *headers: tuple[str, str]) -> None:

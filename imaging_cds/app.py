@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +19,7 @@ from cds_service.runtime import CdsServices, clock_in
 from fhir_imaging import web
 from fhir_imaging.clients.breaker import Breaker
 from fhir_imaging.store.engine import Store
-from fhir_imaging.web import ErrorSurface
+from fhir_imaging.web import ErrorSurface, RequestSummary
 from imaging_cds import health
 from imaging_cds.audit_trail import delivery_of, open_store
 from imaging_cds.backend_signer import signer_of
@@ -48,10 +49,16 @@ class _Parts:
     policy: SitePolicy
 
 
-def create_app(settings: ApplicationSettings, policy: SitePolicy | None = None) -> Flask:
+def create_app(
+    settings: ApplicationSettings,
+    policy: SitePolicy | None = None,
+    *,
+    write_line: Callable[[RequestSummary], None] | None = None,
+) -> Flask:
     """The application of one worker. Make it after the fork; nothing of it is shared between processes but the database.
 
-    ``policy`` are the site's rules where they have been read already, so that all workers judge alike.
+    ``policy`` are the site's rules where they have been read already, so that all workers judge alike; ``write_line`` writes
+    the log's line of each request (``web.install``).
     ConfigurationError when the database is not of this version, or settings or the site's rules cannot work.
     """
     policy = policy or site_policy(settings.rules)
@@ -72,7 +79,7 @@ def create_app(settings: ApplicationSettings, policy: SitePolicy | None = None) 
     breakers += imaging.breakers if imaging else ()
     if settings.metrics.is_on:
         surfaces.append(_measure(app, settings, store, imaging))
-    web.install(app, surfaces)
+    web.install(app, surfaces, write_line=write_line)
     if settings.telemetry.is_on:
         _trace(app, settings, at_last)
     delivery = delivery_of(settings, store)

@@ -17,7 +17,7 @@ from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.store.engine import Store
 from imaging_cds.associated_endpoints import fragments
 from imaging_cds.demo_plan import DEFAULT_DIRECTORY
-from imaging_cds.logs import configure_logging
+from imaging_cds.logs import RequestLines, configure_logging
 from imaging_cds.metrics_workers import prepare_workers
 from imaging_cds.server import serve
 from imaging_cds.settings import CONFIG_VARIABLE, ApplicationSettings, load, remarks_on
@@ -85,7 +85,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     if settings.metrics.is_on:
         prepare_workers(settings.state.state_dir, settings.server.port)
     configure_logging(log_format=settings.server.log_format)
-    serve(lambda: create_app(settings, policy), settings.server)
+    lines = RequestLines.to_standard_error(settings.server.log_format)
+    serve(lambda: create_app(settings, policy, write_line=lines), settings.server)
     return 0
 
 
