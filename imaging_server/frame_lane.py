@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from http.client import responses
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from imaging_server.answers import Answer
 from imaging_server.asking import Way, ways_to_ask
 from imaging_server.gateway_headers import EXPOSED_HEADERS, GUARDING_HEADERS, VARIES_BY
 from imaging_server.handover import KEY_HEADER
-from imaging_server.resource import DicomResource, Kind, from_pieces
+from imaging_server.resource import DicomResource, Kind, Level, from_pieces
 from imaging_server.retrieval import Call, Retrievals
 from imaging_server.routes import GATEWAY_PREFIX, ROUTES, address_pattern
 from imaging_server.services import ImagingServerServices
@@ -37,10 +38,24 @@ RAISED = "imaging_server.raised"
 """Where the WSGI environment has what the gate or the archive raised; no header of a request can get there."""
 _ROUTE = next(route for route in ROUTES if route.kind is Kind.FRAMES)
 _NAMES = re.compile(r"<(ehr|pacs)>")
-_ADDRESS = re.compile(_NAMES.sub(r"(?P<\1>[^/]+)", GATEWAY_PREFIX) + address_pattern(_ROUTE, prefix=""), re.ASCII)
+_INSTANCES = "/instances/"
+_SERIES, _FRAMES = (
+    re.compile(pattern, re.ASCII)
+    for pattern in (_NAMES.sub(r"(?P<\1>[^/]+)", GATEWAY_PREFIX) + address_pattern(_ROUTE, prefix="")).split(_INSTANCES)
+)
+_SERIES_KEPT = 1024
 _HANDOVER = "HTTP_" + KEY_HEADER.upper().replace("-", "_")
 _SAME_FOR_ALL = (*GUARDING_HEADERS, ("Vary", ", ".join(VARIES_BY)), *OF_EVERY_ANSWER)
 Observe = Callable[[RequestSummary], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """What the first part of an address says, which is the same for all frames of a series."""
+
+    ehr: EhrSettings
+    archive: Archive
+    resource: DicomResource
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +81,7 @@ class FrameLane:
         self._origins = services.settings.browser_origins
         self._endpoint = endpoint
         self._observe = observe
+        self._series = lru_cache(maxsize=_SERIES_KEPT)(self._series_at)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answers a request for frames, and leaves all others to the application."""
@@ -92,7 +108,20 @@ class FrameLane:
         """None for everything that is not plain. Nobody was asked yet, and nothing is on record."""
         if environ["REQUEST_METHOD"] != "GET" or environ.get("QUERY_STRING") or environ.get("SCRIPT_NAME"):
             return None
-        named = _ADDRESS.fullmatch(environ.get("PATH_INFO", ""))
+        head, _, tail = environ.get("PATH_INFO", "").partition(_INSTANCES)
+        named, series = _FRAMES.fullmatch(tail), self._series(head)
+        if named is None or series is None:
+            return None
+        try:
+            resource = series.resource.frames_of(named["instance"], named["frames"])
+            ways = ways_to_ask(resource, environ.get("HTTP_ACCEPT"))
+        except (ValueError, ImagingError):
+            return None
+        return _Frames(series.ehr, series.archive, resource, ways, environ.get(_HANDOVER))
+
+    def _series_at(self, head: str) -> _Series | None:
+        """None where there is nothing, or nothing that may be asked for here; the application says so."""
+        named = _SERIES.fullmatch(head)
         if named is None:
             return None
         pieces = named.groupdict()
@@ -100,12 +129,7 @@ class FrameLane:
         known, archive = self._services.ehrs.get(ehr), self._services.archives.get(pacs)
         if known is None or archive is None or not self._services.settings.may_reach(ehr, pacs):
             return None
-        try:
-            resource = from_pieces(_ROUTE.kind, _ROUTE.level, pieces)
-            ways = ways_to_ask(resource, environ.get("HTTP_ACCEPT"))
-        except (ValueError, ImagingError):
-            return None
-        return _Frames(known, archive, resource, ways, environ.get(_HANDOVER))
+        return _Series(known, archive, from_pieces(Kind.RETRIEVE, Level.SERIES, pieces))
 
     def _answer(self, asked: _Frames, call: Call) -> Answer:
         take_place = self._retrievals.open(asked.ehr, asked.archive, asked.resource, call)

@@ -9,7 +9,7 @@ Spec: DICOM PS3.18 §10.4.1 (retrieve), §10.6.1 (search); SMART Imaging Access 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from fhir_imaging.uids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUID, is_uid
@@ -97,6 +97,23 @@ class DicomResource:
         pieces += [piece for piece in (self.bulk_store, self.bulk_path) if piece is not None]
         return "/" + "/".join(pieces)
 
+    def frames_of(self, instance: str, listed: str) -> DicomResource:
+        """Frames of an instance of this series, as ``from_pieces`` makes them, which looks at study and series once more.
+
+        ValueError when instance and frame numbers are none, or this is no series.
+        """
+        frames = parse_frames(listed)
+        if frames is None or not is_uid(instance):
+            raise ValueError("not an instance and a list of frame numbers")
+        if self.kind is not Kind.RETRIEVE or self.level is not Level.SERIES:
+            raise ValueError("frames are found in a series")
+        made = object.__new__(DicomResource)
+        said = (Kind.FRAMES, Level.INSTANCE, self.study, self.series, SopInstanceUID(instance), frames, None, None)
+        for name, value in zip(_STATED, said, strict=True):
+            object.__setattr__(made, name, value)
+        object.__setattr__(made, "path", f"{self.path}/instances/{instance}/frames/{listed}")
+        return made
+
     def _is_search(self) -> bool:
         if self.frames or self.bulk_store or self.bulk_path or self.instance:
             return False
@@ -119,6 +136,9 @@ class DicomResource:
         if self.kind is not Kind.BULK_DATA:
             return self.bulk_store is None and self.bulk_path is None
         return self.bulk_store in BULK_STORES and (self.bulk_path is None or is_bulk_path(self.bulk_path))
+
+
+_STATED = tuple(one.name for one in fields(DicomResource) if one.init)
 
 
 def parse_frames(text: str) -> tuple[int, ...] | None:

@@ -209,6 +209,37 @@ def test_frames_round_trip(study: str, series: str, instance: str, frames: list[
     assert (resource.frames, resource.path) == (tuple(frames), path)
 
 
+@given(
+    uids, uids, near_uids, st.one_of(near_uids, st.lists(st.integers(1, 9_999_999)).map(lambda some: ",".join(map(str, some))))
+)
+@example("2.25.1", "2.25.1.2", "2.25.1.2.3", "1,2")
+@example("2.25.1", "2.25.1.2", "2.25.1.2.3\n", "1")
+@example("2.25.1", "2.25.1.2", "2.25.1.2.3", "01")
+def test_frames_of_a_series_are_those_that_the_pieces_name(study: str, series: str, instance: str, frames: str) -> None:
+    """Also what is none: the study and the series alone are not looked at once more."""
+    of_series = from_pieces(Kind.RETRIEVE, Level.SERIES, {"study": study, "series": series})
+    try:
+        named = from_pieces(
+            Kind.FRAMES, Level.INSTANCE, {"study": study, "series": series, "instance": instance, "frames": frames}
+        )
+    except ValueError:
+        with pytest.raises(ValueError, match="not an instance and a list of frame numbers"):
+            of_series.frames_of(instance, frames)
+        return
+    made = of_series.frames_of(instance, frames)
+
+    assert (made, made.path, hash(made)) == (named, named.path, hash(named))
+
+
+@pytest.mark.parametrize("path", ["/studies/2.25.1", BASES[Level.INSTANCE], f"{BASES[Level.SERIES]}/metadata"])
+def test_only_a_series_has_frames_of_instances(path: str) -> None:
+    resource = parse_path(path)
+    assert resource is not None
+
+    with pytest.raises(ValueError, match="in a series"):
+        resource.frames_of(INSTANCE, "1")
+
+
 def _routed() -> Map:
     routed = Map(merge_slashes=False)
     add_converters(routed)
