@@ -105,6 +105,8 @@ class AccessAudit:
             self._append(self._record(attempt, grant, AuditOutcome.ALLOWED, None))
             return
         key = (attempt.ehr, _action_of(attempt).value, grant.issuer, grant.token_reference, study)
+        if self._recorded.kept(key):
+            return
 
         def append() -> bool:
             now = int(self._clock())

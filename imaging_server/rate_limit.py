@@ -84,13 +84,15 @@ class TokenBuckets:
 
     def bucket(self, key: CallerKey, now: float) -> _Bucket:
         """The bucket as it is now, made full where there was none."""
-        found = self._buckets.pop(key, None) or _Bucket(self._burst, now)
-        while len(self._buckets) >= self._max_buckets:
-            self._buckets.pop(next(iter(self._buckets)))
+        found = self._buckets.pop(key, None)
+        if found is None:
+            while len(self._buckets) >= self._max_buckets:
+                self._buckets.pop(next(iter(self._buckets)))
+            found = _Bucket(self._burst, now)
         self._buckets[key] = found  # last in the order now
-        # Threads come here with the time at which they asked, not in its order.
-        found.level = min(self._burst, found.level + max(0.0, now - found.at) * self._rate)
-        found.at = max(found.at, now)
+        if now > found.at:  # threads come here with the time at which they asked, not in its order
+            found.level = min(self._burst, found.level + (now - found.at) * self._rate)
+            found.at = now
         return found
 
     def take(self, key: CallerKey, now: float) -> HeldBack | None:

@@ -132,8 +132,8 @@ class Revocations:
 
     def current(self) -> Marks:
         """The marks, at most a second old, or up to ``LONGEST_UNREAD_S`` while they cannot be read. UpstreamError after it."""
-        marks = self._marks
-        if marks is not None and self._age(self._looked_at) < LOOK_EVERY_S and self._may_still_use():
+        marks, now = self._marks, self._monotonic()
+        if marks is not None and now - self._looked_at < LOOK_EVERY_S and now - self._read_at < LONGEST_UNREAD_S:
             return marks
         # One request looks; those beside it go on with what is known, as long as that is not too old.
         if self._looking.acquire(blocking=marks is None or not self._may_still_use()):
