@@ -33,11 +33,25 @@ NO_ROUTE = "(no route)"
 OF_EVERY_ANSWER = (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
 REQUEST_STARTED = "fhir_imaging.request_started"
 """Where the WSGI environment has the ``time.perf_counter`` of a request that began before the application saw it."""
+SAME_WORDS = "fhir_imaging.same_words"
+"""Where the WSGI environment has a function without arguments that says which ``SameWords`` a request is one of; not there when
+the server asks the application each time."""
 _OBSERVERS = "request_observers"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 ERROR_PAGE_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 # Neither a number (a patient's, a UID) nor the beginning of a JWT: it stands in the log.
 _REFERENCE = re.compile(r"(?=[0-9._-]*[A-Za-z])(?!eyJ)[A-Za-z0-9._-]{8,64}", re.ASCII)
+
+
+class SameWords:
+    """Requests that one caller makes with the same header fields, but for the request's number."""
+
+    __slots__ = ("at_once",)
+
+    def __init__(self) -> None:
+        self.at_once: Callable[[str, str | None], str | None] | None = None
+        """What an application lets the server ask in its stead, by a request's path and number: the headers of an answer of 200
+        without a body, as lines that each end; None where the application is to be asked. It never waits for anybody."""
 
 
 class ErrorShape(StrEnum):

@@ -9,6 +9,7 @@ import time
 from functools import lru_cache
 from typing import Any
 
+from gunicorn import SERVER
 from gunicorn.http.message import TOKEN_RE
 from gunicorn.http.wsgi import HEADER_VALUE_RE, Response
 from gunicorn.util import http_date, is_hoppish
@@ -77,6 +78,12 @@ class OneWrite(Response):  # type: ignore[misc]
         if self._head:
             head, self._head = self._head, b""
             self.sock.sendall(head)
+
+
+def head_alone(lines: str) -> bytes:
+    """An answer of 200 without a body, of which an application has said these lines, on a connection that stays."""
+    head = f"HTTP/1.1 200 OK\r\nServer: {SERVER}\r\nDate: {_date(int(time.time()))}\r\nConnection: keep-alive\r\n{lines}\r\n"
+    return head.encode("latin-1")
 
 
 @lru_cache(maxsize=2)

@@ -38,7 +38,7 @@ _NUMBER = re.compile(rb"\r\n(?i:X-Request-Id):[\t ]*+([\t\x20-\x7e]*+)(?=\r\n)")
 """The one field that a proxy in front writes anew for each request. It begins with plain bytes, so it is looked for as fast as
 those are."""
 _NUMBERED = "HTTP_X_REQUEST_ID"
-_LONGEST = 8192
+LONGEST = 8192
 _LONGEST_LINE = 4000
 _MOST_FIELDS = 64
 
@@ -47,13 +47,15 @@ class PlainFields:
     """What a head says after its first line, but for the request's number: the same each time while a viewer asks for one frame
     after the other."""
 
-    __slots__ = ("environ", "headers", "written")
+    __slots__ = ("are_told_of", "environ", "headers", "written")
 
     def __init__(self, written: bytes, headers: list[tuple[str, str]]) -> None:
         self.written = written
         self.headers = headers
         self.environ: dict[str, Any] | None = None
         """The WSGI environment that was made of them on this connection, without what is another request's."""
+        self.are_told_of = False
+        """Whether the application may have said what is to be answered to them (``at_once``)."""
 
 
 class PlainRequest:
@@ -102,15 +104,24 @@ class PlainRequest:
         return OneWrite(self, conn.sock, cfg), {**known, **own}
 
 
+def in_pieces(begun: bytes) -> tuple[re.Match[bytes], bytes, str | None] | None:
+    """A head that may be plain: its first line, its fields but for the request's number, and that number. Nobody has looked at
+    the fields yet."""
+    line = _LINE.match(begun) if len(begun) <= LONGEST else None
+    if line is None or line.end() > _LONGEST_LINE:
+        return None
+    return line, *_without_number(begun[line.end() - 2 :])
+
+
 def plain_request(begun: bytes, last: PlainFields | None = None) -> PlainRequest | None:
     """The request that these bytes are; None when it is not plain, not here yet in whole, or something follows it.
 
     ``last``: the fields of the request before it on its connection.
     """
-    line = _LINE.match(begun) if len(begun) <= _LONGEST else None
-    if line is None or line.end() > _LONGEST_LINE:
+    pieces = in_pieces(begun)
+    if pieces is None:
         return None
-    written, number = _without_number(begun[line.end() - 2 :])
+    line, written, number = pieces
     fields = last if last is not None and last.written == written else _plain_fields(written)
     if fields is None:
         return None
@@ -143,6 +154,11 @@ class PlainlyReading(RequestParser):  # type: ignore[misc]
     """A connection's requests: the plain ones read at once, all others by gunicorn."""
 
     _last: PlainFields | None = None
+
+    @property
+    def is_told_of(self) -> bool:
+        """Whether the next request may be one that the application has said the answer to."""
+        return self._last is not None and self._last.are_told_of
 
     def mesg_class(self, cfg: Any, unreader: Any, peer_addr: Any, req_number: int) -> Any:
         """The next request."""

@@ -128,6 +128,7 @@ class Tracing:
 
     def _tracing(self, wsgi: WSGIApplication) -> WSGIApplication:
         def traced(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            environ.pop(web.SAME_WORDS, None)  # what the server answered by itself would be in no trace
             span = self._tracer.start_span(web.NO_ROUTE, self._parent(environ), SpanKind.SERVER)
             if not span.is_recording() and not self._settings.send_traceparent:
                 return wsgi(environ, start_response)

@@ -10,6 +10,8 @@ After each answer it hands the connection back to its main thread, which waits f
 Viewers ask for thousands of frames, one right after the other, and that way there and back was a third of what the process did.
 Here the thread itself looks for the next request, for some milliseconds, while there are threads enough for all.
 
+What the application has said the answer to is answered in the main thread, when it comes (``at_once``).
+
 Told to end, it stops taking connections, and yet keeps its listening socket open until its last request is done. The kernel
 goes on taking connections meanwhile; nobody answers them, and they are cut when the process ends. A proxy takes such a server
 for one that is there but slow, and what it sent (a POST, which must not be sent twice) is lost. Here the socket is closed.
@@ -27,12 +29,14 @@ from typing import Any
 from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
-from imaging_cds.plain_requests import PlainlyReading, PlainRequest
+from imaging_cds.at_once import AtOnce
+from imaging_cds.plain_requests import LONGEST, PlainlyReading, PlainRequest
 
 STOPPING = "stopping"
 """Whether a worker takes no more callers, in ``app.extensions``; those that are connected already may still ask."""
 ENDING_S = 2
 """What a worker has, after its last request's time is over, for ending what runs beside requests; then it is killed."""
+_SAYS_SO_EACH_S = 0.5
 _STAYS_MS = 5
 """How long a thread looks for its caller's next request: a viewer's comes within one or two, a person's next click later."""
 
@@ -43,12 +47,21 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     _with_threads = 0
     """Connections that have a thread or wait for one; only the main thread writes it."""
     _threads = 0
+    _said_at = float("-inf")
 
     def init_process(self) -> None:
         """After the fork, so the copy of the settings is this worker's own: the process that started it waits longer."""
         self.cfg.set("graceful_timeout", max(self.cfg.graceful_timeout - ENDING_S, 0))
         self._threads = self.cfg.threads
+        self._at_once = AtOnce()
         super().init_process()
+
+    def notify(self) -> None:
+        """Tells the process that started this one that it is alive, which needs to hear it once in ``timeout`` seconds."""
+        now = time.monotonic()
+        if now - self._said_at >= _SAYS_SO_EACH_S:
+            self._said_at = now
+            super().notify()
 
     def enqueue_req(self, conn: Any) -> None:
         """In the main thread: a caller who has said something is given a thread, any other is waited for without one."""
@@ -63,12 +76,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._with_threads -= 1
         super().finish_request(conn, fs)
 
+    def on_client_socket_readable(self, conn: Any, client: Any) -> None:
+        """In the main thread: a caller asks again, and has no thread."""
+        if not (self.alive and _is_told_of(conn) and self._answers_at_once(conn, client)):
+            super().on_client_socket_readable(conn, client)
+
     def handle(self, conn: Any) -> Any:
         """In a thread: what a caller asks, and what it asks right after that."""
         if conn.parser is None and not self.cfg.is_ssl:
             conn.parser = PlainlyReading(self.cfg, conn.sock, conn.client)
         goes_on = super().handle(conn)
-        while goes_on is True and self._is_asked_again(conn):
+        while goes_on is True and not _is_told_of(conn) and self._is_asked_again(conn):
             goes_on = super().handle(conn)
         return goes_on
 
@@ -77,6 +95,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if not isinstance(req, PlainRequest):
             return bool(super().handle_request(req, conn))
         response, environ = req.created(conn, self.cfg)
+        self._at_once.offer(environ, conn.client, req.fields)
         if not self.alive or len(self.keepalived_conns) >= self.max_keepalived:
             response.force_close()
         try:
@@ -100,6 +119,36 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             close_graceful(conn.sock)
             raise StopIteration from None
         return not response.should_close()
+
+    def _answers_at_once(self, conn: Any, client: Any) -> bool:
+        """Whether what is there to be read was answered, or there is nothing; if not, it is there for the next who reads."""
+        try:
+            begun = client.recv(LONGEST + 1)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        answer = self._answer_to(begun, conn)
+        if answer is None:
+            conn.parser.unreader.unread(begun)
+            return False
+        if _sent(client, answer) < len(answer):  # whoever asks on and on, and reads nothing, is not waited for here
+            self.keepalived_conns.remove(conn)
+            self.poller.unregister(client)
+            self.nr_conns -= 1
+            conn.close()
+            return True
+        conn.set_timeout()
+        self.keepalived_conns.remove(conn)
+        self.keepalived_conns.append(conn)  # the next to be given up stands first
+        return True
+
+    def _answer_to(self, begun: bytes, conn: Any) -> bytes | None:
+        try:
+            return self._at_once.answer(begun, conn.client)
+        except Exception:  # the application explains it, and the worker goes on
+            self.log.exception("Error answering at once")
+            return None
 
     def _is_asked_again(self, conn: Any) -> bool:
         """No caller keeps a thread that another one waits for."""
@@ -132,6 +181,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         while connections != self.nr_conns:
             connections = self.nr_conns
             self.accept(listener)
+
+
+def _is_told_of(conn: Any) -> bool:
+    return isinstance(conn.parser, PlainlyReading) and conn.parser.is_told_of
+
+
+def _sent(client: Any, answer: bytes) -> int:
+    try:
+        return int(client.send(answer))
+    except OSError:
+        return 0
 
 
 def _has_spoken(sock: Any, wait_ms: int) -> bool:

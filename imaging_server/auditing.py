@@ -104,7 +104,7 @@ class AccessAudit:
         if study is None:
             self._append(self._record(attempt, grant, AuditOutcome.ALLOWED, None))
             return
-        key = (attempt.ehr, _action_of(attempt).value, grant.issuer, grant.token_reference, study)
+        key = _key(attempt, grant, study)
         if self._recorded.kept(key):
             return
 
@@ -120,6 +120,11 @@ class AccessAudit:
             return True
 
         self._recorded.get(key, append, seconds=lambda _: float(self._window_s))
+
+    def is_on_record(self, attempt: Attempt, grant: AccessGrant, study: str) -> Callable[[], bool]:
+        """What tells, at any later time, whether ``allowed`` would record nothing more of this study."""
+        key = _key(attempt, grant, study)
+        return lambda: self._recorded.kept(key) is True
 
     def denied(self, attempt: Attempt, grant: AccessGrant | None, reason: str) -> None:
         """Records a refusal with its reason; ``grant`` is None when the token did not hold.
@@ -183,6 +188,11 @@ class AccessAudit:
             purpose_of_use=_in_tokens(grant.iua.purpose_of_use) if grant else None,
             method=attempt.refused_method,
         )
+
+
+def _key(attempt: Attempt, grant: AccessGrant, study: str) -> tuple[str, ...]:
+    """What is recorded once in the window."""
+    return (attempt.ehr, _action_of(attempt).value, grant.issuer, grant.token_reference, study)
 
 
 def _in_tokens(codings: Sequence[Coding]) -> tuple[str, ...] | None:

@@ -49,6 +49,14 @@ class Door:
         self._hold_back(attempt, self._limits.admit_granted(grant), grant)
         return True
 
+    def lets_in_unasked(self, grant: AccessGrant, fingerprint: str, attempt: Attempt) -> bool:
+        """As ``enter_again``, for whoever comes by that way when this says no: nothing is waited for, and nothing recorded."""
+        return (
+            self._tokens.is_known_to_hold(grant)
+            and self._limits.admit_granted(grant) is None
+            and self._limits.admit(attempt.ehr, fingerprint, attempt.client_address) is None
+        )
+
     def refuse_method(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt) -> None:
         """Records a method that is refused to everybody, and who tried it where the token tells; TooManyRequests in a flood."""
         grant = None

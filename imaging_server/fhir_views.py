@@ -34,7 +34,7 @@ from imaging_server.fhir_requests import (
 )
 from imaging_server.fhir_search import StudySearch, named_patients, offered_pairs, parse_study_search
 from imaging_server.fhir_sources import FoundStudy, PatientList
-from imaging_server.gate import OpenedPatient
+from imaging_server.opened import OpenedPatient
 from imaging_server.ownership import Caller
 from imaging_server.policy import Reason
 from imaging_server.queries import parse_query

@@ -10,25 +10,34 @@ Spec: DICOM PS3.18 §10.4.1.1.3 (frames); PEP 3333; docs/decisions/0007.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from http.client import responses
 from typing import TYPE_CHECKING
 
 from fhir_imaging.errors import ImagingError
 from fhir_imaging.settings import EhrSettings
-from fhir_imaging.web import OF_EVERY_ANSWER, REQUEST_STARTED, RequestSummary, may_read, reference_of
+from fhir_imaging.web import (
+    OF_EVERY_ANSWER,
+    REQUEST_STARTED,
+    SAME_WORDS,
+    RequestSummary,
+    SameWords,
+    may_read,
+    reference_of,
+)
 from imaging_server.answers import Answer
 from imaging_server.asking import Way, ways_to_ask
+from imaging_server.frame_addresses import FRAMES, INSTANCES, ROUTE, SERIES
 from imaging_server.gateway_headers import EXPOSED_HEADERS, GUARDING_HEADERS, VARIES_BY
 from imaging_server.handover import KEY_HEADER
 from imaging_server.resource import DicomResource, Kind, Level, from_pieces
 from imaging_server.retrieval import Call, Retrievals
-from imaging_server.routes import GATEWAY_PREFIX, ROUTES, address_pattern
+from imaging_server.routes import GATEWAY_PREFIX
 from imaging_server.services import ImagingServerServices
+from imaging_server.standing_directions import REDIRECT, StandingDirections, StandingSeries
 from imaging_server.upstream import Archive, UpstreamRequest
 
 if TYPE_CHECKING:
@@ -36,13 +45,6 @@ if TYPE_CHECKING:
 
 RAISED = "imaging_server.raised"
 """Where the WSGI environment has what the gate or the archive raised; no header of a request can get there."""
-_ROUTE = next(route for route in ROUTES if route.kind is Kind.FRAMES)
-_NAMES = re.compile(r"<(ehr|pacs)>")
-_INSTANCES = "/instances/"
-_SERIES, _FRAMES = (
-    re.compile(pattern, re.ASCII)
-    for pattern in (_NAMES.sub(r"(?P<\1>[^/]+)", GATEWAY_PREFIX) + address_pattern(_ROUTE, prefix="")).split(_INSTANCES)
-)
 _SERIES_KEPT = 1024
 _HANDOVER = "HTTP_" + KEY_HEADER.upper().replace("-", "_")
 _SAME_FOR_ALL = (*GUARDING_HEADERS, ("Vary", ", ".join(VARIES_BY)), *OF_EVERY_ANSWER)
@@ -99,17 +101,19 @@ class FrameLane:
         except Exception as raised:  # the application explains it under the same number
             environ |= {RAISED: raised, REQUEST_STARTED: began, "HTTP_X_REQUEST_ID": call.reference}
             return self._app(environ, start_response)
-        self._observe(self._summary(asked, call, answer, time.perf_counter() - began))
-        status = f"{answer.status} {responses.get(answer.status, 'Unknown')}"
-        start_response(status, self._headers(answer, call, environ.get("HTTP_ORIGIN")))
+        self._tell(asked, answer.status, call.reference, time.perf_counter() - began)
+        headers = self._headers(answer, call, environ.get("HTTP_ORIGIN"))
+        if REDIRECT in answer.headers:
+            self._let_stand(environ, asked, call, headers)
+        start_response(f"{answer.status} {responses.get(answer.status, 'Unknown')}", headers)
         return (answer.body,) if isinstance(answer.body, bytes) else answer.body or ()
 
     def _asked(self, environ: WSGIEnvironment) -> _Frames | None:
         """None for everything that is not plain. Nobody was asked yet, and nothing is on record."""
         if environ["REQUEST_METHOD"] != "GET" or environ.get("QUERY_STRING") or environ.get("SCRIPT_NAME"):
             return None
-        head, _, tail = environ.get("PATH_INFO", "").partition(_INSTANCES)
-        named, series = _FRAMES.fullmatch(tail), self._series(head)
+        head, _, tail = environ.get("PATH_INFO", "").partition(INSTANCES)
+        named, series = FRAMES.fullmatch(tail), self._series(head)
         if named is None or series is None:
             return None
         try:
@@ -121,7 +125,7 @@ class FrameLane:
 
     def _series_at(self, head: str) -> _Series | None:
         """None where there is nothing, or nothing that may be asked for here; the application says so."""
-        named = _SERIES.fullmatch(head)
+        named = SERIES.fullmatch(head)
         if named is None:
             return None
         pieces = named.groupdict()
@@ -147,14 +151,36 @@ class FrameLane:
             headers += [("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", EXPOSED_HEADERS)]
         return headers
 
-    def _summary(self, asked: _Frames, call: Call, answer: Answer, duration_s: float) -> RequestSummary:
-        return RequestSummary(
-            reference=call.reference,
-            method="GET",
-            route=GATEWAY_PREFIX + _ROUTE.rule,
-            endpoint=self._endpoint,
-            status=answer.status,
-            duration_s=duration_s,
-            reason=None,
-            names={"ehr": asked.ehr.name, "pacs": asked.archive.name},
+    def _let_stand(self, environ: WSGIEnvironment, asked: _Frames, call: Call, headers: list[tuple[str, str]]) -> None:
+        """From now on the server may ask the pass itself, where it offers to, and nginx is told the same of all its frames."""
+        same_words, handover = environ.get(SAME_WORDS), self._services.handover
+        if same_words is None or not handover.stays_the_same(asked.archive.name):
+            return
+        standing = self._retrievals.standing(asked.ehr, asked.archive, asked.resource, call)
+        if standing is None:
+            return
+        words: SameWords = same_words()
+        if not isinstance(words.at_once, StandingDirections):
+            words.at_once = StandingDirections()
+        series = StandingSeries(
+            standing=standing,
+            archive=asked.archive,
+            place=dict(headers)[REDIRECT].partition(INSTANCES)[0],
+            headers=tuple(headers),
+            tell=partial(self._tell, asked, 200),
+        )
+        words.at_once.add(environ["PATH_INFO"].partition(INSTANCES)[0], series)
+
+    def _tell(self, asked: _Frames, status: int, reference: str, duration_s: float) -> None:
+        self._observe(
+            RequestSummary(
+                reference=reference,
+                method="GET",
+                route=GATEWAY_PREFIX + ROUTE.rule,
+                endpoint=self._endpoint,
+                status=status,
+                duration_s=duration_s,
+                reason=None,
+                names={"ehr": asked.ehr.name, "pacs": asked.archive.name},
+            )
         )

@@ -18,8 +18,9 @@ from imaging_server.access import AccessGrant
 from imaging_server.auditing import AUTHORIZATION_UNAVAILABLE, AccessAudit, Attempt
 from imaging_server.door import Door
 from imaging_server.identity import KnownCaller, PatientIdentity, Person
+from imaging_server.opened import OpenedDescription, OpenedPatient, OpenedSearch
 from imaging_server.ownership import Caller, Ownership
-from imaging_server.passes import FramePasses
+from imaging_server.passes import FramePasses, StandingPass
 from imaging_server.policy import (
     NOTHING_THERE,
     REASON_IN_WORDS,
@@ -46,38 +47,6 @@ class DecideGrant(Protocol):
     """What the token alone decides."""
 
     def __call__(self, grant: AccessGrant, *, now: int) -> Verdict: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedSearch:
-    """A search for studies that was let through: it may be answered from ``studies`` only.
-
-    ``complete`` is False when the EHR had more of the patient's studies than were read.
-    """
-
-    caller: KnownCaller
-    studies: tuple[StudyInstanceUID, ...]
-    complete: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedPatient:
-    """A patient's list that was let through: by archive, the studies that this caller may have from it.
-
-    ``complete`` is False when there were more than were read.
-    """
-
-    caller: KnownCaller
-    studies: Mapping[str, frozenset[StudyInstanceUID]]
-    complete: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedDescription:
-    """One study that may be described, out of ``archives``."""
-
-    caller: KnownCaller
-    archives: tuple[Archive, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +89,10 @@ class Gate:
             grant = caller.grant
         self._audit.allowed(attempt, grant)
         return grant
+
+    def standing(self, archive: Archive, authorization: str | None, attempt: Attempt) -> StandingPass | None:
+        """For further frames of a series, one of which ``open_study`` has just let through."""
+        return self._passes.standing(archive, authorization, attempt, self._audit)
 
     def open_search(
         self, ehr: EhrSettings, archive: Archive, authorization: str | None, attempt: Attempt, query: SearchQuery

@@ -12,7 +12,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fhir_imaging.clients.archive_credentials import ArchiveCredential
+from fhir_imaging.clients.archive_credentials import ArchiveCredential, FixedCredential
 from fhir_imaging.settings import HandOver, PacsSettings
 from fhir_imaging.store.keys import Sealer
 from imaging_server.access import AccessGrant
@@ -89,6 +89,11 @@ class Handover:
         """Whether a decision by study and series holds for every instance that an address names (group 10)."""
         handed = self._archives.get(archive)
         return handed is not None and handed.hand_over is not HandOver.OFF and handed.keeps_hierarchy
+
+    def stays_the_same(self, archive: str) -> bool:
+        """Whether what nginx is told of an archive does not change by itself, as a credential does that ends."""
+        handed = self._archives.get(archive)
+        return handed is not None and isinstance(handed.credential, FixedCredential)
 
     def directions_for(
         self, presented: str | None, archive: Archive, resource: DicomResource, ways: Sequence[Way]

@@ -92,7 +92,12 @@ class KeptTokens(TokenVerifier):
             marks = self._memory.revocations.current()
         except UpstreamError:
             return False
-        return marks.concerning(grant) == grant.revision and not marks.refuses(grant)
+        return _let_stand(marks, grant)
+
+    def is_known_to_hold(self, grant: AccessGrant) -> bool:
+        """As ``still_holds``, by what is known: nothing is looked up, so a no may mean that it is time to."""
+        marks = self._memory.revocations.known()
+        return marks is not None and _let_stand(marks, grant)
 
     def _checked(self, ehr: EhrSettings, token: BearerToken, marks: Marks, *since: str) -> _Checked:
         def ask() -> _Checked:
@@ -102,3 +107,7 @@ class KeptTokens(TokenVerifier):
 
     def _seconds_of(self, checked: _Checked) -> float:
         return min(self._keep_s, checked.grant.expires_at - self._memory.clock())
+
+
+def _let_stand(marks: Marks, grant: AccessGrant) -> bool:
+    return marks.concerning(grant) == grant.revision and not marks.refuses(grant)

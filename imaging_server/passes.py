@@ -16,11 +16,12 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from fhir_imaging.clients.decision_cache import DecisionCache
 from imaging_server.access import AccessGrant
-from imaging_server.auditing import Attempt
+from imaging_server.auditing import AccessAudit, Attempt
 from imaging_server.door import Door
 from imaging_server.ownership import Caller
 from imaging_server.resource import Kind
@@ -36,6 +37,33 @@ class _Pass:
 
     grant: AccessGrant
     fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class StandingPass:
+    """A pass for whoever asks about one frame of a series after the other, and takes a no for "ask the gate". Thread-safe.
+
+    All that the gate asks for each frame is asked here too, and nothing is waited for or recorded.
+    """
+
+    given: Callable[[], _Pass | None] = field(repr=False)
+    series: tuple[str, str, str]
+    """Archive, study and series."""
+    attempt: Attempt
+    """Any request about a frame of it, for the limits."""
+    door: Door = field(repr=False)
+    contents: StudyContents = field(repr=False)
+    is_on_record: Callable[[], bool] = field(repr=False)
+
+    def opens(self, instance: str) -> bool:
+        """Whether a frame of this instance may be shown now; if so, it counts towards the limits."""
+        given = self.given()
+        return (
+            given is not None
+            and self.contents.lists(self.series, instance)
+            and self.is_on_record()
+            and self.door.lets_in_unasked(given.grant, given.fingerprint, self.attempt)
+        )
 
 
 class FramePasses:
@@ -61,6 +89,24 @@ class FramePasses:
         if given is None or not self._contents.is_listed(archive, attempt.resource):
             return None
         return given.grant if self._door.enter_again(given.grant, given.fingerprint, attempt) else None
+
+    def standing(
+        self, archive: Archive, authorization: str | None, attempt: Attempt, audit: AccessAudit
+    ) -> StandingPass | None:
+        """The pass to the series of a request that was let through, for all others like it."""
+        key = _key(archive, authorization, attempt)
+        given = None if key is None else self._given.kept(key)
+        study, series = attempt.resource.study, attempt.resource.series
+        if key is None or given is None or study is None or series is None:
+            return None
+        return StandingPass(
+            given=partial(self._given.kept, key),
+            series=(archive.name, study, series),
+            attempt=attempt,
+            door=self._door,
+            contents=self._contents,
+            is_on_record=audit.is_on_record(attempt, given.grant, study),
+        )
 
     def give(self, archive: Archive, authorization: str | None, attempt: Attempt, caller: Caller) -> None:
         """Remembers that ``caller`` was let through."""

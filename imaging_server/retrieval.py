@@ -24,6 +24,7 @@ from imaging_server.answers import (
 from imaging_server.asking import Way, ask_in_turn
 from imaging_server.auditing import Attempt, without_token
 from imaging_server.open_downloads import TakePlace
+from imaging_server.passes import StandingPass
 from imaging_server.payloads import metadata_for_caller
 from imaging_server.ranges import is_multipart
 from imaging_server.resource import DicomResource, Kind
@@ -67,6 +68,10 @@ class Retrievals:
         attempt = self.attempt(ehr, resource, call, query)
         grant = self._services.gate.open_study(ehr, archive, call.authorization, attempt)
         return partial(self._services.downloads.take, grant, attempt)
+
+    def standing(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, call: Call) -> StandingPass | None:
+        """For further frames of a series, one of which ``open`` has just let through."""
+        return self._services.gate.standing(archive, call.authorization, self.attempt(ehr, resource, call))
 
     def passed_on(
         self,

@@ -132,9 +132,10 @@ class Revocations:
 
     def current(self) -> Marks:
         """The marks, at most a second old, or up to ``LONGEST_UNREAD_S`` while they cannot be read. UpstreamError after it."""
-        marks, now = self._marks, self._monotonic()
-        if marks is not None and now - self._looked_at < LOOK_EVERY_S and now - self._read_at < LONGEST_UNREAD_S:
+        marks = self.known()
+        if marks is not None:
             return marks
+        marks = self._marks
         # One request looks; those beside it go on with what is known, as long as that is not too old.
         if self._looking.acquire(blocking=marks is None or not self._may_still_use()):
             try:
@@ -145,6 +146,12 @@ class Revocations:
         if self._marks is None or not self._may_still_use():
             raise UpstreamError("Whether access was ended could not be read.", server="database", retryable=True)
         return self._marks
+
+    def known(self) -> Marks | None:
+        """The marks, where they need not be looked up: this never waits."""
+        now = self._monotonic()
+        is_known = now - self._looked_at < LOOK_EVERY_S and now - self._read_at < LONGEST_UNREAD_S
+        return self._marks if is_known else None
 
     def _look(self) -> None:
         started = self._looked_at = self._monotonic()

@@ -104,11 +104,12 @@ class StudyContents:
         """Whether it is known that a resource's instance belongs to its series: nobody is asked, the unknown is a no."""
         if resource.study is None or resource.series is None or resource.instance is None:
             return False
-        key = (archive.name, resource.study, resource.series)
-        listed = self._instances.kept(key)
-        return listed is not None and (
-            resource.instance in listed or self._instances.kept((*key, resource.instance)) is not None
-        )
+        return self.lists((archive.name, resource.study, resource.series), resource.instance)
+
+    def lists(self, series: tuple[str, str, str], instance: str) -> bool:
+        """As ``is_listed``; a series is named by its archive, its study and its UID."""
+        listed = self._instances.kept(series)
+        return listed is not None and (instance in listed or self._instances.kept((*series, instance)) is not None)
 
     def _series_of(self, archive: Archive, study: StudyInstanceUID, named: SeriesInstanceUID | None = None) -> SeriesIndex:
         key = (archive.name, study) if named is None else (archive.name, study, named)

@@ -17,7 +17,7 @@ import pytest
 from flask import Flask
 
 from fhir_imaging.clients.http import OutboundSession
-from fhir_imaging.web import ErrorShape, ErrorSurface, install
+from fhir_imaging.web import SAME_WORDS, ErrorShape, ErrorSurface, install
 from imaging_cds.telemetry import MOST_WAITING, Tracing
 from imaging_cds.telemetry_servers import KnownServers
 from imaging_cds.telemetry_settings import TelemetrySettings
@@ -197,6 +197,25 @@ def traced(app: Flask, collector: Collector, *servers: tuple[str, str, str]) -> 
     tracing = Tracing(TelemetrySettings(endpoint=collector.endpoint, sample_ratio=1.0), KnownServers(servers))
     tracing.install(app)
     return tracing
+
+
+def test_what_is_traced_is_not_answered_by_the_server_alone() -> None:
+    """Its answers would be in no trace."""
+    app, seen = Flask("traced", static_folder=None), []
+    inner = app.wsgi_app
+
+    def looks(environ: dict[str, Any], start_response: Any) -> Any:
+        seen.append(SAME_WORDS in environ)
+        return inner(environ, start_response)
+
+    app.wsgi_app = looks  # type: ignore[method-assign]
+    with a_collector() as collector:
+        app.test_client().get("/a", environ_overrides={SAME_WORDS: lambda: None})
+        tracing = traced(app, collector)
+        app.test_client().get("/a", environ_overrides={SAME_WORDS: lambda: None})
+        tracing.close()
+
+    assert seen == [True, False]
 
 
 def test_faults_are_told_by_their_kind_alone() -> None:
