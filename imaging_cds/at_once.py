@@ -12,6 +12,7 @@ Spec: RFC 9112 §9.3 (persistence); docs/decisions/0007.
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ from imaging_cds.one_write import head_alone
 from imaging_cds.plain_requests import PlainFields, in_pieces
 
 _KEPT_S = 30.0
-"""How long words are known that nobody uses any more: they hold a token."""
+"""How long words are known that nobody uses any more."""
 _MOST = 1000
 
 
@@ -56,5 +57,6 @@ class AtOnce:
 
 
 def _key(client: Any, written: bytes) -> tuple[str, ...]:
-    """One caller's words are never another one's: whoever asks is told apart by address too."""
-    return (str(client[0]), written.decode("latin-1"))  # any bytes: nobody has looked at them yet
+    """One caller's words are never another one's: who asks is told apart by address too. The words hold a token, and so they
+    are not kept themselves."""
+    return (str(client[0]), hashlib.sha256(written).hexdigest())

@@ -347,7 +347,6 @@ def test_a_fault_there_is_the_applications_to_answer(ward: Ward, monkeypatch: py
 
 
 def test_words_are_forgotten_when_nobody_uses_them(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They hold a token."""
     monkeypatch.setattr(at_once, "_KEPT_S", 0.3)
     caller = ward.nginx()
     let_in(ward, caller)
@@ -367,6 +366,16 @@ def words(shared: Ward) -> bytes:
     """A request that can be answered at once."""
     shared.world.start_anew()
     return in_bytes(shared, shared.nginx())
+
+
+def test_group_34_no_token_is_kept_with_the_words(ward: Ward) -> None:
+    token = ward.world.north.token()
+    let_in(ward, ward.nginx(token))
+
+    known = ward.running.worker._at_once._known._values
+
+    assert known
+    assert [key for key in known if token in str(key)] == []
 
 
 @trials(max_examples=examples(300))
