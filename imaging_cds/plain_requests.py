@@ -5,7 +5,7 @@ did. Here a head is plain or None. Plain is what two patterns describe: a GET of
 ASCII, no field twice, no body, a connection that stays, and nothing behind it. All else is left to gunicorn, with not a byte
 taken from it; what is plain, both read alike.
 
-Spec: RFC 9112 §2.2, §3, §5, §6.3; RFC 9110 §5.3; group 22.
+Spec: RFC 9112 §2.2, §3, §5, §6.3; RFC 9110 §5.3; group 20.
 """
 
 from __future__ import annotations

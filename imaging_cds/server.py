@@ -98,7 +98,7 @@ def serve(make_app: Callable[[], Flask], settings: ServerSettings) -> None:
         "graceful_timeout": settings.graceful_timeout_s + ENDING_S,
         "keepalive": 30,
         # gunicorn would take gunicorn_h1c where that is installed; its 0.6.9 ends lines at a lone line feed, which hides a
-        # second request from a proxy in front that does not (group 22).
+        # second request from a proxy in front that does not (group 20).
         "http_parser": "python",
         # gunicorn would believe SCRIPT_NAME, PATH_INFO and X-Forwarded-Proto of loopback; trusted_proxies says whom to believe.
         "forwarded_allow_ips": "",

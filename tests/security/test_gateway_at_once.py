@@ -1,6 +1,6 @@
 """What the server tells nginx by itself, by the pass that a series was given (``at_once``): never more than the gate would.
 
-Spec: SMART Imaging Access W3, W5; groups 1, 5, 6, 9, 10, 20, 21, 22 and 23; docs/decisions/0007.
+Spec: SMART Imaging Access W3, W5; groups 1, 5, 6, 9, 10, 16, 20, 21, 23, 34 and 35; docs/decisions/0007.
 """
 
 from __future__ import annotations
@@ -282,7 +282,7 @@ def statuses(connection: Any, wanted: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("cut", [1, 20, -3, -1])
-def test_group_22_a_request_that_comes_in_pieces_is_read_whole(ward: Ward, cut: int) -> None:
+def test_group_20_a_request_that_comes_in_pieces_is_read_whole(ward: Ward, cut: int) -> None:
     caller = ward.nginx()
     request = in_bytes(ward, caller)
     connection = ward.running.raw(request)
@@ -298,7 +298,7 @@ def test_group_22_a_request_that_comes_in_pieces_is_read_whole(ward: Ward, cut: 
         assert ward.running.at_once == [False]
 
 
-def test_group_22_several_requests_at_a_time_are_each_answered(ward: Ward) -> None:
+def test_group_20_several_requests_at_a_time_are_each_answered(ward: Ward) -> None:
     caller = ward.nginx()
     request, hidden = in_bytes(ward, caller), in_bytes(ward, caller, PATH.replace(STUDY_A, STUDY_B))
     with ward.running.raw(request) as connection:
@@ -380,7 +380,7 @@ def test_group_34_no_token_is_kept_with_the_words(ward: Ward) -> None:
 
 @trials(max_examples=examples(300))
 @given(CHANGES)
-def test_group_22_no_change_of_the_words_is_overlooked(shared: Ward, words: bytes, changes: tuple[int, int, bytes]) -> None:
+def test_group_20_no_change_of_the_words_is_overlooked(shared: Ward, words: bytes, changes: tuple[int, int, bytes]) -> None:
     """Whatever bytes come: answered at once is only who says the same, about a frame of the same series."""
     server, here, elsewhere = shared.running.worker._at_once, ("127.0.0.1", 1), ("127.0.0.2", 1)
 

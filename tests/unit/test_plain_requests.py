@@ -1,4 +1,4 @@
-"""Plain heads are read as gunicorn reads them, only at once (group 22: one way to read a request)."""
+"""Plain heads are read as gunicorn reads them, only at once (group 20: one way to read a request)."""
 
 from __future__ import annotations
 
