@@ -149,7 +149,7 @@ def test_each_frame_has_its_own_address_and_number(ward: Ward) -> None:
     assert [one.headers["X-Request-Id"] for one in told] == ["reading-room-0", "reading-room-1"]
 
 
-@pytest.mark.parametrize("number", ["12345678", "eyJhbGciOiJIUzI1NiJ9", "a", 'x"y', "p" * 65])
+@pytest.mark.parametrize("number", ["1" * 8, "eyJhbGciOiJIUzI1NiJ9", "a", 'x"y', "p" * 65])
 def test_group_34_a_number_that_is_no_plain_one_is_made_anew(ward: Ward, number: str) -> None:
     caller = ward.nginx()
     let_in(ward, caller)
