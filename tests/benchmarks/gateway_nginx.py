@@ -26,6 +26,7 @@ _PLAIN = Template("""\
 daemon off;
 user $user;  # its files are this user's alone; where that is not root, this changes nothing
 worker_processes 2;
+pcre_jit on;
 pid $home/nginx.pid;
 error_log $home/error.log warn;
 events { worker_connections 512; }
@@ -40,10 +41,10 @@ http {
     tcp_nodelay on;
     keepalive_requests 1000000;
     proxy_http_version 1.1;
-    proxy_set_header Connection "";
     proxy_buffer_size 16k;
     proxy_buffers 16 64k;
-    proxy_busy_buffers_size 128k;
+    proxy_busy_buffers_size 512k;
+    postpone_output 256k;
     proxy_max_temp_file_size 0;
     upstream archive { server 127.0.0.1:$archive; keepalive 32; }
     upstream trivial { server 127.0.0.1:$trivial; keepalive 32; }
@@ -55,6 +56,7 @@ http {
         location = / { return 204; }
         location /static/ { root $home; }
         location /dicom-web/ {
+            proxy_set_header Connection "";
             proxy_set_header Authorization "Basic $credential";
             proxy_pass http://archive;
         }
@@ -68,10 +70,12 @@ http {
             internal;
             proxy_pass http://$$asked/decision;
             proxy_pass_request_body off;
+            proxy_set_header Connection "";
             proxy_set_header Content-Length "";
         }
         location /dicom-web/ {
             auth_request /decision;
+            proxy_set_header Connection "";
             proxy_set_header Authorization "Basic $credential";
             proxy_pass http://archive;
         }
