@@ -248,7 +248,7 @@ def _handed(archive: PacsSettings, settings: ApplicationSettings, options: Nginx
         server_name=str(parts.hostname),
         root=archive.dicomweb_root.rstrip("/"),
         prefix=parts.path,
-        routes=tuple(_route(one) for one in ROUTES if is_handed(archive.hand_over, one.kind)),
+        routes=tuple(_route(one) for one in sorted(ROUTES, key=_seldom) if is_handed(archive.hand_over, one.kind)),
         connections=archive.max_connections * settings.server.workers * max(len(options.apps), 1),
         connect_timeout_s=archive.connect_timeout_s,
         read_timeout_s=archive.read_timeout_s,
@@ -262,6 +262,11 @@ def _handed(archive: PacsSettings, settings: ApplicationSettings, options: Nginx
 def _fixed(archive: PacsSettings) -> str:
     """Archives whose credential changes were refused before."""
     return credential_of(archive).headers().get("Authorization", "")
+
+
+def _seldom(route: Route) -> bool:
+    """nginx tries one pattern after the other, and nearly all that it is asked for are frames."""
+    return route.kind is not Kind.FRAMES
 
 
 def _route(route: Route) -> HandedRoute:
