@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -42,16 +42,24 @@ ERROR_PAGE_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form
 # Neither a number (a patient's, a UID) nor the beginning of a JWT: it stands in the log.
 _REFERENCE = re.compile(r"(?=[0-9._-]*[A-Za-z])(?!eyJ)[A-Za-z0-9._-]{8,64}", re.ASCII)
 
+SendAnswer = Callable[[str, Sequence[bytes | memoryview]], None]
+"""Sends an answer of 200: its headers as lines that each end, the length among them, and the pieces of its body. OSError when
+the caller is gone."""
+
 
 class SameWords:
     """Requests that one caller makes with the same header fields, but for the request's number."""
 
-    __slots__ = ("at_once",)
+    __slots__ = ("at_once", "in_turn")
 
     def __init__(self) -> None:
-        self.at_once: Callable[[str, str | None], str | None] | None = None
+        self.at_once: Callable[[str, str | None], tuple[str, Callable[[], None]] | None] | None = None
         """What an application lets the server ask in its stead, by a request's path and number: the headers of an answer of 200
-        without a body, as lines that each end; None where the application is to be asked. It never waits for anybody."""
+        without a body, as lines that each end, and what is to be called when it was sent; None where the application is to be
+        asked. It never waits for anybody."""
+        self.in_turn: Callable[[str, str | None, SendAnswer], Mapping[str, Any] | None] | None = None
+        """What an application lets the server ask in its stead in the request's own thread, where it may wait for others: None
+        when the answer was sent, else what the WSGI environment is to say when the application itself is asked."""
 
 
 class ErrorShape(StrEnum):

@@ -13,12 +13,13 @@ Spec: RFC 9112 §9.3 (persistence); docs/decisions/0007.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from fhir_imaging.clients.decision_cache import DecisionCache
 from fhir_imaging.web import SAME_WORDS, SameWords
-from imaging_cds.one_write import head_alone
+from imaging_cds.one_write import head_of
 from imaging_cds.plain_requests import PlainFields, in_pieces
 
 _KEPT_S = 30.0
@@ -36,8 +37,9 @@ class AtOnce:
         """Lets the application say what is to be answered to further requests in these words."""
         environ[SAME_WORDS] = partial(self._words, client, fields)
 
-    def answer(self, begun: bytes, client: Any) -> bytes | None:
-        """The whole answer to a request; None when the application is to be asked, which has heard nothing of it yet."""
+    def answer(self, begun: bytes, client: Any) -> tuple[bytes, Callable[[], None]] | None:
+        """The whole answer to a request, and what is to be called when it was sent; None when the application is to be asked,
+        which has heard nothing of it yet."""
         pieces = in_pieces(begun)
         if pieces is None:
             return None
@@ -45,14 +47,14 @@ class AtOnce:
         words = self._known.kept(_key(client, written))
         if words is None or words.at_once is None or line[3] is not None:
             return None
-        lines = words.at_once(line[2].decode("ascii"), number)
-        return None if lines is None else head_alone(lines)
+        answer = words.at_once(line[2].decode("ascii"), number)
+        return None if answer is None else (head_of(answer[0]), answer[1])
 
     def _words(self, client: Any, fields: PlainFields) -> SameWords:
         key = _key(client, fields.written)
         words = self._known.kept(key) or SameWords()
         self._known.keep(key, words, _KEPT_S)
-        fields.are_told_of = True
+        fields.words = words
         return words
 
 

@@ -6,6 +6,7 @@ Two writes wake a reader twice on the same machine; and where the reader is ngin
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -72,7 +73,7 @@ class OneWrite(Response):  # type: ignore[misc]
             super()._emit_body(data)
             return
         head, self._head = self._head, b""
-        _send_all(self.sock, head, data)
+        send_all(self.sock, (head, data))
 
     def _emit_head(self) -> None:
         if self._head:
@@ -80,8 +81,8 @@ class OneWrite(Response):  # type: ignore[misc]
             self.sock.sendall(head)
 
 
-def head_alone(lines: str) -> bytes:
-    """An answer of 200 without a body, of which an application has said these lines, on a connection that stays."""
+def head_of(lines: str) -> bytes:
+    """The head of an answer of 200, of which an application has said these lines, on a connection that stays."""
     head = f"HTTP/1.1 200 OK\r\nServer: {SERVER}\r\nDate: {_date(int(time.time()))}\r\nConnection: keep-alive\r\n{lines}\r\n"
     return head.encode("latin-1")
 
@@ -103,11 +104,10 @@ def _is_passed_on(name: object) -> bool:
     )
 
 
-def _send_all(sock: Any, head: bytes, body: bytes) -> None:
-    """Both in one go, without a copy of the body, as far as the kernel takes them at once."""
-    sent = sock.sendmsg((head, body))
-    if sent < len(head):
-        sock.sendall(head[sent:])
-        sent = len(head)
-    if sent < len(head) + len(body):
-        sock.sendall(memoryview(body)[sent - len(head) :])
+def send_all(sock: Any, pieces: Sequence[bytes | memoryview]) -> None:
+    """All in one go, without a copy, as far as the kernel takes them at once."""
+    sent = sock.sendmsg(pieces)
+    for piece in pieces:
+        if sent < len(piece):
+            sock.sendall(memoryview(piece)[sent:])
+        sent = max(sent - len(piece), 0)

@@ -18,6 +18,7 @@ from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.wsgi import create
 
+from fhir_imaging.web import SameWords
 from imaging_cds.one_write import OneWrite
 
 # Possessive (++, *+) all of them: each byte is looked at once. A name with an underscore is none that gunicorn lets through.
@@ -47,15 +48,15 @@ class PlainFields:
     """What a head says after its first line, but for the request's number: the same each time while a viewer asks for one frame
     after the other."""
 
-    __slots__ = ("are_told_of", "environ", "headers", "written")
+    __slots__ = ("environ", "headers", "words", "written")
 
     def __init__(self, written: bytes, headers: list[tuple[str, str]]) -> None:
         self.written = written
         self.headers = headers
         self.environ: dict[str, Any] | None = None
         """The WSGI environment that was made of them on this connection, without what is another request's."""
-        self.are_told_of = False
-        """Whether the application may have said what is to be answered to them (``at_once``)."""
+        self.words: SameWords | None = None
+        """What the application may have said is to be answered to them (``at_once``)."""
 
 
 class PlainRequest:
@@ -158,7 +159,8 @@ class PlainlyReading(RequestParser):  # type: ignore[misc]
     @property
     def is_told_of(self) -> bool:
         """Whether the next request may be one that the application has said the answer to."""
-        return self._last is not None and self._last.are_told_of
+        words = self._last.words if self._last is not None else None
+        return words is not None and words.at_once is not None
 
     def mesg_class(self, cfg: Any, unreader: Any, peer_addr: Any, req_number: int) -> Any:
         """The next request."""

@@ -10,7 +10,8 @@ After each answer it hands the connection back to its main thread, which waits f
 Viewers ask for thousands of frames, one right after the other, and that way there and back was a third of what the process did.
 Here the thread itself looks for the next request, for some milliseconds, while there are threads enough for all.
 
-What the application has said the answer to is answered in the main thread, when it comes (``at_once``).
+What the application has said the answer to is answered in the main thread, when it comes (``at_once``); what takes an archive's
+answer too, in the request's thread.
 
 Told to end, it stops taking connections, and yet keeps its listening socket open until its last request is done. The kernel
 goes on taking connections meanwhile; nobody answers them, and they are cut when the process ends. A proxy takes such a server
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import select
 import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from selectors import EVENT_READ
@@ -30,6 +32,7 @@ from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from imaging_cds.at_once import AtOnce
+from imaging_cds.one_write import head_of, send_all
 from imaging_cds.plain_requests import LONGEST, PlainlyReading, PlainRequest
 
 STOPPING = "stopping"
@@ -94,9 +97,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """In a thread: one request; those without a body, and so without much to go wrong, at less cost."""
         if not isinstance(req, PlainRequest):
             return bool(super().handle_request(req, conn))
+        goes_on = self.alive and len(self.keepalived_conns) < self.max_keepalived
+        further = self._told_in_turn(req, conn) if goes_on else {}
+        if further is None:
+            return True
         response, environ = req.created(conn, self.cfg)
+        environ |= further
         self._at_once.offer(environ, conn.client, req.fields)
-        if not self.alive or len(self.keepalived_conns) >= self.max_keepalived:
+        if not goes_on:
             response.force_close()
         try:
             chunks = self.wsgi(environ, response.start_response)
@@ -128,27 +136,52 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return True
         except OSError:
             return False
-        answer = self._answer_to(begun, conn)
-        if answer is None:
+        found = self._answer_to(begun, conn)
+        if found is None:
             conn.parser.unreader.unread(begun)
             return False
-        if _sent(client, answer) < len(answer):  # whoever asks on and on, and reads nothing, is not waited for here
-            self.keepalived_conns.remove(conn)
-            self.poller.unregister(client)
-            self.nr_conns -= 1
-            conn.close()
-            return True
-        conn.set_timeout()
+        answer, tell = found
+        has_room = _sent(client, answer) == len(answer)
+        self._tell(tell)  # whoever asked goes on meanwhile
         self.keepalived_conns.remove(conn)
-        self.keepalived_conns.append(conn)  # the next to be given up stands first
+        if has_room:
+            conn.set_timeout()
+            self.keepalived_conns.append(conn)  # the next to be given up stands first
+            return True
+        self.poller.unregister(client)  # whoever asks on and on, and reads nothing, is not waited for here
+        self.nr_conns -= 1
+        conn.close()
         return True
 
-    def _answer_to(self, begun: bytes, conn: Any) -> bytes | None:
+    def _answer_to(self, begun: bytes, conn: Any) -> tuple[bytes, Callable[[], None]] | None:
         try:
             return self._at_once.answer(begun, conn.client)
         except Exception:  # the application explains it, and the worker goes on
             self.log.exception("Error answering at once")
             return None
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        try:
+            tell()
+        except Exception:  # what cannot be told was answered all the same, and the worker goes on
+            self.log.exception("Error telling of an answer")
+
+    def _told_in_turn(self, req: PlainRequest, conn: Any) -> Mapping[str, Any] | None:
+        """None when the request was answered as the application lets the server do; else what the application is to be told."""
+        words = req.fields.words
+        if words is None or words.in_turn is None or req.uri != req.path:
+            return {}
+        answer = _Sending(conn.sock)
+        try:
+            return words.in_turn(req.path, req.number, answer.send)
+        except OSError:
+            raise
+        except Exception:
+            self.log.exception("Error answering in turn")
+            if answer.has_begun:
+                close_graceful(conn.sock)
+                raise StopIteration from None
+            return {}
 
     def _is_asked_again(self, conn: Any) -> bool:
         """No caller keeps a thread that another one waits for."""
@@ -181,6 +214,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         while connections != self.nr_conns:
             connections = self.nr_conns
             self.accept(listener)
+
+
+class _Sending:
+    """An answer of 200 on its way to a caller."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self.has_begun = False
+
+    def send(self, lines: str, body: Sequence[bytes | memoryview]) -> None:
+        """``SendAnswer``."""
+        self.has_begun = True
+        send_all(self._sock, (head_of(lines), *body))
 
 
 def _is_told_of(conn: Any) -> bool:

@@ -39,3 +39,13 @@ def outcome_of(answer: ArchiveResponse | Exception) -> Outcome:
         return Outcome.UNANSWERED
     # What says "try again" is a pool without a free connection, which says nothing of the archive.
     return Outcome.OUTAGE if isinstance(answer, UpstreamError) and not answer.retryable else Outcome.UNKNOWN
+
+
+def all_in_use(server: str) -> UpstreamError:
+    """Nobody gave a connection back in time."""
+    return UpstreamError("All connections to the archive are in use.", server=server, retryable=True)
+
+
+def broke_off(server: str, status: int) -> UpstreamError:
+    """The archive did not say the whole of its answer."""
+    return UpstreamError("The archive broke off its answer.", server=server, status=status)

@@ -33,21 +33,22 @@ from imaging_server.asking import Way, ways_to_ask
 from imaging_server.frame_addresses import FRAMES, INSTANCES, ROUTE, SERIES
 from imaging_server.gateway_headers import EXPOSED_HEADERS, GUARDING_HEADERS, VARIES_BY
 from imaging_server.handover import KEY_HEADER
+from imaging_server.passes import StandingPass
 from imaging_server.resource import DicomResource, Kind, Level, from_pieces
 from imaging_server.retrieval import Call, Retrievals
 from imaging_server.routes import GATEWAY_PREFIX
 from imaging_server.services import ImagingServerServices
 from imaging_server.standing_directions import REDIRECT, StandingDirections, StandingSeries
+from imaging_server.standing_frames import RAISED, SeriesFrames, StandingFrames
 from imaging_server.upstream import Archive, UpstreamRequest
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-RAISED = "imaging_server.raised"
-"""Where the WSGI environment has what the gate or the archive raised; no header of a request can get there."""
 _SERIES_KEPT = 1024
 _HANDOVER = "HTTP_" + KEY_HEADER.upper().replace("-", "_")
 _SAME_FOR_ALL = (*GUARDING_HEADERS, ("Vary", ", ".join(VARIES_BY)), *OF_EVERY_ANSWER)
+Headers = tuple[tuple[str, str], ...]
 Observe = Callable[[RequestSummary], None]
 
 
@@ -66,6 +67,7 @@ class _Frames:
 
     ehr: EhrSettings
     archive: Archive
+    series: DicomResource
     resource: DicomResource
     ways: tuple[Way, ...]
     handover_key: str | None
@@ -87,7 +89,7 @@ class FrameLane:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answers a request for frames, and leaves all others to the application."""
-        asked = self._asked(environ)
+        asked = None if RAISED in environ else self._asked(environ)
         if asked is None:
             return self._app(environ, start_response)
         began = time.perf_counter()
@@ -103,8 +105,8 @@ class FrameLane:
             return self._app(environ, start_response)
         self._tell(asked, answer.status, call.reference, time.perf_counter() - began)
         headers = self._headers(answer, call, environ.get("HTTP_ORIGIN"))
-        if REDIRECT in answer.headers:
-            self._let_stand(environ, asked, call, headers)
+        if REDIRECT in answer.headers or (answer.status == 200 and isinstance(answer.body, bytes)):
+            self._let_stand(environ, asked, call, answer)
         start_response(f"{answer.status} {responses.get(answer.status, 'Unknown')}", headers)
         return (answer.body,) if isinstance(answer.body, bytes) else answer.body or ()
 
@@ -121,7 +123,7 @@ class FrameLane:
             ways = ways_to_ask(resource, environ.get("HTTP_ACCEPT"))
         except (ValueError, ImagingError):
             return None
-        return _Frames(series.ehr, series.archive, resource, ways, environ.get(_HANDOVER))
+        return _Frames(series.ehr, series.archive, series.resource, resource, ways, environ.get(_HANDOVER))
 
     def _series_at(self, head: str) -> _Series | None:
         """None where there is nothing, or nothing that may be asked for here; the application says so."""
@@ -151,25 +153,47 @@ class FrameLane:
             headers += [("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", EXPOSED_HEADERS)]
         return headers
 
-    def _let_stand(self, environ: WSGIEnvironment, asked: _Frames, call: Call, headers: list[tuple[str, str]]) -> None:
-        """From now on the server may ask the pass itself, where it offers to, and nginx is told the same of all its frames."""
-        same_words, handover = environ.get(SAME_WORDS), self._services.handover
-        if same_words is None or not handover.stays_the_same(asked.archive.name):
+    def _let_stand(self, environ: WSGIEnvironment, asked: _Frames, call: Call, answer: Answer) -> None:
+        """From now on the server may ask the pass itself, where it offers to, and say the same of all frames of the series."""
+        same_words: Callable[[], SameWords] | None = environ.get(SAME_WORDS)
+        if same_words is None or not self._is_the_same_for_all(asked, answer):
             return
         standing = self._retrievals.standing(asked.ehr, asked.archive, asked.resource, call)
         if standing is None:
             return
-        words: SameWords = same_words()
-        if not isinstance(words.at_once, StandingDirections):
-            words.at_once = StandingDirections()
-        series = StandingSeries(
+        address, origin = environ["PATH_INFO"].partition(INSTANCES)[0], environ.get("HTTP_ORIGIN")
+        if REDIRECT in answer.headers:
+            told = tuple(self._headers(answer, call, origin))
+            StandingDirections.of(same_words()).add(address, self._directions(asked, standing, answer.headers[REDIRECT], told))
+        else:
+            said = tuple(self._headers(Answer(status=200, headers={}), call, origin))
+            StandingFrames.of(same_words()).add(address, self._frames(asked, standing, said))
+
+    def _is_the_same_for_all(self, asked: _Frames, answer: Answer) -> bool:
+        if REDIRECT in answer.headers:
+            return self._services.handover.stays_the_same(asked.archive.name)
+        return answer.status == 200 and isinstance(answer.body, bytes) and len(asked.ways) == 1
+
+    def _directions(self, asked: _Frames, standing: StandingPass, place: str, told: Headers) -> StandingSeries:
+        return StandingSeries(
             standing=standing,
             archive=asked.archive,
-            place=dict(headers)[REDIRECT].partition(INSTANCES)[0],
-            headers=tuple(headers),
+            place=place.partition(INSTANCES)[0],
+            headers=told,
             tell=partial(self._tell, asked, 200),
         )
-        words.at_once.add(environ["PATH_INFO"].partition(INSTANCES)[0], series)
+
+    def _frames(self, asked: _Frames, standing: StandingPass, said: Headers) -> SeriesFrames:
+        return SeriesFrames(
+            standing=standing,
+            archive=asked.archive,
+            questions=asked.archive.frames_of(asked.series, asked.ways[0].accept, longest=self._services.limits.small_body),
+            series=asked.series,
+            example=asked.resource,
+            addresses=self._services.addresses(asked.ehr.name, asked.archive),
+            headers=said,
+            tell=partial(self._tell, asked, 200),
+        )
 
     def _tell(self, asked: _Frames, status: int, reference: str, duration_s: float) -> None:
         self._observe(

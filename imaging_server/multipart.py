@@ -6,11 +6,11 @@ Spec: RFC 2046 §5.1, RFC 2387; DICOM PS3.18 §8.6; SMART Imaging Access groups 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import lru_cache
 
-from imaging_server.media_types import as_told, parse_media_type
+from imaging_server.media_types import MediaType, as_told, parse_media_type
 
 MAX_PART_HEADER_BYTES = 16 * 1024
 
@@ -20,6 +20,8 @@ _AFTER_DELIMITER = re.compile(rb"[ \t]{0,64}\r\n")
 _TYPE = re.compile(rb"content-type[ \t]*:[ \t]*(.*)", re.IGNORECASE | re.DOTALL)
 # A part needs its type and length; whatever else an archive adds (ids, names, remarks) may name its host.
 _KEPT = re.compile(rb"content-(?:length|encoding|transfer-encoding)[ \t]*:[ \t]*[A-Za-z0-9\-]{1,20}[ \t]*", re.IGNORECASE)
+
+_ONE_PART = re.compile(rb"--([^\r\n]{1,200}+)\r\n((?:[!-9;-~]++:[\t\x20-\x7e]*+\r\n)++)\r\n")
 
 
 class MultipartError(ValueError):
@@ -150,22 +152,13 @@ class PartHeaders:
         if end < 0:
             return False
         lines = self._held[self._at + 2 : end].split(b"\r\n") if end > self._at else []
-        kept = [fresh for line in lines if (fresh := self._header(line)) is not None]
-        out.append(b"\r\n" + b"".join(line + b"\r\n" for line in kept))
+        out.append(b"\r\n" + headers_for_caller(lines, self._rewrite))
         # The empty line's break stays in front of the body: in a part without one it is the next delimiter's.
         self._at = end + 2
-        lengths = [match for match in map(_LENGTH.fullmatch, lines) if match]
-        length = int(lengths[0][1]) if len(lengths) == 1 else 0
+        length = stated_length(lines)
         self._skip = length + 2 if length else 0
         self._place = _Place.BODY
         return True
-
-    def _header(self, line: bytes) -> bytes | None:
-        location = _LOCATION.fullmatch(line)
-        if location is None:
-            return _part_type(line) if _TYPE.match(line) else line if _KEPT.fullmatch(line) else None
-        fresh = self._rewrite(location[1].decode("latin-1").strip())
-        return None if fresh is None else b"Content-Location: " + fresh.encode("ascii")
 
     def _joined(self, out: list[bytes | memoryview]) -> bytes:
         """One piece, without the line break that was put in front of the first byte."""
@@ -176,6 +169,45 @@ class PartHeaders:
             self._to_drop -= dropped
             out[position] = part[dropped:]
         return b"".join(out)
+
+
+def the_only_part(
+    message: memoryview, content_type: MediaType, rewrite: Callable[[str], str | None]
+) -> tuple[bytes, memoryview, bytes] | None:
+    """A whole message of one part, as ``PartHeaders`` passes it on, without a copy of the part's body.
+
+    None where it is not as plain as nearly all are: of one part that says its length, and nothing before or after it.
+    """
+    boundary = content_type.parameters.get("boundary", "").encode("ascii")
+    found = _ONE_PART.match(message)
+    if content_type.name != "multipart/related" or found is None or found[1] != boundary:
+        return None
+    lines = found[2].split(b"\r\n")[:-1]
+    length = stated_length(lines)
+    end, closing = found.end() + length, b"\r\n--" + boundary + b"--"
+    if not length or len(found[2]) > MAX_PART_HEADER_BYTES or message[end:] not in (closing, closing + b"\r\n"):
+        return None
+    return b"--" + boundary + b"\r\n" + headers_for_caller(lines, rewrite) + b"\r\n", message[found.end() : end], closing
+
+
+def headers_for_caller(lines: Sequence[bytes], rewrite: Callable[[str], str | None]) -> bytes:
+    """A part's header lines as they go down, each with its line break."""
+    kept = [fresh for line in lines if (fresh := _header(line, rewrite)) is not None]
+    return b"".join([line + b"\r\n" for line in kept])
+
+
+def stated_length(lines: Sequence[bytes]) -> int:
+    """The bytes of a part's body, as its header lines say; 0 where they do not, or not in one word."""
+    lengths = [match for match in map(_LENGTH.fullmatch, lines) if match]
+    return int(lengths[0][1]) if len(lengths) == 1 else 0
+
+
+def _header(line: bytes, rewrite: Callable[[str], str | None]) -> bytes | None:
+    location = _LOCATION.fullmatch(line)
+    if location is None:
+        return _part_type(line) if _TYPE.match(line) else line if _KEPT.fullmatch(line) else None
+    fresh = rewrite(location[1].decode("latin-1").strip())
+    return None if fresh is None else b"Content-Location: " + fresh.encode("ascii")
 
 
 @lru_cache(maxsize=256)  # the frames of a study are of few types

@@ -11,8 +11,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
-from fhir_imaging.web import reference_of
+from fhir_imaging.web import SameWords, reference_of
 from imaging_server.frame_addresses import FRAMES, INSTANCES
 from imaging_server.passes import StandingPass
 from imaging_server.upstream import Archive
@@ -43,14 +44,21 @@ class StandingDirections:
     def __init__(self) -> None:
         self._series: dict[str, tuple[StandingSeries, str]] = {}
 
+    @classmethod
+    def of(cls, words: SameWords) -> StandingDirections:
+        """Those of these words, none at first."""
+        if not isinstance(words.at_once, cls):
+            words.at_once = cls()
+        return words.at_once
+
     def add(self, address: str, series: StandingSeries) -> None:
         """``address``: the first part of its frames' paths."""
         if len(self._series) >= _SERIES_AT_ONCE:
             self._series = {}
-        self._series[address] = (series, _lines(series.headers))
+        self._series[address] = (series, lines_for_all(series.headers))
 
-    def __call__(self, path: str, number: str | None) -> str | None:
-        """The lines of nginx's directions to a frame; None where the application is to be asked (``SameWords.at_once``)."""
+    def __call__(self, path: str, number: str | None) -> tuple[str, Callable[[], None]] | None:
+        """The lines of nginx's directions to a frame, and how to tell of them; None where the application is to be asked."""
         began = time.perf_counter()
         address, _, asked = path.partition(INSTANCES)
         found, named = self._series.get(address), FRAMES.fullmatch(asked)
@@ -60,9 +68,10 @@ class StandingDirections:
         if series.archive.is_left_alone or not series.standing.opens(named["instance"]):
             return None
         reference = reference_of(number or "")
-        series.tell(reference, time.perf_counter() - began)
-        return f"{REDIRECT}: {series.place}{INSTANCES}{asked}\r\n{lines}{_REFERENCE}: {reference}\r\n"
+        told = f"{REDIRECT}: {series.place}{INSTANCES}{asked}\r\n{lines}{_REFERENCE}: {reference}\r\n"
+        return told, partial(series.tell, reference, time.perf_counter() - began)
 
 
-def _lines(headers: Iterable[tuple[str, str]]) -> str:
+def lines_for_all(headers: Iterable[tuple[str, str]]) -> str:
+    """What is said of all frames of a series alike, as lines that each end."""
     return "".join(f"{name}: {value}\r\n" for name, value in headers if name not in (REDIRECT, _REFERENCE))

@@ -25,7 +25,8 @@ from fhir_imaging.retry_after import seconds_to_wait
 from fhir_imaging.settings import PacsSettings, origin_of
 from imaging_server.archive_answers import ArchiveResponse
 from imaging_server.archive_connections import with_lean_answers
-from imaging_server.archive_outcomes import BrokenOff, TooLate, asked_about, outcome_of
+from imaging_server.archive_frames import ArchiveLine, Asked, FrameQuestions
+from imaging_server.archive_outcomes import BrokenOff, TooLate, all_in_use, asked_about, broke_off, outcome_of
 from imaging_server.resource import DicomResource
 
 DICOM_JSON = "application/dicom+json"
@@ -97,7 +98,7 @@ class UpstreamAnswer:
                 if len(body) > limit:
                     raise AnswerTooLarge("The archive's answer is too large.", server=self._server, status=self.status)
         except _BROKEN_OFF as exc:
-            raise UpstreamError("The archive broke off its answer.", server=self._server, status=self.status) from exc
+            raise broke_off(self._server, self.status) from exc
         finally:
             self.close()
         return bytes(body)
@@ -108,7 +109,7 @@ class UpstreamAnswer:
             read = self._response.read(PIECE_BYTES, decode_content=True)
         except _BROKEN_OFF as exc:
             self.close()
-            raise UpstreamError("The archive broke off its answer.", server=self._server, status=self.status) from exc
+            raise broke_off(self._server, self.status) from exc
         if not read:
             self.close()
         return read
@@ -162,6 +163,14 @@ class Archive:
             self.root, maxsize=settings.max_connections, block=True, retries=_NO_RETRIES, **trust_of(settings)
         )
         self._pool = with_lean_answers(pool)
+        self._line = ArchiveLine(
+            server=self.server,
+            pool=self._pool,
+            breaker=self._breaker,
+            credential=self._credential,
+            wait_s=self._wait_s,
+            read_timeout_s=settings.read_timeout_s,
+        )
 
     @property
     def is_left_alone(self) -> bool:
@@ -213,6 +222,12 @@ class Archive:
         raise_if_not_ready(answer, self.server)
         raise UpstreamError("The archive could not search.", server=self.server, status=answer.status)
 
+    def frames_of(self, series: DicomResource, accept: str, *, longest: int) -> FrameQuestions:
+        """For one frame after the other of a series, in one form, of ``longest`` bytes at most."""
+        target = self._prefix + quote(series.path, safe="/,.-_") + "/instances/"
+        asked = Asked(target, {**self._headers, "Accept": accept}, asked_about(series, ()))
+        return FrameQuestions(self._line, asked, longest=longest)
+
     def close(self) -> None:
         """Closes all idle connections."""
         self._pool.close()
@@ -237,7 +252,7 @@ class Archive:
                     decode_content=False,
                 )
             except urllib3.exceptions.EmptyPoolError as exc:
-                raise UpstreamError("All connections to the archive are in use.", server=self.server, retryable=True) from exc
+                raise all_in_use(self.server) from exc
             except urllib3.exceptions.NewConnectionError as exc:  # before timeouts: urllib3 counts it among them
                 raise _unreachable(self.server, exc) from exc
             except urllib3.exceptions.ConnectTimeoutError as exc:

@@ -19,7 +19,7 @@ from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, note_for_log,
 from imaging_server.answers import Answer, json_answer, placed
 from imaging_server.asking import Way, ways_to_ask
 from imaging_server.fhir_views import create_blueprint as create_fhir_blueprint
-from imaging_server.frame_lane import RAISED, FrameLane
+from imaging_server.frame_lane import FrameLane
 from imaging_server.gateway_headers import EXPOSED_HEADERS, GUARDING_HEADERS, METHODS, REQUEST_HEADERS, VARIES_BY
 from imaging_server.handed_decisions import add_routes as add_handed_decisions
 from imaging_server.handover import KEY_HEADER
@@ -34,6 +34,7 @@ from imaging_server.retrieval import Call, Retrievals
 from imaging_server.routes import GATEWAY_PREFIX, ROUTES, Route, add_converters
 from imaging_server.search import find_below, find_studies, page_of, without_conflicts
 from imaging_server.services import ImagingServerServices
+from imaging_server.standing_frames import RAISED
 from imaging_server.streams import StreamedBody
 from imaging_server.upstream import Archive, Matches, UpstreamRequest
 from imaging_server.wado_uri import WADO_URI_PATH, parse_wado_uri

@@ -6,7 +6,7 @@ import http.client
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
 from imaging_cds.at_once import AtOnce
+from imaging_cds.plain_requests import PlainRequest
 from imaging_cds.worker import Worker
 from tests.security.gateway_actors import Answer
 
@@ -30,7 +31,7 @@ class _Watched(AtOnce):
         super().__init__()
         self._seen = seen
 
-    def answer(self, begun: bytes, client: Any) -> bytes | None:
+    def answer(self, begun: bytes, client: Any) -> tuple[bytes, Callable[[], None]] | None:
         try:
             told = super().answer(begun, client)
         except Exception:
@@ -44,9 +45,22 @@ class _Here(Worker):
     """Signals are the test's own process's."""
 
     watched_by: list[bool]
+    in_turn: list[bool]
 
     def init_signals(self) -> None:
         """None."""
+
+    def _told_in_turn(self, req: PlainRequest, conn: Any) -> Mapping[str, Any] | None:
+        """Notes of each request whether it was answered so."""
+        words = req.fields.words
+        try:
+            told = super()._told_in_turn(req, conn)
+        except BaseException:
+            self.in_turn.append(True)
+            raise
+        if words is not None and words.in_turn is not None:
+            self.in_turn.append(told is None)
+        return told
 
     def load_wsgi(self) -> None:
         """It is there already."""
@@ -74,11 +88,13 @@ class Caller:
 
 @dataclass
 class RunningWorker:
-    """``at_once``: of each request that needed no thread at first, whether none was needed at all."""
+    """``at_once``: of each request that needed no thread at first, whether none was needed at all; ``in_turn``: of each in
+    words that the server may answer in a thread, whether it did."""
 
     port: int
     worker: Worker
     at_once: list[bool]
+    in_turn: list[bool]
     callers: list[Caller] = field(default_factory=list)
 
     def caller(self, headers: dict[str, str]) -> Caller:
@@ -105,10 +121,10 @@ def a_worker(app: Flask) -> Iterator[RunningWorker]:
     cfg.set("forwarded_allow_ips", "")
     worker = _Here(1, os.getppid(), [listener], app, 30, cfg, Logger(cfg))
     seen: list[bool] = []
-    worker.watched_by = seen
+    worker.watched_by, worker.in_turn = seen, []
     thread = threading.Thread(target=worker.init_process, daemon=True)
     thread.start()
-    running = RunningWorker(listener.getsockname()[1], worker, seen)
+    running = RunningWorker(listener.getsockname()[1], worker, seen, worker.in_turn)
     try:
         yield running
     finally:
@@ -117,6 +133,8 @@ def a_worker(app: Flask) -> Iterator[RunningWorker]:
         worker.alive = False
         thread.join(_ENDS_WITHIN_S)
         assert not thread.is_alive()
+        for conn in (*worker.keepalived_conns, *worker.pending_conns):  # the end of a process would close them
+            conn.close()
         worker.tmp.close()
         for descriptor in worker.PIPE:
             os.close(descriptor)

@@ -129,6 +129,7 @@ def test_further_frames_are_answered_at_once_in_the_applications_words(ward: War
     assert ward.running.at_once == [True]
     assert (told.status, told.body, without_what_differs(told)) == (whole.status, b"", without_what_differs(whole))
     assert told.headers["Date"].endswith(" GMT")
+    assert wait_for(lambda: len(ward.told) == 3), "it is told of an answer when that was sent"
     assert replace(ward.told[-1], duration_s=0) == replace(ward.told[0], duration_s=0)
     assert (ward.told[-1].reference, ward.told[-1].names) == ("reading-room-4711", {"ehr": "north", "pacs": "main"})
     assert ward.world.pacs.asked == []
@@ -158,6 +159,7 @@ def test_group_34_a_number_that_is_no_plain_one_is_made_anew(ward: Ward, number:
     told = caller.ask(PATH, X_Request_Id=number)
 
     assert ward.running.at_once == [True]
+    assert wait_for(lambda: bool(ward.told))
     assert told.headers["X-Request-Id"] == ward.told[0].reference != number
 
 

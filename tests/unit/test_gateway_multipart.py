@@ -6,10 +6,13 @@ from contextlib import suppress
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
+from hypothesis import settings as trials
 from hypothesis import strategies as st
 
-from imaging_server.multipart import MultipartError, PartHeaders
+from imaging_server.media_types import MediaType
+from imaging_server.multipart import MultipartError, PartHeaders, the_only_part
+from tests.examples import examples
 
 BOUNDARY = "b0undary"
 
@@ -163,3 +166,65 @@ def test_message_reads_the_same_with_and_without_a_line_break_in_front(bodies: l
     message = a_message(bodies, lengths=True)
 
     assert through(b"\r\n" + message, cuts=cuts) == through(message, cuts=cuts) == message
+
+
+def as_one(message: bytes, boundary: str = BOUNDARY) -> bytes | None:
+    pieces = the_only_part(memoryview(message), MediaType("multipart/related", {"boundary": boundary}), rewrite)
+    return None if pieces is None else b"".join(pieces)
+
+
+ONE = a_message([b"pixels"], b"Content-Type: a/b\r\nContent-Location: http://pacs/studies/1\r\nServer: pacs\r\n", lengths=True)
+
+
+def test_message_of_one_part_is_passed_on_whole() -> None:
+    assert as_one(ONE) == as_one(ONE + b"\r\n") == through(ONE)
+    assert b"https://gateway.example/studies/1" in (as_one(ONE) or b"")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        a_message([b"pixels"]),
+        a_message([b"pixels"] * 2, lengths=True),
+        a_message([b""], lengths=True),
+        b"x" + ONE,
+        ONE + b"x",
+        ONE[:-1],
+        ONE.replace(b"Length: 6", b"Length: 7"),
+        ONE.replace(b"Length: 6", b"Length: 5"),
+        ONE.replace(b"Server:", b"Server :"),
+        ONE.replace(b"Server: pacs", b" folded"),
+        ONE.replace(b"Server: pacs", b"Server: p\x00cs"),
+        ONE.replace(b"Server: pacs", b"Server: p\ncs"),
+        ONE.replace(b"Server: pacs", b"Server: " + b"p" * 20_000),
+        ONE.replace(b"Server: pacs", b"Content-Length: 6"),
+    ],
+)
+def test_message_that_is_not_of_one_plain_part_is_left_to_others(message: bytes) -> None:
+    assert as_one(message) is None
+
+
+def test_another_boundary_than_the_answers_is_left_to_others() -> None:
+    assert as_one(ONE, "b0undar") is None
+    assert the_only_part(memoryview(ONE), MediaType("application/dicom", {"boundary": BOUNDARY}), rewrite) is None
+
+
+@trials(max_examples=examples(300))
+@given(
+    st.binary(max_size=40),
+    st.lists(st.sampled_from([b"Content-Type: a/b", b"Content-Length: 6", b"content-location: http://pacs/x", b"X: \t", b"X"])),
+    st.tuples(st.integers(0, 200), st.integers(0, 2), st.binary(max_size=3)),
+)
+@example(b"pixels", [b"Content-Type: a/b"], (0, 0, b""))
+def test_what_is_passed_on_whole_is_what_would_be_piece_by_piece(
+    body: bytes, lines: list[bytes], change: tuple[int, int, bytes]
+) -> None:
+    """Group 17: one way to read a message, whatever bytes it has."""
+    message = a_message([body], b"".join(line + b"\r\n" for line in lines), lengths=True)
+    at, gone, put = change
+    message = message[:at] + put + message[at + gone :]
+
+    passed = as_one(message)
+
+    assert passed is None or passed == through(message)
