@@ -46,6 +46,14 @@ class _Here(Worker):
 
     watched_by: list[bool]
     in_turn: list[bool]
+    taken: list[Any]
+    """Every connection that it had."""
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Notes it."""
+        if conn not in self.taken:
+            self.taken.append(conn)
+        super().enqueue_req(conn)
 
     def init_signals(self) -> None:
         """None."""
@@ -121,7 +129,7 @@ def a_worker(app: Flask) -> Iterator[RunningWorker]:
     cfg.set("forwarded_allow_ips", "")
     worker = _Here(1, os.getppid(), [listener], app, 30, cfg, Logger(cfg))
     seen: list[bool] = []
-    worker.watched_by, worker.in_turn = seen, []
+    worker.watched_by, worker.in_turn, worker.taken = seen, [], []
     thread = threading.Thread(target=worker.init_process, daemon=True)
     thread.start()
     running = RunningWorker(listener.getsockname()[1], worker, seen, worker.in_turn)
@@ -133,7 +141,7 @@ def a_worker(app: Flask) -> Iterator[RunningWorker]:
         worker.alive = False
         thread.join(_ENDS_WITHIN_S)
         assert not thread.is_alive()
-        for conn in (*worker.keepalived_conns, *worker.pending_conns):  # the end of a process would close them
+        for conn in worker.taken:  # the end of a process would close what is still open
             conn.close()
         worker.tmp.close()
         for descriptor in worker.PIPE:

@@ -50,7 +50,8 @@ http {
     upstream trivial { server 127.0.0.1:$trivial; keepalive 32; }
     upstream trivial_here { server 127.0.0.1:$trivial_here; keepalive 32; }
     upstream bare { server 127.0.0.1:$bare; keepalive 32; }
-    map $$server_port $$asked { $asking trivial; $asking_here trivial_here; $asking_bare bare; }
+    upstream yes { server 127.0.0.1:$yes; keepalive 32; }
+    map $$server_port $$asked { $asking trivial; $asking_here trivial_here; $asking_bare bare; $asking_nginx yes; }
     server {
         listen 127.0.0.1:$plain;
         location = / { return 204; }
@@ -65,6 +66,7 @@ http {
         listen 127.0.0.1:$asking;
         listen 127.0.0.1:$asking_here;
         listen 127.0.0.1:$asking_bare;
+        listen 127.0.0.1:$asking_nginx;
         location = / { return 204; }
         location = /decision {
             internal;
@@ -83,19 +85,46 @@ http {
 }
 """)
 
+# Nobody can be asked faster: a program in C, on a connection that is kept, that looks at nothing.
+_YES = Template("""\
+daemon off;
+user $user;
+worker_processes 2;
+pid $home/nginx.pid;
+error_log $home/error.log warn;
+events { worker_connections 512; }
+http {
+    access_log off;
+    client_body_temp_path $home/body;
+    proxy_temp_path $home/proxy;
+    fastcgi_temp_path $home/fastcgi;
+    uwsgi_temp_path $home/uwsgi;
+    scgi_temp_path $home/scgi;
+    tcp_nodelay on;
+    keepalive_requests 1000000;
+    server {
+        listen 127.0.0.1:$yes;
+        location / { return 204; }
+    }
+}
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class NginxPorts:
-    """What nginx asks (``archive``, ``trivial``, the same on our own server, ``bare``), and where each listens."""
+    """What nginx asks (``archive``, ``trivial``, the same on our own server, ``bare``, another nginx: ``yes``), and where each
+    listens."""
 
     archive: int
     trivial: int
     trivial_here: int
     bare: int
+    yes: int
     plain: int
     asking: int
     asking_here: int
     asking_bare: int
+    asking_nginx: int
     accel: int
     kept: int
 
@@ -130,16 +159,30 @@ def plain_nginx(home: Path, orthanc: Orthanc, ports: NginxPorts) -> ProcessSpec:
         trivial=ports.trivial,
         trivial_here=ports.trivial_here,
         bare=ports.bare,
+        yes=ports.yes,
         plain=ports.plain,
         asking=ports.asking,
         asking_here=ports.asking_here,
         asking_bare=ports.asking_bare,
+        asking_nginx=ports.asking_nginx,
         credential=credential(orthanc),
     )
-    configuration = home / "nginx.conf"
-    configuration.touch(mode=0o600)
-    configuration.write_text(written)
-    return nginx_spec("plain nginx", configuration, f"http://127.0.0.1:{ports.plain}/")
+    return _written("plain nginx", home, written, f"http://127.0.0.1:{ports.plain}/")
+
+
+def nginx_that_says_yes(home: Path, port: int) -> ProcessSpec:
+    """Another one, which lets everything through."""
+    home.mkdir()
+    return _written(
+        "nginx that says yes", home, _YES.substitute(home=home, user=getuser(), yes=port), f"http://127.0.0.1:{port}/"
+    )
+
+
+def _written(title: str, home: Path, configuration: str, ready_url: str) -> ProcessSpec:
+    file = home / "nginx.conf"
+    file.touch(mode=0o600)
+    file.write_text(configuration)
+    return nginx_spec(title, file, ready_url)
 
 
 def nginx_spec(title: str, configuration: Path, ready_url: str, *further: str) -> ProcessSpec:

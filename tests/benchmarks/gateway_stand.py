@@ -19,7 +19,7 @@ from imaging_cds.processes import ProcessGroup, ProcessSpec
 from imaging_cds.sandbox_servers import ehr_settings
 from imaging_cds.server import ServerSettings
 from tests.benchmarks.gateway_images import FRAME_ACCEPT, STUDIES, store
-from tests.benchmarks.gateway_nginx import NginxPorts, credential, generated_nginx, plain_nginx
+from tests.benchmarks.gateway_nginx import NginxPorts, credential, generated_nginx, nginx_that_says_yes, plain_nginx
 from tests.benchmarks.processor_time import cpu_reader
 from tests.benchmarks.stack import PATIENT, READY_TIMEOUT_S
 from tests.conftest import free_port_number
@@ -28,7 +28,7 @@ from tests.interop.orthanc_process import USER, Orthanc, running_orthanc
 SCOPE = "patient/ImagingStudy.rs patient/Patient.r"
 APPLICATION = "The application"
 PLAIN, ACCEL, KEPT = "plain nginx", "nginx that is told", "nginx that keeps decisions"
-TRIVIAL, TRIVIAL_HERE, BARE = "trivial endpoint", "trivial endpoint on our server", "bare loop"
+TRIVIAL, TRIVIAL_HERE, BARE, YES = "trivial endpoint", "trivial endpoint on our server", "bare loop", "nginx that says yes"
 DIRECT = "Orthanc itself"
 PLAIN_PROXY = "nginx, plain proxy"
 ASKING = "nginx, auth_request to a trivial endpoint"
@@ -37,6 +37,8 @@ ASKING_HERE = "nginx, auth_request to a trivial endpoint on our own server"
 """The same view on our worker, which is faster than gunicorn's: what deciding alone costs."""
 ASKING_BARE = "nginx, auth_request to a bare loop of Python that says yes"
 """Nothing that asks Python for each frame can cost less: no HTTP library, no threads, no decision."""
+ASKING_NGINX = "nginx, auth_request to another nginx that says yes"
+"""Nothing at all that asks for each frame can cost less, in whatever language it is written."""
 STREAMING = "gateway, streaming"
 BEHIND_NGINX = ("gateway behind nginx, X-Accel-Redirect", "gateway behind nginx, cached auth_request")
 RATE = 100_000
@@ -87,13 +89,14 @@ def a_stand(home: Path) -> Iterator[Stand]:
         for images in STUDIES:
             store(images, orthanc)
         options = options_of(home / "demo", orthanc)
-        ports = NginxPorts(port_of(orthanc.url), *(free_port_number() for _ in range(9)))
+        ports = NginxPorts(port_of(orthanc.url), *(free_port_number() for _ in range(11)))
         servers = process_specs(options)
         specs = [
             *servers,
             trivial_endpoint(home, ports.trivial),
             trivial_endpoint_here(home, ports.trivial_here),
             _trivial(BARE, ports.bare, home / "bare.log", "tests.benchmarks.bare_loop", str(ports.bare)),
+            nginx_that_says_yes(home / "yes", ports.yes),
             plain_nginx(home / "nginx", orthanc, ports),
             generated_nginx(ACCEL, "accel", ports.accel, home / "accel", servers[-1].environment),
             generated_nginx(KEPT, "auth-request", ports.kept, home / "kept", servers[-1].environment),
@@ -156,6 +159,7 @@ def ways_of(orthanc: Orthanc, options: DemoOptions, ports: NginxPorts, token: st
         way(ASKING, ports.asking, "/dicom-web", PLAIN, TRIVIAL),
         way(ASKING_HERE, ports.asking_here, "/dicom-web", PLAIN, TRIVIAL_HERE),
         way(ASKING_BARE, ports.asking_bare, "/dicom-web", PLAIN, BARE),
+        way(ASKING_NGINX, ports.asking_nginx, "/dicom-web", PLAIN, YES),
         way(STREAMING, options.port, gateway, APPLICATION),
         way(BEHIND_NGINX[0], ports.accel, gateway, ACCEL, APPLICATION),
         way(BEHIND_NGINX[1], ports.kept, gateway, KEPT, APPLICATION),

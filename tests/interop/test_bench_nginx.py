@@ -66,22 +66,24 @@ def counting() -> Iterator[Counting]:
             thread.join()
 
 
-@pytest.mark.parametrize("asked", [None, "trivial", "trivial_here", "bare"])
+ASKING = {None: "plain", "trivial": "asking", "trivial_here": "asking_here", "bare": "asking_bare", "yes": "asking_nginx"}
+
+
+@pytest.mark.parametrize("asked", ASKING)
 def test_nginx_that_is_measured_keeps_its_connections(tmp_path: Path, asked: str | None) -> None:
     with ExitStack() as stack:
-        servers = {name: stack.enter_context(counting()) for name in ("archive", "trivial", "trivial_here", "bare")}
-        listens = {name: free_port_number() for name in ("plain", "asking", "asking_here", "asking_bare", "accel", "kept")}
+        servers = {name: stack.enter_context(counting()) for name in ("archive", "trivial", "trivial_here", "bare", "yes")}
+        listens = {name: free_port_number() for name in (*ASKING.values(), "accel", "kept")}
         ports = NginxPorts(**{name: server.port for name, server in servers.items()}, **listens)
         orthanc = Orthanc(url=f"http://127.0.0.1:{ports.archive}", password="any", process_id=0)
         group = ProcessGroup()
         stack.callback(group.stop)
         group.start(plain_nginx(tmp_path / "nginx", orthanc, ports))
         group.wait_ready(20)
-        way = {None: "plain", "trivial": "asking", "trivial_here": "asking_here", "bare": "asking_bare"}[asked]
         with requests.Session() as session:
             session.trust_env = False
             for _ in range(FRAMES):
-                assert session.get(f"http://127.0.0.1:{listens[way]}/dicom-web/frame", timeout=10).text == "ok"
+                assert session.get(f"http://127.0.0.1:{listens[ASKING[asked]]}/dicom-web/frame", timeout=10).text == "ok"
 
         for name in ("archive", asked or "archive"):
             assert servers[name].requests == FRAMES
