@@ -24,7 +24,7 @@ from imaging_server.payloads import GatewayAddresses
 from imaging_server.resource import DicomResource, Kind
 from imaging_server.single_part import SinglePart
 from imaging_server.streams import BodyFilter, StreamedBody, beginning, broken
-from imaging_server.upstream import JSON_TYPES, UpstreamAnswer, raise_if_not_ready
+from imaging_server.upstream_answers import JSON_TYPES, UpstreamAnswer, raise_if_not_ready
 
 # Headers that say something about the image and name no host. Warning texts may name anything, so only their code is kept.
 _CARRIED = {

@@ -64,9 +64,12 @@ class ArchiveLine:
         except IndexError:
             return bytearray(LONGEST)
 
-    def give_back(self, connection: Any, room: bytearray) -> None:
-        """Both, for the next."""
+    def give_back(self, connection: Any) -> None:
+        """For the next question."""
         self.pool._put_conn(connection)
+
+    def give_room_back(self, room: bytearray) -> None:
+        """For the next answer."""
         self._rooms.append(room)
 
 
@@ -116,18 +119,20 @@ class FrameReply:
         except OSError as exc:
             raise broke_off(self._line.server, self.head.status) from exc
         self.body = whole[self.head.size : total]
+        self._line.give_back(self._connection)  # before the caller has it, who may take his time
 
     def __enter__(self) -> FrameReply:
         return self
 
     def __exit__(self, *_: object) -> None:
         """The body is needed no more."""
-        self._line.give_back(self._connection, self._room)
+        self._line.give_room_back(self._room)
 
     def give_up(self) -> None:
         """When the answer was not read to its end: its connection must not be used again."""
         self._connection.close()
-        self._line.give_back(self._connection, self._room)
+        self._line.give_back(self._connection)
+        self._line.give_room_back(self._room)
 
 
 @dataclass(frozen=True, slots=True)

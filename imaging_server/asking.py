@@ -13,7 +13,8 @@ from functools import lru_cache
 
 from imaging_server.media_types import DICOM, MediaType, accept_for, parse_media_types
 from imaging_server.resource import DicomResource, Kind, Level
-from imaging_server.upstream import Archive, UpstreamAnswer, UpstreamRequest
+from imaging_server.upstream import Archive, UpstreamRequest
+from imaging_server.upstream_answers import UpstreamAnswer
 
 MAX_WAYS = 5
 """Requests for one of a caller's: a list with many types must not become many requests."""

@@ -29,7 +29,8 @@ from imaging_server.payloads import metadata_for_caller
 from imaging_server.ranges import is_multipart
 from imaging_server.resource import DicomResource, Kind
 from imaging_server.services import ImagingServerServices
-from imaging_server.upstream import Archive, UpstreamRequest, read_datasets
+from imaging_server.upstream import Archive, UpstreamRequest
+from imaging_server.upstream_answers import read_datasets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

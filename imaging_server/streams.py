@@ -13,7 +13,7 @@ from typing import Protocol
 from fhir_imaging.errors import UpstreamError
 from imaging_server.multipart import MultipartError
 from imaging_server.open_downloads import TakePlace
-from imaging_server.upstream import UpstreamAnswer
+from imaging_server.upstream_answers import UpstreamAnswer
 
 log = logging.getLogger("imaging_cds.imaging_server")
 

@@ -25,7 +25,8 @@ from fhir_imaging.dicom_json import (
 from fhir_imaging.errors import TooLarge
 from fhir_imaging.uids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUID
 from imaging_server.resource import DicomResource, Kind, Level
-from imaging_server.upstream import AnswerTooLarge, Archive, Matches
+from imaging_server.upstream import Archive, Matches
+from imaging_server.upstream_answers import AnswerTooLarge
 from imaging_server.whole_answers import read_whole
 
 MAX_UIDS = 200_000

@@ -8,11 +8,8 @@ Spec: DICOM PS3.18 §8; SMART Imaging Access groups 18 to 20; RFC 9110 §15.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -21,23 +18,16 @@ import urllib3
 from fhir_imaging.clients.archive_credentials import ArchiveCredential, credential_of, trust_of
 from fhir_imaging.clients.breaker import Breaker, BreakerSettings, State
 from fhir_imaging.errors import InvalidRequest, TooLarge, UpstreamError, UpstreamTimeout
-from fhir_imaging.retry_after import seconds_to_wait
 from fhir_imaging.settings import PacsSettings, origin_of
 from imaging_server.archive_answers import ArchiveResponse
 from imaging_server.archive_connections import with_lean_answers
 from imaging_server.archive_frames import ArchiveLine, Asked, FrameQuestions
-from imaging_server.archive_outcomes import BrokenOff, TooLate, all_in_use, asked_about, broke_off, outcome_of
+from imaging_server.archive_outcomes import BrokenOff, TooLate, all_in_use, asked_about, outcome_of
 from imaging_server.resource import DicomResource
+from imaging_server.upstream_answers import DICOM_JSON, UpstreamAnswer, raise_if_not_ready, read_datasets
 
-DICOM_JSON = "application/dicom+json"
-JSON_TYPES = (DICOM_JSON, "application/json")
-PIECE_BYTES = 256 * 1024
-_NOT_READY = frozenset({202, 429, 503})
-# urllib3 lets a chunk of negative size through to a ValueError.
-_BROKEN_OFF = (urllib3.exceptions.HTTPError, OSError, ValueError)
 # Made once: urllib3 would make it of "False" for each request.
 _NO_RETRIES = urllib3.Retry(False, redirect=False)
-_DECODABLE = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,78 +40,6 @@ class UpstreamRequest:
     method: str = "GET"
     byte_range: str | None = None
     if_range: str | None = None
-
-
-class AnswerTooLarge(UpstreamError):
-    """An archive's answer is more than may be held in memory."""
-
-
-class UpstreamAnswer:
-    """An archive's answer with its body not yet read. Whoever has it must read it to the end or ``close`` it."""
-
-    def __init__(self, response: ArchiveResponse, server: str) -> None:
-        self._response = response
-        self._server = server
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
-
-    @property
-    def content_type(self) -> str:
-        """Media type without parameters, lower case."""
-        return self.headers.get("Content-Type", "").split(";", 1)[0].strip().lower()
-
-    @cached_property
-    def length(self) -> int | None:
-        """Bytes of the body as it will be read; None when unknown, as it is for an encoded or chunked body (RFC 9112 §6.3)."""
-        stated = "" if "Transfer-Encoding" in self.headers else self.headers.get("Content-Length", "")
-        return int(stated) if stated.isascii() and stated.isdigit() and len(stated) < 19 and not self._encoded else None
-
-    @property
-    def _encoded(self) -> bool:
-        return self.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity")
-
-    def check_encoding(self) -> None:
-        """UpstreamError when the body is compressed in a way that cannot be undone; identity was asked for."""
-        if self.headers.get("Content-Encoding", "").strip().lower() not in _DECODABLE:
-            self.close()
-            raise UpstreamError("The archive encoded its answer in an unknown way.", server=self._server, status=self.status)
-
-    def read(self, limit: int) -> bytes:
-        """The whole body. UpstreamError when it is broken off or longer than ``limit`` bytes."""
-        try:
-            if self.length is not None and self.length <= limit:
-                # In one go: growing a buffer by pieces copies an image once more.
-                return self._response.read(decode_content=True)
-            body = bytearray()
-            for piece in self._response.stream(PIECE_BYTES, decode_content=True):
-                body += piece
-                if len(body) > limit:
-                    raise AnswerTooLarge("The archive's answer is too large.", server=self._server, status=self.status)
-        except _BROKEN_OFF as exc:
-            raise broke_off(self._server, self.status) from exc
-        finally:
-            self.close()
-        return bytes(body)
-
-    def piece(self) -> bytes:
-        """The next piece of the body; empty at its end. UpstreamError when the archive breaks off."""
-        try:
-            read = self._response.read(PIECE_BYTES, decode_content=True)
-        except _BROKEN_OFF as exc:
-            self.close()
-            raise broke_off(self._server, self.status) from exc
-        if not read:
-            self.close()
-        return read
-
-    def close(self) -> None:
-        """Gives the archive's connection up, whatever is still on its way.
-
-        One that was read to its end is back in the pool already. Any other must not be used again, yet its place must go
-        back: the pool waits for places, and closing alone would lose this one for good.
-        """
-        self._response.close()
-        self._response.release_conn()
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,43 +186,5 @@ class Archive:
         raise AssertionError("unreachable")
 
 
-def read_datasets(answer: UpstreamAnswer, *, limit: int, server: str) -> list[Mapping[str, Any]]:
-    """The data sets of a DICOM JSON answer. UpstreamError when it is anything else."""
-    answer.check_encoding()
-    if answer.content_type not in JSON_TYPES:
-        answer.close()
-        raise UpstreamError("The archive did not answer in JSON.", server=server, status=answer.status)
-    body = answer.read(limit)
-    try:
-        parsed = json.loads(body, parse_constant=_finite, parse_float=_finite) if body else []
-    except (ValueError, RecursionError) as exc:
-        raise UpstreamError("The archive's JSON cannot be read.", server=server, status=answer.status) from exc
-    if not isinstance(parsed, list) or not all(isinstance(one, dict) for one in parsed):
-        raise UpstreamError("The archive's JSON holds no data sets.", server=server, status=answer.status)
-    return parsed
-
-
-def _finite(written: str) -> float:
-    """ValueError for NaN and infinities, also those that a number too large becomes: JSON has no way to pass them on."""
-    number = float(written)
-    if not math.isfinite(number):
-        raise ValueError("not a number that JSON can write")
-    return number
-
-
 def _unreachable(server: str, cause: Exception) -> UpstreamError:
     return UpstreamError("The archive could not be reached.", server=server, cause=type(cause).__name__)
-
-
-def raise_if_not_ready(answer: UpstreamAnswer, server: str) -> None:
-    """UpstreamError (503) when the archive asks for patience: busy, at a limit, or still fetching from its own store (202)."""
-    if answer.status not in _NOT_READY:
-        return
-    answer.close()
-    raise UpstreamError(
-        "The archive is not ready yet; please try again later.",
-        server=server,
-        status=answer.status,
-        retryable=True,
-        retry_after_s=seconds_to_wait(answer.headers),
-    )

@@ -12,7 +12,8 @@ import pytest
 
 from fhir_imaging.errors import UpstreamError
 from imaging_server.search import STUDY_SEARCH
-from imaging_server.upstream import Archive, UpstreamAnswer, UpstreamRequest
+from imaging_server.upstream import Archive, UpstreamRequest
+from imaging_server.upstream_answers import UpstreamAnswer
 from tests.contract.test_gateway_upstream import GOOD, an_archive, scripted
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n"

@@ -9,7 +9,8 @@ from flask import Flask, jsonify, request
 
 from fhir_imaging.settings import PacsSettings
 from imaging_server.resource import parse_path
-from imaging_server.upstream import Archive, UpstreamRequest, read_datasets
+from imaging_server.upstream import Archive, UpstreamRequest
+from imaging_server.upstream_answers import read_datasets
 
 
 @pytest.mark.parametrize("root", ["/dicom-web", "/dcm4chee-arc/aets/DCM4CHEE/rs", "/dicomweb/", ""])

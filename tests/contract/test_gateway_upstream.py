@@ -13,7 +13,8 @@ from fhir_imaging.errors import UpstreamError, UpstreamTimeout
 from fhir_imaging.settings import PacsSettings
 from imaging_server.resource import DicomResource, parse_path
 from imaging_server.search import STUDY_SEARCH
-from imaging_server.upstream import Archive, UpstreamRequest, read_datasets
+from imaging_server.upstream import Archive, UpstreamRequest
+from imaging_server.upstream_answers import read_datasets
 
 JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/dicom+json\r\nContent-Length: 2\r\n"
 GOOD = JSON_HEAD + b"\r\n[]"

@@ -37,8 +37,8 @@ EACH_S = 0.02
 NOTICED_S = 8.0
 
 
-def wait_for(is_so: Callable[[], bool]) -> bool:
-    until = time.monotonic() + NOTICED_S
+def wait_for(is_so: Callable[[], bool], seconds: float = NOTICED_S) -> bool:
+    until = time.monotonic() + seconds
     while not is_so() and time.monotonic() < until:
         time.sleep(EACH_S)
     return is_so()
@@ -570,6 +570,30 @@ def test_who_hangs_up_in_the_middle_is_let_go_and_the_archives_connection_kept(w
     ward.pacs.frames = None
     assert ward.let_in(ward.viewer()).ask(PATH).status == 200
     assert ward.pacs.connections == connections
+
+
+def test_group_23_a_caller_who_does_not_read_holds_no_connection_to_the_archive(tmp_path: Path) -> None:
+    with a_ward(tmp_path, server=UNLIMITED, archive={"max_connections": 1, "connect_timeout_s": 1.0}) as ward:
+        token = ward.world.north.token()
+        slow, quick = (ward.let_in(ward.viewer(token)) for _ in range(2))
+        ward.pacs.frames = lambda connection, path: (
+            bool(connection.sendall(frame_answer(ward.pacs.root, path, bytes(1_000_000)))) or True
+        )
+        slow.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        told = -1
+        while told < len(ward.told):  # until more is on its way than the kernel holds for both sides
+            told = len(ward.told)
+            slow.connection.sock.sendall(in_bytes(slow))
+            wait_for(lambda: len(ward.told) > told, 1.0)  # noqa: B023 - it is asked at once
+        assert True in ward.running.in_turn
+
+        assert [quick.ask(PATH).status for _ in range(3)] == [200] * 3
+        assert ward.running.worker._with_threads >= 1, "the slow one still has a thread"
+
+
+def in_bytes(viewer: Caller) -> bytes:
+    lines = [f"GET {PATH} HTTP/1.1", f"Host: 127.0.0.1:{viewer.port}", "Accept-Encoding: identity"]
+    return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in viewer.headers.items()), "", ""]).encode()
 
 
 def test_a_stopping_server_answers_by_the_application_and_ends(tmp_path: Path) -> None:
