@@ -176,8 +176,8 @@ def _accepted(types: str) -> list[tuple[str, str]]:
 
 
 def _all_routes(plan: NginxPlan) -> list[HandedRoute]:
-    """Each once; patterns name groups, which a map needs not."""
-    return list({route.pattern: route for archive in plan.archives for route in archive.routes}.values())
+    """Each once, as the log knows them."""
+    return list({route.loose: route for archive in plan.archives for route in archive.routes}.values())
 
 
 def _rate(limits: RateLimitSettings) -> str | None:

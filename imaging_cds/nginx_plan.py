@@ -73,6 +73,8 @@ class HandedRoute:
     accept: str
     """Which Accept values are passed on: ``frames`` or ``objects``."""
     has_series: bool
+    has_one_part: bool
+    """Whether its answer is one image: what the archive says of that part stands before it, and behind it there is nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +250,7 @@ def _handed(archive: PacsSettings, settings: ApplicationSettings, options: Nginx
         server_name=str(parts.hostname),
         root=archive.dicomweb_root.rstrip("/"),
         prefix=parts.path,
-        routes=tuple(_route(one) for one in sorted(ROUTES, key=_seldom) if is_handed(archive.hand_over, one.kind)),
+        routes=tuple(handed for one in sorted(ROUTES, key=_seldom) for handed in _routes(one, archive)),
         connections=archive.max_connections * settings.server.workers * max(len(options.apps), 1),
         connect_timeout_s=archive.connect_timeout_s,
         read_timeout_s=archive.read_timeout_s,
@@ -269,12 +271,20 @@ def _seldom(route: Route) -> bool:
     return route.kind is not Kind.FRAMES
 
 
-def _route(route: Route) -> HandedRoute:
+def _routes(route: Route, archive: PacsSettings) -> Iterator[HandedRoute]:
+    if is_handed(archive.hand_over, route.kind):
+        if route.kind is Kind.FRAMES:
+            yield _route(route, one_frame=True)
+        yield _route(route)
+
+
+def _route(route: Route, *, one_frame: bool = False) -> HandedRoute:
     return HandedRoute(
-        pattern=address_pattern(route, prefix=GROUP_PREFIX),
+        pattern=address_pattern(route, prefix=GROUP_PREFIX, one_frame=one_frame),
         loose=_PIECE.sub("[^/?]+", route.rule),
         upstream_path=_PIECE.sub(rf"${{{GROUP_PREFIX}\1}}", route.rule),
         template=_PIECE.sub(r"<\1>", route.rule),
         accept="frames" if route.kind is Kind.FRAMES else "objects",
         has_series=route.level is not Level.STUDY,
+        has_one_part=one_frame,
     )

@@ -97,15 +97,18 @@ _PIECES = {
     # Longer lists exist for the routes above; whoever cannot take this one leaves it to them.
     "dicom_frames": r"[1-9][0-9]{0,6}(?:,[1-9][0-9]{0,6}){0,99}",
 }
+_ONE_FRAME = {"dicom_frames": r"[1-9][0-9]{0,6}"}
 _PIECE = re.compile(r"<(\w+):(\w+)>")
 
 
-def address_pattern(route: Route, *, prefix: str) -> str:
+def address_pattern(route: Route, *, prefix: str, one_frame: bool = False) -> str:
     """The addresses of a route as a regular expression for a proxy in front, to be anchored by whoever uses it.
 
-    Each piece is a named group, its name after ``prefix``. KeyError for a route whose pieces are not all offered so.
+    Each piece is a named group, its name after ``prefix``. ``one_frame``: those alone that ask for no more than one frame.
+    KeyError for a route whose pieces are not all offered so.
     """
-    return _PIECE.sub(lambda piece: f"(?P<{prefix}{piece[2]}>{_PIECES[piece[1]]})", route.rule)
+    pieces = _PIECES | _ONE_FRAME if one_frame else _PIECES
+    return _PIECE.sub(lambda piece: f"(?P<{prefix}{piece[2]}>{pieces[piece[1]]})", route.rule)
 
 
 def add_converters(url_map: Map) -> None:

@@ -13,7 +13,7 @@ from fhir_imaging.clients.breaker import BreakerSettings
 from imaging_cds.nginx_plan import Mode
 from tests.nginx_actors import OCTETS, Front, a_front
 from tests.security.gateway_actors import VIEWER_ORIGIN
-from tests.security.gateway_stubs import FRAME, PRIOR_A, STUDY_A, STUDY_B, multipart, only_for
+from tests.security.gateway_stubs import FRAME, INSTANCE, PRIOR_A, STUDY_A, STUDY_B, multipart, only_for
 
 ALLOWED = {
     *("server", "date", "transfer-encoding", "content-length", "connection", "keep-alive", "content-type", "cache-control"),
@@ -109,6 +109,33 @@ def test_archives_headers_stay_behind(front: Front) -> None:
     assert not [value for value in answer.headers.values() if "internal" in value or "archive" in value]
     assert answer.headers["Access-Control-Allow-Origin"] == VIEWER_ORIGIN
     assert answer.headers["Cache-Control"] == "private, no-store"
+
+
+def test_each_of_several_frames_names_the_gateways_address(front: Front) -> None:
+    """Group 17: the archive writes its own into the headers of each part."""
+    path, root = f"{INSTANCE}/frames/1,2,3", front.world.pacs.root
+    parts = [(b"pixels", {"Content-Location": f"{root}{INSTANCE}/frames/{number}"}) for number in (1, 2, 3)]
+    front.world.pacs.answer = only_for("/frames/1,2,3", lambda: multipart(parts))
+
+    answer = front.world.get(path, front.world.north.token(), Accept=OCTETS)
+
+    assert answer.body.count(f"{front.world.root}{INSTANCE}/frames/".encode()) == 3
+    assert front.world.pacs.base.encode() not in answer.body
+
+
+def test_pixels_of_a_frame_pass_as_they_are(front: Front) -> None:
+    """Even where they look like words of the archive: what it says of the one part stands before it."""
+    location = f"Content-Location: {front.world.pacs.root}{INSTANCE}/frames/1"
+    pixels = b"pixels \r\n" + location.encode() + b"\r\n more pixels"
+    part = (pixels, dict([location.split(": ", 1)]))
+    front.world.pacs.answer = only_for("/frames/1", lambda: multipart([part]))
+
+    answer = front.world.get(FRAME, front.world.north.token(), Accept=OCTETS)
+
+    head, _, body = answer.body.partition(b"\r\n\r\n")
+    assert f"{front.world.root}{INSTANCE}/frames/1".encode() in head
+    assert front.world.pacs.base.encode() not in head
+    assert body.startswith(pixels)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,17 @@ def test_each_handed_address_has_one_pattern(path: str) -> None:
     assert len(matching(path)) == 1
 
 
+@given(_NEAR)
+@example("/studies/1.2.3/series/1.2.4/instances/1.2.5/frames/1")
+@example("/studies/1.2.3/series/1.2.4/instances/1.2.5/frames/1,2")
+def test_one_frame_is_known_from_several(path: str) -> None:
+    (frames,) = (route for route in HANDED if route.kind is Kind.FRAMES)
+    one = re.fullmatch(address_pattern(frames, prefix="handed_", one_frame=True), path)
+
+    several = [route for route in matching(path) if route.kind is Kind.FRAMES]
+    assert (one is not None) is (several == [frames] and "," not in path)
+
+
 @pytest.mark.parametrize(
     "path",
     [
