@@ -37,14 +37,19 @@ class AtOnce:
         """Lets the application say what is to be answered to further requests in these words."""
         environ[SAME_WORDS] = partial(self._words, client, fields)
 
-    def answer(self, begun: bytes, client: Any) -> tuple[bytes, Callable[[], None]] | None:
+    def answer(self, begun: bytes, client: Any, last: PlainFields | None = None) -> tuple[bytes, Callable[[], None]] | None:
         """The whole answer to a request, and what is to be called when it was sent; None when the application is to be asked,
-        which has heard nothing of it yet."""
+        which has heard nothing of it yet.
+
+        ``last``: the fields of the request before it on its connection.
+        """
         pieces = in_pieces(begun)
         if pieces is None:
             return None
         line, written, number = pieces
-        words = self._known.kept(_key(client, written))
+        # On a connection it is mostly one caller who asks, and there the words need no digest to be found by.
+        known = last.words if last is not None and last.written == written else None
+        words = known or self._known.kept(_key(client, written))
         if words is None or words.at_once is None or line[3] is not None:
             return None
         answer = words.at_once(line[2].decode("ascii"), number)

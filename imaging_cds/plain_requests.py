@@ -154,20 +154,21 @@ def _plain_fields(written: bytes) -> PlainFields | None:
 class PlainlyReading(RequestParser):  # type: ignore[misc]
     """A connection's requests: the plain ones read at once, all others by gunicorn."""
 
-    _last: PlainFields | None = None
+    last: PlainFields | None = None
+    """The fields of the last plain request."""
 
     @property
     def is_told_of(self) -> bool:
         """Whether the next request may be one that the application has said the answer to."""
-        words = self._last.words if self._last is not None else None
+        words = self.last.words if self.last is not None else None
         return words is not None and words.at_once is not None
 
     def mesg_class(self, cfg: Any, unreader: Any, peer_addr: Any, req_number: int) -> Any:
         """The next request."""
         begun = unreader.read()
-        plain = plain_request(begun, self._last)
+        plain = plain_request(begun, self.last)
         if plain is not None:
-            self._last = plain.fields
+            self.last = plain.fields
             return plain
         unreader.unread(begun)
         return Request(cfg, unreader, peer_addr, req_number)

@@ -155,7 +155,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _answer_to(self, begun: bytes, conn: Any) -> tuple[bytes, Callable[[], None]] | None:
         try:
-            return self._at_once.answer(begun, conn.client)
+            return self._at_once.answer(begun, conn.client, conn.parser.last)
         except Exception:  # the application explains it, and the worker goes on
             self.log.exception("Error answering at once")
             return None

@@ -16,7 +16,7 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
 from imaging_cds.at_once import AtOnce
-from imaging_cds.plain_requests import PlainRequest
+from imaging_cds.plain_requests import PlainFields, PlainRequest
 from imaging_cds.worker import Worker
 from tests.security.gateway_actors import Answer
 
@@ -31,9 +31,9 @@ class _Watched(AtOnce):
         super().__init__()
         self._seen = seen
 
-    def answer(self, begun: bytes, client: Any) -> tuple[bytes, Callable[[], None]] | None:
+    def answer(self, begun: bytes, client: Any, last: PlainFields | None = None) -> tuple[bytes, Callable[[], None]] | None:
         try:
-            told = super().answer(begun, client)
+            told = super().answer(begun, client, last)
         except Exception:
             self._seen.append(False)
             raise

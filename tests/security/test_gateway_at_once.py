@@ -350,12 +350,26 @@ def test_a_fault_there_is_the_applications_to_answer(ward: Ward, monkeypatch: py
 
 def test_words_are_forgotten_when_nobody_uses_them(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(at_once, "_KEPT_S", 0.3)
-    caller = ward.nginx()
-    let_in(ward, caller)
+    nginx, another = ward.nginx(), ward.world.north.token()
+    let_in(ward, nginx)
+    assert nginx.ask(PATH, Authorization=f"Bearer {another}").status == 200
     time.sleep(0.4)
+    ward.running.at_once.clear()
 
-    assert caller.ask(PATH).status == 200
+    assert nginx.ask(PATH).status == 200
     assert ward.running.at_once == [False]
+
+
+def test_two_callers_who_take_turns_on_one_connection_are_each_answered_at_once(ward: Ward) -> None:
+    """As behind nginx: words are found by their digest where the connection's last ones were another's."""
+    mine, again = ward.world.north.token(), ward.world.north.token()
+    nginx = ward.nginx(mine)
+    let_in(ward, nginx)
+    assert [nginx.ask(PATH, Authorization=f"Bearer {again}").status for _ in range(2)] == [200, 200]
+    ward.running.at_once.clear()
+
+    assert [nginx.ask(PATH, Authorization=f"Bearer {token}").status for token in (mine, again, mine)] == [200] * 3
+    assert ward.running.at_once == [True] * 3
 
 
 CHANGES = st.tuples(
