@@ -12,6 +12,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -37,11 +38,14 @@ SAME_WORDS = "fhir_imaging.same_words"
 """Where the WSGI environment has a function without arguments that says which ``SameWords`` a request is one of; not there when
 the server asks the application each time."""
 _OBSERVERS = "request_observers"
+_WATCH = "body_watch"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 ERROR_PAGE_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 # Neither a number (a patient's, a UID) nor the beginning of a JWT: it stands in the log.
 _REFERENCE = re.compile(r"(?=[0-9._-]*[A-Za-z])(?!eyJ)[A-Za-z0-9._-]{8,64}", re.ASCII)
 
+BodyWatch = Callable[[str, int], AbstractContextManager[None]]
+"""By the template of its route and its length in bytes."""
 SendAnswer = Callable[[str, Sequence[bytes | memoryview]], None]
 """Sends an answer of 200: its headers as lines that each end, the length among them, and the pieces of its body. OSError when
 the caller is gone."""
@@ -161,6 +165,17 @@ def tell(app: Flask, one: RequestSummary) -> None:
     """Tells all observers of a request. Whatever answers in front of the application tells of it here too."""
     for observer in app.extensions.get(_OBSERVERS, ()):
         observer(one)
+
+
+def watch_bodies(app: Flask, watch: BodyWatch) -> None:
+    """From now on ``watch`` is around each body that is sent in front of the application."""
+    app.extensions[_WATCH] = watch
+
+
+def sending(app: Flask, route: str, length: int) -> AbstractContextManager[None]:
+    """What is around the sending of a body of so many bytes that the application does not see."""
+    watch: BodyWatch | None = app.extensions.get(_WATCH)
+    return nullcontext() if watch is None else watch(route, length)
 
 
 def install(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -93,6 +94,7 @@ class Metrics:
     def install(self, app: Flask) -> None:
         """Counts every request of an application; below ``/imaging/`` also what is sent, to its last byte."""
         web.observe(app, self._answered)
+        web.watch_bodies(app, self._sending)
         app.wsgi_app = self._counting(app.wsgi_app)  # type: ignore[method-assign, assignment]
 
     def knows(self, servers: Iterable[str]) -> None:
@@ -134,6 +136,16 @@ class Metrics:
             self._decisions(one.reason or ALLOWED).inc()
             if not under_way.ehr_was_asked and one.reason is None:
                 self._cached.inc()
+
+    @contextmanager
+    def _sending(self, route: str, length: int) -> Iterator[None]:
+        """A body that the server sends by itself."""
+        self._streams.inc()
+        try:
+            yield
+        finally:
+            self._streams.dec()
+            self._bytes(route).inc(length)
 
     def _counting(self, wsgi: WSGIApplication) -> WSGIApplication:
         def counted(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

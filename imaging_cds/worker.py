@@ -50,6 +50,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     _with_threads = 0
     """Connections that have a thread or wait for one; only the main thread writes it."""
     _threads = 0
+    nr_conns: int
     _said_at = float("-inf")
 
     def init_process(self) -> None:
@@ -77,7 +78,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def finish_request(self, conn: Any, fs: Future[Any]) -> None:
         """In the main thread, when a thread has let go of a connection."""
         self._with_threads -= 1
+        connections = self.nr_conns
         super().finish_request(conn, fs)
+        # gunicorn counts one twice that was closed in the middle of an answer, and a worker with none left would end at once.
+        self.nr_conns = max(self.nr_conns, connections - 1)
 
     def on_client_socket_readable(self, conn: Any, client: Any) -> None:
         """In the main thread: a caller asks again, and has no thread."""

@@ -5,13 +5,17 @@ Spec: SMART Imaging Access W7, group 23.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from fhir_imaging.clients.breaker import Outcome
 from fhir_imaging.errors import UpstreamError, UpstreamTimeout
+from fhir_imaging.retry_after import seconds_to_wait
 from imaging_server.archive_answers import ArchiveResponse
 from imaging_server.resource import DicomResource
+
+NOT_READY = frozenset({202, 429, 503})
+"""The archive asks for patience: busy, at a limit, or still fetching from its own store (202)."""
 
 
 class TooLate(UpstreamTimeout):
@@ -44,6 +48,17 @@ def outcome_of(answer: ArchiveResponse | Exception) -> Outcome:
 def all_in_use(server: str) -> UpstreamError:
     """Nobody gave a connection back in time."""
     return UpstreamError("All connections to the archive are in use.", server=server, retryable=True)
+
+
+def not_ready(server: str, status: int, headers: Mapping[str, str]) -> UpstreamError:
+    """For a status of ``NOT_READY``: 503, with the seconds that the archive names."""
+    return UpstreamError(
+        "The archive is not ready yet; please try again later.",
+        server=server,
+        status=status,
+        retryable=True,
+        retry_after_s=seconds_to_wait(headers),
+    )
 
 
 def broke_off(server: str, status: int) -> UpstreamError:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from http.client import responses
@@ -29,6 +30,7 @@ from fhir_imaging.web import (
     reference_of,
 )
 from imaging_server.answers import Answer
+from imaging_server.archive_frames import LONGEST_FRAME
 from imaging_server.asking import Way, ways_to_ask
 from imaging_server.frame_addresses import FRAMES, INSTANCES, ROUTE, SERIES
 from imaging_server.gateway_headers import EXPOSED_HEADERS, GUARDING_HEADERS, VARIES_BY
@@ -50,6 +52,7 @@ _HANDOVER = "HTTP_" + KEY_HEADER.upper().replace("-", "_")
 _SAME_FOR_ALL = (*GUARDING_HEADERS, ("Vary", ", ".join(VARIES_BY)), *OF_EVERY_ANSWER)
 Headers = tuple[tuple[str, str], ...]
 Observe = Callable[[RequestSummary], None]
+Sending = Callable[[str, int], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +80,18 @@ class _Frames:
 class FrameLane:
     """A WSGI application in front of the application. Thread-safe."""
 
-    def __init__(self, app: WSGIApplication, services: ImagingServerServices, *, endpoint: str, observe: Observe) -> None:
-        """``endpoint`` names the application's own route for frames; ``observe`` is told of each request that ends here."""
+    def __init__(
+        self, app: WSGIApplication, services: ImagingServerServices, *, endpoint: str, observe: Observe, sending: Sending
+    ) -> None:
+        """``endpoint`` names the application's own route for frames; ``observe`` is told of each request that ends here, and
+        ``sending`` is around each body that the application does not see, by its route and length."""
         self._app = app
         self._services = services
         self._retrievals = Retrievals(services)
         self._origins = services.settings.browser_origins
         self._endpoint = endpoint
         self._observe = observe
+        self._sending = sending
         self._series = lru_cache(maxsize=_SERIES_KEPT)(self._series_at)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -92,7 +99,7 @@ class FrameLane:
         asked = None if RAISED in environ else self._asked(environ)
         if asked is None:
             return self._app(environ, start_response)
-        began = time.perf_counter()
+        began: float = environ.get(REQUEST_STARTED) or time.perf_counter()
         call = Call(
             authorization=environ.get("HTTP_AUTHORIZATION"),
             client_address=environ.get("REMOTE_ADDR"),
@@ -172,7 +179,8 @@ class FrameLane:
     def _is_the_same_for_all(self, asked: _Frames, answer: Answer) -> bool:
         if REDIRECT in answer.headers:
             return self._services.handover.stays_the_same(asked.archive.name)
-        return answer.status == 200 and isinstance(answer.body, bytes) and len(asked.ways) == 1
+        has_room = isinstance(answer.body, bytes) and len(answer.body) <= LONGEST_FRAME
+        return answer.status == 200 and has_room and len(asked.ways) == 1
 
     def _directions(self, asked: _Frames, standing: StandingPass, place: str, told: Headers) -> StandingSeries:
         return StandingSeries(
@@ -193,6 +201,7 @@ class FrameLane:
             addresses=self._services.addresses(asked.ehr.name, asked.archive),
             headers=said,
             tell=partial(self._tell, asked, 200),
+            sending=partial(self._sending, GATEWAY_PREFIX + ROUTE.rule),
         )
 
     def _tell(self, asked: _Frames, status: int, reference: str, duration_s: float) -> None:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.web import REQUEST_STARTED, SameWords, SendAnswer, reference_of
-from imaging_server.archive_frames import FrameQuestions, FrameReply, NotPlain
+from imaging_server.archive_frames import FrameQuestion, FrameQuestions, NotPlain
 from imaging_server.frame_addresses import FRAMES, INSTANCES
 from imaging_server.media_types import as_told, may_go_down, parse_media_type
 from imaging_server.multipart import the_only_part
@@ -51,7 +52,9 @@ class SeriesFrames:
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     """What is said of all of them alike."""
     tell: Callable[[str, float], None] = field(repr=False)
-    """Tells log and metrics of a request by its number, and of the seconds that it took."""
+    """Tells log and metrics of a request by its number, and of the seconds until its answer."""
+    sending: Callable[[int], AbstractContextManager[None]] = field(repr=False)
+    """Around the sending of a body of so many bytes."""
     _lines: str = field(init=False, repr=False)
     _locations: tuple[str, str] | None = field(init=False, repr=False)
     """What the addresses of all of them begin with, in the archive's words and in ours."""
@@ -67,17 +70,20 @@ class SeriesFrames:
             return None
         return theirs.removesuffix(last) + INSTANCES, ours.removesuffix(last) + INSTANCES
 
-    def answer(self, reply: FrameReply, asked: str) -> tuple[str, Sequence[bytes | memoryview]]:
-        """An archive's answer as it goes down: its headers, but for the request's number, and its body's pieces; NotPlain."""
-        said = reply.head.fields
+    def answer(self, question: FrameQuestion, asked: str) -> tuple[str, Sequence[bytes | memoryview], int]:
+        """An archive's answer as it goes down: its headers, but for the request's number, its body's pieces, and their length.
+
+        NotPlain where it has something else to say.
+        """
+        said = question.head.fields
         content_type = parse_media_type(said.get("content-type", ""))
         if content_type is None or not may_go_down(self.example, content_type) or any(name in said for name in _SAYS_MORE):
             raise NotPlain
-        pieces = the_only_part(reply.body, content_type, lambda address: self._told(address, asked))
+        pieces = the_only_part(question.body, content_type, lambda address: self._told(address, asked))
         if pieces is None:
             raise NotPlain
         length = sum(map(len, pieces))
-        return f"Content-Type: {as_told(content_type)}\r\n{self._lines}Content-Length: {length}\r\n", pieces
+        return f"Content-Type: {as_told(content_type)}\r\n{self._lines}Content-Length: {length}\r\n", pieces, length
 
     def _told(self, address: str, asked: str) -> str | None:
         """An address in a part, as the caller may read it."""
@@ -119,22 +125,27 @@ class StandingFrames:
         series, named = self._series.get(address), FRAMES.fullmatch(asked)
         if series is None or named is None or not named["frames"].isdigit():
             return {}
-        if series.archive.is_left_alone or not series.standing.opens(named["instance"]):
+        question = None if series.archive.is_left_alone else series.questions.begin()
+        if question is None:
             return {}
         reference = reference_of(number or "")
         try:
-            reply = series.questions.ask(asked)
-            if reply is not None:
-                with reply:
-                    lines, pieces = series.answer(reply, asked)
-                    try:
+            with question:
+                # Last, since it counts towards the limits: what goes to the application is counted there.
+                if not series.standing.opens(named["instance"]):
+                    return {}
+                question.ask(asked)
+                lines, pieces, length = series.answer(question, asked)
+                took_s = time.perf_counter() - began
+                try:
+                    with series.sending(length):
                         send(f"{lines}{_REFERENCE}: {reference}\r\n", pieces)
-                    finally:
-                        series.tell(reference, time.perf_counter() - began)
+                finally:
+                    series.tell(reference, took_s)
                 return None
         except NotPlain:
             self._rests_until[address] = time.monotonic() + _RESTS_S
             self._series.pop(address, None)
         except UpstreamError as raised:  # the application explains it under the same number
             return {RAISED: raised, REQUEST_STARTED: began, "HTTP_X_REQUEST_ID": reference}
-        return {}
+        return {REQUEST_STARTED: began}

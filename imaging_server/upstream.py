@@ -86,7 +86,6 @@ class Archive:
             pool=self._pool,
             breaker=self._breaker,
             credential=self._credential,
-            wait_s=self._wait_s,
             read_timeout_s=settings.read_timeout_s,
         )
 

@@ -14,14 +14,12 @@ from typing import Any
 import urllib3
 
 from fhir_imaging.errors import UpstreamError
-from fhir_imaging.retry_after import seconds_to_wait
 from imaging_server.archive_answers import ArchiveResponse
-from imaging_server.archive_outcomes import broke_off
+from imaging_server.archive_outcomes import NOT_READY, broke_off, not_ready
 
 DICOM_JSON = "application/dicom+json"
 JSON_TYPES = (DICOM_JSON, "application/json")
 PIECE_BYTES = 256 * 1024
-_NOT_READY = frozenset({202, 429, 503})
 # urllib3 lets a chunk of negative size through to a ValueError.
 _BROKEN_OFF = (urllib3.exceptions.HTTPError, OSError, ValueError)
 _DECODABLE = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
@@ -124,14 +122,7 @@ def _finite(written: str) -> float:
 
 
 def raise_if_not_ready(answer: UpstreamAnswer, server: str) -> None:
-    """UpstreamError (503) when the archive asks for patience: busy, at a limit, or still fetching from its own store (202)."""
-    if answer.status not in _NOT_READY:
-        return
-    answer.close()
-    raise UpstreamError(
-        "The archive is not ready yet; please try again later.",
-        server=server,
-        status=answer.status,
-        retryable=True,
-        retry_after_s=seconds_to_wait(answer.headers),
-    )
+    """UpstreamError (503) when the archive asks for patience."""
+    if answer.status in NOT_READY:
+        answer.close()
+        raise not_ready(server, answer.status, answer.headers)

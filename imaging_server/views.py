@@ -15,7 +15,7 @@ from flask.blueprints import BlueprintSetupState
 
 from fhir_imaging.errors import InvalidRequest, NotFound, NotPermitted
 from fhir_imaging.settings import EhrSettings
-from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, note_for_log, request_reference, tell
+from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, note_for_log, request_reference, sending, tell
 from imaging_server.answers import Answer, json_answer, placed
 from imaging_server.asking import Way, ways_to_ask
 from imaging_server.fhir_views import create_blueprint as create_fhir_blueprint
@@ -54,8 +54,8 @@ def create_blueprint(services: ImagingServerServices) -> Blueprint:
         add_converters(app.url_map)
         app.register_blueprint(create_fhir_blueprint(services))
         endpoint = f"{blueprint.name}.{_FRAMES_ENDPOINT}"
-        lane = FrameLane(app.wsgi_app, services, endpoint=endpoint, observe=partial(tell, app))
-        app.wsgi_app = lane  # type: ignore[method-assign]
+        told, sent = partial(tell, app), partial(sending, app)
+        app.wsgi_app = FrameLane(app.wsgi_app, services, endpoint=endpoint, observe=told, sending=sent)  # type: ignore[method-assign]
 
     for number, route in enumerate(ROUTES):
         blueprint.add_url_rule(

@@ -6,6 +6,7 @@ Everything else it asks a ``StubPacs``, whose own server ends each connection.
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -86,13 +87,13 @@ def _head(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def a_kept_archive() -> Iterator[KeptPacs]:
-    """Listens until the block ends."""
+def a_kept_archive(tls: ssl.SSLContext | None = None) -> Iterator[KeptPacs]:
+    """Listens until the block ends; over TLS, where it is told what to show."""
     pacs = KeptPacs()
     app: Flask = pacs.app()
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        pacs.kept = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        thread = threading.Thread(target=_take, args=(listening, pacs, app), daemon=True)
+        pacs.kept = f"{'https' if tls else 'http'}://127.0.0.1:{listening.getsockname()[1]}"
+        thread = threading.Thread(target=_take, args=(listening, pacs, app, tls), daemon=True)
         thread.start()
         try:
             yield pacs
@@ -101,10 +102,11 @@ def a_kept_archive() -> Iterator[KeptPacs]:
             thread.join()
 
 
-def _take(listening: socket.socket, pacs: KeptPacs, app: Flask) -> None:
+def _take(listening: socket.socket, pacs: KeptPacs, app: Flask, tls: ssl.SSLContext | None) -> None:
     while True:
         try:
             connection, _ = listening.accept()
+            connection = tls.wrap_socket(connection, server_side=True) if tls else connection
         except OSError:
             return
         threading.Thread(target=pacs.talk, args=(connection, app.test_client()), daemon=True).start()

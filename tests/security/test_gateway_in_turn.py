@@ -8,85 +8,25 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, Response
+from flask import Response
 
 from fhir_imaging.clients.breaker import BreakerSettings
-from fhir_imaging.web import RequestSummary, install, observe
 from imaging_server import revocations, settings, standing_frames
 from imaging_server.rate_limit import RateLimitSettings
 from imaging_server.revocations import Revocation, RevocationLog
-from imaging_server.views import create_blueprint, error_surface
-from tests.kept_archive import BOUNDARY, PIXELS, KeptPacs, Talk, a_kept_archive, frame_answer, slowly
-from tests.security.gateway_actors import VIEWER_ORIGIN, Answer, World, a_world
+from tests.kept_archive import BOUNDARY, PIXELS, Talk, frame_answer, slowly
+from tests.security.gateway_actors import VIEWER_ORIGIN, Answer
 from tests.security.gateway_stubs import FRAME, PRIOR_A, STUDY_A, STUDY_B, instance_of, series_of
-from tests.worker_here import Caller, RunningWorker, a_worker
+from tests.ward_in_turn import EACH_S, NOTICED_S, PATH, ROOT, UNLIMITED, Ward, a_ward, wait_for
+from tests.worker_here import Caller
 
-ONE_FORM = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
-ROOT = "/imaging/north/dicom-web/main"
-PATH = f"{ROOT}{FRAME}"
 NEXT = PATH.replace(instance_of(STUDY_A), instance_of(STUDY_A, 1, 2))
-UNLIMITED = {"decision_cache_s": 60.0, "rate_limit": RateLimitSettings(requests_per_second=0.0)}
-EACH_S = 0.02
-NOTICED_S = 8.0
-
-
-def wait_for(is_so: Callable[[], bool], seconds: float = NOTICED_S) -> bool:
-    until = time.monotonic() + seconds
-    while not is_so() and time.monotonic() < until:
-        time.sleep(EACH_S)
-    return is_so()
-
-
-@dataclass(repr=False)
-class Ward:
-    """The gateway on the product's own server, before an archive that keeps its connections."""
-
-    world: World
-    pacs: KeptPacs
-    running: RunningWorker
-    told: list[RequestSummary] = field(default_factory=list)
-
-    def viewer(self, token: str | None = None, **headers: str) -> Caller:
-        """A viewer with a token, on a connection of its own."""
-        caller = self.running.caller({"Accept": ONE_FORM} | {name.replace("_", "-"): value for name, value in headers.items()})
-        caller.headers["Authorization"] = f"Bearer {token or self.world.north.token()}"
-        return caller
-
-    def turns(self, number: int) -> list[bool]:
-        """Of so many requests, whether each was answered so; it is noted when the answer was sent."""
-        wait_for(lambda: len(self.running.in_turn) >= number)
-        return self.running.in_turn
-
-    def let_in(self, viewer: Caller) -> Caller:
-        """As far as further frames are passed on by the server."""
-        before = len(self.told)
-        assert [viewer.ask(PATH).status for _ in range(3)] == [200] * 3
-        assert wait_for(lambda: len(self.told) == before + 3), "it is told of an answer when that was sent"
-        assert wait_for(lambda: self.running.in_turn[-1:] == [True])
-        self.running.in_turn.clear()
-        self.pacs.asked.clear()
-        self.told.clear()
-        return viewer
-
-
-@contextmanager
-def a_ward(directory: Path, *, archive: dict[str, Any] | None = None, **changes: Any) -> Iterator[Ward]:
-    with ExitStack() as stack:
-        pacs = stack.enter_context(a_kept_archive())
-        world = stack.enter_context(a_world(directory, pacs=pacs, archive=archive, **changes))
-        app = Flask("gateway", static_folder=None)
-        install(app, [error_surface(world.services)])
-        told: list[RequestSummary] = []
-        observe(app, told.append)
-        app.register_blueprint(create_blueprint(world.services))
-        yield Ward(world, pacs, stack.enter_context(a_worker(app)), told)
 
 
 @pytest.fixture(autouse=True)
