@@ -240,3 +240,14 @@ def test_no_caller_names_a_certificate_himself() -> None:
 
     assert 'proxy_set_header X-Client-Cert "";' in everything(top={"cds": header})
     assert "X-Client-Cert" not in everything()
+
+
+def test_whole_objects_are_counted_for_each_archive_by_itself() -> None:
+    """Each has a limit of its own, which one token has at each of them."""
+    http = everything(Mode.AUTH_REQUEST, pacs={"hand_over": "retrievals"})
+
+    assert 'limit_conn_zone "$imaging_caller $imaging_pacs" zone=imaging_downloads:10m;' in http
+    (pattern,) = re.findall(r'"~(\^/imaging/[^"]*imaging_named_pacs[^"]*)"', http)
+    named = re.match(pattern, "/imaging/north/dicom-web/main-one/studies/1.2.3")
+    assert named is not None
+    assert named["imaging_named_pacs"] == "main-one"
