@@ -13,6 +13,7 @@ from typing import Any
 from fhir_imaging.tolerant import as_dict, as_list, text
 
 ISSUER_OF_PATIENT_ID = "00100021"
+ISSUER_QUALIFIERS = "00100024"
 MODALITIES_IN_STUDY = "00080061"
 PATIENT_ID = "00100020"
 RETRIEVE_URI = "0040E010"
@@ -20,9 +21,13 @@ RETRIEVE_URL = "00081190"
 SERIES_INSTANCE_UID = "0020000E"
 SOP_INSTANCE_UID = "00080018"
 STUDY_INSTANCE_UID = "0020000D"
+_LOCAL_ENTITY = "00400031"
+_UNIVERSAL_ENTITY = "00400032"
 
 _BULK_DATA_URI = "BulkDataURI"
-_URLS = frozenset({_BULK_DATA_URI, RETRIEVE_URL, RETRIEVE_URI, RETRIEVE_URI.lower()})
+_PIXEL_PROVIDER = "00287FE0"
+"""Pixel Data Provider URL (JPIP): an address of the archive's own, which no reader may follow past whoever guards it."""
+_URLS = frozenset({_BULK_DATA_URI, RETRIEVE_URL, RETRIEVE_URI, RETRIEVE_URI.lower(), _PIXEL_PROVIDER, _PIXEL_PROVIDER.lower()})
 """Members of an object that hold addresses; some archives write the letters of a tag small."""
 _NESTED = (dict, list)
 
@@ -39,6 +44,17 @@ def first_text(dataset: Mapping[str, Any], tag: str) -> str | None:
     """The first value of a text attribute without its padding; None when it is absent, empty or no text."""
     found = values(dataset, tag)
     return text(found[0].rstrip("\0")) if found and isinstance(found[0], str) else None
+
+
+def issuer_of_number(dataset: Mapping[str, Any]) -> str | None:
+    """Who a data set says has issued its PatientID: Issuer of Patient ID (0010,0021), or else the Universal or Local Entity ID
+    of its qualifiers (0010,0024). None when it names nobody; what is no text names somebody unknown."""
+    named = values(dataset, ISSUER_OF_PATIENT_ID)
+    if named and named[0] is not None and not isinstance(named[0], str):
+        return repr(named[0])
+    items = [as_dict(item) for item in values(dataset, ISSUER_QUALIFIERS)]
+    entities = (first_text(item, tag) for item in items for tag in (_UNIVERSAL_ENTITY, _LOCAL_ENTITY))
+    return first_text(dataset, ISSUER_OF_PATIENT_ID) or next(filter(None, entities), None)
 
 
 def whole_text(dataset: Mapping[str, Any], tag: str) -> str | None:

@@ -22,6 +22,11 @@ DERIVED_MODALITIES = frozenset({"SR", "PR", "KO", "SEG", "RTSTRUCT", "RTDOSE", "
 _PADDING = {4: "-01-01", 7: "-01"}
 
 
+WITHDRAWN = frozenset({"cancelled", "entered-in-error", "inactive"})
+"""States of an ImagingStudy that is not to be looked at: whoever wrote it takes back that it is this patient's, or that
+there is one (R4 to R6 have these words for it, and writers differ in which they take)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
     """One series: ``uid`` bare, ``number`` as the modality gave it."""

@@ -122,7 +122,7 @@ def _judged(area: Area, name: str, found: list[Matches], rule: PatientIdentifier
     if not refused:
         return area.ok(f"Archive {name} has studies under the patient's number, all of them the patient's: {len(datasets)}.")
     issuers = {first_text(one, ISSUER_OF_PATIENT_ID) or "(none)" for one in refused}
-    expected = rule.issuer_of_patient_id or "one that the rule names"
+    expected = rule.issuer_of_patient_id or "(none)"
     return area.warning(
         f"Archive {name}: {len(refused)} of {len(datasets)} studies under the number are refused, since their "
         f"issuer is {_listed(sorted(issuers))} and not {expected}.",

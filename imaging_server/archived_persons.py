@@ -21,6 +21,7 @@ from fhir_imaging.dicom_json import (
     PATIENT_ID,
     STUDY_INSTANCE_UID,
     first_text,
+    issuer_of_number,
     values,
 )
 from fhir_imaging.errors import InvalidRequest, UpstreamError
@@ -93,12 +94,15 @@ def _fits(found: Matches, numbers: frozenset[str], rule: PatientIdentifierRule) 
 
 
 def contradicts_nothing(dataset: Mapping[str, Any], numbers: frozenset[str], rule: PatientIdentifierRule) -> bool:
-    """Whether a data set's PatientID is one of ``numbers`` and its issuer, where it names one, the site's."""
+    """Whether a data set's PatientID is one of ``numbers`` and its issuer, where it names one, the site's.
+
+    Where the archives' numbers are of one issuer that has no name there, whoever is named is another.
+    """
     if any(len(values(dataset, tag)) > 1 for tag in (PATIENT_ID, ISSUER_OF_PATIENT_ID)):
         return False  # two numbers in one data set name nobody
-    issuer = first_text(dataset, ISSUER_OF_PATIENT_ID)
+    is_looked_at = rule.issuer_of_patient_id is not None or rule.is_only_issuer
     return first_text(dataset, PATIENT_ID) in numbers and (
-        rule.issuer_of_patient_id is None or issuer in (None, rule.issuer_of_patient_id)
+        not is_looked_at or issuer_of_number(dataset) in (None, rule.issuer_of_patient_id)
     )
 
 
@@ -132,7 +136,7 @@ def names_nobody_else(dataset: Mapping[str, Any], numbers: frozenset[str], rule:
 
 def proves(dataset: Mapping[str, Any], numbers: frozenset[str], rule: PatientIdentifierRule) -> bool:
     """Whether PatientID and issuer alone say that a data set is of the patient: without an issuer a number is anybody's."""
-    issuer = first_text(dataset, ISSUER_OF_PATIENT_ID)
+    issuer = issuer_of_number(dataset)
     return contradicts_nothing(dataset, numbers, rule) and (
         rule.is_only_issuer or (issuer is not None and issuer == rule.issuer_of_patient_id)
     )

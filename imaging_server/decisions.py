@@ -19,6 +19,7 @@ from imaging_server.fhir_ownership import LISTS_TAKE, FhirOwnership
 from imaging_server.gate import EvidenceSources
 from imaging_server.identifier_ownership import IdentifierOwnership
 from imaging_server.identity import PatientIdentity
+from imaging_server.jwt_tokens import named_part
 from imaging_server.kept_tokens import KeptTokens, Memory
 from imaging_server.ownership import OwnershipByEhr
 from imaging_server.patient_numbers import BackendTokens, PatientNumbers
@@ -68,7 +69,7 @@ def build_decisions(
         asked.metadata,
         LaunchedTokens(store),
         Memory(revocations=Revocations(store), shared=shared, clock=clock),
-        digest=lambda token: TOKEN_DIGEST_PREFIX + store.sealer.digest("token", token),
+        digest=lambda token: TOKEN_DIGEST_PREFIX + store.sealer.digest("token", named_part(token)),
     )
     contents = StudyContents(keep_s=keep_s, max_json_bytes=limit)
     sources = EvidenceSources(ownership=ownership, identity=PatientIdentity(numbers, persons), contents=contents)

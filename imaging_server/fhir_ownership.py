@@ -17,7 +17,7 @@ from fhir_imaging.clients.deadlines import within
 from fhir_imaging.clients.fhir import FhirClient, SearchPage
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import NotAuthenticated, NotFound, UpstreamRefused
-from fhir_imaging.study import ImagingStudy, read_study
+from fhir_imaging.study import WITHDRAWN, ImagingStudy, read_study
 from fhir_imaging.tolerant import dicts, text
 from fhir_imaging.uids import DICOM_UID_SYSTEM, StudyInstanceUID, from_urn, to_urn
 from imaging_server.answer_forms import STUDIES, STUDY
@@ -27,8 +27,6 @@ from imaging_server.policy import StudyFacts
 from imaging_server.shared_decisions import SharedDecisions
 from imaging_server.upstream import Archive
 
-# Entered in error means that the EHR takes back its word that the study is this patient's.
-WITHDRAWN = frozenset({"entered-in-error"})
 PAGE_SIZE = "200"
 LISTS_TAKE = 3.0
 """How many times of a question's time all pages of a list may take together: a patient may have many studies, or large ones."""

@@ -5,10 +5,12 @@ Spec: RFC 7515, RFC 8725 (JWT best current practice), RFC 9068; SMART Imaging Ac
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Mapping
 from typing import Any
 
 import jwt
+from jwt.utils import base64url_decode, base64url_encode
 
 from fhir_imaging.clients.jwks import JwksClient
 from imaging_server.access import BearerToken
@@ -17,6 +19,19 @@ ALGORITHMS = ("RS256", "RS384", "ES256", "ES384")
 TOKEN_TYPES = ("at+jwt", "application/at+jwt", "jwt")
 """``typ`` of access tokens, lower case. Plain JWT is common (Keycloak, launchers); the claims then tell an id_token apart."""
 MAX_TOKEN_LENGTH = 16 * 1024
+
+
+def named_part(token: str) -> str:
+    """What a record may know a token by: of a JWT what is signed of it, since the signature can be written in several ways.
+
+    Whoever has a token of ES256 can compute another signature of it that holds (r, n-s). Never what a check is kept by.
+    """
+    signed, dot, _ = token.rpartition(".")
+    try:
+        is_jwt = token.count(".") == 2 and "alg" in jwt.get_unverified_header(token)
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        return token
+    return signed if is_jwt and dot else token
 
 
 def signed_claims(token: BearerToken, keys: JwksClient) -> Mapping[str, Any] | None:
@@ -56,7 +71,7 @@ def signed_claims(token: BearerToken, keys: JwksClient) -> Mapping[str, Any] | N
 
 def _unverified_header(token: BearerToken) -> Mapping[str, Any] | None:
     """The header when it is one that an access token of ours may have; nothing in it is believed yet."""
-    if len(token.value) > MAX_TOKEN_LENGTH or token.value.count(".") != 2:
+    if len(token.value) > MAX_TOKEN_LENGTH or token.value.count(".") != 2 or not all(map(_is_plain, token.value.split("."))):
         return None
     try:
         header = jwt.get_unverified_header(token.value)
@@ -68,3 +83,11 @@ def _unverified_header(token: BearerToken) -> Mapping[str, Any] | None:
     if not (kid is None or isinstance(kid, str)) or not isinstance(kind, str) or kind.lower() not in TOKEN_TYPES:
         return None
     return header
+
+
+def _is_plain(piece: str) -> bool:
+    """Whether it is base64url as RFC 7515 §2 writes it: no padding, no other letters, no bits that count for nothing."""
+    try:
+        return base64url_encode(base64url_decode(piece)).decode("ascii") == piece
+    except (binascii.Error, ValueError):
+        return False

@@ -209,11 +209,13 @@ def _granted(grant: AccessGrant) -> CallerKey:
 
 
 def _place(address: str | None) -> CallerKey:
-    """Whom an address stands for: in IPv6 a subscriber has a whole /64."""
+    """Whom an address stands for: in IPv6 a subscriber has a whole /64, but where an IPv4 address is written so."""
     try:
         parsed = ipaddress.ip_address(address or "")
     except ValueError:
         return ("unknown",)
-    if parsed.version == 6:
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return (str(parsed.ipv4_mapped),)
         return (str(ipaddress.ip_network((parsed, 64), strict=False)),)
     return (str(parsed),)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from urllib.parse import urlsplit
 
 from fhir_imaging.clients.breaker import BreakerSettings
@@ -26,9 +27,11 @@ class PatientIdentifierRule:
     system: str
     """``Patient.identifier.system`` whose value is the archives' PatientID (0010,0020)."""
     issuer_of_patient_id: str | None = None
-    """What IssuerOfPatientID (0010,0021) must say where the archive says anything; None = it is not looked at."""
+    """What IssuerOfPatientID (0010,0021) must say where the archive says anything; None = it is not looked at, or,
+    with is_only_issuer, may not be named at all."""
     is_only_issuer: bool = False
-    """The archives hold numbers of this issuer only: images that name no issuer then count as its."""
+    """The archives hold numbers of this issuer only: images that name no issuer then count as its, and those that name another
+    as another patient's. Where the archives name it, say issuer_of_patient_id too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +144,7 @@ def _ehr_problems(settings: ImagingServerSettings, ehrs: tuple[EhrSettings, ...]
         if ehr.ownership is Ownership.FHIR and _is_below(ehr.imaging_base or ehr.fhir_base, settings.public_base_url)
     ]
     problems += [problem for ehr in ehrs for problem in _token_problems(ehr)]
+    problems += _shared_number_problems(settings, ehrs)
     problems += [
         f"patient_identifiers.{name}: system must not be empty."
         for name, rule in settings.patient_identifiers.items()
@@ -153,6 +157,19 @@ def _ehr_problems(settings: ImagingServerSettings, ehrs: tuple[EhrSettings, ...]
     ):
         problems += [f"{setting} names the EHR {name}, which is not configured." for name in sorted(set(named) - names)]
     return problems
+
+
+def _shared_number_problems(settings: ImagingServerSettings, ehrs: tuple[EhrSettings, ...]) -> Iterator[str]:
+    """EHRs whose numbers an archive would not tell apart where it names no issuer."""
+    only = [ehr.name for ehr in ehrs if (rule := settings.patient_identifiers.get(ehr.name)) and rule.is_only_issuer]
+    for one, other in combinations(only, 2):
+        archives, others = settings.pacs_by_ehr.get(one), settings.pacs_by_ehr.get(other)
+        is_shared = archives is None or others is None or not set(archives).isdisjoint(others)
+        if is_shared and settings.patient_identifiers[one].system != settings.patient_identifiers[other].system:
+            yield (
+                f"patient_identifiers: the EHRs {one} and {other} both say is_only_issuer of an archive that both reach, and "
+                "their numbers are of different systems: one patient's number may be another patient's of the other EHR."
+            )
 
 
 def _token_problems(ehr: EhrSettings) -> list[str]:

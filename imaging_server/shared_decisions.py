@@ -29,7 +29,8 @@ log = logging.getLogger("imaging_cds.imaging_server")
 T = TypeVar("T")
 
 LONGEST_S = 60.0
-"""No decision of another worker counts for longer, whatever that worker's clock says."""
+"""No decision of another worker counts for longer, whatever that worker's clock says: one that says so of itself comes from a
+clock that goes wrong, and counts for nothing."""
 POLL_S = 0.02
 SWEEP_EVERY_S = 60.0
 
@@ -159,9 +160,9 @@ class SharedDecisions:
             return None
         try:
             content = json.loads(plain)
-            if content["of"] != row_id or content["until"] <= now:
+            if content["of"] != row_id or not now < content["until"] <= now + LONGEST_S:
                 return None
-            return Timed(form.read(content["value"]), min(content["until"], now + LONGEST_S))
+            return Timed(form.read(content["value"]), content["until"])
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
 

@@ -12,14 +12,13 @@ from typing import Any
 
 from fhir_imaging.fhir_mapping.comparison import comparable, without_server_marks
 from fhir_imaging.fhir_mapping.study_dialects import AVAILABILITY
+from fhir_imaging.study import WITHDRAWN
 from fhir_imaging.tolerant import as_dict, dicts, text
 from fhir_imaging.uids import DICOM_UID_SYSTEM, StudyInstanceUID, from_urn, to_urn
 from imaging_findings.report_states import AI_ASSERTED
 
 SYNC_TAGS = "urn:imaging-cds:sync"
 """System of the tag; its code is the synchronisation's name."""
-WITHDRAWN = frozenset({"cancelled", "entered-in-error", "inactive"})
-"""States of an ImagingStudy that is not to be looked at."""
 IN_ERROR = "entered-in-error"
 _OWNED = frozenset(
     {

@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import reduce
 from typing import Any
 
-from fhir_imaging.dicom_json import ISSUER_OF_PATIENT_ID, PATIENT_ID, STUDY_INSTANCE_UID, first_text
+from fhir_imaging.dicom_json import PATIENT_ID, STUDY_INSTANCE_UID, first_text, issuer_of_number
 
 
 class Match(StrEnum):
@@ -62,7 +62,8 @@ _LEAST_CERTAIN_FIRST = (Match.DIFFERENT, Match.NOT_COMPARED, Match.SAME)
 class IdentifierSystem:
     """How a FHIR patient is named in the archives; ``issuer_of_patient_id`` None = the issuer is not looked at.
 
-    ``is_only_issuer``: the archives hold numbers of this issuer only, so images that name none carry its number.
+    ``is_only_issuer``: the archives hold numbers of this issuer only, so images that name none carry its number; where it has
+    no name there, images that name one carry another's.
     """
 
     system: str
@@ -114,10 +115,10 @@ def judge_match(
 
 def _judge(rule: IdentifierSystem, numbers: Collection[str], dataset: Mapping[str, Any]) -> PatientMatch:
     number = first_text(dataset, PATIENT_ID)
-    issuer = first_text(dataset, ISSUER_OF_PATIENT_ID)
+    issuer, is_looked_at = issuer_of_number(dataset), rule.issuer_of_patient_id is not None or rule.is_only_issuer
     if number is None:
         return _not_compared(Why.NO_PATIENT_ID)
-    if rule.issuer_of_patient_id is not None and issuer not in (None, rule.issuer_of_patient_id):
+    if is_looked_at and issuer not in (None, rule.issuer_of_patient_id):
         return PatientMatch(match=Match.DIFFERENT, why=Why.OTHER_ISSUER)
     if number not in numbers:
         return PatientMatch(match=Match.DIFFERENT, why=Why.OTHER_NUMBER)

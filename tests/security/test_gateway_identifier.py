@@ -168,6 +168,35 @@ def test_number_without_issuer_counts_where_there_is_one_issuer_only(only_issuer
     assert [retrieve(only_issuer, study).status for study in (STUDY_A, STUDY_B)] == [200, 403]
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"00100021": {"vr": "LO", "Value": ["SOUTH"]}},
+        {"00100021": {"vr": "LO", "Value": [7]}},
+        {"00100024": {"vr": "SQ", "Value": [{"00400032": {"vr": "UT", "Value": ["1.2.840.99.1"]}}]}},
+        {"00100024": {"vr": "SQ", "Value": [{"00400031": {"vr": "UT", "Value": ["SOUTH"]}}]}},
+    ],
+    ids=["another", "no text", "universal entity", "local entity"],
+)
+def test_number_with_an_issuer_is_anothers_where_the_only_one_has_no_name(only_issuer: World, named: dict[str, Any]) -> None:
+    """M10: an import from another hospital, whose numbers mean other patients."""
+    PatientRecord(only_issuer.north, [identifier("MRN-A")])
+    Index(only_issuer.pacs).holds(a_study(STUDY_A, "MRN-A", None), {**a_study(STUDY_B, "MRN-A", None), **named})
+
+    assert [retrieve(only_issuer, study).status for study in (STUDY_A, STUDY_B)] == [200, 403]
+    assert only_issuer.found("/studies", only_issuer.north.token()) == [STUDY_A]
+
+
+@pytest.mark.parametrize(("entity", "status"), [("NORTH", 200), ("1.2.840.99.1", 403)])
+def test_universal_entity_counts_where_no_issuer_is_named_in_words(
+    world: World, record: PatientRecord, entity: str, status: int
+) -> None:
+    qualifiers = {"00100024": {"vr": "SQ", "Value": [{"00400032": {"vr": "UT", "Value": [entity]}}]}}
+    Index(world.pacs).holds({**a_study(STUDY_A, "MRN-A", None), **qualifiers})
+
+    assert retrieve(world).status == status
+
+
 def test_padding_is_not_part_of_a_number(world: World, record: PatientRecord) -> None:
     """VR LO is padded to even length; some archives leave that in their JSON."""
     Index(world.pacs).holds(a_study(STUDY_A, "MRN-A ", "NORTH "))

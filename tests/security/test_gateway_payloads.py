@@ -103,6 +103,7 @@ def test_addresses_of_others_are_dropped_and_never_fetched(world: World, address
         "00081190": {"vr": "UR", "Value": [shown]},
         "7FE00010": {"vr": "OW", "BulkDataURI": shown},
         "0040E010": {"vr": "UR", "Value": [shown]},
+        "00287FE0": {"vr": "UR", "Value": [shown]},
     }
     world.pacs.answer = only_for("/metadata", lambda: dicom_json([dataset]))
 
@@ -111,6 +112,7 @@ def test_addresses_of_others_are_dropped_and_never_fetched(world: World, address
     assert answer["7FE00010"] == {"vr": "OW"}
     assert "00081190" not in answer
     assert "0040E010" not in answer
+    assert "00287FE0" not in answer
     assert len(world.pacs.retrievals()) == 1
 
 

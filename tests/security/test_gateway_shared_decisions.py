@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import pytest
 from flask import Response
 
 from fhir_imaging.settings import Ownership, StateSettings
-from fhir_imaging.store.engine import SQLITE_FILE
+from fhir_imaging.store.engine import SQLITE_FILE, Store
+from imaging_server.kept_answers import KeptAnswers
 from imaging_server.settings import PatientIdentifierRule
+from imaging_server.shared_decisions import Form, SharedDecisions
 from tests.interop.postgresql_actors import PostgresqlServer, a_postgresql_server, connections_closed
 from tests.security.archive_index import MRN, Index, PatientRecord, a_study, identifier
 from tests.security.gateway_stubs import METADATA, STUDY_A, STUDY_B, dicom_json, series_of
@@ -187,3 +190,16 @@ def test_without_its_table_sharing_costs_questions_and_nothing_else(tmp_path: Pa
         assert [one.get(METADATA, token).status for one in workers.both] == [200, 200]
         assert workers.one.north.paths().count("/auth/introspect") == 2
         assert workers.other.get(METADATA, "unknown").status == 401
+
+
+def test_group_6_an_answer_of_a_clock_that_goes_wrong_counts_for_nobody_else(tmp_path: Path) -> None:
+    """Read again and again, it would live as long as that clock is ahead."""
+    form: Form[str] = Form("token", lambda value: value, lambda value: str(value))
+    with closing(Store.open(StateSettings(state_dir=tmp_path / "state"))) as store:
+        store.migrate()
+        now, answers = [1_800_000_000.0], iter(["revoked by now", "still"])
+        ahead = KeptAnswers(form, SharedDecisions(store, patience_s=5, clock=lambda: now[0] + 600), clock=lambda: now[0] + 600)
+        right = KeptAnswers(form, SharedDecisions(store, patience_s=5, clock=lambda: now[0]), clock=lambda: now[0])
+        assert ahead.get(("north", "token"), lambda: "alive", seconds=lambda _: 30) == "alive"
+
+        assert right.get(("north", "token"), lambda: next(answers), seconds=lambda _: 30) == "revoked by now"

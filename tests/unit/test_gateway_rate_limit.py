@@ -232,3 +232,15 @@ def test_thread_that_asked_earlier_and_comes_later_takes_nothing_back() -> None:
 @pytest.mark.parametrize(("most", "works"), [(-1, False), (0, True), (4, True), (10_000, True), (10_001, False)])
 def test_open_downloads_are_a_number_that_can_be_meant(most: int, works: bool) -> None:
     assert (not list(RateLimitSettings(open_downloads=most).problems())) is works
+
+
+def test_an_ipv4_caller_of_a_dual_stack_socket_is_held_back_alone() -> None:
+    """Their /64 would be everybody's."""
+    limit = RequestLimits(RateLimitSettings(refusals_per_minute=1), monotonic=lambda: 0.0)
+    for number in range(3):
+        limit.admit("north", f"made-up-{number}", "::ffff:203.0.113.9")
+        limit.found_bad("north", f"made-up-{number}", "::ffff:203.0.113.9")
+
+    assert limit.admit("north", "fresh", "::ffff:203.0.113.9") is not None
+    assert limit.admit("north", "fresh", "203.0.113.9") is not None
+    assert limit.admit("north", "fresh", "::ffff:10.1.2.3") is None

@@ -177,3 +177,30 @@ def test_identifier_rule_without_a_system_is_refused(system: str) -> None:
     rules = {"north": PatientIdentifierRule(system=system, is_only_issuer=True)}
     with pytest.raises(ConfigurationError, match="system must not be empty"):
         check_settings(replace(SETTINGS, patient_identifiers=rules), (EHR,), (PACS,))
+
+
+ONLY_ONE = {name: PatientIdentifierRule(system=f"https://{name}.example/mrn", is_only_issuer=True) for name in ("one", "two")}
+
+
+@pytest.mark.parametrize(
+    ("rules", "reaches", "is_refused"),
+    [
+        (ONLY_ONE, {}, True),
+        (ONLY_ONE, {"one": ("main",)}, True),
+        (ONLY_ONE, {"one": ("main",), "two": ("other",)}, False),
+        (dict.fromkeys(("one", "two"), ONLY_ONE["one"]), {}, False),
+    ],
+    ids=["all archives", "one archive", "an archive each", "one system"],
+)
+def test_numbers_of_two_ehrs_that_an_archive_cannot_tell_apart_are_refused(
+    rules: dict[str, PatientIdentifierRule], reaches: dict[str, tuple[str, ...]], is_refused: bool
+) -> None:
+    ehrs = tuple(replace(EHR, name=name, fhir_base=f"https://{name}.example/fhir") for name in ("one", "two"))
+    archives = tuple(replace(PACS, name=name) for name in ("main", "other"))
+    settings = replace(SETTINGS, patient_identifiers=rules, pacs_by_ehr=reaches)
+
+    if is_refused:
+        with pytest.raises(ConfigurationError, match="both say is_only_issuer"):
+            check_settings(settings, ehrs, archives)
+    else:
+        check_settings(settings, ehrs, archives)

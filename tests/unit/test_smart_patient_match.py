@@ -57,6 +57,14 @@ CASES = [
     ("another study came back", RULE, NUMBERS, found(in_archive(study="2.25.9")), Match.NOT_COMPARED, Why.NOT_FOUND),
     ("no number in the images", RULE, NUMBERS, found(in_archive(None)), Match.NOT_COMPARED, Why.NO_PATIENT_ID),
     (
+        "an issuer where the only one has no name",
+        IdentifierSystem(system=RULE.system, is_only_issuer=True),
+        NUMBERS,
+        found(in_archive(issuer="SOUTH")),
+        Match.DIFFERENT,
+        Why.OTHER_ISSUER,
+    ),
+    (
         "one of two without a number",
         RULE,
         NUMBERS,
