@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, g, render_template, request
+from flask.globals import request_ctx
 from werkzeug.exceptions import HTTPException
 
 from fhir_imaging import errors, texts
@@ -262,7 +263,10 @@ def may_read(origin: str, allowed_origins: Collection[str]) -> bool:
 def _shaped(error: errors.ImagingError, shape: ErrorShape) -> Response:
     problem = problem_of(error)
     reference = request_reference()
-    if shape is ErrorShape.HTML:
+    if shape is ErrorShape.HTML and request_ctx.url_adapter is None:
+        # A Host that cannot be one: there are no addresses that a page could name.
+        response = Response(f"{problem.title}. {error.detail} (reference {reference})\n", problem.status, mimetype="text/plain")
+    elif shape is ErrorShape.HTML:
         page = render_template("error.html", title=problem.title, detail=error.detail, reference=reference)
         response = Response(page, problem.status, mimetype="text/html")
         response.headers["Content-Security-Policy"] = (

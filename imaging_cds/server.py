@@ -8,6 +8,7 @@ gracefully; the alternatives and what was measured are in ``docs/decisions/0002-
 from __future__ import annotations
 
 import gc
+import resource
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from imaging_cds.metrics_workers import worker_ended
 from imaging_cds.worker import ENDING_S
 
 # A request of 62 kB makes some thousand objects, and a dozen of them may be under way at once; Python's default is 700.
+_OPEN_FILES = 65536
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
@@ -87,8 +89,17 @@ def _on_worker_end(_server: object, worker: Any) -> None:
     worker_ended(worker.pid)
 
 
+def _raise_open_files() -> None:
+    """As far as this process may: each caller and each archive's connection takes one, and many systems begin with 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def serve(make_app: Callable[[], Flask], settings: ServerSettings) -> None:
     """Runs until SIGTERM or SIGINT. ``make_app`` is called once in every worker, after the fork."""
+    _raise_open_files()
     options: dict[str, Any] = {
         "bind": binds(settings.host, settings.port),
         "workers": settings.workers,

@@ -1,4 +1,5 @@
-"""A worker of the server, gunicorn's threaded one but for four moments: when a caller comes, is heard, asks again, and its end.
+"""A worker of the server, gunicorn's threaded one but for five moments: when a caller comes, is heard, asks again, leaves, and
+its own end.
 
 gunicorn's own gives a new connection a thread before the caller has said anything, and waits five seconds there: a dozen silent
 callers, which browsers that connect ahead are too, hold everybody up. Here a silent caller has no thread.
@@ -13,6 +14,9 @@ Here the thread itself looks for the next request, for some milliseconds, while 
 What the application has said the answer to is answered in the main thread, when it comes (``at_once``); what takes an archive's
 answer too, in the request's thread.
 
+A caller whose connection ends is given his time beside all others (``leaving``), and of what cannot be read the log has no word
+of the caller's (``unreadable``). Where no connection can be taken for want of descriptors, it goes on with those that it has.
+
 Told to end, it stops taking connections, and yet keeps its listening socket open until its last request is done. The kernel
 goes on taking connections meanwhile; nobody answers them, and they are cut when the process ends. A proxy takes such a server
 for one that is there but slow, and what it sent (a POST, which must not be sent twice) is lost. Here the socket is closed.
@@ -20,26 +24,35 @@ for one that is there but slow, and what it sent (a POST, which must not be sent
 
 from __future__ import annotations
 
+import errno
+import os
 import select
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
-from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
+from fhir_imaging.web import reference_of
 from imaging_cds.at_once import AtOnce
+from imaging_cds.leaving import LeavingCallers
 from imaging_cds.one_write import head_of, send_all
 from imaging_cds.plain_requests import LONGEST, PlainlyReading, PlainRequest
+from imaging_cds.unreadable import answer_of, status_of
 
 STOPPING = "stopping"
 """Whether a worker takes no more callers, in ``app.extensions``; those that are connected already may still ask."""
 ENDING_S = 2
 """What a worker has, after its last request's time is over, for ending what runs beside requests; then it is killed."""
 _SAYS_SO_EACH_S = 0.5
+_LEAVES_S, _LEAVES_AT_THE_END_S = 2.0, 0.5
+"""What a caller has who is told that his connection ends."""
+_NONE_LEFT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_RESTS_S, _TELLS_EACH_S = 0.05, 10.0
 _STAYS_MS = 5
 """How long a thread looks for its caller's next request: a viewer's comes within one or two, a person's next click later."""
 
@@ -51,7 +64,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     """Connections that have a thread or wait for one; only the main thread writes it."""
     _threads = 0
     nr_conns: int
-    _said_at = float("-inf")
+    _said_at = _told_at = float("-inf")
 
     def init_process(self) -> None:
         """After the fork, so the copy of the settings is this worker's own: the process that started it waits longer."""
@@ -67,6 +80,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._said_at = now
             super().notify()
 
+    def run(self) -> None:
+        """Until it is told to end."""
+        self._leaving = LeavingCallers(self.poller, self._is_gone)
+        super().run()
+
+    def accept(self, listener: Any) -> None:
+        """Takes who waits. Without a descriptor for him it goes on with the others, some of whom will leave."""
+        try:
+            super().accept(listener)
+        except OSError as exc:
+            if exc.errno not in _NONE_LEFT:
+                raise
+            if time.monotonic() - self._told_at >= _TELLS_EACH_S:
+                self._told_at = time.monotonic()
+                self.log.error("No connection can be taken (%s): raise the limit of open files.", os.strerror(exc.errno))
+            time.sleep(_RESTS_S)
+
     def enqueue_req(self, conn: Any) -> None:
         """In the main thread: a caller who has said something is given a thread, any other is waited for without one."""
         if not (conn.initialized or conn.data_ready or _has_spoken(conn.sock, 0)):
@@ -78,10 +108,25 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def finish_request(self, conn: Any, fs: Future[Any]) -> None:
         """In the main thread, when a thread has let go of a connection."""
         self._with_threads -= 1
-        connections = self.nr_conns
-        super().finish_request(conn, fs)
-        # gunicorn counts one twice that was closed in the middle of an answer, and a worker with none left would end at once.
-        self.nr_conns = max(self.nr_conns, connections - 1)
+        if not fs.cancelled() and fs.exception() is None and fs.result():
+            super().finish_request(conn, fs)
+        else:
+            self._leaving.add(conn, _LEAVES_S if self.alive else _LEAVES_AT_THE_END_S)
+
+    def murder_pending(self) -> None:
+        """In the main thread, now and then: ends those whose time is over."""
+        super().murder_pending()
+        self._leaving.end_overdue()
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """In a thread: a request that cannot be read, or that the application could not answer."""
+        status, reference = status_of(exc), reference_of("")
+        if status != 500:
+            self.log.warning("%s %d: a request that cannot be read (%s)", reference, status, type(exc).__name__)
+        else:
+            self.log.error("%s %d: %s", reference, status, type(exc).__name__, exc_info=exc)
+        with suppress(OSError):
+            client.sendall(answer_of(status, reference))
 
     def on_client_socket_readable(self, conn: Any, client: Any) -> None:
         """In the main thread: a caller asks again, and has no thread."""
@@ -128,8 +173,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             if not response.has_begun:
                 raise
             self.log.exception("Error handling request")
-            close_graceful(conn.sock)
-            raise StopIteration from None
+            raise StopIteration from None  # the connection ends in the middle of the answer
         return not response.should_close()
 
     def _answers_at_once(self, conn: Any, client: Any) -> bool:
@@ -183,13 +227,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         except Exception:
             self.log.exception("Error answering in turn")
             if answer.has_begun:
-                close_graceful(conn.sock)
                 raise StopIteration from None
             return {}
 
     def _is_asked_again(self, conn: Any) -> bool:
         """No caller keeps a thread that another one waits for."""
         return self.alive and self._with_threads < self._threads and _has_spoken(conn.sock, _STAYS_MS)
+
+    def _is_gone(self, conn: Any) -> None:
+        self.nr_conns -= 1
+        conn.close()
 
     def _wait_for(self, conn: Any) -> None:
         """As gunicorn waits for those who were silent for five seconds."""

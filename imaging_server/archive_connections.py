@@ -11,6 +11,7 @@ Spec: RFC 9112 §5 (field syntax); DICOM PS3.18 §8.6 (multipart answers).
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Callable
 from functools import partial
 from http.client import HTTPResponse
@@ -166,6 +167,11 @@ def _read_from(lines: BufferedReader, sock: socket, *args: Any, **options: Any) 
 
 class _Https(_Http, HTTPSConnection):
     """The same over TLS."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it can be used again. What TLS has read beyond an answer does not show at the socket, and is nobody's."""
+        return super().is_connected and not (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending())
 
 
 def with_lean_answers(pool: HTTPConnectionPool) -> HTTPConnectionPool:

@@ -9,7 +9,6 @@ Spec: RFC 9112 §6.3, §9.3; DICOM PS3.18 §10.4.1.1.3; docs/decisions/0007.
 
 from __future__ import annotations
 
-import ssl
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -189,9 +188,7 @@ class FrameQuestion:
         except OSError as exc:
             raise broke_off(self._line.server, self.head.status) from exc
         self.body = whole[self.head.size : total]
-        # Before the caller has the answer, who may take his time. What TLS has read beyond it is nobody's answer; what TCP has,
-        # the pool notices.
-        self._let_go(is_clean=not (isinstance(sock, ssl.SSLSocket) and sock.pending()))
+        self._let_go(is_clean=True)  # before the caller has the answer, who may take his time
 
     def _let_go(self, *, is_clean: bool) -> None:
         connection, self._connection = self._connection, None

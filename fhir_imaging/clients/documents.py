@@ -39,7 +39,7 @@ def _bounded(response: requests.Response, max_bytes: int) -> bytes | None:
             body += chunk
             if len(body) > max_bytes:
                 return None
-    except requests.RequestException as exc:
+    except (requests.RequestException, ValueError) as exc:  # urllib3 lets a chunk of negative size through
         if ran_out_of_time(exc):
             raise UpstreamTimeout("The server did not answer in time.", server=server, retryable=True) from exc
         raise UpstreamError("The server broke off its answer.", server=server, retryable=True) from exc

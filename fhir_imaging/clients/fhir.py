@@ -143,7 +143,7 @@ def _json_object(response: requests.Response) -> dict[str, Any]:
             body += chunk
             if len(body) > MAX_BODY_BYTES:
                 raise UpstreamError("The FHIR server's answer is too large.", server=server, status=response.status_code)
-    except requests.RequestException as exc:
+    except (requests.RequestException, ValueError) as exc:  # urllib3 lets a chunk of negative size through
         if ran_out_of_time(exc):
             raise UpstreamTimeout("The FHIR server did not answer in time.", server=server, retryable=True) from exc
         raise UpstreamError("The FHIR server broke off its answer.", server=server, retryable=True) from exc

@@ -146,7 +146,7 @@ def _json(response: requests.Response) -> Mapping[str, Any]:
             body += chunk
             if len(body) > MAX_BODY_BYTES:
                 raise _odd(response, "The FHIR server's answer is too large.")
-    except requests.RequestException as exc:
+    except (requests.RequestException, ValueError) as exc:  # urllib3 lets a chunk of negative size through
         server = origin_of(response.url)
         if ran_out_of_time(exc):
             raise UpstreamTimeout("The FHIR server did not answer in time.", server=server, retryable=True) from exc

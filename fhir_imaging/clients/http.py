@@ -249,7 +249,7 @@ class OutboundSession(requests.Session):
             raise UpstreamRefused(f"{origin} is not a configured server, so nothing was sent to it.", server=origin)
 
 
-def ran_out_of_time(failure: requests.RequestException) -> bool:
+def ran_out_of_time(failure: Exception) -> bool:
     """Whether reading a body failed by its time limit; requests calls that a broken connection."""
     return bool(failure.args) and isinstance(failure.args[0], ReadTimeoutError)
 

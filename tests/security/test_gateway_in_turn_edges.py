@@ -73,6 +73,31 @@ def test_group_20_what_is_behind_an_answer_is_never_the_next_ones(tmp_path: Path
         assert [(PIXELS in body, OTHERS in body) for body in bodies] == [(True, False)] * 4
 
 
+@pytest.mark.parametrize("over", ["TLS", "TCP"])
+def test_group_20_nor_is_it_where_the_application_asks(tmp_path: Path, over: str) -> None:
+    """Python reads 8192 bytes at a time, and what TLS has of the same record beyond them stays there."""
+    authority = TestAuthority.in_folder(tmp_path / "authority")
+    shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    shown.load_cert_chain(authority.chain())
+    tls, trusted = (shown, {"certificate_authority": authority.file}) if over == "TLS" else (None, {})
+    with a_ward(tmp_path, server=UNLIMITED, archive=trusted, tls=tls) as ward:
+        viewer = ward.let_in(ward.viewer())
+        first = [frame_answer(ward.pacs.root, FRAME, b"mine" * 1250)]
+
+        def talk(connection: socket.socket, path: str) -> bool:
+            odd = first.pop().ljust(8192, b"\0") + frame_answer(ward.pacs.root, FRAME, OTHERS) if first else b""
+            connection.sendall(odd or frame_answer(ward.pacs.root, path))
+            time.sleep(0.05)
+            return True
+
+        ward.pacs.frames = talk
+
+        answers = [viewer.ask(PATH, X_Other=f"words {number}") for number in range(4)]
+
+        assert True not in ward.running.in_turn
+        assert [(one.status, OTHERS in one.body) for one in answers] == [(200, False)] * 4
+
+
 def closes_silently(ward: Ward) -> Talk:
     def talk(connection: socket.socket, path: str) -> bool:
         connection.sendall(frame_answer(ward.pacs.root, path))
@@ -244,5 +269,5 @@ def test_a_connection_that_is_cut_in_the_middle_of_an_answer_is_counted_off_once
                 viewer.ask(PATH)
             viewer.connection.close()
 
-        assert wait_for(lambda: not ward.running.worker._with_threads)
+        assert wait_for(lambda: not ward.running.worker._with_threads and ward.running.worker.nr_conns <= 1)
         assert ward.running.worker.nr_conns == 1
