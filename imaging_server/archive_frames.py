@@ -9,6 +9,7 @@ Spec: RFC 9112 §6.3, §9.3; DICOM PS3.18 §10.4.1.1.3; docs/decisions/0007.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ LONGEST = 1024 * 1024
 _LONGEST_HEAD = 4096
 LONGEST_FRAME = LONGEST - 2 * _LONGEST_HEAD
 """Bytes of a body that has room with whatever head it has."""
+_TAKES, _LEAST_S = 3.0, 0.001
+"""How many times of the time in which an archive may be silent a whole frame may take."""
 _ROOMS = 4
 """So many of those stay for the next frames when nobody needs them."""
 
@@ -142,10 +145,9 @@ class FrameQuestion:
         UpstreamError as the archive's client raises it, or NotPlain.
         """
         written, self._room = self._of.written(tail), self._line.room()
-        came = self._line.breaker.call(partial(self._begin, written, self._room), _outcome_of, about=self._of.about)
+        self._line.breaker.call(partial(self._asked, written, self._room), _outcome_of, about=self._of.about)
         if self.head.status in NOT_READY:
             raise not_ready(self._line.server, self.head.status, self.head.fields)
-        self._read(came, self._room)
 
     def __enter__(self) -> FrameQuestion:
         return self
@@ -155,6 +157,12 @@ class FrameQuestion:
         self._let_go(is_clean=not self._is_used)
         if self._room is not None:
             self._line.give_room_back(self._room)
+
+    def _asked(self, written: bytes, room: bytearray) -> None:
+        """A head alone is no answer: the breaker hears of one that stops behind it too."""
+        came = self._begin(written, room)
+        if self.head.status not in NOT_READY:
+            self._read(came, room)
 
     def _begin(self, written: bytes, room: bytearray) -> int:
         """Sends a request and reads its answer's head, and what came with it: so many bytes. TooLate, or NotPlain."""
@@ -179,10 +187,12 @@ class FrameQuestion:
     def _read(self, came: int, room: bytearray) -> None:
         """The rest. UpstreamError when it does not come."""
         whole, total, sock = memoryview(room), self.head.size + self.head.length, self._connection.sock
+        until = time.monotonic() + _TAKES * self._line.read_timeout_s
         try:
             while came < total:
+                sock.settimeout(min(self._line.read_timeout_s, max(until - time.monotonic(), _LEAST_S)))
                 more = sock.recv_into(whole[came:total])
-                if not more:
+                if not more or time.monotonic() > until:
                     raise ConnectionError
                 came += more
         except OSError as exc:
@@ -198,8 +208,8 @@ class FrameQuestion:
             self._line.give_back(connection)
 
 
-def _outcome_of(came: int | Exception) -> Outcome:
+def _outcome_of(failure: Exception | None) -> Outcome:
     """What was not heard, or not understood, is asked again in the usual way, and judged there."""
-    if isinstance(came, NotPlain):
+    if isinstance(failure, NotPlain):
         return Outcome.UNKNOWN
-    return outcome_of(came) if isinstance(came, Exception) else Outcome.ANSWERED
+    return outcome_of(failure) if failure is not None else Outcome.ANSWERED

@@ -63,4 +63,4 @@ def not_ready(server: str, status: int, headers: Mapping[str, str]) -> UpstreamE
 
 def broke_off(server: str, status: int) -> UpstreamError:
     """The archive did not say the whole of its answer."""
-    return UpstreamError("The archive broke off its answer.", server=server, status=status)
+    return BrokenOff("The archive broke off its answer.", server=server, status=status)

@@ -183,6 +183,18 @@ def test_group_23_a_study_that_is_left_alone_costs_others_no_connection(tmp_path
         assert (ward.pacs.connections, len(ward.pacs.retrievals())) == (connections, asked + 4)
 
 
+def test_group_23_an_archive_that_drips_has_an_end(tmp_path: Path) -> None:
+    with a_ward(tmp_path, server=UNLIMITED, archive={"read_timeout_s": 0.3}) as ward:
+        viewer = ward.let_in(ward.viewer())
+        whole = frame_answer(ward.pacs.root, FRAME)
+        ward.pacs.frames = slowly([whole[:300], *(whole[place : place + 1] for place in range(300, 320)), whole[320:]], 0.2)
+        began = time.monotonic()
+
+        assert viewer.ask(PATH).status == 502
+        assert time.monotonic() - began < 2.5
+        assert ward.running.in_turn == [False]
+
+
 def test_seconds_end_with_the_answers_headers(tmp_path: Path) -> None:
     """Of a caller who takes his time, and never reads."""
     with a_ward(tmp_path, server=UNLIMITED) as ward:
