@@ -17,6 +17,7 @@ import pytest
 import requests
 from pydicom.uid import UID
 
+from ehr_sandbox.demo_study import ISSUER_OF_PATIENT_ID
 from fhir_imaging.settings import Ownership
 from imaging_server.settings import PatientIdentifierRule
 from tests.interop.orthanc_process import USER, Orthanc, running_orthanc
@@ -61,7 +62,7 @@ def number_of(orthanc: Orthanc, study: str) -> str:
 
 @pytest.fixture(scope="module", params=["not compared", "fhir", "identifier"])
 def world(request: pytest.FixtureRequest, orthanc: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    rules = {"patient_identifiers": {"north": PatientIdentifierRule(system=MRN, is_only_issuer=True)}}
+    rules = {"patient_identifiers": {"north": PatientIdentifierRule(system=MRN, issuer_of_patient_id=ISSUER_OF_PATIENT_ID)}}
     server: dict[str, Any] = {} if request.param == "not compared" else rules
     north = {"ownership": Ownership.IDENTIFIER} if request.param == "identifier" else {}
     archive = {"dicomweb_root": orthanc.dicomweb, "user": USER, "password": orthanc.password, "read_timeout_s": 20.0}
