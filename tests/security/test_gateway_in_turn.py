@@ -44,7 +44,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
 
 
 @pytest.fixture
-def ward(shared: Ward) -> Ward:
+def ward(shared: Ward, monkeypatch: pytest.MonkeyPatch) -> Ward:
+    """Nobody has to look up meanwhile whether access was ended, which is the application's to do; tests of that are below."""
+    for name in ("LOOK_EVERY_S", "LONGEST_UNREAD_S"):
+        monkeypatch.setattr(revocations, name, 60.0)
     shared.world.start_anew()
     shared.pacs.frames = None
     shared.running.in_turn.clear()

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fhir_imaging.clients.breaker import BreakerSettings
 from imaging_cds.metrics import Metrics
-from imaging_server import settings
+from imaging_server import revocations, settings
 from imaging_server.rate_limit import RateLimitSettings
 from tests.contract.tls_actors import TestAuthority
 from tests.kept_archive import PIXELS, Talk, frame_answer, slowly
@@ -30,8 +30,10 @@ OTHERS = b"another patient's"
 
 @pytest.fixture(autouse=True)
 def lasting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Passes that do not end before what else has to."""
+    """Passes that do not end before what else has to, and nobody who looks up meanwhile whether access was ended."""
     monkeypatch.setattr(settings, "LONGEST_PASS_S", 60.0)
+    for name in ("LOOK_EVERY_S", "LONGEST_UNREAD_S"):
+        monkeypatch.setattr(revocations, name, 60.0)
 
 
 def of_size(ward: Ward, size: int) -> Talk:

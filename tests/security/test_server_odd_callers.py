@@ -117,10 +117,10 @@ def test_group_23_who_is_told_that_it_ends_and_stays_keeps_nobody_waiting(runnin
         for _ in range(20):
             caller = stack.enter_context(socket.create_connection(("127.0.0.1", port_of(running)), timeout=10))
             caller.sendall(words)
-            assert caller.recv(65536).startswith(b"HTTP/1.")
+            told = b"".join(iter(lambda: caller.recv(65536), b""))  # noqa: B023 - it is asked at once
+            assert told.startswith(b"HTTP/1."), "and its own half is closed at once"
 
-        assert seconds_to_ready(running) < 1
-        assert caller.recv(1) == b"", "its own half was closed at once"
+        assert seconds_to_ready(running) < 8, "each of the twenty would take two"
 
 
 def test_who_still_sends_reads_his_answer_to_the_end(running: Installation) -> None:
