@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-import requests
-
-from fhir_imaging.clients.http import OutboundSession, ran_out_of_time
-from fhir_imaging.errors import NotFound, UpstreamError, UpstreamRefused, UpstreamTimeout
+from fhir_imaging.clients.bodies import whole_body
+from fhir_imaging.clients.http import OutboundSession
+from fhir_imaging.errors import NotFound, UpstreamError, UpstreamRefused
 from fhir_imaging.settings import origin_of
 from fhir_imaging.tolerant import dicts, text
 from smart_app.report_text import attached_bytes, text_of_attachment
@@ -110,17 +109,10 @@ def _fetched(url: str, outbound: OutboundSession, headers: Mapping[str, str]) ->
         if not 200 <= response.status_code < 300:
             error = UpstreamRefused if 400 <= response.status_code < 500 else UpstreamError
             raise error("The EHR does not give the document.", server=server, status=response.status_code)
-        content = bytearray()
-        try:
-            for chunk in response.iter_content(64 * 1024):
-                content += chunk
-                if len(content) > LARGEST_FORM_BYTES:
-                    raise UpstreamError("The document is too large to be shown.", server=server)
-        except requests.RequestException as exc:
-            if ran_out_of_time(exc):
-                raise UpstreamTimeout("The EHR did not answer in time.", server=server, retryable=True) from exc
-            raise UpstreamError("The EHR broke off its answer.", server=server, retryable=True) from exc
-        return FormContent(response.headers.get("Content-Type", ""), bytes(content))
+        content = whole_body(response, at_most=LARGEST_FORM_BYTES, of="The EHR")
+        if content is None:
+            raise UpstreamError("The document is too large to be shown.", server=server)
+        return FormContent(response.headers.get("Content-Type", ""), content)
 
 
 def _unwrapped(fetched: FormContent) -> FormContent | None:

@@ -15,7 +15,8 @@ from typing import Any
 import requests
 
 from fhir_imaging.clients.archive_credentials import ArchiveCredential, credential_of
-from fhir_imaging.clients.http import OutboundSession, ran_out_of_time
+from fhir_imaging.clients.bodies import whole_body
+from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import UpstreamError, UpstreamRefused, UpstreamTimeout
 from fhir_imaging.retry_after import seconds_to_wait
 from fhir_imaging.settings import PacsSettings, origin_of
@@ -23,7 +24,6 @@ from fhir_imaging.settings import PacsSettings, origin_of
 MAX_BODY_BYTES = 64 * 1024 * 1024
 ANSWER_TIMES = 10
 """A whole answer may take so many times of ``read_timeout_s``, which is how long the archive may be silent."""
-_PIECE_BYTES = 64 * 1024
 _GONE = frozenset({404, 410})
 # 202: still fetching from its own store; 500: archives say it of a full disk and of a busy database as well.
 _LATER = frozenset({202, 408, 429, 500, 502, 503, 504})
@@ -123,19 +123,11 @@ class ArchiveSession:
         )
 
     def _body(self, response: requests.Response) -> bytes:
-        server, status = origin_of(response.url), response.status_code
-        body = bytearray()
-        try:
-            for piece in response.iter_content(_PIECE_BYTES):
-                body += piece
-                if len(body) > self._max_body_bytes:
-                    raise UpstreamError("The archive's answer is too large.", server=server, status=status)
-        # urllib3 lets a chunk of negative size through to a ValueError.
-        except (requests.RequestException, ValueError) as exc:
-            if isinstance(exc, requests.RequestException) and ran_out_of_time(exc):
-                raise UpstreamTimeout("The archive did not answer in time.", server=server, retryable=True) from exc
-            raise UpstreamError("The archive broke off its answer.", server=server, status=status, retryable=True) from exc
-        return bytes(body)
+        status = response.status_code
+        body = whole_body(response, at_most=self._max_body_bytes, of="The archive", status=status)
+        if body is None:
+            raise UpstreamError("The archive's answer is too large.", server=origin_of(response.url), status=status)
+        return body
 
 
 def _raise_for_status(response: requests.Response) -> None:

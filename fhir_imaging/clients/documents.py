@@ -8,11 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import requests
-
-from fhir_imaging.clients.http import OutboundSession, ran_out_of_time
-from fhir_imaging.errors import UpstreamError, UpstreamTimeout
-from fhir_imaging.settings import origin_of
+from fhir_imaging.clients.bodies import whole_body
+from fhir_imaging.clients.http import OutboundSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +24,5 @@ class Document:
 def read_document(session: OutboundSession, url: str, *, accept: str, max_bytes: int) -> Document:
     """The answer to a GET, its last byte within the session's time limit. UpstreamError when there is none."""
     with session.ask(url, headers={"Accept": accept}) as response:
-        body = _bounded(response, max_bytes) if response.status_code == 200 else None
+        body = whole_body(response, at_most=max_bytes, of="The server") if response.status_code == 200 else None
         return Document(response.status_code, response.headers, body)
-
-
-def _bounded(response: requests.Response, max_bytes: int) -> bytes | None:
-    server = origin_of(response.url)
-    body = bytearray()
-    try:
-        for chunk in response.iter_content(64 * 1024):
-            body += chunk
-            if len(body) > max_bytes:
-                return None
-    except (requests.RequestException, ValueError) as exc:  # urllib3 lets a chunk of negative size through
-        if ran_out_of_time(exc):
-            raise UpstreamTimeout("The server did not answer in time.", server=server, retryable=True) from exc
-        raise UpstreamError("The server broke off its answer.", server=server, retryable=True) from exc
-    return bytes(body)

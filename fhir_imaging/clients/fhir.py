@@ -13,8 +13,9 @@ from urllib.parse import urlencode, urljoin
 
 import requests
 
-from fhir_imaging.clients.http import OutboundSession, ran_out_of_time
-from fhir_imaging.errors import NotFound, UpstreamError, UpstreamRefused, UpstreamTimeout
+from fhir_imaging.clients.bodies import whole_body
+from fhir_imaging.clients.http import OutboundSession
+from fhir_imaging.errors import NotFound, UpstreamError, UpstreamRefused
 from fhir_imaging.retry_after import seconds_to_wait
 from fhir_imaging.settings import is_web_address, origin_of
 from fhir_imaging.tolerant import dicts
@@ -137,18 +138,11 @@ def retry_after_s(response: requests.Response) -> int | None:
 
 def _json_object(response: requests.Response) -> dict[str, Any]:
     server = origin_of(response.url)
-    body = bytearray()
+    body = whole_body(response, at_most=MAX_BODY_BYTES, of="The FHIR server")
+    if body is None:
+        raise UpstreamError("The FHIR server's answer is too large.", server=server, status=response.status_code)
     try:
-        for chunk in response.iter_content(64 * 1024):
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise UpstreamError("The FHIR server's answer is too large.", server=server, status=response.status_code)
-    except (requests.RequestException, ValueError) as exc:  # urllib3 lets a chunk of negative size through
-        if ran_out_of_time(exc):
-            raise UpstreamTimeout("The FHIR server did not answer in time.", server=server, retryable=True) from exc
-        raise UpstreamError("The FHIR server broke off its answer.", server=server, retryable=True) from exc
-    try:
-        parsed = json.loads(bytes(body))
+        parsed = json.loads(body)
     except (ValueError, RecursionError) as exc:
         raise UpstreamError("The FHIR server's answer is not JSON.", server=server, status=response.status_code) from exc
     if not isinstance(parsed, dict):

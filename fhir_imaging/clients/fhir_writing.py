@@ -16,9 +16,10 @@ from urllib.parse import urlencode
 
 import requests
 
+from fhir_imaging.clients.bodies import whole_body
 from fhir_imaging.clients.fhir import FHIR_JSON, MAX_BODY_BYTES
-from fhir_imaging.clients.http import OutboundSession, ran_out_of_time
-from fhir_imaging.errors import UpstreamError, UpstreamRefused, UpstreamTimeout
+from fhir_imaging.clients.http import OutboundSession
+from fhir_imaging.errors import UpstreamError, UpstreamRefused
 from fhir_imaging.retry_after import seconds_to_wait
 from fhir_imaging.settings import origin_of
 from fhir_imaging.tolerant import as_dict, dicts
@@ -140,21 +141,13 @@ def _entry_written(entry: Mapping[str, Any], response: requests.Response) -> Wri
 
 def _json(response: requests.Response) -> Mapping[str, Any]:
     """What was answered; empty for no body. UpstreamError for a body that is no JSON object: somebody else's page."""
-    body = bytearray()
-    try:
-        for chunk in response.iter_content(64 * 1024):
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise _odd(response, "The FHIR server's answer is too large.")
-    except (requests.RequestException, ValueError) as exc:  # urllib3 lets a chunk of negative size through
-        server = origin_of(response.url)
-        if ran_out_of_time(exc):
-            raise UpstreamTimeout("The FHIR server did not answer in time.", server=server, retryable=True) from exc
-        raise UpstreamError("The FHIR server broke off its answer.", server=server, retryable=True) from exc
+    body = whole_body(response, at_most=MAX_BODY_BYTES, of="The FHIR server")
+    if body is None:
+        raise _odd(response, "The FHIR server's answer is too large.")
     if not body.strip():
         return {}
     try:
-        content = json.loads(bytes(body))
+        content = json.loads(body)
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
