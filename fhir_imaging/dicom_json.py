@@ -14,6 +14,7 @@ from fhir_imaging.tolerant import as_dict, as_list, text
 
 ISSUER_OF_PATIENT_ID = "00100021"
 ISSUER_QUALIFIERS = "00100024"
+LOCAL_NAMESPACE = "00400031"
 MODALITIES_IN_STUDY = "00080061"
 PATIENT_ID = "00100020"
 RETRIEVE_URI = "0040E010"
@@ -21,8 +22,7 @@ RETRIEVE_URL = "00081190"
 SERIES_INSTANCE_UID = "0020000E"
 SOP_INSTANCE_UID = "00080018"
 STUDY_INSTANCE_UID = "0020000D"
-_LOCAL_ENTITY = "00400031"
-_UNIVERSAL_ENTITY = "00400032"
+UNIVERSAL_ENTITY = "00400032"
 
 _BULK_DATA_URI = "BulkDataURI"
 _PIXEL_PROVIDER = "00287FE0"
@@ -53,7 +53,7 @@ def issuer_of_number(dataset: Mapping[str, Any]) -> str | None:
     if named and named[0] is not None and not isinstance(named[0], str):
         return repr(named[0])
     items = [as_dict(item) for item in values(dataset, ISSUER_QUALIFIERS)]
-    entities = (first_text(item, tag) for item in items for tag in (_UNIVERSAL_ENTITY, _LOCAL_ENTITY))
+    entities = (first_text(item, tag) for item in items for tag in (UNIVERSAL_ENTITY, LOCAL_NAMESPACE))
     return first_text(dataset, ISSUER_OF_PATIENT_ID) or next(filter(None, entities), None)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from fhir_imaging.dicom_json import ISSUER_OF_PATIENT_ID, first_text
+from fhir_imaging.dicom_json import issuer_of_number
 from fhir_imaging.errors import ImagingError
 from fhir_imaging.settings import Ownership, PacsSettings
 from fhir_imaging.tolerant import dicts, text
@@ -121,7 +121,7 @@ def _judged(area: Area, name: str, found: list[Matches], rule: PatientIdentifier
         )
     if not refused:
         return area.ok(f"Archive {name} has studies under the patient's number, all of them the patient's: {len(datasets)}.")
-    issuers = {first_text(one, ISSUER_OF_PATIENT_ID) or "(none)" for one in refused}
+    issuers = {issuer_of_number(one) or "(none)" for one in refused}
     expected = rule.issuer_of_patient_id or "(none)"
     return area.warning(
         f"Archive {name}: {len(refused)} of {len(datasets)} studies under the number are refused, since their "

@@ -21,8 +21,8 @@ from imaging_cds.logs import LogFormat
 from imaging_cds.metrics_workers import worker_ended
 from imaging_cds.worker import ENDING_S
 
-# A request of 62 kB makes some thousand objects, and a dozen of them may be under way at once; Python's default is 700.
 _OPEN_FILES = 65536
+# A request of 62 kB makes some thousand objects, and a dozen of them may be under way at once; Python's default is 700.
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 

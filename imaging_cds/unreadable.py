@@ -13,6 +13,8 @@ from http.client import responses
 
 from gunicorn.http import errors
 
+from fhir_imaging.web import OF_EVERY_ANSWER
+
 _REFUSED: tuple[tuple[type[Exception], int], ...] = (
     (errors.InvalidResponseHeader, 500),
     (errors.InvalidResponseHeaderName, 500),
@@ -25,7 +27,6 @@ _REFUSED: tuple[tuple[type[Exception], int], ...] = (
     (ssl.SSLError, 403),
     (errors.ParseException, 400),
 )
-_WORDS = {True: "The request cannot be read.", False: "Something went wrong on our side."}
 
 
 def status_of(fault: BaseException) -> int:
@@ -35,15 +36,15 @@ def status_of(fault: BaseException) -> int:
 
 def answer_of(status: int, reference: str) -> bytes:
     """The whole answer, after which the connection ends."""
-    body = f"{_WORDS[status != 500]} (reference {reference})\n".encode("ascii")
+    words = "Something went wrong on our side." if status == 500 else "The request cannot be read."
+    body = f"{words} (reference {reference})\n".encode("ascii")
     lines = (
         f"HTTP/1.1 {status} {responses.get(status, 'Unknown')}",
         "Connection: close",
         "Content-Type: text/plain; charset=utf-8",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
-        "X-Content-Type-Options: nosniff",
-        "Referrer-Policy: no-referrer",
+        *(f"{name}: {value}" for name, value in OF_EVERY_ANSWER),
         f"X-Request-Id: {reference}",
     )
     return "\r\n".join((*lines, "", "")).encode("ascii") + body

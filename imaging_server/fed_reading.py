@@ -13,13 +13,13 @@ from typing import Any
 
 from fhir_imaging.archived_study import MAX_NUMBER, ArchivedInstance, ArchivedSeries, ArchivedStudy
 from fhir_imaging.endpoints import read_endpoint
-from fhir_imaging.study import ImagingStudy, concept_code, concept_text, read_study, stated_accession
+from fhir_imaging.study import WITHDRAWN, ImagingStudy, concept_code, concept_text, read_study, stated_accession
 from fhir_imaging.tolerant import as_dict, count, dicts, text
 from fhir_imaging.uids import SeriesInstanceUID, SopInstanceUID, from_urn
 from imaging_server.fed_terms import told_code, told_terms
 
-NOT_TO_BE_SEEN = frozenset({"entered-in-error", "cancelled", "registered", "inactive"})
-"""Taken back, never made, or without images yet (R4; R5's "inactive" is a study that counts no more)."""
+NOT_TO_BE_SEEN = WITHDRAWN | {"registered"}
+"""Taken back, never made, or without images yet."""
 _CODE = re.compile(r"[A-Z0-9][A-Z0-9 _]{0,15}", re.ASCII)
 _DAY, _TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}", r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
 _ZONE = r"(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"

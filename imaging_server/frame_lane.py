@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from http.client import responses
@@ -24,6 +23,7 @@ from fhir_imaging.web import (
     OF_EVERY_ANSWER,
     REQUEST_STARTED,
     SAME_WORDS,
+    BodyWatch,
     RequestSummary,
     SameWords,
     may_read,
@@ -52,7 +52,6 @@ _HANDOVER = "HTTP_" + KEY_HEADER.upper().replace("-", "_")
 _SAME_FOR_ALL = (*GUARDING_HEADERS, ("Vary", ", ".join(VARIES_BY)), *OF_EVERY_ANSWER)
 Headers = tuple[tuple[str, str], ...]
 Observe = Callable[[RequestSummary], None]
-Sending = Callable[[str, int], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class FrameLane:
     """A WSGI application in front of the application. Thread-safe."""
 
     def __init__(
-        self, app: WSGIApplication, services: ImagingServerServices, *, endpoint: str, observe: Observe, sending: Sending
+        self, app: WSGIApplication, services: ImagingServerServices, *, endpoint: str, observe: Observe, sending: BodyWatch
     ) -> None:
         """``endpoint`` names the application's own route for frames; ``observe`` is told of each request that ends here, and
         ``sending`` is around each body that the application does not see, by its route and length."""

@@ -26,12 +26,11 @@ def named_part(token: str) -> str:
 
     Whoever has a token of ES256 can compute another signature of it that holds (r, n-s). Never what a check is kept by.
     """
-    signed, dot, _ = token.rpartition(".")
     try:
         is_jwt = token.count(".") == 2 and "alg" in jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, RecursionError):
         return token
-    return signed if is_jwt and dot else token
+    return token.rpartition(".")[0] if is_jwt else token
 
 
 def signed_claims(token: BearerToken, keys: JwksClient) -> Mapping[str, Any] | None:

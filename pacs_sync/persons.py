@@ -10,14 +10,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fhir_imaging.archived_study import PatientNumber
-from fhir_imaging.dicom_json import ISSUER_OF_PATIENT_ID, PATIENT_ID, values
+from fhir_imaging.dicom_json import (
+    ISSUER_OF_PATIENT_ID,
+    ISSUER_QUALIFIERS,
+    LOCAL_NAMESPACE,
+    PATIENT_ID,
+    UNIVERSAL_ENTITY,
+    values,
+)
 from fhir_imaging.study_reading import printable, words_in
 from fhir_imaging.tolerant import as_dict, dicts, text
 
-ISSUER_QUALIFIERS = "00100024"
-LOCAL_NAMESPACE = "00400031"
 OTHER_PATIENT_IDS = "00101002"
-UNIVERSAL_ENTITY = "00400032"
 
 
 def patients_of(datasets: Iterable[Mapping[str, Any]]) -> tuple[PatientNumber, ...]:

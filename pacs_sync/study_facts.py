@@ -15,7 +15,14 @@ from zoneinfo import ZoneInfo
 
 from fhir_imaging.archived_study import ArchivedInstance, ArchivedSeries, ArchivedStudy
 from fhir_imaging.concept import Concept
-from fhir_imaging.dicom_json import SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, values, whole_text
+from fhir_imaging.dicom_json import (
+    ISSUER_QUALIFIERS,
+    SERIES_INSTANCE_UID,
+    SOP_INSTANCE_UID,
+    STUDY_INSTANCE_UID,
+    values,
+    whole_text,
+)
 from fhir_imaging.study_reading import (
     ACCESSION_NUMBER,
     BODY_PART_EXAMINED,
@@ -43,7 +50,7 @@ REQUEST_ATTRIBUTES = "00400275"
 REQUESTED_PROCEDURE_CODES = "00321064"
 
 MORE_STUDY_FIELDS = (
-    *(ISSUER_OF_ACCESSION_NUMBER, REFERRING_PHYSICIAN, PROCEDURE_CODES, "00100024", OTHER_PATIENT_IDS),
+    *(ISSUER_OF_ACCESSION_NUMBER, REFERRING_PHYSICIAN, PROCEDURE_CODES, ISSUER_QUALIFIERS, OTHER_PATIENT_IDS),
     *(REQUESTED_PROCEDURE_CODES, REASON_TEXT, REASON_CODES),
 )
 """What a search for studies asks for beside ``study_reading.STUDY_FIELDS``."""

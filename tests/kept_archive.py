@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from flask import Flask
 from werkzeug.test import Client
 
+from tests.listening import listening
 from tests.security.gateway_stubs import StubPacs
 
 BOUNDARY = "b-0"
@@ -91,25 +91,9 @@ def a_kept_archive(tls: ssl.SSLContext | None = None) -> Iterator[KeptPacs]:
     """Listens until the block ends; over TLS, where it is told what to show."""
     pacs = KeptPacs()
     app: Flask = pacs.app()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        pacs.kept = f"{'https' if tls else 'http'}://127.0.0.1:{listening.getsockname()[1]}"
-        thread = threading.Thread(target=_take, args=(listening, pacs, app, tls), daemon=True)
-        thread.start()
-        try:
-            yield pacs
-        finally:
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
-def _take(listening: socket.socket, pacs: KeptPacs, app: Flask, tls: ssl.SSLContext | None) -> None:
-    while True:
-        try:
-            connection, _ = listening.accept()
-            connection = tls.wrap_socket(connection, server_side=True) if tls else connection
-        except OSError:
-            return
-        threading.Thread(target=pacs.talk, args=(connection, app.test_client()), daemon=True).start()
+    with listening(lambda connection: pacs.talk(connection, app.test_client()), tls=tls) as port:
+        pacs.kept = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+        yield pacs
 
 
 def slowly(pieces: list[bytes], pause_s: float) -> Talk:

@@ -88,3 +88,8 @@ def a_ward(
         app.register_blueprint(create_blueprint(world.services))
         also(app)
         yield Ward(world, pacs, stack.enter_context(a_worker(app)), told)
+
+
+def in_bytes(viewer: Caller) -> bytes:
+    lines = [f"GET {PATH} HTTP/1.1", f"Host: 127.0.0.1:{viewer.port}", "Accept-Encoding: identity"]
+    return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in viewer.headers.items()), "", ""]).encode()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import pytest
 
@@ -13,6 +12,7 @@ from fhir_imaging.clients.documents import read_document
 from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import UpstreamError
+from tests.listening import listening
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/fhir+json\r\nTransfer-Encoding: chunked\r\n\r\n"
 BROKEN = {"negative": b"-5\r\nabc\r\n", "no number": b"zz\r\nabc\r\n", "cut": b"5\r\nab", "no end": b"2\r\n{}\r\n"}
@@ -26,20 +26,13 @@ READ: dict[str, Callable[[OutboundSession, str], object]] = {
 def saying(words: bytes) -> Iterator[str]:
     """A server that says this to each request, and hangs up."""
 
-    def talk(listening: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                caller, _ = listening.accept()
-                with caller:
-                    caller.recv(65536)
-                    caller.sendall(words)
+    def talk(caller: socket.socket) -> None:
+        with caller:
+            caller.recv(65536)
+            caller.sendall(words)
 
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=talk, args=(listening,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join()
+    with listening(talk) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize("words", BROKEN.values(), ids=BROKEN)

@@ -6,10 +6,9 @@ It once made a new one for each frame, which nobody saw, and every comparison wa
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from imaging_cds.processes import ProcessGroup
 from tests.benchmarks.gateway_nginx import NginxPorts, plain_nginx
 from tests.conftest import free_port_number
 from tests.interop.orthanc_process import Orthanc
+from tests.listening import listening
 
 FRAMES = 12
 WORKERS = 2
@@ -31,10 +31,15 @@ class Counting:
     """Says "ok", or yes where that is asked, and counts; a connection ends when the caller wants it to."""
 
     port: int = 0
-    connections: int = 0
     requests: int = 0
+    taken: list[socket.socket] = field(default_factory=list)
+
+    @property
+    def connections(self) -> int:
+        return len(self.taken)
 
     def serve(self, connection: socket.socket) -> None:
+        self.taken.append(connection)
         with connection:
             while asked := connection.recv(65536):
                 self.requests += 1
@@ -45,25 +50,9 @@ class Counting:
 
 @contextmanager
 def counting() -> Iterator[Counting]:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = Counting(listening.getsockname()[1])
-
-        def take() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                server.connections += 1
-                threading.Thread(target=server.serve, args=(connection,), daemon=True).start()
-
-        thread = threading.Thread(target=take, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join()
+    server = Counting()
+    with listening(server.serve) as server.port:
+        yield server
 
 
 ASKING = {None: "plain", "trivial": "asking", "trivial_here": "asking_here", "bare": "asking_bare", "yes": "asking_nginx"}

@@ -23,7 +23,7 @@ from imaging_server.revocations import Revocation, RevocationLog
 from tests.kept_archive import BOUNDARY, PIXELS, Talk, frame_answer, slowly
 from tests.security.gateway_actors import VIEWER_ORIGIN, Answer
 from tests.security.gateway_stubs import FRAME, PRIOR_A, STUDY_A, STUDY_B, instance_of, series_of
-from tests.ward_in_turn import EACH_S, NOTICED_S, PATH, ROOT, UNLIMITED, Ward, a_ward, wait_for
+from tests.ward_in_turn import EACH_S, NOTICED_S, PATH, ROOT, UNLIMITED, Ward, a_ward, in_bytes, wait_for
 from tests.worker_here import Caller
 
 NEXT = PATH.replace(instance_of(STUDY_A), instance_of(STUDY_A, 1, 2))
@@ -532,11 +532,6 @@ def test_group_23_a_caller_who_does_not_read_holds_no_connection_to_the_archive(
 
         assert [quick.ask(PATH).status for _ in range(3)] == [200] * 3
         assert ward.running.worker._with_threads >= 1, "the slow one still has a thread"
-
-
-def in_bytes(viewer: Caller) -> bytes:
-    lines = [f"GET {PATH} HTTP/1.1", f"Host: 127.0.0.1:{viewer.port}", "Accept-Encoding: identity"]
-    return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in viewer.headers.items()), "", ""]).encode()
 
 
 def test_a_stopping_server_answers_by_the_application_and_ends(tmp_path: Path) -> None:

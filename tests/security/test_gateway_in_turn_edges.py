@@ -8,6 +8,8 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
@@ -21,8 +23,7 @@ from imaging_server.rate_limit import RateLimitSettings
 from tests.contract.tls_actors import TestAuthority
 from tests.kept_archive import PIXELS, Talk, frame_answer, slowly
 from tests.security.gateway_stubs import FRAME, PRIOR_A, STUDY_A
-from tests.ward_in_turn import PATH, ROOT, UNLIMITED, Ward, a_ward, wait_for
-from tests.worker_here import Caller
+from tests.ward_in_turn import PATH, ROOT, UNLIMITED, Ward, a_ward, in_bytes, wait_for
 
 BURST = 20
 OTHERS = b"another patient's"
@@ -58,14 +59,21 @@ def once_more_than_it_says(ward: Ward) -> Talk:
     return talk
 
 
-@pytest.mark.parametrize("over", ["TLS", "TCP"])
-def test_group_20_what_is_behind_an_answer_is_never_the_next_ones(tmp_path: Path, over: str) -> None:
-    """TLS reads a record as a whole: what is there no longer shows at the socket."""
-    authority = TestAuthority.in_folder(tmp_path / "authority")
+@contextmanager
+def a_ward_over(over: str, directory: Path) -> Iterator[Ward]:
+    """Its archive is reached over TLS or not."""
+    authority = TestAuthority.in_folder(directory / "authority")
     shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     shown.load_cert_chain(authority.chain())
     tls, trusted = (shown, {"certificate_authority": authority.file}) if over == "TLS" else (None, {})
-    with a_ward(tmp_path, server=UNLIMITED, archive=trusted, tls=tls) as ward:
+    with a_ward(directory, server=UNLIMITED, archive=trusted, tls=tls) as ward:
+        yield ward
+
+
+@pytest.mark.parametrize("over", ["TLS", "TCP"])
+def test_group_20_what_is_behind_an_answer_is_never_the_next_ones(tmp_path: Path, over: str) -> None:
+    """TLS reads a record as a whole: what is there no longer shows at the socket."""
+    with a_ward_over(over, tmp_path) as ward:
         viewer = ward.let_in(ward.viewer())
         ward.pacs.frames = once_more_than_it_says(ward)
 
@@ -78,11 +86,7 @@ def test_group_20_what_is_behind_an_answer_is_never_the_next_ones(tmp_path: Path
 @pytest.mark.parametrize("over", ["TLS", "TCP"])
 def test_group_20_nor_is_it_where_the_application_asks(tmp_path: Path, over: str) -> None:
     """Python reads 8192 bytes at a time, and what TLS has of the same record beyond them stays there."""
-    authority = TestAuthority.in_folder(tmp_path / "authority")
-    shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    shown.load_cert_chain(authority.chain())
-    tls, trusted = (shown, {"certificate_authority": authority.file}) if over == "TLS" else (None, {})
-    with a_ward(tmp_path, server=UNLIMITED, archive=trusted, tls=tls) as ward:
+    with a_ward_over(over, tmp_path) as ward:
         viewer = ward.let_in(ward.viewer())
         first = [frame_answer(ward.pacs.root, FRAME, b"mine" * 1250)]
 
@@ -213,11 +217,6 @@ def test_seconds_end_with_the_answers_headers(tmp_path: Path) -> None:
 
         assert wait_for(lambda: len(ward.told) == asked)
         assert max(one.duration_s for one in ward.told) < 0.9
-
-
-def in_bytes(viewer: Caller) -> bytes:
-    lines = [f"GET {PATH} HTTP/1.1", f"Host: 127.0.0.1:{viewer.port}", "Accept-Encoding: identity"]
-    return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in viewer.headers.items()), "", ""]).encode()
 
 
 def test_frames_that_have_no_room_are_asked_for_once(tmp_path: Path) -> None:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 from imaging_cds.nginx_plan import Mode, NginxOptions
 from imaging_cds.settings import from_table
 from tests.conftest import free_port_number, serving
+from tests.listening import listening
 from tests.nginx_actors import OCTETS, me, running_nginx
 from tests.security.gateway_stubs import FRAME, StubPacs
 
@@ -34,7 +34,6 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 class Application:
     """Says yes to all, and notes of each request what it was told of its body, and what it got within a moment."""
 
-    listening: socket.socket
     asked: list[tuple[bytes, int, bytes]] = field(default_factory=list)
 
     def talk(self, connection: socket.socket) -> None:
@@ -62,25 +61,6 @@ class Application:
                 connection.sendall(b"HTTP/1.1 " + yes + b"\r\n\r\n")
 
 
-@contextmanager
-def an_application() -> Iterator[Application]:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        application = Application(listening)
-
-        def take() -> None:
-            with suppress(OSError):
-                while True:
-                    threading.Thread(target=application.talk, args=(listening.accept()[0],), daemon=True).start()
-
-        thread = threading.Thread(target=take, daemon=True)
-        thread.start()
-        try:
-            yield application
-        finally:
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
 @dataclass
 class Behind:
     """nginx in front of it."""
@@ -101,7 +81,8 @@ class Behind:
 @pytest.fixture(params=list(Mode), ids=lambda mode: mode.value)
 def behind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Behind]:
     port, pacs = free_port_number(), StubPacs()
-    with an_application() as application, serving(pacs.app(), free_port_number()) as pacs.base:
+    application = Application()
+    with listening(application.talk) as behind_nginx, serving(pacs.app(), free_port_number()) as pacs.base:
         pacs_table = {"name": "main", "dicomweb_root": pacs.root, "hand_over": "frames", "keeps_hierarchy": True}
         table = {
             "public_base_url": f"http://127.0.0.1:{port}",
@@ -111,7 +92,7 @@ def behind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Behind]:
             "ehr": [{"name": "north", "fhir_base": "https://north.example/fhir"}],
             "pacs": [pacs_table],
         }
-        apps = (f"127.0.0.1:{application.listening.getsockname()[1]}",)
+        apps = (f"127.0.0.1:{behind_nginx}",)
         options = NginxOptions(mode=request.param, listen=f"127.0.0.1:{port}", apps=apps, user=me())
         one = lambda text: text.replace("processes auto", "processes 1")  # noqa: E731
         with running_nginx(from_table(table), options, "k" * 64, tmp_path / "nginx", one):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from tests.benchmarks.frame_load import FrameLoad, got
+from tests.listening import listening
 
 SAID = bytes(3000)
 STATED = b"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n" + SAID
@@ -19,26 +19,15 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nbb8\r\n" + SAID
 @contextmanager
 def answering(answer: bytes, *, cut: int) -> Iterator[str]:
     """A server that gives each request this answer, in two pieces."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=_serve, args=(listening, answer, cut))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join()
 
-
-def _serve(listening: socket.socket, answer: bytes, cut: int) -> None:
-    while True:
-        try:
-            connection, _ = listening.accept()
-        except OSError:
-            return
-        with connection:
+    def talk(connection: socket.socket) -> None:
+        with connection, suppress(ConnectionError):
             while connection.recv(4096):
                 connection.sendall(answer[:cut])
                 connection.sendall(answer[cut:])
+
+    with listening(talk) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize("answer", [STATED, CHUNKED], ids=["stated", "chunked"])
