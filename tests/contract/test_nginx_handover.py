@@ -255,5 +255,6 @@ def test_application_that_is_not_there_is_told_in_the_callers_form(
 
     assert (answer.status, answer.headers["Content-Type"]) == (503, form), answer.body
     assert answer.headers["Retry-After"] == "5"
+    assert answer.headers.get_all("Cache-Control") == ["private, no-store"]
     assert answer.headers["Access-Control-Allow-Origin"] == VIEWER_ORIGIN
     assert "number-of-mine" in json.dumps(answer.json())
