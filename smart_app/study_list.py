@@ -16,6 +16,7 @@ from typing import Any
 from fhir_imaging.endpoints import resolve_endpoint
 from fhir_imaging.study import (
     DERIVED_MODALITIES,
+    WITHDRAWN,
     ImagingStudy,
     UnreadableStudy,
     parse_datetime,
@@ -176,7 +177,7 @@ def build_study_list(
             blocked += 1
         elif isinstance(study, UnreadableStudy):
             unreadable.append(_problem(study, resource))
-        elif study.status not in ("entered-in-error", "cancelled"):
+        elif study.status not in WITHDRAWN:
             endpoint = resolve_endpoint(study, found.endpoints, context.token_receivers, context.endpoint_rewrites)
             images = images_of(study, resource, endpoint, without_endpoints=found.without_endpoints)
             refused |= set(endpoint.refused)

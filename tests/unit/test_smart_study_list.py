@@ -182,7 +182,7 @@ def test_an_unreadable_study_hides_no_other() -> None:
     assert [row.study_instance_uid for row in studies.rows] == ["1.9"]
 
 
-@pytest.mark.parametrize("status", ["entered-in-error", "cancelled"])
+@pytest.mark.parametrize("status", ["entered-in-error", "cancelled", "inactive"])
 def test_a_withdrawn_study_is_not_listed(status: str) -> None:
     assert the_list(a_study(status=status)).rows == ()
 
