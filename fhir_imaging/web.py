@@ -11,8 +11,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -24,6 +23,7 @@ from flask.globals import request_ctx
 from werkzeug.exceptions import HTTPException
 
 from fhir_imaging import errors, texts
+from fhir_imaging.in_front import REQUEST_STARTED
 from fhir_imaging.problems import Problem, operation_outcome, problem_json, problem_of
 
 log = logging.getLogger("imaging_cds.request")
@@ -33,38 +33,11 @@ LOG_FIELDS = "fields"
 NO_ROUTE = "(no route)"
 """Stands in place of a route's template where no route was met."""
 OF_EVERY_ANSWER = (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
-REQUEST_STARTED = "fhir_imaging.request_started"
-"""Where the WSGI environment has the ``time.perf_counter`` of a request that began before the application saw it."""
-SAME_WORDS = "fhir_imaging.same_words"
-"""Where the WSGI environment has a function without arguments that says which ``SameWords`` a request is one of; not there when
-the server asks the application each time."""
 _OBSERVERS = "request_observers"
-_WATCH = "body_watch"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 ERROR_PAGE_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 # Neither a number (a patient's, a UID) nor the beginning of a JWT: it stands in the log.
 _REFERENCE = re.compile(r"(?=[0-9._-]*[A-Za-z])(?!eyJ)[A-Za-z0-9._-]{8,64}", re.ASCII)
-
-BodyWatch = Callable[[str, int], AbstractContextManager[None]]
-"""By the template of its route and its length in bytes."""
-SendAnswer = Callable[[str, Sequence[bytes | memoryview]], None]
-"""Sends an answer of 200: its headers as lines that each end, the length among them, and the pieces of its body. OSError when
-the caller is gone."""
-
-
-class SameWords:
-    """Requests that one caller makes with the same header fields, but for the request's number."""
-
-    __slots__ = ("at_once", "in_turn")
-
-    def __init__(self) -> None:
-        self.at_once: Callable[[str, str | None], tuple[str, Callable[[], None]] | None] | None = None
-        """What an application lets the server ask in its stead, by a request's path and number: the headers of an answer of 200
-        without a body, as lines that each end, and what is to be called when it was sent; None where the application is to be
-        asked. It never waits for anybody."""
-        self.in_turn: Callable[[str, str | None, SendAnswer], Mapping[str, Any] | None] | None = None
-        """What an application lets the server ask in its stead in the request's own thread, where it may wait for others: None
-        when the answer was sent, else what the WSGI environment is to say when the application itself is asked."""
 
 
 class ErrorShape(StrEnum):
@@ -166,17 +139,6 @@ def tell(app: Flask, one: RequestSummary) -> None:
     """Tells all observers of a request. Whatever answers in front of the application tells of it here too."""
     for observer in app.extensions.get(_OBSERVERS, ()):
         observer(one)
-
-
-def watch_bodies(app: Flask, watch: BodyWatch) -> None:
-    """From now on ``watch`` is around each body that is sent in front of the application."""
-    app.extensions[_WATCH] = watch
-
-
-def sending(app: Flask, route: str, length: int) -> AbstractContextManager[None]:
-    """What is around the sending of a body of so many bytes that the application does not see."""
-    watch: BodyWatch | None = app.extensions.get(_WATCH)
-    return nullcontext() if watch is None else watch(route, length)
 
 
 def install(

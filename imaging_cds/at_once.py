@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from fhir_imaging.clients.decision_cache import DecisionCache
-from fhir_imaging.web import SAME_WORDS, SameWords
+from fhir_imaging.in_front import SAME_WORDS, SameWords
 from imaging_cds.one_write import head_of
 from imaging_cds.plain_requests import PlainFields, in_pieces
 

@@ -26,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fhir_imaging import web
 from fhir_imaging.clients.breaker import Outcome, State
+from fhir_imaging.in_front import watch_bodies
 from fhir_imaging.web import RequestSummary
 from imaging_cds.metrics_workers import DIRECTORY_VARIABLE
 
@@ -94,7 +95,7 @@ class Metrics:
     def install(self, app: Flask) -> None:
         """Counts every request of an application; below ``/imaging/`` also what is sent, to its last byte."""
         web.observe(app, self._answered)
-        web.watch_bodies(app, self._sending)
+        watch_bodies(app, self._sending)
         app.wsgi_app = self._counting(app.wsgi_app)  # type: ignore[method-assign, assignment]
 
     def knows(self, servers: Iterable[str]) -> None:

@@ -18,7 +18,7 @@ from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.wsgi import create
 
-from fhir_imaging.web import SameWords
+from fhir_imaging.in_front import SameWords
 from imaging_cds.one_write import OneWrite
 
 # Possessive (++, *+) all of them: each byte is looked at once. A name with an underscore is none that gunicorn lets through.

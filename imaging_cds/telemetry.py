@@ -32,6 +32,7 @@ from fhir_imaging import web
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import ImagingError
 from fhir_imaging.followed import FOLLOWED
+from fhir_imaging.in_front import SAME_WORDS
 from fhir_imaging.settings import origin_of
 from fhir_imaging.web import RequestSummary
 from imaging_cds.settings import ApplicationSettings
@@ -128,7 +129,7 @@ class Tracing:
 
     def _tracing(self, wsgi: WSGIApplication) -> WSGIApplication:
         def traced(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            environ.pop(web.SAME_WORDS, None)  # what the server answered by itself would be in no trace
+            environ.pop(SAME_WORDS, None)  # what the server answered by itself would be in no trace
             span = self._tracer.start_span(web.NO_ROUTE, self._parent(environ), SpanKind.SERVER)
             if not span.is_recording() and not self._settings.send_traceparent:
                 return wsgi(environ, start_response)

@@ -18,17 +18,9 @@ from http.client import responses
 from typing import TYPE_CHECKING
 
 from fhir_imaging.errors import ImagingError
+from fhir_imaging.in_front import REQUEST_STARTED, SAME_WORDS, BodyWatch, SameWords
 from fhir_imaging.settings import EhrSettings
-from fhir_imaging.web import (
-    OF_EVERY_ANSWER,
-    REQUEST_STARTED,
-    SAME_WORDS,
-    BodyWatch,
-    RequestSummary,
-    SameWords,
-    may_read,
-    reference_of,
-)
+from fhir_imaging.web import OF_EVERY_ANSWER, RequestSummary, may_read, reference_of
 from imaging_server.answers import Answer
 from imaging_server.archive_frames import LONGEST_FRAME
 from imaging_server.asking import Way, ways_to_ask

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
-from fhir_imaging.web import SameWords, reference_of
+from fhir_imaging.in_front import SameWords
+from fhir_imaging.web import reference_of
 from imaging_server.frame_addresses import FRAMES, INSTANCES
 from imaging_server.passes import StandingPass
 from imaging_server.upstream import Archive

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_imaging.errors import UpstreamError
-from fhir_imaging.web import REQUEST_STARTED, SameWords, SendAnswer, reference_of
+from fhir_imaging.in_front import REQUEST_STARTED, SameWords, SendAnswer
+from fhir_imaging.web import reference_of
 from imaging_server.archive_frames import FrameQuestion, FrameQuestions, NotPlain
 from imaging_server.frame_addresses import FRAMES, INSTANCES
 from imaging_server.media_types import as_told, may_go_down, parse_media_type

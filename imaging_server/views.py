@@ -14,8 +14,9 @@ from flask import Blueprint, Flask, Response, g, request
 from flask.blueprints import BlueprintSetupState
 
 from fhir_imaging.errors import InvalidRequest, NotFound, NotPermitted
+from fhir_imaging.in_front import sending
 from fhir_imaging.settings import EhrSettings
-from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, note_for_log, request_reference, sending, tell
+from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, note_for_log, request_reference, tell
 from imaging_server.answers import Answer, json_answer, placed
 from imaging_server.asking import Way, ways_to_ask
 from imaging_server.fhir_views import create_blueprint as create_fhir_blueprint

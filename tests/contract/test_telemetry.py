@@ -17,7 +17,8 @@ import pytest
 from flask import Flask
 
 from fhir_imaging.clients.http import OutboundSession
-from fhir_imaging.web import SAME_WORDS, ErrorShape, ErrorSurface, install
+from fhir_imaging.in_front import SAME_WORDS
+from fhir_imaging.web import ErrorShape, ErrorSurface, install
 from imaging_cds.telemetry import MOST_WAITING, Tracing
 from imaging_cds.telemetry_servers import KnownServers
 from imaging_cds.telemetry_settings import TelemetrySettings
