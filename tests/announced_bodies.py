@@ -64,11 +64,17 @@ class Behind:
 
     port: int
     application: Application
-    tls: ssl.SSLContext | None = None
+    authority: Path | None = None
+    """Of its certificate."""
 
-    def connected(self) -> socket.socket:
+    def connected(self, *protocols: str) -> socket.socket:
+        """A connection for one of these protocols of TLS, where there is TLS."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=5)
-        return self.tls.wrap_socket(connection, server_hostname="127.0.0.1") if self.tls else connection
+        if self.authority is None:
+            return connection
+        tls = ssl.create_default_context(cafile=self.authority)
+        tls.set_alpn_protocols(protocols or ("http/1.1",))
+        return tls.wrap_socket(connection, server_hostname="127.0.0.1")
 
     def say(self, words: str) -> socket.socket:
         connection = self.connected()
@@ -101,4 +107,4 @@ def behind_nginx(mode: Mode, directory: Path, authority: TestAuthority | None = 
         one = lambda text: text.replace("processes auto", "processes 1")  # noqa: E731
         with running_nginx(from_table(table), options, "k" * 64, directory / "nginx", one):
             application.asked.clear()
-            yield Behind(port, application, ssl.create_default_context(cafile=authority.file) if authority else None)
+            yield Behind(port, application, authority.file if authority else None)
