@@ -109,6 +109,7 @@ def test_the_picture_is_readable_in_light_and_dark_and_loads_nothing() -> None:
     drawn = svg(replace(CARDS, figures=site(50.0, 3000.0)))
 
     assert "@media (prefers-color-scheme: dark)" in drawn
+    assert "svg { color-scheme: light dark; }" in drawn, "by itself it would stand on a white ground in the dark"
     assert not any(word in drawn for word in ("<script", "href", "url(", "@import"))
     assert 'class="ground"' not in drawn
 
