@@ -14,7 +14,7 @@ from flask import Response
 
 from imaging_cds.nginx_plan import Mode
 from tests.nginx_actors import FILES, KEPT_S, OCTETS, Front, a_front
-from tests.security.gateway_stubs import FRAME, STUDY_A, STUDY_B
+from tests.security.gateway_stubs import FRAME, STUDY_A, STUDY_B, only_for
 
 INTRANET = "satisfy any; allow 127.0.0.0/8; deny all;"
 CACHES = (
@@ -42,6 +42,35 @@ def test_who_may_come_without_a_password_elsewhere_needs_a_token_here(mode: Mode
             assert world.send("GET", world.root + path, {"Accept": accept}).status == 401
             assert world.get(path.replace(STUDY_A, STUDY_B), token, Accept=accept).status == 403
         assert world.pacs.retrievals() == []
+
+
+@pytest.mark.parametrize("lines", ["deny all;", "satisfy any; deny all;", "deny 127.0.0.0/8; allow all;"])
+@pytest.mark.parametrize("mode", list(Mode))
+def test_who_may_not_come_at_all_does_not_with_a_token_either(mode: Mode, lines: str, tmp_path: Path) -> None:
+    """The application is not asked to decide, nor does it answer in nginx's stead."""
+    with a_front(tmp_path, mode, changed=with_lines(lines)) as front:
+        world, token = front.world, front.world.north.token("pat-a")
+
+        for path, accept in ((FRAME, OCTETS), (f"/studies/{STUDY_A}", FILES), ("/studies", "application/dicom+json")):
+            assert world.get(path, token, Accept=accept).status == 403
+
+        assert (world.north.asked, world.pacs.asked) == ([], [])
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_site_that_denies_others_says_no_less_to_those_who_may_come(mode: Mode, tmp_path: Path) -> None:
+    """What the application or an archive refuses with 403 is still told in the application's words."""
+    lines = 'allow 127.0.0.0/8; deny all; auth_basic "house"; auth_basic_user_file /nowhere; satisfy any;'
+    with a_front(tmp_path, mode, changed=with_lines(lines)) as front:
+        world, token = front.world, front.world.north.token("pat-a")
+        refused = world.get(FRAME.replace(STUDY_A, STUDY_B), token, Accept=OCTETS)
+        assert (refused.status, refused.problem) == (403, "study-not-of-patient")
+        assert [world.get(FRAME, token, Accept=OCTETS).status for _ in range(3)] == [200, 200, 200]
+
+        world.pacs.answer = only_for("/frames/1", lambda: Response("pacs.internal says no", 403))
+        told = [world.get(FRAME, token, Accept=OCTETS) for _ in range(2)]
+
+        assert [(answer.status, answer.problem) for answer in told] == [(502, "upstream-failed")] * 2
 
 
 def _until_refused(front: Front, token: str) -> tuple[int, float]:
