@@ -41,10 +41,13 @@ def _issuer(value: Any, expected: ExpectedToken) -> bool:
 
 
 def _audience(value: Any, expected: ExpectedToken) -> bool:
+    return not expected.audiences.isdisjoint(_named_audiences(value))
+
+
+def _named_audiences(value: Any) -> list[str]:
+    """The audiences of a claim that is one text or a list of texts; none where it is anything else."""
     named = [value] if isinstance(value, str) else value
-    if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
-        return False
-    return not expected.audiences.isdisjoint(named)
+    return named if isinstance(named, list) and all(isinstance(one, str) for one in named) else []
 
 
 def _not_ended(value: Any, expected: ExpectedToken) -> bool:
@@ -124,6 +127,20 @@ def check_introspected_claims(unverified_claims: Mapping[str, Any], expected: Ex
     if unverified_claims.get("active") is not True:
         return None
     return _checked(unverified_claims, expected, _INTROSPECTED_REQUIRED, _INTROSPECTED_OPTIONAL)
+
+
+def tells_audience(claims: VerifiedClaims, own: frozenset[str], others: frozenset[str]) -> bool:
+    """Whether the audience says that a token is of the EHR with ``own`` audiences, and not of one with ``others``.
+
+    One that names what both accept, or what is each one's alone, says nothing: the patient is still one EHR's only.
+    """
+    named = frozenset(_named_audiences(claims.get("aud")))
+    return not named.isdisjoint(own - others) and named.isdisjoint(others - own)
+
+
+def issuer_excludes(claims: VerifiedClaims, issuer: str) -> bool:
+    """Whether the token says that it is of somebody else than ``issuer``."""
+    return "iss" in claims and claims["iss"] != issuer
 
 
 def grant_of(claims: VerifiedClaims, ehr: EhrSettings, *, issuer: str, digest: str, token: str = "") -> AccessGrant:

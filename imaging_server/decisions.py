@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fhir_imaging.audit import TOKEN_DIGEST_PREFIX
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadataClient
+from fhir_imaging.settings import EhrSettings
 from fhir_imaging.settings import Ownership as Strategy
 from fhir_imaging.store.engine import Store
 from fhir_imaging.store.launched_tokens import LaunchedTokens
@@ -28,12 +29,14 @@ from imaging_server.settings import ImagingServerSettings
 from imaging_server.shared_decisions import SharedDecisions
 from imaging_server.shared_numbers import SharedNumbers
 from imaging_server.study_contents import StudyContents
+from imaging_server.token_authorities import TokenAuthorities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counterparts:
-    """Whom decisions ask: EHRs by ``session`` and ``metadata``, in our own name by ``backend``."""
+    """Whom decisions ask: ``ehrs`` by ``session`` and ``metadata``, in our own name by ``backend``."""
 
+    ehrs: tuple[EhrSettings, ...]
     session: OutboundSession
     metadata: SmartMetadataClient
     backend: BackendTokens | None
@@ -66,7 +69,7 @@ def build_decisions(
     tokens = KeptTokens(
         settings,
         asked.session,
-        asked.metadata,
+        TokenAuthorities(settings, asked.ehrs, asked.session, asked.metadata),
         LaunchedTokens(store),
         Memory(revocations=Revocations(store), shared=shared, clock=clock),
         digest=lambda token: TOKEN_DIGEST_PREFIX + store.sealer.digest("token", named_part(token)),

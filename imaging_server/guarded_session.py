@@ -33,7 +33,7 @@ class GuardedSession(OutboundSession):
         self._authorization: dict[str, Breaker] = {}
         for one in ehrs:
             breaker = make_breaker(f"{one.name}-authorization")
-            for url in _authorization_servers(one):
+            for url in authorization_servers(one):
                 self._authorization.setdefault(origin_of(url), breaker)
 
     @property
@@ -63,7 +63,7 @@ def _bases(ehr: EhrSettings) -> dict[str, str]:
     return own if ehr.imaging_base in (None, ehr.fhir_base) else {**own, f"{ehr.name}-imaging": ehr.imaging_base or ""}
 
 
-def _authorization_servers(ehr: EhrSettings) -> list[str]:
+def authorization_servers(ehr: EhrSettings) -> list[str]:
     """Where tokens are checked, most certain first; discovery may name others on the EHR's own origins."""
     named = (ehr.introspection_url, ehr.jwks_url, ehr.backend_token_url, ehr.fhir_base, *ehr.server_origins)
     return [url for url in named if url]

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fhir_imaging.clients.http import OutboundSession
-from fhir_imaging.clients.smart_metadata import SmartMetadataClient
 from fhir_imaging.errors import NotAuthenticated, UpstreamError
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.store.launched_tokens import LaunchedTokens
@@ -21,6 +20,7 @@ from imaging_server.kept_answers import KeptAnswers
 from imaging_server.revocations import Marks, Revocations
 from imaging_server.settings import ImagingServerSettings
 from imaging_server.shared_decisions import Form, SharedDecisions
+from imaging_server.token_authorities import TokenAuthorities
 from imaging_server.tokens import TokenVerifier
 
 REVOKED = "token-revoked-here"
@@ -62,7 +62,7 @@ class KeptTokens(TokenVerifier):
         self,
         settings: ImagingServerSettings,
         session: OutboundSession,
-        metadata: SmartMetadataClient,
+        authorities: TokenAuthorities,
         launched: LaunchedTokens,
         memory: Memory,
         *,
@@ -70,7 +70,7 @@ class KeptTokens(TokenVerifier):
     ) -> None:
         # The check itself keeps nothing that opens: kept twice, an answer could live twice as long.
         settings_of_check = replace(settings, decision_cache_s=0)
-        super().__init__(settings_of_check, session, metadata, launched, digest=digest, clock=memory.clock)
+        super().__init__(settings_of_check, session, authorities, launched, digest=digest, clock=memory.clock)
         self._keep_s = settings.decision_cache_s
         self._memory = memory
         self._kept: KeptAnswers[_Checked] = KeptAnswers(_FORM, memory.shared, clock=memory.clock)

@@ -113,7 +113,7 @@ def build_services(
     session = GuardedSession(ehrs, outbound_origins(ehrs), breaker, timeout_s=settings.ehr_timeout_s)
     metadata = SmartMetadataClient(session)
     backend = BackendServices(session, metadata, sign_assertion) if sign_assertion else None
-    asked = Counterparts(session=session, metadata=metadata, backend=backend)
+    asked = Counterparts(ehrs=ehrs, session=session, metadata=metadata, backend=backend)
     decisions = build_decisions(settings, store, asked, clock=clock)
     log, limits = AuditLog(store), RequestLimits(settings.rate_limit)
 

@@ -82,6 +82,10 @@ class ImagingServerSettings:
         """What a token may name as its audience to mean this imaging server."""
         return (self.base_of(ehr), self.fhir_base_of(ehr))
 
+    def audiences_of(self, ehr: EhrSettings) -> frozenset[str]:
+        """What a token of this EHR may name as its audience, byte for byte."""
+        return frozenset({ehr.fhir_base, *self.own_audiences(ehr.name), *ehr.accepted_audiences})
+
     def may_reach(self, ehr: str, pacs: str) -> bool:
         """Whether this EHR's tokens may be used at this archive at all."""
         allowed = self.pacs_by_ehr.get(ehr)

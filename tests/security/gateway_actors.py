@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,17 +115,19 @@ class World:
 
 
 @contextmanager
-def a_world(
+def a_world(  # noqa: PLR0913 - one for each party that a test may bend
     state_dir: Path,
     *,
     server: dict[str, Any] | None = None,
     north: dict[str, Any] | None = None,
+    south: Callable[[StubEhr], dict[str, Any]] | None = None,
     pacs: StubPacs | None = None,
     archive: dict[str, Any] | None = None,
     sign: SignAssertion | None = None,
 ) -> Iterator[World]:
     """A running gateway; ``server``, ``north`` and ``archive`` change its settings, ``pacs`` replaces the usual archive.
 
+    ``south`` changes those of EHR south, by what EHR north is.
     ``sign`` signs for the gateway's own client at the EHRs.
     """
     with ExitStack() as stack:
@@ -145,7 +147,7 @@ def a_world(
         store = Store.open(StateSettings(state_dir=state_dir))
         stack.callback(store.close)
         store.migrate()
-        ehrs = (north_ehr.settings(**(north or {})), south_ehr.settings(**introspection))
+        ehrs = (north_ehr.settings(**(north or {})), south_ehr.settings(**introspection | (south(north_ehr) if south else {})))
         services = build_services(settings, ehrs, (pacs.settings(**(archive or {})),), store=store, sign_assertion=sign)
         stack.callback(services.close)
         app = Flask("gateway", static_folder=None)
