@@ -32,6 +32,8 @@ class ImagingSite:
     """Those that this EHR's callers may reach."""
     rule: PatientIdentifierRule | None = None
     """How the archives name this EHR's patients; None where the site does not say."""
+    other_ehrs: tuple[EhrSettings, ...] = ()
+    """The installation's other EHRs, whose tokens are not this one's."""
     sign: SignAssertion | None = field(default=None, repr=False)
     """Signs for the imaging server's own client at the EHR; None where it has none."""
 
@@ -57,6 +59,7 @@ def site_of(settings: ApplicationSettings, ehr: EhrSettings) -> ImagingSite | No
         settings=server,
         archives=tuple(one for one in settings.pacs if server.may_reach(ehr.name, one.name)),
         rule=server.patient_identifiers.get(ehr.name),
+        other_ehrs=tuple(one for one in settings.ehr if one.name != ehr.name),
         sign=signer_of(settings) if ehr.backend_client_id else None,
     )
 

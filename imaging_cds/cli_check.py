@@ -37,6 +37,7 @@ from imaging_cds.check_report import Area, Finding, Report, Reports
 from imaging_cds.check_settings import check_settings
 from imaging_cds.check_site import site_of
 from imaging_cds.check_sync import check_sync
+from imaging_cds.check_tokens import check_tokens
 from imaging_cds.cli_serve import DEMO_CONFIG, add_config_argument, tell_remarks
 from imaging_cds.settings import CONFIG_VARIABLE, ApplicationSettings, load
 
@@ -133,6 +134,8 @@ def examine(context: CheckContext) -> Iterator[Finding]:
         yield from check_frames(context, metadata)
         yield from check_identity(context, document, metadata)
         yield from check_imaging(context, metadata)
+    if context.is_configured:
+        yield from check_tokens(context, metadata)
     if context.is_configured and answer.failure is None:
         yield from check_ownership(context)
         yield from check_hierarchy(context)
