@@ -150,6 +150,9 @@ class EhrSettings:
     """Further ``iss`` values that this EHR's id_tokens may carry."""
     imaging_base: str | None = None
     """FHIR base that serves ImagingStudy, where it is neither the EHR's own nor an advertised associated endpoint."""
+    imaging_base_has_ehr_ids: bool = False
+    """The server at imaging_base has its Patients under the EHR's own ids, so that ``Patient/{id}`` there is the EHR's patient;
+    else it is that server's own, and only ``{fhir_base}/Patient/{id}`` is the EHR's (``ownership = "fhir"``)."""
     imaging_mode_asserted: bool = False
     """Says that the imaging server takes a launched app's token, for an EHR that lists smart-imaging-access without a mode."""
     server_origins: tuple[str, ...] = ()
@@ -183,6 +186,16 @@ class EhrSettings:
     def expected_token_issuer(self) -> str:
         """The ``iss`` claim that an access token of this EHR must carry."""
         return self.token_issuer or self.fhir_base
+
+    @property
+    def studies_base(self) -> str:
+        """The FHIR base that is asked whose a study is, where ``ownership`` is ``fhir``."""
+        return self.imaging_base or self.fhir_base
+
+    @property
+    def has_studies_elsewhere(self) -> bool:
+        """Whether that is another FHIR base than the EHR's own, so that a relative reference there is into another server."""
+        return self.studies_base.rstrip("/") != self.fhir_base.rstrip("/")
 
     def recognises(self, iss: str) -> bool:
         """Whether ``iss`` names this EHR: byte for byte, or below the base on a segment boundary for launchers."""

@@ -12,12 +12,13 @@ from typing import Any
 
 from fhir_imaging.errors import ImagingError, UpstreamError
 from fhir_imaging.scopes import ScopeContext, parse_scopes
-from fhir_imaging.settings import Ownership
+from fhir_imaging.settings import EhrSettings, Ownership
 from fhir_imaging.tolerant import dicts, text
 from imaging_cds.check_archived_numbers import check_numbers
 from imaging_cds.check_context import CheckContext
 from imaging_cds.check_report import Area, Finding
 from imaging_cds.check_site import ImagingSite, caller_of
+from imaging_cds.check_subjects import check_subjects, is_foreign
 from imaging_server.fhir_ownership import FhirOwnership
 from imaging_server.upstream import Archive
 
@@ -41,6 +42,7 @@ def check_ownership(context: CheckContext) -> Iterator[Finding]:
     yield from _check_strategy(context, site)
     yield from _check_rule(context, site)
     if context.ehr.ownership is Ownership.FHIR:
+        yield from check_subjects(AREA, context, site)
         yield from _check_searches(context, site)
     elif not _may_read_patient(context) and context.ehr.backend_client_id is None:
         yield AREA.warning(
@@ -57,8 +59,8 @@ def check_ownership(context: CheckContext) -> Iterator[Finding]:
 
 def _check_strategy(context: CheckContext, site: ImagingSite) -> Iterator[Finding]:
     if context.ehr.ownership is Ownership.FHIR:
-        base = context.ehr.imaging_base or context.ehr.fhir_base
         compared = " and the archive's PatientID agrees" if site.rule else ""
+        base = context.ehr.studies_base
         yield AREA.ok(f"ownership = fhir: a study is served where ImagingStudy at {base} names it for the patient{compared}.")
     else:
         system = site.rule.system if site.rule else "(no system is configured)"
@@ -96,7 +98,7 @@ def _check_rule(context: CheckContext, site: ImagingSite) -> Iterator[Finding]:
 
 def _check_searches(context: CheckContext, site: ImagingSite) -> Iterator[Finding]:
     """Whether ImagingStudy can be asked for one patient's one study."""
-    base = (context.ehr.imaging_base or context.ehr.fhir_base).rstrip("/")
+    base = context.ehr.studies_base.rstrip("/")
     answer = context.prober.get(f"{base}/metadata", accept=FHIR_JSON)
     statement = answer.document() if answer.status == 200 else None
     if statement is None:
@@ -153,7 +155,7 @@ def _check_one_study(context: CheckContext, site: ImagingSite, base: str) -> Ite
             archive.close()
     if first is None:
         yield AREA.warning(
-            f"{base} names no study for this patient whose subject is Patient/{caller.patient_id}.",
+            f"{base} names no study for this patient whose subject is {_subject_wanted(context.ehr, caller.patient_id)}.",
             f"Try a patient who has images. Where subjects are written otherwise, or the studies are not in FHIR: {_BY_NUMBER}",
         )
     elif again is None:
@@ -188,6 +190,10 @@ def _check_backend_client(context: CheckContext, site: ImagingSite) -> Iterator[
             return
     if token is not None:
         yield AREA.ok(f"The imaging server's own client {ehr.backend_client_id} signs in at the EHR ({ehr.backend_scopes}).")
+
+
+def _subject_wanted(ehr: EhrSettings, patient: str) -> str:
+    return f"{ehr.fhir_base.rstrip('/') + '/' if is_foreign(ehr) else ''}Patient/{patient}"
 
 
 def _may_read_patient(context: CheckContext) -> bool:

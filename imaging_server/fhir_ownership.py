@@ -94,9 +94,8 @@ class FhirOwnership:
 
     def _pages(self, caller: Caller, params: Sequence[tuple[str, str]]) -> list[SearchPage]:
         """All pages, which share one time: each of them holds up the same caller. None of them may be silent for long."""
-        base = caller.ehr.imaging_base or caller.ehr.fhir_base
         time_s = LISTS_TAKE * self._session.timeout_s
-        client = FhirClient(base, self._session, access_token=caller.token.value, answer_s=time_s)
+        client = FhirClient(caller.ehr.studies_base, self._session, access_token=caller.token.value, answer_s=time_s)
         with within(time_s):
             return list(client.pages("ImagingStudy", params))
 
@@ -150,7 +149,10 @@ def _uids(resource: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _is_of(study: ImagingStudy, caller: Caller) -> bool:
-    """Whether the subject is the caller's patient: relative, or absolute into this EHR's own FHIR server (group 11)."""
-    base = caller.ehr.fhir_base.rstrip("/")
-    subject = (study.subject or "").split("/_history/", 1)[0]
-    return subject in (f"Patient/{caller.patient_id}", f"{base}/Patient/{caller.patient_id}")
+    """Whether the subject is the caller's patient: a Patient of this EHR's own FHIR server or, by the site's word, of the other
+    server that has the studies. A relative reference is into the server that holds it (FHIR R4; group 11)."""
+    ehr, subject = caller.ehr, (study.subject or "").split("/_history/", 1)[0]
+    held_at = ehr.studies_base.rstrip("/")
+    meant = subject if "://" in subject else f"{held_at}/{subject}"
+    bases = (ehr.fhir_base.rstrip("/"), *([held_at] if ehr.imaging_base_has_ehr_ids else []))
+    return meant in {f"{base}/Patient/{caller.patient_id}" for base in bases}

@@ -145,7 +145,12 @@ def _ehr_problems(settings: ImagingServerSettings, ehrs: tuple[EhrSettings, ...]
     problems += [
         f"EHR {ehr.name}: ownership = 'fhir' asks this imaging server itself (imaging_base); use 'identifier'."
         for ehr in ehrs
-        if ehr.ownership is Ownership.FHIR and _is_below(ehr.imaging_base or ehr.fhir_base, settings.public_base_url)
+        if ehr.ownership is Ownership.FHIR and _is_below(ehr.studies_base, settings.public_base_url)
+    ]
+    problems += [
+        f"EHR {ehr.name}: imaging_base_has_ehr_ids says nothing without an imaging_base."
+        for ehr in ehrs
+        if ehr.imaging_base_has_ehr_ids and ehr.imaging_base is None
     ]
     problems += [problem for ehr in ehrs for problem in _token_problems(ehr)]
     problems += _shared_number_problems(settings, ehrs)

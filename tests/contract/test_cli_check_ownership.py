@@ -334,3 +334,49 @@ def test_without_an_issuer_settings_are_needed_and_no_token_is_taken(
 
     assert main(["check", *config, *options]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.fixture
+def elsewhere(site: Site) -> Iterator[StubEhr]:
+    """Another server that has the EHR's studies."""
+    images = StubEhr("images")
+    with serving(images.app(), free_port_number()) as images.base:
+        images.studies[STUDY_A] = "pat-a"
+        site.known_as = {"imaging_base": images.fhir_base}
+        yield images
+
+
+def test_group_11_studies_of_another_server_are_judged_by_whom_their_references_mean(
+    site: Site, elsewhere: StubEhr, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A relative subject is a patient of that server; the site is told before anybody is refused."""
+    findings = site.findings(capsys)
+
+    (warned,) = [one for one in findings if "is not the EHR's patient ID" in one["what"]]
+    assert (warned["verdict"], "imaging_base_has_ehr_ids = true" in warned["remedy"]) == ("warning", True)
+    assert any(f"whose subject is {site.ehr.fhir_base}/Patient/pat-a" in one["what"] for one in findings)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        ("MRN-A", ("ok", "no other number and date of birth")),
+        ("MRN-B", ("fault", "is another person than at the EHR")),
+        (None, ("note", "was not compared")),
+        ("nobody's", ("note", "By your word")),
+    ],
+)
+def test_group_11_the_sites_word_that_both_number_alike_is_tried_with_a_patient(
+    site: Site,
+    elsewhere: StubEhr,
+    capsys: pytest.CaptureFixture[str],
+    number: str | None,
+    told: tuple[str, str],
+) -> None:
+    site.known_as["imaging_base_has_ehr_ids"] = True
+    PatientRecord(elsewhere, [identifier(number or "")], readers=lambda _: number is not None)
+
+    findings = site.findings(capsys, patient=number != "nobody's")
+
+    assert [one["verdict"] for one in findings if told[1] in one["what"]] == [told[0]], findings
+    assert "MRN" not in json.dumps(findings)

@@ -135,6 +135,11 @@ def test_passwords_are_not_shown() -> None:
     assert "archive-password" not in repr(PACS)
 
 
+def test_word_about_an_imaging_base_needs_one() -> None:
+    with pytest.raises(ConfigurationError, match="says nothing without an imaging_base"):
+        check_settings(SETTINGS, (replace(EHR, imaging_base_has_ehr_ids=True),), (PACS,))
+
+
 CLIENT = {"introspection_client_id": "gateway", "introspection_client_secret": "the-secret"}
 
 
