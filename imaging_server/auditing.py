@@ -26,6 +26,7 @@ from imaging_server.resource import DicomResource, Kind
 
 AUTHORIZATION_UNAVAILABLE = "authorization-unavailable"
 METHOD_NOT_ALLOWED = "method-not-allowed"
+NO_SUCH_ARCHIVE = "no-such-archive"
 _NOBODYS_FAULT = frozenset({AUTHORIZATION_UNAVAILABLE, *(one.value for one in NOTHING_THERE)})
 _ACTIONS = {
     Kind.SEARCH: AuditAction.SEARCHED,

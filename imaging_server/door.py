@@ -59,18 +59,28 @@ class Door:
 
     def refuse_method(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt) -> None:
         """Records a method that is refused to everybody, and who tried it where the token tells; TooManyRequests in a flood."""
-        grant = None
-        try:
-            token = read_bearer(authorization)
-        except NotAuthenticated:
-            self._hold_back(attempt, self._limits.admit_without_token(attempt.client_address))
-        else:
-            self._hold_back(attempt, self._limits.admit(ehr.name, token.fingerprint, attempt.client_address))
+        token, grant = self._presented(authorization, attempt), None
+        if token is not None:
             grant = self._known(ehr, token, attempt)
             attempt = replace(attempt, token=token.fingerprint)
         if grant is not None:
             self._hold_back(attempt, self._limits.admit_granted(grant), grant)
         self._audit.denied(attempt, grant, METHOD_NOT_ALLOWED)
+
+    def refuse_unasked(self, authorization: str | None, attempt: Attempt, reason: str) -> None:
+        """Records what is refused to everybody without asking who it is; TooManyRequests in a flood."""
+        token = self._presented(authorization, attempt)
+        self._audit.denied(replace(attempt, token=token.fingerprint) if token else attempt, None, reason)
+
+    def _presented(self, authorization: str | None, attempt: Attempt) -> BearerToken | None:
+        """The token of a request that is refused with or without one, when its turn has come; None where there is none."""
+        try:
+            token = read_bearer(authorization)
+        except NotAuthenticated:
+            self._hold_back(attempt, self._limits.admit_without_token(attempt.client_address))
+            return None
+        self._hold_back(attempt, self._limits.admit(attempt.ehr, token.fingerprint, attempt.client_address))
+        return token
 
     def _token(self, authorization: str | None, attempt: Attempt) -> BearerToken:
         """The token as presented: nothing was asked of anybody for it."""

@@ -200,8 +200,10 @@ class FhirViews:
         """Where the images of one archive are: the gateway."""
         asked = fhir_request()
         check_accept(asked.pairs)
-        caller = self._gate.open_endpoint(ehr, asked.authorization, search_attempt(ehr, (), what="Endpoint"))
+        attempt = search_attempt(ehr, (), what="Endpoint")
+        caller = self._gate.open_endpoint(ehr, asked.authorization, attempt)
         if endpoint not in {archive.name for archive in self._archives(ehr)}:
+            self._gate.refuse_endpoint(caller, attempt)
             raise NotFound("There is no such Endpoint.")
         return fhir_json(self._addresses(caller).endpoint(endpoint))
 

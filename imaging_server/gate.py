@@ -15,7 +15,7 @@ from fhir_imaging.errors import InvalidRequest, NotAuthenticated, NotFound, NotP
 from fhir_imaging.settings import EhrSettings
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_server.access import AccessGrant
-from imaging_server.auditing import AUTHORIZATION_UNAVAILABLE, AccessAudit, Attempt
+from imaging_server.auditing import AUTHORIZATION_UNAVAILABLE, NO_SUCH_ARCHIVE, AccessAudit, Attempt
 from imaging_server.door import Door
 from imaging_server.identity import KnownCaller, PatientIdentity, Person
 from imaging_server.opened import OpenedDescription, OpenedPatient, OpenedSearch
@@ -170,6 +170,14 @@ class Gate:
     def refuse_method(self, ehr: EhrSettings, authorization: str | None, attempt: Attempt) -> None:
         """Records a method that is refused to everybody, and who tried it where the token tells; TooManyRequests in a flood."""
         self._door.refuse_method(ehr, authorization, attempt)
+
+    def refuse_archive(self, authorization: str | None, attempt: Attempt) -> None:
+        """Records a request for an archive that is not there for the EHR's callers; TooManyRequests in a flood."""
+        self._door.refuse_unasked(authorization, attempt, NO_SUCH_ARCHIVE)
+
+    def refuse_endpoint(self, caller: Caller, attempt: Attempt) -> None:
+        """As ``refuse_archive``, of a caller who was let in: the Endpoint of such an archive."""
+        self._audit.denied(attempt, caller.grant, NO_SUCH_ARCHIVE)
 
     def refuse_page(self, caller: Caller, attempt: Attempt) -> NotPermitted | NotAuthenticated | NotFound:
         """The refusal of a link to a further page that was made for another token, recorded."""

@@ -16,6 +16,7 @@ from flask.blueprints import BlueprintSetupState
 from fhir_imaging.errors import InvalidRequest, NotFound, NotPermitted
 from fhir_imaging.in_front import sending
 from fhir_imaging.settings import EhrSettings
+from fhir_imaging.uids import StudyInstanceUID, is_uid
 from fhir_imaging.web import ErrorShape, ErrorSurface, allow_cors, note_for_log, request_reference, tell
 from imaging_server.answers import Answer, json_answer, placed
 from imaging_server.asking import Way, ways_to_ask
@@ -33,7 +34,7 @@ from imaging_server.refused_methods import RefusedMethods
 from imaging_server.resource import DicomResource, Kind, Level, from_pieces
 from imaging_server.retrieval import Call, Retrievals
 from imaging_server.routes import GATEWAY_PREFIX, ROUTES, Route, add_converters
-from imaging_server.search import find_below, find_studies, page_of, without_conflicts
+from imaging_server.search import STUDY_SEARCH, find_below, find_studies, page_of, without_conflicts
 from imaging_server.services import ImagingServerServices
 from imaging_server.standing_frames import RAISED
 from imaging_server.streams import StreamedBody
@@ -97,21 +98,28 @@ class GatewayViews:
 
     def view_of(self, route: Route) -> Callable[..., Response]:
         """The view function of one route."""
-        answer = self._below if route.bound else self._search_root
 
         def view(ehr: str, pacs: str, **pieces: str) -> Response:
-            return self._answered(ehr, pacs, lambda known, archive: answer(known, archive, route, pieces))
+            if not route.bound:
+                return self._answered(ehr, pacs, STUDY_SEARCH, partial(self._search_root, route.level))
+            resource = from_pieces(route.kind, route.level, pieces)
+            return self._answered(ehr, pacs, resource, partial(self._below, resource))
 
         return view
 
     def by_wado_uri(self, ehr: str, pacs: str) -> Response:
         """One object by its UIDs in the query."""
-        return self._answered(ehr, pacs, self._wado_uri)
+        named = request.args.get("studyUID", "")
+        study = StudyInstanceUID(named) if is_uid(named) else None
+        asked = DicomResource(kind=Kind.RETRIEVE, level=Level.STUDY, study=study) if study else STUDY_SEARCH
+        return self._answered(ehr, pacs, asked, self._wado_uri)
 
-    def _answered(self, ehr: str, pacs: str, answer: Callable[[EhrSettings, Archive], Answer | Response]) -> Response:
+    def _answered(
+        self, ehr: str, pacs: str, resource: DicomResource, answer: Callable[[EhrSettings, Archive], Answer | Response]
+    ) -> Response:
         if request.method == "OPTIONS":
             return Response(status=204, headers={"Allow": METHODS})
-        known, archive = self._named(ehr, pacs)
+        known, archive = self._named(ehr, pacs, resource)
         try:
             if (raised := request.environ.pop(RAISED, None)) is not None:
                 raise raised  # in the lane for frames, which has asked and recorded all there is
@@ -137,33 +145,37 @@ class GatewayViews:
             expose=EXPOSED_HEADERS,
         )
 
-    def _named(self, ehr: str, pacs: str) -> tuple[EhrSettings, Archive]:
+    def _named(self, ehr: str, pacs: str, resource: DicomResource) -> tuple[EhrSettings, Archive]:
+        """Both that an address names. An archive that this EHR's tokens may not reach is refused like one that is not there."""
         known, archive = self._services.ehrs.get(ehr), self._services.archives.get(pacs)
-        if known is None or archive is None or not self._services.settings.may_reach(ehr, pacs):
+        if known is None:
+            raise NotFound("There is nothing at this address.")  # nobody's patients are there
+        if archive is None or not self._services.settings.may_reach(ehr, pacs):
+            attempt = self._retrievals.attempt(known, resource, _call(), query="")
+            self._services.gate.refuse_archive(request.headers.get("Authorization"), attempt)
             raise NotFound("There is nothing at this address.")
         note_for_log(ehr=ehr, pacs=pacs)
         return known, archive
 
-    def _search_root(self, ehr: EhrSettings, archive: Archive, route: Route, _pieces: dict[str, str]) -> Answer:
+    def _search_root(self, level: Level, ehr: EhrSettings, archive: Archive) -> Answer:
         """``/studies``, and ``/series`` or ``/instances`` when the query names the one study that they are about."""
-        query = parse_search(parse_query(request.query_string), route.level)
-        if route.level is Level.STUDY:
+        query = parse_search(parse_query(request.query_string), level)
+        if level is Level.STUDY:
             return self._search_studies(ehr, archive, query)
         if query.studies is None or len(query.studies) != 1:
             raise InvalidRequest(
                 "Name the one study to search in by StudyInstanceUID, or search below /studies/{study}.",
                 code="search-too-wide",
             )
-        below = DicomResource(kind=Kind.SEARCH, level=route.level, study=query.studies[0])
+        below = DicomResource(kind=Kind.SEARCH, level=level, study=query.studies[0])
         return self._search_below(ehr, archive, below, query)
 
-    def _below(self, ehr: EhrSettings, archive: Archive, route: Route, pieces: dict[str, str]) -> Answer | Response:
+    def _below(self, resource: DicomResource, ehr: EhrSettings, archive: Archive) -> Answer | Response:
         """Everything below one study."""
-        resource = from_pieces(route.kind, route.level, pieces)
         pairs = parse_query(request.query_string)
         if resource.kind is not Kind.SEARCH:
             return self._retrieve(ehr, archive, resource, parse_retrieval(pairs, resource))
-        query = parse_search(pairs, route.level)
+        query = parse_search(pairs, resource.level)
         if query.studies not in (None, (resource.study,)):
             raise InvalidRequest("The query names another study than the path.", code="two-studies")
         return self._search_below(ehr, archive, resource, query)
