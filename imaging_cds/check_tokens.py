@@ -44,4 +44,4 @@ def _told_apart(ehr: EhrSettings, other: EhrSettings, site: ImagingSite, *, is_s
 def _is_signed(ehr: EhrSettings, metadata: SmartMetadata | None) -> bool:
     if ehr.introspection_url or not ehr.introspection_client_id:
         return not ehr.introspection_url
-    return ehr.jwks_url is not None or metadata is None or metadata.introspection_endpoint is None
+    return metadata is None or metadata.introspection_endpoint is None

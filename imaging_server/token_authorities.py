@@ -59,19 +59,21 @@ class TokenAuthorities:
         self._introspecting: dict[tuple[str, ...], IntrospectionClient] = {}
 
     def of(self, ehr: EhrSettings) -> Means:
-        """What the settings name, else what the EHR's SMART configuration offers. UpstreamError when that cannot be read."""
+        """What the settings name, else what the EHR's SMART configuration offers. UpstreamError when that cannot be read.
+
+        Introspection goes first where it has our client: it alone sees a revocation, also where the settings name keys too.
+        """
         credential = _credential(ehr)
         if ehr.introspection_url and credential:
             return self._introspection(ehr.expected_token_issuer, ehr.introspection_url, credential)
-        if ehr.jwks_url:
+        if ehr.jwks_url and not credential:
             return self._keys(ehr.expected_token_issuer, ehr.jwks_url)
-        offered = self._metadata.of(ehr.fhir_base)
+        offered = self._offered(ehr) if ehr.jwks_url else self._metadata.of(ehr.fhir_base)
         issuer = _issuer_of(ehr, offered)
-        if offered.introspection_endpoint and credential:
+        if credential and offered and offered.introspection_endpoint:
             return self._introspection(issuer, offered.introspection_endpoint, credential)
-        if offered.jwks_uri:
-            return self._keys(issuer, offered.jwks_uri)
-        return Means(issuer)
+        keys = ehr.jwks_url or (offered.jwks_uri if offered else None)
+        return self._keys(issuer, keys) if keys else Means(issuer)
 
     def could_be_of(self, claims: VerifiedClaims, ehr: EhrSettings, means: Means) -> EhrSettings | None:
         """Another EHR whose token the same could be, by all that ``means`` said of it; None where it is this EHR's own.
@@ -129,8 +131,7 @@ def share_an_authority(ehr: EhrSettings, offered: SmartMetadata | None, other: E
     named = (ehr.introspection_url, ehr.jwks_url, *((offered.introspection_endpoint, offered.jwks_uri) if offered else ()))
     if any(_is_one_of(place, other.introspection_url, other.jwks_url) for place in named):
         return True
-    issuer = _issuer_of(ehr, offered) if offered else ehr.expected_token_issuer
-    return other.expected_token_issuer in (issuer, ehr.expected_token_issuer)
+    return other.expected_token_issuer in (_issuer_of(ehr, offered), ehr.expected_token_issuer)
 
 
 def _is_one_of(place: str | None, *named: str | None) -> bool:
@@ -148,8 +149,10 @@ def _may_be_at(place: str | None, ehr: EhrSettings) -> bool:
     return place is not None and origin_of(place) in {origin_of(url) for url in authorization_servers(ehr)}
 
 
-def _issuer_of(ehr: EhrSettings, offered: SmartMetadata) -> str:
-    return ehr.token_issuer or offered.issuer or ehr.fhir_base
+def _issuer_of(ehr: EhrSettings, offered: SmartMetadata | None) -> str:
+    """What the settings say, who name keys and no issuer of theirs mean the FHIR base; else what the EHR says of itself."""
+    stated = None if ehr.token_issuer or ehr.jwks_url or offered is None else offered.issuer
+    return stated or ehr.expected_token_issuer
 
 
 def _credential(ehr: EhrSettings) -> tuple[str, str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -55,6 +55,34 @@ def test_introspection_is_discovered_first_where_we_have_a_credential(tmp_path: 
 
         assert "/auth/jwks" not in world.north.paths()
     assert (unknown.status, opened.status) == (401, 200)
+
+
+def test_group_6_introspection_goes_before_keys_that_the_settings_name(tmp_path: Any) -> None:
+    """It alone sees a revocation, which is why a site gives its client."""
+    with a_world(tmp_path / "state", north=SECRET) as world:
+        revoked, alive = world.north.token(), world.north.token()
+        world.north.introspected[alive] = {**world.north.claims(), "active": True}
+
+        assert [world.get(METADATA, token).status for token in (revoked, alive)] == [401, 200]
+        assert "/auth/jwks" not in world.north.paths()
+
+
+@pytest.mark.parametrize(
+    ("says", "status"),
+    [
+        (lambda: Response("", 503), 503),
+        (lambda: Response("", 404), 200),
+        (lambda: jsonify(authorization_endpoint="http://127.0.0.1/a", token_endpoint="http://127.0.0.1/t"), 200),
+    ],
+    ids=["in trouble", "no SMART configuration", "no introspection offered"],
+)
+def test_group_6_keys_count_where_the_ehr_offers_no_introspection(
+    tmp_path: Any, says: Callable[[], Response], status: int
+) -> None:
+    with a_world(tmp_path / "state", north=SECRET) as world:
+        world.north.answers.update({"/fhir/.well-known": says, "/fhir/metadata": lambda: Response("", 404)})
+
+        assert world.get(METADATA, world.north.token()).status == status
 
 
 @pytest.mark.parametrize(
