@@ -28,7 +28,7 @@ REVOKED = "token-revoked-here"
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """What a token opens, and the newest revocation that was known before anybody was asked about it."""
+    """What a token opens, and the newest revocation concerning it that was known before anybody was asked about it."""
 
     grant: AccessGrant
     revision: int
@@ -101,7 +101,9 @@ class KeptTokens(TokenVerifier):
 
     def _checked(self, ehr: EhrSettings, token: BearerToken, marks: Marks, *since: str) -> _Checked:
         def ask() -> _Checked:
-            return _Checked(super(KeptTokens, self).verify(ehr, token), marks.latest)
+            grant = super(KeptTokens, self).verify(ehr, token)
+            # Not the newest of all: a smaller number may show later than a larger one, and is as new.
+            return _Checked(grant, marks.concerning(grant))
 
         return self._kept.get((ehr.name, token.fingerprint, *since), ask, seconds=self._seconds_of)
 

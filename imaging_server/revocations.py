@@ -70,8 +70,6 @@ class Marks:
                 scope = (one.ehr, one.patient)
                 self._latest[scope] = max(one.number, self._latest.get(scope, 0))
         self._names_patients = any(patient for _, patient in self._latest)
-        self.latest = max(self._latest.values(), default=0)
-        """The number of the newest mark that lets answers go."""
 
     def refuses(self, grant: AccessGrant) -> bool:
         """Whether a mark names this very token."""

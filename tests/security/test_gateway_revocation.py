@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from flask import Response
+from sqlalchemy import insert
 
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.engine import SQLITE_FILE
+from fhir_imaging.store.tables import revocation
 from imaging_server import revocations
 from imaging_server.revocations import Revocation, RevocationLog
 from tests.security.gateway_stubs import METADATA, PRIOR_A, STUDY_A
@@ -61,6 +63,25 @@ def test_group_6_what_the_ehr_has_revoked_ends_on_every_worker_at_once(workers: 
     assert statuses(workers, "of-a") == [200, 200]
 
     ends(workers, **what)
+
+    assert within_the_bound(lambda: statuses(workers, "of-a") == [401, 401])
+
+
+def test_group_6_a_mark_that_shows_after_one_with_a_larger_number_counts(workers: TwoWorkers) -> None:
+    """PostgreSQL gives numbers out before rows can be seen: two administrators at once may end access in either order."""
+
+    def shows(number: int, patient: str) -> None:
+        store = workers.one.store
+        of_patient = store.sealer.digest(revocations.DIGEST, "patient", patient)
+        row = {"id": number, "marked_at": int(time.time()), "patient_digest": of_patient, "body": b""}
+        with store.write_once() as connection:
+            connection.execute(insert(revocation).values(row))
+
+    shows(5, "somebody-else")
+    assert statuses(workers, "of-a") == [200, 200]
+    workers.one.north.introspected["of-a"] = {"active": False}
+
+    shows(4, "pat-a")
 
     assert within_the_bound(lambda: statuses(workers, "of-a") == [401, 401])
 
