@@ -77,10 +77,7 @@ def _check_rule(context: CheckContext, site: ImagingSite) -> Iterator[Finding]:
                 f"Write {where} with system and issuer_of_patient_id. {_ALL_REFUSED}",
             )
         else:
-            yield AREA.note(
-                "The archives' PatientID is not compared with the patient's number: ImagingStudy alone decides.",
-                f"Write {where} with the identifier system of the archives, so that a wrong ImagingStudy opens nothing.",
-            )
+            yield _uncompared(site, f"Write {where} with the identifier system of the archives")
     elif rule.issuer_of_patient_id is None and not rule.is_only_issuer:
         remedy = f"Write issuer_of_patient_id, or is_only_issuer = true where the archives know one issuer only, to {where}."
         if context.ehr.ownership is Ownership.IDENTIFIER:
@@ -94,6 +91,19 @@ def _check_rule(context: CheckContext, site: ImagingSite) -> Iterator[Finding]:
         issuer = f"issuer {rule.issuer_of_patient_id}" if rule.issuer_of_patient_id else "one issuer only"
         unnamed = ", where it is not named too" if rule.is_only_issuer and rule.issuer_of_patient_id else ""
         yield AREA.ok(f"Numbers of {rule.system} are PatientIDs of {issuer}{unnamed}.")
+
+
+def _uncompared(site: ImagingSite, remedy: str) -> Finding:
+    """What it means that nobody looks whose images they are: where others' are beside them, this EHR's word opens those too."""
+    what = "The archives' PatientID is not compared with the patient's number: ImagingStudy alone decides"
+    may_reach, archives = site.settings.may_reach, [one.name for one in site.archives]
+    beside = [one.title for one in site.other_ehrs if any(may_reach(one.name, archive) for archive in archives)]
+    if not beside:
+        return AREA.note(f"{what}.", f"{remedy}, so that a wrong ImagingStudy opens nothing.")
+    return AREA.warning(
+        f"{what}, also about archives that are open to {', '.join(beside)}: one that is written here opens their images too.",
+        f"{remedy}, or give each EHR its own archives (pacs_by_ehr).",
+    )
 
 
 def _check_searches(context: CheckContext, site: ImagingSite) -> Iterator[Finding]:

@@ -39,6 +39,8 @@ class Site:
     known_as: dict[str, Any] = field(default_factory=dict)
     rule: dict[str, Any] | None = field(default_factory=lambda: dict(RULE))
     archives: bool = True
+    others: list[dict[str, Any]] = field(default_factory=list)
+    reaches: dict[str, list[str]] = field(default_factory=dict)
     components: tuple[str, ...] = ("smart_app", "imaging_server")
 
     def states(self, *searches: str, resource: str = "ImagingStudy") -> None:
@@ -62,9 +64,12 @@ class Site:
             "public_base_url": "http://localhost:8000",
             "components": list(self.components),
             "state": {"state_dir": str(self.directory / "state")},
-            "ehr": [{"name": "north", "fhir_base": self.ehr.fhir_base, **self.known_as}],
+            "ehr": [{"name": "north", "fhir_base": self.ehr.fhir_base, **self.known_as}, *self.others],
             **({"pacs": [archive]} if self.archives else {}),
-            **({"imaging_server": {"patient_identifiers": {"north": self.rule}}} if self.rule else {}),
+            "imaging_server": {
+                **({"patient_identifiers": {"north": self.rule}} if self.rule else {}),
+                "pacs_by_ehr": self.reaches,
+            },
         }
         path = self.directory / "site.toml"
         path.write_text(tomli_w.dumps(table))
@@ -380,3 +385,20 @@ def test_group_11_the_sites_word_that_both_number_alike_is_tried_with_a_patient(
 
     assert [one["verdict"] for one in findings if told[1] in one["what"]] == [told[0]], findings
     assert "MRN" not in json.dumps(findings)
+
+
+@pytest.mark.parametrize(
+    ("reaches", "verdict", "words"),
+    [({}, "warning", "archives that are open to South Hospital"), ({"south": []}, "note", "ImagingStudy alone decides.")],
+    ids=["one archive", "an archive each"],
+)
+def test_group_11_the_word_of_one_ehr_about_archives_of_several_is_warned_of(
+    site: Site, capsys: pytest.CaptureFixture[str], reaches: dict[str, list[str]], verdict: str, words: str
+) -> None:
+    """Whoever may write an ImagingStudy at one EHR names any study of the archive."""
+    site.others = [{"name": "south", "display_name": "South Hospital", "fhir_base": "https://south.example/fhir"}]
+    site.rule, site.reaches = None, reaches
+
+    findings = site.findings(capsys, patient=False)
+
+    assert [one["verdict"] for one in findings if words in one["what"]] == [verdict], findings
