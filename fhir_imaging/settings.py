@@ -223,7 +223,8 @@ class PacsSettings:
     connect_timeout_s: float = 5.0
     """How long the archive may take to accept a connection."""
     read_timeout_s: float = 60.0
-    """How long the archive may stay silent during an answer."""
+    """How long the archive may stay silent during an answer; what is read whole, and each piece of what is passed on, may take
+    three times of it."""
     token_url: str | None = None
     """OAuth token endpoint for archives in a cloud; the gateway gets its own bearer token there (RFC 6749 §4.4)."""
     client_id: str | None = None

@@ -15,6 +15,10 @@ from urllib3.exceptions import ProtocolError
 
 from imaging_server.archive_heads import PlainHead
 
+TAKES = 3.0
+"""How many times of the time in which an archive may be silent the head of an answer may take, and a body that is read whole,
+and each piece of one that is passed on: what drips is never silent."""
+
 
 class ArchiveResponse(Protocol):
     """What the gateway uses of an answer; urllib3's own have it all."""

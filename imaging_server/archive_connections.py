@@ -10,6 +10,7 @@ Spec: RFC 9112 §5 (field syntax); DICOM PS3.18 §8.6 (multipart answers).
 
 from __future__ import annotations
 
+import math
 import re
 import ssl
 from collections.abc import Callable
@@ -23,7 +24,8 @@ import urllib3
 from urllib3 import HTTPConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from imaging_server.archive_answers import PlainAnswer
+from fhir_imaging.clients.deadlines import lines_in_time, within
+from imaging_server.archive_answers import TAKES, PlainAnswer
 from imaging_server.archive_heads import plain_head, plain_host, plain_request
 
 _NAME = b"content-type:"
@@ -76,7 +78,15 @@ class _WithoutType:
 
 
 class LeanAnswer(HTTPResponse):
-    """An answer like any other; its headers are read in less time."""
+    """An answer like any other; its headers are read in less time, and all of it by its reader's deadline.
+
+    ``lines``: into which its first bytes have come already.
+    """
+
+    def __init__(self, sock: socket, *args: Any, lines: BufferedReader | None = None, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp.close()
+        self.fp = lines or lines_in_time(sock)
 
     def begin(self) -> None:
         """Reads status and headers."""
@@ -123,10 +133,12 @@ class _Http(HTTPConnection):
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
         """The answer to the request, its body not yet read."""
         sent, self._sent = self._sent, None
-        if sent is None:
-            return super().getresponse()
+        with within(TAKES * (self.timeout or math.inf)):
+            return super().getresponse() if sent is None else self._answer(sent)
+
+    def _answer(self, sent: Callable[[], None]) -> urllib3.HTTPResponse:
         self.sock.settimeout(self.timeout)
-        lines = self.sock.makefile("rb")
+        lines = lines_in_time(self.sock)
         try:
             head = plain_head(lines.peek(1))
         except BaseException:
@@ -150,19 +162,11 @@ class _Http(HTTPConnection):
             sent()
         finally:
             self._is_sent_already = False
-        setattr(self, "response_class", partial(_read_from, lines))  # noqa: B010
+        setattr(self, "response_class", partial(LeanAnswer, lines=lines))  # noqa: B010
         try:
             return super().getresponse()
         finally:
             del self.response_class
-
-
-def _read_from(lines: BufferedReader, sock: socket, *args: Any, **options: Any) -> LeanAnswer:
-    """An answer whose first bytes have come into ``lines`` already."""
-    answer = LeanAnswer(sock, *args, **options)
-    answer.fp.close()
-    answer.fp = lines
-    return answer
 
 
 class _Https(_Http, HTTPSConnection):

@@ -21,6 +21,7 @@ from urllib3 import HTTPConnectionPool
 
 from fhir_imaging.clients.archive_credentials import ArchiveCredential
 from fhir_imaging.clients.breaker import Breaker, Outcome
+from imaging_server.archive_answers import TAKES
 from imaging_server.archive_heads import PlainHead, plain_head, plain_host, plain_request
 from imaging_server.archive_outcomes import NOT_READY, TooLate, broke_off, not_ready, outcome_of
 
@@ -29,8 +30,7 @@ LONGEST = 1024 * 1024
 _LONGEST_HEAD = 4096
 LONGEST_FRAME = LONGEST - 2 * _LONGEST_HEAD
 """Bytes of a body that has room with whatever head it has."""
-_TAKES, _LEAST_S = 3.0, 0.001
-"""How many times of the time in which an archive may be silent a whole frame may take."""
+_LEAST_S = 0.001
 _ROOMS = 4
 """So many of those stay for the next frames when nobody needs them."""
 
@@ -187,7 +187,7 @@ class FrameQuestion:
     def _read(self, came: int, room: bytearray) -> None:
         """The rest. UpstreamError when it does not come."""
         whole, total, sock = memoryview(room), self.head.size + self.head.length, self._connection.sock
-        until = time.monotonic() + _TAKES * self._line.read_timeout_s
+        until = time.monotonic() + TAKES * self._line.read_timeout_s
         try:
             while came < total:
                 sock.settimeout(min(self._line.read_timeout_s, max(until - time.monotonic(), _LEAST_S)))

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
+import urllib3
+
 from fhir_imaging.clients.breaker import Outcome
 from fhir_imaging.errors import UpstreamError, UpstreamTimeout
 from fhir_imaging.retry_after import seconds_to_wait
@@ -34,15 +36,27 @@ def asked_about(resource: DicomResource, query: Sequence[tuple[str, str]]) -> fr
     return frozenset(",".join(named).split(",")) if named else frozenset({urlencode(query)})
 
 
-def outcome_of(answer: ArchiveResponse | Exception) -> Outcome:
+def outcome_of(answer: ArchiveResponse | BaseException) -> Outcome:
     """500 and 503 may be about one study (a picture that cannot be made, a file on tape), so they count as answers."""
-    if not isinstance(answer, Exception):
+    if not isinstance(answer, BaseException):
         # A proxy before the archive says so too when one object takes its archive too long, or takes it down.
         return Outcome.UNANSWERED if answer.status in (502, 504) else Outcome.ANSWERED
     if isinstance(answer, TooLate | BrokenOff):
         return Outcome.UNANSWERED
     # What says "try again" is a pool without a free connection, which says nothing of the archive.
     return Outcome.OUTAGE if isinstance(answer, UpstreamError) and not answer.retryable else Outcome.UNKNOWN
+
+
+def outcome_of_body(failure: Exception, *, is_passed_on: bool) -> Outcome:
+    """Of one that could not be read to its end.
+
+    An archive breaks off what its taker does not take in time, which is no fault of its own, and costs nobody time; so what is
+    passed on while it is read counts against it only where it was waited for in vain. What makes no sense does not count.
+    """
+    if isinstance(failure, TimeoutError | urllib3.exceptions.TimeoutError):
+        return Outcome.UNANSWERED
+    makes_no_sense = isinstance(failure, urllib3.exceptions.DecodeError | ValueError)
+    return Outcome.UNKNOWN if is_passed_on or makes_no_sense else Outcome.UNANSWERED
 
 
 def all_in_use(server: str) -> UpstreamError:

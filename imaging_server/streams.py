@@ -62,6 +62,7 @@ class StreamedBody:
             if isinstance(exc, MultipartError):
                 raise broken(answer, server) from exc
             raise
+        answer.goes_on()
         self._pieces: Generator[bytes, None, None] = self._read()
 
     def __iter__(self) -> Iterator[bytes]:

@@ -19,7 +19,7 @@ from fhir_imaging.clients.archive_credentials import ArchiveCredential, credenti
 from fhir_imaging.clients.breaker import Breaker, BreakerSettings, State
 from fhir_imaging.errors import InvalidRequest, TooLarge, UpstreamError, UpstreamTimeout
 from fhir_imaging.settings import PacsSettings, origin_of
-from imaging_server.archive_answers import ArchiveResponse
+from imaging_server.archive_answers import TAKES, ArchiveResponse
 from imaging_server.archive_connections import with_lean_answers
 from imaging_server.archive_frames import ArchiveLine, Asked, FrameQuestions
 from imaging_server.archive_outcomes import BrokenOff, TooLate, all_in_use, asked_about, outcome_of
@@ -28,6 +28,8 @@ from imaging_server.upstream_answers import DICOM_JSON, UpstreamAnswer, raise_if
 
 # Made once: urllib3 would make it of "False" for each request.
 _NO_RETRIES = urllib3.Retry(False, redirect=False)
+_WANTED = frozenset({200, 206})
+"""Of answers with any other status nobody reads the body."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,7 @@ class Archive:
         self.server = origin_of(settings.dicomweb_root)
         self._prefix = urlsplit(self.root).path
         self._timeout = urllib3.Timeout(connect=settings.connect_timeout_s, read=settings.read_timeout_s)
+        self._whole_s = TAKES * settings.read_timeout_s
         self._wait_s = max(1, round(settings.connect_timeout_s))
         self._credential = credential or credential_of(settings)
         self._headers = {
@@ -151,8 +154,16 @@ class Archive:
         self._credential.close()
 
     def _send(self, method: str, target: str, headers: Mapping[str, str], about: frozenset[str]) -> UpstreamAnswer:
-        response = self._breaker.call(lambda: self._sent(method, target, headers), outcome_of, about=about)
-        return UpstreamAnswer(response, self.server)
+        question = self._breaker.begin(about)
+        try:
+            response = self._sent(method, target, headers)
+        except BaseException as exc:
+            question.ended(outcome_of(exc))
+            raise
+        question.heard()
+        if method == "HEAD" or response.status not in _WANTED:
+            question.ended(outcome_of(response))  # its head is all that is looked at
+        return UpstreamAnswer(response, self.server, question, whole_s=self._whole_s)
 
     def _sent(self, method: str, target: str, headers: Mapping[str, str]) -> ArchiveResponse:
         for attempt in (1, 2):

@@ -42,6 +42,8 @@ class KeptPacs(StubPacs):
     heads: list[bytes] = field(default_factory=list)
     frames: Talk | None = None
     """What to say of a frame instead of the usual."""
+    instead: Callable[[str], Talk | None] = lambda _path: None
+    """What to say of a path instead of anything else."""
 
     @property
     def root(self) -> str:
@@ -63,6 +65,9 @@ class KeptPacs(StubPacs):
         method, target, _ = head.split(b" ", 2)
         fields = dict(line.decode().split(": ", 1) for line in head.split(b"\r\n")[1:] if line)
         path = target.decode().removeprefix("/archive/dicom-web")
+        talk = self.instead(path)
+        if talk is not None:
+            return talk(connection, path)
         answer = app.open(target.decode(), method=method.decode(), headers=fields)
         if "/frames/" in path and answer.status_code == 200 and self.answer(self.asked[-1]) is None:
             return (self.frames or self.usual_frame)(connection, path)

@@ -70,6 +70,9 @@ class _Tries:
     thing: bool
 
 
+_NO_TRIES = _Tries(server=False, thing=False)
+
+
 @dataclass(frozen=True, slots=True)
 class _Failure:
     """When a question failed, and what it was about, where that may be why."""
@@ -102,6 +105,41 @@ def no_watch(_server: str, _outcome: Outcome, _seconds: float, _state: State) ->
     """Nobody measures."""
 
 
+class Question:
+    """One question to a server, from when it may be asked until it is known how it went: whoever has it must say so in the end.
+
+    A head is no answer yet: an archive that sends one and then stops keeps its caller waiting as well as one that is silent. So
+    the question is judged when the body was read, and until then says nothing for the server or against it. A body that is
+    passed on while it is read takes as long as its caller takes it, though, which may be minutes: with its beginning
+    (``goes_on``) a try is over, and has found the server back, so that nobody waits for a download to end. What becomes of the
+    rest counts as that of any other question: a server that always stops there is left alone after the usual count.
+    """
+
+    __slots__ = ("_breaker", "about", "began_at", "heard_at", "is_over", "tries")
+
+    def __init__(self, breaker: Breaker, about: frozenset[str], began_at: float, tries: _Tries) -> None:
+        self._breaker = breaker
+        self.about = about
+        self.began_at = began_at
+        self.heard_at: float | None = None
+        """When the answer's head was there: the seconds that are told end with it."""
+        self.tries = tries
+        self.is_over = False
+
+    def heard(self) -> None:
+        """The answer's head is there."""
+        self.heard_at = self._breaker.monotonic()
+
+    def goes_on(self) -> None:
+        """The body has begun to come, and goes on to somebody who takes it at his own speed."""
+        self._breaker._goes_on(self)
+
+    def ended(self, outcome: Outcome) -> None:
+        """How it went. What is said after the first time does not count."""
+        if not self.is_over:
+            self._breaker._ended(self, outcome)
+
+
 class Breaker:
     """The breaker before one server; ``server`` is its name in the configuration. Thread-safe, one for each worker."""
 
@@ -115,7 +153,7 @@ class Breaker:
         self.server = server
         self._settings = settings
         self.watch: Watch = no_watch
-        self._monotonic = monotonic
+        self.monotonic = monotonic
         self._lock = threading.Lock()
         self._failures: list[_Failure] = []
         self._opened_at: float | None = None
@@ -135,35 +173,37 @@ class Breaker:
     def call(
         self, ask: Callable[[], T], judge: Callable[[T | Exception], Outcome], *, about: frozenset[str] = frozenset()
     ) -> T:
-        """What ``ask`` says or raises, judged by ``judge``; UpstreamError (503) at once while the server is left alone.
+        """What ``ask`` says or raises, judged by ``judge``; else as ``begin``."""
+        question = self.begin(about)
+        try:
+            answer = ask()
+            question.ended(judge(answer))
+        except Exception as exc:
+            question.ended(judge(exc))
+            raise
+        finally:
+            question.ended(Outcome.UNKNOWN)
+        return answer
+
+    def begin(self, about: frozenset[str] = frozenset()) -> Question:
+        """A question that may be asked, for whoever knows only later how it went.
+
+        UpstreamError (503) at once while the server is left alone.
 
         ``about`` names what the question is about. Questions that went unanswered count while no one thing is common to all;
         what goes unanswered again and again is left alone by itself.
         """
-        started = self._monotonic()
-        tries = self._enter(started, about)
-        outcome = Outcome.UNKNOWN
-        try:
-            answer = ask()
-            outcome = judge(answer)
-        except Exception as exc:
-            outcome = judge(exc)
-            raise
-        finally:
-            self._leave(outcome, started, about, tries)
-        return answer
-
-    def _enter(self, now: float, about: frozenset[str]) -> _Tries:
-        """What this request tries again."""
+        now = self.monotonic()
         with self._lock:
             state = self._state()
             left = self._things.left(about, now)
             if left is None:
                 left = self._left(state, now, about)
             if left is None:
-                if state is not State.CLOSED:
+                is_try = state is not State.CLOSED
+                if is_try:
                     self._tries.append(about)
-                return _Tries(server=state is not State.CLOSED, thing=self._things.begin(about))
+                return Question(self, about, now, _Tries(server=is_try, thing=self._things.begin(about)))
         self.watch(self.server, Outcome.NOT_ASKED, 0.0, state)
         raise UpstreamError(
             "A server that is needed for this does not answer. Please try again shortly.",
@@ -184,15 +224,28 @@ class Breaker:
         beside = not self._tries or (len(self._tries) == 1 and _apart_from(self._tries[0], about))
         return None if state is State.HALF_OPEN and left <= 0 and beside else left
 
-    def _leave(self, outcome: Outcome, started: float, about: frozenset[str], tries: _Tries) -> None:
-        now = self._monotonic()
+    def _goes_on(self, question: Question) -> None:
         with self._lock:
+            tries, question.tries = question.tries, _NO_TRIES
+            if tries.server:
+                self._tries.remove(question.about)
+                self._back()
+            if tries.thing:
+                self._things.answered(question.about)
+
+    def _ended(self, question: Question, outcome: Outcome) -> None:
+        now, about = self.monotonic(), question.about
+        with self._lock:
+            if question.is_over:
+                return
+            question.is_over = True
+            tries, question.tries = question.tries, _NO_TRIES
             if tries.server:
                 self._tries.remove(about)
             self._note_thing(outcome, about, now, is_try=tries.thing)
             self._note(outcome, _Failure(now, about if outcome is Outcome.UNANSWERED else None), tries.server)
             state = self._state()
-        self.watch(self.server, outcome, now - started, state)
+        self.watch(self.server, outcome, (question.heard_at or now) - question.began_at, state)
 
     def _note_thing(self, outcome: Outcome, about: frozenset[str], now: float, *, is_try: bool) -> None:
         self._things.end(about, is_try=is_try)
@@ -203,8 +256,7 @@ class Breaker:
 
     def _note(self, outcome: Outcome, failure: _Failure, is_try: bool) -> None:
         if outcome is Outcome.ANSWERED:
-            self._failures.clear()
-            self._opened_at = self._doubt = None
+            self._back()
         elif outcome in (Outcome.OUTAGE, Outcome.UNANSWERED) and self._settings.outages:
             recent = [one for one in self._failures if failure.at - one.at < self._settings.window_s]
             self._failures = [*recent, failure][-self._settings.outages :]
@@ -213,6 +265,10 @@ class Breaker:
                 self._opened_at = failure.at if _blamed(self._failures) >= self._settings.outages else None
             elif is_try:
                 self._note_try(failure)
+
+    def _back(self) -> None:
+        self._failures.clear()
+        self._opened_at = self._doubt = None
 
     def _note_try(self, failure: _Failure) -> None:
         """A try about one thing only keeps that thing waiting; two about different things, or a real outage, everything."""
@@ -226,4 +282,4 @@ class Breaker:
     def _state(self) -> State:
         if self._opened_at is None:
             return State.CLOSED
-        return State.OPEN if self._monotonic() - self._opened_at < self._settings.cool_down_s else State.HALF_OPEN
+        return State.OPEN if self.monotonic() - self._opened_at < self._settings.cool_down_s else State.HALF_OPEN

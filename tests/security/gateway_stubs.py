@@ -209,6 +209,8 @@ class StubPacs:
     persons: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     answer: Callable[[Asked], Response | None] = lambda asked: None
     """What to answer instead; None = the usual."""
+    beside: tuple[PacsSettings, ...] = ()
+    """Further archives of the same gateway."""
 
     @property
     def root(self) -> str:
