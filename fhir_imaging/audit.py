@@ -16,12 +16,11 @@ from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, insert, select, tuple_
-from sqlalchemy.exc import IntegrityError
 
 from fhir_imaging.audit_outbox import enqueue
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.store.backlog import ALLOWED
-from fhir_imaging.store.engine import Store
+from fhir_imaging.store.engine import Store, upsert
 from fhir_imaging.store.keys import Sealer
 from fhir_imaging.store.tables import audit_event, replayed_token
 
@@ -152,23 +151,33 @@ class AuditLog:
         Mark and record are one transaction: a crash or a full disk leaves neither, so the next access is recorded after all.
         UpstreamError as ``append``.
         """
-        mark = {"issuer": _ONCE, "token_id": self._store.sealer.digest("audit-once", _encodable(key))}
-        same = (replayed_token.c.issuer == mark["issuer"]) & (replayed_token.c.token_id == mark["token_id"])
         refused = self._is_refused(record)
+        mark = upsert(self._store, replayed_token).values(issuer=_ONCE, token_id=self._mark(key), expires_at=until)
+        mark = mark.on_conflict_do_nothing().returning(replayed_token.c.token_id)
         try:
             with self._store.write(durable=self._store.backlog.rules.waits_for_disk) as connection:
-                connection.execute(delete(replayed_token).where(same, replayed_token.c.expires_at <= now))
-                connection.execute(insert(replayed_token).values(**mark, expires_at=until))
+                connection.execute(delete(replayed_token).where(self._is_marked(key), replayed_token.c.expires_at <= now))
+                if connection.execute(mark).first() is None:
+                    return False
                 if refused:
                     raise _too_many_wait()
                 self._insert_in(connection, record)
-        except IntegrityError:
-            return False
         except UpstreamError:
             self._insert(_backlogged(record))
             raise
         self._store.backlog.arrived.set()
         return True
+
+    def once_until(self, key: str) -> int | None:
+        """Until when (UTC seconds) nothing more is stored under ``key``; None where nothing was."""
+        with self._store.read() as connection:
+            return connection.execute(select(replayed_token.c.expires_at).where(self._is_marked(key))).scalar_one_or_none()
+
+    def _mark(self, key: str) -> str:
+        return self._store.sealer.digest("audit-once", _encodable(key))
+
+    def _is_marked(self, key: str) -> ColumnElement[bool]:
+        return (replayed_token.c.issuer == _ONCE) & (replayed_token.c.token_id == self._mark(key))
 
     def _is_refused(self, record: AuditRecord) -> bool:
         """Denials, and what ends access, are recorded always: they disclose nothing."""

@@ -45,8 +45,12 @@ class SinkReport:
 
 
 def enqueue(connection: Connection, sinks: Sequence[str], event_id: int) -> None:
-    """Notes in the record's own transaction that these sinks want it."""
+    """Notes in the record's own transaction that these sinks want it.
+
+    SQLite gives the number of a newest record that somebody removed by hand to the next one: what waited under it is nobody's.
+    """
     if sinks:
+        connection.execute(delete(audit_delivery).where(audit_delivery.c.event_id == event_id))
         rows = [{"sink": sink, "event_id": event_id, "due_at": 0, "attempts": 0} for sink in sinks]
         connection.execute(insert(audit_delivery), rows)
 

@@ -86,7 +86,8 @@ class AccessAudit:
         self._window_s = window_s
         self._clock = clock
         # Spares the database a question for each frame; the shared memory of the log itself decides.
-        self._recorded: DecisionCache[bool] = DecisionCache()
+        # Until when (UTC seconds) is what it keeps.
+        self._recorded: DecisionCache[int] = DecisionCache()
         self._held_back = HeldBackRecords(self._append)
         self._limits: RequestLimits | None = None
 
@@ -106,26 +107,24 @@ class AccessAudit:
             self._append(self._record(attempt, grant, AuditOutcome.ALLOWED, None))
             return
         key = _key(attempt, grant, study)
-        if self._recorded.kept(key):
+        if self._recorded.kept(key) is not None:
             return
 
-        def append() -> bool:
-            now = int(self._clock())
+        def append() -> int:
+            now, once = int(self._clock()), "\n".join(key)
+            until, record = now + self._window_s, self._record(attempt, grant, AuditOutcome.ALLOWED, None)
             with _recording():
-                self._log.append_once(
-                    self._record(attempt, grant, AuditOutcome.ALLOWED, None),
-                    key="\n".join(key),
-                    until=now + self._window_s,
-                    now=now,
-                )
-            return True
+                if self._log.append_once(record, key=once, until=until, now=now):
+                    return until
+                # Another worker has it on record, and its window ends before one that would begin now.
+                return min(until, self._log.once_until(once) or now)
 
-        self._recorded.get(key, append, seconds=lambda _: float(self._window_s))
+        self._recorded.get(key, append, seconds=lambda until: until - self._clock())
 
     def is_on_record(self, attempt: Attempt, grant: AccessGrant, study: str) -> Callable[[], bool]:
         """What tells, at any later time, whether ``allowed`` would record nothing more of this study."""
         key = _key(attempt, grant, study)
-        return lambda: self._recorded.kept(key) is True
+        return lambda: self._recorded.kept(key) is not None
 
     def denied(self, attempt: Attempt, grant: AccessGrant | None, reason: str) -> None:
         """Records a refusal with its reason; ``grant`` is None when the token did not hold.
@@ -206,17 +205,18 @@ def _action_of(attempt: Attempt) -> AuditAction:
         return AuditAction.METHOD_REFUSED
     if attempt.resource.kind is Kind.RENDERED and _is_preview(attempt.query or ""):
         return AuditAction.STUDY_PREVIEWED
-    if (
-        attempt.resource.kind is Kind.THUMBNAIL
-        and "viewport=" in (attempt.query or "")
-        and not _is_preview(attempt.query or "")
-    ):
+    if attempt.resource.kind is Kind.THUMBNAIL and _viewports(attempt.query or "") and not _is_preview(attempt.query or ""):
         return AuditAction.STUDY_OPENED
     return _ACTIONS.get(attempt.resource.kind, AuditAction.STUDY_OPENED)
 
 
 def _is_preview(query: str) -> bool:
     """Whether the whole picture is asked for, small; a cut-out of it (PS3.18 §8.3.5.1.3) shows as much as the picture."""
-    asked = parse_qs(query.partition("?")[2]).get("viewport", [])
+    asked = _viewports(query)
     size = _WHOLE_VIEWPORT.fullmatch(asked[0]) if len(asked) == 1 else None
     return size is not None and all(0 < int(side) <= LARGEST_PREVIEW for side in size.groups())
+
+
+def _viewports(query: str) -> list[str]:
+    """The sizes that are asked for, read as the archive reads them: ``%76iewport`` is a viewport too."""
+    return parse_qs(query.partition("?")[2]).get("viewport", [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,16 @@ from typing import Any
 import pytest
 from fhir.resources.R4B.auditevent import AuditEvent
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from fhir_imaging.audit import AuditAction, AuditFilter, AuditLog, AuditOutcome, AuditRecord
+from fhir_imaging.audit_outbox import reports
 from fhir_imaging.fhir_mapping.audit_event import AuditedServer, audit_event
+from fhir_imaging.scopes import parse_scopes
 from fhir_imaging.settings import StateSettings
+from fhir_imaging.store.backlog import OutboxRules
 from fhir_imaging.store.engine import Store
+from imaging_server.access import AccessGrant, FhirPatientId
 from imaging_server.auditing import AccessAudit, Attempt
 from imaging_server.resource import parse_path
 from tests.balp_profiles import PATIENT_QUERY, PATIENT_READ, TOKEN_MINIMAL
@@ -250,6 +256,67 @@ def test_record_is_appended_once_until_its_window_has_passed(log: AuditLog) -> N
     assert len(list(log.find(AuditFilter()))) == 3
 
 
+def test_group_34_an_access_is_on_record_whatever_somebody_removed_from_the_tables(tmp_path: Path) -> None:
+    """SQLite gives the number of a newest record that is gone to the next one, under which a sink still waits for something."""
+    store = Store.open(StateSettings(state_dir=tmp_path / "other"), OutboxRules(sinks=("file",)))
+    store.migrate()
+    log = AuditLog(store)
+    log.append(READ)
+    with store.write() as connection:
+        connection.execute(text("DELETE FROM audit_event"))
+
+    kept = log.append_once(READ, key="k", until=1100, now=1000)
+    log.append(DENIED)
+    found, (waiting,) = list(log.find(AuditFilter())), reports(store, ("file",))
+    store.close()
+
+    assert kept is True
+    assert found == [DENIED, READ]
+    assert waiting.pending == 2
+
+
+def test_group_34_a_database_that_takes_no_record_is_not_one_that_has_it(log: AuditLog, tmp_path: Path) -> None:
+    store = Store.open(StateSettings(state_dir=tmp_path / "state"))
+    with store.write() as connection:
+        connection.execute(text("CREATE UNIQUE INDEX nothing_more ON audit_event (ehr)"))
+    store.close()
+    log.append(READ)
+
+    with pytest.raises(SQLAlchemyError):
+        log.append_once(READ, key="k", until=1100, now=1000)
+
+
+def test_p8_each_window_has_its_record_also_where_two_workers_take_turns(tmp_path: Path) -> None:
+    """What another worker recorded counts as long as it does there, and no longer."""
+    store = Store.open(StateSettings(state_dir=tmp_path / "other"))
+    store.migrate()
+    now = [1_800_000_000.0]
+    first, second = (AccessAudit(AuditLog(store), window_s=1, clock=lambda: now[0]) for _ in range(2))
+    resource = parse_path(f"/studies/{STUDY_A}/series/{series_of(STUDY_A)}")
+    assert resource is not None
+    attempt = Attempt(ehr="north", resource=resource, query=None, client_address=None, request_id="r")
+    grant = AccessGrant(
+        ehr="north",
+        issuer="https://ehr.example/auth",
+        patient_id=FhirPatientId("pat-a"),
+        scopes=parse_scopes("patient/ImagingStudy.rs"),
+        user=None,
+        client_id=None,
+        expires_at=1_800_003_600,
+        token_reference="jti-1",
+    )
+    first.allowed(attempt, grant)
+    now[0] += 0.9
+    second.allowed(attempt, grant)
+    time.sleep(0.2)
+    now[0] += 0.2
+    second.allowed(attempt, grant)
+    found = list(AuditLog(store).find(AuditFilter()))
+    store.close()
+
+    assert [one.recorded_at for one in found] == [1_800_000_001, 1_800_000_000]
+
+
 def test_record_found_by_patient_user_and_study(log: AuditLog) -> None:
     log.append(READ)
     log.append(DENIED)
@@ -259,6 +326,13 @@ def test_record_found_by_patient_user_and_study(log: AuditLog) -> None:
         READ,
     ]
     assert list(log.find(AuditFilter(patient_id="pat-b"))) == []
+
+
+@pytest.mark.parametrize("query", ["viewport=2000,2000", "%76iewport=2000,2000", "view%70ort=2000%2C2000"])
+def test_p8_a_large_thumbnail_opens_the_study_however_its_size_is_written(world: World, query: str) -> None:
+    answer = world.get(f"/studies/{STUDY_A}/series/{series_of(STUDY_A)}/thumbnail?{query}", world.north.token())
+
+    assert (answer.status, world.audit()[0].action) == (200, "study-opened")
 
 
 @pytest.mark.parametrize(
