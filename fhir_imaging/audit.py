@@ -9,7 +9,7 @@ import json
 import logging
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from itertools import islice
@@ -30,6 +30,7 @@ AUDIT_BACKLOG = "audit-backlog"
 """Why an access is refused while too many records wait for a sink."""
 _CODES = ("subject_role", "purpose_of_use")
 _ONCE = "audit log: recorded once"
+_SEALED_KEY = "event_key"
 PAGE = 500
 """Records read at a time."""
 ORIGIN_NOT_ALLOWED = "origin-not-allowed"
@@ -209,19 +210,23 @@ class AuditLog:
         """Matching records, newest first."""
         return (one.record for one in self.stored(wanted))
 
-    def stored(self, wanted: AuditFilter) -> Iterator[StoredRecord]:
+    def stored(self, wanted: AuditFilter, *, altered: Callable[[int], None] = lambda _: None) -> Iterator[StoredRecord]:
         """As ``find``, each with its event's id.
 
+        ``altered`` is told the number of each row that is not as it was written. One that cannot be opened is left out; of
+        one that can, the sealed record counts.
         Read page by page, as far as somebody asks: any number of records takes the memory of one page, and between two pages
         nobody holds a connection. What is recorded meanwhile is newer than the first page and left out.
         """
-        return islice(self._matching(wanted), wanted.limit)
+        return islice(self._matching(wanted, altered), wanted.limit)
 
-    def _matching(self, wanted: AuditFilter) -> Iterator[StoredRecord]:
+    def _matching(self, wanted: AuditFilter, altered: Callable[[int], None]) -> Iterator[StoredRecord]:
         rows = self._page(wanted, None)
         while rows:
             for row in rows:
-                record = opened_record(self._store.sealer, row.body)
+                record = opened_record(self._store.sealer, row.body, row.event_key)
+                if record is None or any(row._mapping[name] != value for name, value in self._found_by(record).items()):
+                    altered(row.id)
                 if record is not None and wanted.admits(record):
                     yield StoredRecord(record=record, event_key=row.event_key)
             rows = self._page(wanted, rows[-1]) if len(rows) == PAGE else ()
@@ -236,6 +241,12 @@ class AuditLog:
     def _row(self, record: AuditRecord) -> dict[str, Any]:
         # A caller may take a token for a value to search by.
         record = replace(record, query=_JWT.sub("(token)", record.query)) if record.query else record
+        key = str(uuid.uuid4())
+        body = self._store.sealer.seal(json.dumps({**asdict(record), _SEALED_KEY: key}).encode())
+        return {**self._found_by(record), "body": body, "event_key": key}
+
+    def _found_by(self, record: AuditRecord) -> dict[str, Any]:
+        """What stands beside the sealed record, for look-ups."""
         return {
             "recorded_at": record.recorded_at,
             "ehr": record.ehr,
@@ -243,8 +254,6 @@ class AuditLog:
             "patient_digest": self._digest("patient", record.patient_id),
             "user_digest": self._digest("user", record.user),
             "study_digest": self._digest("study", record.study_instance_uid),
-            "body": self._store.sealer.seal(json.dumps(asdict(record)).encode()),
-            "event_key": str(uuid.uuid4()),
         }
 
     def _query(self, wanted: AuditFilter) -> Select[Any]:
@@ -277,10 +286,13 @@ def user_at(user: str | None, fhir_base: str) -> str | None:
     return (user or "").removeprefix(f"{fhir_base.rstrip('/')}/") or None
 
 
-def opened_record(sealer: Sealer, body: bytes) -> AuditRecord | None:
-    """The record in a sealed body; None when another installation sealed it, or somebody altered it."""
+def opened_record(sealer: Sealer, body: bytes, event_key: str | None) -> AuditRecord | None:
+    """The record in the sealed body of the event of that id; None when another installation sealed it, or somebody altered it
+    or put it in another's place."""
     plain = sealer.open(body)
-    return None if plain is None else _record(json.loads(plain))
+    stored = {} if plain is None else json.loads(plain)
+    is_in_its_place = plain is not None and stored.pop(_SEALED_KEY, event_key) == event_key  # early versions sealed no id
+    return _record(stored) if is_in_its_place else None
 
 
 def _encodable(text: str) -> str:

@@ -133,9 +133,9 @@ class AuditDelivery:
         return events, unreadable
 
     def _event(self, taken: Taken) -> dict[str, object]:
-        record = opened_record(self._store.sealer, taken.body)
+        record = opened_record(self._store.sealer, taken.body, taken.event_key or None)
         if record is None:
-            raise ConfigurationError(["sealed with the key of another installation"])
+            raise ConfigurationError(["altered, or sealed with the key of another installation"])
         return self._as_event(record, taken.event_key)
 
     def _settle(self, outbox: Outbox, sink: Sink, taken: Sequence[Taken], sent: Sent) -> None:

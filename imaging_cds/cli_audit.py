@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -23,6 +24,7 @@ from imaging_cds.settings import ApplicationSettings
 
 _DAY_S = 86_400
 USUAL_LIMIT = 100
+ALTERED_SHOWN = 10
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -55,21 +57,50 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    altered = _Altered()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # one name that the screen has no letters for must not end the list
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        _answer(arguments)
+        _answer(arguments, altered)
         sys.stdout.flush()
     except BrokenPipeError:  # ``| head`` has seen enough; Python would complain once more when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return altered.told()
 
 
-def _answer(arguments: argparse.Namespace) -> None:
+class _Altered:
+    """Records on the way that are not as they were written."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._first: list[int] = []
+
+    def __call__(self, number: int) -> None:
+        """Notes one, by its number in the database."""
+        self._count += 1
+        if len(self._first) < ALTERED_SHOWN:
+            self._first.append(number)
+
+    def told(self) -> int:
+        """Says which, as far as a line goes; the command's exit status."""
+        if not self._count:
+            return 0
+        numbers = ", ".join(map(str, self._first)) + (", …" if self._count > len(self._first) else "")
+        print(
+            f"{self._count} of the records looked at are not as they were written: somebody altered them, or they were sealed "
+            f"with another key (audit_event.id {numbers}). Those that cannot be opened are not shown.",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _answer(arguments: argparse.Namespace, altered: _Altered) -> None:
     settings = settings_of(arguments)
     store = Store.open(settings.state)
     try:
         store.check_migrated()
         if arguments.summary:
-            _summarize(store, settings, arguments)
+            _summarize(store, settings, arguments, altered)
         elif arguments.deliveries:
             _deliveries(store, settings, as_json=arguments.json)
         elif arguments.retry:
@@ -79,15 +110,15 @@ def _answer(arguments: argparse.Namespace) -> None:
         elif arguments.purge:
             print(f"{_purge(store, settings.audit.keep_days)} records removed.")
         else:
-            _list(store, settings, arguments)
+            _list(store, settings, arguments, altered)
     finally:
         store.close()
 
 
-def _list(store: Store, settings: ApplicationSettings, arguments: argparse.Namespace) -> None:
+def _list(store: Store, settings: ApplicationSettings, arguments: argparse.Namespace, altered: _Altered) -> None:
     wanted = _wanted(arguments, settings)
     limit = None if arguments.all else (arguments.limit or USUAL_LIMIT)
-    listing = _Listing(AuditLog(store).stored(replace(wanted, limit=None)), limit)
+    listing = _Listing(AuditLog(store).stored(replace(wanted, limit=None), altered=altered), limit)
     if arguments.fhir:
         from imaging_cds.audit_trail import event_maker  # the other forms answer at once without it
 
@@ -115,13 +146,14 @@ class _Listing:
         self.has_more = self._limit is not None and next(self._found, None) is not None
 
 
-def _summarize(store: Store, settings: ApplicationSettings, arguments: argparse.Namespace) -> None:
+def _summarize(store: Store, settings: ApplicationSettings, arguments: argparse.Namespace, altered: _Altered) -> None:
     if arguments.csv or arguments.fhir:
         raise ConfigurationError(["--summary is a table, or one JSON object with --json."])
     wanted = replace(_wanted(arguments, settings), limit=arguments.limit)
     bases = _bases(settings)
     # Early versions of the SMART app wrote a user with the EHR's address: still the same person.
-    summary = summary_of(replace(one, user=_without(one.user, bases)) for one in AuditLog(store).find(wanted))
+    found = (one.record for one in AuditLog(store).stored(wanted, altered=altered))
+    summary = summary_of(replace(one, user=_without(one.user, bases)) for one in found)
     if arguments.json:
         print(json.dumps(as_json(summary)))
     else:

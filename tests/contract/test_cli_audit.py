@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
 from fhir.resources.R4B.auditevent import AuditEvent
-from sqlalchemy import update
+from sqlalchemy import text, update
 
-from fhir_imaging.audit import AuditAction, AuditLog, AuditOutcome
+from fhir_imaging.audit import AuditAction, AuditFilter, AuditLog, AuditOutcome
 from fhir_imaging.audit_outbox import Outbox
 from fhir_imaging.settings import StateSettings
 from fhir_imaging.store.backlog import OutboxRules
@@ -305,8 +307,12 @@ def test_settings_that_contradict_each_other_are_explained(
 
 
 def test_record_of_an_early_version_has_no_id_and_is_listed_all_the_same(audit: Audit, store: Store) -> None:
+    """Nor had it sealed one."""
+    records = [asdict(one) for one in AuditLog(store).find(AuditFilter())]
     with store.write() as connection:
-        connection.execute(update(audit_event).values(event_key=None))
+        for number, record in enumerate(reversed(records), 1):
+            early = {"event_key": None, "body": store.sealer.seal(json.dumps(record).encode())}
+            connection.execute(update(audit_event).where(audit_event.c.id == number).values(early))
 
     events = as_json(audit("--fhir"))
 
@@ -314,3 +320,64 @@ def test_record_of_an_early_version_has_no_id_and_is_listed_all_the_same(audit: 
     for event in events:
         AuditEvent.model_validate(event)
         assert "id" not in event
+
+
+# Somebody who may write to the database, and has no key
+
+
+@pytest.mark.parametrize(
+    ("tampering", "shown"),
+    [
+        ("UPDATE audit_event SET body = 'altered' WHERE id = 3", 3),
+        ("UPDATE audit_event SET body = (SELECT body FROM audit_event WHERE id = 2) WHERE id = 3", 3),
+        ("UPDATE audit_event SET event_key = NULL WHERE id = 3", 3),
+        ("UPDATE audit_event SET recorded_at = recorded_at - 100000 WHERE id = 3", 4),
+        ("UPDATE audit_event SET patient_digest = study_digest WHERE id = 3", 4),
+        ("UPDATE audit_event SET outcome = 'allowed' WHERE id = 3", 4),
+    ],
+)
+@pytest.mark.parametrize("form", [("--all", "--json"), ("--summary", "--json")])
+def test_group_35_a_record_that_was_altered_is_told_and_not_left_out_in_silence(
+    audit: Audit, store: Store, tampering: str, shown: int, form: tuple[str, ...]
+) -> None:
+    before = json.loads(audit("--summary", "--json"))["records"]
+    with store.write() as connection:
+        connection.execute(text(tampering))
+
+    told = audit(*form, code=1)
+    found = list(AuditLog(store).find(AuditFilter(limit=None)))
+
+    assert (before, len(found)) == (4, shown)
+    assert told.startswith("1 of the records looked at are not as they were written")
+    assert "audit_event.id 3)" in told
+
+
+def test_group_35_many_altered_records_take_one_line(audit: Audit, store: Store) -> None:
+    log = AuditLog(store)
+    for number in range(12):
+        log.append(an_access(f"2.25.{number}", recorded_at=NOW))
+    with store.write() as connection:
+        connection.execute(text("UPDATE audit_event SET body = 'altered' WHERE id > 1"))
+
+    told = audit("--all", code=1)
+
+    assert told.startswith("15 of the records")
+    assert "audit_event.id 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, …)" in told
+    assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize("form", [(), ("--csv",), ("--summary",)])
+def test_one_name_in_other_letters_does_not_end_the_list(
+    audit: Audit, store: Store, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    audit()
+    AuditLog(store).append(an_access("2.25.4", recorded_at=NOW, user="Practitioner/\u0141ukasz"))
+    command = [sys.executable, "-m", "imaging_cds", "audit", "--config", str(tmp_path / "app.toml"), *form]
+
+    done = subprocess.run(
+        command, cwd=CHECKOUT, env={**os.environ, "PYTHONIOENCODING": "latin-1"}, capture_output=True, timeout=60
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"Practitioner/\\u0141ukasz" in done.stdout
+    assert b"Practitioner/p1" in done.stdout
