@@ -25,6 +25,8 @@ GATHER_S = 0.2
 AFTER_FAULT_S = 5
 PURGE_EVERY_S = 3600.0
 _DAY_S = 86_400
+_ENOUGH = 3
+"""So often an event may be what a sink fails at, while others arrive, before it is taken for the cause."""
 
 AsEvent = Callable[[AuditRecord, str], dict[str, object]]
 """The AuditEvent of a record under an id; the sites' addresses that it needs are known to whoever made this."""
@@ -73,8 +75,16 @@ class AuditDelivery:
             sink.close()
 
     def deliver_due(self) -> int:
-        """Offers every sink what is due for it, until nothing is; says how many events arrived."""
-        return sum(self._deliver_to(sink) for sink in self._sinks)
+        """Offers every sink what is due for it, until nothing is; says how many events arrived.
+
+        In turn, so that one that is slow holds up the others for no more than one batch.
+        """
+        going, arrived = list(self._sinks), 0
+        while going and not self._stopping.is_set():
+            sent = [(sink, self._deliver_batch(sink)) for sink in going]
+            arrived += sum(len(one.delivered) for _, one in sent if one is not None)
+            going = [sink for sink, one in sent if one is not None and one.failure is None]
+        return arrived
 
     def purge_due(self) -> int:
         """Removes what the site no longer keeps, at most once an hour in a worker; says how many records."""
@@ -102,21 +112,18 @@ class AuditDelivery:
             arrived.wait(LOOK_EVERY_S)
             self._stopping.wait(GATHER_S)
 
-    def _deliver_to(self, sink: Sink) -> int:
-        outbox, arrived = Outbox(self._store, sink.name), 0
-        while not self._stopping.is_set():
-            may_go_on = self._may_go_on(until=time.monotonic() + LEASE_S / 2)
-            taken = outbox.take(now=self._now(), limit=BATCH)
-            if not taken:
-                break
-            events, unreadable = self._events(taken)
-            sent = sink.send(events, may_go_on=may_go_on)
-            sent.rejected |= unreadable
-            self._settle(outbox, sink, taken, sent)
-            arrived += len(sent.delivered)
-            if sent.failure is not None:
-                break
-        return arrived
+    def _deliver_batch(self, sink: Sink) -> Sent | None:
+        """What became of one batch; None where nothing is due."""
+        outbox = Outbox(self._store, sink.name)
+        may_go_on = self._may_go_on(until=time.monotonic() + LEASE_S / 2)
+        taken = outbox.take(now=self._now(), limit=BATCH)
+        if not taken:
+            return None
+        events, unreadable = self._events(taken)
+        sent = sink.send(events, may_go_on=may_go_on)
+        sent.rejected |= unreadable
+        self._settle(outbox, sink, taken, sent)
+        return sent
 
     def _may_go_on(self, *, until: float) -> MayGoOn:
         return lambda: not self._stopping.is_set() and time.monotonic() < until
@@ -141,6 +148,10 @@ class AuditDelivery:
     def _settle(self, outbox: Outbox, sink: Sink, taken: Sequence[Taken], sent: Sent) -> None:
         by_key = {one.event_key: one for one in taken}
         now = self._now()
+        suspect = by_key.get(sent.suspect or "")
+        if sent.failure is not None and sent.delivered and suspect is not None and suspect.attempts >= _ENOUGH:
+            # The sink works: it took others just before, and has failed at this one again and again.
+            sent.rejected[suspect.event_key], sent.failure = sent.failure, None
         if sent.delivered:
             outbox.delivered([by_key[key] for key in sent.delivered], now=now)
         if sent.rejected:
@@ -148,7 +159,9 @@ class AuditDelivery:
             log.error(
                 "audit: the sink %s rejected %d events: %s", sink.name, len(sent.rejected), next(iter(sent.rejected.values()))
             )
-        outbox.give_back([one for key, one in by_key.items() if key not in sent.delivered | set(sent.rejected)], now=now)
+        left = [one for key, one in by_key.items() if key not in sent.delivered | set(sent.rejected)]
+        outbox.give_back([one for one in left if one.event_key in sent.tried], now=now, tried=True)
+        outbox.give_back([one for one in left if one.event_key not in sent.tried], now=now)
         if sent.failure is not None:
             pause = outbox.failed(sent.failure, now=now, wait_s=sent.wait_s)
             log.error("audit: the sink %s failed, next attempt in %d s: %s", sink.name, pause, sent.failure)

@@ -15,14 +15,16 @@ from fhir_imaging.store.tables import audit_delivery, audit_event, audit_sink
 
 LEASE_S = 30
 LONGEST_WAIT_S = 900
-"""The longest pause between two attempts at a sink that fails, unless it asks for a longer one by Retry-After."""
+"""The longest pause between two attempts at a sink that fails, unless it asks for up to an hour by Retry-After."""
 REJECTED_WAIT_S = 3600
-"""After so long a sink is offered again what it rejected: somebody may have mended it."""
+"""After so long a sink is offered again what it rejected: somebody may have mended it. Nothing waits any longer, so a time
+beyond was noted by a clock that was ahead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """One record on its way to one sink. ``attempts`` count this one; ``leased_until`` in UTC seconds."""
+    """One record on its way to one sink. ``attempts`` count this one, and none that was given back untried; ``leased_until``
+    in UTC seconds."""
 
     event_id: int
     event_key: str
@@ -63,13 +65,16 @@ class Outbox:
         self._sink = sink
 
     def take(self, *, now: int, limit: int) -> list[Taken]:
-        """At most ``limit`` records that are due, the oldest first, for this worker alone until the lease ends."""
+        """At most ``limit`` records that are due, for this worker alone until the lease ends.
+
+        The oldest first, and those that were tried in vain behind all others: one that a sink fails at holds up nobody.
+        """
         table, until = audit_delivery.c, now + LEASE_S
         if not self._has_due(now):
             return []
-        due = select(table.event_id).where(table.sink == self._sink, table.due_at <= now)
+        due = select(table.event_id).where(table.sink == self._sink, _is_due(now))
         # SQLite has one writer anyway. PostgreSQL could run a mere subquery, with its locks, more than once.
-        due_rows = due.order_by(table.event_id).limit(limit).with_for_update(skip_locked=True).cte("due")
+        due_rows = due.order_by(table.attempts, table.event_id).limit(limit).with_for_update(skip_locked=True).cte("due")
         statement = (
             update(audit_delivery)
             .where(table.sink == self._sink, table.event_id.in_(select(due_rows.c.event_id)))
@@ -80,7 +85,7 @@ class Outbox:
             taken = {row.event_id: row.attempts for row in connection.execute(statement)}
         with self._store.read() as connection:
             wanted = select(audit_event.c.id, audit_event.c.event_key, audit_event.c.body).where(audit_event.c.id.in_(taken))
-            rows = connection.execute(wanted.order_by(audit_event.c.id)).all()
+            rows = connection.execute(wanted).all()
         return [
             Taken(
                 event_id=row.id,
@@ -89,7 +94,7 @@ class Outbox:
                 leased_until=until,
                 body=row.body,
             )
-            for row in rows
+            for row in sorted(rows, key=lambda row: (taken[row.id], row.id))
         ]
 
     def delivered(self, taken: Sequence[Taken], *, now: int) -> None:
@@ -105,28 +110,34 @@ class Outbox:
                 later = {"due_at": now + REJECTED_WAIT_S, "last_error": reason[:200]}
                 connection.execute(update(audit_delivery).where(self._among([event_id])).values(**later))
 
-    def give_back(self, taken: Sequence[Taken], *, now: int) -> None:
-        """Returns what was not sent, unless the lease has ended and another worker has it."""
+    def give_back(self, taken: Sequence[Taken], *, now: int, tried: bool = False) -> None:
+        """Returns what has not arrived, or may not have, unless the lease has ended and another worker has it.
+
+        Only what was ``tried`` counts an attempt: it may be there, and is looked for there before it is sent again.
+        """
         if not taken:
             return
         mine = self._among([one.event_id for one in taken]) & (audit_delivery.c.due_at == taken[0].leased_until)
+        attempts = audit_delivery.c.attempts if tried else audit_delivery.c.attempts - 1
         with self._store.write_once() as connection:
-            connection.execute(update(audit_delivery).where(mine).values(due_at=now))
+            connection.execute(update(audit_delivery).where(mine).values(due_at=now, attempts=attempts))
 
     def failed(self, reason: str, *, now: int, wait_s: int | None) -> int:
-        """Nobody asks the sink for a while: longer with each failure in a row, at least as long as it asks for. Seconds."""
+        """Nobody asks the sink for a while: longer with each failure in a row, at least as long as it asks for, but for no more
+        than an hour. Seconds."""
         with self._store.read() as connection:
             before = connection.execute(select(audit_sink.c.failures).where(audit_sink.c.name == self._sink)).scalar()
         failures = int(before or 0) + 1
-        pause = max(wait_s or 0, min(LONGEST_WAIT_S, 1 << min(failures - 1, 20)))
+        pause = max(min(wait_s or 0, REJECTED_WAIT_S), min(LONGEST_WAIT_S, 1 << min(failures - 1, 20)))
         with self._store.write() as connection:
             self._note_sink(connection, resume_at=now + pause, failures=failures, last_error=reason[:200])
         return pause
 
     def _has_due(self, now: int) -> bool:
         """Read first: on SQLite, taking nothing would still make every writer wait."""
-        due = select(audit_delivery.c.event_id).where(audit_delivery.c.sink == self._sink, audit_delivery.c.due_at <= now)
-        resting = select(audit_sink.c.name).where(audit_sink.c.name == self._sink, audit_sink.c.resume_at > now)
+        due = select(audit_delivery.c.event_id).where(audit_delivery.c.sink == self._sink, _is_due(now))
+        rests = audit_sink.c.resume_at.between(now + 1, now + REJECTED_WAIT_S)
+        resting = select(audit_sink.c.name).where(audit_sink.c.name == self._sink, rests)
         with self._store.read() as connection:
             return connection.execute(due.where(~resting.exists()).limit(1)).first() is not None
 
@@ -136,6 +147,10 @@ class Outbox:
 
     def _among(self, event_ids: Sequence[int]) -> ColumnElement[bool]:
         return (audit_delivery.c.sink == self._sink) & audit_delivery.c.event_id.in_(event_ids)
+
+
+def _is_due(now: int) -> ColumnElement[bool]:
+    return (audit_delivery.c.due_at <= now) | (audit_delivery.c.due_at > now + REJECTED_WAIT_S)
 
 
 def reports(store: Store, sinks: Sequence[str]) -> list[SinkReport]:
@@ -169,9 +184,10 @@ def reports(store: Store, sinks: Sequence[str]) -> list[SinkReport]:
 
 def retry_now(store: Store, *, now: int) -> None:
     """Makes due what was rejected, and what waits for a sink that failed: for somebody who has mended it."""
-    refused = (audit_delivery.c.due_at > now) & audit_delivery.c.last_error.is_not(None)
+    table = audit_delivery.c
+    waits = (table.due_at > now + LEASE_S) | ((table.due_at > now) & table.last_error.is_not(None))
     with store.write() as connection:
-        connection.execute(update(audit_delivery).where(refused).values(due_at=now))
+        connection.execute(update(audit_delivery).where(waits).values(due_at=now))
         connection.execute(update(audit_sink).values(resume_at=0))
 
 

@@ -1,4 +1,4 @@
-"""Where audit events go beside the database: a file of JSON lines and a FHIR server. Sending again makes no second event.
+"""Where audit events go beside the database: any sink, and a FHIR server. Sending again makes no second event.
 
 Spec: IHE ITI BALP, RESTful ATNA (ITI-20 "Send Audit Resource Request"); FHIR R4 RESTful API (update as create, conditional
 create); SMART Imaging Access group 34.
@@ -6,25 +6,24 @@ create); SMART Imaging Access group 34.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from fhir_imaging.audit_settings import FhirCreate
 from fhir_imaging.clients.http import OutboundSession
-from fhir_imaging.errors import ImagingError, UpstreamError
+from fhir_imaging.errors import ImagingError, UpstreamError, UpstreamTimeout
 from fhir_imaging.retry_after import seconds_to_wait
 
 EVENT_TAG_SYSTEM = "urn:ietf:rfc:3986"
 FHIR_JSON = "application/fhir+json"
 _EVENT_REFUSED = frozenset({400, 409, 410, 412, 413, 415, 422})
 """Answers that are about this one event. Any other failure is about the server, and will be the same for the next event."""
-_CHUNK = 1 << 20
+_STORED = frozenset({200, 201, 204})
+_OF_THE_SERVER = frozenset({401, 408, 429, 502, 503, 504})
+"""Failures that no event can be the cause of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +39,16 @@ class OutgoingEvent:
 class Sent:
     """What became of a batch. What is neither delivered nor rejected was not tried, or the sink failed with it.
 
-    ``failure`` says why the sink as a whole cannot go on; ``wait_s`` how long it asked to be left alone.
+    ``failure`` says why the sink as a whole cannot go on; ``wait_s`` how long it asked to be left alone. ``tried`` may have
+    arrived all the same. ``suspect`` is the event at which the sink failed, where the event itself may be the cause.
     """
 
     delivered: set[str] = field(default_factory=set)
     rejected: dict[str, str] = field(default_factory=dict)
     failure: str | None = None
     wait_s: int | None = None
+    tried: set[str] = field(default_factory=set)
+    suspect: str | None = None
 
 
 MayGoOn = Callable[[], bool]
@@ -78,79 +80,25 @@ class SinkCredential(Protocol):
         """Closes what was opened to get a token."""
 
 
-class FileSink:
-    """Appends one line for each event. Several processes may write to the same file, and it may be moved away at any time."""
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """``wait_s`` is how long the server asks to be left alone; a page for people is no FHIR server's."""
 
-    name = "file"
+    status: int
+    wait_s: int | None
+    is_page: bool
 
-    def __init__(self, path: Path, *, fsync: bool) -> None:
-        self._path = path
-        self._fsync = fsync
+    def is_stored(self, event: OutgoingEvent) -> bool:
+        """Whether the server has the event now. What comes again, some answer with 304: they have just that."""
+        if self.status in _STORED:
+            return self.status == 204 or not self.is_page
+        return self.status == 304 and event.is_repeated
 
-    def send(self, events: Sequence[OutgoingEvent], *, may_go_on: MayGoOn) -> Sent:
-        """All or nothing: a disk that is full half-way is left as it was."""
-        try:
-            with self._locked() as file:
-                if not may_go_on():
-                    return Sent()  # the wait for the lock took too long
-                self._append(file, events)
-        except OSError as exc:
-            return Sent(failure=f"the file cannot be written: {exc.strerror}")
-        return Sent(delivered={event.key for event in events})
-
-    def close(self) -> None:
-        """Nothing is open between two batches."""
-
-    @contextmanager
-    def _locked(self) -> Iterator[int]:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        file = os.open(self._path, flags, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield file
-        finally:
-            os.close(file)
-
-    def _append(self, file: int, events: Sequence[OutgoingEvent]) -> None:
-        there = _keys_among(file, {event.key for event in events if event.is_repeated})
-        lines = [_line(event.resource) for event in events if event.key not in there]
-        size = os.fstat(file).st_size
-        # A machine that lost power may have left half a line.
-        is_torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"
-        content = (b"\n" if is_torn else b"") + b"".join(lines)
-        try:
-            while content:
-                content = content[os.write(file, content) :]
-            if self._fsync:
-                os.fsync(file)
-        except OSError:
-            os.ftruncate(file, size)
-            raise
-
-
-def _line(resource: Mapping[str, Any]) -> bytes:
-    """One line, whatever the event holds: JSON escapes every line break, and all but ASCII."""
-    return json.dumps(resource, separators=(",", ":")).encode("ascii") + b"\n"
-
-
-def _keys_among(file: int, wanted: set[str]) -> set[str]:
-    """Those keys whose whole line is in the file already."""
-    if not wanted:
-        return set()
-    found: set[str] = set()
-    with os.fdopen(os.dup(file), "rb", buffering=_CHUNK) as lines:
-        lines.seek(0)
-        for line in lines:
-            if any(key.encode() in line for key in wanted - found):
-                found |= wanted & {_key_of(line)}
-    return found
-
-
-def _key_of(line: bytes) -> str:
-    try:
-        return str(json.loads(line).get("id"))
-    except (ValueError, AttributeError):
-        return ""
+    @property
+    def in_words(self) -> str:
+        """For the log, and for whoever looks after the sink."""
+        said = f"the server answered {self.status}"
+        return f"{said} with a page for people" if self.is_page and self.status in _STORED else said
 
 
 class FhirSink:
@@ -190,35 +138,37 @@ class FhirSink:
 
     def _send_one(self, event: OutgoingEvent, sent: Sent) -> None:
         try:
-            status, wait_s = self._answer_to(event)
+            answer = self._answer_to(event)
         except _NoCredential as missing:
             sent.failure, sent.wait_s = str(missing), missing.wait_s
             return
         except UpstreamError as outage:
-            sent.failure, sent.wait_s = _in_words(outage), outage.retry_after_s
+            sent.failure, sent.wait_s, sent.tried = _in_words(outage), outage.retry_after_s, {event.key}
+            sent.suspect = event.key if isinstance(outage, UpstreamTimeout) else None
             return
-        if 200 <= status < 300:
+        if answer.is_stored(event):
             sent.delivered.add(event.key)
-        elif status in _EVENT_REFUSED:
-            sent.rejected[event.key] = f"the server answered {status}"
+        elif answer.status in _EVENT_REFUSED:
+            sent.rejected[event.key] = answer.in_words
         else:
-            sent.failure, sent.wait_s = f"the server answered {status}", wait_s
+            sent.failure, sent.wait_s, sent.tried = answer.in_words, answer.wait_s, {event.key}
+            sent.suspect = None if answer.status in _OF_THE_SERVER else event.key
 
-    def _answer_to(self, event: OutgoingEvent) -> tuple[int, int | None]:
-        """The status, and how long the server asks to be left alone. A token that it takes no more is replaced, once."""
+    def _answer_to(self, event: OutgoingEvent) -> _Answer:
+        """A token that the server takes no more is replaced, once."""
         with _getting_a_credential():
             credential = self._credential.headers() if self._credential else {}
-        status, wait_s = self._asked(event, credential)
-        if status != 401 or self._credential is None:
-            return status, wait_s
+        answer = self._asked(event, credential)
+        if answer.status != 401 or self._credential is None:
+            return answer
         with _getting_a_credential():
             fresh = self._credential.renewed(credential)
-        return (status, wait_s) if fresh is None else self._asked(event, fresh)
+        return answer if fresh is None else self._asked(event, fresh)
 
-    def _asked(self, event: OutgoingEvent, credential: Mapping[str, str]) -> tuple[int, int | None]:
+    def _asked(self, event: OutgoingEvent, credential: Mapping[str, str]) -> _Answer:
         headers = {**credential, "Content-Type": FHIR_JSON, "Accept": FHIR_JSON, "Prefer": "return=minimal"}
         with self._request(event, headers) as response:
-            return response.status_code, seconds_to_wait(response.headers)
+            return _Answer(response.status_code, seconds_to_wait(response.headers), is_page=_is_page(response.headers))
 
     def _request(self, event: OutgoingEvent, headers: dict[str, str]) -> Any:
         if self._create is FhirCreate.PUT:
@@ -232,6 +182,11 @@ class FhirSink:
         return self._session.post(
             f"{self._base}/AuditEvent", data=json.dumps({**body, "meta": meta}), headers=headers, stream=True
         )
+
+
+def _is_page(headers: Mapping[str, str]) -> bool:
+    """Frameworks call an empty answer HTML too."""
+    return "html" in headers.get("Content-Type", "").lower() and headers.get("Content-Length") != "0"
 
 
 class _NoCredential(Exception):

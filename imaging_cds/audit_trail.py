@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from fhir_imaging.audit import AuditRecord
 from fhir_imaging.audit_delivery import AuditDelivery
+from fhir_imaging.audit_file import FileSink
 from fhir_imaging.audit_settings import AuditSettings, OnFailure
-from fhir_imaging.audit_sinks import FhirSink, FileSink, Sink
+from fhir_imaging.audit_sinks import FhirSink, Sink
 from fhir_imaging.client_keys import ClientKeys
 from fhir_imaging.clients.archive_credentials import ArchiveCredential, ClientCredentials, credential_of
 from fhir_imaging.clients.archive_token_requests import TokenRequest, backend_services_request

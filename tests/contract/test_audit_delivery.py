@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import time
@@ -17,10 +18,11 @@ from sqlalchemy import event as happening
 from sqlalchemy import text
 
 from fhir_imaging.audit import AuditFilter, AuditLog, AuditOutcome, AuditRecord
-from fhir_imaging.audit_delivery import AuditDelivery
+from fhir_imaging.audit_delivery import BATCH, AuditDelivery
+from fhir_imaging.audit_file import FileSink
 from fhir_imaging.audit_outbox import LEASE_S, Outbox, SinkReport, give_up, purge, reports, retry_now
 from fhir_imaging.audit_settings import FhirCreate
-from fhir_imaging.audit_sinks import FhirSink, FileSink, OutgoingEvent, Sink
+from fhir_imaging.audit_sinks import FhirSink, OutgoingEvent, Sink
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import StateSettings
@@ -73,6 +75,10 @@ def to_fhir(server: StubAuditServer, create: FhirCreate = FhirCreate.PUT) -> Fhi
 
 def delivery(store: Store, clock: Clock, *sinks: Sink, **options: Any) -> AuditDelivery:
     return AuditDelivery(store, sinks, as_event, clock=clock, **options)
+
+
+def an_event(key: str) -> OutgoingEvent:
+    return OutgoingEvent(key=key, resource={"id": key}, is_repeated=False)
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
@@ -170,6 +176,43 @@ def test_event_written_by_a_worker_that_died_before_it_said_so_is_not_written_tw
 
     assert sorted(study_of(one) for one in lines_of(path)) == ["2.25.0", "2.25.1", "2.25.2"]
     assert pending(store)["file"] == 0
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_group_34_a_file_that_goes_while_a_worker_waits_for_it_takes_nothing_with_it(replaced: bool, tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.touch()
+    with ThreadPoolExecutor(1) as pool, path.open() as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        sent = pool.submit(FileSink(path, fsync=True).send, [an_event("k1")], may_go_on=lambda: True)
+        time.sleep(0.3)
+        path.unlink()
+        if replaced:
+            path.write_text("{}\n")
+        holder.close()
+        assert sent.result(10).delivered == {"k1"}
+
+    assert lines_of(path)[-1] == {"id": "k1"}
+    assert len(lines_of(path)) == 1 + replaced
+
+
+@pytest.mark.parametrize("fsync", [False, True])
+@pytest.mark.parametrize("kind", ["pipe", "device", "directory", "link"])
+def test_group_34_what_is_no_regular_file_keeps_no_event(kind: str, fsync: bool, tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        path = Path("/dev/null")
+
+    sent = FileSink(path, fsync=fsync).send([an_event("k1")], may_go_on=lambda: True)
+
+    assert sent.delivered == sent.tried == set()
+    assert (sent.failure or "").startswith("the file cannot be written: ")
 
 
 def test_half_a_line_left_by_a_power_cut_does_not_swallow_the_next(
@@ -321,6 +364,126 @@ def test_record_that_makes_no_event_does_not_hold_up_the_others(
 
     assert server.studies() == ["2.25.2"]
     assert (report(store, "fhir").pending, report(store, "fhir").failed) == (2, 2)
+
+
+@pytest.mark.parametrize("status", [403, 404, 500, 501])
+def test_group_34_events_that_a_server_fails_at_hold_up_nobody(
+    status: int, store: Store, log: AuditLog, server: StubAuditServer, clock: Clock
+) -> None:
+    """Some answer 500 to what they cannot store: the others go before it, and in the end it waits as what they reject does."""
+    poison = ("2.25.0", "2.25.1")
+    server.instead = lambda event: Response(status=status) if study_of(event) in poison else None
+    worker = delivery(store, clock, to_fhir(server))
+    for number in range(60):
+        log.append(an_access(f"2.25.{number}"))
+        worker.deliver_due()
+        clock.now += 20
+
+    waiting, asked = report(store, "fhir"), len(server.authorizations)
+    for number in range(60, 70):
+        log.append(an_access(f"2.25.{number}"))
+        worker.deliver_due()
+        clock.now += 1
+
+    assert (waiting.pending, waiting.failed) == (2, 2)
+    assert len(server.events) == 68
+    assert len(server.authorizations) == asked + 10
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_group_34_a_page_for_people_keeps_no_event(
+    status: int, store: Store, log: AuditLog, server: StubAuditServer, clock: Clock
+) -> None:
+    """A proxy that asks to sign in answers 200 to everything; so do servers that were moved."""
+    server.instead = lambda _: Response("<html>Please sign in</html>", status, content_type="text/html; charset=utf-8")
+    log.append(an_access())
+    worker = delivery(store, clock, to_fhir(server))
+
+    assert worker.deliver_due() == 0
+    assert report(store, "fhir").last_error == f"the server answered {status} with a page for people"
+    server.instead = lambda _: None
+    clock.now += 1
+    assert worker.deliver_due() == 1
+
+
+@pytest.mark.parametrize("status", [202, 203, 205, 207, 302, 303])
+def test_group_34_only_an_event_that_is_stored_has_arrived(
+    status: int, store: Store, log: AuditLog, server: StubAuditServer, clock: Clock
+) -> None:
+    server.instead = lambda _: Response(status=status, headers={"Location": "/fhir/AuditEvent/1"})
+    log.append(an_access())
+
+    assert delivery(store, clock, to_fhir(server)).deliver_due() == 0
+    assert (pending(store)["fhir"], report(store, "fhir").last_error) == (1, f"the server answered {status}")
+
+
+def test_an_event_that_is_there_already_may_be_answered_with_not_modified(
+    store: Store, log: AuditLog, server: StubAuditServer, clock: Clock
+) -> None:
+    log.append(an_access())
+    server.instead = lambda _: Response(status=304)
+    worker = delivery(store, clock, to_fhir(server))
+
+    first = worker.deliver_due()
+    clock.now += 1
+
+    assert (first, worker.deliver_due(), pending(store)["fhir"]) == (0, 1, 0)
+
+
+def test_group_34_a_slow_server_holds_up_the_file_for_a_batch_only(
+    store: Store, log: AuditLog, server: StubAuditServer, clock: Clock, tmp_path: Path
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    lines: list[int] = []
+
+    def slow(_: dict[str, Any]) -> None:
+        if len(server.authorizations) == 1:
+            for number in range(BATCH):
+                log.append(an_access(f"2.25.2{number}"))
+        if len(server.authorizations) == BATCH + 1:
+            lines.append(len(path.read_text().splitlines()))
+
+    for number in range(BATCH + 1):
+        log.append(an_access(f"2.25.1{number}"))
+    server.instead = slow
+    delivery(store, clock, FileSink(path, fsync=False), to_fhir(server)).deliver_due()
+
+    assert lines == [2 * BATCH]
+    assert pending(store) == {"file": 0, "fhir": 0}
+
+
+@pytest.mark.parametrize("ahead", [2 * 3600, 30 * 86_400])
+def test_group_34_a_clock_that_was_ahead_delays_no_event(
+    ahead: int, store: Store, log: AuditLog, server: StubAuditServer, clock: Clock
+) -> None:
+    log.append(an_access("2.25.1"))
+    worker = delivery(store, clock, to_fhir(server))
+    clock.now += ahead
+    server.instead = lambda _: Response(status=503, headers={"Retry-After": "86400"})
+    worker.deliver_due()
+    Outbox(store, "file").take(now=int(clock()), limit=10)  # a worker that was killed with it
+    clock.now -= ahead
+    server.instead = lambda _: None
+
+    arrived = worker.deliver_due()
+
+    assert arrived == 1
+    assert len(Outbox(store, "file").take(now=int(clock()), limit=10)) == 1
+
+
+def test_group_34_retry_offers_also_what_a_clock_that_was_a_little_ahead_put_off(
+    store: Store, log: AuditLog, clock: Clock
+) -> None:
+    log.append(an_access())
+    outbox = Outbox(store, "file")
+    outbox.take(now=int(clock()) + 1800, limit=10)
+    leased = len(outbox.take(now=int(clock()), limit=10))
+
+    retry_now(store, now=int(clock()))
+
+    assert (leased, len(outbox.take(now=int(clock()), limit=10))) == (0, 1)
+    retry_now(store, now=int(clock()))
+    assert outbox.take(now=int(clock()), limit=10) == [], "what a worker has just taken stays its own"
 
 
 def test_server_that_cannot_be_reached_is_a_failure_like_any_other(store: Store, log: AuditLog, clock: Clock) -> None:
