@@ -15,6 +15,8 @@ from gunicorn.http.message import TOKEN_RE
 from gunicorn.http.wsgi import HEADER_VALUE_RE, Response
 from gunicorn.util import http_date, is_hoppish
 
+from imaging_cds.patience import PATIENCE_S
+
 
 class OneWrite(Response):  # type: ignore[misc]
     """gunicorn's answer in every other way."""
@@ -63,7 +65,11 @@ class OneWrite(Response):  # type: ignore[misc]
         """Whether the kernel has copied a file to the caller; the head goes first, by itself."""
         self.send_headers()
         self._emit_head()
-        return bool(super().sendfile(respiter))
+        self.sock.settimeout(PATIENCE_S)  # Python waits by itself here, and would for ever
+        try:
+            return bool(super().sendfile(respiter))
+        finally:
+            self.sock.settimeout(None)
 
     def _emit_body(self, data: bytes) -> None:
         if not data:

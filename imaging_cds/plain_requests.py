@@ -20,6 +20,7 @@ from gunicorn.http.wsgi import create
 
 from fhir_imaging.in_front import SameWords
 from imaging_cds.one_write import OneWrite
+from imaging_cds.patience import GIVEN_UP
 
 # Possessive (++, *+) all of them: each byte is looked at once. A name with an underscore is none that gunicorn lets through.
 _NAME = r"[!#$%&'*+.^`|~0-9A-Za-z-]++"
@@ -162,6 +163,13 @@ class PlainlyReading(RequestParser):  # type: ignore[misc]
         """Whether the next request may be one that the application has said the answer to."""
         words = self.last.words if self.last is not None else None
         return words is not None and words.at_once is not None
+
+    def __next__(self) -> Any:
+        """The next request; StopIteration, which ends the connection, where the caller stopped in its middle."""
+        try:
+            return super().__next__()
+        except GIVEN_UP:
+            raise StopIteration from None
 
     def mesg_class(self, cfg: Any, unreader: Any, peer_addr: Any, req_number: int) -> Any:
         """The next request."""

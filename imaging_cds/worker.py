@@ -14,8 +14,9 @@ Here the thread itself looks for the next request, for some milliseconds, while 
 What the application has said the answer to is answered in the main thread, when it comes (``at_once``); what takes an archive's
 answer too, in the request's thread.
 
-A caller whose connection ends is given his time beside all others (``leaving``), and of what cannot be read the log has no word
-of the caller's (``unreadable``). Where no connection can be taken for want of descriptors, it goes on with those that it has.
+A caller whose connection ends is given his time beside all others (``leaving``), one who stops in the middle is let go
+(``patience``), and of what cannot be read the log has no word of the caller's (``unreadable``). Where no connection can be
+taken for want of descriptors, it goes on with those that it has.
 
 Told to end, it stops taking connections, and yet keeps its listening socket open until its last request is done. The kernel
 goes on taking connections meanwhile; nobody answers them, and they are cut when the process ends. A proxy takes such a server
@@ -41,6 +42,7 @@ from fhir_imaging.web import reference_of
 from imaging_cds.at_once import AtOnce
 from imaging_cds.leaving import LeavingCallers
 from imaging_cds.one_write import head_of, send_all
+from imaging_cds.patience import GIVEN_UP, PATIENCE_S, be_patient
 from imaging_cds.plain_requests import LONGEST, PlainlyReading, PlainRequest
 from imaging_cds.unreadable import answer_of, status_of
 
@@ -99,6 +101,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def enqueue_req(self, conn: Any) -> None:
         """In the main thread: a caller who has said something is given a thread, any other is waited for without one."""
+        if not conn.initialized:
+            be_patient(conn.sock)
         if not (conn.initialized or conn.data_ready or _has_spoken(conn.sock, 0)):
             self._wait_for(conn)
             return
@@ -143,7 +147,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return goes_on
 
     def handle_request(self, req: Any, conn: Any) -> bool:
-        """In a thread: one request; those without a body, and so without much to go wrong, at less cost."""
+        """In a thread: one request. Whoever takes nothing of its answer is let go."""
+        try:
+            return self._handled(req, conn)
+        except GIVEN_UP:
+            self.log.info("A caller who took nothing for %.0f s is let go.", PATIENCE_S)
+            return False
+
+    def _handled(self, req: Any, conn: Any) -> bool:
+        """Those without a body, and so without much to go wrong, at less cost."""
         if not isinstance(req, PlainRequest):
             return bool(super().handle_request(req, conn))
         goes_on = self.alive and len(self.keepalived_conns) < self.max_keepalived
