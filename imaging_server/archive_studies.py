@@ -1,7 +1,8 @@
 """A patient's studies out of all archives that an EHR reaches: what the archives' indexes say, gathered and joined.
 
 Nothing is left out in silence: an archive that cannot be asked makes the whole answer wait (503), and that there is more than
-an archive gives is said. Left out is what is in doubt: a UID under two patients, or twice in one archive.
+an archive gives, or more than can be read, is said. Left out is what is in doubt: a UID under two patients, or twice in one
+archive.
 
 Spec: SMART Imaging Access F1-F3, F10, F13, W4, group 11; DICOM PS3.18 §10.6.
 """
@@ -74,7 +75,9 @@ class ArchiveStudies:
             name: {uid: one for one in datasets if (uid := _uid(one)) in visible[name] and uid not in doubtful}
             for name, datasets in by_archive.items()
         }
-        return PatientList(tuple(self._joined(caller, copies, by_archive)), all(one.complete for one in answers))
+        told = tuple(self._joined(caller, copies, by_archive))
+        is_all = len(told) == len(frozenset().union(*copies.values()))
+        return PatientList(told, is_all and all(one.complete for one in answers))
 
     def with_series(self, caller: Caller, found: Sequence[FoundStudy], archives: Sequence[Archive]) -> PatientList:
         """As ``StudyTeller.with_series``; one that stands alone comes with its instances too, unless it has very many.
@@ -158,13 +161,16 @@ class ArchiveStudies:
         copies: Mapping[str, Mapping[StudyInstanceUID, Mapping[str, Any]]],
         listed: Mapping[str, Iterable[Mapping[str, Any]]],
     ) -> Iterator[FoundStudy]:
-        """The studies out of ``copies``; ``listed`` are all that the archives know, so also where they may not be shown."""
+        """The studies out of ``copies`` that can be read; ``listed`` are all that the archives know, so also where they may not
+        be shown."""
         held = {name: {_uid(one): one for one in datasets} for name, datasets in listed.items()}
         states = {name: {uid: state_of(one) for uid, one in by_uid.items()} for name, by_uid in copies.items()}
         seen = {name: self._states.seen_at(caller.ehr.name, name, of_archive) for name, of_archive in states.items()}
         for uid in dict.fromkeys(uid for by_uid in copies.values() for uid in by_uid):
             holders = [name for name, by_uid in copies.items() if uid in by_uid]
             described = [one for name in holders if (one := archived_study(copies[name][uid], name))]
+            if not described:
+                continue
             everywhere = {name: by_uid[uid] for name, by_uid in held.items() if uid in by_uid}
             yield FoundStudy(
                 study=merged(described),

@@ -34,6 +34,11 @@ class FhirRequest:
     lenient: bool
     sent: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def is_of_page(self) -> bool:
+        """Whether it follows a link to a further page."""
+        return any(name == PAGE_PARAMETER for name, _ in self.pairs)
+
     def only_page(self) -> str:
         """The sealed value of ``page``, which stands alone. InvalidRequest beside anything else."""
         if len(self.pairs) != 1:

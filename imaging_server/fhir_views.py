@@ -163,7 +163,8 @@ class FhirViews:
     def search(self, ehr: EhrSettings) -> Response:
         """The patient's studies, by GET, by form or by a link to a further page."""
         asked = fhir_request()
-        check_accept(asked.pairs)
+        if not asked.is_of_page:
+            check_accept(asked.pairs)
         patients = named_patients(asked.pairs, ehr.fhir_base)
         caller = self._gate.identify(ehr, asked.authorization, search_attempt(ehr, asked.pairs), patients)
         asked, after = self._resumed(caller, asked)
@@ -209,12 +210,13 @@ class FhirViews:
 
     def _resumed(self, caller: Caller, asked: FhirRequest) -> tuple[FhirRequest, tuple[str, str] | None]:
         """The search that a request means: its own, or the one that a link to a further page goes on with."""
-        if all(name != PAGE_PARAMETER for name, _ in asked.pairs):
+        if not asked.is_of_page:
             return asked, None
         value = asked.only_page()
         page = self._fhir.links.open(value, ehr=caller.ehr.name)
         if page.token != caller.token.fingerprint:
             raise self._gate.refuse_page(caller, search_attempt(caller.ehr, page.pairs))
+        check_accept(page.pairs)  # as the search was asked for: its link can say nothing beside the page
         return asked.resumed(page.pairs), page.after
 
     def _found(self, opened: OpenedPatient, archives: list[Archive], search: StudySearch) -> PatientList:

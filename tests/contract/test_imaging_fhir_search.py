@@ -363,3 +363,29 @@ def test_group_11_a_study_under_two_patients_is_left_out(archived: ImagingFhir) 
 
     assert archived.listed() == [DX_A]
     assert archived.ask(f"/ImagingStudy/{CT_B}", archived.north.token()).status == 403
+
+
+@pytest.mark.parametrize("second", ["2.25.22", "", None])
+def test_group_11_a_study_that_names_two_uids_is_left_out_singly_and_the_list_says_so(
+    archived: ImagingFhir, second: str | None
+) -> None:
+    archived.main.index[CT_A][0]["0020000D"]["Value"] = [CT_A, second]
+
+    answer = archived.search()
+
+    assert uids_of(answer) == [MR_A, DX_A]
+    assert [one["search"]["mode"] for one in answer.json()["entry"]].count("outcome") == 1
+    assert "total" not in answer.json()
+    assert archived.ask(f"/ImagingStudy/{CT_A}", archived.north.token()).status == 404
+
+
+def test_a_link_to_a_further_page_answers_in_the_form_that_the_search_asked_for(world: ImagingFhir) -> None:
+    """FHIR R4 RESTful API: ``_format`` outranks Accept, on every page; the link itself can hold nothing beside."""
+    page, token = "text/html,application/xhtml+xml", world.north.token()
+    first = world.ask("/ImagingStudy?patient=pat-a&_count=1&_format=json", token, Accept=page)
+    plain = world.ask("/ImagingStudy?patient=pat-a&_count=1", token)
+
+    second = world.ask(str(link(first, "next")).removeprefix(world.base), token, Accept=page)
+
+    assert uids_of(first) + uids_of(second) == [CT_A, MR_A]
+    assert world.ask(str(link(plain, "next")).removeprefix(world.base), token, Accept=page).status == 406
