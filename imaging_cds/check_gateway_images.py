@@ -149,10 +149,10 @@ def _multipart_problems(reply: Reply, part_type: str | None) -> list[str]:
     if boundary is None:
         return ["has no boundary in its Content-Type"]
     problems = [] if part_type is None or part_type in stated.lower() else [f"does not say type={part_type}"]
-    delimiter = b"--" + boundary[1].strip().encode("latin-1")
-    if delimiter not in reply.body[:4096]:
+    delimiter, body = b"--" + boundary[1].strip().encode("latin-1"), reply.content
+    if delimiter not in body[:4096]:
         problems.append("does not begin with its boundary")
-    elif reply.is_whole and delimiter + b"--" not in reply.body[-len(delimiter) - 64 :]:
+    elif reply.is_whole and delimiter + b"--" not in body[-len(delimiter) - 64 :]:
         problems.append("has no closing boundary: it was cut short")
     elif not reply.is_whole and len(reply.body) < IMAGE_LIMIT:
         problems.append("breaks off")
@@ -165,7 +165,7 @@ def parts_of(reply: Reply) -> int | None:
     if not reply.is_whole or reply.status != 200 or boundary is None:
         return None
     delimiter = b"\r\n--" + boundary[1].strip().encode("latin-1") + b"\r\n"
-    return (b"\r\n" + reply.body).count(delimiter)
+    return (b"\r\n" + reply.content).count(delimiter)
 
 
 def _picture_problems(reply: Reply) -> list[str]:
@@ -174,7 +174,7 @@ def _picture_problems(reply: Reply) -> list[str]:
 
 
 def _first_part(reply: Reply) -> bytes | None:
-    head, found, body = reply.body.partition(b"\r\n\r\n")
+    head, found, body = reply.content.partition(b"\r\n\r\n")
     return body if found and head.lstrip().startswith(b"--") else None
 
 
@@ -188,7 +188,7 @@ def _named(reply: Reply) -> Iterator[str]:
     """Every address in an answer: DICOM JSON at any depth, part headers, the answer's own headers."""
     yield from (reply.headers[name] for name in ("content-location", "location") if name in reply.headers)
     if reply.content_type == "multipart/related":
-        yield from (found.decode("latin-1") for found in _LOCATION.findall(reply.body))
+        yield from (found.decode("latin-1") for found in _LOCATION.findall(reply.content))
     elif reply.content_type.endswith("json"):
         yield from _in_json(reply.json())
 

@@ -19,6 +19,7 @@ from imaging_cds.check_gateway_subject import UNKNOWN_TOKEN, TokenKind
 
 STRANGERS = ("https://imaging-cds-check.invalid", "null")
 """Origins of pages that nobody can have allowed."""
+_BEARER = re.compile(r"(?:^|,)\s*bearer(?![^\s,])", re.IGNORECASE)
 _ERROR = re.compile(r'error\s*=\s*"?([a-z_]+)"?')
 
 
@@ -54,10 +55,11 @@ def _challenged(exam: Examination, token: str | None, status: int, error: str | 
 
 def _challenge_problems(reply: Reply, status: int, error: str | None) -> Iterator[str]:
     challenge = reply.headers.get("www-authenticate", "")
-    stated = _ERROR.search(challenge)
+    bearer = _BEARER.search(challenge)  # other schemes may stand beside it
+    stated = _ERROR.search(challenge[bearer.end() :]) if bearer else None
     if reply.status != status:
         yield f"answers {reply.said} where {status} is asked for"
-    elif not challenge.lower().startswith("bearer"):
+    elif bearer is None:
         yield f"answers {status} without WWW-Authenticate: Bearer"
     elif (stated[1] if stated else None) != error:
         yield f"says error={stated[1] if stated else 'nothing'} where {error or 'no error'} is asked for"

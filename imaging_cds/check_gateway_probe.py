@@ -8,6 +8,7 @@ Spec: SMART Imaging Access C3 (who may see the token), C7 (503 and Retry-After).
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import time
 import zlib
@@ -32,6 +33,7 @@ READ_S = 120.0
 PATIENCE_S = 60
 """How long all waiting for Retry-After may take in one check."""
 _KEPT_OF_REFUSALS = 64 * 1024
+_SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,17 +84,26 @@ class Reply:
 
     def text(self) -> bytes | None:
         """The body, unpacked; None when it was cut short or cannot be unpacked."""
+        content, is_all = self._unpacked()
+        return content if self.is_whole and is_all else None
+
+    @property
+    def content(self) -> bytes:
+        """What was read of the body, unpacked as far as that goes."""
+        return self._unpacked()[0]
+
+    def _unpacked(self) -> tuple[bytes, bool]:
+        """The body without its packing, and whether it was unpacked to its end."""
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
-        if not self.is_whole or encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
-            return None
         if encoding in ("identity", ""):
-            return self.body
+            return self.body, True
+        if encoding not in ("gzip", "x-gzip", "deflate"):
+            return self.body, False
         unpacking = zlib.decompressobj(zlib.MAX_WBITS | 32)
         try:
-            unpacked = unpacking.decompress(self.body, JSON_LIMIT)
+            return unpacking.decompress(self.body, JSON_LIMIT), unpacking.eof
         except zlib.error:
-            return None
-        return unpacked if unpacking.eof else None
+            return self.body, False
 
     def json(self) -> object | None:
         """The JSON value; None when there is none."""
@@ -137,7 +148,7 @@ class Probe:
             reply = self._ask(question)
             self.replies.append(replace(reply, body=reply.body[:_KEPT_OF_REFUSALS] if not reply.is_served else b""))
             wait = reply.headers.get("retry-after", "")
-            if reply.status not in (429, 503) or not wait.isdecimal() or int(wait) > self._patience_s:
+            if reply.status not in (429, 503) or not _SECONDS.fullmatch(wait) or int(wait) > self._patience_s:
                 return reply
             self._patience_s -= max(1, int(wait))
             self._sleep(int(wait))

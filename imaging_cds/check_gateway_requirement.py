@@ -38,6 +38,8 @@ class Requirement:
             outcome = Outcome(Verdict.NOT_OFFERED, str(what))
         except Unseen as why:
             outcome = Outcome(Verdict.UNSEEN, str(why))
+        except Exception as odd:  # JSON of every shape comes back, also such as no check has thought of
+            outcome = fault(f"An answer could not be made sense of ({type(odd).__name__}).")
         seen = hidden(outcome.seen, exam.subject.tokens.values())
         outcome = Outcome(outcome.verdict, seen)
         ids = tuple(self.ids.split())

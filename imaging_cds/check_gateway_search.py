@@ -75,7 +75,7 @@ def _paging(exam: Examination) -> Outcome:
         raise NotOffered("_count=1 brings everything on one page, or there is one study only.")
     lost = len(own - uids_of(pages))
     told = [f"{lost} of {len(own)} studies are on none of {len(pages)} pages"] if lost else []
-    totals = {one.bundle.get("total") for one in pages}
+    totals = {str(one.bundle.get("total")) for one in pages}
     told += [f"total differs between pages ({len(totals)} numbers)"] if len(totals) > 1 else []
     return judged(told, f"{len(pages)} pages with _count=1 hold all {len(own)} studies.")
 

@@ -9,16 +9,18 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask, Response, request
 
 from imaging_cds.check_gateway import REQUIREMENTS, check_server
 from imaging_cds.check_gateway_probe import Probe, Question, Reply
-from imaging_cds.check_gateway_report import NotTried, Verdict, hidden
+from imaging_cds.check_gateway_report import ImagingReport, NotTried, Verdict, hidden
 from imaging_cds.check_gateway_subject import Subject, TokenKind, altered, claims_of, forgeries, unsigned
 from tests.conftest import free_port_number, serving
 from tests.contract.test_smart_certificates import an_authority, served
+from tests.faulty_imaging import FaultyImaging
 from tests.faulty_tokens import KEY, a_token, jwt
 
 
@@ -65,7 +67,7 @@ def test_a_server_that_says_when_is_asked_again_unchanged_until_patience_ends(st
     assert len(probe.replies) == 3
 
 
-@pytest.mark.parametrize("wait", ["0.5", "Wed, 21 Oct 2026 07:28:00 GMT", "-1", "³", "9999"])
+@pytest.mark.parametrize("wait", ["0.5", "Wed, 21 Oct 2026 07:28:00 GMT", "-1", "³", "9999", "9" * 5000])
 def test_an_odd_or_endless_wait_is_not_waited_for(wait: str) -> None:
     with answering(lambda: Response(status=503, headers={"Retry-After": wait})) as base:
         assert ask(base).status == 503
@@ -149,6 +151,91 @@ def test_rubbish_is_told_of_row_by_row(body: bytes, kind: str, caplog: pytest.Lo
     assert len(report.rows) == len(REQUIREMENTS)
     assert report.of(Verdict.FAULT)
     assert json.dumps(report.as_json())
+
+
+DEEP = json.loads("[" * 900 + "]" * 900)
+FHIR_JSON, DICOM_JSON = "application/fhir+json", "application/dicom+json"
+
+
+def _report_on(server: FaultyImaging) -> ImagingReport:
+    probe = Probe([server.base_url])
+    tokens = {TokenKind.GOOD: a_token(), TokenKind.UNSCOPED: a_token(scope="patient/Patient.r")}
+    try:
+        return check_server(Subject(base=server.imaging, tokens=tokens, patient="pat-a", budget_ms=2000), probe)
+    finally:
+        probe.close()
+
+
+def _of_nobody(bundle: Any) -> Any:
+    for entry in bundle.get("entry", []):
+        entry["resource"]["subject"] = {"reference": "https://ehr.example\ud800/Patient/pat-a"}
+    return bundle
+
+
+@pytest.mark.parametrize(
+    ("kind", "bent"),
+    [
+        (FHIR_JSON, lambda said: said | {"total": [2]}),
+        (FHIR_JSON, lambda said: said | {"total": {}}),
+        (FHIR_JSON, lambda said: said | {"deep": DEEP}),
+        (FHIR_JSON, _of_nobody),
+        (DICOM_JSON, lambda said: [one | {"0040A730": {"vr": "SQ", "Value": DEEP}} for one in said]),
+    ],
+)
+def test_an_answer_of_any_shape_ends_no_check(kind: str, bent: Callable[[Any], Any], caplog: pytest.LogCaptureFixture) -> None:
+    """A right server but for this: the rows that meet it say so, and the others are tried."""
+    caplog.set_level("ERROR", "werkzeug")
+    port = free_port_number()
+    server = FaultyImaging(base_url=f"http://127.0.0.1:{port}")
+    app = server.app()
+
+    @app.after_request
+    def _bend(answer: Response) -> Response:
+        if (answer.status_code, answer.mimetype) == (200, kind):
+            answer.set_data(json.dumps(bent(json.loads(answer.get_data()))))
+        return answer
+
+    with serving(app, port):
+        report = _report_on(server)
+
+    assert len(report.rows) == len(REQUIREMENTS)
+    assert report.exit_code == 1
+    assert len(report.of(Verdict.OK)) > 20
+
+
+def _packed(answer: Response) -> None:
+    answer.set_data(gzip.compress(answer.get_data()))
+    answer.headers["Content-Encoding"] = "gzip"
+
+
+def _for_people_too(answer: Response) -> None:
+    if "WWW-Authenticate" in answer.headers:
+        answer.headers["WWW-Authenticate"] = f'Basic realm="images", {answer.headers["WWW-Authenticate"]}'
+
+
+def _without_content(answer: Response) -> None:
+    if answer.get_data() == b"[]":
+        answer.status_code = 204
+        answer.set_data(b"")
+
+
+@pytest.mark.parametrize("habit", [_packed, _for_people_too, _without_content])
+def test_what_a_server_may_do_is_no_fault(habit: Callable[[Response], None], caplog: pytest.LogCaptureFixture) -> None:
+    """RFC 9110 §11.6.1 (several challenges) and §12.5.3; PS3.18 §10.6.3 (204 for no match)."""
+    caplog.set_level("ERROR", "werkzeug")
+    port = free_port_number()
+    server = FaultyImaging(base_url=f"http://127.0.0.1:{port}")
+    app = server.app()
+
+    @app.after_request
+    def _habit(answer: Response) -> Response:
+        habit(answer)
+        return answer
+
+    with serving(app, port):
+        report = _report_on(server)
+
+    assert [(row.key, row.outcome.seen) for row in report.of(Verdict.FAULT)] == []
 
 
 def test_an_altered_token_differs_in_one_claim_and_keeps_its_signature() -> None:
