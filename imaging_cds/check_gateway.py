@@ -9,6 +9,7 @@ Spec: SMART Imaging Access F1-F13, W1-W7; smart-imaging.md P1, P3-P6 (policy) an
 from __future__ import annotations
 
 from imaging_cds.check_gateway_access import ACCESS_REQUIREMENTS
+from imaging_cds.check_gateway_bundle import BUNDLE_REQUIREMENTS
 from imaging_cds.check_gateway_capabilities import CAPABILITY_REQUIREMENTS
 from imaging_cds.check_gateway_endpoints import ENDPOINT_REQUIREMENTS
 from imaging_cds.check_gateway_examination import Examination
@@ -25,7 +26,7 @@ from imaging_cds.check_gateway_subject import Subject
 from imaging_cds.check_gateway_unseen import UNSEEN_REQUIREMENTS
 
 AREAS: tuple[tuple[str, tuple[Requirement, ...]], ...] = (
-    ("The list of studies", SEARCH_REQUIREMENTS),
+    ("The list of studies", (*SEARCH_REQUIREMENTS, *BUNDLE_REQUIREMENTS)),
     ("Where the images are", ENDPOINT_REQUIREMENTS),
     ("Whose token counts", ACCESS_REQUIREMENTS),
     ("Whose studies are listed", PATIENT_REQUIREMENTS),

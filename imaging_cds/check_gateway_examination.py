@@ -6,7 +6,7 @@ Spec: SMART Imaging Access C4-C6 (three forms of Endpoint, the study's address),
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
@@ -64,10 +64,16 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class PlacedStudy:
-    """A study that was listed, and what became of its Endpoints."""
+    """A study that was listed, and what became of its Endpoints. ``lost`` are references that lead nowhere in the answer."""
 
     study: ImagingStudy
     place: ResolvedEndpoint
+    lost: tuple[str, ...] = ()
+
+
+def subject_of(study: Mapping[str, Any]) -> str:
+    """The reference to a study's patient; empty where there is none."""
+    return text(as_dict(study.get("subject")).get("reference")) or ""
 
 
 def page_of(reply: Reply) -> Page:
@@ -111,10 +117,13 @@ class Examination:
         return self.search(("patient", self.subject.its_patient()), *params, token=token, method=method)
 
     def pages_from(self, reply: Reply) -> list[Page]:
-        """The answer and the pages that follow; links to origins that may not see the token are not followed."""
-        pages = [page_of(reply)]
+        """The answer and the pages that follow; no link is followed twice, and none to an origin that may not see the token."""
+        pages, followed = [page_of(reply)], {reply.question.url}
         while (url := pages[-1].next_url) is not None and self.probe.may_ask(url) and len(pages) < MAX_PAGES:
             pages.append(page_of(self.ask(Question(url=url, token=self.good, accept=FHIR_JSON))))
+            if url in followed:
+                break
+            followed.add(url)
         return pages
 
     @property
@@ -179,7 +188,7 @@ class Examination:
         studies = [read_study(with_local_endpoints(dict(one), by_url)) for one in page.studies]
         allowed = self.probe.allowed_origins
         return [
-            PlacedStudy(one, resolve_endpoint(one, resources, allowed))
+            PlacedStudy(one, resolve_endpoint(one, resources, allowed), _lost(one, resources))
             for one in studies
             if not isinstance(one, UnreadableStudy)
         ]
@@ -193,6 +202,12 @@ class Examination:
             return "Every Endpoint forbids the token (requires-access-token is false), so it was not sent."
         states = ", ".join(sorted({one.place.state.value for one in self.placed}))
         return f"No study has a WADO-RS Endpoint that can be used ({states})."
+
+
+def _lost(study: ImagingStudy, resources: BundleResources) -> tuple[str, ...]:
+    """The references to Endpoints that the answer does not resolve, each by itself."""
+    alone = ((one, replace(study, endpoint_references=(one,))) for one in study.endpoint_references)
+    return tuple(one for one, it in alone if resolve_endpoint(it, resources, ()).state is EndpointState.UNRESOLVED)
 
 
 def _origin(address: str) -> str:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fhir_imaging.study import patient_id_of
-from fhir_imaging.tolerant import as_dict, text
-from imaging_cds.check_gateway_examination import INCLUDE, Examination, page_of, uids_of
+from fhir_imaging.study import patient_id_of, read_study_uid
+from imaging_cds.check_gateway_examination import INCLUDE, Examination, page_of, subject_of, uids_of
 from imaging_cds.check_gateway_probe import Reply
 from imaging_cds.check_gateway_report import NotOffered, NotTried, Outcome
 from imaging_cds.check_gateway_requirement import Requirement, judged, refused
@@ -57,15 +56,34 @@ def _repeated(exam: Examination) -> Outcome:
 
 
 def _nobody_named(exam: Examination) -> Outcome:
-    patient, other = exam.subject.its_patient(), exam.subject.foreign_patient
+    exam.subject.its_patient()
+    other = exam.subject.foreign_patient
     asked = {
         "no parameter": exam.search(token=exam.good),
         "subject of another": exam.search(("subject", f"Patient/{other}"), token=exam.good),
+        "patient:Patient of another": exam.search(("patient:Patient", other), token=exam.good),
         "identifier alone": exam.search(("identifier", f"urn:oid:{exam.subject.other_study or UNKNOWN_UID}"), token=exam.good),
         "_lastUpdated alone": exam.search(("_lastUpdated", LONG_AGO), token=exam.good),
     }
-    problems = [f"{name}: {words}" for name, reply in asked.items() for words in _of_others(reply, patient)]
+    problems = [f"{name}: {words}" for name, reply in asked.items() for words in _of_others(exam, reply)]
     return judged(problems, "Nothing but the patient's own, in whatever way it is asked.")
+
+
+def _otherwise_named(exam: Examination) -> Outcome:
+    own, other = ("patient", exam.subject.its_patient()), exam.subject.foreign_patient
+    subjects = sorted(subject_of(one) for page in exam.pages for one in page.studies)
+    bases = [one.removesuffix(f"Patient/{own[1]}") for one in subjects if "://" in one and one.endswith(f"/Patient/{own[1]}")]
+    ways = [
+        [own, ("patient:Patient", other)],
+        [own, ("subject", f"Patient/{other}")],
+        [("subject", f"Patient/{other}"), own],
+        [own, ("subject:Patient", other)],
+        [own, ("patient._id", other)],
+        *([("patient", f"{base}Patient/{other}")] for base in bases[:1]),
+    ]
+    told = [("&".join(name for name, _ in way), exam.search(*way, INCLUDE, token=exam.good)) for way in ways]
+    problems = [f"{name}: {words}" for name, reply in told for words in _of_others(exam, reply)]
+    return judged(problems, f"{len(told)} ways: {', '.join(sorted({reply.said for _, reply in told}))}; nothing of another.")
 
 
 def _other_study(exam: Examination) -> Outcome:
@@ -95,11 +113,14 @@ def _a_study(exam: Examination) -> str:
     return exam.subject.other_study or UNKNOWN_UID
 
 
-def _of_others(reply: Reply, patient: str) -> list[str]:
-    page = page_of(reply)
-    owners = {patient_id_of(text(as_dict(one.get("subject")).get("reference"))) for one in page.studies}
-    strangers = owners - {patient}
-    return [f"studies of {len(strangers)} other patients"] if strangers else _broken("", reply)
+def _of_others(exam: Examination, reply: Reply) -> list[str]:
+    """Studies that the patient's own list does not have: who filters wrongly may well write the own patient into them."""
+    own, page = uids_of(exam.pages), page_of(reply)
+    strangers = {patient_id_of(subject_of(one)) for one in page.studies if read_study_uid(one) not in own}
+    if strangers - {exam.subject.patient}:
+        return [f"studies of {len(strangers - {exam.subject.patient})} other patients"]
+    unlisted = uids_of([page]) - own if own else set()
+    return [f"{len(unlisted)} studies that the patient's list does not have"] if unlisted else _broken("", reply)
 
 
 def _broken(name: str, reply: Reply) -> list[str]:
@@ -144,6 +165,13 @@ PATIENT_REQUIREMENTS = (
         asks="Searches that name no patient bring the token's patient's studies or nothing.",
         remedy="Force the token's patient into every search.",
         check=_nobody_named,
+    ),
+    Requirement(
+        ids="F6",
+        name="otherwise-named",
+        asks="Another patient who is named in other ways (absolute, by modifier, chain, subject beside the own) stays closed.",
+        remedy="Refuse parameters and modifiers that are not understood; hold every one that names a patient to the token's.",
+        check=_otherwise_named,
     ),
     Requirement(
         ids="F6",

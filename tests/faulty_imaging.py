@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -140,8 +141,11 @@ class FaultyImaging:
             raise Refusal(400)
         if "M10:wildcard" in faults and named is not None and set(named) & set("*?"):
             return [one for one in _open() if fnmatchcase(one.patient, named)]
-        if named is None and "F6:nobody-named" in faults:
+        if named is None and ("F6:nobody-named" in faults or ("F6:identifier-alone" in faults and "identifier" in names)):
             return _open()
+        others = [value.removeprefix("Patient/") for name, value in pairs if name in ("subject", "patient:Patient")]
+        if others and named == patient and "F6:otherwise-named" in faults:
+            return [one for one in _open() if one.patient == others[0]]
         if named is None or not all(mark.isalnum() or mark in "-." for mark in named):
             raise Refusal(400)
         if named != patient and by_post and "F6:post" in faults:
@@ -155,12 +159,20 @@ class FaultyImaging:
 
     def _narrowed(self, studies: list[Study], given: dict[str, str]) -> list[Study]:
         since, identifier = given.get("_lastUpdated", ""), given.get("identifier", "")
-        if since and not {"M11", "F1:last-updated"} & self.faults and since.removeprefix("gt") > LAST_UPDATED:
+        if since and not {"M11", "F1:last-updated"} & self.faults and not self._is_since(since.removeprefix("gt")):
             return []
         if identifier and not {"M11", "F1:identifier"} & self.faults:
             uid = identifier.removeprefix("urn:dicom:uid|").removeprefix("urn:oid:")
-            return [one for one in studies if one.uid == uid]
+            in_part = "F1:identifier-part" in self.faults
+            return [one for one in studies if one.uid == uid or (in_part and one.uid.startswith(uid))]
         return studies
+
+    def _is_since(self, moment: str) -> bool:
+        if "F1:last-updated-text" in self.faults:
+            return moment < LAST_UPDATED
+        if "F1:last-updated-year" in self.faults:
+            return moment[:4] <= LAST_UPDATED[:4]
+        return datetime.fromisoformat(moment) < datetime.fromisoformat(LAST_UPDATED)
 
     def _bundle(self, found: list[Study], token: str, given: dict[str, str]) -> Response:
         begin, count = int(given.get("_offset", "0")), int(given.get("_count", "50"))
@@ -175,14 +187,19 @@ class FaultyImaging:
             entries.append(_entry(self.imaging, self._endpoint(token), "include"))
             if self.endpoint_form == "local":
                 entries[-1]["fullUrl"] = LOCAL_ENDPOINT
-        bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "total": len(found)}
+        total = len(found) + ("F3:total" in self.faults)
+        bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "total": total}
         bundle["link"] = [{"relation": "self", "url": f"{self.imaging}/ImagingStudy"}]
         if begin + count < len(found) and "F1:paging" not in self.faults:
             onward = urlencode({**given, "_offset": str(begin + count)})
             bundle["link"].append({"relation": "next", "url": f"{self.imaging}/ImagingStudy?{onward}"})
+        elif begin and "F1:paging-round" in self.faults:
+            bundle["link"].append({"relation": "next", "url": f"{self.imaging}/ImagingStudy?{urlencode(given)}"})
         if {"M11", "F3:bundle"} & self.faults:
             bundle = {"resourceType": "Bundle", "link": bundle["link"][1:] or [{"relation": "other"}]}
             entries = [{"resource": one["resource"]} for one in entries]
+        if "F3:full-url" in self.faults:
+            entries = [one | {"fullUrl": one["fullUrl"].removeprefix(f"{self.imaging}/")} for one in entries]
         if entries:
             bundle["entry"] = entries
         plain = {"M11", "F3:media-type"} & self.faults
@@ -199,6 +216,16 @@ class FaultyImaging:
             resource["referrer"] = {}
         if "F3:study" in self.faults:
             del resource["modality"]
+        if "F3:modality" in self.faults:
+            resource["modality"] = [{"coding": resource["modality"]}]
+        if "F3:instance" in self.faults:
+            resource["series"][0]["instance"][0]["sopClass"] = {"code": "1.2.840.10008.5.1.4.1.1.2"}
+        if "F3:series" in self.faults:
+            resource["series"][0]["uid"] = f"urn:oid:{study.series}"
+        if "F1:include-second" in self.faults:
+            resource["endpoint"] = [*resource["endpoint"], {"reference": "Endpoint/viewer"}]
+        if "F6:identifier-alone" in self.faults:
+            resource["subject"] = {"reference": f"{EHR}/Patient/pat-a"}
         return resource
 
     def _endpoint(self, token: str) -> dict[str, Any]:
