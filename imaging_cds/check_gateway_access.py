@@ -82,7 +82,7 @@ def _filtered(exam: Examination) -> Outcome:
         raise NotOffered("A filtered scope grants nothing here, which is safe (P6).")
     if not page.bundle:
         return fault(f"The search with a filtered scope: {page.reply.said}")
-    allowed = _modalities_of(token)
+    allowed = modalities_of(token)
     if allowed is None:
         raise NotTried("The token does not show its scope; only a JWT with ?modality= can be compared with the answer.")
     stated = [{text(one.get("code")) for one in dicts(study.get("modality"))} for study in page.studies]
@@ -91,7 +91,8 @@ def _filtered(exam: Examination) -> Outcome:
     return judged([words] if outside else [], f"{len(page.studies)} studies, all within the filter.")
 
 
-def _modalities_of(token: str) -> set[str] | None:
+def modalities_of(token: str) -> set[str] | None:
+    """What a filtered scope narrows to; None where the token does not show it."""
     scope = text((claims_of(token) or {}).get("scope"))
     filters = [dict(one.filters) for one in parse_scopes(scope or "").clinical if one.covers("ImagingStudy")]
     named = {code.rpartition("|")[2] for one in filters for code in one.get("modality", "").split(",") if code}

@@ -5,11 +5,11 @@ Spec: SMART Imaging Access C6, F12, W6, M8.
 
 from __future__ import annotations
 
-from fhir_imaging.tolerant import dicts
-from imaging_cds.check_gateway_examination import Examination
+from fhir_imaging.tolerant import dicts, text
+from imaging_cds.check_gateway_examination import INCLUDE, Examination, Page
 from imaging_cds.check_gateway_places import DICOM_JSON, Images, Kind, asked
 from imaging_cds.check_gateway_report import NotOffered, Outcome
-from imaging_cds.check_gateway_requirement import Requirement, refused
+from imaging_cds.check_gateway_requirement import Requirement, judged, refused
 from imaging_cds.check_gateway_subject import TokenKind
 
 
@@ -27,6 +27,23 @@ def _capability(exam: Examination) -> str:
     if "?" not in images.address and images.address in {one.rstrip("/") for one in stated}:
         raise NotOffered("The address is the same each time and has no query: it is no capability.")
     return images.address
+
+
+def _local_endpoints(exam: Examination) -> Outcome:
+    exam.listed()
+    if not any(_local_references(page) for page in exam.pages):
+        raise NotOffered("No study names an Endpoint of its answer alone (urn:uuid:).")
+    pages = [page for more in ((), (INCLUDE,)) for page in exam.pages_from(exam.search_own(*more, ("_count", "1")))]
+    plain = exam.pages_from(exam.search_own())
+    lost = [len(_local_references(page) - {one.full_url for one in page.entries}) for page in (*plain, *pages)]
+    words = f"{sum(lost)} Endpoints of the answer alone are not on the page that names them"
+    return judged([words] if any(lost) else [], f"Looked for on {len(lost)} pages, with _include and without.")
+
+
+def _local_references(page: Page) -> set[str]:
+    owners = [owner for study in page.studies for owner in (study, *dicts(study.get("series")))]
+    named = {text(one.get("reference")) or "" for owner in owners for one in dicts(owner.get("endpoint"))}
+    return {one for one in named if one.startswith("urn:")}
 
 
 def _capability_checked(exam: Examination) -> Outcome:
@@ -49,6 +66,13 @@ def _capability_bound(exam: Examination) -> Outcome:
 
 
 CAPABILITY_REQUIREMENTS = (
+    Requirement(
+        ids="F12 C4",
+        name="local",
+        asks="An Endpoint of the answer alone (urn:uuid:) is on each page whose studies name it, without _include too.",
+        remedy="Put it beside its studies on every page; nobody can look for it anywhere else.",
+        check=_local_endpoints,
+    ),
     Requirement(
         ids="W6",
         name="capability",

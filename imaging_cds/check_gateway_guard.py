@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from fhir_imaging.tolerant import dicts
 from imaging_cds.check_gateway_examination import Examination
-from imaging_cds.check_gateway_images import parts_of
+from imaging_cds.check_gateway_multipart import parts_of
 from imaging_cds.check_gateway_places import ANY_DICOM, DICOM_JSON, Images, Kind, asked, kinds_of
 from imaging_cds.check_gateway_probe import Question, Reply
 from imaging_cds.check_gateway_report import NotOffered, NotTried, Outcome
 from imaging_cds.check_gateway_requirement import Requirement, judged, refused
-from imaging_cds.check_gateway_subject import UNKNOWN_TOKEN, UNKNOWN_UID, TokenKind, forgeries
+from imaging_cds.check_gateway_subject import SECOND_UNKNOWN_UID, UNKNOWN_TOKEN, UNKNOWN_UID, TokenKind, forgeries
 
 _IMAGES = ("multipart/related", "image/", "video/", "application/dicom", "application/octet-stream")
+_IDENTIFYING = {"0020000D", "00100010", "00100020"}
 METHOD_OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 
 
@@ -107,13 +108,19 @@ def _methods(exam: Examination) -> Outcome:
 def _same_answer(exam: Examination) -> Outcome:
     exam.subject.foreign_study()
     images = exam.images
-    told = {}
-    for name, study in (("another's", str(exam.subject.other_study)), ("an unknown", UNKNOWN_UID)):
-        path = f"/studies/{study}/metadata"
-        reply = exam.ask(asked(images, Kind("metadata", path, DICOM_JSON), exam.good))
-        told[name] = f"{reply.said} {reply.content_type}".strip()
+    studies = {"another's": str(exam.subject.other_study), "an unknown": UNKNOWN_UID, "a second unknown": SECOND_UNKNOWN_UID}
+    replies = {
+        name: exam.ask(asked(images, Kind("metadata", f"/studies/{study}/metadata", DICOM_JSON), exam.good))
+        for name, study in studies.items()
+    }
+    told = {name: f"{reply.said} {reply.content_type}".strip() for name, reply in replies.items()}
     words = ", ".join(f"{name} study: {said}" for name, said in told.items())
-    return judged([words] if len(set(told.values())) > 1 else [], words)
+    if len(set(told.values())) > 1:
+        return judged([words], words)
+    other, one, second = (reply.content.replace(studies[name].encode(), b"") for name, reply in replies.items())
+    # What two unknown studies do not have in common, such as a number of the request, tells nothing.
+    is_told = one == second != other
+    return judged(["the text of the refusal tells another's study from an unknown one"] if is_told else [], words)
 
 
 def _restricted(exam: Examination) -> Outcome:
@@ -121,7 +128,8 @@ def _restricted(exam: Examination) -> Outcome:
     if study is None:
         raise NotOffered("No study is named that is restricted in part (--restricted-study).")
     there = Images(address=exam.images.address, study=study)
-    return refused([("the whole study", exam.ask(asked(there, Kind("study", there.study_path, ANY_DICOM), exam.good)))])
+    whole = [kind for kind in kinds_of(there) if not kind.name.endswith("list")]
+    return refused([(f"whole: {kind.name}", exam.ask(asked(there, kind, exam.good))) for kind in whole])
 
 
 def _all_parts(exam: Examination) -> Outcome:
@@ -131,7 +139,7 @@ def _all_parts(exam: Examination) -> Outcome:
     if not listed or parts is None:
         raise NotTried("The study is larger than what is read of it, or there is no metadata to compare it with.")
     words = f"{parts} parts for {listed} instances in the metadata"
-    return judged([words] if parts < listed else [], f"{words}.")
+    return judged([words] if parts != listed else [], f"{words}.")
 
 
 def _no_images_in_refusals(exam: Examination) -> Outcome:
@@ -153,7 +161,11 @@ def _dicom_in(reply: Reply) -> str | None:
     ):
         # A refusal without a body may keep the type of what was asked for (HEAD).
         return reply.content_type if reply.body else None
-    return "DICOM JSON" if any("0020000D" in one or "00100020" in one for one in dicts(reply.json())) else None
+    said = reply.json()
+    datasets = [said] if isinstance(said, dict) else dicts(said)
+    if any(_IDENTIFYING & set(one) for one in datasets):
+        return "DICOM JSON"
+    return "a DICOM file" if reply.content[128:132] == b"DICM" else None
 
 
 def _empty_at_most(told: list[tuple[str, Reply]]) -> Outcome:
@@ -244,14 +256,14 @@ GUARD_REQUIREMENTS = (
     Requirement(
         ids="W5",
         name="partial",
-        asks="A whole study has a part for every instance that its metadata lists.",
+        asks="A whole study has a part for every instance that its metadata lists, and no other.",
         remedy="Serve a study whole or refuse it; what is left out in silence is taken for not there.",
         check=_all_parts,
     ),
     Requirement(
         ids="W5",
         name="restricted",
-        asks="A study that is restricted in part is refused whole.",
+        asks="A study that is restricted in part is refused whole: its files, metadata and pictures.",
         remedy="Never leave out parts of a study in silence: radiologists would take it for the whole.",
         check=_restricted,
     ),

@@ -7,12 +7,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from statistics import median
 
 from fhir_imaging.settings import origin_of
-from fhir_imaging.tolerant import as_dict, as_list
+from fhir_imaging.tolerant import as_dict, as_list, dicts
 from imaging_cds.check_gateway_examination import Examination
-from imaging_cds.check_gateway_places import ANY_DICOM, ANY_FRAMES, DICOM_JSON, PICTURE, Images, Kind, asked, kinds_of
+from imaging_cds.check_gateway_multipart import first_file_problems, multipart_problems
+from imaging_cds.check_gateway_places import (
+    ANY_DICOM,
+    ANY_FRAMES,
+    DICOM_JSON,
+    PICTURE,
+    SERIES,
+    SOP,
+    STUDY,
+    Images,
+    Kind,
+    asked,
+    kinds_of,
+    value,
+)
 from imaging_cds.check_gateway_probe import IMAGE_LIMIT, Probe, Question, Reply
 from imaging_cds.check_gateway_report import NotOffered, NotTried, Outcome
 from imaging_cds.check_gateway_requirement import Requirement, fault, judged, ok
@@ -20,10 +35,7 @@ from imaging_cds.check_gateway_subject import UNKNOWN_UID
 
 NOT_THERE = (404, 405, 406, 410, 415, 501)
 REPEATS = 5
-_BOUNDARY = re.compile(r'boundary="?([^";]+)"?', re.IGNORECASE)
 _LOCATION = re.compile(rb"^content-location[ \t]*:[ \t]*(\S+)", re.IGNORECASE | re.MULTILINE)
-_DICM = b"DICM"
-_PREAMBLE = 128
 
 
 def _whole_study(exam: Examination) -> Outcome:
@@ -31,28 +43,39 @@ def _whole_study(exam: Examination) -> Outcome:
     reply = exam.ask(asked(images, Kind("study", images.study_path, ANY_DICOM), exam.good))
     if reply.status != 200:
         return fault(f"The study: {reply.said} where 200 is asked for")
-    problems = _multipart_problems(reply, "application/dicom")
-    part = _first_part(reply)
-    if not problems and part is not None and part[_PREAMBLE : _PREAMBLE + 4] != _DICM:
-        problems.append("the first part is no DICOM file (no DICM after the preamble)")
+    problems = multipart_problems(reply, "application/dicom")
+    problems += [] if problems else first_file_problems(reply, images.study)
     return judged(problems, f"{len(reply.body)} bytes read of {'the whole' if reply.is_whole else 'a larger'} answer.")
 
 
 def _metadata(exam: Examination) -> Outcome:
     kinds = [kind for kind in kinds_of(exam.images) if kind.name.startswith("metadata")]
-    return _offered(exam, kinds, lambda reply: [] if reply.content_type == DICOM_JSON else ["is not application/dicom+json"])
+    return _offered(exam, kinds, partial(_metadata_problems, exam.images))
+
+
+def _metadata_problems(images: Images, reply: Reply) -> list[str]:
+    if reply.content_type != DICOM_JSON:
+        return ["is not application/dicom+json"]
+    if reply.json() is None:
+        return []  # that it arrives whole is another row's (M4)
+    path, datasets = reply.question.url.partition(images.study_path)[2], dicts(reply.json())
+    series = images.series if path.startswith("/series/") else None
+    instance = images.instance if "/instances/" in path else None
+    named = {(STUDY, images.study), (SERIES, series), (SOP, instance)}
+    strange = [one for one in datasets if any(uid is not None and value(one, tag) != uid for tag, uid in named)]
+    return [f"describes {len(strange)} instances that are not of it"] if strange else [] if datasets else ["describes nothing"]
 
 
 def _finer(exam: Examination) -> Outcome:
     kinds = [kind for kind in kinds_of(exam.images) if kind.name in ("series", "instance")]
-    return _offered(exam, kinds, lambda reply: _multipart_problems(reply, "application/dicom"))
+    return _offered(exam, kinds, lambda reply: multipart_problems(reply, "application/dicom"))
 
 
 def _frames(exam: Examination) -> Outcome:
     if not exam.images.has_pixels:
         raise NotTried("No instance with pixels is known of the study.")
     kinds = [kind for kind in kinds_of(exam.images) if kind.name == "frames"]
-    return _offered(exam, kinds, lambda reply: _multipart_problems(reply, None))
+    return _offered(exam, kinds, lambda reply: multipart_problems(reply, None))
 
 
 def _rendered(exam: Examination) -> Outcome:
@@ -141,41 +164,9 @@ def _offered(exam: Examination, kinds: list[Kind], problems_of: Callable[[Reply]
     return judged(problems, f"Served: {', '.join(served)}." + (f" Not offered: {', '.join(left)}." if left else ""))
 
 
-def _multipart_problems(reply: Reply, part_type: str | None) -> list[str]:
-    stated = reply.headers.get("content-type", "")
-    if reply.content_type != "multipart/related":
-        return [f"is {reply.content_type or 'of no type'} where multipart/related is asked for"]
-    boundary = _BOUNDARY.search(stated)
-    if boundary is None:
-        return ["has no boundary in its Content-Type"]
-    problems = [] if part_type is None or part_type in stated.lower() else [f"does not say type={part_type}"]
-    delimiter, body = b"--" + boundary[1].strip().encode("latin-1"), reply.content
-    if delimiter not in body[:4096]:
-        problems.append("does not begin with its boundary")
-    elif reply.is_whole and delimiter + b"--" not in body[-len(delimiter) - 64 :]:
-        problems.append("has no closing boundary: it was cut short")
-    elif not reply.is_whole and len(reply.body) < IMAGE_LIMIT:
-        problems.append("breaks off")
-    return problems
-
-
-def parts_of(reply: Reply) -> int | None:
-    """How many parts a multipart answer has; None where it was not read to its end or is no multipart answer."""
-    boundary = _BOUNDARY.search(reply.headers.get("content-type", ""))
-    if not reply.is_whole or reply.status != 200 or boundary is None:
-        return None
-    delimiter = b"\r\n--" + boundary[1].strip().encode("latin-1") + b"\r\n"
-    return (b"\r\n" + reply.content).count(delimiter)
-
-
 def _picture_problems(reply: Reply) -> list[str]:
     is_picture = reply.content_type.startswith(("image/", "video/")) or reply.content_type == "multipart/related"
     return [] if is_picture and reply.body else [f"is {reply.content_type or 'of no type'}, no picture"]
-
-
-def _first_part(reply: Reply) -> bytes | None:
-    head, found, body = reply.content.partition(b"\r\n\r\n")
-    return body if found and head.lstrip().startswith(b"--") else None
 
 
 def _hides_failure(reply: Reply) -> bool:

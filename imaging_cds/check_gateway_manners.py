@@ -135,6 +135,9 @@ def _kept(exam: Examination) -> Outcome:
     if not told:
         raise NotTried("Nothing was served.")
     bad = [f"{name}: Cache-Control is {_cache(reply)}" for name, reply in told if not _stays_private(reply)]
+    # Every kind of answer of this check: pictures and files, which never change, are kept most readily.
+    with_token = [one for one in exam.probe.replies if one.question.token is not None and one.is_served]
+    bad += [f"{one.content_type}: Cache-Control is {_cache(one)}" for one in with_token if not _stays_private(one)]
     return judged(
         bad, ", ".join(f"{name}: {_cache(reply) or 'nothing said, so shared caches keep nothing'}" for name, reply in told)
     )

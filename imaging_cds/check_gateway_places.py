@@ -20,7 +20,7 @@ DICOM_JSON = "application/dicom+json"
 ANY_DICOM = "multipart/related; type=application/dicom; transfer-syntax=*"
 ANY_FRAMES = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
 PICTURE = "image/jpeg"
-_STUDY, _SERIES, _SOP, _ROWS = "0020000D", "0020000E", "00080018", "00280010"
+STUDY, SERIES, SOP, _ROWS = "0020000D", "0020000E", "00080018", "00280010"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,10 +109,10 @@ def images_of(probe: Probe, token: str, study: ImagingStudy, place: ResolvedEndp
     bare = Images(address=address, study=uid)
     reply = probe.ask(asked(bare, Kind("metadata", f"/studies/{uid}/metadata", DICOM_JSON), token))
     datasets = tuple(dicts(reply.json())) if reply.is_served else ()
-    usable = [one for one in datasets if is_uid(value(one, _SERIES)) and is_uid(value(one, _SOP))]
+    usable = [one for one in datasets if is_uid(value(one, SERIES)) and is_uid(value(one, SOP))]
     chosen = next((one for one in usable if _ROWS in one), usable[0] if usable else None)
     if chosen is not None:
-        series, instance = value(chosen, _SERIES), value(chosen, _SOP)
+        series, instance = value(chosen, SERIES), value(chosen, SOP)
         has_pixels = _ROWS in chosen
         return Images(address=address, study=uid, series=series, instance=instance, has_pixels=has_pixels, metadata=datasets)
     return Images(address=address, study=uid, series=next((one.uid for one in study.series), None))
@@ -126,4 +126,4 @@ def value(dataset: Mapping[str, Any], tag: str) -> str:
 
 def studies_in(datasets: object) -> set[str]:
     """The Study Instance UIDs that a DICOM JSON answer names."""
-    return {value(one, _STUDY) for one in dicts(datasets)} - {""}
+    return {value(one, STUDY) for one in dicts(datasets)} - {""}

@@ -16,6 +16,7 @@ UNKNOWN_TOKEN = "imaging-cds-check-of-a-token-that-nobody-issued"  # noqa: S105 
 NOBODY = "imaging-cds-check-nobody"
 """A patient id that no server has."""
 UNKNOWN_UID = "2.25.329800735698586629295641978511506172918"
+SECOND_UNKNOWN_UID = "2.25.329800735698586629295641978511506172919"
 """A UID of the 2.25 kind, made at random for this check: no archive has anything of this name."""
 
 
@@ -59,6 +60,9 @@ class Subject:
     other_patient: str | None = None
     other_study: str | None = None
     """Study Instance UID of a study that exists and is not the patient's."""
+    other_series: str | None = None
+    other_instance: str | None = None
+    """Series and SOP Instance UID inside that study: whether they are guarded shows by their own UIDs only."""
     restricted_study: str | None = None
     """Study Instance UID of a study of the patient that holds something the token may not see."""
     backend_mode: bool = False

@@ -38,6 +38,8 @@ def add_options(check: argparse.ArgumentParser) -> tuple[argparse.Action, ...]:
     patients = (
         group.add_argument("--other-patient", metavar="ID", help="the FHIR id of another patient who exists"),
         group.add_argument("--other-study", metavar="UID", help="a study of that patient, which must never be served"),
+        group.add_argument("--other-series", metavar="UID", help="a series of --other-study"),
+        group.add_argument("--other-instance", metavar="UID", help="an instance of --other-series"),
         group.add_argument("--restricted-study", metavar="UID", help="a study of the patient, partly closed to the token"),
     )
     server = (
@@ -87,6 +89,8 @@ def _subject(arguments: argparse.Namespace, warnings: list[str]) -> Subject:
         patient=arguments.patient or _patient_of(good),
         other_patient=arguments.other_patient,
         other_study=arguments.other_study,
+        other_series=arguments.other_series,
+        other_instance=arguments.other_instance,
         restricted_study=arguments.restricted_study,
         backend_mode=arguments.backend_mode,
         budget_ms=FRAME_BUDGET_MS if arguments.frame_budget_ms is None else arguments.frame_budget_ms,
@@ -100,7 +104,8 @@ def _problems(arguments: argparse.Namespace) -> Iterator[str]:
             yield problem
         elif url.startswith("http://") and not is_loopback(url) and not arguments.allow_http:
             yield f"{option}: {url!r} is plain http; tokens would be readable on the way. --allow-http insists."
-    for option, uid in (("--other-study", arguments.other_study), ("--restricted-study", arguments.restricted_study)):
+    for option in ("--other-study", "--other-series", "--other-instance", "--restricted-study"):
+        uid = getattr(arguments, option.removeprefix("--").replace("-", "_"))
         if uid is not None and not is_uid(uid):
             yield f"{option}: {uid!r} is no DICOM UID."
 

@@ -9,8 +9,8 @@ from urllib.parse import unquote
 
 from flask import Response, request
 
-from tests.faulty_archive import CLOSED_A, INTERNAL, STUDIES, Study, dataset, listed, parts
-from tests.faulty_tokens import Refusal, capability_of, claims_of, patient_of
+from tests.faulty_archive import CLOSED_A, INTERNAL, STUDIES, STUDY_B, Study, dataset, listed, parts
+from tests.faulty_tokens import Refusal, capability_of, claims_of, modality_filter, patient_of
 
 if TYPE_CHECKING:
     from tests.faulty_imaging import FaultyImaging
@@ -40,10 +40,13 @@ class FaultyImages:
             return self._json([])
         if "W3:afresh" in faults and token is None and path.endswith("/metadata") and path in self._server.answered:
             faults = faults | {"W3:no-token"}
+        if "W3:large-values" in faults and "/bulkdata/" in path:
+            return Response(b"large", mimetype="application/octet-stream")
         claims = claims_of(token, faults, images=True)
         patient = patient_of(claims, faults, images=True, backend=self._server.backend, named=None)
         self._check_capability(capability, token or "")
         self._server.answered.add(path)
+        self._modality = None if "W3:filtered" in faults else modality_filter(claims, faults - {"M12:filtered"})
         return self._routed(path, given, patient)
 
     def _routed(self, path: str, given: dict[str, str], patient: str) -> Response:
@@ -55,7 +58,7 @@ class FaultyImages:
         pieces = path.strip("/").split("/")
         if pieces[0] != "studies" or len(pieces) < 2:
             raise Refusal(404)
-        study = self._owned(pieces[1], patient, rendered=pieces[-1] == "rendered")
+        study = self._owned(pieces[1], patient, pieces[2:])
         return self._of_study(study, pieces[2:])
 
     def _check_capability(self, stated: str | None, token: str) -> None:
@@ -81,15 +84,19 @@ class FaultyImages:
             return Response('{"Name": "archive"}', mimetype="application/json")
         raise Refusal(404)
 
-    def _owned(self, uid: str, patient: str, *, rendered: bool) -> Study:
+    def _owned(self, uid: str, patient: str, rest: list[str]) -> Study:
+        rendered, metadata, deeper = rest == ["rendered"], rest == ["metadata"], rest[:1] == ["series"] and len(rest) > 1
         study = STUDIES.get(uid)
         if study is None and "W4:unknown-study" in self._faults:
             raise Refusal(500)
         if study is None:
             raise Refusal(404 if "P4:same-answer" in self._faults else 403)
-        if uid == CLOSED_A and "W5:restricted" not in self._faults:
+        if uid == CLOSED_A and not ("W5:restricted" in self._faults or (metadata and "W5:metadata" in self._faults)):
             raise Refusal(403)
-        if study.patient != patient and not (rendered and "W4:other-study" in self._faults):
+        overlooked = (rendered and "W4:other-study" in self._faults) or (deeper and "W4:parts" in self._faults)
+        if study.patient != patient and not overlooked:
+            raise Refusal(403)
+        if self._modality not in (None, study.modality):
             raise Refusal(403)
         return study
 
@@ -103,6 +110,8 @@ class FaultyImages:
                 self._instances(study, place)
                 kind = "text/plain" if "W2:rendered" in self._faults else "image/jpeg"
                 return self._acceptable("image/jpeg", Response(b"\xff\xd8picture\xff\xd9", mimetype=kind))
+            case ["bulkdata", _]:
+                return Response(b"large", mimetype="application/octet-stream")
             case ["series" | "instances"]:
                 return self._json([dataset(study, uid, self._root, self._bulk_root) for uid in study.instances])
             case ["series", _, "instances", _, "frames", number]:
@@ -127,7 +136,10 @@ class FaultyImages:
             raise Refusal(406)
         kept = instances[:-1] if whole and "W5:fewer" in self._faults else instances
         location = INTERNAL if "M5:part" in self._faults else None
-        body, kind = parts([FILE] * len(kept), "application/dicom", location=location)
+        kept = [*kept, *kept[:1]] if whole and "W5:more" in self._faults else kept
+        kept = [] if "W1:no-parts" in self._faults else kept
+        named = STUDY_B if "W1:other-study" in self._faults else study.uid
+        body, kind = parts([FILE + named.encode()] * len(kept), "application/dicom", location=location)
         if whole and "W1:cut" in self._faults:
             body = body[:-40]
         if whole and "W1:no-dicom" in self._faults:
@@ -151,7 +163,9 @@ class FaultyImages:
         return self._acceptable("application/octet-stream", Response(body, content_type=kind))
 
     def _metadata(self, study: Study, instances: list[str]) -> Response:
-        body = json.dumps([dataset(study, uid, self._root, self._bulk_root) for uid in instances])
+        told = STUDIES[STUDY_B] if "W2:other-study" in self._faults and len(instances) == 1 else study
+        shown = [] if "W2:nothing" in self._faults and len(instances) == 1 else instances
+        body = json.dumps([dataset(told, uid, self._root, self._bulk_root) for uid in shown])
         kind = "application/json" if "W2:metadata" in self._faults else DICOM_JSON
         return Response(body[:-20] if "M4" in self._faults else body, mimetype=kind)
 

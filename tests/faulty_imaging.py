@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from flask import Flask, Response, request
 
-from tests.faulty_archive import CLOSED_A, STUDIES, Study, imaging_study
+from tests.faulty_archive import CLOSED_A, STUDIES, STUDY_B, Study, imaging_study
 from tests.faulty_images import FaultyImages
 from tests.faulty_tokens import Refusal, capability_of, claims_of, modality_filter, patient_of
 
@@ -177,7 +177,8 @@ class FaultyImaging:
     def _bundle(self, found: list[Study], token: str, given: dict[str, str]) -> Response:
         begin, count = int(given.get("_offset", "0")), int(given.get("_count", "50"))
         studies = found[begin : begin + count]
-        with_endpoint = "_include" in given and "F1:include" not in self.faults
+        of_each_page = self.endpoint_form == "local" and "F12:local" not in self.faults
+        with_endpoint = ("_include" in given and "F1:include" not in self.faults) or of_each_page
         resources = [self._study(one) for one in studies]
         entries: list[dict[str, Any]] = [_entry(self.imaging, one, "match") for one in resources]
         if self.endpoint_form == "contained":
@@ -249,6 +250,10 @@ class FaultyImaging:
             return Response("not allowed", status=403, mimetype="text/plain")
         outcome = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "security"}]}
         body: Any = outcome if fhir else {"status": refusal.status, "title": "no"}
+        if "P4:same-text" in self.faults and not fhir and STUDY_B in request.path:
+            body["title"] = "this is another patient's"
+        if "W5:refusal-object" in self.faults and not fhir and refusal.status == 403:
+            body = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "Nobody"}]}}
         if "W5:refusals" in self.faults and not fhir and refusal.status == 403:
             body = [{"0020000D": {"vr": "UI", "Value": [CLOSED_A]}}]
         kind = "application/fhir+json" if fhir else "application/problem+json"
@@ -267,7 +272,8 @@ class FaultyImaging:
             answer.headers["Access-Control-Allow-Credentials"] = "true"
         if "M15" in self.faults and path.endswith("/metadata") and "/instances/" in path:
             time.sleep(0.3)
-        answer.headers["Cache-Control"] = "public, max-age=60" if "P4:caching" in self.faults else "private, no-store"
+        public = "P4:caching" in self.faults or ("P4:caching-frames" in self.faults and "/frames/" in path)
+        answer.headers["Cache-Control"] = "public, max-age=60" if public else "private, no-store"
         return answer
 
 

@@ -14,11 +14,11 @@ from imaging_cds.check_gateway_report import ImagingReport, Verdict
 from imaging_cds.check_gateway_subject import Subject, TokenKind
 from imaging_cds.check_gateway_unseen import UNSEEN_REQUIREMENTS
 from tests.conftest import free_port_number, serving
-from tests.faulty_archive import CLOSED_A, STUDY_B
+from tests.faulty_archive import CLOSED_A, STUDIES, STUDY_B
 from tests.faulty_imaging import FaultyImaging
 from tests.faulty_tokens import a_token
 
-NOT_OFFERED = {"F7:backend", "W6:capability", "M8:bound"}
+NOT_OFFERED = {"F7:backend", "F12:local", "W6:capability", "M8:bound"}
 """Needs a server that has the feature."""
 UNSEEN = {one.key for one in UNSEEN_REQUIREMENTS}
 
@@ -61,6 +61,8 @@ def report_on(server: FaultyImaging, **subject: Any) -> ImagingReport:
         "patient": "pat-a",
         "other_patient": "pat-b",
         "other_study": STUDY_B,
+        "other_series": STUDIES[STUDY_B].series,
+        "other_instance": STUDIES[STUDY_B].instances[0],
         "restricted_study": CLOSED_A,
         "backend_mode": server.backend,
         # A busy machine is slow for a moment; only the row about cost keeps to the real budget.
@@ -86,7 +88,7 @@ def test_a_right_server_is_green_in_every_row(server: FaultyImaging) -> None:
 
 
 def test_a_right_server_with_capabilities_is_green(server: FaultyImaging) -> None:
-    server.capability = True
+    server.capability, server.endpoint_form = True, "local"
     report = report_on(server)
 
     assert [(row.key, row.outcome.seen) for row in report.rows if row.outcome.verdict is Verdict.FAULT] == []
@@ -181,7 +183,11 @@ FAULTS: dict[str, set[str]] = {
     "W1:study": {"W1:study"},
     "W1:cut": {"W1:study"},
     "W1:no-dicom": {"W1:study"},
+    "W1:no-parts": {"W1:study", "W2:levels", "W5:partial"},
+    "W1:other-study": {"W1:study"},
     "W2:metadata": {"W2:metadata"},
+    "W2:other-study": {"W2:metadata"},
+    "W2:nothing": {"W2:metadata"},
     "W2:levels": {"W2:levels"},
     "W2:frames": {"W2:frames"},
     "W2:rendered": {"W2:rendered"},
@@ -194,13 +200,19 @@ FAULTS: dict[str, set[str]] = {
     "W3:foreign": {"W3:foreign"},
     "W3:scope": {"W3:scope", "P4:insufficient-scope"},
     "W3:no-patient": {"W3:no-patient"},
+    "W3:filtered": {"W3:filtered"},
+    "W3:large-values": {"W3:large-values"},
     "W3:methods": {"W3:methods"},
     "W4:other-study": {"W4:other-study"},
+    "W4:parts": {"W4:parts"},
     "W4:unknown-study": {"W4:unknown-study", "W4:hierarchy", "P4:same-answer"},
     "W4:hierarchy": {"W4:hierarchy"},
     "W5:restricted": {"W5:restricted"},
+    "W5:metadata": {"W5:restricted"},
     "W5:fewer": {"W5:partial"},
+    "W5:more": {"W5:partial"},
     "W5:refusals": {"W5:refusals"},
+    "W5:refusal-object": {"W5:refusals"},
     "W5:partial": {"W1:study", "W5:refusals"},
     "W7:delay": {"W7:delay"},
     "P1:flag": {"P1:flag"},
@@ -208,7 +220,9 @@ FAULTS: dict[str, set[str]] = {
     "P4:invalid-token": {"P4:invalid-token"},
     "P4:insufficient-scope": {"P4:insufficient-scope"},
     "P4:same-answer": {"P4:same-answer"},
+    "P4:same-text": {"P4:same-answer"},
     "P4:caching": {"P4:caching"},
+    "P4:caching-frames": {"P4:caching"},
     "P5:list": {"P5:list", "P5:evasion"},
     "P5:evasion": {"P5:evasion"},
     "P5:guard": {"P5:guard"},
@@ -236,6 +250,13 @@ def test_faults_of_capability_addresses_are_seen(server: FaultyImaging, fault: s
     assert red(report_on(server)) == rows
 
 
+def test_an_endpoint_that_nobody_can_look_for_is_missed(server: FaultyImaging) -> None:
+    """F12: with _include it is there, and without it is not."""
+    server.endpoint_form, server.faults = "local", frozenset({"F12:local"})
+
+    assert red(report_on(server)) == {"F12:local"}
+
+
 def test_a_backend_client_that_sees_everybody_is_seen(server: FaultyImaging) -> None:
     """F7."""
     server.backend, server.faults = True, frozenset({"F7:backend"})
@@ -255,7 +276,7 @@ def test_forgeries_are_tried_with_a_token_that_is_no_jwt(server: FaultyImaging) 
 def test_every_requirement_has_a_fault_that_shows_it_or_says_why_nobody_sees_it() -> None:
     """F1-F13, W1-W7 and M1-M16 are all in the registry, and nothing in it is unproven."""
     asked_for = {f"{letter}{number}" for letter, last in (("F", 13), ("W", 7), ("M", 16)) for number in range(1, last + 1)}
-    shown = {key for rows in (*FAULTS.values(), *WITH_CAPABILITY.values(), {"F7:backend"}) for key in rows}
+    shown = {key for rows in (*FAULTS.values(), *WITH_CAPABILITY.values(), {"F7:backend"}, {"F12:local"}) for key in rows}
 
     assert asked_for <= {one for requirement in REQUIREMENTS for one in requirement.ids.split()}
     assert {requirement.key for requirement in REQUIREMENTS} == shown | UNSEEN

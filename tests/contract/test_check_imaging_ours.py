@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from fhir_imaging.settings import origin_of
+from fhir_imaging.tolerant import as_dict
 from imaging_cds.check_gateway import check_server
-from imaging_cds.check_gateway_probe import Probe
+from imaging_cds.check_gateway_probe import Probe, Question
 from imaging_cds.check_gateway_report import ImagingReport, Verdict
 from imaging_cds.check_gateway_subject import Subject
 from tests.demo_hospital import OTHER_PATIENT, PATIENT
@@ -22,13 +23,17 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CheckedDemo]:
 
 
 def report_on(demo: CheckedDemo, base: str) -> ImagingReport:
-    probe = Probe([base, demo.app_url])
+    probe, other = Probe([base, demo.app_url]), demo.studies[OTHER_PATIENT][0]
+    told = as_dict(probe.ask(Question(url=f"{demo.fhir}/ImagingStudy/{other}", token=demo.token(OTHER_PATIENT))).json())
+    series = told["series"][0]
     subject = Subject(
         base=base,
         tokens=demo.tokens(),
         patient=PATIENT,
         other_patient=OTHER_PATIENT,
-        other_study=demo.studies[OTHER_PATIENT][0],
+        other_study=other,
+        other_series=series["uid"],
+        other_instance=series["instance"][0]["uid"],
         # Generous: this is about right and wrong, on machines that do much else.
         budget_ms=2000,
     )
