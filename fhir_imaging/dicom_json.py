@@ -25,9 +25,9 @@ STUDY_INSTANCE_UID = "0020000D"
 UNIVERSAL_ENTITY = "00400032"
 
 _BULK_DATA_URI = "BulkDataURI"
-_PIXEL_PROVIDER = "00287FE0"
+PIXEL_PROVIDER = "00287FE0"
 """Pixel Data Provider URL (JPIP): an address of the archive's own, which no reader may follow past whoever guards it."""
-_URLS = frozenset({_BULK_DATA_URI, RETRIEVE_URL, RETRIEVE_URI, RETRIEVE_URI.lower(), _PIXEL_PROVIDER, _PIXEL_PROVIDER.lower()})
+_URLS = frozenset({_BULK_DATA_URI, RETRIEVE_URL, RETRIEVE_URI, RETRIEVE_URI.lower(), PIXEL_PROVIDER, PIXEL_PROVIDER.lower()})
 """Members of an object that hold addresses; some archives write the letters of a tag small."""
 _NESTED = (dict, list)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from statistics import median
 
+from fhir_imaging.dicom_json import PIXEL_PROVIDER, RETRIEVE_URI, RETRIEVE_URL
 from fhir_imaging.settings import origin_of
 from fhir_imaging.tolerant import as_dict, as_list, dicts
 from imaging_cds.check_gateway_examination import Examination
@@ -33,6 +34,7 @@ from imaging_cds.check_gateway_report import NotOffered, NotTried, Outcome
 from imaging_cds.check_gateway_requirement import Requirement, fault, judged, ok
 from imaging_cds.check_gateway_subject import UNKNOWN_UID
 
+_ADDRESSES = (RETRIEVE_URL, RETRIEVE_URI, PIXEL_PROVIDER)
 NOT_THERE = (404, 405, 406, 410, 415, 501)
 REPEATS = 5
 _LOCATION = re.compile(rb"^content-location[ \t]*:[ \t]*(\S+)", re.IGNORECASE | re.MULTILINE)
@@ -190,7 +192,7 @@ def _in_json(value: object) -> Iterator[str]:
     for name, inside in as_dict(value).items():
         if name == "BulkDataURI" and isinstance(inside, str):
             yield inside
-        elif name == "00081190":
+        elif name.upper() in _ADDRESSES:
             yield from (one for one in as_list(as_dict(inside).get("Value")) if isinstance(one, str))
         else:
             yield from _in_json(inside)
@@ -276,7 +278,7 @@ IMAGE_REQUIREMENTS = (
     Requirement(
         ids="M5",
         name="addresses",
-        asks="BulkDataURI, RetrieveURL and Content-Location name this server and no other.",
+        asks="BulkDataURI, RetrieveURL and Content-Location name this server and no other, and so do RetrieveURI and JPIP.",
         remedy="Rewrite or drop every address at any depth and in part headers.",
         check=_addresses,
     ),

@@ -18,9 +18,11 @@ from pathlib import Path
 
 import urllib3
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, SSLError, TimeoutError
 from urllib3.util.ssl_ import create_urllib3_context
 
+from fhir_imaging.clients.deadlines import AnswerInTime, within
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import origin_of
 
@@ -28,8 +30,8 @@ TIMEOUT_S = 30.0
 JSON_LIMIT = 64 * 1024 * 1024
 IMAGE_LIMIT = 4 * 1024 * 1024
 """Images are looked into, not downloaded: reading stops here."""
-READ_S = 120.0
-"""How long a body may take: a server that drips must not hold the check for ever."""
+ANSWER_S = 120.0
+"""How long an answer may take to its last byte: a server that drips must not hold the check for ever."""
 PATIENCE_S = 60
 """How long all waiting for Retry-After may take in one check."""
 _KEPT_OF_REFUSALS = 64 * 1024
@@ -114,6 +116,18 @@ class Reply:
         return parsed
 
 
+class _InTime(HTTPConnection):
+    """Headers and bodies keep the time for the whole answer."""
+
+    response_class = AnswerInTime
+
+
+class _TlsInTime(HTTPSConnection):
+    """As ``_InTime``."""
+
+    response_class = AnswerInTime
+
+
 class Probe:
     """Asks the origins that it was given and nobody else; keeps what a later look at all answers needs."""
 
@@ -123,6 +137,7 @@ class Probe:
         *,
         authority: Path | None = None,
         timeout_s: float = TIMEOUT_S,
+        answer_s: float = ANSWER_S,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.allowed_origins = frozenset(origin_of(origin) for origin in allowed_origins)
@@ -130,6 +145,7 @@ class Probe:
         """Every answer so far, without the bodies of what was served."""
         self._tls = _trusting(authority)
         self._timeout_s = timeout_s
+        self._answer_s = answer_s
         self._sleep = sleep
         self._patience_s = PATIENCE_S
         self._pools: dict[str, urllib3.HTTPConnectionPool] = {}
@@ -163,7 +179,8 @@ class Probe:
             return Reply(question=question, failure="nothing was sent: its origin was not allowed")
         begun = time.perf_counter()
         try:
-            reply = self._sent(question)
+            with within(self._answer_s):
+                reply = self._sent(question)
         except NewConnectionError:
             return Reply(question=question, failure="it could not be reached (name, port or firewall)")
         except TimeoutError:
@@ -203,17 +220,19 @@ class Probe:
         origin = origin_of(url)
         if origin not in self._pools:
             tls = {"ssl_context": self._tls} if origin.startswith("https:") else {}
-            self._pools[origin] = urllib3.connectionpool.connection_from_url(origin, timeout=self._timeout_s, **tls)
+            pool = urllib3.connectionpool.connection_from_url(origin, timeout=self._timeout_s, **tls)
+            pool.ConnectionCls = _TlsInTime if tls else _InTime
+            self._pools[origin] = pool
         return self._pools[origin]
 
 
 def _read(response: urllib3.BaseHTTPResponse, limit: int) -> tuple[bytes, bool]:
     """The body up to the limit, and whether that was all of it."""
-    body, until = bytearray(), time.monotonic() + READ_S
+    body = bytearray()
     try:
         while piece := response.read1(64 * 1024, decode_content=False):
             body += piece
-            if len(body) > limit or time.monotonic() > until:
+            if len(body) > limit:
                 response.close()
                 return bytes(body[:limit]), False
     except HTTPError:

@@ -164,8 +164,9 @@ class FaultyImages:
 
     def _metadata(self, study: Study, instances: list[str]) -> Response:
         told = STUDIES[STUDY_B] if "W2:other-study" in self._faults and len(instances) == 1 else study
+        beside = {"0040E010": {"vr": "UR", "Value": [f"{INTERNAL}/retrieve"]}} if "M5:retrieve-uri" in self._faults else {}
         shown = [] if "W2:nothing" in self._faults and len(instances) == 1 else instances
-        body = json.dumps([dataset(told, uid, self._root, self._bulk_root) for uid in shown])
+        body = json.dumps([dataset(told, uid, self._root, self._bulk_root) | beside for uid in shown])
         kind = "application/json" if "W2:metadata" in self._faults else DICOM_JSON
         return Response(body[:-20] if "M4" in self._faults else body, mimetype=kind)
 

@@ -120,6 +120,7 @@ FAULTS: dict[str, set[str]] = {
     "M4": {"M4:intact"},
     "M5": {"M5:addresses"},
     "M5:nested": {"M5:addresses"},
+    "M5:retrieve-uri": {"M5:addresses"},
     "M5:part": {"M5:addresses"},
     "M5:header": {"M5:addresses"},
     "M6": {"F6:repeated"},
