@@ -5,8 +5,10 @@ Spec: SMART Imaging Access C6, F12, W6, M8.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fhir_imaging.tolerant import dicts, text
-from imaging_cds.check_gateway_examination import INCLUDE, Examination, Page
+from imaging_cds.check_gateway_examination import INCLUDE, Examination, Page, page_of
 from imaging_cds.check_gateway_places import DICOM_JSON, Images, Kind, asked
 from imaging_cds.check_gateway_report import NotOffered, Outcome
 from imaging_cds.check_gateway_requirement import Requirement, judged, refused
@@ -16,17 +18,22 @@ from imaging_cds.check_gateway_subject import TokenKind
 def _capability(exam: Examination) -> str:
     """The address of the images where it carries a capability; NotOffered where it is a plain address."""
     images = exam.images
-    again = exam.pages_from(exam.search_own(("_include", "ImagingStudy:endpoint")))
-    stated = {
-        str(inside.get("address"))
-        for page in again
-        for one in page.entries
-        for inside in (one.resource, *dicts(one.resource.get("contained")))
-        if inside.get("resourceType") == "Endpoint"
-    }
-    if "?" not in images.address and images.address in {one.rstrip("/") for one in stated}:
+    lists = [exam.pages_from(exam.search_own(INCLUDE))]
+    second = exam.subject.tokens.get(TokenKind.SECOND)
+    if second is not None:
+        lists.append([page_of(exam.search_own(INCLUDE, token=second))])
+    stated = [_addresses(pages) for pages in lists]
+    # One that is made of the token alone is the same each time, and another for another token.
+    is_same = images.address in stated[0] and all(images.address in one for one in stated[1:] if one)
+    if "?" not in images.address and is_same:
         raise NotOffered("The address is the same each time and has no query: it is no capability.")
     return images.address
+
+
+def _addresses(pages: Sequence[Page]) -> set[str]:
+    resources = [one.resource for page in pages for one in page.entries]
+    found = (*resources, *(inside for one in resources for inside in dicts(one.get("contained"))))
+    return {str(one.get("address")).rstrip("/") for one in found if one.get("resourceType") == "Endpoint"}
 
 
 def _local_endpoints(exam: Examination) -> Outcome:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 from typing import Any
+from urllib.parse import quote
 
 from imaging_cds.check_print import markdown_table, markdown_text, plain
 
@@ -139,9 +140,9 @@ class ImagingReport:
 def hidden(words: str, secrets: Iterable[str]) -> str:
     """Words of an outside server as they may be shown: without the secrets, without control characters, not endless."""
     for secret in secrets:
-        if len(secret) >= _LEAST_SECRET:
-            # Host names come back in small letters.
-            words = re.sub(re.escape(secret), "(token)", words, flags=re.IGNORECASE)
+        for written in (secret, quote(secret, safe="")) if len(secret) >= _LEAST_SECRET else ():
+            # Host names come back in small letters, queries with marks that are encoded.
+            words = re.sub(re.escape(written), "(token)", words, flags=re.IGNORECASE)
     shown = "".join(mark if mark.isprintable() else "?" for mark in words)
     return shown if len(shown) <= MAX_SEEN else f"{shown[:MAX_SEEN]} …"
 

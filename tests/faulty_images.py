@@ -32,6 +32,9 @@ class FaultyImages:
         """The answer below the DICOMweb root; Refusal where there is none."""
         given = dict(pairs)
         capability = given.pop("cap", None)
+        if path.startswith("/cap-"):
+            capability, _, path = path.removeprefix("/cap-").partition("/")
+            path = f"/{path}"
         if path == "/wado":
             return self._old_form(given, token)
         guarded = {"W3:no-token", "W3:unknown-token"} & self._faults and not path.endswith("/metadata")

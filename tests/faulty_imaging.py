@@ -34,6 +34,7 @@ class FaultyImaging:
     base_url: str
     faults: frozenset[str] = frozenset()
     capability: bool = False
+    capability_in_path: bool = False
     backend: bool = False
     delayed: set[str] = field(default_factory=set)
     """What has been answered with 503 once already."""
@@ -63,6 +64,8 @@ class FaultyImaging:
             return self.images_at
         if "M16" in self.faults:
             return "http://images.example/dicom-web"
+        if self.capability and self.capability_in_path:
+            return f"{self.root()}/cap-{capability_of(token)}"
         return f"{self.root()}?cap={capability_of(token)}" if self.capability else self.root()
 
     def app(self) -> Flask:

@@ -243,10 +243,11 @@ def test_each_fault_turns_its_rows_red_and_no_other(server: FaultyImaging, fault
     assert report.exit_code == 1
 
 
+@pytest.mark.parametrize("in_path", [False, True])
 @pytest.mark.parametrize(("fault", "rows"), WITH_CAPABILITY.items(), ids=WITH_CAPABILITY)
-def test_faults_of_capability_addresses_are_seen(server: FaultyImaging, fault: str, rows: set[str]) -> None:
-    """M8, W6."""
-    server.capability, server.faults = True, frozenset({fault})
+def test_faults_of_capability_addresses_are_seen(server: FaultyImaging, fault: str, rows: set[str], *, in_path: bool) -> None:
+    """M8, W6: also of one in the path that is made of the token alone, so that it is the same each time."""
+    server.capability, server.capability_in_path, server.faults = True, in_path, frozenset({fault})
 
     assert red(report_on(server)) == rows
 

@@ -224,4 +224,5 @@ def test_a_jwts_signature_is_changed_where_it_counts() -> None:
 
 def test_what_a_server_says_is_shown_without_secrets_and_control_characters() -> None:
     assert hidden("a\x1b[31m Bearer SECRET-token-1 b", ["secret-token-1"]) == "a?[31m Bearer (token) b"
+    assert hidden("?t=a%2fb%2Bopaque%3d%3D at t", ["a/b+opaque=="]) == "?t=(token) at t"
     assert len(hidden("x" * 5000, [])) < 700
