@@ -16,6 +16,7 @@ from fhir_imaging.clients.smart_metadata import SmartMetadataClient
 from fhir_imaging.settings import EhrSettings, PacsSettings
 from fhir_imaging.store.engine import Store
 from imaging_server.answers import AnswerLimits
+from imaging_server.archive_answers import TAKES
 from imaging_server.auditing import AccessAudit
 from imaging_server.decisions import Counterparts, build_decisions
 from imaging_server.door import Door
@@ -131,7 +132,8 @@ def build_services(
     audit = AccessAudit(log, window_s=settings.audit_window_s, clock=clock)
     accesses = AccessesOnly(log, window_s=settings.audit_window_s, clock=clock)
     gate = gate_with(audit)
-    guards = {archive.name: breaker(f"{archive.name}-archive") for archive in archives}
+    patient = {one.name: settings.breaker.with_answers_of(TAKES * one.read_timeout_s) for one in archives}
+    guards = {name: Breaker(f"{name}-archive", one) for name, one in patient.items()}
     credentials = {archive.name: credential_of(archive, breaker) for archive in archives}
     fed = fed_servers(settings, ehrs, sign_assertion, breaker)
     parts = FhirParts(store=store, gate=gate, smart=metadata, numbers=decisions.numbers, servers=fed, clock=clock)

@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeVar
 
@@ -50,9 +50,13 @@ class BreakerSettings:
     outages: int = 5
     """Outages in a row after which an EHR or archive is not asked for ``cool_down_s``; 0 = always ask."""
     window_s: float = 60.0
-    """Outages in a row count only when they lie within this time."""
+    """Outages in a row count only when they lie within this time; where an answer may take longer, within that of as many."""
     cool_down_s: float = 5.0
     """How long a server is left alone; then one request tries it again, and all others wait for its outcome."""
+
+    def with_answers_of(self, longest_s: float) -> BreakerSettings:
+        """The same for a server whose answers may take so long: one caller's outages, one after the other, are in a row too."""
+        return replace(self, window_s=max(self.window_s, self.outages * longest_s))
 
     def problems(self) -> Iterator[str]:
         """What cannot work."""

@@ -79,6 +79,18 @@ def test_outages_far_apart_do_not_open_it() -> None:
     assert server.breaker.state is State.CLOSED
 
 
+def test_outages_of_one_caller_are_in_a_row_however_long_each_takes() -> None:
+    """A reader who is alone waits as long for each answer as the window is wide."""
+    server = Server(window_s=BreakerSettings(outages=3, window_s=60).with_answers_of(61).window_s)
+
+    def waits() -> None:
+        server.clock.now += 61
+
+    said = [server.call(Outcome.OUTAGE, waits) for _ in range(4)]
+
+    assert said == ["asked", "asked", "asked", "wait 5"]
+
+
 def test_what_failed_on_our_side_counts_neither_way() -> None:
     server = Server()
     for outcome in (Outcome.OUTAGE, Outcome.OUTAGE, Outcome.UNKNOWN, Outcome.OUTAGE):
