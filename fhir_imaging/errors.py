@@ -79,6 +79,16 @@ class TooManyRequests(ImagingError):
         self.retry_after_s = retry_after_s
 
 
+class Busy(ImagingError):
+    """This server has as much under way as it takes on, whoever asks. ``retry_after_s``: as of ``TooManyRequests``."""
+
+    code = "busy"
+
+    def __init__(self, detail: str, *, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
 class NotSupported(ImagingError):
     """The method, media type or interaction is not offered; ``status`` is 405, 406, 415 or 501."""
 

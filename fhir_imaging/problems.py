@@ -27,6 +27,7 @@ _TABLE: tuple[tuple[type[errors.ImagingError], Problem], ...] = (
     (errors.NotPermitted, Problem(403, "Not permitted", "forbidden")),
     (errors.NotFound, Problem(404, "Not found", "not-found")),
     (errors.TooManyRequests, Problem(429, "Too many requests", "throttled")),
+    (errors.Busy, Problem(503, "Too much under way", "throttled")),
     (errors.NotSupported, Problem(405, "Not supported", "not-supported")),
     (errors.PrefetchUnavailable, Problem(412, "Required data unavailable", "processing")),
     (errors.UpstreamTimeout, Problem(504, "An outside server did not answer in time", "timeout")),

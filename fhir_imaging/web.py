@@ -250,7 +250,7 @@ def _add_headers_of(error: errors.ImagingError, problem: Problem, response: Resp
     if isinstance(error, errors.NotAuthenticated):
         challenge = f'Bearer error="{error.challenge}"' if error.challenge else "Bearer"
         response.headers["WWW-Authenticate"] = challenge
-    if isinstance(error, errors.TooManyRequests):
+    if isinstance(error, errors.TooManyRequests | errors.Busy):
         response.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, errors.UpstreamError) and problem.status == 503:
         response.headers["Retry-After"] = str(error.retry_after_s or 5)

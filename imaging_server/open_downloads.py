@@ -1,22 +1,25 @@
-"""How many large bodies one token may have on their way at once: a caller who never takes what it asked for holds a thread of
-this server and a connection of the archive, and has them for as long as it likes.
+"""How many large bodies one token may have on their way at once, and all together: a caller who takes slowly what it asked for
+holds a thread of this server and a connection of the archive, and has them for as long as it likes.
 
-Each worker counts for itself. Images below ``small_body_bytes`` are read whole and have no place: what is left of them, the
-network or a proxy in front takes at once. Long JSON has one.
+However many tokens do so, threads and connections are left for those who ask for a frame. Each worker counts for itself.
+Images below ``small_body_bytes`` are read whole and have no place: what is left of them, the network or a proxy in front takes
+at once. Long JSON has one.
 
-Spec: SMART Imaging Access groups 19 and 23; RFC 6585 §4 (429), RFC 9110 §10.2.3 (Retry-After).
+Spec: SMART Imaging Access groups 19 and 23; RFC 6585 §4 (429), RFC 9110 §10.2.3 (Retry-After), §15.6.4 (503).
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
-from fhir_imaging.errors import TooManyRequests
+from fhir_imaging.errors import Busy, TooManyRequests
+from fhir_imaging.settings import PacsSettings
 from imaging_server.access import AccessGrant
 from imaging_server.auditing import AccessAudit, Attempt
-from imaging_server.rate_limit import CallerKey, HeldBack
+from imaging_server.rate_limit import CallerKey, HeldBack, RateLimitSettings
 
 RETRY_AFTER_S = 2
 """Nobody knows when a download ends; our viewer comes back often enough for any that are taken at all."""
@@ -24,34 +27,46 @@ LONG_JSON_BYTES = 1 << 20
 """JSON from here on holds a thread for as long as its caller takes it."""
 GiveBack = Callable[[], None]
 TakePlace = Callable[[], GiveBack]
-"""Takes a place for one body and says how it is given back, which may be done more than once. TooManyRequests when all are
-taken."""
+"""Takes a place for one body and says how it is given back, which may be done more than once. TooManyRequests when the token
+has all of its own, Busy when there is none for anybody."""
 
 
 class OpenDownloads:
     """One place for each large body that is on its way. Thread-safe."""
 
-    def __init__(self, most: int, audit: AccessAudit) -> None:
-        """``most`` for each token; 0 = no limit."""
-        self._most = most
+    def __init__(self, limits: RateLimitSettings, archives: Iterable[PacsSettings], audit: AccessAudit) -> None:
+        self._most = limits.open_downloads
+        self._most_in_all = limits.all_downloads
+        # A quarter of its connections is for frames and searches.
+        self._most_of = {one.name: one.max_connections - one.max_connections // 4 for one in archives}
         self._audit = audit
         self._lock = threading.Lock()
         self._open: Counter[CallerKey] = Counter()
+        self._open_of: Counter[str] = Counter()
 
-    def take(self, grant: AccessGrant, attempt: Attempt) -> GiveBack:
-        """As ``TakePlace``, for a token that holds; who is refused stands in the audit log."""
+    def take(self, grant: AccessGrant, attempt: Attempt, archive: str) -> GiveBack:
+        """As ``TakePlace``, for a token that holds; who is refused for what it has itself stands in the audit log."""
         caller = (grant.ehr, grant.issuer, grant.token_reference)
         with self._lock:
-            if not 0 < self._most <= self._open[caller]:
+            has_own = not 0 < self._most <= self._open[caller]
+            if has_own and self._has_room(archive):
                 self._open[caller] += 1
-                return _Once(lambda: self._give_back(caller))
+                self._open_of[archive] += 1
+                return _Once(partial(self._give_back, caller, archive))
+        if has_own:
+            raise Busy("As many large answers are on their way as there is room for.", retry_after_s=RETRY_AFTER_S)
         self._audit.held_back(attempt, grant, HeldBack(RETRY_AFTER_S, caller))
         raise TooManyRequests(
             "Too many large answers are on their way already; please take those first.", retry_after_s=RETRY_AFTER_S
         )
 
-    def _give_back(self, caller: CallerKey) -> None:
+    def _has_room(self, archive: str) -> bool:
+        in_all = self._open_of.total()
+        return not 0 < self._most_in_all <= in_all and self._open_of[archive] < self._most_of[archive]
+
+    def _give_back(self, caller: CallerKey, archive: str) -> None:
         with self._lock:
+            self._open_of[archive] -= 1
             self._open[caller] -= 1
             if not self._open[caller]:
                 del self._open[caller]

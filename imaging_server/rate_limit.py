@@ -38,6 +38,9 @@ class RateLimitSettings:
     """Large answers that one token may have on their way at once; 0 = no limit. Each holds a thread (``server.threads``) and a
     connection of the archive for as long as its caller takes. A browser fetches six at a time over HTTP/1.1; answers below
     ``small_body_bytes`` are read whole and do not count."""
+    all_downloads: int = 9
+    """Large answers that all callers together may have on their way at once; 0 = no limit. Keep it below ``server.threads``:
+    then frames go on however slowly these are taken. Of one archive they have three quarters of its ``max_connections``."""
 
     def problems(self) -> Iterator[str]:
         """What cannot work."""
@@ -47,6 +50,8 @@ class RateLimitSettings:
             yield "rate_limit.request_burst must be at least 1."
         if not 0 <= self.open_downloads <= 10_000:
             yield "rate_limit.open_downloads must be 0 (no limit) or above, and at most 10000."
+        if not 0 <= self.all_downloads <= 10_000:
+            yield "rate_limit.all_downloads must be 0 (no limit) or above, and at most 10000."
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ class Retrievals:
         """Passes the gate or raises as it does; what is let through may need a place for its body."""
         attempt = self.attempt(ehr, resource, call, query)
         grant = self._services.gate.open_study(ehr, archive, call.authorization, attempt)
-        return partial(self._services.downloads.take, grant, attempt)
+        return partial(self._services.downloads.take, grant, attempt, archive.name)
 
     def standing(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, call: Call) -> StandingPass | None:
         """For further frames of a series, one of which ``open`` has just let through."""

@@ -147,7 +147,7 @@ def build_services(
         handed_gate=gate_with(accesses),
         handover=Handover.of(archives, credentials, store.sealer),
         audits=(audit, accesses),
-        downloads=OpenDownloads(settings.rate_limit.open_downloads, audit),
+        downloads=OpenDownloads(settings.rate_limit, archives, audit),
         fhir=build_fhir_services(settings, parts),
         session=session,
         breakers=(

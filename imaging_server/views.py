@@ -194,7 +194,7 @@ class GatewayViews:
             server=archive.server,
         )
         remark = _remark(found, complete=opened.complete and found.complete)
-        take_place = partial(self._services.downloads.take, opened.caller.grant, attempt)
+        take_place = partial(self._services.downloads.take, opened.caller.grant, attempt, archive.name)
         return placed(json_answer(page_of(matches, query), warning=remark), take_place)
 
     def _search_below(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, query: SearchQuery) -> Answer:

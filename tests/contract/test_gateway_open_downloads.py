@@ -210,6 +210,47 @@ def test_group_23_an_archive_that_breaks_off_keeps_no_place(world: World) -> Non
                 response.read()
 
 
+LITTLE = RateLimitSettings(open_downloads=2, all_downloads=3)
+BESIDE = RateLimitSettings(open_downloads=2, all_downloads=0)
+
+
+@pytest.mark.parametrize(
+    ("limits", "archive"), [(LITTLE, {}), (BESIDE, {"max_connections": 4})], ids=["threads", "connections of an archive"]
+)
+@pytest.mark.parametrize("path", [BULK, INSTANCE, WADO], ids=["single", "multipart", "unwrapped"])
+def test_group_23_however_many_tokens_take_slowly_frames_go_on(
+    tmp_path: Path, limits: RateLimitSettings, archive: dict[str, int], path: str
+) -> None:
+    settings = {"small_body_bytes": SMALL_BODY, "rate_limit": limits}
+    with a_world(tmp_path, server=settings, archive=archive) as world:
+        world.pacs.answer = LargeImages().answer
+        one, other, reader = (world.north.token() for _ in range(3))
+        with ExitStack() as stack:
+            taken = [stack.enter_context(slowly(world, path, token)).status for token in (one, one, other)]
+            refused = [world.get(path, token) for token in (other, reader, one)]
+            frames = [world.get(FRAME, reader).status for _ in range(6)]
+            described = world.get(METADATA, reader).status
+        denied = [one.reason for one in world.audit() if one.outcome == "denied"]
+
+        assert taken == [200, 200, 200]
+        assert [(one.status, one.problem) for one in refused] == [(503, "busy"), (503, "busy"), (429, "too-many-requests")]
+        assert [int(one.headers["Retry-After"]) >= 1 for one in refused] == [True] * 3
+        assert (frames, described) == ([200] * 6, 200)
+        assert denied == ["too-many-requests"], "that there is no room is nobody's doing"
+        assert world.get(path.replace(STUDY_A, "2.25.404"), reader).status == 403
+        images = LargeImages()
+        images.pieces = 2
+        world.pacs.answer = images.answer
+        assert until_there_is_room(world, path, reader) == 200
+
+
+def until_there_is_room(world: World, path: str, token: str) -> int:
+    deadline = time.monotonic() + 10
+    while (status := world.get(path, token).status) == 503 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return status
+
+
 def test_group_23_a_site_may_have_no_such_limit(tmp_path: Path) -> None:
     with a_world(tmp_path, server={"rate_limit": RateLimitSettings(open_downloads=0)}) as world:
         world.pacs.answer = LargeImages().answer

@@ -232,6 +232,7 @@ def test_thread_that_asked_earlier_and_comes_later_takes_nothing_back() -> None:
 @pytest.mark.parametrize(("most", "works"), [(-1, False), (0, True), (4, True), (10_000, True), (10_001, False)])
 def test_open_downloads_are_a_number_that_can_be_meant(most: int, works: bool) -> None:
     assert (not list(RateLimitSettings(open_downloads=most).problems())) is works
+    assert (not list(RateLimitSettings(all_downloads=most).problems())) is works
 
 
 def test_an_ipv4_caller_of_a_dual_stack_socket_is_held_back_alone() -> None:
