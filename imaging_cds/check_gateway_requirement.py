@@ -39,7 +39,10 @@ class Requirement:
         except Unseen as why:
             outcome = Outcome(Verdict.UNSEEN, str(why))
         except Exception as odd:  # JSON of every shape comes back, also such as no check has thought of
-            outcome = fault(f"An answer could not be made sense of ({type(odd).__name__}).")
+            kind = type(odd).__name__
+            outcome = fault(
+                f"An answer could not be made sense of ({kind}); if it is right, this check is not: please report it."
+            )
         seen = hidden(outcome.seen, exam.subject.tokens.values())
         outcome = Outcome(outcome.verdict, seen)
         ids = tuple(self.ids.split())
