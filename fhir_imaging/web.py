@@ -266,6 +266,8 @@ def _of_http(error: HTTPException) -> errors.ImagingError:
     if status in (405, 406, 415, 501):
         said = {405: "method", 406: "media type asked for", 415: "media type sent", 501: "interaction"}[status]
         return errors.NotSupported(f"The {said} is not offered at this address.", status=status)
+    if status == 408:
+        return errors.InvalidRequest("The rest of the request did not come.")
     if 400 <= status < 500:
         return errors.InvalidRequest("The request cannot be understood.")
     return errors.ImagingError("Something went wrong on our side.")

@@ -11,6 +11,10 @@ from __future__ import annotations
 
 import socket
 import struct
+from typing import Any
+
+from gunicorn.http.unreader import SocketUnreader
+from werkzeug.exceptions import RequestTimeout
 
 PATIENCE_S = 60.0
 """As long as nginx waits for one who takes nothing (send_timeout)."""
@@ -24,3 +28,14 @@ def be_patient(sock: socket.socket) -> None:
     time = struct.pack("ll", seconds, int((PATIENCE_S - seconds) * 1e6))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, time)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, time)
+
+
+class PatientUnreader(SocketUnreader):  # type: ignore[misc]
+    """What a caller says, as gunicorn reads it. RequestTimeout, which is the caller's fault, where nothing more comes."""
+
+    def chunk(self, size_hint: int | None = None) -> Any:
+        """The next of it."""
+        try:
+            return super().chunk(size_hint)
+        except BlockingIOError:
+            raise RequestTimeout from None

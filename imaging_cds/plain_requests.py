@@ -17,10 +17,11 @@ from typing import Any
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.wsgi import create
+from werkzeug.exceptions import RequestTimeout
 
 from fhir_imaging.in_front import SameWords
 from imaging_cds.one_write import OneWrite
-from imaging_cds.patience import GIVEN_UP
+from imaging_cds.patience import PatientUnreader
 
 # Possessive (++, *+) all of them: each byte is looked at once. A name with an underscore is none that gunicorn lets through.
 _NAME = r"[!#$%&'*+.^`|~0-9A-Za-z-]++"
@@ -164,11 +165,15 @@ class PlainlyReading(RequestParser):  # type: ignore[misc]
         words = self.last.words if self.last is not None else None
         return words is not None and words.at_once is not None
 
+    def __init__(self, cfg: Any, sock: Any, client: Any) -> None:
+        super().__init__(cfg, sock, client)
+        self.unreader = PatientUnreader(sock)
+
     def __next__(self) -> Any:
-        """The next request; StopIteration, which ends the connection, where the caller stopped in its middle."""
+        """The next request; StopIteration, which ends the connection, where the caller stopped in its head."""
         try:
             return super().__next__()
-        except GIVEN_UP:
+        except RequestTimeout:
             raise StopIteration from None
 
     def mesg_class(self, cfg: Any, unreader: Any, peer_addr: Any, req_number: int) -> Any:

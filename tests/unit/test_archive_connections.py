@@ -23,8 +23,9 @@ class _Bytes:
     def __init__(self, said: bytes) -> None:
         self._said = said
 
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(cast("Any", io.BytesIO(self._said)))
+    def makefile(self, _mode: str, buffering: int | None = None) -> io.RawIOBase | io.BufferedReader:
+        said = cast("io.RawIOBase", io.BytesIO(self._said))
+        return said if buffering == 0 else io.BufferedReader(said)
 
 
 def read_as(kind: type[HTTPResponse], said: bytes) -> object:
