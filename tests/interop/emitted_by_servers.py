@@ -103,6 +103,7 @@ def outcomes() -> Iterator[Json]:
     server = {"server": "fhir"}
     more: dict[type[errors.ImagingError], list[Json]] = {
         errors.TooManyRequests: [{"retry_after_s": 5}],
+        errors.Busy: [{"retry_after_s": 5}],
         errors.NotSupported: [{"status": 405}],
         errors.UpstreamError: [server, {**server, "retryable": True}],
         errors.UpstreamTimeout: [server],
