@@ -12,7 +12,7 @@ from statistics import median
 
 from fhir_imaging.dicom_json import PIXEL_PROVIDER, RETRIEVE_URI, RETRIEVE_URL
 from fhir_imaging.settings import origin_of
-from fhir_imaging.tolerant import as_dict, as_list, dicts
+from fhir_imaging.tolerant import as_list, dicts
 from imaging_cds.check_gateway_examination import Examination
 from imaging_cds.check_gateway_multipart import first_file_problems, multipart_problems
 from imaging_cds.check_gateway_places import (
@@ -25,6 +25,7 @@ from imaging_cds.check_gateway_places import (
     STUDY,
     Images,
     Kind,
+    addresses_in,
     asked,
     kinds_of,
     value,
@@ -183,19 +184,7 @@ def _named(reply: Reply) -> Iterator[str]:
     if reply.content_type == "multipart/related":
         yield from (found.decode("latin-1") for found in _LOCATION.findall(reply.content))
     elif reply.content_type.endswith("json"):
-        yield from _in_json(reply.json())
-
-
-def _in_json(value: object) -> Iterator[str]:
-    if isinstance(value, list):
-        yield from (address for inside in value for address in _in_json(inside))
-    for name, inside in as_dict(value).items():
-        if name == "BulkDataURI" and isinstance(inside, str):
-            yield inside
-        elif name.upper() in _ADDRESSES:
-            yield from (one for one in as_list(as_dict(inside).get("Value")) if isinstance(one, str))
-        else:
-            yield from _in_json(inside)
+        yield from addresses_in(reply.json(), _ADDRESSES)
 
 
 def _stranger(probe: Probe, address: str) -> str | None:

@@ -5,7 +5,7 @@ Spec: DICOM PS3.18 §10.4.1, §8.7; SMART Imaging Access C5, C6, W1, W2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,6 +122,19 @@ def value(dataset: Mapping[str, Any], tag: str) -> str:
     """The first value of an attribute in DICOM JSON; empty where there is none."""
     values = as_list(as_dict(dataset.get(tag)).get("Value"))
     return values[0] if values and isinstance(values[0], str) else ""
+
+
+def addresses_in(described: object, attributes: Collection[str] = ()) -> Iterator[str]:
+    """Where DICOM JSON points, at any depth: its BulkDataURIs, and the values of these attributes."""
+    if isinstance(described, list):
+        yield from (address for inside in described for address in addresses_in(inside, attributes))
+    for name, inside in as_dict(described).items():
+        if name == "BulkDataURI" and isinstance(inside, str):
+            yield inside
+        elif name.upper() in attributes:
+            yield from (one for one in as_list(as_dict(inside).get("Value")) if isinstance(one, str))
+        else:
+            yield from addresses_in(inside, attributes)
 
 
 def studies_in(datasets: object) -> set[str]:

@@ -7,13 +7,11 @@ Spec: SMART Imaging Access F5 (the scopes cover the request), W3, W4, P6; smart-
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from urllib.parse import urljoin
 
-from fhir_imaging.tolerant import as_dict, as_list
 from imaging_cds.check_gateway_access import modalities_of
 from imaging_cds.check_gateway_examination import Examination
-from imaging_cds.check_gateway_places import ANY_DICOM, Images, asked, kinds_of
+from imaging_cds.check_gateway_places import ANY_DICOM, Images, addresses_in, asked, kinds_of
 from imaging_cds.check_gateway_probe import IMAGE_LIMIT, Question, Reply
 from imaging_cds.check_gateway_report import NotOffered, NotTried, Outcome
 from imaging_cds.check_gateway_requirement import Requirement, refused
@@ -46,7 +44,7 @@ def _parts_of_others(exam: Examination) -> Outcome:
 def _large_values(exam: Examination) -> Outcome:
     images = exam.images
     at = images.url(f"{images.study_path}/metadata")
-    found = sorted({urljoin(at, one) for dataset in images.metadata for one in _large_in(dataset)})
+    found = sorted({urljoin(at, one) for dataset in images.metadata for one in addresses_in(dataset)})
     addresses = [one for one in found if exam.probe.may_ask(one)][:2]
     if not addresses:
         raise NotOffered("The metadata names no large value at an address of this server.")
@@ -60,16 +58,6 @@ def _large_values(exam: Examination) -> Outcome:
         moved = [one.replace(images.study, other) for one in addresses if images.study in one]
         told += [("a large value below another's study", _asked(exam, one, exam.good)) for one in moved]
     return refused(told)
-
-
-def _large_in(value: object) -> Iterator[str]:
-    if isinstance(value, list):
-        yield from (address for inside in value for address in _large_in(inside))
-    for name, inside in as_dict(value).items():
-        if name == "BulkDataURI" and isinstance(inside, str):
-            yield inside
-        elif as_list(inside) or as_dict(inside):
-            yield from _large_in(inside)
 
 
 def _is_outside(modalities: tuple[str, ...], allowed: set[str]) -> bool:

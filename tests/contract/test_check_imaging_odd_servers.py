@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -22,13 +23,20 @@ DEEP = json.loads("[" * 900 + "]" * 900)
 FHIR_JSON, DICOM_JSON = "application/fhir+json", "application/dicom+json"
 
 
-def _report_on(server: FaultyImaging) -> ImagingReport:
-    probe = Probe([server.base_url])
+def _report_on_one_that(habit: Callable[[Response], None]) -> ImagingReport:
+    """Of a right server, but for what it does to each of its answers."""
+    port = free_port_number()
+    server = FaultyImaging(base_url=f"http://127.0.0.1:{port}")
+    app = server.app()
+
+    @app.after_request
+    def _habit(answer: Response) -> Response:
+        habit(answer)
+        return answer
+
     tokens = {TokenKind.GOOD: a_token(), TokenKind.UNSCOPED: a_token(scope="patient/Patient.r")}
-    try:
+    with serving(app, port), closing(Probe([server.base_url])) as probe:
         return check_server(Subject(base=server.imaging, tokens=tokens, patient="pat-a", budget_ms=2000), probe)
-    finally:
-        probe.close()
 
 
 def _of_nobody(bundle: Any) -> Any:
@@ -50,18 +58,12 @@ def _of_nobody(bundle: Any) -> Any:
 def test_an_answer_of_any_shape_ends_no_check(kind: str, bent: Callable[[Any], Any], caplog: pytest.LogCaptureFixture) -> None:
     """A right server but for this: the rows that meet it say so, and the others are tried."""
     caplog.set_level("ERROR", "werkzeug")
-    port = free_port_number()
-    server = FaultyImaging(base_url=f"http://127.0.0.1:{port}")
-    app = server.app()
 
-    @app.after_request
-    def _bend(answer: Response) -> Response:
+    def bend(answer: Response) -> None:
         if (answer.status_code, answer.mimetype) == (200, kind):
             answer.set_data(json.dumps(bent(json.loads(answer.get_data()))))
-        return answer
 
-    with serving(app, port):
-        report = _report_on(server)
+    report = _report_on_one_that(bend)
 
     assert len(report.rows) == len(REQUIREMENTS)
     assert report.exit_code == 1
@@ -88,16 +90,7 @@ def _without_content(answer: Response) -> None:
 def test_what_a_server_may_do_is_no_fault(habit: Callable[[Response], None], caplog: pytest.LogCaptureFixture) -> None:
     """RFC 9110 §11.6.1 (several challenges) and §12.5.3; PS3.18 §10.6.3 (204 for no match)."""
     caplog.set_level("ERROR", "werkzeug")
-    port = free_port_number()
-    server = FaultyImaging(base_url=f"http://127.0.0.1:{port}")
-    app = server.app()
 
-    @app.after_request
-    def _habit(answer: Response) -> Response:
-        habit(answer)
-        return answer
-
-    with serving(app, port):
-        report = _report_on(server)
+    report = _report_on_one_that(habit)
 
     assert [(row.key, row.outcome.seen) for row in report.of(Verdict.FAULT)] == []
