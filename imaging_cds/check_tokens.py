@@ -12,7 +12,7 @@ from fhir_imaging.settings import EhrSettings
 from imaging_cds.check_context import CheckContext
 from imaging_cds.check_report import Area, Finding
 from imaging_cds.check_site import ImagingSite
-from imaging_server.token_authorities import share_an_authority
+from imaging_server.token_authorities import introspection_of, share_an_authority
 
 AREA = Area("Whose tokens")
 
@@ -24,7 +24,7 @@ def check_tokens(context: CheckContext, metadata: SmartMetadata | None) -> Itera
         return  # nobody checks tokens here, or only those count that this installation's own app got at this EHR
     for other in site.other_ehrs:
         if share_an_authority(context.ehr, metadata, other):
-            yield _told_apart(context.ehr, other, site, is_signed=_is_signed(context.ehr, metadata))
+            yield _told_apart(context.ehr, other, site, is_signed=introspection_of(context.ehr, metadata) is None)
 
 
 def _told_apart(ehr: EhrSettings, other: EhrSettings, site: ImagingSite, *, is_signed: bool) -> Finding:
@@ -39,9 +39,3 @@ def _told_apart(ehr: EhrSettings, other: EhrSettings, site: ImagingSite, *, is_s
         f"Have the authorization server name {ehr.fhir_base} in aud, and not {other.fhir_base} beside it; or an iss of each "
         "EHR's own, written as token_issuer.",
     )
-
-
-def _is_signed(ehr: EhrSettings, metadata: SmartMetadata | None) -> bool:
-    if ehr.introspection_url or not ehr.introspection_client_id:
-        return not ehr.introspection_url
-    return metadata is None or metadata.introspection_endpoint is None

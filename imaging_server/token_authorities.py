@@ -64,14 +64,14 @@ class TokenAuthorities:
         Introspection goes first where it has our client: it alone sees a revocation, also where the settings name keys too.
         """
         credential = _credential(ehr)
-        if ehr.introspection_url and credential:
-            return self._introspection(ehr.expected_token_issuer, ehr.introspection_url, credential)
+        if credential and (place := introspection_of(ehr, None)):
+            return self._introspection(ehr.expected_token_issuer, place, credential)
         if ehr.jwks_url and not credential:
             return self._keys(ehr.expected_token_issuer, ehr.jwks_url)
         offered = self._offered(ehr) if ehr.jwks_url else self._metadata.of(ehr.fhir_base)
         issuer = _issuer_of(ehr, offered)
-        if credential and offered and offered.introspection_endpoint:
-            return self._introspection(issuer, offered.introspection_endpoint, credential)
+        if credential and (place := introspection_of(ehr, offered)):
+            return self._introspection(issuer, place, credential)
         keys = ehr.jwks_url or (offered.jwks_uri if offered else None)
         return self._keys(issuer, keys) if keys else Means(issuer)
 
@@ -122,6 +122,13 @@ class TokenAuthorities:
             with self._lock:
                 client = self._jwks.setdefault(url, JwksClient(url, self._session))
         return Means(issuer, keys=client)
+
+
+def introspection_of(ehr: EhrSettings, offered: SmartMetadata | None) -> str | None:
+    """Where an EHR's tokens are introspected, by its settings or what it ``offered``; None where their signature counts."""
+    if _credential(ehr) is None:
+        return None
+    return ehr.introspection_url or (offered.introspection_endpoint if offered else None)
 
 
 def share_an_authority(ehr: EhrSettings, offered: SmartMetadata | None, other: EhrSettings) -> bool:
