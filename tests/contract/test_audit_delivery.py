@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from tests.conftest import free_port_number, serving
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(StateSettings(state_dir=tmp_path / "state"), OutboxRules(sinks=("file", "fhir"), max_pending=20))
+    opened = Store.open(StateSettings(state_dir=tmp_path / "state"), OutboxRules(sinks=("file", "fhir")))
     opened.migrate()
     yield opened
     opened.close()
@@ -534,10 +535,15 @@ def test_running_delivery_takes_what_arrives_and_ends_when_told(store: Store, lo
 # Too much waits
 
 
+def twenty_may_wait(store: Store) -> Backlog:
+    """From now on; the next look is due."""
+    return Backlog(replace(store.backlog.rules, max_pending=20))
+
+
 def test_access_is_refused_while_too_many_records_wait_and_the_refusal_is_recorded(store: Store, log: AuditLog) -> None:
     for number in range(21):
         log.append(an_access(f"2.25.1{number}"))
-    store.backlog = Backlog(store.backlog.rules)  # the next look is due
+    store.backlog = twenty_may_wait(store)
 
     with pytest.raises(UpstreamError) as refused:
         log.append(an_access("2.25.7"))
@@ -554,7 +560,7 @@ def test_access_is_refused_while_too_many_records_wait_and_the_refusal_is_record
     ]
     give_up(store, "file")
     give_up(store, "fhir")
-    store.backlog = Backlog(store.backlog.rules)
+    store.backlog = twenty_may_wait(store)
     assert log.append_once(an_access("2.25.8"), key="k", until=1_900_000_000, now=1_800_000_000)
 
 
@@ -562,7 +568,7 @@ def test_refusals_without_number_close_no_images(store: Store, log: AuditLog) ->
     """Group 23: a caller without a token causes records too; they wait for the sinks and count for nobody's access."""
     for _ in range(60):
         log.append(an_access(outcome=AuditOutcome.DENIED))
-    store.backlog = Backlog(store.backlog.rules)
+    store.backlog = twenty_may_wait(store)
 
     log.append(an_access("2.25.7"))
 
