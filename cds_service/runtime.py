@@ -13,7 +13,8 @@ from cds_service.feedback_store import FeedbackStore
 from cds_service.gather import Budgets
 from cds_service.settings import CdsSettings
 from fhir_imaging.clients.http import OutboundSession
-from fhir_imaging.settings import EhrSettings, certificate_authorities, find_ehr_by_iss
+from fhir_imaging.ehr_servers import certificate_authorities
+from fhir_imaging.settings import EhrSettings, find_ehr_by_iss
 from fhir_imaging.store.engine import Store
 from fhir_imaging.store.replay import ReplayMemory
 from imaging_findings.site_policy import SitePolicy, product_policy

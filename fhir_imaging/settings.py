@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -291,17 +291,6 @@ def find_ehr_by_iss(ehrs: tuple[EhrSettings, ...], iss: str) -> EhrSettings | No
     """The configured EHR that ``iss`` names; None when nobody configured it (then nothing may be sent there)."""
     exact = next((ehr for ehr in ehrs if ehr.fhir_base == iss), None)
     return exact or next((ehr for ehr in ehrs if ehr.recognises(iss)), None)
-
-
-def certificate_authorities(ehrs: Iterable[EhrSettings]) -> dict[str, Path]:
-    """By origin, the file with the further certificate authority that counts there."""
-    found: dict[str, Path] = {}
-    for ehr in ehrs:
-        own = (ehr.fhir_base, ehr.imaging_base, ehr.jwks_url, ehr.introspection_url, ehr.backend_token_url)
-        named = (*own, *ehr.server_origins, *ehr.token_origins)
-        if ehr.certificate_authority is not None:
-            found |= {origin_of(url): ehr.certificate_authority for url in named if url}
-    return found
 
 
 def _plain_path(url: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fhir_imaging.clients.smart_metadata import ENDPOINTS, OAUTH_URIS, SmartMetadata, read_smart_configuration, web_address
-from fhir_imaging.settings import origin_of
+from fhir_imaging.settings import EhrSettings, origin_of
 from fhir_imaging.tolerant import as_dict, dicts, text, texts
 from imaging_cds.check_context import CheckContext
 from imaging_cds.check_probe import Answer
@@ -83,6 +83,13 @@ def metadata_of(context: CheckContext, document: Mapping[str, Any] | None) -> Sm
     return read_smart_configuration(document or {}, context.issuer)
 
 
+def offered_by(context: CheckContext, other: EhrSettings) -> SmartMetadata | None:
+    """The configuration of another EHR of the installation; None where it cannot be read, which its own check says."""
+    answer = context.prober.get(f"{other.fhir_base}/.well-known/smart-configuration", accept="application/json")
+    document = answer.document() if answer.status == 200 else None
+    return read_smart_configuration(document or {}, other.fhir_base)
+
+
 def _check_endpoint(context: CheckContext, document: Mapping[str, Any], name: str) -> Iterator[Finding]:
     stated = text(document.get(name))
     if stated is None:
@@ -98,10 +105,9 @@ def _check_endpoint(context: CheckContext, document: Mapping[str, Any], name: st
         )
     if context.is_plain(url):
         yield AREA.fault(f"{name} is plain http: {url}.", "The EHR must offer https (A36).")
-    # The authorize page is visited by the browser only; the token request is ours.
-    if name == "token_endpoint" and not context.is_of_ehr(url):
+    if not context.is_of_ehr(url):
         yield AREA.fault(
-            f"{name} is on another origin than the EHR, so nothing is sent there: {url}.",
+            f"{name} is on another origin than the EHR, so nothing and nobody is sent there: {url}.",
             f'If it belongs to the EHR, add "{origin_of(url)}" to server_origins of this EHR.',
         )
     else:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from fhir_imaging.clients.backend_client import BackendServices, SignAssertion
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadataClient
+from fhir_imaging.ehr_servers import certificate_authorities, origins_of
 from fhir_imaging.scopes import parse_scopes
-from fhir_imaging.settings import EhrSettings, PacsSettings, certificate_authorities
+from fhir_imaging.settings import EhrSettings, PacsSettings
 from imaging_cds.backend_signer import signer_of
 from imaging_cds.settings import ApplicationSettings, Component
 from imaging_server.access import AccessGrant, BearerToken, read_patient_id
 from imaging_server.ownership import Caller
-from imaging_server.services import outbound_origins
 from imaging_server.settings import ImagingServerSettings, PatientIdentifierRule
 
 PATIENCE_S = 300
@@ -42,7 +42,7 @@ class ImagingSite:
         """A way to the EHR as the imaging server has it."""
         authorities = certificate_authorities([ehr])
         timeout_s = self.settings.ehr_timeout_s
-        with OutboundSession(outbound_origins([ehr]), timeout_s=timeout_s, retries=0, authorities=authorities) as session:
+        with OutboundSession(origins_of(ehr), timeout_s=timeout_s, retries=0, authorities=authorities) as session:
             yield session
 
     def backend(self, session: OutboundSession) -> BackendServices | None:

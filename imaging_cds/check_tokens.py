@@ -12,18 +12,21 @@ from fhir_imaging.settings import EhrSettings
 from imaging_cds.check_context import CheckContext
 from imaging_cds.check_report import Area, Finding
 from imaging_cds.check_site import ImagingSite
-from imaging_server.token_authorities import introspection_of, share_an_authority
+from imaging_server.token_authorities import OfferedBy, introspection_of, share_an_authority
 
 AREA = Area("Whose tokens")
 
 
-def check_tokens(context: CheckContext, metadata: SmartMetadata | None) -> Iterator[Finding]:
-    """Each EHR of the settings whose tokens are checked in the same way; nothing where there is none."""
+def check_tokens(context: CheckContext, metadata: SmartMetadata | None, offered_by: OfferedBy) -> Iterator[Finding]:
+    """Each EHR of the settings whose tokens are checked in the same way; nothing where there is none.
+
+    ``offered_by`` reads the SMART configuration of another EHR.
+    """
     site = context.site
     if site is None or context.ehr.opaque_tokens:
         return  # nobody checks tokens here, or only those count that this installation's own app got at this EHR
     for other in site.other_ehrs:
-        if share_an_authority(context.ehr, metadata, other):
+        if share_an_authority(context.ehr, metadata, other, offered_by):
             yield _told_apart(context.ehr, other, site, is_signed=introspection_of(context.ehr, metadata) is None)
 
 

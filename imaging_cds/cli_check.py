@@ -14,17 +14,19 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import jwt
 
+from fhir_imaging.ehr_servers import certificate_authorities
 from fhir_imaging.errors import ConfigurationError
-from fhir_imaging.settings import EhrSettings, certificate_authorities, find_ehr_by_iss
+from fhir_imaging.settings import EhrSettings, find_ehr_by_iss
 from fhir_imaging.tolerant import text
 from imaging_cds import cli_check_imaging
 from imaging_cds.check_client_keys import check_client_keys
 from imaging_cds.check_context import CheckContext
-from imaging_cds.check_discovery import check_answer, check_clock, check_document, metadata_of, read_discovery
+from imaging_cds.check_discovery import check_answer, check_clock, check_document, metadata_of, offered_by, read_discovery
 from imaging_cds.check_frames import check_frames
 from imaging_cds.check_hierarchy import check_hierarchy
 from imaging_cds.check_identity import check_identity
@@ -135,7 +137,7 @@ def examine(context: CheckContext) -> Iterator[Finding]:
         yield from check_identity(context, document, metadata)
         yield from check_imaging(context, metadata)
     if context.is_configured:
-        yield from check_tokens(context, metadata)
+        yield from check_tokens(context, metadata, partial(offered_by, context))
     if context.is_configured and answer.failure is None:
         yield from check_ownership(context)
         yield from check_hierarchy(context)

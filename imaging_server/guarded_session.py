@@ -14,7 +14,8 @@ import requests
 
 from fhir_imaging.clients.breaker import Breaker, Outcome
 from fhir_imaging.clients.http import OutboundSession
-from fhir_imaging.settings import EhrSettings, certificate_authorities, origin_of
+from fhir_imaging.ehr_servers import certificate_authorities
+from fhir_imaging.settings import EhrSettings, origin_of
 
 OUTAGES = frozenset({502, 503, 504})
 """What an EHR answers when it is not there. 500 may be about one resource only, and a 4xx is an answer."""

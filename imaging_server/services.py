@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -13,6 +13,7 @@ from fhir_imaging.clients.backend_client import BackendServices, SignAssertion
 from fhir_imaging.clients.breaker import Breaker, Watch
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadataClient
+from fhir_imaging.ehr_servers import origins_of
 from fhir_imaging.settings import EhrSettings, PacsSettings
 from fhir_imaging.store.engine import Store
 from imaging_server.answers import AnswerLimits
@@ -76,22 +77,6 @@ class ImagingServerServices:
             archive.close()
 
 
-def outbound_origins(ehrs: Iterable[EhrSettings]) -> frozenset[str]:
-    """Every address that tokens of these EHRs may be checked at: for the session's allow-list."""
-    urls: set[str] = set()
-    for ehr in ehrs:
-        named = (
-            ehr.fhir_base,
-            ehr.imaging_base,
-            ehr.jwks_url,
-            ehr.introspection_url,
-            ehr.backend_token_url,
-            *ehr.server_origins,
-        )
-        urls |= {url for url in named if url}
-    return frozenset(urls)
-
-
 def build_services(
     settings: ImagingServerSettings,
     ehrs: tuple[EhrSettings, ...],
@@ -111,7 +96,8 @@ def build_services(
     def breaker(server: str) -> Breaker:
         return Breaker(server, settings.breaker)
 
-    session = GuardedSession(ehrs, outbound_origins(ehrs), breaker, timeout_s=settings.ehr_timeout_s)
+    allowed = frozenset[str]().union(*map(origins_of, ehrs))
+    session = GuardedSession(ehrs, allowed, breaker, timeout_s=settings.ehr_timeout_s)
     metadata = SmartMetadataClient(session)
     backend = BackendServices(session, metadata, sign_assertion) if sign_assertion else None
     asked = Counterparts(ehrs=ehrs, session=session, metadata=metadata, backend=backend)

@@ -10,17 +10,17 @@ Spec: SMART Imaging Access A2, F5, groups 5, 6 and 8; RFC 7662 §2.2, §4; RFC 8
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from fhir_imaging.clients.http import OutboundSession
+from fhir_imaging.clients.http import OutboundSession, check_origin
 from fhir_imaging.clients.jwks import JwksClient
 from fhir_imaging.clients.smart_metadata import SmartMetadata, SmartMetadataClient
+from fhir_imaging.ehr_servers import origins_of
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import EhrSettings, origin_of
 from imaging_server.claims import VerifiedClaims, issuer_excludes, tells_audience
-from imaging_server.guarded_session import authorization_servers
 from imaging_server.introspection import IntrospectionClient
 from imaging_server.settings import ImagingServerSettings
 
@@ -38,6 +38,10 @@ class Means:
         """The address that is asked."""
         client = self.introspection or self.keys
         return client.url if client else None
+
+
+OfferedBy = Callable[[EhrSettings], SmartMetadata | None]
+"""The SMART configuration of an EHR; None where it cannot be read."""
 
 
 class TokenAuthorities:
@@ -59,7 +63,9 @@ class TokenAuthorities:
         self._introspecting: dict[tuple[str, ...], IntrospectionClient] = {}
 
     def of(self, ehr: EhrSettings) -> Means:
-        """What the settings name, else what the EHR's SMART configuration offers. UpstreamError when that cannot be read.
+        """What the settings name, else what the EHR's SMART configuration offers on its own origins.
+
+        UpstreamError when that cannot be read, UpstreamRefused when it is another's server.
 
         Introspection goes first where it has our client: it alone sees a revocation, also where the settings name keys too.
         """
@@ -71,9 +77,13 @@ class TokenAuthorities:
         offered = self._offered(ehr) if ehr.jwks_url else self._metadata.of(ehr.fhir_base)
         issuer = _issuer_of(ehr, offered)
         if credential and (place := introspection_of(ehr, offered)):
+            check_origin(place, origins_of(ehr))
             return self._introspection(issuer, place, credential)
         keys = ehr.jwks_url or (offered.jwks_uri if offered else None)
-        return self._keys(issuer, keys) if keys else Means(issuer)
+        if keys is None:
+            return Means(issuer)
+        check_origin(keys, origins_of(ehr))
+        return self._keys(issuer, keys)
 
     def could_be_of(self, claims: VerifiedClaims, ehr: EhrSettings, means: Means) -> EhrSettings | None:
         """Another EHR whose token the same could be, by all that ``means`` said of it; None where it is this EHR's own.
@@ -96,7 +106,7 @@ class TokenAuthorities:
         if other.introspection_url or not _may_be_at(means.place, other):
             return None
         offered = self._offered(other)
-        if offered is None or not _is_one_of(means.place, offered.introspection_endpoint, offered.jwks_uri):
+        if offered is None or not _is_one_of(means.place, *_places(offered)):
             return None
         return _issuer_of(other, offered)
 
@@ -131,14 +141,26 @@ def introspection_of(ehr: EhrSettings, offered: SmartMetadata | None) -> str | N
     return ehr.introspection_url or (offered.introspection_endpoint if offered else None)
 
 
-def share_an_authority(ehr: EhrSettings, offered: SmartMetadata | None, other: EhrSettings) -> bool:
-    """Whether settings, and what ``ehr`` offers itself, show that two EHRs' tokens are checked in the same way."""
+def share_an_authority(ehr: EhrSettings, offered: SmartMetadata | None, other: EhrSettings, offered_by: OfferedBy) -> bool:
+    """Whether two EHRs' tokens are checked in the same way: by the settings, or by what ``ehr`` or the other one offers.
+
+    ``offered_by`` is asked only where the other's settings let its tokens be checked there.
+    """
     if other.fhir_base == ehr.fhir_base:
         return False
-    named = (ehr.introspection_url, ehr.jwks_url, *((offered.introspection_endpoint, offered.jwks_uri) if offered else ()))
+    named = (ehr.introspection_url, ehr.jwks_url, *_places(offered))
     if any(_is_one_of(place, other.introspection_url, other.jwks_url) for place in named):
         return True
-    return other.expected_token_issuer in (_issuer_of(ehr, offered), ehr.expected_token_issuer)
+    if other.expected_token_issuer in (_issuer_of(ehr, offered), ehr.expected_token_issuer):
+        return True
+    if other.introspection_url or not any(_may_be_at(place, other) for place in named):
+        return False
+    others = _places(offered_by(other))
+    return any(_is_one_of(place, *others) for place in named)
+
+
+def _places(offered: SmartMetadata | None) -> tuple[str | None, ...]:
+    return (offered.introspection_endpoint, offered.jwks_uri) if offered else ()
 
 
 def _is_one_of(place: str | None, *named: str | None) -> bool:
@@ -153,7 +175,7 @@ def _spelt(url: str) -> tuple[str, str, str]:
 
 def _may_be_at(place: str | None, ehr: EhrSettings) -> bool:
     """Whether the settings of an EHR let its tokens be checked there at all."""
-    return place is not None and origin_of(place) in {origin_of(url) for url in authorization_servers(ehr)}
+    return place is not None and origin_of(place) in origins_of(ehr)
 
 
 def _issuer_of(ehr: EhrSettings, offered: SmartMetadata | None) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 from fhir_imaging.client_keys import ClientKeys
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.smart_metadata import SmartMetadata, SmartMetadataClient
-from fhir_imaging.settings import EhrSettings, certificate_authorities
+from fhir_imaging.ehr_servers import certificate_authorities
+from fhir_imaging.settings import EhrSettings
 from fhir_imaging.store.engine import Store
 from imaging_findings.site_policy import SitePolicy, product_policy
 from smart_app.identity import IdentityVerifier

@@ -2,12 +2,12 @@
 
 Every request goes through our own allow-listed session, so a token endpoint that the configuration does not cover gets nothing.
 
-Spec: SMART App Launch 2.2 (A8-A14, A21-A26, A38), RFC 6749, RFC 7009, RFC 7636.
+Spec: SMART App Launch 2.2 (A8-A14, A21-A26, A38), RFC 6749, RFC 7009, RFC 7636, RFC 9700 §4.4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -20,13 +20,14 @@ from authlib.integrations.requests_client import OAuth2Auth, OAuth2Session
 from fhir_imaging.client_assertions import ASSERTION_TYPE, assertion_algorithm
 from fhir_imaging.client_keys import ClientKeys
 from fhir_imaging.clients.fhir import retry_after_s
-from fhir_imaging.clients.http import OutboundSession
+from fhir_imaging.clients.http import OutboundSession, check_origin
 from fhir_imaging.clients.smart_metadata import SmartMetadata
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import ClientAuth, EhrSettings, origin_of
 from fhir_imaging.tolerant import text
 from smart_app.client_auth import disagreement
 from smart_app.launch import LONG_URL
+from smart_app.token_origins import configured_origins
 from smart_app.token_response import TokenResponse, lifetime_s, read_token_response
 
 AUTHORIZE_POST = "authorize-post"
@@ -85,7 +86,7 @@ class TokenClient:
 
     def authorization_request(self, parameters: AuthorizationParameters) -> AuthorizationRequest:
         """The browser's next address, with PKCE S256 always. UpstreamRefused when it is no server of this EHR."""
-        self._outbound.check_origin(self._metadata.authorization_endpoint)
+        check_origin(self._metadata.authorization_endpoint, configured_origins(self._ehr))
         extra = {"aud": parameters.aud, "launch": parameters.launch, "nonce": parameters.nonce}
         with self._session() as session:
             url, _ = session.create_authorization_url(
@@ -138,6 +139,7 @@ class TokenClient:
         )
         session = _GuardedSession(
             self._outbound,
+            configured_origins(self._ehr),
             client_id=self._ehr.client_id,
             client_secret=self._ehr.client_secret,
             token_endpoint_auth_method=method,
@@ -195,18 +197,21 @@ class _TokenAsRead(OAuth2Auth):  # type: ignore[misc]
 
 
 class _GuardedSession(OAuth2Session):  # type: ignore[misc]
-    """Authlib's session, sending through our allow-listed one: no redirects, timeouts, no proxy variables."""
+    """Authlib's session to one EHR's own servers, sending through our allow-listed one: no redirects, timeouts, no proxy
+    variables."""
 
     token_auth_class = _TokenAsRead
 
-    def __init__(self, outbound: OutboundSession, **kwargs: Any) -> None:
+    def __init__(self, outbound: OutboundSession, allowed: Set[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._outbound = outbound
+        self._allowed = allowed
 
     def request(
         self, method: str, url: str, withhold_token: bool = False, auth: Any = None, **kwargs: Any
     ) -> requests.Response:
         """As in Authlib, without its token logic: only token endpoints are called here, by client authentication."""
+        check_origin(url, self._allowed)
         return self._outbound.request(method, url, auth=auth, **kwargs)
 
     def parse_response_token(self, resp: requests.Response) -> Any:

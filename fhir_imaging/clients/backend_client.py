@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from fhir_imaging.clients.archive_token_requests import backend_services_request
-from fhir_imaging.clients.http import OutboundSession
+from fhir_imaging.clients.http import OutboundSession, check_origin
 from fhir_imaging.clients.own_token import OwnTokenKeeper
 from fhir_imaging.clients.smart_metadata import SmartMetadata, SmartMetadataClient
 from fhir_imaging.clients.token_answers import OwnToken, read_own_token
+from fhir_imaging.ehr_servers import origins_of
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.settings import EhrSettings
 
@@ -68,6 +69,7 @@ class BackendServices:
     def _ask(self, ehr: EhrSettings) -> OwnToken:
         metadata = self._needed_metadata(ehr)
         token_url = ehr.backend_token_url or (metadata.token_endpoint if metadata else "")
+        check_origin(token_url, origins_of(ehr))
         asked = backend_services_request(ehr.backend_scopes, self._sign(ehr, metadata, token_url))
         response = self._session.post(token_url, data=asked.form, headers=asked.headers, stream=True)
         return read_own_token(response, token_url, "The imaging server could not sign in at the EHR.")

@@ -10,7 +10,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
@@ -241,12 +241,21 @@ class OutboundSession(requests.Session):
 
     def check_origin(self, url: str) -> None:
         """UpstreamRefused unless the URL's origin is allow-listed and it carries no user name or password."""
-        try:
-            origin = origin_of(url)
-        except ValueError as exc:
-            raise UpstreamRefused("The address is not an http(s) URL.", server="") from exc
-        if origin not in self.allowed_origins or "@" in url.split("://", 1)[1].split("/", 1)[0]:
-            raise UpstreamRefused(f"{origin} is not a configured server, so nothing was sent to it.", server=origin)
+        check_origin(url, self.allowed_origins)
+
+
+def check_origin(url: str, allowed: Set[str]) -> None:
+    """UpstreamRefused unless the URL's origin is one of those allowed and it carries no user name or password.
+
+    A session serves several EHRs. What one of them names is checked against its own servers too: it has no say where another's
+    users sign in, nor who vouches for their tokens (RFC 9700 §4.4, mix-up).
+    """
+    try:
+        origin = origin_of(url)
+    except ValueError as exc:
+        raise UpstreamRefused("The address is not an http(s) URL.", server="") from exc
+    if origin not in allowed or "@" in url.split("://", 1)[1].split("/", 1)[0]:
+        raise UpstreamRefused(f"{origin} is not a configured server, so nothing was sent to it.", server=origin)
 
 
 def ran_out_of_time(failure: Exception) -> bool:

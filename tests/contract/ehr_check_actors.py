@@ -11,7 +11,8 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
-from fhir_imaging.settings import EhrSettings, certificate_authorities
+from fhir_imaging.ehr_servers import certificate_authorities
+from fhir_imaging.settings import EhrSettings
 from imaging_cds.check_context import CheckContext
 from imaging_cds.check_probe import Prober
 from imaging_cds.check_report import Finding, Report, Verdict

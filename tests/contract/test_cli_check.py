@@ -143,6 +143,13 @@ BROKEN: list[tuple[str, Bend, Verdict, str, str]] = [
         "another origin",
         'add "https://idp.example" to server_origins',
     ),
+    (
+        "users sign in elsewhere",
+        configured(authorization_endpoint="https://idp.example/authorize"),
+        FAULT,
+        "another origin",
+        'add "https://idp.example" to server_origins',
+    ),
     ("plain http", configured(authorization_endpoint="http://ehr.example/a"), FAULT, "plain http", "https"),
     ("no address at all", configured(token_endpoint="javascript:x"), FAULT, "no http(s) address", "correct"),
     ("no PKCE list", without("code_challenge_methods_supported"), WARNING, "is missing", "S256 all the same"),

@@ -20,8 +20,9 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from fhir_imaging.clients.http import OutboundSession
+from fhir_imaging.ehr_servers import certificate_authorities
 from fhir_imaging.errors import ConfigurationError, UpstreamError
-from fhir_imaging.settings import EhrSettings, certificate_authorities
+from fhir_imaging.settings import EhrSettings
 from tests.conftest import free_port_number
 
 

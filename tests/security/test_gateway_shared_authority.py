@@ -119,6 +119,28 @@ def test_group_8_one_server_is_known_however_it_is_named(tmp_path: Path, spelt: 
         assert opened(world, introspected(world))["north"] == 200
 
 
+@pytest.mark.parametrize(
+    ("named", "south"),
+    [
+        ("introspection_endpoint", {"introspection_url": None, **CLIENT}),
+        ("jwks_uri", dict.fromkeys(("introspection_url", *CLIENT))),
+    ],
+)
+def test_group_24_an_ehr_cannot_say_that_anothers_server_vouches_for_its_tokens(
+    tmp_path: Path, named: str, south: dict[str, Any]
+) -> None:
+    """Only the site can, by ``server_origins``; then what says of neither whose it is opens nothing at either."""
+    with a_world(tmp_path, north=INTROSPECTING, south=lambda _: south) as world:
+        place = f"{world.north.issuer}/{'introspect' if named == 'introspection_endpoint' else 'jwks'}"
+        urls = dict.fromkeys(("authorization_endpoint", "token_endpoint"), f"{world.south.issuer}/any")
+        world.south.answers["/fhir/.well-known"] = lambda: jsonify({"issuer": world.north.issuer, named: place, **urls})
+        audience = world.south.fhir_base
+        token = world.north.token(aud=audience) if named == "jwks_uri" else introspected(world, aud=audience)
+
+        assert world.send("GET", f"/imaging/south/dicom-web/main{METADATA}", {"Authorization": f"Bearer {token}"}).status == 503
+        assert (world.north.paths(), world.pacs.asked) == ([], [])
+
+
 def test_group_8_an_ehr_that_may_share_the_server_and_does_not_answer_is_waited_for(tmp_path: Path) -> None:
     """Only where the token does not say itself whose it is; nobody else waits for an EHR that is down."""
 

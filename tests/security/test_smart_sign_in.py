@@ -103,6 +103,27 @@ def test_group_26_of_two_states_or_codes_none_is_mixed_with_the_other(world: Wor
     assert doubled.status_code == 400, "what is said twice is not believed at all"
 
 
+@pytest.mark.parametrize(("named", "path"), [("authorization_endpoint", "authorize"), ("token_endpoint", "token")])
+def test_group_26_one_ehr_has_no_say_where_anothers_users_sign_in(tmp_path: Path, named: str, path: str) -> None:
+    """RFC 9700 §4.4: the code that a clinician gets at one EHR would be handed, with its verifier, to the other."""
+    honest, cunning = FakeEhr(fhir=demo_record()), FakeEhr(fhir=demo_record())
+    with ExitStack() as stack:
+        for one in (honest, cunning):
+            one.base_url = stack.enter_context(serving(one.app(), free_port_number()))
+        app = make_app(tmp_path, (honest.settings(), cunning.settings(name="cunning")), Clock())
+        stack.callback(app.services.store.close)
+        stack.callback(app.services.outbound.close)
+        clinician = Clinician(app)
+        cunning.smart_configuration = {named: f"{honest.base_url}/auth/{path}"}
+
+        page = clinician.launches(cunning)
+
+        assert page.status_code == 502
+        assert honest.base_url in page.text, "the page names the server that nobody configured for this EHR"
+        assert (honest.authorizations, honest.token_requests, cunning.token_requests) == ([], [], [])
+        assert clinician.launches(honest).status_code == 200
+
+
 def test_group_26_a_used_callback_leads_nobody_else_anywhere(world: World) -> None:
     callback = world.clinician.callback_of(world.ehr)
     world.clinician.get(callback)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,7 +28,19 @@ OFFERED = SmartMetadata(
 )
 
 
-def told(north: dict[str, Any], south: dict[str, Any], offered: SmartMetadata | None = None) -> list[tuple[str, str]]:
+def told(
+    north: dict[str, Any],
+    south: dict[str, Any],
+    offered: SmartMetadata | None = None,
+    souths: SmartMetadata | None = None,
+    asked: list[str] | None = None,
+) -> list[tuple[str, str]]:
+    """``offered`` is the north's SMART configuration, ``souths`` the south's, which ``asked`` notes the reading of."""
+
+    def offered_by(ehr: EhrSettings) -> SmartMetadata | None:
+        (asked if asked is not None else []).append(ehr.name)
+        return souths
+
     one, other = (
         EhrSettings(**{"name": name, "fhir_base": f"https://{name}.example/fhir", **said})
         for name, said in (("north", north), ("south", south))
@@ -41,7 +54,7 @@ def told(north: dict[str, Any], south: dict[str, Any], offered: SmartMetadata | 
         is_configured=True,
         site=site,
     )
-    return [(found.verdict.value, found.what + found.remedy) for found in check_tokens(context, offered)]
+    return [(found.verdict.value, found.what + found.remedy) for found in check_tokens(context, offered, offered_by)]
 
 
 @pytest.mark.parametrize(
@@ -63,6 +76,20 @@ def test_group_8_tokens_that_may_not_say_whose_they_are_are_warned_of(
     assert verdict == "warning"
     assert "token-of-which-ehr" in words
     assert "https://north.example/fhir in aud" in words
+
+
+@pytest.mark.parametrize("names", ["introspection", "keys"])
+def test_group_8_two_ehrs_that_name_one_server_themselves_are_warned_of(names: str) -> None:
+    """Only where the site lets the south's tokens be checked there: else they are not."""
+    north, server = (CLIENT if names == "introspection" else {"accepted_audiences": ("urn:imaging",)}), "https://login.example"
+    south = {**north, "server_origins": (server,)}
+    asked: list[str] = []
+
+    ((verdict, words),) = told({**north, "server_origins": (server,)}, south, OFFERED, replace(OFFERED, issuer=None), asked)
+    assert (verdict, "token-of-which-ehr" in words, asked) == ("warning", True, ["south"])
+    assert told(north, north, OFFERED, OFFERED, asked) == []
+    assert told(north, south, OFFERED, None, asked) == []
+    assert asked == ["south", "south"]
 
 
 def test_group_8_signed_tokens_name_their_audience() -> None:
