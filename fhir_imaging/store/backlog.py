@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from fhir_imaging.store.tables import audit_delivery, audit_event
+from fhir_imaging.store.tables import audit_delivery, audit_event, audit_sink
 
 if TYPE_CHECKING:
     from fhir_imaging.store.engine import Store
@@ -85,12 +85,14 @@ class Backlog:
         return last.is_full
 
     def _overflows(self, store: Store, sink: str) -> bool:
-        # Accesses that the sink could have: neither what it rejects for itself nor refusals, which anybody can cause without
-        # a token, may close the images. Counted no further than it matters: the table may hold a night's records.
+        # Accesses that the sink could have: neither what it rejects while it takes others nor refusals, which anybody can cause
+        # without a token, may close the images. Counted no further than it matters: the table may hold a night's records.
+        took_at = select(func.coalesce(func.max(audit_sink.c.delivered_at), 0)).where(audit_sink.c.name == sink)
+        counts = audit_delivery.c.last_error.is_(None) | (audit_event.c.recorded_at > took_at.scalar_subquery())
         waiting = (
             select(audit_delivery.c.event_id)
             .join(audit_event, audit_event.c.id == audit_delivery.c.event_id)
-            .where(audit_delivery.c.sink == sink, audit_delivery.c.last_error.is_(None), audit_event.c.outcome == ALLOWED)
+            .where(audit_delivery.c.sink == sink, counts, audit_event.c.outcome == ALLOWED)
             .limit(self.rules.max_pending + 1)
         )
         with store.read() as connection:

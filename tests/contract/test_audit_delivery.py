@@ -575,6 +575,34 @@ def test_refusals_without_number_close_no_images(store: Store, log: AuditLog) ->
     assert next(log.find(AuditFilter(limit=1))).outcome is AuditOutcome.ALLOWED
 
 
+def test_group_34_a_sink_that_rejects_everything_is_one_that_fails(
+    store: Store, log: AuditLog, server: StubAuditServer, clock: Clock
+) -> None:
+    """What it rejects while it takes others counts for nobody's access; since it last took one, it does."""
+    worker = delivery(store, clock, to_fhir(server))
+
+    def is_closed() -> bool:
+        """After as many accesses as may wait, and the one that is too many."""
+        for _ in range(21):
+            log.append(an_access("2.25.2", recorded_at=int(clock())))
+        worker.deliver_due()
+        clock.now += 1
+        give_up(store, "file")
+        return twenty_may_wait(store).is_full(store)
+
+    server.instead = lambda _: Response(status=422)
+    assert is_closed(), "it has never taken any"
+    server.instead = lambda _: None
+    log.append(an_access("2.25.1", recorded_at=int(clock())))
+    worker.deliver_due()
+    server.instead = lambda event: None if study_of(event) == "2.25.1" else Response(status=422)
+    log.append(an_access("2.25.1", recorded_at=int(clock())))
+    assert not is_closed()
+    clock.now += 1
+    assert is_closed(), "nothing was taken since"
+    assert report(store, "fhir").failed == 63
+
+
 def test_site_may_let_access_go_on_and_reads_it_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rules = OutboxRules(sinks=("file",), max_pending=1, refuses_when_full=False)
     store = Store.open(StateSettings(state_dir=tmp_path / "state"), rules)
