@@ -59,7 +59,7 @@ class AuditSettings:
     """While more than ``max_pending`` records wait for a sink: ``refuse`` answers new accesses with 503, ``continue`` lets them
     go on, recorded in the database, with an error in the log."""
     max_pending: int = 10_000
-    """How many accesses may wait for one sink; refusals do not count, nor events that the sink rejects while it takes others."""
+    """How many accesses may wait for one sink; refusals do not count, nor events that it rejects while it takes others."""
     keep_days: int | None = None
     """Removes records from the database after so many days, once every sink has them; not set = they are kept for ever."""
 

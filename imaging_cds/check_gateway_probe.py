@@ -12,6 +12,7 @@ import re
 import ssl
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +33,8 @@ IMAGE_LIMIT = 4 * 1024 * 1024
 """Images are looked into, not downloaded: reading stops here."""
 ANSWER_S = 120.0
 """How long an answer may take to its last byte: a server that drips must not hold the check for ever."""
+SLOW_IN_A_ROW = 3
+"""After so many answers in a row that took too long, a server has a tenth of the time, until one comes in it again."""
 PATIENCE_S = 60
 """How long all waiting for Retry-After may take in one check."""
 _KEPT_OF_REFUSALS = 64 * 1024
@@ -148,6 +151,8 @@ class Probe:
         self._answer_s = answer_s
         self._sleep = sleep
         self._patience_s = PATIENCE_S
+        self._slow: Counter[str] = Counter()
+        """How many answers in a row took too long, by origin."""
         self._pools: dict[str, urllib3.HTTPConnectionPool] = {}
 
     def may_ask(self, url: str) -> bool:
@@ -177,31 +182,37 @@ class Probe:
     def _ask(self, question: Question) -> Reply:
         if not self.may_ask(question.url):
             return Reply(question=question, failure="nothing was sent: its origin was not allowed")
-        begun = time.perf_counter()
+        begun, origin = time.perf_counter(), origin_of(question.url)
+        share = 0.1 if self._slow[origin] >= SLOW_IN_A_ROW else 1.0
+        timeout_s = self._timeout_s * share
         try:
-            with within(self._answer_s):
-                reply = self._sent(question)
+            with within(self._answer_s * share):
+                reply = self._sent(question, timeout_s)
         except NewConnectionError:
             return Reply(question=question, failure="it could not be reached (name, port or firewall)")
         except TimeoutError:
-            return Reply(question=question, failure=f"no answer within {self._timeout_s:.0f} s")
+            self._slow[origin] += 1
+            before = f", nor to {SLOW_IN_A_ROW} questions before it that had longer" if share < 1 else ""
+            return Reply(question=question, failure=f"no answer within {timeout_s:g} s{before}")
         except SSLError:
             return Reply(question=question, failure="its TLS certificate or protocol is not accepted")
         except (HTTPError, ValueError, OSError):
             return Reply(question=question, failure="its answer broke off, or is not HTTP")
-        return replace(reply, elapsed_ms=(time.perf_counter() - begun) * 1000)
+        elapsed_s = time.perf_counter() - begun
+        self._slow[origin] = 0 if elapsed_s < timeout_s else self._slow[origin] + 1
+        return replace(reply, elapsed_ms=elapsed_s * 1000)
 
-    def _sent(self, question: Question) -> Reply:
+    def _sent(self, question: Question, timeout_s: float) -> Reply:
         try:
-            response = self._send(question)
+            response = self._send(question, timeout_s)
         except ProtocolError:
             # A connection that was kept and that the server has closed meanwhile.
-            response = self._send(question)
+            response = self._send(question, timeout_s)
         headers = {name.lower(): value for name, value in response.headers.items()}
         body, is_whole = _read(response, question.limit)
         return Reply(question=question, status=response.status, headers=headers, body=body, is_whole=is_whole)
 
-    def _send(self, question: Question) -> urllib3.BaseHTTPResponse:
+    def _send(self, question: Question, timeout_s: float) -> urllib3.BaseHTTPResponse:
         headers = {"Accept": question.accept, "Accept-Encoding": "identity", "User-Agent": "imaging-cds check"}
         if question.token is not None:
             headers["Authorization"] = f"Bearer {question.token}"
@@ -210,6 +221,7 @@ class Probe:
             _target(question.url),
             body=question.body,
             headers={**headers, **question.headers},
+            timeout=timeout_s,
             retries=False,
             redirect=False,
             preload_content=False,
@@ -220,7 +232,7 @@ class Probe:
         origin = origin_of(url)
         if origin not in self._pools:
             tls = {"ssl_context": self._tls} if origin.startswith("https:") else {}
-            pool = urllib3.connectionpool.connection_from_url(origin, timeout=self._timeout_s, **tls)
+            pool = urllib3.connectionpool.connection_from_url(origin, **tls)
             pool.ConnectionCls = _TlsInTime if tls else _InTime
             self._pools[origin] = pool
         return self._pools[origin]

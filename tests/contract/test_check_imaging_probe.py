@@ -8,14 +8,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from flask import Flask, Response, request
 
 from imaging_cds.check_gateway import REQUIREMENTS, check_server
-from imaging_cds.check_gateway_probe import Probe, Question, Reply
+from imaging_cds.check_gateway_probe import SLOW_IN_A_ROW, Probe, Question, Reply
 from imaging_cds.check_gateway_report import NotTried, Verdict, hidden
 from imaging_cds.check_gateway_subject import Subject, TokenKind, altered, claims_of, forgeries, unsigned
 from tests.conftest import free_port_number, serving
@@ -136,6 +136,36 @@ def test_a_server_that_drips_holds_the_check_no_longer_than_an_answer_may_take(b
 
     assert (reply.json(), reply.is_whole) == (None, False)
     assert took < 4
+
+
+def test_a_server_that_answers_nothing_has_less_and_less_time_until_it_does() -> None:
+    """Thirty seconds for each of forty questions would be twenty minutes."""
+    answers = threading.Event()
+
+    def ask(listening: socket.socket) -> None:
+        with suppress(OSError), ExitStack() as held:
+            while True:
+                connection = held.enter_context(listening.accept()[0])
+                if answers.is_set():
+                    connection.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=ask, args=(listening,), daemon=True)
+        thread.start()
+        base = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        probe = Probe([base], timeout_s=1)
+        failures = [probe.ask(Question(url=f"{base}/x")).failure for _ in range(SLOW_IN_A_ROW + 1)]
+        answers.set()
+        in_time = next(reply for _ in range(50) if (reply := probe.ask(Question(url=f"{base}/x"))).status == 204)
+        answers.clear()
+        again = probe.ask(Question(url=f"{base}/x")).failure
+        listening.shutdown(socket.SHUT_RDWR)
+        probe.close()
+        thread.join(10)
+
+    assert failures[:SLOW_IN_A_ROW] == ["no answer within 1 s"] * SLOW_IN_A_ROW
+    assert failures[SLOW_IN_A_ROW] == "no answer within 0.1 s, nor to 3 questions before it that had longer"
+    assert (in_time.failure, again) == (None, "no answer within 1 s")
 
 
 @pytest.mark.parametrize(
