@@ -280,4 +280,5 @@ def _explained(pattern: re.Pattern[str], sentence: str) -> str | None:
 
 
 def _category(match: re.Match[str]) -> str:
-    return re.sub(r"[\s()]", "", match["category"]).upper()
+    # Patterns take the dotted capital for an I, as a Turkish keyboard writes it; the dotless one has I for its capital.
+    return re.sub(r"[\s()]", "", match["category"]).upper().replace("İ", "I")

@@ -277,6 +277,19 @@ def test_gf_a_pet_answers_the_categories_in_words_whose_rows_name_it(words: str,
     assert (judgement.guidance == ()) is is_answered
 
 
+@pytest.mark.parametrize(
+    ("words", "title"),
+    [
+        ("Bosniak IIİ", "Bosniak III"),
+        ("Bosniak ııf", "Bosniak IIF"),
+        ("LR-TİV", "LI-RADS TIV"),
+        ("Bosniak İ, LR-4", "Bosniak I"),
+    ],
+)
+def test_an_i_of_a_turkish_keyboard_is_an_i(words: str, title: str) -> None:
+    assert title in [one.title for one in mentions_of(a_report_saying(f"{words}."))]
+
+
 # The names as reports write them, and odd cousins: patterns take ſ for s, and both the dotless and the dotted capital for i.
 _STEMS = ("Lung", "lung", "BI", "bi", "bı", "Lİ", "LI", "TI", "ACR TI", "PI", "O", "o", "xo", "")
 _NAMES = st.one_of(
