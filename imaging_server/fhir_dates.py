@@ -9,6 +9,7 @@ Spec: FHIR R4 Search, "date" parameters and prefixes.
 from __future__ import annotations
 
 import re
+from calendar import isleap, monthrange
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -116,10 +117,16 @@ def _span(match: re.Match[str]) -> Span:
     if match["hour"] is not None:
         return _moment(match, start)
     if match["day"] is not None:
-        return Span(start, start + timedelta(days=1))
+        return _from(start, timedelta(days=1))
     if match["month"] is not None:
-        return Span(start, datetime(year + month // 12, month % 12 + 1, 1))  # noqa: DTZ001 - a month of the calendar
-    return Span(start, datetime(year + 1, 1, 1))  # noqa: DTZ001 - a year of the calendar
+        return _from(start, timedelta(days=monthrange(year, month)[1]))
+    return _from(start, timedelta(days=366 if isleap(year) else 365))
+
+
+def _from(start: datetime, length: timedelta) -> Span:
+    """A span of that length, cut off at the end of time: le9999-12-31 is how many say that there is no end."""
+    last = datetime.max.replace(tzinfo=start.tzinfo)
+    return Span(start, start + length if last - start >= length else last)
 
 
 def _moment(match: re.Match[str], minute: datetime) -> Span:
@@ -127,13 +134,13 @@ def _moment(match: re.Match[str], minute: datetime) -> Span:
     start = minute.replace(tzinfo=UTC if zone == "Z" else datetime.strptime(zone, "%z").tzinfo)
     start.astimezone(UTC)  # OverflowError at the ends of time
     if match["second"] is None:
-        return Span(start, start + timedelta(minutes=1))
+        return _from(start, timedelta(minutes=1))
     start = start.replace(second=int(match["second"]))
     if match["fraction"] is None:
-        return Span(start, start + timedelta(seconds=1))
+        return _from(start, timedelta(seconds=1))
     digits = match["fraction"][1:7]
     start = start.replace(microsecond=int(digits.ljust(6, "0")))
-    return Span(start, start + timedelta(microseconds=10 ** (6 - len(digits))))
+    return _from(start, timedelta(microseconds=10 ** (6 - len(digits))))
 
 
 def _without_zone(span: Span) -> Span:
