@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from imaging_server.rate_limit import RateLimitSettings
 from imaging_server.routes import ROUTES, Route
 from tests.examples import examples
-from tests.security.gateway_actors import VIEWER_ORIGIN, Answer, World
+from tests.security.gateway_actors import VIEWER_ORIGIN, Answer, World, a_world
 from tests.security.gateway_stubs import PACS_PASSWORD, STUDY_A, STUDY_B, instance_of, series_of
 
 fuzzed = settings(max_examples=examples(400), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -159,6 +162,14 @@ def is_within(world: World, answer: Answer) -> bool:
     said = str(answer.headers).encode() + answer.body
     hidden = (world.pacs.base.removeprefix("http://").encode(), PACS_PASSWORD.encode(), b"attacker.example")
     return not any(word in said for word in hidden) and (answer.status != 200 or STUDY_B.encode() not in answer.body)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """With no limit to refusals, which a long run would reach."""
+    limits = RateLimitSettings(refusals_per_minute=0.0)
+    with a_world(tmp_path_factory.mktemp("gateway"), server={"rate_limit": limits}) as made:
+        yield made
 
 
 @fuzzed
