@@ -116,6 +116,12 @@ class StoredMemory:
         """Holds what is under way for another lease; what another worker has by now stays there."""
         self._leases.renew(tasks, now=now, lease_s=self.lease_s)
 
+    def still_has(self, task: Task) -> bool:
+        """As ``Memory``: whether the task's ticket still counts."""
+        query = select(sync_study.c.ticket).where(self._is(task.study), sync_study.c.ticket == task.ticket)
+        with self._store.read() as connection:
+            return connection.execute(query).first() is not None
+
     def done(self, task: Task, *, now: float, again_in_s: float | None = None, is_lacking: bool = False) -> None:
         """It is written (or nothing was to be done); ``again_in_s``: it is looked at again then (not complete yet).
 

@@ -58,6 +58,10 @@ class _Written:
     is_lacking: bool
 
 
+class _HasAnotherWorkerError(Exception):
+    """The lease ended while the study was read, and somebody else looks after it."""
+
+
 class MakesResults(Protocol):
     """Reads a study's reports."""
 
@@ -91,6 +95,12 @@ class OneStudy:
 
         UpstreamError, and nothing noted, where archive or FHIR server failed; the same study is as due as before.
         """
+        try:
+            self._process(task)
+        except _HasAnotherWorkerError:
+            log.warning("sync %s: reading a study took longer than its lease; another worker has it", self._settings.name)
+
+    def _process(self, task: Task) -> None:
         for _ in range(TRIES_WHEN_OVERTAKEN - 1):
             try:
                 return self._bring(task)
@@ -103,8 +113,8 @@ class OneStudy:
     def would_change(self, uid: StudyInstanceUID) -> bool:
         """Whether FHIR differs from what the archive says of it by now; nothing is written. UpstreamError as ``process``."""
         task = Task(study=uid, work=Work.COMPARED, attempts=1, ticket="", is_complete=False)
-        archived = self._source.study(uid)
-        verdict = self._verdict(task, archived, is_complete=False)  # as it stands by now
+        standing, archived = self._target.find(uid), self._source.study(uid)
+        verdict = self._verdict(task, archived, standing, is_complete=False)  # as it stands by now
         if isinstance(verdict, Write) and archived is not None:
             if verdict.replaces is None or verdict.copies:
                 return True
@@ -121,20 +131,24 @@ class OneStudy:
     def _bring(self, task: Task) -> None:
         pace = self._settings.pace
         is_complete = task.is_complete or task.quiet_s >= pace.stable_s
+        # Before the archive is asked: whoever writes by a newer word of it meanwhile makes a version that is not this one.
+        standing = self._target.find(task.study)
         archived = self._source.study(task.study)
         if archived is None and not self._is_gone(task.missing_s):
             return self._memory.missed(task, now=self._clock(), again_in_s=self._next_look_s(task.missing_s))
-        match self._verdict(task, archived, is_complete=is_complete):
+        match self._verdict(task, archived, standing, is_complete=is_complete):
             case Write() as write if archived is not None:
-                written = self._write(archived, write, is_patient=not self._is_gone(task.lacking_s))
+                written = self._write(task, archived, write)
                 again_in_s = self._next_time_s(task, written, is_complete=is_complete)
                 self._memory.done(task, now=self._clock(), again_in_s=again_in_s, is_lacking=written.is_lacking)
-            case Withdraw(standing=standing):
-                for one in standing:
+            case Withdraw(standing=active):
+                self._check_that_it_is_still_ours(task)
+                for one in active:
                     self._withdraw(one, is_gone=True)
                 self._memory.done(task, now=self._clock())
-            case Hold(held=held, withdraw=standing):
-                for one in standing:
+            case Hold(held=held, withdraw=active):
+                self._check_that_it_is_still_ours(task)
+                for one in active:
                     self._withdraw(one, is_gone=False)
                 self._memory.hold(task, held, now=self._clock())
             case _:
@@ -158,14 +172,16 @@ class OneStudy:
         so_far = missing_s or 0.0
         return max(1.0, min(max(FIRST_LOOK_FOR_MISSING_S, so_far), self._settings.pace.gone_s - so_far))
 
-    def _verdict(self, task: Task, archived: ArchivedStudy | None, *, is_complete: bool) -> Verdict:
+    def _verdict(
+        self, task: Task, archived: ArchivedStudy | None, standing: tuple[WrittenStudy, ...], *, is_complete: bool
+    ) -> Verdict:
         whose = None if archived is None else self._whose(archived, task)
         verdict = decide(
             Gathered(
                 archived=archived,
                 is_complete=is_complete,
                 whose=whose,
-                standing=self._target.find(task.study),
+                standing=standing,
                 mark=self._mark,
                 given_id=str(task.study) if self._settings.target.ids is ResourceIds.STUDY_UID else None,
             )
@@ -206,8 +222,9 @@ class OneStudy:
         wanted = wanted_study(study, subject, write.status, settings, endpoint=endpoint, order=order, version=version)
         return wanted if write.replaces is None else with_what_others_said(wanted, write.replaces.content)
 
-    def _write(self, study: ArchivedStudy, write: Write, *, is_patient: bool) -> _Written:
-        """``is_patient``: what came of reports that the archive does not list just now stays."""
+    def _write(self, task: Task, study: ArchivedStudy, write: Write) -> _Written:
+        """What came of reports that the archive does not list just now stays, until they are surely gone."""
+        is_patient = not self._is_gone(task.lacking_s)
         wanted = self._wanted(study, write)
         made = self._results.of(study, write.subject) if has_reports(wanted) else MadeResults()
         lacking = lacking_series(study, write) if is_patient and self._settings.results else ()
@@ -216,6 +233,7 @@ class OneStudy:
         if kept and write.replaces is not None:
             wanted = with_series(wanted, lacking, write.replaces.content)
             results = beside_kept(results, kept)
+        self._check_that_it_is_still_ours(task)
         if has_reports(wanted) or (write.replaces and has_reports(write.replaces.content)):
             self._target.write_together(wanted, results, replaces=write.replaces)
         else:
@@ -224,6 +242,11 @@ class OneStudy:
             status = withdrawn_status(copy)
             self._target.write(withdrawn(bare_study(copy.content), status, self._target.version), replaces=copy)
         return _Written(waits=made.waits, is_lacking=bool(kept))
+
+    def _check_that_it_is_still_ours(self, task: Task) -> None:
+        """Before anything is written: a process that stood still for longer than its lease read what may be old by now."""
+        if not self._memory.still_has(task):
+            raise _HasAnotherWorkerError
 
     def _withdraw(self, standing: WrittenStudy, *, is_gone: bool) -> None:
         """Its results first: whoever is killed after the study was taken back would not come back for them."""

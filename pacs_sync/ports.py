@@ -207,6 +207,9 @@ class Memory(Protocol):
     def take(self, *, now: float, limit: int) -> list[Task]:
         """Studies that are due, the oldest first, for this worker alone until its lease ends (SKIP LOCKED on PostgreSQL)."""
 
+    def still_has(self, task: Task) -> bool:
+        """Whether no other worker has taken it since: whoever has lost it writes nothing any more."""
+
     def done(self, task: Task, *, now: float, again_in_s: float | None = None, is_lacking: bool = False) -> None:
         """It is written (or nothing was to be done); ``again_in_s``: it is looked at again then (not complete yet).
 

@@ -90,6 +90,8 @@ class Notes:
     failed_: list[tuple[str, str, float | None]] = field(default_factory=list)
     held_: list[tuple[str, Held]] = field(default_factory=list)
     queued: list[tuple[str, Work]] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)
+    """Tickets that do not count any more."""
 
     def cursor(self) -> str | None:
         return None
@@ -104,6 +106,9 @@ class Notes:
 
     def take(self, *, now: float, limit: int) -> list[Task]:
         return []
+
+    def still_has(self, task: Task) -> bool:
+        return task.ticket not in self.lost
 
     def done(self, task: Task, *, now: float, again_in_s: float | None = None, is_lacking: bool = False) -> None:
         self.done_.append((task.study, again_in_s))

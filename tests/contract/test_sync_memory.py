@@ -144,6 +144,7 @@ def test_a_killed_worker_gives_its_study_back_and_what_it_says_later_does_not_co
     (task,) = memory.take(now=10 + LEASE_S, limit=9)
 
     assert task.attempts == 2
+    assert (memory.still_has(lost), memory.still_has(task)) == (False, True)
     memory.done(lost, now=80)
     memory.failed(lost, "too late", now=80, again_in_s=None)
     memory.hold(lost, Held(reason=HoldReason.MIXED), now=80)
