@@ -108,7 +108,7 @@ def contradicts_nothing(dataset: Mapping[str, Any], numbers: frozenset[str], rul
 
 def is_of_one_person(listed: Sequence[Mapping[str, Any]]) -> bool:
     """Whether an archive lists a study under one person; each time by the same number, where it lists it more than once."""
-    said = {(first_text(one, PATIENT_ID), first_text(one, ISSUER_OF_PATIENT_ID)) for one in listed}
+    said = {(first_text(one, PATIENT_ID), issuer_of_number(one)) for one in listed}
     return len(said) == 1 and (len(listed) == 1 or all(number for number, _ in said)) and name_one_person(listed)
 
 
@@ -120,9 +120,10 @@ def name_one_person(datasets: Iterable[Mapping[str, Any]]) -> bool:
     said: dict[str, set[str]] = {PATIENT_ID: set(), ISSUER_OF_PATIENT_ID: set()}
     for one in datasets:
         for tag, found in said.items():
-            held, name = values(one, tag), first_text(one, tag)
+            held = values(one, tag)
             if len(held) > 1 or any(value is not None and not isinstance(value, str) for value in held):
                 return False
+            name = first_text(one, tag) if tag == PATIENT_ID else issuer_of_number(one)
             found |= {name} if name else set()
     return all(len(found) < 2 for found in said.values())
 

@@ -20,6 +20,7 @@ from fhir_imaging.dicom_json import (
     SOP_INSTANCE_UID,
     STUDY_INSTANCE_UID,
     first_text,
+    issuer_of_number,
     values,
 )
 from fhir_imaging.errors import TooLarge
@@ -182,8 +183,16 @@ def _uids(datasets: Iterable[Mapping[str, Any]], tag: str) -> frozenset[str]:
 
 def _persons(datasets: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
     """What is said of persons, each once: a thousand series of one study mostly say the same."""
-    said = (tuple((tag, tuple(map(_text, values(one, tag)))) for tag in _PERSON if values(one, tag)) for one in datasets)
+    named = ({**one, ISSUER_OF_PATIENT_ID: {"Value": _issuers(one)}} for one in datasets)
+    said = (tuple((tag, tuple(map(_text, values(one, tag)))) for tag in _PERSON if values(one, tag)) for one in named)
     return tuple({tag: {"Value": list(found)} for tag, found in one} for one in dict.fromkeys(said) if one)
+
+
+def _issuers(dataset: Mapping[str, Any]) -> list[Any]:
+    """As they stand in (0010,0021), or whom (0010,0024) names where nobody does there."""
+    stated = values(dataset, ISSUER_OF_PATIENT_ID)
+    issuer = None if any(_text(one) not in (None, "") for one in stated) else issuer_of_number(dataset)
+    return stated if issuer is None else [issuer]
 
 
 def _text(value: object) -> str | int | None:

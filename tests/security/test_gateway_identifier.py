@@ -12,7 +12,7 @@ from flask import Response
 from imaging_server.settings import PatientIdentifierRule
 from tests.security.archive_index import MRN, Index, PatientRecord, a_study, by_number, identifier, is_denied, retrieve
 from tests.security.gateway_actors import World, a_world
-from tests.security.gateway_stubs import PRIOR_A, STUDY_A, STUDY_B, instance_of, series_of
+from tests.security.gateway_stubs import PRIOR_A, STUDY_A, STUDY_B, dicom_json, instance_of, series_of
 
 KEPT_S = 2.0
 ONLY = PatientIdentifierRule(system=MRN, is_only_issuer=True)
@@ -185,6 +185,23 @@ def test_number_with_an_issuer_is_anothers_where_the_only_one_has_no_name(only_i
 
     assert [retrieve(only_issuer, study).status for study in (STUDY_A, STUDY_B)] == [200, 403]
     assert only_issuer.found("/studies", only_issuer.north.token()) == [STUDY_A]
+
+
+@pytest.mark.parametrize("tag", ["00400032", "00400031"], ids=["universal entity", "local entity"])
+def test_W5_a_series_with_an_issuer_is_anothers_where_the_only_one_has_no_name(only_issuer: World, tag: str) -> None:
+    """Group 11: a series of an import from another hospital, among those of the patient with the same number here."""
+    PatientRecord(only_issuer.north, [identifier("MRN-A")])
+    study, index = f"2.25.90{tag}", Index(only_issuer.pacs)  # what is in a study is kept for all tests
+    index.holds(a_study(study, "MRN-A", None))
+    own = {**only_issuer.pacs.series(study), "00100020": {"vr": "LO", "Value": ["MRN-A"]}}
+    issuer = {"00100024": {"vr": "SQ", "Value": [{tag: {"vr": "UT", "Value": ["SOUTH"]}}]}}
+    imported = {**own, "0020000E": {"vr": "UI", "Value": [series_of(study, 2)]}, **issuer}
+    index.instead = lambda asked: dicom_json([own, imported]) if asked.path.endswith("/series") else None
+
+    answer = retrieve(only_issuer, study)
+
+    assert (answer.status, answer.problem) == (403, "identity-conflict")
+    assert only_issuer.pacs.retrievals() == []
 
 
 @pytest.mark.parametrize(("entity", "status"), [("NORTH", 200), ("1.2.840.99.1", 403)])

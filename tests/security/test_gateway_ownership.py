@@ -170,8 +170,13 @@ def test_no_store_of_bulk_data_opens_anything_of_b(world: World, store: str, lev
         {"00100020": {"vr": "LO", "Value": ["MRN-B"]}},
         {"00100020": {"vr": "LO", "Value": ["MRN-A"]}, "00100021": {"vr": "LO", "Value": ["SOUTH"]}},
         {"00100020": {"vr": "LO", "Value": ["MRN-A", "MRN-B"]}},
+        {
+            "00100020": {"vr": "LO", "Value": ["MRN-A"]},
+            "00100021": {"vr": "LO"},
+            "00100024": {"vr": "SQ", "Value": [{"00400032": {"vr": "UT", "Value": ["1.2.840.99.1"]}}]},
+        },
     ],
-    ids=["other number", "other issuer", "two numbers"],
+    ids=["other number", "other issuer", "two numbers", "other universal entity"],
 )
 @pytest.mark.parametrize(
     "route",

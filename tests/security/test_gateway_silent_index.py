@@ -171,6 +171,12 @@ def said_by_one_series(asked: Asked, tag: str, value: object) -> Response | None
     return dicom_json([{**uids, tag: {"vr": "LO", "Value": [value]}}])
 
 
+def a_study_of(issuer: str) -> dict[str, Any]:
+    """STUDY_A, whose PatientID is of an issuer that has no name but a Universal Entity ID."""
+    qualifiers = {"00100024": {"vr": "SQ", "Value": [{"00400032": {"vr": "UT", "Value": [issuer]}}]}}
+    return {**a_study(STUDY_A, "MRN-A", None), **qualifiers}
+
+
 @pytest.mark.parametrize("path", WHOLE)
 @pytest.mark.parametrize(
     ("studies", "series"),
@@ -183,6 +189,7 @@ def said_by_one_series(asked: Asked, tag: str, value: object) -> Response | None
         ([a_study(STUDY_A, "MRN-A")], said_of_series("MRN-A\\MRN-B")),
         ([a_study(STUDY_A, "MRN-A"), a_study(STUDY_A, "MRN-B")], said_of_series(None, None)),
         ([a_study(STUDY_A, "MRN-A"), a_study(STUDY_A, "MRN-A", "SOUTH")], said_of_series(None)),
+        ([a_study_of("1.2.840.99.1"), a_study_of("1.2.840.99.2")], said_of_series(None)),
         ([a_study(STUDY_A, None), a_study(STUDY_A, None)], said_of_series(None)),
         ([a_study(STUDY_A, ["MRN-A", "MRN-B"])], said_of_series(None)),
         ([a_study(STUDY_A, "MRN-A")], lambda asked: said_by_one_series(asked, "00100020", 5)),
@@ -197,6 +204,7 @@ def said_by_one_series(asked: Asked, tag: str, value: object) -> Response | None
         "two in one series",
         "listed twice",
         "two issuers",
+        "two universal entities",
         "listed twice, unnamed",
         "two numbers",
         "number that is no text",
