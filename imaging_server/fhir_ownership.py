@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fhir_imaging.clients.deadlines import within
-from fhir_imaging.clients.fhir import FhirClient, SearchPage
+from fhir_imaging.clients.fhir import FhirClient, SearchPage, are_all
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import NotAuthenticated, NotFound, UpstreamRefused
 from fhir_imaging.study import WITHDRAWN, ImagingStudy, read_study
@@ -90,7 +90,7 @@ class FhirOwnership:
         told = [one for page in pages for one in _told(page.matches, caller)]
         denied = {uid for one in told if one.facts is None for uid in one.uids}
         owned = tuple(one.facts for one in told if one.facts and one.facts.study not in denied)
-        return PatientStudies(owned, complete=pages[-1].next_url is None)
+        return PatientStudies(owned, complete=are_all(pages))
 
     def _pages(self, caller: Caller, params: Sequence[tuple[str, str]]) -> list[SearchPage]:
         """All pages, which share one time: each of them holds up the same caller. None of them may be silent for long."""

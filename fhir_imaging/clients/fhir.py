@@ -40,6 +40,18 @@ class SearchPage:
     total: int | None = None
 
 
+def are_all(pages: Sequence[SearchPage]) -> bool:
+    """Whether these pages hold everything that was searched for: the server links no further one, counts no more matches than
+    it gave, and says nowhere that it could not look everywhere (issue ``incomplete``) or that something failed.
+
+    Spec: FHIR R4 Bundle.total (matches alone), Search §3.1.1.5.1 (OperationOutcome among the entries), issue-type.
+    """
+    counted = max((page.total for page in pages if page.total is not None), default=0)
+    issues = [one for page in pages for outcome in page.outcomes for one in dicts(outcome.get("issue"))]
+    is_lacking = any(one.get("code") == "incomplete" or one.get("severity") in ("error", "fatal") for one in issues)
+    return pages[-1].next_url is None and counted <= sum(len(page.matches) for page in pages) and not is_lacking
+
+
 class FhirClient:
     """One FHIR server, with one bearer token or none. The token is held in memory only, for the client's short life.
 

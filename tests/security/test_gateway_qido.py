@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from flask import Response, jsonify
 
@@ -243,6 +245,34 @@ def test_more_studies_than_the_ehr_lists_are_announced(world: World) -> None:
 
     assert found(answer) == [STUDY_A]
     assert answer.headers["Warning"].startswith("299 ")
+
+
+def remark(severity: str, code: str) -> dict[str, Any]:
+    """What a server says among its matches."""
+    outcome = {"resourceType": "OperationOutcome", "issue": [{"severity": severity, "code": code}]}
+    return {"resource": outcome, "search": {"mode": "outcome"}}
+
+
+@pytest.mark.parametrize(
+    ("more", "is_said"),
+    [
+        ({"total": 2}, True),
+        ({"entry": [remark("warning", "incomplete")]}, True),
+        ({"entry": [remark("error", "exception")]}, True),
+        ({"total": 1}, False),
+        ({"entry": [remark("information", "informational")]}, False),
+    ],
+    ids=["counts more", "could not look everywhere", "something failed", "counts what it gave", "a remark"],
+)
+def test_f8_a_list_that_the_ehr_says_is_not_all_is_announced(world: World, more: dict[str, Any], is_said: bool) -> None:
+    """Also by a server that links no further page."""
+    entries = [{"resource": world.north.imaging_study(STUDY_A)}, *more.get("entry", [])]
+    world.north.answers["/fhir/ImagingStudy"] = lambda: jsonify({"resourceType": "Bundle", **more, "entry": entries})
+
+    answer = world.get("/studies", world.north.token())
+
+    assert found(answer) == [STUDY_A]
+    assert answer.headers.get("Warning", "").startswith("299 ") is is_said
 
 
 def test_paging_link_to_another_server_is_not_followed_with_the_token(world: World) -> None:
