@@ -1,8 +1,8 @@
 """A patient's studies out of all archives that an EHR reaches: what the archives' indexes say, gathered and joined.
 
 Nothing is left out in silence: an archive that cannot be asked makes the whole answer wait (503), and that there is more than
-an archive gives, or more than can be read, is said. Left out is what is in doubt: a UID under two patients, or twice in one
-archive.
+an archive gives, or more than can be read, is said. Left out, and said, is what is in doubt: a UID under two patients, or twice
+in one archive.
 
 Spec: SMART Imaging Access F1-F3, F10, F13, W4, group 11; DICOM PS3.18 §10.6.
 """
@@ -76,7 +76,8 @@ class ArchiveStudies:
             for name, datasets in by_archive.items()
         }
         told = tuple(self._joined(caller, copies, by_archive))
-        is_all = len(told) == len(frozenset().union(*copies.values()))
+        known = {_uid(one) for name, datasets in by_archive.items() for one in datasets if _uid(one) in visible[name]}
+        is_all = len(told) == len(known)
         return PatientList(told, is_all and all(one.complete for one in answers))
 
     def with_series(self, caller: Caller, found: Sequence[FoundStudy], archives: Sequence[Archive]) -> PatientList:

@@ -74,6 +74,21 @@ def test_group_15_the_copy_counts_too_that_this_token_may_not_have(tmp_path: Any
         assert world.ask(f"/ImagingStudy/{CT_A}", token).status == 403
 
 
+@pytest.mark.parametrize("ownership", list(Ownership))
+def test_group_11_a_list_says_that_it_lacks_what_another_archive_has_under_another_patient(
+    tmp_path: Any, ownership: Ownership
+) -> None:
+    """One of both archives is wrong; the gateway may still give the images that are the patient's."""
+    with an_imaging_fhir(tmp_path / "state", ownership) as world:
+        world.second.holds(CT_A, "CT")
+        world.second.index[CT_A][0].update(tagged(x00100020="MRN-B"))
+        answer = world.search()
+
+        assert uids_of(answer) == [MR_A, DX_A]
+        assert lacks_something(answer.json())
+        assert b"MRN-B" not in answer.body
+
+
 @SOURCES
 @pytest.mark.parametrize("ownership", list(Ownership))
 def test_W5_series_that_name_the_patient_or_nobody_are_listed(
