@@ -28,7 +28,7 @@ from pacs_sync.plan import ours_first
 from pacs_sync.ports import WrittenStudy
 from pacs_sync.result_steps import WITHDRAWABLE, study_key
 from pacs_sync.settings import ResourceIds, SyncSettings
-from pacs_sync.standing import SYNC_TAGS, Mark, has_tag, study_tag, study_uids, subject_id
+from pacs_sync.standing import SYNC_TAGS, Mark, has_tag, study_tag, study_uids, subject_id, tagged_studies
 from pacs_sync.target_access import TargetAccess
 from pacs_sync.target_endpoint import TargetEndpoint
 from pacs_sync.target_search import PAGE_SIZE, TargetSearch, has_identifier, token
@@ -151,6 +151,23 @@ class FhirTarget:
             for one in page.matches
             if one.get("resourceType") == kind and self.mark.is_on(one) and has_tag(one, tag)
         )
+
+    def reported_on(self, study_id: str) -> frozenset[StudyInstanceUID]:
+        """As ``Target``."""
+        reference = f"ImagingStudy/{study_id}"
+        params = [("derived-from", reference), ("_tag", token(SYNC_TAGS, self.mark.name)), ("_count", str(PAGE_SIZE))]
+
+        def is_asked(one: Mapping[str, Any]) -> bool:
+            named = (each.get("reference") for each in dicts(one.get("derivedFrom")))
+            return self.mark.is_on(one) and reference in named
+
+        try:
+            found = self._search.few("Observation", params, is_asked) if self._serves("Observation") else ()
+        except UpstreamError as failure:
+            if failure.retryable:
+                raise
+            return frozenset()
+        return frozenset(uid for one in found for uid in tagged_studies(one))
 
     # What is written
 

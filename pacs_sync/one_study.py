@@ -24,7 +24,7 @@ from pacs_sync.patients import Unknown, answer, decided_by_person, has_number, n
 from pacs_sync.plan import Gathered, Hold, Verdict, Withdraw, Write, decide, withdrawn_status
 from pacs_sync.ports import HoldReason, Memory, Source, Subject, Target, Task, Work, WrittenStudy
 from pacs_sync.settings import ResourceIds, SyncSettings
-from pacs_sync.standing import Mark, bare_study, differs, subject_id, with_what_others_said
+from pacs_sync.standing import Mark, bare_study, differs, is_withdrawn, subject_id, with_what_others_said
 from pacs_sync.study_mapping import accession_system, wanted_study
 
 log = logging.getLogger("imaging_cds.sync")
@@ -136,7 +136,10 @@ class OneStudy:
         archived = self._source.study(task.study)
         if archived is None and not self._is_gone(task.missing_s):
             return self._memory.missed(task, now=self._clock(), again_in_s=self._next_look_s(task.missing_s))
-        match self._verdict(task, archived, standing, is_complete=is_complete):
+        verdict = self._verdict(task, archived, standing, is_complete=is_complete)
+        # Asked before anything is written: once it is, nobody would come back to ask.
+        beside = {uid for one in _leaving(verdict) for uid in self._target.reported_on(one.id)} - {task.study}
+        match verdict:
             case Write() as write if archived is not None:
                 written = self._write(task, archived, write)
                 again_in_s = self._next_time_s(task, written, is_complete=is_complete)
@@ -153,6 +156,8 @@ class OneStudy:
                 self._memory.hold(task, held, now=self._clock())
             case _:
                 self._memory.done(task, now=self._clock())
+        if beside:
+            self._memory.enqueue(sorted(beside), Work.COMPARED, now=self._clock())
 
     def _next_time_s(self, task: Task, written: _Written, *, is_complete: bool) -> float | None:
         """In how many seconds a study that was written is looked at again; None: when the archive tells of it."""
@@ -257,3 +262,15 @@ class OneStudy:
             self._target.write_together(taken_back, (), replaces=standing)
         else:
             self._target.write(taken_back, replaces=standing)
+
+
+def _leaving(verdict: Verdict) -> tuple[WrittenStudy, ...]:
+    """What is not to be seen in its chart any more: reports in other studies may have found something on its images."""
+    match verdict:
+        case Write(replaces=WrittenStudy() as stands, subject=subject):
+            stays = is_withdrawn(stands.content) or subject_id(stands.content) == subject.patient_id
+            return () if stays else (stands,)
+        case Withdraw(standing=active) | Hold(withdraw=active):
+            return active
+        case _:
+            return ()

@@ -124,6 +124,12 @@ class Target(Protocol):
     def results_differ(self, uid: StudyInstanceUID, resources: Iterable[Mapping[str, Any]], *, study_id: str) -> bool:
         """Whether ``write_results`` would change anything."""
 
+    def reported_on(self, study_id: str) -> frozenset[StudyInstanceUID]:
+        """Studies whose results say that they were found on the images of ``ImagingStudy/study_id``.
+
+        None where the server cannot be searched for them: then the next comparison sees what they lack.
+        """
+
     def results_of(self, uid: StudyInstanceUID) -> tuple[Mapping[str, Any], ...]:
         """Observations and DiagnosticReports of ours that belong to this study, withdrawn ones too."""
 

@@ -80,6 +80,12 @@ def study_tag(uid: StudyInstanceUID) -> dict[str, str]:
     return {"system": DICOM_UID_SYSTEM, "code": to_urn(uid)}
 
 
+def tagged_studies(resource: Mapping[str, Any]) -> frozenset[StudyInstanceUID]:
+    """The studies whose result it is, by ``study_tag``."""
+    tags = (one for one in dicts(as_dict(resource.get("meta")).get("tag")) if one.get("system") == DICOM_UID_SYSTEM)
+    return frozenset(StudyInstanceUID(uid) for one in tags if (uid := from_urn(text(one.get("code")) or "")))
+
+
 def has_tag(resource: Mapping[str, Any], tag: Mapping[str, str]) -> bool:
     """Whether it carries this tag."""
     tags = dicts(as_dict(resource.get("meta")).get("tag"))

@@ -100,6 +100,9 @@ class Charts:
             known[_condition(made["resourceType"], made["identifier"][0])] = self.put(made)
         return written
 
+    def reported_on(self, study_id: str) -> frozenset[StudyInstanceUID]:
+        return frozenset()
+
     def results_of(self, uid: StudyInstanceUID) -> tuple[Json, ...]:
         return ()
 

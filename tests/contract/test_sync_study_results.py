@@ -14,6 +14,7 @@ import pytest
 
 from fhir_imaging.archived_study import ArchivedStudy, PatientNumber
 from pacs_sync.one_study import OneStudy
+from pacs_sync.ports import Work
 from pacs_sync.settings import ResourceIds
 from pacs_sync.study_results import StudyResults
 from tests.sr_actors import OTHER_STUDY, SCHEMES, STARTED, STUDY, AReport
@@ -109,6 +110,28 @@ def test_a_report_never_reaches_a_study_of_another_patient(sync: Sync) -> None:
     bring(sync, OTHER_STUDY)
 
     assert sync.fhir.all("Observation") == []
+
+
+@pytest.mark.parametrize("number", ["SYN-2", "SYN-9", None], ids=["another patient", "nobody known", "gone"])
+def test_X14_what_was_found_on_images_that_were_another_patients_leaves_the_chart_with_them(
+    sync: Sync, number: str | None
+) -> None:
+    """The report lies in a study that stays: it is looked at again as soon as the one of its images has moved."""
+    sync.archive.put(the_study(OTHER_STUDY))
+    sync.archive.reports[OTHER_STUDY] = [AReport(lies_in=OTHER_STUDY).json()]
+    bring(sync)
+    bring(sync, OTHER_STUDY)
+    assert sync.fhir.one("Observation")["status"] == "preliminary"
+    if number is None:
+        del sync.archive.studies_by_uid[STUDY]
+    else:
+        sync.archive.put(the_study(number=number))
+
+    bring(sync)
+
+    assert sync.notes.queued == [(OTHER_STUDY, Work.COMPARED)]
+    bring(sync, OTHER_STUDY)
+    assert {sync.fhir.one(kind)["status"] for kind in ("Observation", "DiagnosticReport")} == {"entered-in-error"}
 
 
 def test_results_are_not_read_where_the_settings_say_so(sync: Sync) -> None:
