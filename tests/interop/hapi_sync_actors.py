@@ -18,10 +18,13 @@ from fhir_imaging.store.engine import Store
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_cds.settings import load
 from imaging_cds.sync_job import SyncJob, sync_job
+from pacs_sync.memory import StoredMemory
+from pacs_sync.one_study import OneStudy
 from pacs_sync.ports import Task, Work
 from pacs_sync.reconcile import Report, reconcile
 from pacs_sync.run import Summary
 from pacs_sync.settings import ResourceIds
+from pacs_sync.study_results import StudyResults
 from tests.interop.hapi_process import Hapi
 from tests.interop.hapi_studies import NUMBERS, UID_SYSTEM, of_study
 from tests.interop.orthanc_process import USER, Orthanc, running_orthanc
@@ -105,16 +108,33 @@ class Site:
             yield job
 
     def brings(self, job: SyncJob, uid: str) -> None:
-        """Writes the study whatever other workers do, as one does whose lease has ended unnoticed; again where it must."""
+        """Writes the study whatever other workers do, as one does whose lease ends right after it was looked at; again where it
+        must."""
+        memory: Any = _EndsUnnoticed(job.memory)
+        results = StudyResults(job.source, job.target, job.settings)
+        one_study = OneStudy(job.source, job.target, memory, job.settings, results=results, clock=job.clock)
         task = Task(study=StudyInstanceUID(uid), work=Work.CHANGED, attempts=1, ticket="none", is_complete=True)
         for _ in range(20):
             try:
-                return job.one_study.process(task)
+                return one_study.process(task)
             except UpstreamError as failure:
                 if not failure.retryable:
                     raise
                 time.sleep(0.05)
         raise AssertionError("overtaken twenty times")
+
+
+class _EndsUnnoticed:
+    """A memory that believes every worker that it still has its study."""
+
+    def __init__(self, memory: StoredMemory) -> None:
+        self._memory = memory
+
+    def still_has(self, _task: Task) -> bool:
+        return True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._memory, name)
 
 
 def uid_of(study: Json) -> str:
