@@ -73,7 +73,8 @@ _INCLUDED = re.compile(
 _COUNT = re.compile(r"[0-9]{1,9}", re.ASCII)
 _RENDERING = {
     "quality": re.compile(r"[1-9][0-9]?|100", re.ASCII),
-    "viewport": re.compile(r"[0-9.,\-]{1,100}", re.ASCII),
+    # Four digits are more than any screen has, and Debian's Orthanc ends with one that it has no room for, or of no width.
+    "viewport": re.compile(r"[1-9][0-9]{0,3},[1-9][0-9]{0,3}(?:,[0-9.,\-]{1,90})?", re.ASCII),
     "window": re.compile(r"-?[0-9.]{1,16},-?[0-9.]{1,16},(?:linear|linear-exact|sigmoid)", re.ASCII),
     "annotation": re.compile(r"(?:patient|technique)(?:,(?:patient|technique))?", re.ASCII),
     "iccprofile": re.compile(r"no|yes|srgb|adobergb|rommrgb|displayp3", re.ASCII),

@@ -31,8 +31,9 @@ _OF_PICTURES = frozenset(
 _NUMBER = re.compile(r"-?[0-9]{1,8}(?:\.[0-9]{1,6})?", re.ASCII)
 _VALUES = {
     "frameNumber": re.compile(r"[1-9][0-9]{0,6}", re.ASCII),
-    "rows": re.compile(r"[1-9][0-9]{0,4}", re.ASCII),
-    "columns": re.compile(r"[1-9][0-9]{0,4}", re.ASCII),
+    # As large as WADO-RS may have a picture here (``queries``).
+    "rows": re.compile(r"[1-9][0-9]{0,3}", re.ASCII),
+    "columns": re.compile(r"[1-9][0-9]{0,3}", re.ASCII),
     "windowCenter": _NUMBER,
     "windowWidth": _NUMBER,
     "imageQuality": re.compile(r"[1-9][0-9]?|100", re.ASCII),

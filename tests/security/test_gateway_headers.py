@@ -223,6 +223,16 @@ def test_very_long_query_is_refused(world: World) -> None:
     assert world.pacs.asked == []
 
 
+@pytest.mark.parametrize("side", ["10000", "4" * 40, "0", "00064"])
+@pytest.mark.parametrize("path", [f"{INSTANCE}/rendered", f"{FRAME}/thumbnail"])
+def test_group_23_a_picture_of_any_size_is_asked_of_no_archive(world: World, path: str, side: str) -> None:
+    """Debian's Orthanc ends with the first that it has no room for, and breaks off where there is nothing to be seen."""
+    answers = [world.get(f"{path}?viewport={size}", world.north.token()) for size in (f"{side},64", f"64,{side},0,0,8,8")]
+
+    assert [(one.status, one.problem) for one in answers] == [(400, "parameter-not-offered")] * 2
+    assert world.pacs.retrievals() == []
+
+
 def test_storm_of_frames_costs_one_decision(world: World) -> None:
     token = world.north.token()
     statuses: list[int] = []

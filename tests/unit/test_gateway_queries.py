@@ -70,6 +70,8 @@ def test_options_are_read() -> None:
         (f"{INSTANCE}/rendered", "quality=101", False),
         (f"{INSTANCE}/rendered", "window=1,2,cubic", False),
         (f"{INSTANCE}/rendered", "viewport=a,b", False),
+        (f"{INSTANCE}/rendered", "viewport=512", False),
+        (f"{INSTANCE}/rendered", "viewport=9999,9999,0,0,-512,512.5", True),
         (f"{INSTANCE}/rendered", "presentationSeriesUID=1", False),
         (f"{INSTANCE}/rendered", "quality=1&quality=2", False),
         (f"{INSTANCE}/metadata", "accept=application/dicom%2Bjson", True),

@@ -110,6 +110,7 @@ def test_query_means_the_same_object_of_wado_rs(
         (f"{UIDS}&frameNumber=%D9%A1", "value-not-understood"),
         (f"{UIDS}&rows=-1", "value-not-understood"),
         (f"{UIDS}&rows=", "value-not-understood"),
+        (f"{UIDS}&columns=10000", "value-not-understood"),
         (f"{UIDS}&columns=100000", "value-not-understood"),
         (f"{UIDS}&imageQuality=101", "value-not-understood"),
         (f"{UIDS}&windowCenter=1e3&windowWidth=1", "value-not-understood"),
