@@ -105,7 +105,8 @@ class Archive:
         """The archive's answer, of any status. UpstreamError when there is none."""
         target = self._prefix + quote(request.resource.path, safe="/,.-_")
         if request.query:
-            target += "?" + urlencode(request.query, quote_via=quote, safe="")
+            # PS3.18 writes commas as they are (§8.3.4.1, §8.3.5.1), and Debian's Orthanc does not understand them encoded.
+            target += "?" + urlencode(request.query, quote_via=quote, safe=",")
         headers = dict(self._headers, Accept=request.accept)
         if request.byte_range:
             headers["Range"] = request.byte_range

@@ -99,6 +99,15 @@ def test_picture_by_wado_uri(gateway: Gateway, content_type: str) -> None:
     assert Image.open(BytesIO(answer.content)).size == (COLUMNS, ROWS)
 
 
+@pytest.mark.parametrize("path", ["", "/series/{0}.1", "/series/{0}.1/instances/{0}.1.2"])
+def test_picture_in_the_size_and_window_that_is_asked_for(gateway: Gateway, path: str) -> None:
+    """The study list's pictures; this Orthanc takes commas as they are alone."""
+    answer = gateway.ask(f"/studies/{STUDY_A}{path.format(STUDY_A)}/rendered?viewport=24,16&window=40,400,linear")
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "image/jpeg"), answer.text
+    assert max(Image.open(BytesIO(answer.content)).size) <= 24
+
+
 def test_other_patients_file_by_wado_uri_stays_closed(gateway: Gateway) -> None:
     """Orthanc itself answers WADO-URI with anybody's instance, by ``objectUID`` alone."""
     other = gateway.ask(wado(STUDY_B, "1", contentType="application/dicom"))
