@@ -31,6 +31,8 @@ AUDIT_BACKLOG = "audit-backlog"
 _CODES = ("subject_role", "purpose_of_use")
 _ONCE = "audit log: recorded once"
 _SEALED_KEY = "event_key"
+_CLOCKS_DIFFER_S = 60
+"""By so much may the clocks of an installation's machines."""
 PAGE = 500
 """Records read at a time."""
 ORIGIN_NOT_ALLOWED = "origin-not-allowed"
@@ -149,6 +151,7 @@ class AuditLog:
     def append_once(self, record: AuditRecord, *, key: str, until: int, now: int) -> bool:
         """Stores the record unless one was stored under ``key`` and its ``until`` (UTC seconds) is still to come.
 
+        One that ends later than this one would was stored by a clock that was ahead, and does not count.
         Mark and record are one transaction: a crash or a full disk leaves neither, so the next access is recorded after all.
         UpstreamError as ``append``.
         """
@@ -157,7 +160,9 @@ class AuditLog:
         mark = mark.on_conflict_do_nothing().returning(replayed_token.c.token_id)
         try:
             with self._store.write(durable=self._store.backlog.rules.waits_for_disk) as connection:
-                connection.execute(delete(replayed_token).where(self._is_marked(key), replayed_token.c.expires_at <= now))
+                ends = replayed_token.c.expires_at
+                is_over = (ends <= now) | (ends > until + _CLOCKS_DIFFER_S)
+                connection.execute(delete(replayed_token).where(self._is_marked(key), is_over))
                 if connection.execute(mark).first() is None:
                     return False
                 if refused:

@@ -191,8 +191,9 @@ class AccessAudit:
 
 
 def _key(attempt: Attempt, grant: AccessGrant, study: str) -> tuple[str, ...]:
-    """What is recorded once in the window."""
-    return (attempt.ehr, _action_of(attempt).value, grant.issuer, grant.token_reference, study)
+    """What is recorded once in the window, for each who asks: not every server gives each token a ``jti`` of its own."""
+    who = [name or "" for name in (grant.patient_id, grant.user, grant.client_id)]
+    return (attempt.ehr, _action_of(attempt).value, grant.issuer, grant.token_reference, *who, study)
 
 
 def _in_tokens(codings: Sequence[Coding]) -> tuple[str, ...] | None:

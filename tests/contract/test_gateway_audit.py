@@ -146,6 +146,21 @@ def test_study_opened_in_many_requests_is_recorded_once_for_each_token(world: Wo
     assert len({one.token_reference for one in records}) == 2
 
 
+def test_p8_group_35_who_else_opens_it_is_on_record_also_where_all_tokens_have_one_jti(world: World) -> None:
+    """RFC 7519 §4.1.7 wants another for each token, which the server that issues them may not do."""
+    users = [(f"{world.north.fhir_base}/Practitioner/{one}", client) for one, client in (("p1", "v"), ("p2", "v"), ("p2", "w"))]
+    before = len(world.audit())
+    for user, client in users:
+        for _ in range(2):
+            token = world.north.token(jti="the same", fhirUser=user, client_id=client)
+            assert world.get(f"/studies/{STUDY_A}/series/{series_of(STUDY_A)}", token).status == 200
+
+    records = world.audit()[: len(world.audit()) - before]
+    assert [(one.user, one.client_id) for one in reversed(records)] == [
+        *(("Practitioner/p1", "v"), ("Practitioner/p2", "v"), ("Practitioner/p2", "w"))
+    ]
+
+
 def test_a_study_is_opened_with_its_first_pixel_and_not_before(world: World) -> None:
     """P8: what a viewer or list loads ahead of a click is recorded, and as what it is."""
     token = world.north.token()
@@ -254,6 +269,15 @@ def test_record_is_appended_once_until_its_window_has_passed(log: AuditLog) -> N
     assert kept == [True, False, False, True, False]
     assert other is True
     assert len(list(log.find(AuditFilter()))) == 3
+
+
+def test_group_35_a_clock_that_was_ahead_hides_no_access_afterwards(log: AuditLog) -> None:
+    """What another machine recorded a moment ago by a clock of its own is on record all the same."""
+    ahead = log.append_once(READ, key="k", until=90_100, now=90_000)
+    kept = [log.append_once(READ, key="k", until=now + 100, now=now) for now in (1000, 1050, 1100, 1070)]
+
+    assert ahead is True
+    assert kept == [True, False, True, False]
 
 
 def test_group_34_an_access_is_on_record_whatever_somebody_removed_from_the_tables(tmp_path: Path) -> None:
