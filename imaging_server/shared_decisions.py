@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from fhir_imaging.clients.deadlines import within
@@ -109,7 +109,7 @@ class SharedDecisions:
 
     def _look(self, form: Form[T], row_id: str) -> _Row[T] | None:
         table = shared_decision.c
-        query = select(table.body).where(table.id == row_id, table.until_ms > self._now_ms())
+        query = select(table.body).where(table.id == row_id, ~self._is_over(self._now_ms()))
         with self._store.read() as connection:
             row = connection.execute(query).first()
         if row is None:
@@ -125,7 +125,7 @@ class SharedDecisions:
         statement = statement.on_conflict_do_update(
             index_elements=["id"],
             set_=fresh,
-            where=shared_decision.c.until_ms <= now_ms,
+            where=self._is_over(now_ms),
         )
         with self._store.write_once() as connection:
             won = connection.execute(statement.returning(shared_decision.c.id)).first()
@@ -173,6 +173,12 @@ class SharedDecisions:
         self._swept_at = time.monotonic()
         with self._store.write_once() as connection:
             connection.execute(delete(shared_decision).where(shared_decision.c.until_ms <= now_ms))
+
+    def _is_over(self, now_ms: int) -> ColumnElement[bool]:
+        """Whether a row counts no longer. One with more time left than any may have is of a clock that was ahead: whoever died
+        while asking by it would hold up all others until that time has come."""
+        ends, longest_s = shared_decision.c.until_ms, max(LONGEST_S, self._patience_s)
+        return (ends <= now_ms) | (ends > now_ms + int(longest_s * 1000))
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)

@@ -203,3 +203,21 @@ def test_group_6_an_answer_of_a_clock_that_goes_wrong_counts_for_nobody_else(tmp
         assert ahead.get(("north", "token"), lambda: "alive", seconds=lambda _: 30) == "alive"
 
         assert right.get(("north", "token"), lambda: next(answers), seconds=lambda _: 30) == "revoked by now"
+
+
+def test_group_23_who_asked_by_a_clock_that_was_ahead_and_died_holds_nobody_up(tmp_path: Path) -> None:
+    """Each question waited as long as one may take, until that time had come."""
+    form: Form[str] = Form("token", lambda value: value, lambda value: str(value))
+    with closing(Store.open(StateSettings(state_dir=tmp_path))) as store:
+        store.migrate()
+        now = time.time()
+        ahead, right = (SharedDecisions(store, patience_s=5, clock=lambda at=at: at) for at in (now + 3600, now))
+        assert ahead.get(form, ("north", "token"), lambda: "asked", seconds=lambda _: 30).value == "asked"
+        rows(tmp_path, "UPDATE shared_decision SET body = NULL")
+        asked: list[str] = []
+
+        began = time.monotonic()
+        told = [right.get(form, ("north", "token"), lambda: asked.append("") or "yes", seconds=lambda _: 30) for _ in "ab"]
+
+        assert time.monotonic() - began < 4
+        assert ([one.value for one in told], len(asked)) == (["yes", "yes"], 1)
