@@ -258,6 +258,7 @@ def _response(answer: Answer) -> Response:
     """An answer for the framework."""
     streams = isinstance(answer.body, StreamedBody)
     response = Response(answer.body, answer.status, headers=answer.headers, direct_passthrough=streams)
+    response.automatically_set_content_length = answer.body is not None  # HEAD: not known
     if answer.at_end is not None:
         response.call_on_close(answer.at_end)
     return response

@@ -229,12 +229,14 @@ def test_study_that_the_archive_does_not_hold_is_404(world: World) -> None:
 
 @pytest.mark.parametrize("path", [METADATA, f"/studies/{STUDY_A}", "/studies", f"/studies/{STUDY_A}/series"])
 def test_head_says_what_get_would_without_a_body(world: World, path: str) -> None:
+    """RFC 9110 §8.6: a length is the one that GET has, or there is none."""
     headers = {"Authorization": f"Bearer {world.north.token()}"}
 
     head, get = world.send("HEAD", world.root + path, headers), world.send("GET", world.root + path, headers)
 
     assert (head.status, head.body) == (200, b"")
     assert head.headers["Content-Type"] == get.headers["Content-Type"]
+    assert head.headers["Content-Length"] in (None, str(len(get.body)))
 
 
 @pytest.mark.parametrize("status", [405, 501])
