@@ -27,6 +27,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from fhir_imaging.clients.deadlines import lines_in_time, within
 from imaging_server.archive_answers import TAKES, PlainAnswer
 from imaging_server.archive_heads import plain_head, plain_host, plain_request
+from imaging_server.slow_answers import listen
 
 _NAME = b"content-type:"
 _LONGEST = 4096
@@ -133,6 +134,7 @@ class _Http(HTTPConnection):
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
         """The answer to the request, its body not yet read."""
         sent, self._sent = self._sent, None
+        listen(self.sock, self.timeout)
         with within(TAKES * (self.timeout or math.inf)):
             return super().getresponse() if sent is None else self._answer(sent)
 

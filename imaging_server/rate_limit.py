@@ -37,7 +37,8 @@ class RateLimitSettings:
     open_downloads: int = 8
     """Large answers that one token may have on their way at once; 0 = no limit. Each holds a thread (``server.threads``) and a
     connection of the archive for as long as its caller takes. A browser fetches six at a time over HTTP/1.1; answers below
-    ``small_body_bytes`` are read whole and do not count."""
+    ``small_body_bytes`` are read whole and do not count. What an archive takes more than two seconds to begin does until it has
+    begun, whatever its size, but for frames."""
     all_downloads: int = 9
     """Large answers that all callers together may have on their way at once; 0 = no limit. Keep it below ``server.threads``:
     then frames go on however slowly these are taken. Of one archive they have three quarters of its ``max_connections``."""

@@ -5,8 +5,8 @@ Spec: DICOM PS3.18 §8.5, §10.4; SMART Imaging Access F5-F9, W3-W5.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 
 from fhir_imaging.settings import EhrSettings
 from imaging_server.answers import (
@@ -23,7 +23,7 @@ from imaging_server.answers import (
 )
 from imaging_server.asking import Way, ask_in_turn
 from imaging_server.auditing import Attempt, without_token
-from imaging_server.open_downloads import TakePlace
+from imaging_server.open_downloads import Place, TakePlace
 from imaging_server.passes import StandingPass
 from imaging_server.payloads import metadata_for_caller
 from imaging_server.ranges import is_multipart
@@ -64,11 +64,11 @@ class Retrievals:
 
     def open(
         self, ehr: EhrSettings, archive: Archive, resource: DicomResource, call: Call, *, query: str | None = None
-    ) -> TakePlace:
+    ) -> Place:
         """Passes the gate or raises as it does; what is let through may need a place for its body."""
         attempt = self.attempt(ehr, resource, call, query)
         grant = self._services.gate.open_study(ehr, archive, call.authorization, attempt)
-        return partial(self._services.downloads.take, grant, attempt, archive.name)
+        return Place(self._services.downloads, grant, attempt, archive.name)
 
     def standing(self, ehr: EhrSettings, archive: Archive, resource: DicomResource, call: Call) -> StandingPass | None:
         """For further frames of a series, one of which ``open`` has just let through."""
@@ -81,17 +81,19 @@ class Retrievals:
         asked: UpstreamRequest,
         ways: tuple[Way, ...],
         *,
-        take_place: TakePlace,
+        take_place: Place,
         call: Call,
     ) -> Answer:
         """The archive's answer to what ``open`` has let through. UpstreamError when there is none that can be passed on."""
         passage = self._passage(ehr, archive, take_place, call)
-        answer, way = ask_in_turn(archive, asked, ways, only_head=call.only_head)
-        if answer.status == 206 and asked.byte_range is not None and is_multipart(answer.content_type):
-            # A piece of a multipart message is no message: its part headers could not be looked at.
-            answer.close()
-            whole = replace(asked, byte_range=None, if_range=None)
-            answer, way = ask_in_turn(archive, whole, (way,), only_head=call.only_head)
+        # Frames are what a reader waits for, and no caller can make them slow.
+        with nullcontext() if asked.resource.kind is Kind.FRAMES else take_place.asked():
+            answer, way = ask_in_turn(archive, asked, ways, only_head=call.only_head)
+            if answer.status == 206 and asked.byte_range is not None and is_multipart(answer.content_type):
+                # A piece of a multipart message is no message: its part headers could not be looked at.
+                answer.close()
+                whole = replace(asked, byte_range=None, if_range=None)
+                answer, way = ask_in_turn(archive, whole, (way,), only_head=call.only_head)
         if answer.status not in (200, 206) or (way.unwraps and answer.status != 200):
             return refused_by_archive(answer, passage, names_transfer_syntax=way.names_transfer_syntax)
         if call.only_head:
