@@ -126,6 +126,11 @@ class AccessAudit:
         key = _key(attempt, grant, study)
         return lambda: self._recorded.kept(key) is not None
 
+    def recorded_for(self, attempt: Attempt, grant: AccessGrant) -> float:
+        """Seconds for which ``allowed`` would record nothing more of the study; 0 or less where it would."""
+        until = self._recorded.kept(_key(attempt, grant, attempt.resource.study or ""))
+        return 0.0 if until is None else until - self._clock()
+
     def denied(self, attempt: Attempt, grant: AccessGrant | None, reason: str) -> None:
         """Records a refusal with its reason; ``grant`` is None when the token did not hold.
 

@@ -94,6 +94,10 @@ class Gate:
         """For further frames of a series, one of which ``open_study`` has just let through."""
         return self._passes.standing(archive, authorization, attempt, self._audit)
 
+    def recorded_for(self, attempt: Attempt, grant: AccessGrant) -> float:
+        """Seconds for which what ``open_study`` has let through needs no further record."""
+        return self._audit.recorded_for(attempt, grant)
+
     def open_search(
         self, ehr: EhrSettings, archive: Archive, authorization: str | None, attempt: Attempt, query: SearchQuery
     ) -> OpenedSearch:

@@ -61,7 +61,9 @@ class HandedDecisions:
             request_id=request_reference(),
         )
         grant = services.handed_gate.open_study(known, archive, request.headers.get("Authorization"), attempt)
-        keep_s = min(settings.handed_decision_s, settings.audit_window_s, grant.expires_at - self._clock())
+        # What goes on when the record's window is over has a record of its own.
+        recorded_s = services.handed_gate.recorded_for(attempt, grant)
+        keep_s = min(settings.handed_decision_s, recorded_s, grant.expires_at - self._clock())
         # nginx's clock for this has whole seconds, and takes an entry for good until its last second has passed.
         return Response(status=204, headers={"X-Accel-Expires": str(max(0, int(keep_s) - 1))})
 

@@ -86,6 +86,18 @@ def test_yes_is_recorded_as_the_ordinary_route_does(world: World) -> None:
     assert {one.study_instance_uid for one in records} == {STUDY_A}
 
 
+def test_group_35_yes_holds_no_longer_than_its_record(tmp_path: Path) -> None:
+    """What nginx hands out beyond the record's window would be in none."""
+    with a_world(tmp_path, server={"handed_decision_s": 10.0, "audit_window_s": 10}, archive=HANDED) as world:
+        token = world.north.token()
+        first = int(asked(world, OWN, token).headers["X-Accel-Expires"] or -1)
+        time.sleep(3)
+        later = int(asked(world, OWN, token).headers["X-Accel-Expires"] or -1)
+
+    assert 6 < first < 10
+    assert 0 <= later <= first - 2
+
+
 @pytest.mark.parametrize("key", ["", "x", "0" * 64, "schl\u00fcssel"])
 def test_nobody_but_nginx_is_told(world: World, key: str) -> None:
     answer = asked(world, OWN, world.north.token(), key=key)
