@@ -152,7 +152,7 @@ class EhrSettings:
     """FHIR base that serves ImagingStudy, where it is neither the EHR's own nor an advertised associated endpoint."""
     imaging_base_has_ehr_ids: bool = False
     """The server at imaging_base has its Patients under the EHR's own ids, so that ``Patient/{id}`` there is the EHR's patient;
-    else it is that server's own, and only ``{fhir_base}/Patient/{id}`` is the EHR's (``ownership = "fhir"``)."""
+    else it is that server's own, and only ``{fhir_base}/Patient/{id}`` is the EHR's (``ownership = "fhir"``, the app)."""
     imaging_mode_asserted: bool = False
     """Says that the imaging server takes a launched app's token, for an EHR that lists smart-imaging-access without a mode."""
     server_origins: tuple[str, ...] = ()

@@ -61,6 +61,16 @@ def find_imaging_base(ehr: EhrSettings, metadata: SmartMetadata, iss: str) -> Im
     return ImagingBase(url=iss, is_stated=False, mode_asserted=False, notes=(*reasons, GUESSED))
 
 
+def has_other_patients(ehr: EhrSettings, metadata: SmartMetadata, iss: str, base: ImagingBase) -> bool:
+    """Whether ``Patient/{id}`` in a study of this base is somebody of that server and not the EHR's patient of that id.
+
+    An EHR that offers a base itself shares its sign-in, and so its patients, with it. A server that the site alone names may
+    number its Patients otherwise, unless the site says that it does not (FHIR R4 references; group 29).
+    """
+    is_site_alone = base.url == ehr.imaging_base and not any(one.url == base.url for one in advertised(metadata, iss))
+    return is_site_alone and ehr.has_studies_elsewhere and not ehr.imaging_base_has_ehr_ids
+
+
 def advertised(metadata: SmartMetadata, iss: str) -> Iterator[Advertised]:
     """Every place where discovery offers imaging: associated endpoints first, then the EHR's own base."""
     for endpoint in metadata.associated_endpoints:

@@ -19,7 +19,7 @@ from imaging_findings.site_policy import SitePolicy
 from smart_app.active_session import ActiveSession
 from smart_app.explanations import ExplainedRefusal, Reason
 from smart_app.gathering import BusyPolicy, Gathering
-from smart_app.imaging_base import find_imaging_base
+from smart_app.imaging_base import find_imaging_base, has_other_patients
 from smart_app.imaging_notes import CONTEXTS, NOTE_FOR_PATIENT, notes_on
 from smart_app.patient_banner import PatientBanner, read_banner
 from smart_app.refused_endpoints import RefusedEndpoints
@@ -77,9 +77,11 @@ class Inquiry:
         if origin_of(self._base.url) not in receivers:
             self.refused_endpoints.record([self._base.url])
             raise ExplainedRefusal(Reason.EHR_SERVER_REFUSED, facts={"origin": origin_of(self._base.url)})
+        is_foreign = has_other_patients(self.ehr, metadata, live.session.iss, self._base)
         self.context = ListContext(
             patient_id=self.session.patient,
-            patient_bases=(self.session.iss, self._base.url),
+            patient_bases=(self.session.iss,) if is_foreign else (self.session.iss, self._base.url),
+            relative_studies_are_own=not is_foreign,
             token_receivers=receivers,
             endpoint_rewrites=self.ehr.endpoint_rewrites,
             kinds=StudyKinds(services.policy.studies),

@@ -24,7 +24,7 @@ from imaging_findings.rules import ActionablePolicy
 from imaging_findings.site_policy import SitePolicy
 from imaging_findings.site_queries import asking_for
 from imaging_findings.wording import headline_title, title_of, what_next
-from smart_app.study_list import ListContext, StudyRow
+from smart_app.study_list import ListContext, StudyRow, is_of_patient
 from smart_app.study_search import GatheredRecords, SearchWanted
 
 # The list has the patient, the studies and the reports anyway.
@@ -105,16 +105,20 @@ def released_to_patient(records: GatheredRecords, context: ListContext, now: dat
 
 
 def _facts(records: GatheredRecords, context: ListContext, now: datetime, policy: SitePolicy) -> Facts:
-    resources = on_site_clock(_resources(records), now.tzinfo)
+    resources = on_site_clock(_resources(records, context), now.tzinfo)
     keys = {"ImagingStudy": "studies", "DiagnosticReport": "reports"}
     partial = frozenset(keys.get(key, key) for key in records.cut)
     return read_facts(resources, context.patient_id, partial=partial, bases=context.patient_bases, site=policy.studies)
 
 
-def _resources(records: GatheredRecords) -> dict[str, Sequence[Mapping[str, Any]] | None]:
+def _resources(records: GatheredRecords, context: ListContext) -> dict[str, Sequence[Mapping[str, Any]] | None]:
+    """What the judgement is about; a study of another server's own patient is no fact about this one."""
+    studies = records.studies.resources if records.studies else None
+    if studies is not None and not context.relative_studies_are_own:
+        studies = tuple(one for one in studies if is_of_patient(one, context))
     return {
         "patient": (records.patient,) if records.patient else None,
-        "studies": records.studies.resources if records.studies else None,
+        "studies": studies,
         "reports": records.reports,
         **{key: records.searches.get(key) for key in _FETCHED_HERE},
     }

@@ -155,6 +155,8 @@ class ListContext:
     patient_id: str
     patient_bases: tuple[str, ...]
     token_receivers: Collection[str]
+    relative_studies_are_own: bool = True
+    """Whether ``Patient/{id}`` in a study means the EHR's patient; else it is somebody of the server that has the studies."""
     endpoint_rewrites: Mapping[str, str] = field(default_factory=dict)
     kinds: StudyKinds = field(default_factory=StudyKinds)
     """Judges what kind of examination a study is, with the site's own codes."""
@@ -173,7 +175,7 @@ def build_study_list(
     by_study = reports if isinstance(reports, ReportsByStudy) else ReportsByStudy(reports)
     for resource in found.resources:
         study = read_study(resource)
-        if not _is_of_patient(resource, context):
+        if not is_of_patient(resource, context):
             blocked += 1
         elif isinstance(study, UnreadableStudy):
             unreadable.append(_problem(study, resource))
@@ -188,10 +190,12 @@ def build_study_list(
     return StudyList(rows=tuple(rows), unreadable=tuple(unreadable), blocked=blocked, refused_addresses=frozenset(refused))
 
 
-def _is_of_patient(resource: Mapping[str, Any], context: ListContext) -> bool:
-    """Whether the subject is the token's patient: the same id, and an absolute reference only into a base of this EHR."""
+def is_of_patient(resource: Mapping[str, Any], context: ListContext) -> bool:
+    """Whether a study's subject is the token's patient: the same id, and an absolute reference only into a base of this EHR."""
     subject = resource.get("subject")
     reference = text(subject.get("reference")) if isinstance(subject, dict) else None
+    if not context.relative_studies_are_own and "://" not in (reference or ""):
+        return False
     return points_to_patient(reference, context.patient_id, context.patient_bases)
 
 

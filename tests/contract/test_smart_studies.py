@@ -201,7 +201,8 @@ def test_d5_a_configured_imaging_base_serves_where_none_is_advertised(tmp_path: 
     )
     with a_world(tmp_path / "imaging", ehr=imaging):
         ehr = FakeEhr(fhir=demo_record(), smart_configuration={"capabilities": []})
-        with a_world(tmp_path / "ehr", ehr=ehr, imaging_base=imaging.fhir_base) as world:
+        known_as = {"imaging_base": imaging.fhir_base, "imaging_base_has_ehr_ids": True}
+        with a_world(tmp_path / "ehr", ehr=ehr, **known_as) as world:
             page = world.clinician.launches(ehr)
 
     assert "CT of the imaging server" in page.text

@@ -19,7 +19,7 @@ from flask import Flask, request
 from fhir_imaging.settings import EhrSettings
 from imaging_cds.settings import load
 from tests.conftest import CHECKOUT, free_port_number, serving
-from tests.contract.smart_actors import FakeEhr, World, a_world, demo_record, imaging_study
+from tests.contract.smart_actors import PATIENT, FakeEhr, World, a_world, demo_record, imaging_study
 
 EXAMPLES = CHECKOUT / "docs" / "examples"
 SECRETS = {f"IMAGING_CDS__EHR__{name}__CLIENT_SECRET": "synthetic-secret-of-a-test" for name in ("ATHENA", "MEDITECH", "EPIC")}
@@ -90,6 +90,10 @@ class VendorEhr(FakeEhr):
         self.searches.append(request.full_path)
         if self.endpoint_refused and "_include" in request.args:
             return "", 403
+        if self.images_url and resource_type == "ImagingStudy":
+            # As our own imaging server tells them (F3): their subjects are the EHR's, in full.
+            own = {"subject": {"reference": f"{self.fhir_base}/Patient/{PATIENT}"}}
+            self.fhir["ImagingStudy"] = [{**one, **own} for one in self.fhir["ImagingStudy"]]
         return super()._search(resource_type)
 
 
