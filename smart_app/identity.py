@@ -5,14 +5,17 @@ Spec: OpenID Connect Core §3.1.3.7; SMART App Launch 2.2 "Scopes for requesting
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import dataclass
 from typing import Any
 
 import jwt
 
+from fhir_imaging.clients.documents import read_document
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.clients.jwks import JwksClient
+from fhir_imaging.clients.smart_metadata import MAX_METADATA_BYTES
 from fhir_imaging.errors import UpstreamError
 from fhir_imaging.tolerant import text
 
@@ -59,7 +62,7 @@ class IdentityVerifier:
         try:
             header = jwt.get_unverified_header(id_token)
             unverified_claims = jwt.decode(id_token, options={"verify_signature": False})
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, ValueError):  # PyJWT lets half a character through
             return IdentityFault("the id_token is not a JWT")
         issuer = text(unverified_claims.get("iss"))
         algorithm = header.get("alg")
@@ -104,12 +107,12 @@ class IdentityVerifier:
 
     def _discovered_jwks(self, issuer: str) -> str | None:
         url = issuer.rstrip("/") + "/.well-known/openid-configuration"
-        response = self._outbound.get(url, headers={"Accept": "application/json"})
-        if response.status_code != 200:
-            raise UpstreamError("The issuer's OpenID configuration cannot be read.", server=url, status=response.status_code)
+        answer = read_document(self._outbound, url, accept="application/json", max_bytes=MAX_METADATA_BYTES)
+        if answer.body is None:
+            raise UpstreamError("The issuer's OpenID configuration cannot be read.", server=url, status=answer.status)
         try:
-            document = response.json()
-        except ValueError:
+            document = json.loads(answer.body)
+        except (ValueError, RecursionError):
             return None
         return text(document.get("jwks_uri")) if isinstance(document, dict) else None
 
@@ -134,4 +137,5 @@ def _judge(claims: dict[str, Any], expected: Expectation) -> Identity | Identity
 
 
 def _time(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """A whole number as it stands: one beyond all measure is no float."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

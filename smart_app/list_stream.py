@@ -188,4 +188,5 @@ def _line(value: dict[str, Any] | None) -> str:
     """One line; None is an empty one, which readers pass over and which tells the server whether anybody still reads."""
     if value is None:
         return "\n"
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
+    # As for a page: half a character in a record reads as a question mark.
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace").decode() + "\n"

@@ -36,7 +36,8 @@ def page(
     ehrs = (ehr,) if ehr is not None else services.ehrs
     ancestors = dict.fromkeys(origin for one in ehrs for origin in one.frame_ancestors)
     html = render_template(template, services=services, ehr=ehr, support=_support(services), **values)
-    response = Response(html, status, mimetype="text/html")
+    # JSON carries half characters, and one of them in a record must not take the page away.
+    response = Response(html.encode(errors="replace"), status, mimetype="text/html")
     response.headers["Content-Security-Policy"] = content_policy(
         ancestors, leaves_by_form=leaves_by_form, connects_to=map(origin_of, connects_to)
     )

@@ -21,8 +21,8 @@ _CELLS = frozenset(("td", "th"))
 # Not "head": its end tag may be left out, and what of it holds words that nobody is shown is here by itself.
 _SILENT = frozenset(("script", "style", "template", "noscript", "iframe", "object", "svg", "title"))
 _SPACES = re.compile(r"[^\S\n]+")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-"""What no reader can see, and what turns the order of what they see."""
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""What no reader can see, what turns the order of what they see, and halves of characters."""
 _GAPS = re.compile(r"\n{3,}")
 
 
@@ -81,7 +81,7 @@ def text_of_attachment(content_type: str | None, data: bytes) -> str | None:
     media_type, charset = _media_type(content_type)
     try:
         written = data.decode(charset)
-    except (LookupError, UnicodeDecodeError):
+    except (LookupError, ValueError):
         # Older systems send what they call nothing, or UTF-8, in the code page of Windows.
         written = data.decode("windows-1252", errors="replace")
     words = written.replace("\r\n", "\n").strip() if media_type == "text/plain" else words_of_html(written)

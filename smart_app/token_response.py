@@ -65,14 +65,14 @@ class LaunchContext:
 
 
 def read_token_response(body: Mapping[str, Any]) -> TokenResponse | None:
-    """The token response in a JSON object; None without an access token of type Bearer (any case, A27)."""
-    access_token = text(body.get("access_token"))
+    """The token response in a JSON object; None without an access token of type Bearer (any case, A27) that can be sent."""
+    access_token = _credential(body.get("access_token"))
     token_type = text(body.get("token_type"))
     if access_token is None or token_type is None or token_type.lower() != "bearer":
         return None
     return TokenResponse(
         access_token=access_token,
-        refresh_token=text(body.get("refresh_token")),
+        refresh_token=_credential(body.get("refresh_token")),
         id_token=text(body.get("id_token")),
         expires_in_s=lifetime_s(body),
         scope=body["scope"] if isinstance(body.get("scope"), str) else None,
@@ -123,6 +123,12 @@ def _further_patients(body: Mapping[str, Any]) -> Iterator[FurtherPatient]:
         patient = _fhir_id(entry.get("patient"))
         if entry.get("type") == "smart_on_fhir" and patient is not None:
             yield FurtherPatient(tuple(text(one) or "" for one in as_list(entry.get("locations"))), patient)
+
+
+def _credential(value: object) -> str | None:
+    """A token of visible ASCII and blanks (RFC 6749 §A.12): no header holds another, and its failure would quote it."""
+    words = text(value)
+    return words if words and words.isascii() and words.isprintable() else None
 
 
 def _label(value: object) -> str | None:

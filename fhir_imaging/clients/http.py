@@ -16,7 +16,7 @@ from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
@@ -232,11 +232,11 @@ class OutboundSession(requests.Session):
         if not _SENT_AS_IT_STANDS.fullmatch(url):
             return self.request("GET", url, params=params, headers=headers, timeout=timeout_s, stream=True, answer_s=answer_s)
         self.check_origin(url)
-        prepared = requests.PreparedRequest()
-        prepared.prepare_method("GET")
-        prepared.url = f"{url}?{urlencode(params)}" if params else url
-        prepared.prepare_headers({**self.headers, **headers})
         with _question(url, timeout_s if answer_s is None else answer_s):
+            prepared = requests.PreparedRequest()
+            prepared.prepare_method("GET")
+            prepared.url = f"{url}?{urlencode(params)}" if params else url
+            prepared.prepare_headers({**self.headers, **headers})
             return self.send(prepared, timeout=timeout_s, stream=True, proxies=self.proxies, allow_redirects=False)
 
     def check_origin(self, url: str) -> None:
@@ -254,7 +254,7 @@ def check_origin(url: str, allowed: Set[str]) -> None:
         origin = origin_of(url)
     except ValueError as exc:
         raise UpstreamRefused("The address is not an http(s) URL.", server="") from exc
-    if origin not in allowed or "@" in url.split("://", 1)[1].split("/", 1)[0]:
+    if origin not in allowed or "@" in urlsplit(url).netloc:
         raise UpstreamRefused(f"{origin} is not a configured server, so nothing was sent to it.", server=origin)
 
 
@@ -273,6 +273,9 @@ def _question(address: str, answer_s: float) -> Iterator[None]:
     try:
         with within(answer_s):
             yield
+    except (requests.exceptions.InvalidHeader, UnicodeError) as exc:
+        # Words that no request can hold. The library's own name the header, and so the token: they go no further.
+        raise UpstreamError("The question could not be put to the server.", server=server, cause=type(exc).__name__) from None
     except requests.RequestException as exc:
         if isinstance(exc, requests.Timeout) or ran_out_of_time(exc):
             raise UpstreamTimeout("The server did not answer in time.", server=server, retryable=True) from exc
