@@ -92,6 +92,7 @@ class _Progress:
     question: Question
     pages: list[SearchPage] = field(default_factory=list)
     next_url: str | None = None
+    followed: set[str] = field(default_factory=set)
     without_endpoints: bool = False
     problem: ImagingError | None = None
     is_cut: bool = False
@@ -201,6 +202,7 @@ class Gathering:
 
     def _ask(self, key: str) -> None:
         one = self._progress[key]
+        one.followed |= {one.next_url} if one.next_url else set()
         ask = partial(one.question.next, next_url=one.next_url) if one.next_url else one.question.first
         self._under_way[key] = _asking_threads(os.getpid()).submit(followed(self._answered), key, ask, self._token)
 
@@ -258,7 +260,8 @@ class Gathering:
         one.without_endpoints |= answer.without_endpoints
         one.next_url = answer.page.next_url
         is_full = len(one.pages) >= MOST_PAGES or one.resources >= MOST_RESOURCES
-        if one.next_url and (is_full or not is_web_address(one.next_url)):
+        # A link to a page that was there before would bring the same studies until the list is full of them.
+        if one.next_url and (is_full or one.next_url in one.followed or not is_web_address(one.next_url)):
             one.next_url, one.is_cut = None, True
         if one.next_url and self._follows:
             self._ask(one.question.key)

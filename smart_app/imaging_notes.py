@@ -65,10 +65,16 @@ def _on_what_was_cut(records: GatheredRecords, found: FoundStudies) -> Iterator[
         yield gettext("There are more reports than the {number} that were fetched.").format(
             number=f"{len(records.reports or ()):,}"
         )
+    if found.missing and STUDIES not in records.cut:
+        yield ngettext(
+            "The imaging server speaks of {number} further study and did not send it, or not so that it can be read.",
+            "The imaging server speaks of {number} further studies and did not send them, or not so that they can be read.",
+            found.missing,
+        ).format(number=f"{found.missing:,}")
 
 
 def _remarks(outcome: Mapping[str, object]) -> Iterator[str]:
     for issue in dicts(outcome.get("issue")):
-        words = concept_text(issue.get("details")) or text(issue.get("diagnostics"))
+        words = concept_text(issue.get("details")) or text(issue.get("diagnostics")) or text(issue.get("code"))
         if words and issue.get("severity") in ("error", "warning", "fatal"):
             yield words[:300]

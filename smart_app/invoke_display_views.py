@@ -99,7 +99,7 @@ def _studies(services: SmartAppServices, live: LiveSession, wanted: StudiesWante
     imaging = look_up(services, live)
     rows = find_studies(imaging.studies.rows, wanted)
     if rows is None:
-        raise ExplainedRefusal(Reason.STUDY_NOT_OF_PATIENT)
+        raise imaging.absent()
     usable = [row for row in rows if row.can_open]
     fit = len(usable) <= _MOST_BESIDE and len({row.address for row in usable}) == 1
     if not fit or wanted.key_images_only:

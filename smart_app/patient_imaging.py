@@ -56,6 +56,12 @@ class PatientImaging:
     studies: StudyList
     highlights: StudyHighlights
     notes: tuple[str, ...]
+    is_cut: bool = False
+    """Whether the server has, or may have, more studies of this patient than came."""
+
+    def absent(self) -> ExplainedRefusal:
+        """Why a study that is not in the list is not opened: it is not this patient's, or nobody can tell."""
+        return ExplainedRefusal(Reason.IMAGING_UNAVAILABLE if self.is_cut else Reason.STUDY_NOT_OF_PATIENT)
 
 
 class Inquiry:
@@ -155,6 +161,7 @@ class Inquiry:
             studies=studies,
             highlights=lines,
             notes=self._readable(notes) if is_whole else (),
+            is_cut=STUDIES in records.cut or records.studies.is_doubtful,
         )
 
     def reports_so_far(self) -> ReportsByStudy:

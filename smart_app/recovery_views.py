@@ -43,9 +43,10 @@ def _again(services: SmartAppServices, session_id: str, uid: str) -> str:
     body = request.get_json(silent=True)
     token_refused = isinstance(body, dict) and body.get("status") == 401
     live = live_session(services, session_id, was_refused=token_refused)
-    row = look_up(services, live, study_uid(uid)).studies.named(NamedStudy(study_instance_uid=uid))
+    imaging = look_up(services, live, study_uid(uid))
+    row = imaging.studies.named(NamedStudy(study_instance_uid=uid))
     if row is None:
-        raise ExplainedRefusal(Reason.STUDY_NOT_OF_PATIENT)
+        raise imaging.absent()
     if row.address is None:
         raise ExplainedRefusal(Reason.STUDY_NOT_AVAILABLE)
     return "retry" if row.address == opened.address else "reload"

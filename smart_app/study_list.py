@@ -109,6 +109,8 @@ class StudyList:
     rows: tuple[StudyRow, ...]
     unreadable: tuple[ProblemRow, ...] = ()
     blocked: int = 0
+    missing: int = 0
+    """Studies that the server speaks of and did not send."""
     refused_addresses: frozenset[str] = frozenset()
     """Of image servers that are not allowed here, for the audit trail; a patient's rows do not name them."""
 
@@ -187,7 +189,13 @@ def build_study_list(
             rows.append(_for_patient(row, study) if context.for_patient else row)
     # By the year shown first: a study on New Year's night must not split the groups in another zone.
     rows.sort(key=lambda row: (row.year != _UNDATED, row.year, row.sort_key), reverse=True)
-    return StudyList(rows=tuple(rows), unreadable=tuple(unreadable), blocked=blocked, refused_addresses=frozenset(refused))
+    return StudyList(
+        rows=tuple(rows),
+        unreadable=tuple(unreadable),
+        blocked=blocked,
+        missing=found.missing,
+        refused_addresses=frozenset(refused),
+    )
 
 
 def is_of_patient(resource: Mapping[str, Any], context: ListContext) -> bool:

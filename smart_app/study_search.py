@@ -15,6 +15,8 @@ from typing import Any
 from fhir_imaging.clients.fhir import FhirClient, SearchPage
 from fhir_imaging.endpoints import BundleResources, with_local_endpoints
 from fhir_imaging.errors import ImagingError, UpstreamError, UpstreamRefused
+from fhir_imaging.study import read_study_uid
+from fhir_imaging.tolerant import dicts, text
 from fhir_imaging.uids import StudyInstanceUID, to_urn
 from smart_app.patient_banner import is_patient
 
@@ -38,6 +40,14 @@ class FoundStudies:
     outcomes: tuple[dict[str, Any], ...] = ()
     without_endpoints: bool = False
     """The server refused to include Endpoints, so the list came without them."""
+    missing: int = 0
+    """Studies that the server counts or lists beyond those that it sent."""
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the server itself says that there may be more: by its count, or by an error beside what it sent."""
+        issues = (issue for outcome in self.outcomes for issue in dicts(outcome.get("issue")))
+        return self.missing > 0 or any(issue.get("severity") in ("error", "fatal") for issue in issues)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,18 +127,28 @@ def questions(wanted: Wanted) -> tuple[Question, ...]:
 
 
 def collected(pages: Sequence[SearchPage], *, without_endpoints: bool) -> FoundStudies:
-    """The studies of some pages with all Endpoints that came with them."""
+    """The studies of some pages, each once, with all Endpoints that came with them."""
     everything = [
         with_local_endpoints(resource, page.full_urls) for page in pages for resource in (*page.matches, *page.included)
     ]
     by_full_url = {url: resource for page in pages for url, resource in page.full_urls.items() if not url.startswith("urn:")}
+    studies = [one for one in everything if one.get("resourceType") == STUDIES]
+    # Some servers count their own remarks too.
+    came = len(studies) + sum(len(page.outcomes) for page in pages)
+    counted, unreadable = max((page.total or 0 for page in pages), default=0), sum(page.unreadable for page in pages)
     endpoints = {f"Endpoint/{one['id']}": one for one in everything if one.get("resourceType") == "Endpoint" and one.get("id")}
     return FoundStudies(
-        resources=tuple(one for one in everything if one.get("resourceType") == "ImagingStudy"),
+        resources=_each_once(studies),
         endpoints=BundleResources(by_full_url, endpoints),
         outcomes=tuple(outcome for page in pages for outcome in page.outcomes),
         without_endpoints=without_endpoints,
+        missing=max(counted - came, unreadable),
     )
+
+
+def _each_once(studies: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """As each came last: pages overlap when the record grows, or changes, while they are fetched."""
+    return tuple({(text(one.get("id")) or at, read_study_uid(one)): one for at, one in enumerate(studies)}.values())
 
 
 def matches_of(pages: Iterable[SearchPage], resource_type: str) -> tuple[dict[str, Any], ...]:
@@ -158,7 +178,8 @@ def _in_either_spelling(imaging: FhirClient, patient_id: str, more: Parameters) 
     if _has_studies(found):
         return found
     try:
-        return _with_endpoints(imaging, [("patient", f"Patient/{patient_id}")], more)
+        again = _with_endpoints(imaging, [("patient", f"Patient/{patient_id}")], more)
+        return again if _has_studies(again) or not (found.page.total or found.page.unreadable) else found
     except UpstreamRefused as refused:
         if refused.status != 400:
             raise

@@ -81,7 +81,7 @@ def add_viewer_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
         imaging = look_up(services, live_session(services, session_id))
         row = imaging.studies.named(NamedStudy(study_instance_uid=study_instance_uid))
         if row is None:
-            raise ExplainedRefusal(Reason.STUDY_NOT_OF_PATIENT)
+            raise imaging.absent()
         for_patient = not is_for_clinicians(imaging.session.user)
         return page(
             services,
@@ -100,7 +100,7 @@ def _find(services: SmartAppServices, live: LiveSession, uid: str) -> tuple[Pati
     imaging = look_up(services, live, study_uid(uid))
     row = imaging.studies.named(NamedStudy(study_instance_uid=uid))
     if row is None:
-        raise ExplainedRefusal(Reason.STUDY_NOT_OF_PATIENT)
+        raise imaging.absent()
     if row.address is None:
         raise ExplainedRefusal(Reason.STUDY_NOT_AVAILABLE, facts={"state": row.images})
     return imaging, row, row.address

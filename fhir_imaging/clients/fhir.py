@@ -38,6 +38,8 @@ class SearchPage:
     next_url: str | None = None
     """Where there are more; as the server wrote it where that is no address."""
     total: int | None = None
+    unreadable: int = 0
+    """Entries that hold no resource."""
 
 
 def are_all(pages: Sequence[SearchPage]) -> bool:
@@ -101,14 +103,16 @@ class FhirClient:
     ) -> Iterator[SearchPage]:
         """All pages, at most ``MAX_PAGES`` of them; the last one yielded still has ``next_url`` if there were more.
 
-        ``timeout_s`` is for each page; whoever wants one time for all asks ``within`` it. A link that is no address ends them:
-        what came before it is worth having.
+        ``timeout_s`` is for each page; whoever wants one time for all asks ``within`` it. A link that is no address, or leads
+        to a page that was there before, ends them: what came before it is worth having.
         """
         page = self.search(resource_type, params, timeout_s=timeout_s)
         yield page
+        followed: set[str] = set()
         for _ in range(MAX_PAGES - 1):
-            if page.next_url is None or not is_web_address(page.next_url):
+            if page.next_url is None or page.next_url in followed or not is_web_address(page.next_url):
                 return
+            followed.add(page.next_url)
             page = self.follow(page.next_url, timeout_s=timeout_s)
             yield page
 
@@ -170,7 +174,8 @@ def _page(bundle: Mapping[str, Any], base_url: str) -> SearchPage:
     included: list[dict[str, Any]] = []
     outcomes: list[dict[str, Any]] = []
     full_urls: dict[str, dict[str, Any]] = {}
-    for entry in dicts(bundle.get("entry")):
+    stated = _entries(bundle, base_url)
+    for entry in dicts(stated):
         resource = entry.get("resource")
         if not isinstance(resource, dict):
             continue
@@ -190,7 +195,18 @@ def _page(bundle: Mapping[str, Any], base_url: str) -> SearchPage:
         full_urls=full_urls,
         next_url=_next_link(bundle, base_url),
         total=total if isinstance(total, int) else None,
+        unreadable=len(stated) - len(matches) - len(included) - len(outcomes),
     )
+
+
+def _entries(bundle: Mapping[str, Any], base_url: str) -> list[Any]:
+    """The entries; one that stands alone without its list, as converters from XML write it, counts as what it is."""
+    stated = bundle.get("entry")
+    if isinstance(stated, dict):
+        return [stated]
+    if stated is not None and not isinstance(stated, list):
+        raise UpstreamError("The FHIR server answered a search with entries that are no list.", server=origin_of(base_url))
+    return stated or []
 
 
 def _next_link(bundle: Mapping[str, Any], base_url: str) -> str | None:

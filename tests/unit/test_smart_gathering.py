@@ -148,11 +148,22 @@ def test_pages_are_followed_only_when_somebody_wants_them() -> None:
 
 def test_an_endless_answer_is_cut_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MOST_PAGES", 4)
-    script = Script({STUDIES: [a_page(next_page="again")], "again": [a_page(next_page="again")]})
+    further = {f"page-{number}": [a_page(next_page=f"page-{number + 1}")] for number in range(9)}
+    script = Script({STUDIES: [a_page(next_page="page-0")], **further})
     records = gathered(script).records()
 
     assert records.cut == {STUDIES}
-    assert len(script.asked_of("again")) == 3
+    assert [len(script.asked_of(f"page-{number}")) for number in range(9)] == [1, 1, 1, 0, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("last", ["page-0", "page-1"])
+def test_a_page_that_leads_back_ends_the_answer_and_that_is_said(last: str) -> None:
+    pages = {"page-0": [a_page(next_page="page-1")], "page-1": [a_page(next_page=last)]}
+    script = Script({STUDIES: [a_page(next_page="page-0")], **pages})
+    records = gathered(script).records()
+
+    assert records.cut == {STUDIES}
+    assert [len(script.asked_of(page)) for page in pages] == [1, 1]
 
 
 def test_a_link_that_is_no_address_ends_the_answer_and_that_is_said() -> None:
