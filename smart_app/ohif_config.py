@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 _PATH = re.compile(r"/[A-Za-z0-9._~/-]*[A-Za-z0-9_~-]", re.ASCII)
 _ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
-_ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9._~%+-]+)*", re.ASCII)
+# Browsers take dot segments out of an address, however they are written, so that nothing would begin like such a root.
+_ROOT_PATH = re.compile(r"(?:/(?!(?:\.|%2[eE]){1,2}(?:/|$))[A-Za-z0-9._~%+-]+)*", re.ASCII)
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
 
 # Characters that could end a script element or a line of script, written so that JSON stays JSON.

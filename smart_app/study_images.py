@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 from fhir_imaging.endpoints import EndpointState, ResolvedEndpoint
+from fhir_imaging.settings import origin_of
 from fhir_imaging.study import DERIVED_MODALITIES, ImagingStudy, concept_code
 from fhir_imaging.tolerant import dicts, text
 from smart_app.ohif_config import WadoRoot
@@ -138,17 +140,23 @@ def _reachable(resolved: ResolvedEndpoint, *, without_endpoints: bool) -> StudyI
         )
     if not resolved.endpoint.send_token:
         return StudyImages(availability=Availability.NOT_PERMITTED, words=TOKEN_NOT_WANTED)
+    address = _as_browsers_write(resolved.endpoint.address)
     try:
-        WadoRoot(name="images", title="images", root=resolved.endpoint.address)
+        WadoRoot(name="images", title="images", root=address)
     except ValueError:
         # A capability in a query, say: the viewer appends paths to the base and would lose it.
         return StudyImages(availability=Availability.NOT_USABLE, words=ADDRESS_NOT_USABLE)
     return StudyImages(
         availability=Availability.ONLINE,
         words=ENDPOINT_WORDS[resolved.state],
-        address=resolved.endpoint.address,
+        address=address,
         left_out=resolved.refused,
     )
+
+
+def _as_browsers_write(address: str) -> str:
+    """With the origin as browsers write it: the viewer gives the token only to what begins like its root, letter for letter."""
+    return urlsplit(address)._replace(netloc=origin_of(address).partition("://")[2]).geturl()
 
 
 def _stated_availability(resource: Mapping[str, Any]) -> Availability | None:

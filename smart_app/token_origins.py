@@ -5,6 +5,7 @@ Spec: SMART App Launch 2.2 A33, A37; SMART Imaging Access C3 and security groups
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import Enum
 from ipaddress import ip_address
@@ -57,6 +58,10 @@ def _is_believable(url: str, *, beside: str) -> bool:
     return parts.scheme == "https" or (near is not Nearness.INTERNET and urlsplit(beside).scheme == "http")
 
 
+_PLAIN_NAME = re.compile(r"(?:[a-z0-9_-]+\.)*(?!0x[0-9a-f]*$)[a-z0-9_-]*[a-z][a-z0-9_-]*", re.ASCII)
+"""A host that all take for a name: 2130706433, 0x7f.1 and full-width digits are addresses to browsers and resolvers."""
+
+
 class Nearness(Enum):
     """From where an address as written can be reached."""
 
@@ -67,11 +72,13 @@ class Nearness(Enum):
 
 
 def _nearness(url: str) -> Nearness:
-    host = urlsplit(url).hostname or ""
+    host = (urlsplit(url).hostname or "").removesuffix(".")
     try:
         address = ip_address(host)
     except ValueError:
-        return Nearness.MACHINE if is_loopback(url) or host.endswith(".localhost") else Nearness.INTERNET
+        if not _PLAIN_NAME.fullmatch(host):
+            return Nearness.NEVER
+        return Nearness.MACHINE if is_loopback(f"//{host}") or host.endswith(".localhost") else Nearness.INTERNET
     if address.is_loopback:
         return Nearness.MACHINE
     if address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved:

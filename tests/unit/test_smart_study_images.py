@@ -57,6 +57,29 @@ def test_a_server_that_cannot_be_used_is_kept_apart_from_an_archive(endpoint: di
     assert the_row(an_endpoint(**endpoint)).availability == availability
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://Images.Example/imaging/ehr/dicom-web/main",
+        "https://images.example:443/imaging/ehr/dicom-web/main",
+        "HTTPS://images.example:0443/imaging/ehr/dicom-web/main/",
+    ],
+)
+def test_c3_an_address_is_handed_on_as_browsers_write_it(address: str) -> None:
+    """The viewer compares letter by letter what it gives the token to, and gave it to none of these."""
+    row = the_row(an_endpoint(address=address))
+
+    assert (row.address, row.availability) == (GATEWAY, Availability.ONLINE)
+    assert row.thumbnail == f"{GATEWAY}/studies/1.2.3/rendered?viewport=192,192"
+
+
+@pytest.mark.parametrize("path", ["/a/../b", "/a/./b", "/..", "/a/%2e%2E/b", "/a/.%2e", "/a?key=1", "/a#b", "?key=1", "/a//b"])
+def test_c3_an_address_that_browsers_would_ask_for_otherwise_is_not_usable(path: str) -> None:
+    row = the_row(an_endpoint(address=f"https://images.example{path}"))
+
+    assert (row.address, row.availability) == (None, Availability.NOT_USABLE)
+
+
 def series(uid: str, modality: str, instances: int | None = None) -> dict[str, Any]:
     return {"uid": uid, "modality": {"code": modality}, "numberOfInstances": instances}
 

@@ -267,6 +267,40 @@ def test_group_25_an_ehr_is_not_believed_about_unsafe_servers(url: str) -> None:
     assert associated_origins(EHR, metadata(url)) == frozenset()
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost.",
+        "LocalHost.",
+        "app.localhost.",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.1",
+        "0177.0.0.1",
+        "169.254.169.254.",
+        "0xa9fea9fe",
+        "10.0.0.1.",
+        "192.168.1",
+        "0",
+        "\uff11\uff12\uff17.0.0.1",
+        "[::ffff:127.0.0.1]",
+        "images.example; script-src *",
+    ],
+    ids=ascii,
+)
+def test_group_25_nor_about_their_addresses_in_another_spelling(host: str) -> None:
+    """Browsers and resolvers read each of them as this machine, or one inside."""
+    assert associated_origins(EHR, metadata(f"https://{host}/fhir")) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "host", ["images.example", "images.example.", "pacs_1.example", "4images.example", "xn--bcher-kva.example"]
+)
+def test_group_25_a_name_is_believed(host: str) -> None:
+    assert associated_origins(EHR, metadata(f"https://{host}/fhir")) == {f"https://{host}"}
+
+
 def test_a37_who_may_receive_the_token() -> None:
     ehr = EhrSettings(name="e", fhir_base="https://ehr.example/fhir", token_origins=("https://pacs.example",))
     receivers = token_receivers(ehr, metadata("https://images.example/fhir"), "https://app.example")
