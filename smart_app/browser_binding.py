@@ -16,17 +16,29 @@ from werkzeug.wrappers import Request, Response
 from fhir_imaging.store.keys import Sealer
 
 COOKIE_NAME = "imaging_cds_window"
+_THIS_HOST_ONLY = "__Host-"
 _VALUE = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
-def binding_of(request: Request, sealer: Sealer) -> str | None:
-    """The digest of this browser's cookie; None when it sent none, or one that we did not make."""
-    value = request.cookies.get(COOKIE_NAME, "")
+def cookie_name(origin: str) -> str:
+    """The cookie's name at this origin of ours.
+
+    With the prefix browsers take it from this very host over TLS alone (RFC 6265bis §4.1.3.2). Without, a server under the same
+    domain could plant a value of its own, and would have every session that is opened under it. Plain http, as of a demo on
+    localhost, cannot have such cookies.
+    """
+    return f"{_THIS_HOST_ONLY}{COOKIE_NAME}" if origin.startswith("https://") else COOKIE_NAME
+
+
+def binding_of(request: Request, sealer: Sealer, origin: str) -> str | None:
+    """The digest of this browser's cookie; None when it sent none, or one of another make than ours."""
+    value = request.cookies.get(cookie_name(origin), "")
     return sealer.digest("browser", value) if _VALUE.fullmatch(value) else None
 
 
-def bind(response: Response, sealer: Sealer) -> str:
+def bind(response: Response, sealer: Sealer, origin: str) -> str:
     """Gives this browser a fresh cookie and returns its digest."""
     value = secrets.token_urlsafe(32)
-    response.set_cookie(COOKIE_NAME, value, secure=True, httponly=True, samesite="None", partitioned=True, path="/")
+    name = cookie_name(origin)
+    response.set_cookie(name, value, secure=True, httponly=True, samesite="None", partitioned=True, path="/")
     return sealer.digest("browser", value)

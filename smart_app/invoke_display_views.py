@@ -170,7 +170,7 @@ def _choice(services: SmartAppServices, sessions: Sequence[OpenSession], wanted:
 
 def _own_sessions(services: SmartAppServices) -> list[OpenSession]:
     """This browser's sessions that still live, latest first."""
-    binding, now = binding_of(request, services.store.sealer), services.now()
+    binding, now = binding_of(request, services.store.sealer, services.settings.origin), services.now()
     if binding is None:
         return []
     ids = BrowserSessions(services.store).of(binding, now=now)

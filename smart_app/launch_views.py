@@ -59,7 +59,7 @@ def add_launch_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
         if is_fetched_ahead():
             return _not_ahead()
         accepted = _accepted(_from_query(services))
-        binding = binding_of(request, services.store.sealer)
+        binding = binding_of(request, services.store.sealer, services.settings.origin)
         if binding is not None and (answer := answer_again(services, accepted, binding)) is not None:
             return _not_kept(answer)
         # Browsers say of each navigation whether it fills a frame; those that do not are let through, as ever.
@@ -81,7 +81,7 @@ def add_launch_routes(blueprint: Blueprint, services: SmartAppServices) -> None:
         """The redirect URI. A reload, a second callback or the back button finds what the first one made."""
         if is_fetched_ahead():
             return _not_ahead()
-        parameters = CallbackParameters.of(request.args, binding_of(request, services.store.sealer))
+        parameters = CallbackParameters.of(request.args, binding_of(request, services.store.sealer, services.settings.origin))
         session_id, path = Callback(services).complete(parameters)
         return redirect(url_for(".studies", session_id=session_id) if path is None else path, 303)
 
@@ -184,8 +184,8 @@ def _accepted(judged: LaunchRequest | LaunchRefusal) -> LaunchRequest:
 def _probed(services: SmartAppServices, query: dict[str, str]) -> AnyResponse:
     """Gives a browser without our cookie one, then sees at the next step whether it kept it."""
     response = _not_kept(redirect(f"{url_for('.go')}?{urlencode(query)}", 303))
-    if binding_of(request, services.store.sealer) is None:
-        bind(response, services.store.sealer)
+    if binding_of(request, services.store.sealer, services.settings.origin) is None:
+        bind(response, services.store.sealer, services.settings.origin)
     return response
 
 

@@ -82,7 +82,9 @@ def redirect_with_ticket(services: SmartAppServices, session_id: str, address: s
     if not services.tickets.redeem(request.form.get("ticket", ""), session_id, now=services.now()):
         raise ExplainedRefusal(Reason.SESSION_UNKNOWN)
     response = redirect(address, 303)
-    binding = binding_of(request, services.store.sealer) or bind(response, services.store.sealer)
+    binding = binding_of(request, services.store.sealer, services.settings.origin) or bind(
+        response, services.store.sealer, services.settings.origin
+    )
     SessionTokens(services).change(session_id, lambda session: session.shared_with(binding))
     return response
 
@@ -90,7 +92,7 @@ def redirect_with_ticket(services: SmartAppServices, session_id: str, address: s
 def own_session(services: SmartAppServices, session_id: str) -> ActiveSession:
     """The session, if this browser opened it. Unknown and foreign sessions are answered alike."""
     session = services.sessions.find(session_id, now=services.now())
-    binding = binding_of(request, services.store.sealer)
+    binding = binding_of(request, services.store.sealer, services.settings.origin)
     if session is None or binding is None or not session.belongs_to(binding):
         raise ExplainedRefusal(Reason.SESSION_UNKNOWN)
     return session

@@ -45,6 +45,26 @@ def test_the_cookie_is_random_secure_httponly_cross_site_and_partitioned(world: 
     assert len(cookie.split(";")[0].removeprefix(f"{COOKIE}=")) == 43
 
 
+def test_group_26_no_other_host_can_plant_the_browsers_cookie(tmp_path: Path) -> None:
+    """A server under the same domain set a value of its own; Invoke Image Display led to every session opened under it."""
+    secure = "https://imaging.hospital.example"
+    with a_world(tmp_path, app={"public_base_url": secure}) as world:
+        browser = world.app.flask.test_client()
+        browser.set_cookie(COOKIE, "A" * 43, domain="imaging.hospital.example")
+        answer = browser.get(f"/launch?iss={world.ehr.fhir_base}&launch=x", base_url=secure)
+        onward = browser.get(answer.headers["Location"], base_url=secure)
+
+        thief = world.app.flask.test_client()
+        thief.set_cookie(COOKIE, "A" * 43, domain="imaging.hospital.example")
+        refused = thief.get(f"/launch/go?iss={world.ehr.fhir_base}&launch=x", base_url=secure)
+
+    cookie = answer.headers["Set-Cookie"]
+    assert cookie.startswith(f"__Host-{COOKIE}=")
+    assert {"Secure", "HttpOnly", "SameSite=None", "Partitioned", "Path=/"} <= set(cookie.split("; "))
+    assert "Domain" not in cookie
+    assert (onward.status_code, refused.status_code) == (303, 403), "the sign-in begins with our own cookie only"
+
+
 @pytest.mark.parametrize("route", ["studies", "named", f"viewer/{STUDY_A}", "ohif/viewer", "ohif/app-config.js", "state"])
 def test_the_session_id_alone_opens_nothing(world: World, route: str) -> None:
     world.clinician.launches(world.ehr)
