@@ -19,6 +19,7 @@ from authlib.integrations.requests_client import OAuth2Auth, OAuth2Session
 
 from fhir_imaging.client_assertions import ASSERTION_TYPE, assertion_algorithm
 from fhir_imaging.client_keys import ClientKeys
+from fhir_imaging.clients.bodies import whole_body
 from fhir_imaging.clients.fhir import retry_after_s
 from fhir_imaging.clients.http import OutboundSession, check_origin
 from fhir_imaging.clients.smart_metadata import SmartMetadata
@@ -30,6 +31,8 @@ from smart_app.launch import LONG_URL
 from smart_app.token_origins import configured_origins
 from smart_app.token_response import TokenResponse, lifetime_s, read_token_response
 
+MAX_ANSWER_BYTES = 256 * 1024
+"""A token, an id_token and a launch context; some EHRs write all scopes that they know."""
 AUTHORIZE_POST = "authorize-post"
 TOO_MANY = 429
 
@@ -212,7 +215,13 @@ class _GuardedSession(OAuth2Session):  # type: ignore[misc]
     ) -> requests.Response:
         """As in Authlib, without its token logic: only token endpoints are called here, by client authentication."""
         check_origin(url, self._allowed)
-        return self._outbound.request(method, url, auth=auth, **kwargs)
+        with self._outbound.request(method, url, auth=auth, stream=True, **kwargs) as response:
+            body = whole_body(response, at_most=MAX_ANSWER_BYTES, of="The EHR's token endpoint", status=response.status_code)
+        if body is None:
+            raise UpstreamError("The EHR's token endpoint sent too much.", server=origin_of(url), status=response.status_code)
+        # What requests itself keeps of an answer that it read whole; it has no other way to be told.
+        response._content = body
+        return response
 
     def parse_response_token(self, resp: requests.Response) -> Any:
         """As in Authlib, where only 5xx counts as a failure; a busy server's 429 is no OAuth answer either."""

@@ -122,3 +122,44 @@ def test_a27_a_life_beyond_all_measure_is_still_a_number() -> None:
 
     assert response is not None
     assert response.expires_in_s == 10**400
+
+
+@dataclass
+class EndlessEhr(FakeEhr):
+    """An EHR whose token and revocation endpoints have no end; ``pieces`` are those that somebody took, of 100 kB each."""
+
+    is_endless: bool = True
+    pieces: int = 0
+
+    def _token(self) -> Any:
+        granted = super()._token()
+        return Response(self._without_end(), mimetype="application/json") if self.is_endless else granted
+
+    def _revoke(self) -> Any:
+        super()._revoke()
+        return Response(self._without_end())
+
+    def _without_end(self) -> Iterator[bytes]:
+        yield b'{"access_token": "'
+        for _ in range(1000):
+            self.pieces += 1
+            yield b"a" * 100_000
+
+
+@pytest.mark.parametrize("when", ["launch", "renewal", "sign-out"])
+def test_app_a27_an_answer_without_end_is_left(tmp_path: Path, when: str) -> None:
+    """It was read for as long as the timeout lasted, a gigabyte on a fast network, and kept twice."""
+    ehr = EndlessEhr(fhir=demo_record(), is_endless=when == "launch")
+    with a_world(tmp_path, ehr=ehr) as world:
+        page = world.clinician.launches(ehr)
+        if when == "launch":
+            assert (page.status_code, "answer cannot be used" in page.text) == (502, True)
+        else:
+            session = world.clinician.session
+            ehr.is_endless = True
+            world.clock.passes(seconds=280 if when == "renewal" else 0)
+            asked = "state" if when == "sign-out" else "studies"
+            assert world.clinician.get(f"/s/{session}/{asked}").status_code == 200
+            assert world.clinician.post(f"/s/{session}/logout").status_code == 200
+
+    assert 0 < ehr.pieces < 500
