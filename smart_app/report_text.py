@@ -23,6 +23,8 @@ _SILENT = frozenset(("script", "style", "template", "noscript", "iframe", "objec
 _SPACES = re.compile(r"[^\S\n]+")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 """What no reader can see, what turns the order of what they see, and halves of characters."""
+_OPENS_NOTHING = re.compile(r"<(?!!--)(?=[^<>]*(?:<|\Z))")
+"""An angle bracket that another one follows, or the end, before any closes it."""
 _GAPS = re.compile(r"\n{3,}")
 
 
@@ -63,10 +65,21 @@ class _Words(HTMLParser):
 def words_of_html(html: str) -> str:
     """The words of an HTML document or fragment, without any markup; lines where its blocks were."""
     parser = _Words()
-    parser.feed(html)
+    parser.feed(_closed(html))
     parser.close()
     lines = (line.strip() for line in "".join(parser.pieces).split("\n"))
     return _GAPS.sub("\n\n", "\n".join(lines)).strip()
+
+
+def _closed(html: str) -> str:
+    """The same with each bracket that opens nothing written as a character, and marked sections as comments.
+
+    For each such bracket the parser looks for the end to the end of the document: a hundred kilobytes took it minutes. Of
+    marked sections it knows a few and gives up at any other; browsers pass over all of them.
+    """
+    after_comments = html.rfind("-->") + 1
+    never_ending = html[after_comments:].replace("<!--", "&lt;!--")
+    return _OPENS_NOTHING.sub("&lt;", html[:after_comments] + never_ending).replace("<![", "<! [")
 
 
 def is_text(content_type: str | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from typing import Any
 
 import pytest
@@ -195,3 +196,28 @@ def test_an_id_that_is_none_is_not_asked_for(odd: object) -> None:
     row = report_row(a_report(id=odd, presentedForm=[a_form("application/pdf", b"%PDF")]))
 
     assert row.report_id is None
+
+
+@pytest.mark.parametrize(
+    ("html", "words"),
+    [
+        ("<p>Nodule</p><![x>lung", "Nodule\nlung"),
+        ("<![if !supportLists]><p>1. Nodule<![endif]></p>", "1. Nodule"),
+        ("<!--[if mso]><xml>hidden</xml><![endif]-->Nodule", "Nodule"),
+        ("<![CDATA[hidden]]>Nodule", "Nodule"),
+        ("<p>5 < 6 and a<b<br>c</p>", "5 < 6 and a<b\nc"),
+        ("<!-- a <b>word</b> -->Nodule <!-- of 8 mm", "Nodule <!-- of 8 mm"),
+    ],
+)
+def test_marked_sections_and_brackets_that_open_nothing_are_no_fault(html: str, words: str) -> None:
+    """A section of a kind that the parser did not know took the whole list away."""
+    assert words_of_html(html) == words
+
+
+@pytest.mark.parametrize("piece", ["<a ", "<a b='", "<a/", "<!--", "</", "<![CDATA[", "<?", "<!-- >"])
+def test_group_23_html_that_closes_nothing_is_read_in_one_go(piece: str) -> None:
+    """Ten thousand of these kept the process busy for seconds, and forty thousand for minutes."""
+    began = time.monotonic()
+    words_of_html(piece * 40_000)
+
+    assert time.monotonic() - began < 10
