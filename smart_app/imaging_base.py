@@ -75,10 +75,15 @@ def advertised(metadata: SmartMetadata, iss: str) -> Iterator[Advertised]:
     """Every place where discovery offers imaging: associated endpoints first, then the EHR's own base."""
     for endpoint in metadata.associated_endpoints:
         if IMAGING_CAPABILITY in endpoint.capabilities:
-            fault = None if is_web_address(endpoint.url) else NO_ADDRESS
+            fault = None if _is_base(endpoint.url) else NO_ADDRESS
             yield Advertised(url=endpoint.url, unusable=fault or _mode_fault(endpoint.capabilities))
     if IMAGING_CAPABILITY in metadata.capabilities:
         yield Advertised(url=iss, unusable=_mode_fault(metadata.capabilities))
+
+
+def _is_base(url: str) -> bool:
+    """Whether paths can be appended: behind a query they would be part of it, and a key there is for nobody's eyes."""
+    return is_web_address(url) and "?" not in url and "#" not in url
 
 
 def _mode_fault(capabilities: tuple[str, ...]) -> str | None:

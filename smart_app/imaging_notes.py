@@ -55,6 +55,18 @@ def notes_on(session: ActiveSession, records: GatheredRecords, found: FoundStudi
         yield from (gettext("The imaging server remarks: {words}").format(words=words) for words in _remarks(outcome))
 
 
+def note_on_other_reports(number: int) -> Iterator[str]:
+    """That reports came which are not provably this patient's."""
+    if number:
+        yield ngettext(
+            "{number} report was left out because it does not belong to this patient or does not say whose it is. "
+            "Please report this.",
+            "{number} reports were left out because they do not belong to this patient or do not say whose they are. "
+            "Please report this.",
+            number,
+        ).format(number=number)
+
+
 def _on_what_was_cut(records: GatheredRecords, found: FoundStudies) -> Iterator[str]:
     if STUDIES in records.cut:
         number = len(found.resources)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,14 +13,16 @@ from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import ImagingError, NotFound, UpstreamError, UpstreamRefused
 from fhir_imaging.settings import EhrSettings, origin_of
+from fhir_imaging.study import points_to_patient
 from fhir_imaging.texts import N_, gettext
+from fhir_imaging.tolerant import as_dict, text
 from fhir_imaging.uids import StudyInstanceUID
 from imaging_findings.site_policy import SitePolicy
 from smart_app.active_session import ActiveSession
 from smart_app.explanations import ExplainedRefusal, Reason
 from smart_app.gathering import BusyPolicy, Gathering
 from smart_app.imaging_base import find_imaging_base, has_other_patients
-from smart_app.imaging_notes import CONTEXTS, NOTE_FOR_PATIENT, notes_on
+from smart_app.imaging_notes import CONTEXTS, NOTE_FOR_PATIENT, note_on_other_reports, notes_on
 from smart_app.patient_banner import PatientBanner, read_banner
 from smart_app.refused_endpoints import RefusedEndpoints
 from smart_app.services import SmartAppServices
@@ -150,6 +152,7 @@ class Inquiry:
         lines = self._highlights(records, studies) if is_whole else NO_HIGHLIGHTS
         notes = (
             *notes_on(self.session, records, records.studies, studies),
+            *note_on_other_reports(sum(not self._is_own(one) for one in records.reports or ())),
             *self._base.notes,
             *(gettext(NOT_LOOKED_AT).format(what=words) for words in lines.not_seen),
         )
@@ -168,9 +171,14 @@ class Inquiry:
         """The reports that came, each read once however often the list is built; of a patient's none, until all is known."""
         if not self.context.for_patient:
             pages = self.gathering.pages(REPORTS)
-            self._reports.add(matches_of(pages[self._pages_of_reports :], REPORTS))
+            self._reports.add(filter(self._is_own, matches_of(pages[self._pages_of_reports :], REPORTS)))
             self._pages_of_reports = len(pages)
         return self._reports
+
+    def _is_own(self, report: Mapping[str, Any]) -> bool:
+        """Whether a report is this patient's: an accession number or a study's id in another's proves nothing."""
+        subject = text(as_dict(report.get("subject")).get("reference"))
+        return points_to_patient(subject, self.context.patient_id, self.context.patient_bases)
 
     def _reports_of(self, records: GatheredRecords, *, is_whole: bool) -> ReportsByStudy:
         """The reports that this user may read: for a patient only what the site has released, which the whole record tells."""
@@ -178,7 +186,7 @@ class Inquiry:
             return self.reports_so_far()
         released = released_to_patient(records, self.context, self._services.clock(), self._services.policy)
         found = (one for one in records.reports if f"DiagnosticReport/{one.get('id')}" in released)
-        return ReportsByStudy(one for one in found if not is_by_device(one))
+        return ReportsByStudy(one for one in found if self._is_own(one) and not is_by_device(one))
 
     def _highlights(self, records: GatheredRecords, studies: StudyList) -> StudyHighlights:
         if self._study is not None or not is_for_clinicians(self.session.user):

@@ -85,19 +85,29 @@ class ReportsByStudy:
 
     def __init__(self, reports: Iterable[Mapping[str, Any]] = ()) -> None:
         self._rows: dict[str, dict[int, ReportRow]] = {}
+        self._numbers: dict[str, int] = {}
         self._count = 0
         self.add(reports)
 
     def add(self, reports: Iterable[Mapping[str, Any]]) -> None:
-        """Further reports, as more pages of them come; withdrawn ones are left out."""
+        """Further reports, as more pages of them come; withdrawn ones are left out, one that comes again is as it is now."""
         for report in reports:
-            self._count += 1
+            number = self._number_of(report)
             if report.get("status") in _WITHDRAWN:
                 continue
             if marks := _marks(report):
                 row = report_row(report)
                 for mark in marks:
-                    self._rows.setdefault(mark, {})[self._count] = row
+                    self._rows.setdefault(mark, {})[number] = row
+
+    def _number_of(self, report: Mapping[str, Any]) -> int:
+        """In the order in which they came; a report that is known keeps its number, and nothing else of it."""
+        self._count += 1
+        number = self._numbers.setdefault(text(report.get("id")) or f"unnamed {self._count}", self._count)
+        if number != self._count:
+            for rows in self._rows.values():
+                rows.pop(number, None)
+        return number
 
     def of(self, study: ImagingStudy) -> tuple[ReportRow, ...]:
         """The study's reports: what is signed first, the newest of it at the top."""

@@ -19,7 +19,17 @@ from flask import jsonify, request
 from fhir_imaging.clients.fhir import FhirClient
 from fhir_imaging.clients.http import OutboundSession
 from fhir_imaging.errors import UpstreamError
-from tests.contract.smart_actors import STUDY_A, STUDY_B, FakeEhr, World, a_world, demo_record, imaging_study, wado_endpoint
+from tests.contract.smart_actors import (
+    STUDY_A,
+    STUDY_B,
+    FakeEhr,
+    World,
+    a_world,
+    demo_record,
+    imaging_study,
+    report_on,
+    wado_endpoint,
+)
 
 Page = dict[str, Any]
 
@@ -179,3 +189,56 @@ def test_a_client_takes_no_words_for_entries(tmp_path: Path, entries: object) ->
         client = FhirClient(world.ehr.fhir_base, session, access_token="access-of-a-test")
         with pytest.raises(UpstreamError):
             client.search("ImagingStudy", [])
+
+
+@dataclass
+class ReportingEhr(FakeEhr):
+    """An EHR whose reports come one on a page."""
+
+    reports: tuple[dict[str, Any], ...] = ()
+
+    def _search(self, resource_type: str) -> Any:
+        if resource_type != "DiagnosticReport":
+            return super()._search(resource_type)
+        number = int(request.args.get("page", 0))
+        link = [{"relation": "next", "url": f"{self.fhir_base}/DiagnosticReport?page={number + 1}"}]
+        page = {"entry": [entry(self.reports[number])], "link": link if number + 1 < len(self.reports) else []}
+        return jsonify({"resourceType": "Bundle", "type": "searchset", **page})
+
+
+def pages_with(tmp_path: Path, *reports: dict[str, Any]) -> tuple[str, str, str]:
+    """What list, stream and panel say."""
+    with a_world(tmp_path, ehr=ReportingEhr(fhir=demo_record(), reports=reports)) as world:
+        world.clinician.launches(world.ehr)
+        base = f"/s/{world.clinician.session}/studies"
+        found = [world.clinician.get(f"{base}{path}").text for path in ("?whole", "/stream", f"/{STUDY_A}/panel")]
+    return found[0], found[1], found[2]
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        {"reference": "Patient/demo-b"},
+        {"reference": "https://x.example/fhir/Patient/demo-a"},
+        {"reference": "Group/1"},
+        None,
+    ],
+)
+def test_group_29_a_report_of_another_patient_stands_beside_no_study(tmp_path: Path, subject: dict[str, str] | None) -> None:
+    """Only its words about a study were looked at, so a server that answered too much put them beside this patient's."""
+    found = pages_with(tmp_path, {**report_on(), "subject": subject})
+
+    assert "CT chest" in found[0]
+    assert not any("Part-solid" in page for page in found)
+    assert "1 report was left out because it does not belong to this patient" in found[0]
+    assert "1 report was left out because it does not belong to this patient" in found[1]
+
+
+def test_a_report_that_two_pages_have_counts_once_and_as_it_is_now(tmp_path: Path) -> None:
+    whole, _, panel = pages_with(tmp_path / "twice", report_on(), report_on())
+    amended, _, _ = pages_with(tmp_path / "amended", report_on(), {**report_on(), "conclusion": "No nodule."})
+    withdrawn, _, _ = pages_with(tmp_path / "withdrawn", report_on(), {**report_on(), "status": "entered-in-error"})
+
+    assert (whole.count("Part-solid"), panel.count("Part-solid")) == (1, 1)
+    assert ("Part-solid" in amended, "No nodule." in amended) == (False, True)
+    assert "Part-solid" not in withdrawn

@@ -106,3 +106,9 @@ def test_group_25_an_address_that_is_none_is_said_and_not_used(url: str) -> None
     base = found(AssociatedEndpoint(url, WITH_LAUNCH))
 
     assert (base.url, base.notes) == (EHR, (NO_ADDRESS, GUESSED))
+
+
+@pytest.mark.parametrize("behind", ["?key=synthetic", "#key"])
+def test_d5_a_base_that_no_path_can_be_appended_to_is_no_address(behind: str) -> None:
+    """The question went to another path than meant, and the page that said so showed the key."""
+    assert found(AssociatedEndpoint(f"{IMAGES}{behind}", WITH_LAUNCH)).notes == (NO_ADDRESS, GUESSED)
