@@ -96,8 +96,11 @@ class Examination:
         self.probe = probe
 
     def ask(self, question: Question) -> Reply:
-        """One question to the server."""
-        return self.probe.ask(question)
+        """One question to the server. One redirect on its origin is looked behind: what is there may stand open."""
+        reply = self.probe.ask(question)
+        if reply.onward is None:
+            return reply
+        return replace(reply, led_to=self.probe.ask(replace(question, url=reply.onward)))
 
     def search(self, *params: tuple[str, str], token: str | None, method: str = "GET") -> Reply:
         """A search for ImagingStudy, as GET or as POST _search."""

@@ -170,7 +170,11 @@ def _dicom_in(reply: Reply) -> str | None:
 
 def _empty_at_most(told: list[tuple[str, Reply]]) -> Outcome:
     """Refused, or searched without a hit: both tell nothing."""
-    return refused([(name, reply) for name, reply in told if not (reply.status == 204 or reply.json() == [])])
+    return refused([(name, reply) for name, reply in told if not _is_empty(reply.end)])
+
+
+def _is_empty(reply: Reply) -> bool:
+    return reply.status == 204 or (reply.is_served and reply.json() == [])
 
 
 _LENT = {

@@ -44,7 +44,7 @@ def _traversal(exam: Examination) -> Outcome:
     other, images = exam.subject.foreign_study(), exam.images
     paths = [f"{images.study_path}{upwards}{other}/metadata" for upwards in UPWARDS]
     paths += [f"{images.study_path}{between}{other}/metadata" for between in LISTS]
-    told = [(path.removeprefix(images.study_path), _asked(exam, images, path)) for path in paths]
+    told = [(path.removeprefix(images.study_path), _asked(exam, images, path).end) for path in paths]
     led = [f"…{path}: {reply.said} with another study" for path, reply in told if _shows_other(reply, images.study)]
     return judged(led, f"{len(told)} odd addresses: {_statuses(reply for _, reply in told)}.")
 
@@ -52,7 +52,7 @@ def _traversal(exam: Examination) -> Outcome:
 def _native_interface(exam: Examination) -> Outcome:
     images = exam.images
     paths = [f"{images.study_path}/{climb * depth}{name}" for climb in _CLIMBS for depth in _DEPTHS for name in _NATIVE]
-    told = [(path.removeprefix(images.study_path), _asked(exam, images, path)) for path in paths]
+    told = [(path.removeprefix(images.study_path), _asked(exam, images, path).end) for path in paths]
     led = [f"…{path}: {reply.said} with JSON" for path, reply in told if reply.is_served and reply.json() is not None]
     return judged(led, f"{len(told)} ways up: {_statuses(reply for _, reply in told)}.")
 
@@ -85,7 +85,7 @@ def _evasion(exam: Examination) -> Outcome:
         other = exam.subject.other_study
         asked += [(path, [("StudyInstanceUID", other)]) for path in ("/studies", "/series", "/instances")]
         asked += [("/studies", [("StudyInstanceUID", f"{study},{other}")]), ("/studies", [("0020000D", other)])]
-    told = [(f"{path}?{urlencode(query)}", _qido(exam, path, query)) for path, query in asked]
+    told = [(f"{path}?{urlencode(query)}", _qido(exam, path, query).end) for path, query in asked]
     led = [f"{name}: studies of others" for name, reply in told if studies_in(reply.json()) - own and reply.is_served]
     return judged(led, f"{len(told)} searches: {_statuses(reply for _, reply in told)}; none of them shows another's study.")
 

@@ -88,7 +88,7 @@ def _otherwise_named(exam: Examination) -> Outcome:
 
 def _other_study(exam: Examination) -> Outcome:
     study = exam.subject.foreign_study()
-    page = page_of(exam.search_own(("identifier", f"urn:oid:{study}")))
+    page = page_of(exam.search_own(("identifier", f"urn:oid:{study}")).end)
     is_served = study in uids_of([page])
     problems = ["the other patient's study is served under the own patient's id"] if is_served else []
     return judged([*problems, *_broken("own patient, other's study", page.reply)], f"Not served ({page.reply.said}).")
@@ -97,7 +97,7 @@ def _other_study(exam: Examination) -> Outcome:
 def _wildcards(exam: Examination) -> Outcome:
     own = exam.subject.its_patient()
     forms = ("*", f"{own}*", f"{own[:-1]}?", "%", f"{own}\\")
-    told = [(f"patient={form}", exam.search(("patient", form), token=exam.good)) for form in forms]
+    told = [(f"patient={form}", exam.search(("patient", form), token=exam.good).end) for form in forms]
     problems = [f"{name} brings {len(page_of(reply).studies)} studies" for name, reply in told if page_of(reply).studies]
     problems += [words for name, reply in told for words in _broken(name, reply)]
     return judged(problems, f"{len(told)} forms: {', '.join(sorted({reply.said for _, reply in told}))}, no study.")
@@ -115,12 +115,12 @@ def _a_study(exam: Examination) -> str:
 
 def _of_others(exam: Examination, reply: Reply) -> list[str]:
     """Studies that the patient's own list does not have: who filters wrongly may well write the own patient into them."""
-    own, page = uids_of(exam.pages), page_of(reply)
+    own, page = uids_of(exam.pages), page_of(reply.end)
     strangers = {patient_id_of(subject_of(one)) for one in page.studies if read_study_uid(one) not in own}
     if strangers - {exam.subject.patient}:
         return [f"studies of {len(strangers - {exam.subject.patient})} other patients"]
     unlisted = uids_of([page]) - own if own else set()
-    return [f"{len(unlisted)} studies that the patient's list does not have"] if unlisted else _broken("", reply)
+    return [f"{len(unlisted)} studies that the patient's list does not have"] if unlisted else _broken("", reply.end)
 
 
 def _broken(name: str, reply: Reply) -> list[str]:

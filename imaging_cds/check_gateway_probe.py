@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urljoin
 
 import urllib3
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
@@ -38,6 +39,7 @@ SLOW_IN_A_ROW = 3
 PATIENCE_S = 60
 """How long all waiting for Retry-After may take in one check."""
 _KEPT_OF_REFUSALS = 64 * 1024
+_REDIRECTS = (301, 302, 303, 307, 308)
 _SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
@@ -66,6 +68,8 @@ class Reply:
     """Whether the body was read to its end."""
     failure: str | None = None
     elapsed_ms: float = 0.0
+    led_to: Reply | None = None
+    """What is where this answer sends on to, if that was looked at."""
 
     @property
     def is_served(self) -> bool:
@@ -76,6 +80,24 @@ class Reply:
     def is_refused(self) -> bool:
         """Whether the server said no, in whatever way of saying so."""
         return self.status is not None and 400 <= self.status < 500
+
+    @property
+    def onward(self) -> str | None:
+        """Where a redirect leads, for a question that changes nothing; None beyond the origin that was asked."""
+        location, asked = self.headers.get("location"), self.question
+        if location is None or self.status not in _REDIRECTS or asked.method not in ("GET", "HEAD"):
+            return None
+        try:
+            url = urljoin(asked.url, location)
+            is_here = origin_of(url) == origin_of(asked.url)
+        except ValueError:
+            return None
+        return url if is_here and "@" not in _authority(url) else None
+
+    @property
+    def end(self) -> Reply:
+        """The answer that a client ends with, who follows a redirect."""
+        return self.led_to or self
 
     @property
     def said(self) -> str:

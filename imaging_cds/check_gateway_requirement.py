@@ -67,19 +67,31 @@ def judged(problems: Sequence[str], seen: str) -> Outcome:
 
 
 def refused(replies: Iterable[tuple[str, Reply]]) -> Outcome:
-    """Whether everything was refused: nothing served, and nothing broken by the question either."""
+    """Whether everything was refused: nothing served, nothing broken by the question, and nobody sent on instead."""
     told = list(replies)
-    served = [f"{name} is served ({reply.said}{_how_much(reply)})" for name, reply in told if reply.is_served]
-    broken = [f"{name}: {reply.said}" for name, reply in told if _is_broken(reply)]
-    statuses = ", ".join(sorted({reply.said for _, reply in told}))
-    return judged([*served, *broken], f"{len(told)} requests refused ({statuses}).")
+    problems = [f"{name}{words}" for name, reply in told if (words := _instead_of_a_refusal(reply))]
+    statuses = ", ".join(sorted({reply.end.said for _, reply in told}))
+    return judged(problems, f"{len(told)} requests refused ({statuses}).")
+
+
+def _instead_of_a_refusal(reply: Reply) -> str:
+    """What was done to a request that is to be refused; empty where it was.
+
+    A sign-in page is for people: a program takes it for an answer. What a redirect leads to may be the images themselves.
+    """
+    end = reply.end
+    if end.is_refused or end.status == 501:
+        return ""
+    if reply.is_served:
+        return f" is served ({reply.said}{_how_much(reply)})"
+    if end.is_served:
+        return f" is sent on to what is served ({reply.said}, then {end.said}: {end.content_type}{_how_much(end)})"
+    if end.status is None or end.status >= 500:
+        return f": {end.said}"
+    return f" is sent on ({end.said}), which is no refusal"
 
 
 def _how_much(reply: Reply) -> str:
     """How many entries a served search holds: none at all is a milder fault than somebody's studies."""
     bundle = as_dict(reply.json()) if reply.content_type.endswith("json") else {}
     return f", {len(as_list(bundle.get('entry')))} entries" if bundle.get("resourceType") == "Bundle" else ""
-
-
-def _is_broken(reply: Reply) -> bool:
-    return reply.status is None or (reply.status >= 500 and reply.status != 501)

@@ -92,6 +92,8 @@ class FaultyImages:
         study = STUDIES.get(uid)
         if study is None and "W4:unknown-study" in self._faults:
             raise Refusal(500)
+        if study is None and "W4:unknown-study-list" in self._faults:
+            raise Refusal(500, "an empty list")
         if study is None:
             raise Refusal(404 if "P4:same-answer" in self._faults else 403)
         if uid == CLOSED_A and not ("W5:restricted" in self._faults or (metadata and "W5:metadata" in self._faults)):

@@ -17,6 +17,7 @@ from flask import Flask, Response, request
 
 from tests.faulty_archive import CLOSED_A, STUDIES, STUDY_B, Study, imaging_study
 from tests.faulty_images import FaultyImages
+from tests.faulty_redirects import beyond, sent_on
 from tests.faulty_tokens import Refusal, capability_of, claims_of, modality_filter, patient_of
 
 EHR = "https://ehr.example/fhir"
@@ -75,9 +76,10 @@ class FaultyImaging:
         def _answer() -> Response:
             path, query = self._target()
             try:
-                answer = self._routed(path, query)
+                answer = beyond(path) or self._routed(path, query)
             except Refusal as refusal:
-                answer = self._refused(refusal, fhir=path.startswith("/imaging/fhir"))
+                sent = sent_on(self.faults, refusal, path)
+                answer = sent or self._refused(refusal, fhir=path.startswith("/imaging/fhir"))
             return self._with_manners(answer, path)
 
         return app
@@ -260,6 +262,7 @@ class FaultyImaging:
         if "W5:refusals" in self.faults and not fhir and refusal.status == 403:
             body = [{"0020000D": {"vr": "UI", "Value": [CLOSED_A]}}]
         kind = "application/fhir+json" if fhir else "application/problem+json"
+        body = [] if refusal.error == "an empty list" else body
         answer = Response(json.dumps(body), status=refusal.status, mimetype=kind)
         error, needed = refusal.error, {401: "no-credentials", 403: "insufficient-scope"}
         code = "invalid-token" if error == "invalid_token" else needed.get(refusal.status, "")
