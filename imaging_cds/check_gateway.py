@@ -19,6 +19,7 @@ from imaging_cds.check_gateway_manners import DELAY_REQUIREMENTS, MANNER_REQUIRE
 from imaging_cds.check_gateway_paths import PATH_REQUIREMENTS
 from imaging_cds.check_gateway_patients import PATIENT_REQUIREMENTS
 from imaging_cds.check_gateway_probe import Probe
+from imaging_cds.check_gateway_query import QUERY_REQUIREMENTS
 from imaging_cds.check_gateway_reach import REACH_REQUIREMENTS
 from imaging_cds.check_gateway_report import ImagingReport
 from imaging_cds.check_gateway_requirement import Requirement
@@ -33,6 +34,7 @@ AREAS: tuple[tuple[str, tuple[Requirement, ...]], ...] = (
     ("Whose studies are listed", PATIENT_REQUIREMENTS),
     ("Images", IMAGE_REQUIREMENTS),
     ("The guard before the images", (*GUARD_REQUIREMENTS, *REACH_REQUIREMENTS)),
+    ("Tokens in addresses", QUERY_REQUIREMENTS),
     ("Addresses that carry a permission", CAPABILITY_REQUIREMENTS),
     ("Other ways to images", PATH_REQUIREMENTS),
     ("Errors, browsers and caches", MANNER_REQUIREMENTS),

@@ -121,7 +121,10 @@ class FaultyImaging:
 
     def bearer(self) -> str | None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        return token if scheme.lower() == "bearer" and token else None
+        if scheme.lower() == "bearer" and token:
+            return token
+        side, name = ("F5", "access_token") if request.path.startswith("/imaging/fhir") else ("W3", "token")
+        return request.args.get(name) if f"{side}:in-query" in self.faults else None
 
     def _searched(self, pairs: list[tuple[str, str]], *, by_post: bool) -> Response:
         token, given = self.bearer(), dict(reversed(pairs))

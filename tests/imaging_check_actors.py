@@ -53,6 +53,7 @@ class CheckedDemo(DemoHospital):
             TokenKind.WIDE: self.token(scope="patient/ImagingStudy.cruds patient/Patient.r"),
             TokenKind.FILTERED: self.token(scope="patient/ImagingStudy.rs?modality=MR patient/Patient.r"),
             TokenKind.SECOND: self.token(),
+            TokenKind.IN_QUERY: self.token(),
         }
 
 

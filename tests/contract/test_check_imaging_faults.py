@@ -51,6 +51,7 @@ def tokens() -> dict[TokenKind, str]:
         TokenKind.WIDE: a_token(scope="patient/ImagingStudy.cruds"),
         TokenKind.FILTERED: a_token(scope="patient/ImagingStudy.rs?modality=CT"),
         TokenKind.SECOND: a_token(jti="second"),
+        TokenKind.IN_QUERY: a_token(jti="in-query"),
     }
 
 
@@ -175,6 +176,7 @@ FAULTS: dict[str, set[str]] = {
     "F5:ended": {"F5:ended"},
     "F5:foreign": {"F5:foreign"},
     "F5:scope": {"F5:scope", "F9:mixed", "P4:insufficient-scope"},
+    "F5:in-query": {"F5:in-query"},
     "F6:other-patient": {"F6:other-patient", "F6:post"},
     "F6:post": {"F6:post"},
     "F6:nobody-named": {"F6:nobody-named"},
@@ -208,6 +210,7 @@ FAULTS: dict[str, set[str]] = {
     "W3:foreign": {"W3:foreign"},
     "W3:scope": {"W3:scope", "P4:insufficient-scope"},
     "W3:no-patient": {"W3:no-patient"},
+    "W3:in-query": {"W3:in-query"},
     "W3:filtered": {"W3:filtered"},
     "W3:large-values": {"W3:large-values"},
     "W3:methods": {"W3:methods"},
