@@ -13,7 +13,7 @@ from imaging_cds.check_gateway_bundle import BUNDLE_REQUIREMENTS
 from imaging_cds.check_gateway_capabilities import CAPABILITY_REQUIREMENTS
 from imaging_cds.check_gateway_endpoints import ENDPOINT_REQUIREMENTS
 from imaging_cds.check_gateway_examination import Examination
-from imaging_cds.check_gateway_guard import GUARD_REQUIREMENTS, REVIEW_REQUIREMENTS
+from imaging_cds.check_gateway_guard import GUARD_REQUIREMENTS
 from imaging_cds.check_gateway_images import IMAGE_REQUIREMENTS
 from imaging_cds.check_gateway_manners import DELAY_REQUIREMENTS, MANNER_REQUIREMENTS
 from imaging_cds.check_gateway_paths import PATH_REQUIREMENTS
@@ -23,6 +23,7 @@ from imaging_cds.check_gateway_query import QUERY_REQUIREMENTS
 from imaging_cds.check_gateway_reach import REACH_REQUIREMENTS
 from imaging_cds.check_gateway_report import ImagingReport
 from imaging_cds.check_gateway_requirement import Requirement
+from imaging_cds.check_gateway_review import REVIEW_REQUIREMENTS
 from imaging_cds.check_gateway_search import SEARCH_REQUIREMENTS
 from imaging_cds.check_gateway_subject import Subject
 from imaging_cds.check_gateway_unseen import UNSEEN_REQUIREMENTS
@@ -39,7 +40,7 @@ AREAS: tuple[tuple[str, tuple[Requirement, ...]], ...] = (
     ("Other ways to images", PATH_REQUIREMENTS),
     ("Errors, browsers and caches", MANNER_REQUIREMENTS),
     # These look back at every answer, so they come last.
-    ("All refusals of this check", REVIEW_REQUIREMENTS),
+    ("All answers of this check", REVIEW_REQUIREMENTS),
     ("Waiting", DELAY_REQUIREMENTS),
     ("What nobody can see from outside", UNSEEN_REQUIREMENTS),
 )

@@ -5,7 +5,6 @@ Spec: SMART Imaging Access W3-W6, M8, M9, P4 (group 15); smart-imaging.md §13 g
 
 from __future__ import annotations
 
-from fhir_imaging.tolerant import dicts
 from imaging_cds.check_gateway_examination import Examination
 from imaging_cds.check_gateway_multipart import parts_of
 from imaging_cds.check_gateway_places import ANY_DICOM, DICOM_JSON, Images, Kind, asked, kinds_of
@@ -15,7 +14,6 @@ from imaging_cds.check_gateway_requirement import Requirement, judged, refused
 from imaging_cds.check_gateway_subject import SECOND_UNKNOWN_UID, UNKNOWN_TOKEN, UNKNOWN_UID, TokenKind, forgeries
 
 _IMAGES = ("multipart/related", "image/", "video/", "application/dicom", "application/octet-stream")
-_IDENTIFYING = {"0020000D", "00100010", "00100020"}
 METHOD_OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 
 
@@ -142,32 +140,6 @@ def _all_parts(exam: Examination) -> Outcome:
     return judged([words] if parts != listed else [], f"{words}.")
 
 
-def _no_images_in_refusals(exam: Examination) -> Outcome:
-    refusals = [reply for reply in exam.probe.replies if reply.is_refused]
-    if not refusals:
-        raise NotTried("Nothing was refused in this check.")
-    bad = [f"a {reply.said} carries {what}" for reply in refusals if (what := _dicom_in(reply))]
-    bad += [
-        "a whole study is answered with 206, a part of it"
-        for reply in exam.probe.replies
-        if reply.status == 206 and "range" not in {name.lower() for name in reply.question.headers}
-    ]
-    return judged(bad, f"{len(refusals)} refusals, none with DICOM data.")
-
-
-def _dicom_in(reply: Reply) -> str | None:
-    if reply.content_type.startswith(
-        ("multipart/related", "image/", "video/", "application/dicom", "application/octet-stream")
-    ):
-        # A refusal without a body may keep the type of what was asked for (HEAD).
-        return reply.content_type if reply.body else None
-    said = reply.json()
-    datasets = [said] if isinstance(said, dict) else dicts(said)
-    if any(_IDENTIFYING & set(one) for one in datasets):
-        return "DICOM JSON"
-    return "a DICOM file" if reply.content[128:132] == b"DICM" else None
-
-
 def _empty_at_most(told: list[tuple[str, Reply]]) -> Outcome:
     """Refused, or searched without a hit: both tell nothing."""
     return refused([(name, reply) for name, reply in told if not _is_empty(reply.end)])
@@ -270,15 +242,5 @@ GUARD_REQUIREMENTS = (
         asks="A study that is restricted in part is refused whole: its files, metadata and pictures.",
         remedy="Never leave out parts of a study in silence: radiologists would take it for the whole.",
         check=_restricted,
-    ),
-)
-
-REVIEW_REQUIREMENTS = (
-    Requirement(
-        ids="W5",
-        name="refusals",
-        asks="No refusal of this check carried DICOM data, and no study came in part (206).",
-        remedy="Answer refusals with a problem document only.",
-        check=_no_images_in_refusals,
     ),
 )

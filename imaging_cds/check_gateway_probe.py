@@ -27,6 +27,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from fhir_imaging.clients.deadlines import AnswerInTime, within
 from fhir_imaging.errors import ConfigurationError
 from fhir_imaging.settings import origin_of
+from imaging_cds.check_gateway_echo import places_of
 
 TIMEOUT_S = 30.0
 JSON_LIMIT = 64 * 1024 * 1024
@@ -70,6 +71,8 @@ class Reply:
     elapsed_ms: float = 0.0
     led_to: Reply | None = None
     """What is where this answer sends on to, if that was looked at."""
+    repeats: tuple[str, ...] = ()
+    """Where the answer repeats the token of its question; looked for in what a probe keeps."""
 
     @property
     def is_served(self) -> bool:
@@ -189,7 +192,8 @@ class Probe:
         """The answer. A server that says when to come back is asked again, unchanged (C7), while patience lasts."""
         while True:
             reply = self._ask(question)
-            self.replies.append(replace(reply, body=reply.body[:_KEPT_OF_REFUSALS] if not reply.is_served else b""))
+            body = reply.body[:_KEPT_OF_REFUSALS] if not reply.is_served else b""
+            self.replies.append(replace(reply, body=body, repeats=_repeats(reply)))
             wait = reply.headers.get("retry-after", "")
             if reply.status not in (429, 503) or not _SECONDS.fullmatch(wait) or int(wait) > self._patience_s:
                 return reply
@@ -258,6 +262,11 @@ class Probe:
             pool.ConnectionCls = _TlsInTime if tls else _InTime
             self._pools[origin] = pool
         return self._pools[origin]
+
+
+def _repeats(reply: Reply) -> tuple[str, ...]:
+    token = reply.question.token
+    return () if token is None else places_of(token, reply.headers, reply.content, reply.json)
 
 
 def _read(response: urllib3.BaseHTTPResponse, limit: int) -> tuple[bytes, bool]:

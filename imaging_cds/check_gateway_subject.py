@@ -47,7 +47,7 @@ TOKEN_MEANINGS: Mapping[TokenKind, str] = {
     TokenKind.WIDE: "a token of the patient with patient/ImagingStudy.cruds",
     TokenKind.FILTERED: "a token of the patient with a filtered scope such as patient/ImagingStudy.rs?modality=CT",
     TokenKind.SECOND: "another good token, to try addresses that were given out for the first",
-    TokenKind.IN_QUERY: "a good token that may stand in the server's logs, since it is sent in addresses too; end it afterwards",
+    TokenKind.IN_QUERY: "a good token that may stand in the server's logs, since it is sent in addresses too: end it then",
 }
 
 

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from flask import Flask, Response, request
 
 from tests.faulty_archive import CLOSED_A, STUDIES, STUDY_B, Study, imaging_study
+from tests.faulty_echo import repeating
 from tests.faulty_images import FaultyImages
 from tests.faulty_redirects import beyond, sent_on
 from tests.faulty_tokens import Refusal, capability_of, claims_of, modality_filter, patient_of
@@ -80,7 +81,7 @@ class FaultyImaging:
             except Refusal as refusal:
                 sent = sent_on(self.faults, refusal, path)
                 answer = sent or self._refused(refusal, fhir=path.startswith("/imaging/fhir"))
-            return self._with_manners(answer, path)
+            return self._with_manners(repeating(self.faults, answer, self.bearer()), path)
 
         return app
 

@@ -1,4 +1,4 @@
-"""``imaging-cds check --imaging``: which tokens it writes into addresses itself, and when it says that a server refuses them."""
+"""``imaging-cds check --imaging``: which tokens it writes into addresses, and which it finds in a server's."""
 
 from __future__ import annotations
 
