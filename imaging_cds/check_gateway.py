@@ -9,6 +9,7 @@ Spec: SMART Imaging Access F1-F13, W1-W7; smart-imaging.md P1, P3-P6 (policy) an
 from __future__ import annotations
 
 from imaging_cds.check_gateway_access import ACCESS_REQUIREMENTS
+from imaging_cds.check_gateway_backend import BACKEND_REQUIREMENTS
 from imaging_cds.check_gateway_bundle import BUNDLE_REQUIREMENTS
 from imaging_cds.check_gateway_capabilities import CAPABILITY_REQUIREMENTS
 from imaging_cds.check_gateway_endpoints import ENDPOINT_REQUIREMENTS
@@ -21,6 +22,7 @@ from imaging_cds.check_gateway_patients import PATIENT_REQUIREMENTS
 from imaging_cds.check_gateway_probe import Probe
 from imaging_cds.check_gateway_query import QUERY_REQUIREMENTS
 from imaging_cds.check_gateway_reach import REACH_REQUIREMENTS
+from imaging_cds.check_gateway_reads import READ_REQUIREMENTS
 from imaging_cds.check_gateway_report import ImagingReport
 from imaging_cds.check_gateway_requirement import Requirement
 from imaging_cds.check_gateway_review import REVIEW_REQUIREMENTS
@@ -32,7 +34,7 @@ AREAS: tuple[tuple[str, tuple[Requirement, ...]], ...] = (
     ("The list of studies", (*SEARCH_REQUIREMENTS, *BUNDLE_REQUIREMENTS)),
     ("Where the images are", ENDPOINT_REQUIREMENTS),
     ("Whose token counts", ACCESS_REQUIREMENTS),
-    ("Whose studies are listed", PATIENT_REQUIREMENTS),
+    ("Whose studies are listed", (*PATIENT_REQUIREMENTS, *BACKEND_REQUIREMENTS, *READ_REQUIREMENTS)),
     ("Images", IMAGE_REQUIREMENTS),
     ("The guard before the images", (*GUARD_REQUIREMENTS, *REACH_REQUIREMENTS)),
     ("Tokens in addresses", QUERY_REQUIREMENTS),

@@ -1,47 +1,68 @@
 """Whether a search is held to the token's patient, in whatever way another patient or study is named.
 
-Spec: SMART Imaging Access F6, F7, M6, M10; smart-imaging.md §13 groups 8, 11 and 14.
+Spec: SMART Imaging Access F6, M6, M10; smart-imaging.md §13 groups 8, 11 and 14.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from urllib.parse import urlencode
 
 from fhir_imaging.study import patient_id_of, read_study_uid
-from imaging_cds.check_gateway_examination import INCLUDE, Examination, page_of, subject_of, uids_of
-from imaging_cds.check_gateway_probe import Reply
-from imaging_cds.check_gateway_report import NotOffered, NotTried, Outcome
+from imaging_cds.check_gateway_examination import FHIR_JSON, INCLUDE, Examination, page_of, subject_of, uids_of
+from imaging_cds.check_gateway_probe import Question, Reply
+from imaging_cds.check_gateway_report import NotOffered, Outcome
 from imaging_cds.check_gateway_requirement import Requirement, judged, refused
 from imaging_cds.check_gateway_search import LONG_AGO
-from imaging_cds.check_gateway_subject import UNKNOWN_UID, TokenKind
+from imaging_cds.check_gateway_subject import UNKNOWN_UID
+
+NO_POST = (404, 405, 501)
+"""What a server says that has no POST _search, which it need not have."""
 
 
-def _backend(exam: Examination) -> Outcome:
-    if not exam.subject.backend_mode:
-        raise NotOffered("No Backend Services mode (say --backend-mode if the server has it).")
-    if exam.subject.other_patient is None:
-        raise NotTried("Needs --other-patient: a patient whom the backend client may not see.")
-    token = exam.subject.token(TokenKind.SYSTEM)
-    return _exactly_403([("another patient", exam.search(("patient", exam.subject.foreign_patient), token=token))])
+def naming_another(exam: Examination, token: str) -> list[tuple[str, Reply]]:
+    """Searches that name another patient by ``patient``, alone and beside everything that F1 knows."""
+    other = ("patient", exam.subject.foreign_patient)
+    reference = ("patient", f"Patient/{other[1]}")
+    return [
+        ("patient", exam.search(other, token=token)),
+        ("patient with _include", exam.search(other, INCLUDE, token=token)),
+        ("patient with _lastUpdated", exam.search(other, ("_lastUpdated", LONG_AGO), token=token)),
+        ("patient with identifier", exam.search(other, ("identifier", f"urn:oid:{_a_study(exam)}"), token=token)),
+        ("patient as a reference", exam.search(reference, token=token)),
+    ]
+
+
+def naming_nobody(exam: Examination, token: str) -> list[tuple[str, Reply]]:
+    """Searches without ``patient``: by other parameters, by chains that fit everybody, and below the Patient."""
+    other, study = exam.subject.foreign_patient, exam.subject.other_study or UNKNOWN_UID
+    ways: dict[str, tuple[tuple[str, str], ...]] = {
+        "no parameter": (),
+        "subject of another": (("subject", f"Patient/{other}"),),
+        "patient:Patient of another": (("patient:Patient", other),),
+        "patient._id of another": (("patient._id", other),),
+        "patient.birthdate since 1800": (("patient.birthdate", "gt1800-01-01"),),
+        "patient:missing=false": (("patient:missing", "false"),),
+        "identifier alone": (("identifier", f"urn:oid:{study}"),),
+        "_lastUpdated alone": (("_lastUpdated", LONG_AGO),),
+        "started alone": (("started", "gt1800-01-01"),),
+    }
+    told = [(name, exam.search(*params, token=token)) for name, params in ways.items()]
+    compartment = f"{exam.subject.base}/Patient/{other}/ImagingStudy"
+    return [*told, ("Patient/…/ImagingStudy", exam.ask(Question(url=compartment, token=token, accept=FHIR_JSON)))]
 
 
 def _other_patient(exam: Examination) -> Outcome:
-    other = ("patient", exam.subject.foreign_patient)
-    asked = [
-        ("patient", exam.search(other, token=exam.good)),
-        ("patient with _include", exam.search(other, INCLUDE, token=exam.good)),
-        ("patient with _lastUpdated", exam.search(other, ("_lastUpdated", LONG_AGO), token=exam.good)),
-        ("patient with identifier", exam.search(other, ("identifier", f"urn:oid:{_a_study(exam)}"), token=exam.good)),
-        ("patient as a reference", exam.search(("patient", f"Patient/{other[1]}"), token=exam.good)),
-    ]
-    return _exactly_403(asked)
+    return exactly_403(naming_another(exam, exam.good))
 
 
 def _by_post(exam: Examination) -> Outcome:
     reply = exam.search(("patient", exam.subject.foreign_patient), token=exam.good, method="POST")
-    if reply.status in (404, 405, 501):
+    if reply.status in NO_POST:
         raise NotOffered(f"POST ImagingStudy/_search: {reply.said}.")
-    return _exactly_403([("POST _search", reply)])
+    problems = [] if reply.status == 403 else [f"POST _search: {_told(reply)}"]
+    problems += [f"own patient in the address, another in the form: {one}" for one in _of_others(exam, _mixed_post(exam))]
+    return judged(problems, "403, and nothing of another whose id is in the form while the own one is in the address.")
 
 
 def _repeated(exam: Examination) -> Outcome:
@@ -57,15 +78,8 @@ def _repeated(exam: Examination) -> Outcome:
 
 def _nobody_named(exam: Examination) -> Outcome:
     exam.subject.its_patient()
-    other = exam.subject.foreign_patient
-    asked = {
-        "no parameter": exam.search(token=exam.good),
-        "subject of another": exam.search(("subject", f"Patient/{other}"), token=exam.good),
-        "patient:Patient of another": exam.search(("patient:Patient", other), token=exam.good),
-        "identifier alone": exam.search(("identifier", f"urn:oid:{exam.subject.other_study or UNKNOWN_UID}"), token=exam.good),
-        "_lastUpdated alone": exam.search(("_lastUpdated", LONG_AGO), token=exam.good),
-    }
-    problems = [f"{name}: {words}" for name, reply in asked.items() for words in _of_others(exam, reply)]
+    told = naming_nobody(exam, exam.good)
+    problems = [f"{name}: {words}" for name, reply in told for words in _of_others(exam, reply)]
     return judged(problems, "Nothing but the patient's own, in whatever way it is asked.")
 
 
@@ -84,6 +98,14 @@ def _otherwise_named(exam: Examination) -> Outcome:
     told = [("&".join(name for name, _ in way), exam.search(*way, INCLUDE, token=exam.good)) for way in ways]
     problems = [f"{name}: {words}" for name, reply in told for words in _of_others(exam, reply)]
     return judged(problems, f"{len(told)} ways: {', '.join(sorted({reply.said for _, reply in told}))}; nothing of another.")
+
+
+def _mixed_post(exam: Examination) -> Reply:
+    """Parameters of the address and of the form count together; who checks the one and searches by the other is open."""
+    address = f"{exam.subject.base}/ImagingStudy/_search?{urlencode({'patient': exam.subject.its_patient()})}"
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    body = urlencode({"patient": exam.subject.foreign_patient}).encode("ascii")
+    return exam.ask(Question(url=address, method="POST", token=exam.good, accept=FHIR_JSON, headers=form, body=body))
 
 
 def _other_study(exam: Examination) -> Outcome:
@@ -128,7 +150,8 @@ def _broken(name: str, reply: Reply) -> list[str]:
     return [f"{name} {reply.said}".strip()] if is_broken else []
 
 
-def _exactly_403(asked: Iterable[tuple[str, Reply]]) -> Outcome:
+def exactly_403(asked: Iterable[tuple[str, Reply]]) -> Outcome:
+    """Whether each search was refused in the one way that the guide names."""
     told = list(asked)
     return judged([f"{name}: {_told(reply)}" for name, reply in told if reply.status != 403], f"{len(told)} searches, all 403.")
 
@@ -179,13 +202,6 @@ PATIENT_REQUIREMENTS = (
         asks="Another patient's study is not served under the own patient's id.",
         remedy="Filter by patient and identifier together.",
         check=_other_study,
-    ),
-    Requirement(
-        ids="F7",
-        name="backend",
-        asks="A Backend Services client gets 403 for a patient whom it may not see.",
-        remedy="Check the client's rights for the named patient.",
-        check=_backend,
     ),
     Requirement(
         ids="M10",

@@ -17,6 +17,7 @@ from flask import Flask, Response, request
 
 from tests.faulty_archive import CLOSED_A, STUDIES, STUDY_B, Study, imaging_study
 from tests.faulty_echo import repeating
+from tests.faulty_fhir_ways import other_way
 from tests.faulty_images import FaultyImages
 from tests.faulty_redirects import beyond, sent_on
 from tests.faulty_tokens import Refusal, capability_of, claims_of, modality_filter, patient_of
@@ -96,6 +97,9 @@ class FaultyImaging:
         if request.method == "OPTIONS":
             return Response(status=204)
         pairs = parse_qsl(query, keep_blank_values=True)
+        otherwise = other_way(self, path, dict(pairs)) if request.method in ("GET", "HEAD", "POST") else None
+        if otherwise is not None:
+            return otherwise
         if path == "/imaging/fhir/ImagingStudy/_search" and request.method == "POST":
             return self._searched(list(request.form.items(multi=True)), by_post=True)
         if request.method not in ("GET", "HEAD"):
@@ -139,7 +143,7 @@ class FaultyImaging:
             wanted = []
         modality = modality_filter(claims, self.faults)
         found = [one for one in self._narrowed(wanted, given) if modality in (None, one.modality)]
-        return self._bundle(found, token or "", given)
+        return self.bundle(found, token or "", given)
 
     def _wanted(self, pairs: list[tuple[str, str]], named: str | None, patient: str, *, by_post: bool) -> list[Study]:
         """The studies of whom the search may be about. Refusal for everybody else."""
@@ -183,12 +187,12 @@ class FaultyImaging:
             return moment[:4] <= LAST_UPDATED[:4]
         return datetime.fromisoformat(moment) < datetime.fromisoformat(LAST_UPDATED)
 
-    def _bundle(self, found: list[Study], token: str, given: dict[str, str]) -> Response:
+    def bundle(self, found: list[Study], token: str, given: dict[str, str]) -> Response:
         begin, count = int(given.get("_offset", "0")), int(given.get("_count", "50"))
         studies = found[begin : begin + count]
         of_each_page = self.endpoint_form == "local" and "F12:local" not in self.faults
         with_endpoint = ("_include" in given and "F1:include" not in self.faults) or of_each_page
-        resources = [self._study(one) for one in studies]
+        resources = [self.study(one) for one in studies]
         entries: list[dict[str, Any]] = [_entry(self.imaging, one, "match") for one in resources]
         if self.endpoint_form == "contained":
             resources = [one | {"contained": [self._endpoint(token)]} for one in resources]
@@ -215,7 +219,7 @@ class FaultyImaging:
         plain = {"M11", "F3:media-type"} & self.faults
         return Response(json.dumps(bundle), mimetype="application/json" if plain else "application/fhir+json")
 
-    def _study(self, study: Study) -> dict[str, Any]:
+    def study(self, study: Study) -> dict[str, Any]:
         named = {"contained": "#images", "local": LOCAL_ENDPOINT}.get(self.endpoint_form, "Endpoint/images")
         resource = imaging_study(study, named, EHR)
         if "F2:subject" in self.faults:

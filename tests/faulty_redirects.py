@@ -17,7 +17,8 @@ _PLACES = {"sign-in": "/sign-in", "open-door": "/open/mine", "elsewhere": ELSEWH
 def sent_on(faults: Set[str], refusal: Refusal, path: str) -> Response | None:
     """The redirect in place of a refusal, where a fault makes one."""
     side = "F5" if path.startswith("/imaging/fhir") else "W3"
-    is_nobody = refusal.status == 401 and refusal.error is None
+    is_read = path.startswith("/imaging/fhir/ImagingStudy/")
+    is_nobody = not is_read and refusal.status == 401 and refusal.error is None
     for way, place in _PLACES.items():
         if is_nobody and f"{side}:{way}" in faults:
             return Response(status=302, headers={"Location": place})

@@ -18,7 +18,8 @@ from tests.faulty_archive import CLOSED_A, STUDIES, STUDY_B
 from tests.faulty_imaging import FaultyImaging
 from tests.faulty_tokens import a_token
 
-NOT_OFFERED = {"F7:backend", "F12:local", "W6:capability", "M8:bound"}
+OF_BACKEND = {"F7:backend", "F7:left-out"}
+NOT_OFFERED = OF_BACKEND | {"F12:local", "W6:capability", "M8:bound"}
 """Needs a server that has the feature."""
 UNSEEN = {one.key for one in UNSEEN_REQUIREMENTS}
 
@@ -93,7 +94,7 @@ def test_a_right_server_with_capabilities_is_green(server: FaultyImaging) -> Non
     report = report_on(server)
 
     assert [(row.key, row.outcome.seen) for row in report.rows if row.outcome.verdict is Verdict.FAULT] == []
-    assert {row.key for row in report.rows if row.outcome.verdict is not Verdict.OK} == {"F7:backend"} | UNSEEN
+    assert {row.key for row in report.rows if row.outcome.verdict is not Verdict.OK} == OF_BACKEND | UNSEEN
 
 
 @pytest.mark.parametrize("form", ["contained", "local"])
@@ -111,7 +112,7 @@ def test_a_right_server_of_backend_services_is_green(server: FaultyImaging) -> N
     report = report_on(server)
 
     assert [(row.key, row.outcome.seen) for row in report.rows if row.outcome.verdict is Verdict.FAULT] == []
-    assert "F7:backend" in {row.key for row in report.of(Verdict.OK)}
+    assert {row.key for row in report.of(Verdict.OK)} >= OF_BACKEND
 
 
 FAULTS: dict[str, set[str]] = {
@@ -182,6 +183,11 @@ FAULTS: dict[str, set[str]] = {
     "F6:nobody-named": {"F6:nobody-named"},
     "F6:identifier-alone": {"F6:nobody-named"},
     "F6:otherwise-named": {"F6:otherwise-named"},
+    "F5:read": {"F5:read", "F6:read"},
+    "F6:read": {"F6:read"},
+    "F6:compartment": {"F6:nobody-named"},
+    "F6:chain": {"F6:nobody-named"},
+    "F6:post-mixed": {"F6:post"},
     "F6:other-study": {"F6:other-study"},
     "F8:no-patient": {"F8:no-patient"},
     "F8:system": {"F8:system"},
@@ -275,11 +281,21 @@ def test_an_endpoint_that_nobody_can_look_for_is_missed(server: FaultyImaging) -
     assert red(report_on(server)) == {"F12:local"}
 
 
-def test_a_backend_client_that_sees_everybody_is_seen(server: FaultyImaging) -> None:
+@pytest.mark.parametrize("fault", sorted(OF_BACKEND))
+def test_a_backend_client_that_sees_everybody_is_seen(server: FaultyImaging, fault: str) -> None:
     """F7."""
-    server.backend, server.faults = True, frozenset({"F7:backend"})
+    server.backend, server.faults = True, frozenset({fault})
 
-    assert red(report_on(server)) == {"F7:backend"}
+    assert red(report_on(server)) == {fault}
+
+
+def test_a_backend_token_that_opens_nothing_proves_nothing(server: FaultyImaging) -> None:
+    """F7: 403 for everybody is no 403 for whom it may not see."""
+    server.backend = True
+
+    report = report_on(server, tokens=tokens() | {TokenKind.SYSTEM: a_token(None, scope="system/Patient.rs")})
+
+    assert {row.key for row in report.of(Verdict.NOT_TRIED)} == OF_BACKEND
 
 
 def test_forgeries_are_tried_with_a_token_that_is_no_jwt(server: FaultyImaging) -> None:
@@ -294,7 +310,7 @@ def test_forgeries_are_tried_with_a_token_that_is_no_jwt(server: FaultyImaging) 
 def test_every_requirement_has_a_fault_that_shows_it_or_says_why_nobody_sees_it() -> None:
     """F1-F13, W1-W7 and M1-M16 are all in the registry, and nothing in it is unproven."""
     asked_for = {f"{letter}{number}" for letter, last in (("F", 13), ("W", 7), ("M", 16)) for number in range(1, last + 1)}
-    shown = {key for rows in (*FAULTS.values(), *WITH_CAPABILITY.values(), {"F7:backend"}, {"F12:local"}) for key in rows}
+    shown = {key for rows in (*FAULTS.values(), *WITH_CAPABILITY.values(), OF_BACKEND, {"F12:local"}) for key in rows}
 
     assert asked_for <= {one for requirement in REQUIREMENTS for one in requirement.ids.split()}
     assert {requirement.key for requirement in REQUIREMENTS} == shown | UNSEEN
