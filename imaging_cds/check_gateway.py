@@ -24,7 +24,7 @@ from imaging_cds.check_gateway_query import QUERY_REQUIREMENTS
 from imaging_cds.check_gateway_reach import REACH_REQUIREMENTS
 from imaging_cds.check_gateway_reads import READ_REQUIREMENTS
 from imaging_cds.check_gateway_report import ImagingReport
-from imaging_cds.check_gateway_requirement import Requirement
+from imaging_cds.check_gateway_requirement import Requirement, proven
 from imaging_cds.check_gateway_review import REVIEW_REQUIREMENTS
 from imaging_cds.check_gateway_search import SEARCH_REQUIREMENTS
 from imaging_cds.check_gateway_subject import Subject
@@ -34,12 +34,15 @@ AREAS: tuple[tuple[str, tuple[Requirement, ...]], ...] = (
     ("The list of studies", (*SEARCH_REQUIREMENTS, *BUNDLE_REQUIREMENTS)),
     ("Where the images are", ENDPOINT_REQUIREMENTS),
     ("Whose token counts", ACCESS_REQUIREMENTS),
-    ("Whose studies are listed", (*PATIENT_REQUIREMENTS, *BACKEND_REQUIREMENTS, *READ_REQUIREMENTS)),
+    (
+        "Whose studies are listed",
+        (*proven(Examination.prove_token, *PATIENT_REQUIREMENTS), *BACKEND_REQUIREMENTS, *READ_REQUIREMENTS),
+    ),
     ("Images", IMAGE_REQUIREMENTS),
-    ("The guard before the images", (*GUARD_REQUIREMENTS, *REACH_REQUIREMENTS)),
+    ("The guard before the images", proven(Examination.prove_images, *GUARD_REQUIREMENTS, *REACH_REQUIREMENTS)),
     ("Tokens in addresses", QUERY_REQUIREMENTS),
     ("Addresses that carry a permission", CAPABILITY_REQUIREMENTS),
-    ("Other ways to images", PATH_REQUIREMENTS),
+    ("Other ways to images", proven(Examination.prove_images, *PATH_REQUIREMENTS)),
     ("Errors, browsers and caches", MANNER_REQUIREMENTS),
     # These look back at every answer, so they come last.
     ("All answers of this check", REVIEW_REQUIREMENTS),

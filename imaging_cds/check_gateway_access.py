@@ -40,7 +40,7 @@ def _lent(kind: TokenKind) -> Requirement:
         exam.subject.its_patient()
         return refused([("a search by patient", exam.search_own(token=token))])
 
-    return Requirement(ids=ids, name=name, asks=asks, remedy=remedy, check=check)
+    return Requirement(ids=ids, name=name, asks=asks, remedy=remedy, check=check, proof=Examination.prove_token)
 
 
 def _patientless(exam: Examination) -> Outcome:
@@ -141,6 +141,7 @@ ACCESS_REQUIREMENTS = (
         asks="A token with one altered claim and the old signature (an opaque one: altered) is refused.",
         remedy="Verify the signature with the issuer's published keys, or introspect.",
         check=_altered,
+        proof=Examination.prove_token,
     ),
     Requirement(
         ids="F5 M9",
@@ -148,6 +149,7 @@ ACCESS_REQUIREMENTS = (
         asks="The token's claims under alg none are refused.",
         remedy="Allow the configured signature algorithms only.",
         check=_unsigned,
+        proof=Examination.prove_token,
     ),
     _lent(TokenKind.ENDED),
     _lent(TokenKind.FOREIGN),
@@ -158,6 +160,7 @@ ACCESS_REQUIREMENTS = (
         asks="A token without patient context opens nothing, whatever patient the address names.",
         remedy="Take the patient from the token only; absent means no access.",
         check=_patientless,
+        proof=Examination.prove_token,
     ),
     Requirement(
         ids="F8",
@@ -165,6 +168,7 @@ ACCESS_REQUIREMENTS = (
         asks="A server without Backend mode does not honour system scopes.",
         remedy="Refuse system/ scopes unless Backend Services is configured.",
         check=_system,
+        proof=Examination.prove_token,
     ),
     Requirement(
         ids="F9",
@@ -172,6 +176,7 @@ ACCESS_REQUIREMENTS = (
         asks="patient/Observation.rs with system/ImagingStudy.rs does not become patient imaging.",
         remedy="Keep each scope's own context; never combine the parts of two.",
         check=_mixed,
+        proof=Examination.prove_token,
     ),
     Requirement(
         ids="M12",

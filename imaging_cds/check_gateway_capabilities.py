@@ -12,7 +12,7 @@ from imaging_cds.check_gateway_examination import INCLUDE, Examination, Page, pa
 from imaging_cds.check_gateway_places import DICOM_JSON, Images, Kind, asked
 from imaging_cds.check_gateway_report import NotOffered, Outcome
 from imaging_cds.check_gateway_requirement import Requirement, judged, refused
-from imaging_cds.check_gateway_subject import TokenKind
+from imaging_cds.check_gateway_subject import TokenKind, one_character_changed
 
 
 def _capability(exam: Examination) -> str:
@@ -25,7 +25,9 @@ def _capability(exam: Examination) -> str:
     stated = [_addresses(pages) for pages in lists]
     # One that is made of the token alone is the same each time, and another for another token.
     is_same = images.address in stated[0] and all(images.address in one for one in stated[1:] if one)
-    if "?" not in images.address and is_same:
+    if is_same and any(stated[1:]):
+        raise NotOffered("The address is the same each time, for another token too: it is no capability.")
+    if is_same and "?" not in images.address:
         raise NotOffered("The address is the same each time and has no query: it is no capability.")
     return images.address
 
@@ -55,7 +57,7 @@ def _local_references(page: Page) -> set[str]:
 
 def _capability_checked(exam: Examination) -> Outcome:
     address, images = _capability(exam), exam.images
-    bent = Images(address=address[:-1] + ("A" if address[-1] != "A" else "B"), study=images.study)
+    bent = Images(address=_bent(address), study=images.study)
     kind = Kind("metadata", f"{images.study_path}/metadata", DICOM_JSON)
     asked_for = [("an altered capability", exam.ask(asked(bent, kind, exam.good)))]
     asked_for.append(("the capability without token", exam.ask(asked(images, kind, None))))
@@ -63,6 +65,12 @@ def _capability_checked(exam: Examination) -> Outcome:
         path = f"/studies/{exam.subject.other_study}/metadata"
         asked_for.append(("another's study behind it", exam.ask(asked(images, Kind("other", path, DICOM_JSON), exam.good))))
     return refused(asked_for)
+
+
+def _bent(address: str) -> str:
+    """The address with its capability changed where that counts: not its letters' size, nor the last bits of base64."""
+    begin = max(address.rfind(mark) for mark in "/?&=") + 1
+    return f"{address[:begin]}{one_character_changed(address[begin:])}"
 
 
 def _capability_bound(exam: Examination) -> Outcome:

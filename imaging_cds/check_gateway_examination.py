@@ -6,16 +6,17 @@ Spec: SMART Imaging Access C4-C6 (three forms of Endpoint, the study's address),
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 from fhir_imaging.endpoints import BundleResources, EndpointState, ResolvedEndpoint, resolve_endpoint, with_local_endpoints
 from fhir_imaging.settings import origin_of
 from fhir_imaging.study import ImagingStudy, UnreadableStudy, read_study
 from fhir_imaging.tolerant import as_dict, dicts, text
-from imaging_cds.check_gateway_places import Images, images_of
+from imaging_cds.check_gateway_places import ANY_DICOM, Images, Kind, asked, images_of
 from imaging_cds.check_gateway_probe import Probe, Question, Reply
 from imaging_cds.check_gateway_report import NotTried
 from imaging_cds.check_gateway_subject import Subject, TokenKind
@@ -57,9 +58,12 @@ class Page:
 
     @property
     def next_url(self) -> str | None:
-        """Where the list goes on."""
+        """Where the list goes on; a link may be relative to its page."""
         links = (text(one.get("url")) for one in dicts(self.bundle.get("link")) if one.get("relation") == "next")
-        return next(links, None)
+        found = next(links, None)
+        with suppress(ValueError):
+            return found and urljoin(self.reply.question.url, found)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +187,23 @@ class Examination:
         if isinstance(found, NotTried):
             raise found
         return found
+
+    def prove_token(self) -> None:
+        """NotTried where the good token opens no list: then the refusal of another token, or patient, proves nothing."""
+        if not self.pages[0].bundle:
+            raise NotTried(f"The good token opens nothing either ({self.first.said}), so that a refusal proves nothing.")
+
+    def prove_images(self) -> None:
+        """NotTried where the good token opens no images: a wrong address refuses everybody."""
+        if not self._are_served:
+            raise NotTried(
+                "The good token opens no images either, neither files nor metadata, so that a refusal proves nothing."
+            )
+
+    @cached_property
+    def _are_served(self) -> bool:
+        images, kind = self.images, Kind("study", self.images.study_path, ANY_DICOM)
+        return bool(images.metadata) or self.ask(asked(images, kind, self.good)).is_served
 
     def _placed_on(self, page: Page) -> list[PlacedStudy]:
         by_url = {one.full_url: one.resource for one in page.entries if one.full_url}

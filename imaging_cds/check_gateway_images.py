@@ -256,6 +256,7 @@ IMAGE_REQUIREMENTS = (
         asks="What is not there is said so: no 200 with an error text.",
         remedy="Carry the archive's status upward; never answer 200 with its error page.",
         check=_missing,
+        proof=Examination.prove_images,
     ),
     Requirement(
         ids="M4",
@@ -270,6 +271,7 @@ IMAGE_REQUIREMENTS = (
         asks="BulkDataURI, RetrieveURL and Content-Location name this server and no other, and so do RetrieveURI and JPIP.",
         remedy="Rewrite or drop every address at any depth and in part headers.",
         check=_addresses,
+        proof=Examination.prove_images,
     ),
     Requirement(
         ids="M15",

@@ -45,7 +45,10 @@ def _large_values(exam: Examination) -> Outcome:
     images = exam.images
     at = images.url(f"{images.study_path}/metadata")
     found = sorted({urljoin(at, one) for dataset in images.metadata for one in addresses_in(dataset)})
-    addresses = [one for one in found if exam.probe.may_ask(one)][:2]
+    here = [one for one in found if exam.probe.may_ask(one)][:2]
+    addresses = [one for one in here if _asked(exam, one, exam.good).is_served]
+    if here and not addresses:
+        raise NotTried("What BulkDataURI names is not served with the good token either, so that a refusal proves nothing.")
     if not addresses:
         raise NotOffered("The metadata names no large value at an address of this server.")
     told = [

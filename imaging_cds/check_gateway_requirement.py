@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fhir_imaging.tolerant import as_dict, as_list
 from imaging_cds.check_gateway_examination import Examination
@@ -22,6 +22,8 @@ class Requirement:
     asks: str
     remedy: str
     check: Callable[[Examination], Outcome]
+    proof: Callable[[Examination], None] | None = None
+    """What must be seen before nothing wrong counts as right; raises NotTried where it is not."""
 
     @property
     def key(self) -> str:
@@ -32,6 +34,8 @@ class Requirement:
         """How the requirement fares. Nothing that a server says ends the whole check."""
         try:
             outcome = self.check(exam)
+            if outcome.verdict is Verdict.OK and self.proof is not None:
+                self.proof(exam)
         except NotTried as why:
             outcome = Outcome(Verdict.NOT_TRIED, str(why))
         except NotOffered as what:
@@ -47,6 +51,11 @@ class Requirement:
         outcome = Outcome(outcome.verdict, seen)
         ids = tuple(self.ids.split())
         return Row(ids=ids, name=self.name, area=area, asked=self.asks, outcome=outcome, remedy=self.remedy)
+
+
+def proven(proof: Callable[[Examination], None], *requirements: Requirement) -> tuple[Requirement, ...]:
+    """The requirements, which are kept only where the proof is seen too."""
+    return tuple(replace(one, proof=proof) for one in requirements)
 
 
 def ok(seen: str) -> Outcome:

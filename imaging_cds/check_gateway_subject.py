@@ -101,7 +101,7 @@ def altered(token: str) -> str:
     """The token with one claim changed and its old signature; one of another kind with a character in its middle changed."""
     parts, claims = token.split("."), claims_of(token)
     if claims is None:
-        return _one_character_changed(token)
+        return one_character_changed(token)
     return ".".join([parts[0], _packed({**claims, "jti": "imaging-cds-check"}), parts[2]])
 
 
@@ -112,7 +112,7 @@ def forgeries(token: str) -> dict[str, str]:
     head, body, signature = token.split(".")
     return {
         "with a changed claim": altered(token),
-        "with a changed signature": f"{head}.{body}.{_one_character_changed(signature or 'x')}",
+        "with a changed signature": f"{head}.{body}.{one_character_changed(signature or 'x')}",
         "under alg none": unsigned(token),
     }
 
@@ -125,7 +125,7 @@ def unsigned(token: str) -> str:
     return f"{_packed({'alg': 'none', 'typ': 'at+jwt'})}.{_packed(claims)}."
 
 
-def _one_character_changed(token: str) -> str:
+def one_character_changed(token: str) -> str:
     """In the middle of the longest piece between dots: the last bits of base64 may count for nothing, and so may headers."""
     parts = token.split(".")
     longest = max(range(len(parts)), key=lambda place: len(parts[place]))

@@ -40,6 +40,7 @@ STUDIES = {
 
 def dataset(study: Study, instance: str, root: str, bulk_root: str) -> dict[str, Any]:
     """One instance as DICOM JSON; ``root`` is the DICOMweb address that it names, ``bulk_root`` that of its large values."""
+    base, mark, capability = bulk_root.partition("?")
     there = f"{root}/studies/{study.uid}/series/{study.series}/instances/{instance}"
     return {
         "0020000D": {"vr": "UI", "Value": [study.uid]},
@@ -50,7 +51,7 @@ def dataset(study: Study, instance: str, root: str, bulk_root: str) -> dict[str,
         "00280010": {"vr": "US", "Value": [2]},
         "00409096": {
             "vr": "SQ",
-            "Value": [{"7FE00010": {"vr": "OW", "BulkDataURI": f"{bulk_root}/studies/{study.uid}/bulkdata/1"}}],
+            "Value": [{"7FE00010": {"vr": "OW", "BulkDataURI": f"{base}/studies/{study.uid}/bulkdata/1{mark}{capability}"}}],
         },
     }
 

@@ -32,6 +32,8 @@ class FaultyImages:
         """The answer below the DICOMweb root; Refusal where there is none."""
         given = dict(pairs)
         capability = given.pop("cap", None)
+        if self._server.capability and token is not None:
+            self._bulk_root = self._server.address(token)
         if path.startswith("/cap-"):
             capability, _, path = path.removeprefix("/cap-").partition("/")
             path = f"/{path}"

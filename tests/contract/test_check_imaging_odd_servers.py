@@ -86,9 +86,17 @@ def _without_content(answer: Response) -> None:
         answer.set_data(b"")
 
 
-@pytest.mark.parametrize("habit", [_packed, _for_people_too, _without_content])
+def _with_relative_links(answer: Response) -> None:
+    if answer.mimetype == FHIR_JSON:
+        said = json.loads(answer.get_data())
+        for link in said.get("link", []):
+            link["url"] = link["url"].partition("/imaging/fhir/")[2]
+        answer.set_data(json.dumps(said))
+
+
+@pytest.mark.parametrize("habit", [_packed, _for_people_too, _without_content, _with_relative_links])
 def test_what_a_server_may_do_is_no_fault(habit: Callable[[Response], None], caplog: pytest.LogCaptureFixture) -> None:
-    """RFC 9110 §11.6.1 (several challenges) and §12.5.3; PS3.18 §10.6.3 (204 for no match)."""
+    """RFC 9110 §11.6.1 (several challenges) and §12.5.3; PS3.18 §10.6.3 (204 for no match); FHIR R4 §2.36 (uri)."""
     caplog.set_level("ERROR", "werkzeug")
 
     report = _report_on_one_that(habit)
