@@ -71,7 +71,8 @@ def _entry_problems(entry: Entry) -> Iterator[str]:
     kind = text(entry.resource.get("resourceType"))
     expected = {"ImagingStudy": ("match",), "OperationOutcome": ("outcome",)}.get(kind or "", ("include", "match"))
     if entry.full_url is None:
-        yield f"an entry ({kind}) has no fullUrl"
+        if kind != "OperationOutcome":  # words about the search, which nothing refers to
+            yield f"an entry ({kind}) has no fullUrl"
     elif not entry.full_url.startswith(("http://", "https://", "urn:")):
         yield f"the fullUrl of an entry ({kind}) is not absolute"
     if entry.mode not in expected:

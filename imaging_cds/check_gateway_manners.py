@@ -20,7 +20,9 @@ from imaging_cds.check_gateway_subject import UNKNOWN_TOKEN, TokenKind
 STRANGERS = ("https://imaging-cds-check.invalid", "null")
 """Origins of pages that nobody can have allowed."""
 _BEARER = re.compile(r"(?:^|,)\s*bearer(?![^\s,])", re.IGNORECASE)
-_ERROR = re.compile(r'error\s*=\s*"?([a-z_]+)"?')
+_NEXT_SCHEME = re.compile(r",\s*[a-z0-9-]+(?=\s+[^\s=,]|\s*,|\s*$)", re.IGNORECASE)
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_ERROR = re.compile(r'(?:^|[\s,])error\s*=\s*"?([a-z_]+)"?', re.IGNORECASE)
 
 
 def _both(exam: Examination, token: str | None) -> Iterator[tuple[str, Reply]]:
@@ -56,13 +58,21 @@ def _challenged(exam: Examination, token: str | None, status: int, error: str | 
 def _challenge_problems(reply: Reply, status: int, error: str | None) -> Iterator[str]:
     challenge = reply.headers.get("www-authenticate", "")
     bearer = _BEARER.search(challenge)  # other schemes may stand beside it
-    stated = _ERROR.search(challenge[bearer.end() :]) if bearer else None
+    stated = _ERROR.search(_own_words(challenge[bearer.end() :])) if bearer else None
     if reply.status != status:
         yield f"answers {reply.said} where {status} is asked for"
     elif bearer is None:
         yield f"answers {status} without WWW-Authenticate: Bearer"
     elif (stated[1] if stated else None) != error:
         yield f"says error={stated[1] if stated else 'nothing'} where {error or 'no error'} is asked for"
+
+
+def _own_words(behind: str) -> str:
+    """What belongs to a challenge, of what stands behind its scheme: up to the next scheme, such as DPoP."""
+    # Whatever a quoted value holds, it is no scheme: it keeps its place and loses its commas.
+    plain = _QUOTED.sub(lambda found: found[0].replace(",", "_").replace(" ", "_"), behind)
+    following = _NEXT_SCHEME.search(plain)
+    return plain[: following.start()] if following else plain
 
 
 def _outcomes(exam: Examination) -> Outcome:
@@ -154,7 +164,8 @@ def _cache(reply: Reply) -> str:
 
 
 def _is_search(exam: Examination, reply: Reply) -> bool:
-    return reply.question.url.startswith(f"{exam.subject.base}/ImagingStudy")
+    is_asked = reply.question.method in ("GET", "POST")  # a browser's preflight is no search
+    return is_asked and reply.question.url.startswith(f"{exam.subject.base}/ImagingStudy")
 
 
 MANNER_REQUIREMENTS = (

@@ -41,8 +41,9 @@ def parts_of(reply: Reply) -> int | None:
     boundary = _BOUNDARY.search(reply.headers.get("content-type", ""))
     if not reply.is_whole or reply.status != 200 or boundary is None:
         return None
-    delimiter = b"\r\n--" + boundary[1].strip().encode("latin-1") + b"\r\n"
-    return (b"\r\n" + reply.content).count(delimiter)
+    # Spaces may stand behind a boundary: padding of the transport.
+    delimiter = rb"\r\n--" + re.escape(boundary[1].strip().encode("latin-1")) + rb"[ \t]*\r\n"
+    return len(re.findall(delimiter, b"\r\n" + reply.content))
 
 
 def first_file_problems(reply: Reply, study: str) -> list[str]:

@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from flask import Response
+from flask import Response, request
 
 from imaging_cds.check_gateway import REQUIREMENTS, check_server
 from imaging_cds.check_gateway_probe import Probe
@@ -94,9 +94,47 @@ def _with_relative_links(answer: Response) -> None:
         answer.set_data(json.dumps(said))
 
 
-@pytest.mark.parametrize("habit", [_packed, _for_people_too, _without_content, _with_relative_links])
+def _with_padding(answer: Response) -> None:
+    answer.set_data(answer.get_data().replace(b"--between-the-parts\r\n", b"--between-the-parts \t\r\n"))
+
+
+def _with_another_scheme(answer: Response) -> None:
+    said = answer.headers.get("WWW-Authenticate", "")
+    if said:
+        words = said.replace("error", "Error") if "error" in said else f'{said} realm="a, b c"'
+        answer.headers["WWW-Authenticate"] = f'{words}, DPoP algs="ES256", error="use_dpop_nonce"'
+
+
+def _without_preflight(answer: Response) -> None:
+    if request.method == "OPTIONS":
+        answer.status_code = 405
+        answer.set_data(b"<h1>no</h1>")
+
+
+def _with_a_word_about_the_search(answer: Response) -> None:
+    if answer.mimetype == FHIR_JSON:
+        said = json.loads(answer.get_data())
+        word = {"resourceType": "OperationOutcome", "issue": [{"severity": "information", "code": "informational"}]}
+        if said["resourceType"] == "Bundle":
+            said.setdefault("entry", []).append({"resource": word, "search": {"mode": "outcome"}})
+        answer.set_data(json.dumps(said))
+
+
+HABITS = (
+    _packed,
+    _for_people_too,
+    _without_content,
+    _with_relative_links,
+    _with_padding,
+    _with_another_scheme,
+    _without_preflight,
+    _with_a_word_about_the_search,
+)
+
+
+@pytest.mark.parametrize("habit", HABITS)
 def test_what_a_server_may_do_is_no_fault(habit: Callable[[Response], None], caplog: pytest.LogCaptureFixture) -> None:
-    """RFC 9110 §11.6.1 (several challenges) and §12.5.3; PS3.18 §10.6.3 (204 for no match); FHIR R4 §2.36 (uri)."""
+    """RFC 9110 §11.6.1 (several challenges), §12.5.3; PS3.18 §10.6.3 (204); FHIR R4 §2.36; RFC 2046 §5.1.1 (padding)."""
     caplog.set_level("ERROR", "werkzeug")
 
     report = _report_on_one_that(habit)
