@@ -13,7 +13,7 @@ from imaging_cds.check_gateway_examination import Examination
 from imaging_cds.check_gateway_images import NOT_THERE
 from imaging_cds.check_gateway_places import DICOM_JSON, Images, studies_in
 from imaging_cds.check_gateway_probe import IMAGE_LIMIT, Question, Reply
-from imaging_cds.check_gateway_report import NotOffered, Outcome
+from imaging_cds.check_gateway_report import NotOffered, NotTried, Outcome
 from imaging_cds.check_gateway_requirement import Requirement, judged, refused
 from imaging_cds.check_gateway_subject import UNKNOWN_TOKEN
 
@@ -35,6 +35,18 @@ UPWARDS = (
 )
 LISTS = (",", "%2c", "%5c", "%0a", "%20")
 """What stands between two UIDs where an archive reads a list."""
+_ODD = ("//studies", "/./studies", "/STUDIES", "/%73tudies", "/;a/studies", "/a/../studies", "/a/..%2fstudies")
+_ODD_ENDS = (
+    "/metadata/",
+    "//metadata",
+    "/./metadata",
+    "/metadata;a",
+    "/metadata%20",
+    "/metadata%00",
+    "/%6detadata",
+    "/metadata.json",
+)
+"""What a guard that compares paths, and the server behind it, may read in two ways."""
 _CLIMBS = ("../", "..%2f", "%2e%2e%2f")
 _NATIVE = ("system", "patients")
 _DEPTHS = (2, 3, 4, 5)
@@ -47,6 +59,17 @@ def _traversal(exam: Examination) -> Outcome:
     told = [(path.removeprefix(images.study_path), _asked(exam, images, path).end) for path in paths]
     led = [f"…{path}: {reply.said} with another study" for path, reply in told if _shows_other(reply, images.study)]
     return judged(led, f"{len(told)} odd addresses: {_statuses(reply for _, reply in told)}.")
+
+
+def _without_token(exam: Examination) -> Outcome:
+    images = exam.images
+    plain = images.url(f"{images.study_path}/metadata")
+    if not exam.ask(Question(url=plain, accept=DICOM_JSON)).end.is_refused:
+        raise NotTried("The plain address is not refused without a token, so that an odd one shows nothing more.")
+    paths = [f"{odd}/{images.study}/metadata" for odd in _ODD] + [f"{images.study_path}{odd}" for odd in _ODD_ENDS]
+    told = [(path, _asked(exam, images, path, None).end) for path in paths]
+    opened = [f"{path}: {reply.said} with images" for path, reply in told if _shows_other(reply, "")]
+    return judged(opened, f"{len(told)} odd addresses without a token: {_statuses(reply for _, reply in told)}.")
 
 
 def _native_interface(exam: Examination) -> Outcome:
@@ -163,6 +186,13 @@ PATH_REQUIREMENTS = (
         asks="No way of writing ../ or a list of UIDs leads from the own study to another patient's.",
         remedy="Take strict UIDs only and build the archive's address anew from them; never hand a path on.",
         check=_traversal,
+    ),
+    Requirement(
+        ids="W3 M1",
+        name="odd-paths",
+        asks="No odd way of writing an address (doubled slashes, capitals, dots, ends) opens images without a token.",
+        remedy="Let what serves the images check the token too; a guard in front reads odd paths in other ways than it.",
+        check=_without_token,
     ),
     Requirement(
         ids="M2",

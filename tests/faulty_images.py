@@ -45,6 +45,8 @@ class FaultyImages:
             return self._json([])
         if "W3:afresh" in faults and token is None and path.endswith("/metadata") and path in self._server.answered:
             faults = faults | {"W3:no-token"}
+        if "W3:odd-paths" in faults and "//" in str(request.environ["RAW_URI"]):
+            faults = faults | {"W3:no-token"}
         if "W3:large-values" in faults and "/bulkdata/" in path:
             return Response(b"large", mimetype="application/octet-stream")
         claims = claims_of(token, faults, images=True)

@@ -221,6 +221,7 @@ FAULTS: dict[str, set[str]] = {
     "W3:foreign": {"W3:foreign"},
     "W3:scope": {"W3:scope", "P4:insufficient-scope"},
     "W3:no-patient": {"W3:no-patient"},
+    "W3:odd-paths": {"W3:odd-paths"},
     "W3:in-query": {"W3:in-query"},
     "W3:filtered": {"W3:filtered"},
     "W3:large-values": {"W3:large-values"},
