@@ -8,7 +8,7 @@ Spec: SMART Imaging Access C3-C6, D1-D5, F1, F3, F6; RFC 6750 (P4); SMART App La
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fhir_imaging.clients.smart_metadata import SmartMetadata
@@ -19,7 +19,8 @@ from fhir_imaging.tolerant import as_dict, dicts, text, texts
 from imaging_cds.check_context import CheckContext
 from imaging_cds.check_probe import Answer
 from imaging_cds.check_report import Area, Finding
-from smart_app.imaging_base import ImagingBase, find_imaging_base
+from smart_app.imaging_base import ImagingBase, find_imaging_base, has_other_patients
+from smart_app.study_list import ListContext, is_of_patient
 from smart_app.token_origins import token_receivers
 
 BASE = Area("Imaging server")
@@ -56,7 +57,14 @@ def check_imaging(context: CheckContext, metadata: SmartMetadata) -> Iterator[Fi
         yield STUDIES.note("Not asked: give --token-file and --patient to try a search as a launch would make it.")
         return
     yield from _check_other_patient(context, base)
-    yield from _check_studies(context, base, receivers)
+    is_foreign = has_other_patients(context.ehr, metadata, context.issuer, base)
+    as_listed = ListContext(
+        patient_id=context.patient,
+        patient_bases=(context.issuer,) if is_foreign else (context.issuer, base.url),
+        relative_studies_are_own=not is_foreign,
+        token_receivers=receivers,
+    )
+    yield from _check_studies(context, base, as_listed)
 
 
 def _check_base(base: ImagingBase) -> Iterator[Finding]:
@@ -142,8 +150,8 @@ def _check_other_patient(context: CheckContext, base: ImagingBase) -> Iterator[F
         yield STUDIES.note(f"A search for another patient: {answer.said}, where 403 is asked for (F6).")
 
 
-def _check_studies(context: CheckContext, base: ImagingBase, receivers: frozenset[str]) -> Iterator[Finding]:
-    patient = context.patient or ""
+def _check_studies(context: CheckContext, base: ImagingBase, as_listed: ListContext) -> Iterator[Finding]:
+    patient = as_listed.patient_id
     answer = _search(context, base, patient)
     if answer.status == 200 and not _studies_in(answer):
         answer = _search(context, base, f"Patient/{patient}")
@@ -161,13 +169,27 @@ def _check_studies(context: CheckContext, base: ImagingBase, receivers: frozense
         yield STUDIES.warning("The patient has no readable study here.", "Try a patient who has images.")
         return
     yield STUDIES.ok(f"Studies of the patient that are read: {len(readable)}.")
+    yield from _check_subjects(context, [one for _, one in entries], as_listed)
     endpoints = {f"Endpoint/{one.get('id')}": one for _, one in entries if one.get("resourceType") == "Endpoint"}
     resources = BundleResources(dict(entries), endpoints)
-    resolved = [resolve_endpoint(one, resources, receivers, context.ehr.endpoint_rewrites) for one in readable]
+    resolved = [resolve_endpoint(one, resources, as_listed.token_receivers, context.ehr.endpoint_rewrites) for one in readable]
     yield from _check_endpoints(resolved)
     usable = next(((s, r) for s, r in zip(readable, resolved, strict=True) if r.endpoint), None)
     if usable is not None and usable[1].endpoint is not None:
         yield from _check_images(context, usable[0], usable[1].endpoint.address)
+
+
+def _check_subjects(context: CheckContext, found: Sequence[Mapping[str, Any]], as_listed: ListContext) -> Iterator[Finding]:
+    """Whether the application's list shows these studies as the patient's."""
+    studies = [one for one in found if one.get("resourceType") == "ImagingStudy"]
+    left_out = sum(not is_of_patient(one, as_listed) for one in studies)
+    if left_out:
+        base, own = context.ehr.fhir_base.rstrip("/"), as_listed.relative_studies_are_own
+        alike = "" if own else "; or, where that server's Patients have the EHR's own ids, say imaging_base_has_ehr_ids = true"
+        yield STUDIES.warning(
+            f"Studies whose subject is not this patient of the EHR, which the list leaves out: {left_out} of {len(studies)}.",
+            f"Have subjects written as {base}/Patient/ID{alike}.",
+        )
 
 
 def _check_endpoints(resolved: list[ResolvedEndpoint]) -> Iterator[Finding]:

@@ -48,14 +48,16 @@ class Site:
         listed = {"type": resource, "searchParam": [{"name": name} for name in searches]}
         self.ehr.answers["/fhir/metadata"] = lambda: jsonify(fhirVersion="4.0.1", rest=[{"resource": [listed]}])
 
-    def findings(self, capsys: pytest.CaptureFixture[str], *options: str, patient: bool = True) -> list[dict[str, str]]:
-        """The check's findings about ownership, as programs get them."""
+    def findings(
+        self, capsys: pytest.CaptureFixture[str], *options: str, patient: bool = True, area: str = AREA
+    ) -> list[dict[str, str]]:
+        """The check's findings about ownership, or another area, as programs get them."""
         lent = self.directory / "token"
         lent.write_text(self.ehr.token())
         with_patient = ["--token-file", str(lent), "--patient", "pat-a"] if patient else []
         main(["check", "--issuer", self.ehr.fhir_base, "--config", str(self.written()), "--json", *with_patient, *options])
         told = json.loads(capsys.readouterr().out)
-        return [one for one in told["findings"] if one["area"] == AREA]
+        return [one for one in told["findings"] if one["area"] == area]
 
     def written(self) -> Path:
         """The settings file."""
@@ -360,6 +362,20 @@ def test_group_11_studies_of_another_server_are_judged_by_whom_their_references_
     (warned,) = [one for one in findings if "is not the EHR's patient ID" in one["what"]]
     assert (warned["verdict"], "imaging_base_has_ehr_ids = true" in warned["remedy"]) == ("warning", True)
     assert any(f"whose subject is {site.ehr.fhir_base}/Patient/pat-a" in one["what"] for one in findings)
+
+
+@pytest.mark.parametrize(("alike", "verdicts"), [(False, ["warning"]), (True, [])])
+def test_group_29_studies_that_the_list_leaves_out_are_counted_whatever_the_gateway_goes_by(
+    site: Site, elsewhere: StubEhr, capsys: pytest.CaptureFixture[str], alike: bool, verdicts: list[str]
+) -> None:
+    site.known_as |= {"imaging_base_has_ehr_ids": alike, "ownership": "identifier"}
+
+    findings = site.findings(capsys, area="Studies and Endpoints")
+
+    left_out = [one for one in findings if "which the list leaves out: 1 of 1" in one["what"]]
+    assert "Studies of the patient that are read: 1." in [one["what"] for one in findings]
+    assert [one["verdict"] for one in left_out] == verdicts
+    assert all("imaging_base_has_ehr_ids = true" in one["remedy"] for one in left_out)
 
 
 @pytest.mark.parametrize(
