@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from fhir_imaging.clients.deadlines import within
 from fhir_imaging.clients.fhir import FhirClient, SearchPage, are_all
 from fhir_imaging.clients.http import OutboundSession
-from fhir_imaging.errors import NotAuthenticated, NotFound, UpstreamRefused
+from fhir_imaging.errors import NotAuthenticated, NotFound, UpstreamError, UpstreamRefused
+from fhir_imaging.settings import origin_of
 from fhir_imaging.study import WITHDRAWN, ImagingStudy, read_study
 from fhir_imaging.tolerant import dicts, text
 from fhir_imaging.uids import DICOM_UID_SYSTEM, StudyInstanceUID, from_urn, to_urn
@@ -55,7 +56,8 @@ class FhirOwnership:
     def study(self, caller: Caller, _archive: Archive, study: StudyInstanceUID) -> StudyFacts | None:
         """The study when the EHR says that it is the caller's patient's; None when it does not.
 
-        NotAuthenticated when the EHR does not accept the token; UpstreamError when it cannot be asked. Only a yes is kept.
+        NotAuthenticated when the EHR does not accept the token; UpstreamError when it cannot be asked, or is not to be read to
+        the end. Only a yes is kept.
         """
         try:
             return self._one.get(
@@ -80,6 +82,9 @@ class FhirOwnership:
         # One that names no study may be the one that was asked for, unless the answer shows that others come along.
         is_doubtful = any(not one.uids for one in told) and all(study in one.uids for one in told if one.uids)
         facts = [one.facts for one in about if one.facts]
+        if not about and pages[-1].next_url is not None:
+            server = origin_of(caller.ehr.studies_base)
+            raise UpstreamError("The EHR's list of studies does not come to its end.", server=server)
         if not facts or len(facts) < len(about) or is_doubtful:
             raise _NotOwned
         return StudyFacts(study=study, modalities=frozenset().union(*(one.modalities for one in facts)))

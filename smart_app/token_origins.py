@@ -59,7 +59,7 @@ def _is_believable(url: str, *, beside: str) -> bool:
 
 
 _PLAIN_NAME = re.compile(r"(?:[a-z0-9_-]+\.)*(?!0x[0-9a-f]*$)[a-z0-9_-]*[a-z][a-z0-9_-]*", re.ASCII)
-"""A host that all take for a name: 2130706433, 0x7f.1 and full-width digits are addresses to browsers and resolvers."""
+"""A host that all take for a name: one number, 0x7f.1 and full-width digits are addresses to browsers and resolvers."""
 
 
 class Nearness(Enum):

@@ -41,7 +41,7 @@ class Server:
 
     def _page(self, kind: str) -> Response:
         time.sleep(0.2)
-        link = [{"relation": "next", "url": f"{self.base}/fhir/{kind}"}]
+        link = [{"relation": "next", "url": f"{self.base}/fhir/{kind}?page={len(self.asked)}"}]
         return jsonify({"resourceType": "Bundle", "type": "searchset", "link": link})
 
 

@@ -36,7 +36,7 @@ def dripping() -> Response:
 def endless_pages() -> Response:
     """Each page comes in time, and another one is behind it."""
     time.sleep(0.2)
-    link = [{"relation": "next", "url": request.url}]
+    link = [{"relation": "next", "url": f"{request.base_url}?page={time.perf_counter_ns()}"}]
     return jsonify({"resourceType": "Bundle", "type": "searchset", "link": link})
 
 

@@ -48,6 +48,15 @@ def lists(world: World, *resources: dict[str, Any]) -> None:
     world.north.answers["/fhir/ImagingStudy"] = lambda: jsonify(bundle)
 
 
+@pytest.fixture
+def circle(world: World) -> dict[str, Any]:
+    """The EHR's only page, which is its own next one."""
+    url = f"{world.north.fhir_base}/ImagingStudy?page=1"
+    bundle: dict[str, Any] = {"resourceType": "Bundle", "link": [{"relation": "next", "url": url}]}
+    world.north.answers["/fhir/ImagingStudy"] = lambda: jsonify(bundle)
+    return bundle
+
+
 def opened(world: World) -> list[tuple[str, int]]:
     return [(study, retrieve(world, study).status) for study in (STUDY_A, PRIOR_A)]
 
@@ -91,3 +100,11 @@ def test_f8_one_that_names_no_study_denies_where_the_ehr_answers_about_one_only(
         lists(world, *told)
 
         assert opened(world) == [(STUDY_A, 403), (PRIOR_A, 403)]
+
+
+def test_f8_what_is_not_in_a_list_without_an_end_cannot_be_known(world: World, circle: dict[str, Any]) -> None:
+    """It is refused all the same; what the EHR has said by then counts."""
+    circle["entry"] = [{"resource": world.north.imaging_study(STUDY_A)}]
+
+    assert opened(world) == [(STUDY_A, 200), (PRIOR_A, 503)]
+    assert len(world.north.paths()) < 8, "no page is asked for again and again"

@@ -274,7 +274,7 @@ def test_group_25_an_ehr_is_not_believed_about_unsafe_servers(url: str) -> None:
         "LocalHost.",
         "app.localhost.",
         "127.1",
-        "2130706433",
+        str(0x7F000001),
         "0x7f000001",
         "0x7f.1",
         "0177.0.0.1",
